@@ -87,6 +87,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
             tables=settings.all_tables if tokens else (),
             anchors=None if apart else anchors,
             token_source=kms.database_token,
+            apart=apart,
         )
         yield Area(DATABASE, partial(look_at_database, place))
     if settings.state_url and apart:

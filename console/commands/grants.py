@@ -10,7 +10,7 @@ import click
 from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.printed.printing import print_json
-from crypto_core.database.role_grants import role_grants
+from crypto_core.database.role_grants import Login, role_grants
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.operations import KeydeckRole, iam_policy
 from crypto_core.text.cleaning import clean
@@ -21,13 +21,32 @@ OWNERS_ONLY = (
 )
 
 
+_TWO = (
+    "the URLs: the login with _tokens at its end goes into DATABASE_URL, the other into KEYDECK_STATE_URL, "
+    "with the same host and database. Neither may be a member of the other."
+)
+
+
 @click.command()
 @click.argument("role", type=click.Choice([role.value for role in KeydeckRole]))
 @click.option("--to", "grantee", metavar="NAME", help="The database role; keydeck_ROLE unless you name one.")
+@click.option(
+    "--two-logins",
+    is_flag=True,
+    help="For two logins: one writes tokens, the other journal and state, so that code which others attached "
+    "to token tables reaches no record of Keydeck's.",
+)
 @click.option("--sql", "part", flag_value="sql", help="Print the SQL alone, for psql.")
 @click.option("--iam", "part", flag_value="iam", help="Print the IAM policy alone, as JSON.")
 @json_option
-def grants(*, role: str, grantee: str | None, part: str | None, as_json: bool) -> None:
+def grants(
+    *,
+    role: str,
+    grantee: str | None,
+    two_logins: bool,
+    part: str | None,
+    as_json: bool,
+) -> None:
     """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
 
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
@@ -38,7 +57,10 @@ def grants(*, role: str, grantee: str | None, part: str | None, as_json: bool) -
     with services_of() as services:
         settings = services.settings
         named = grantee or f"keydeck_{wanted.value}"
-        sql = role_grants(services.engine, services.catalogue().tables, wanted, named)
+        tables = services.catalogue().tables
+        sql = role_grants(services.engine, tables, wanted, named, Login.RECORDS if two_logins else Login.ONLY)
+        if two_logins:
+            sql += role_grants(services.engine, tables, wanted, f"{named}_tokens", Login.TOKENS)
         keys = [*([settings.write_key] if settings.write_key else []), *settings.trusted_keys]
         policy = iam_policy(
             wanted,
@@ -55,7 +77,7 @@ def grants(*, role: str, grantee: str | None, part: str | None, as_json: bool) -
         print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})
         return
     if part != "iam":
-        _print_sql(sql, gaps)
+        _print_sql(sql, (*gaps, *([_TWO] if two_logins else [])))
     if part is None:
         click.echo("\n-- IAM policy")
     if part != "sql":

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.schema import FUNCTIONS, SCHEMA, metadata
+from crypto_core.database.schema import SCHEMA, function_of, metadata
 from crypto_core.database.tokens.placed_tables import found_on_path
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.guard.operations import READ, KeydeckRole, of_role, own_tables
+from crypto_core.guard.operations import READ, KeydeckRole, of_role, own_tables, token_login_tables
 
 _PLACE = text(
     f"""
@@ -24,8 +25,22 @@ _PLACE = text(
 _QUOTED = text("SELECT quote_ident(:name)")
 
 
+class Login(StrEnum):
+    """Which login of a role is meant: the only one, or one of two."""
+
+    ONLY = "only"
+    TOKENS = "tokens"
+    """It reads and writes tokens, and in schema `keydeck` what no decision rests on; DATABASE_URL has it."""
+    RECORDS = "records"
+    """It writes journal and state and reaches no token; KEYDECK_STATE_URL has it."""
+
+
 def role_grants(
-    engine: Engine, tables: Iterable[TokenTable], role: KeydeckRole, grantee: str
+    engine: Engine,
+    tables: Iterable[TokenTable],
+    role: KeydeckRole,
+    grantee: str,
+    login: Login = Login.ONLY,
 ) -> tuple[str, ...]:
     """Return the statements that let the database role `grantee` work as `role`. Raises DatabaseError.
 
@@ -33,6 +48,7 @@ def role_grants(
     """
     writes = any(operation.writes_tokens for operation in of_role(role))
     reads = KeydeckRole.INSPECTOR in role.includes
+    tables = () if login is Login.RECORDS else tables
     with connected(engine) as connection:
 
         def quoted(names: Iterable[str]) -> str:
@@ -52,12 +68,13 @@ def role_grants(
                 if writes:
                     yield f"GRANT UPDATE ({quoted(table.token_columns)}) ON {place.name} {to}"
             yield f"GRANT USAGE ON SCHEMA {SCHEMA} {to}"
-            needed = own_tables(role)
+            tokens = login is Login.TOKENS
+            needed = token_login_tables(role) if tokens else own_tables(role)
             all_ = {table.name for table in metadata.tables.values()}
             for name in sorted((all_ if reads else {*needed, "journal_end"}) | {"version"}):
                 privileges = needed.get(name, READ)
                 if "EXECUTE" in privileges:
-                    yield f"GRANT EXECUTE ON FUNCTION {FUNCTIONS[name]} {to}"
+                    yield f"GRANT EXECUTE ON FUNCTION {function_of(name, tokens=tokens)} {to}"
                 on_table = [privilege for privilege in privileges if privilege != "EXECUTE"]
                 yield f"GRANT {', '.join(on_table)} ON {SCHEMA}.{name} {to}"
 

@@ -45,6 +45,12 @@ FUNCTIONS = {
 }
 """The functions that write the journal about a table, by its name; most alone write the table, too."""
 
+
+def function_of(table: str, *, tokens: bool = False) -> str:
+    """Return the functions to grant about a table; of backups for a login of `tokens` the first alone."""
+    return FUNCTIONS[table].partition(", ")[0] if tokens else FUNCTIONS[table]
+
+
 metadata = MetaData(schema=SCHEMA)
 
 _MOMENT = DateTime(timezone=True)

@@ -55,6 +55,8 @@ class DatabasePlace:
     """Where checkpoints of the journal in it are anchored; None where it holds none, or nothing signs."""
     token_source: TokenSource | None = None
     """What is asked for a token where the URL says iam=true."""
+    apart: bool = False
+    """True if the journal has a login or a database of its own."""
 
 
 def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
@@ -79,7 +81,7 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
             yield Topic(place.area, name).by(partial(find, engine, place))
         looks = (token_columns, other_places, upkeep) if place.tables else ()
         tokens = [partial(look, engine, place.tables) for look in looks]
-        for look in (*tokens, partial(own_schema, engine, anchors=place.anchors)):
+        for look in (*tokens, partial(own_schema, engine, anchors=place.anchors, tokens=place.apart)):
             if stop.is_set():
                 return
             yield from look(area=place.area, read_only=place.read_only)

@@ -12,23 +12,30 @@ from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.schema import FUNCTIONS, SCHEMA, evidence_record, journal, journal_end, metadata
+from crypto_core.database.schema import SCHEMA, evidence_record, function_of, journal, journal_end, metadata
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.own_journal import own_anchors, own_journal
 from crypto_core.diagnosis.own_records import own_records
 from crypto_core.errors import KeydeckError
-from crypto_core.guard.operations import READ, KeydeckRole, own_tables
+from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_login_tables
 
 _NEEDED = own_tables(KeydeckRole.RESPONDER)
 """The privileges on each table that all of Keydeck's operations need."""
+_OF_TOKENS = token_login_tables(KeydeckRole.RESPONDER)
 
 
 def own_schema(
-    engine: Engine, *, area: str, read_only: bool, anchors: Sequence[str] | None = None
+    engine: Engine,
+    *,
+    area: str,
+    read_only: bool,
+    anchors: Sequence[str] | None = None,
+    tokens: bool = False,
 ) -> Iterator[Check]:
     """Yield whether schema `keydeck` is there and current, and a check for each of its tables.
 
-    `anchors` are the places in which checkpoints are anchored, None where that is no question.
+    `anchors` are the places in which checkpoints are anchored, None where that is no question. `tokens` is
+    for a login beside which another one writes the journal.
     """
     schema = Topic(area, f"schema {SCHEMA}")
     try:
@@ -57,7 +64,7 @@ def own_schema(
     for table in sorted({t.name for t in metadata.tables.values()} | {"version"}):
         topic = Topic(area, f"{SCHEMA}.{table}")
         if table in present:
-            yield _table(topic, table, held, found.role, read_only)
+            yield _table(topic, table, held, found.role, read_only=read_only, tokens=tokens)
         else:
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
@@ -68,12 +75,16 @@ def own_schema(
         yield Topic(area, "anchors").by(partial(own_anchors, engine, anchors))
 
 
-def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read_only: bool) -> Check:
-    needed = READ if read_only else _NEEDED.get(table, READ)
+def _table(
+    topic: Topic, table: str, held: set[tuple[str, str]], role: str, *, read_only: bool, tokens: bool
+) -> Check:
+    needed = READ if read_only else (_OF_TOKENS if tokens else _NEEDED).get(table, READ)
     missing = [privilege for privilege in needed if (table, privilege) not in held]
     if not missing:
         return topic.ok(f"{', '.join(needed)}: granted.")
-    places = {p: f"FUNCTION {FUNCTIONS[table]}" if p == "EXECUTE" else topic.name for p in missing}
+    places = {
+        p: f"FUNCTION {function_of(table, tokens=tokens)}" if p == "EXECUTE" else topic.name for p in missing
+    }
     grants = [
         f"GRANT {', '.join(p for p in missing if places[p] == place)} ON {place} TO {role};"
         for place in dict.fromkeys(places.values())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attached_code import EVENTS, attached_code, column_limits
+from crypto_core.database.tokens.attached_code import EVENTS, attached_code, column_limits, is_walled_off
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue, read_catalogue
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenTable
@@ -94,6 +94,7 @@ def _attached(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check
     try:
         with connected(engine) as connection:
             code = attached_code(connection, catalogue.tables, events=EVENTS)
+            walled = is_walled_off(connection)
             limits = {
                 column: column_limits(connection, catalogue.table(column.table), column.column)
                 for column in catalogue.columns
@@ -108,6 +109,16 @@ def _attached(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check
         )
     if not code:
         yield Topic(area, "code of others").ok("None is attached to token tables.")
+    topic = Topic(area, "logins")
+    if walled:
+        yield topic.ok("This one writes tokens and nothing that a decision of Keydeck rests on.")
+    elif code:
+        yield topic.warning(
+            "One login writes tokens and Keydeck's records, and the code of others runs with its rights.",
+            "Use two: keydeck grants operator --two-logins.",
+        )
+    else:
+        yield topic.ok("One for tokens and for Keydeck's records: no code of others runs with its rights.")
     for column, limited in limits.items():
         if limited:
             yield Topic(area, f"{column}, when written").warning(

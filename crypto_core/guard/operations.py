@@ -661,6 +661,17 @@ def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
     return needed
 
 
+def token_login_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
+    """Return what a login that writes tokens needs beside one of its own for the journal.
+
+    Nothing that a decision rests on: of functions the one that backs up what is written, alone.
+    """
+    beside = {*dict(JOBS), *dict(TOKENS), *dict(INDEX)}
+    needed = {name: rights for name, rights in own_tables(role).items() if name in beside}
+    rights = {name: tuple(r for r in given if r != "EXECUTE") for name, given in needed.items()}
+    return rights | {name: CALL for name in needed if name == "envelope_backup"}
+
+
 def iam_policy(
     role: KeydeckRole, keys: Sequence[str], *, approvals_key: str = "", binding: str | None = None
 ) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from crypto_core.database.tokens.tripwire_list import (
     TripwireDocument,
     TripwireList,
 )
+from crypto_core.database.tokens.written_rows import writing_rows
 from crypto_core.envelope import Format, bound_format, version_of
 from crypto_core.errors import (
     ConflictError,
@@ -152,7 +153,7 @@ class Tripwires:
             run.begin({"tripwire": plan.number})
             one = self._list.document().numbered(plan.number)
             table = self._table(one.table)
-            with connected(self._engine, write=True) as connection:
+            with writing_rows(self._engine, table) as connection:
                 shape = read_shape(connection, table)
                 decoy_rows.written_alike(connection)
                 there = decoy_rows.there(connection, table, one.decoys)
@@ -292,7 +293,7 @@ class Tripwires:
         run.so_far["tripwire"] = one.number
         try:
             self._pause(2 * FRESH_SECONDS)
-            with connected(self._engine, write=True) as connection:
+            with writing_rows(self._engine, table) as connection:
                 decoy_rows.written_alike(connection)
                 for decoy in one.decoys:
                     decoy_rows.insert_decoy(connection, shape, decoy, sealed.values[decoy.row_id])

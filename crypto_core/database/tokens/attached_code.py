@@ -169,6 +169,21 @@ _WIDTHS = text(
         AND a.atttypmod BETWEEN 5 AND :width + 3)
     """  # noqa: S608  # nothing in it is foreign
 )
+_WALLED_OFF = text(
+    """
+    SELECT NOT EXISTS (
+        SELECT FROM pg_roles r CROSS JOIN pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'keydeck' AND p.prosecdef AND p.proname <> 'back_up_envelopes'
+            AND pg_has_role(session_user, r.oid, 'MEMBER') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
+    ) AND NOT EXISTS (
+        SELECT FROM pg_roles r CROSS JOIN pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'keydeck' AND c.relname IN ('journal', 'journal_end', 'approval', 'tripwire',
+                'envelope_backup', 'journal_checkpoint', 'incident', 'incident_evidence', 'evidence_record')
+            AND pg_has_role(session_user, r.oid, 'MEMBER')
+            AND has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
+    )
+    """
+)
 EVENTS = 4 | 8 | 16
 """Of triggers: INSERT, DELETE and UPDATE, as in pg_trigger.tgtype."""
 UPDATE = 16
@@ -235,6 +250,14 @@ def attached_code(
         )
         for kind, name, table, relation, function, owner, told, columns, source in rows
     )
+
+
+def is_walled_off(connection: Connection) -> bool:
+    """Return whether code that runs with this login can write nothing that a decision of Keydeck rests on.
+
+    All that the login could become by SET ROLE counts, since code may do that. Raises DatabaseError.
+    """
+    return bool(connection.scalar(_WALLED_OFF))
 
 
 class RunsCode:

@@ -13,7 +13,7 @@ from crypto_core.database.connection.engine import REACH, connected
 from crypto_core.database.connection.transaction_start import POWERFUL
 from crypto_core.database.dialect import VERSION_NUMBER, place_oid
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code
+from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code, is_walled_off
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
@@ -199,7 +199,8 @@ class LiveCatalogue:
         tables = [table for table in self().tables if table.name in names]
         with connected(self.engine) as connection:
             found = attached_code(connection, tables, events=events)
-        return tuple(replace(code, agreed=self._agreed(code.agreement)) for code in found)
+            walled = bool(found) and is_walled_off(connection)
+        return tuple(replace(code, agreed=walled or self._agreed(code.agreement)) for code in found)
 
     def last(self) -> Catalogue:
         """Return the catalogue as it was returned last: nobody is asked. Raises DatabaseError."""

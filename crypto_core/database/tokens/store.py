@@ -83,13 +83,13 @@ from crypto_core.database.tokens.token_source import (
     whole_bytes,
     whole_value,
 )
+from crypto_core.database.tokens.written_rows import WrittenRows
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify, parse
 from crypto_core.errors import (
     ChangedAtCommitError,
     ChangedByDatabaseError,
     DatabaseTimeoutError,
     EnvelopeError,
-    ForeignWriteError,
     RowVanishedError,
 )
 from crypto_core.guard.held_step import require_held
@@ -192,49 +192,12 @@ class TokenScope:
 
 
 @dataclass(slots=True)
-class _Committed:
+class _Committed(WrittenRows):
     """What a transaction wrote: `stored` are the values of each column, by row id."""
 
-    digests: Mapping[str, bytes]
-    columns: frozenset[tuple[str, str]]
+    digests: Mapping[str, bytes] = field(default_factory=dict)
     stored: list[tuple[TokenTable, str, dict[str, str]]] = field(default_factory=list)
     written: list[Replacement] = field(default_factory=list)
-    backups: list[tuple[Sequence[int], bytes]] = field(default_factory=list)
-    """The numbers of the backups, and the digest of what the function found stored."""
-    entries: Sequence[int] = ()
-    """The journal's entries that Keydeck itself made in the transaction."""
-    transaction: int = 0
-    """The number of the transaction, its subtransactions' top."""
-
-    def foreign_rows(self, connection: Connection, entries: Sequence[int]) -> list[str]:
-        """Return what this transaction has in journal and backups that Keydeck did not write, and changed."""
-        backups = [number for ids, _ in self.backups for number in ids]
-        found = {"transaction": self.transaction, "entries": list(entries), "backups": backups}
-        foreign = [clean(said, 300) for said in connection.scalars(_NOT_OURS, found)]
-        for ids, kept in self.backups:
-            if bytes(connection.scalar(_AS_KEPT, {"ids": ids}) or b"") != kept:
-                foreign.append(f"backups {ids[0]} to {ids[-1]}, now stored differently")
-        return foreign
-
-    def require_own_rows(
-        self, connection: Connection, foreign: Sequence[str], *, written: bool = False
-    ) -> None:
-        """Pass if the transaction wrote in journal and backups what Keydeck did alone.
-
-        Raises ForeignWriteError.
-        """
-        if foreign:
-            causes = dict.fromkeys(
-                cause
-                for one in sorted(self.columns)
-                for cause in write_obstacles(connection, TokenColumn(*one))
-            )
-            raise ForeignWriteError(
-                f"Code of others wrote in the transaction of Keydeck's tokens: {listed(foreign, 5)}. "
-                f"What runs there: {'; '.join(causes) or 'nothing that is known'}.",
-                remedy=f"{'The tokens are' if written else 'Nothing was'} written. Have that code removed, "
-                "then plan again.",
-            )
 
     def differing(
         self, connection: Connection, table: TokenTable, column: str, values: Mapping[str, str]
@@ -482,7 +445,8 @@ class TokenStore:
             by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
                 replacement
             )
-        done = _Committed({r.stored: digest(r.stored) for r in replacements}, frozenset(by_column))
+        places = [(catalogue.table(name), column) for name, column in sorted(by_column)]
+        done = _Committed(places, digests={r.stored: digest(r.stored) for r in replacements})
         new_digests, stored = done.digests, done.stored
         locked: dict[str, frozenset[str]] = {}
         catalogue = self._catalogue()
@@ -862,21 +826,4 @@ _BACK_UP = text(
     bindparam("run", type_=Uuid),
     *(bindparam(n, type_=ARRAY(SqlText)) for n in ("columns", "rows", "envelopes", "keys", "materials")),
     bindparam("digests", type_=ARRAY(LargeBinary)),
-)
-_NOT_OURS = text(
-    """
-    SELECT 'journal entry ' || j.seq || ' (' || j.action || ' by ' || j.actor || ')' FROM keydeck.journal j
-    WHERE j.transaction_id = :transaction AND j.seq <> ALL (CAST(:entries AS bigint[]))
-        AND j.action <> 'journal break'
-    UNION ALL
-    SELECT 'backup ' || b.id || ' of ' || b.token_column FROM keydeck.envelope_backup b
-    WHERE b.transaction_id = :transaction AND b.id <> ALL (CAST(:backups AS bigint[]))
-    """
-)
-_AS_KEPT = text(
-    """
-    SELECT sha256(string_agg(
-        convert_to(b.envelope, 'UTF8') || coalesce(b.written_digest, ''), CAST('' AS bytea) ORDER BY b.id))
-    FROM keydeck.envelope_backup b WHERE b.id = ANY (CAST(:ids AS bigint[]))
-    """
 )

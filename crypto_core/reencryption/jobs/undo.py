@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Engine
+
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import is_same_database
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
 from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
@@ -199,7 +202,7 @@ class Undoing:
             run.begin(told)
             journal = self._parts.journal
             who = (clean(journal.actor(), 500), journal.host)
-            return backups.purge(self._parts.engine, who, run_id=self._run(plan.job), before=plan.before)
+            return backups.purge(self._purging_engine(), who, run_id=self._run(plan.job), before=plan.before)
 
         def read_back(_: Run, purged: int) -> Ended[int]:
             return Ended(purged, Outcome.DONE, told | {"purged": purged})
@@ -211,6 +214,11 @@ class Undoing:
                 f"{counted(purged, 'envelope')} forgotten; that could not be journaled: {unjournaled}"
             )
         return purged
+
+    def _purging_engine(self) -> Engine:
+        """The journal's login where it is in the same database: that of the tokens may purge nothing then."""
+        engine, journal = self._parts.engine, self._parts.journal.engine
+        return journal if is_same_database(engine, journal) else engine
 
     def _run(self, job: int | None) -> Any:
         return None if job is None else self._parts.jobs.get(job).run_id
