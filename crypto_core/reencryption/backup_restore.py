@@ -118,7 +118,7 @@ class BackupRestorePlan(RunsCode):
     @property
     def digest(self) -> str:
         """Names exactly this."""
-        told = [RESTORE, str(self.selection), [(str(ref), number) for ref, number in self.kept]]
+        told: list[Any] = [RESTORE, str(self.selection), [(str(ref), number) for ref, number in self.kept]]
         told += [[code.as_json for code in self.code]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 

@@ -74,7 +74,7 @@ def test_tokens_jobs_backups_and_incidents_work_with_two_logins(
     job = keydeck("rewrap", "--filter", "provider:jira", "--to", key, "--job", "--yes")
     assert "job 1: done" in job.stdout
     assert "written 35 of 35" in job.stdout
-    assert keydeck("backups", "restore", str(ref), "--yes").exit_code == 0
+    assert keydeck("backups", "restore", str(ref), "--trust", key, "--yes").exit_code == 0
     assert keydeck("backups", "purge", "--yes").exit_code == 0
     assert keydeck("status", "--json").json["coverage"]["complete"]
     assert keydeck("incident", "start", "key-compromise", "--key", key).exit_code == 0

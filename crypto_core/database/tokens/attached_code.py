@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -225,7 +226,7 @@ class AttachedCode:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, str]) -> AttachedCode:
+    def from_json(cls, told: Mapping[str, Any]) -> AttachedCode:
         """Return the code of `as_json`."""
         return cls(**{f.name: told[f.name] for f in fields(cls) if f.compare})
 
