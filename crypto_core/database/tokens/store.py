@@ -445,11 +445,11 @@ class TokenStore:
             by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
                 replacement
             )
+        catalogue = self._catalogue()
         places = [(catalogue.table(name), column) for name, column in sorted(by_column)]
         done = _Committed(places, digests={r.stored: digest(r.stored) for r in replacements})
         new_digests, stored = done.digests, done.stored
         locked: dict[str, frozenset[str]] = {}
-        catalogue = self._catalogue()
         carry = self._carrier() if verb in KEEPS_TOKEN else None
         with connected(self._engine, write=True, brief=not wait) as connection:
             done.transaction = connection.execute(_IMPATIENT).scalar_one()
