@@ -7,6 +7,8 @@ by the prefixes that the census goes by, so what it would call an envelope is fo
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Iterator
 
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
@@ -26,6 +28,9 @@ LEAST_OF_A_TOKEN = 10
 
 _BASE64 = r"[A-Za-z0-9+/_\\-]"
 """Standard and URL-safe; a backslash stands before a slash in some writers' JSON."""
+
+
+_DIGITS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
 
 def _in_hex(prefix: str) -> str:
@@ -49,6 +54,29 @@ def _stored(format_: Format) -> str:
     )
 
 
+_BETWEEN = r"(\\([nrtbf]|u00[0-9A-Fa-f]{2})?|[^A-Za-z0-9+/\\])*"
+"""Foreign characters that a lenient reader skips, in JSON too."""
+_DATA_KEY_BEGINS = ("|", "A", "Q", "AEIMQUYcgkosw048", "ABCDEFGHIJKLMNOP", "A", "H", "ghij")
+"""The characters that may begin an encrypted data key of KMS in base64, behind a separator."""
+
+
+def _respelt() -> str:
+    """The base64 of how the data key begins behind any version word, foreign characters within it or not."""
+    return "|".join(_BETWEEN.join(_base64_of(_DATA_KEY_BEGINS, place)) for place in range(3))
+
+
+def _base64_of(characters: tuple[str, ...], place: int) -> Iterator[str]:
+    """The base64 digits that bytes determine wholly, as classes; `place` is the first one's in its three."""
+    bits = [[f"{ord(c):08b}" for c in some] for some in characters]
+    for begins in range(0, 8 * (place + len(bits)), 6):
+        first, last = begins // 8 - place, (begins + 5) // 8 - place
+        if first < 0 or last >= len(bits):
+            continue
+        both = {a + b for a in bits[first] for b in (bits[last] if last > first else [""])}
+        digits = {_DIGITS[int(one[begins % 8 :][:6], 2)] for one in both}
+        yield f"[{''.join(sorted(digits))}]" if len(digits) > 1 else re.escape(digits.pop())
+
+
 def _issued(prefixes: tuple[str, ...]) -> str:
     """A token as a provider issued it, where no other word runs into it."""
     any_of_them = "|".join(map(re.escape, prefixes))
@@ -56,7 +84,8 @@ def _issued(prefixes: tuple[str, ...]) -> str:
 
 
 PATTERNS: dict[str, str] = {
-    **{format_.value: _stored(format_) for format_ in (*ENVELOPE_FORMATS, Format.DEV)},
+    Format.V1.value: f"{_stored(Format.V1)}|{_respelt()}",
+    **{f.value: _stored(f) for f in (*ENVELOPE_FORMATS, Format.DEV) if f is not Format.V1},
     **{provider: _issued(prefixes) for provider, prefixes in PROVIDER_PREFIXES.items()},
 }
 """By kind: the stored formats, then the providers whose tokens are told by their prefixes."""

@@ -39,6 +39,13 @@ def drawn_value(random: Random, edk_header: bytes = b"") -> bytes:
     return value.decode("latin-1").encode("utf-16") if random.random() < 0.03 else value
 
 
+def respelt_value(random: Random, stored: str) -> bytes:
+    """An envelope that is spelt otherwise, or not at all any more, under some version word."""
+    _, *fields = base64.b64decode(stored).split(b"|")
+    fields = [_respelt(random, field) if random.random() < 0.3 else field for field in fields]
+    return _respelt(random, base64.b64encode(b"|".join((random.choice(WORDS), *fields))))
+
+
 def stored_text(value: bytes) -> str:
     """A value as Keydeck reads it from a column of bytea: bytes that are no text are in hex."""
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections import Counter
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from sqlalchemy import Engine, text
@@ -15,12 +17,18 @@ from console.sandbox.world import World
 from crypto_core import encrypt_token
 from crypto_core.envelope import Format, classify, is_respelt, parse, serialise
 from crypto_core.guard.consent import Consent
+from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.status import ProblemKind
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.database.tokens.attribution.scene import only, put
+from tests.crypto_core.envelope.spellings import published_fields, respelt_value, stored_text
 
 TOKENS = 19
+INSERT = (
+    "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) "
+    "VALUES ('u', 'slack', 'n', :content, now())"
+)
 
 
 def _inner(stored: str) -> bytes:
@@ -127,18 +135,69 @@ def test_a_document_that_may_hold_an_envelope_stands_in_the_count_of_every_key(
     only(platform)
     envelope = encrypt_token("gho_0123456789")
     content = HIDING[hiding](envelope)
-    insert = (
-        "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) "
-        "VALUES ('u', 'slack', 'n', :content, now())"
-    )
     with platform.begin() as connection:
         connection.execute(text("TRUNCATE connectors, mcp_servers"))
-        connection.execute(text(insert), {"content": content})
+        connection.execute(text(INSERT), {"content": content})
     proof = services.status.prove()
     assert proof.doubtful == 1
     assert not proof.complete
     assert any("connectors.secret_json" in gap for gap in proof.gaps)
     assert not services.status.take_census().coverage.complete
+
+
+PLACES: dict[str, Callable[[str], object]] = {
+    "member": lambda value: {"t": value},
+    "nested": lambda value: {"a": {"b": [value]}},
+    "name": lambda value: {value: "x"},
+    "array": lambda value: [value, "x"],
+    "string": lambda value: json.dumps({"t": value}),
+}
+DRAWN = [*range(3), *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(3, 60))]
+
+
+@pytest.mark.parametrize("seed", DRAWN)
+def test_no_conclusion_about_a_key_leaves_out_what_the_platforms_reader_opens_wherever_it_stands(
+    services: Container, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    random = Random(seed)
+    only(platform)
+    keys = (world.old_key.arn, world.current_key.arn)
+    under, within = Counter[str](), Counter[str]()
+    documents: list[bytes] = []
+    for number in range(40):
+        key = random.choice(keys)
+        monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
+        stored = encrypt_token(f"gho_{number:0{10 + number % 3}}")
+        value = respelt_value(random, stored)
+        fields = published_fields(value)
+        opens = fields is not None and fields[0] == parse(stored).encrypted_data_key
+        place = random.choice(("column", "column", *PLACES))
+        text_of_it = stored_text(value)
+        if text_of_it.startswith("\\x"):
+            continue
+        if place == "column":
+            put(platform, f"gh-{number}", text_of_it)
+        else:
+            document = PLACES[place](text_of_it)
+            coding = random.choice(("utf-8", "utf-8", "utf-16", "utf-32", "utf-8-sig"))
+            plain = place == "member" and coding == "utf-8"
+            place = "column" if plain else place
+            documents.append(json.dumps(document, ensure_ascii=random.random() < 0.5).encode(coding))
+        (under if place == "column" else within)[key] += opens
+    with platform.begin() as connection:
+        connection.execute(text("TRUNCATE connectors, mcp_servers"))
+        connection.execute(text(INSERT), [{"content": content} for content in documents])
+    proof, status = services.status.prove(), services.status.take_census()
+    for key in keys:
+        assert proof.tokens_under(key) >= under[key]
+        assert status.tokens_under(key) >= under[key]
+        assert sum(services.store.count(proof.scope_under(key)).values()) >= under[key]
+        risk = proven_at_risk(proof, key, None)
+        assert risk.at_most_known >= under[key] + within[key]
+        assert risk.none is (not risk.at_most_known and not risk.gaps)
+    assert proof.doubtful >= within.total()
+    assert not (proof.complete and within.total())
+    assert sum(under.values()) + within.total() > 10
 
 
 def test_documents_without_an_envelope_leave_a_zero_whole(services: Container, platform: Engine) -> None:
@@ -149,13 +208,9 @@ def test_documents_without_an_envelope_leave_a_zero_whole(services: Container, p
         json.dumps({"n" * 200: {"u": "z" * 300}}).encode(),
         base64.b64encode(json.dumps({"t": "w" * 300}).encode()),
     ]
-    insert = (
-        "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) "
-        "VALUES ('u', 'slack', 'n', :content, now())"
-    )
     with platform.begin() as connection:
         connection.execute(text("TRUNCATE connectors, mcp_servers"))
-        connection.execute(text(insert), [{"content": content} for content in harmless])
+        connection.execute(text(INSERT), [{"content": content} for content in harmless])
     proof = services.status.prove()
     assert (proof.doubtful, proof.complete, proof.gaps) == (0, True, ())
 
