@@ -351,9 +351,14 @@ def _told_by(stored: Any) -> Any:
     """As much of a value as the counts need: an envelope's head, of anything else the format."""
     return case(
         (and_(is_envelope(stored), not_(runs_on(stored))), head_of(stored)),
-        (or_(is_envelope(stored), holds_envelope(stored)), func.concat(_HOLDING, format_of(stored))),
-        (needs_reading(stored), func.concat(_UNDECIDED, format_of(stored))),
-        else_=func.concat(_NO_ENVELOPE, format_of(stored)),
+        else_=func.concat(
+            case(
+                (or_(is_envelope(stored), holds_envelope(stored)), _HOLDING),
+                (needs_reading(stored), _UNDECIDED),
+                else_=_NO_ENVELOPE,
+            ),
+            format_of(stored),
+        ),
     )
 
 

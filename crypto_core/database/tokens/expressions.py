@@ -116,9 +116,8 @@ def format_of(stored: Text_) -> Text_:
     plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
     return case(
         (stored == "", literal(Format.EMPTY.value)),
-        (func.starts_with(stored, STORED_PREFIXES[Format.V1]), literal(Format.V1.value)),
-        *((names_key(stored, f), literal(f.value)) for f in ENVELOPE_FORMATS if f.names_key),
-        (has_v1_fields(stored), literal(Format.V1.value)),
+        (or_(_begins_as_v1(stored), is_respelt(stored)), literal(Format.V1.value)),
+        *((func.starts_with(stored, STORED_PREFIXES[f]), literal(f.value)) for f in ENVELOPE_FORMATS),
         (func.starts_with(stored, STORED_PREFIXES[Format.DEV]), literal(Format.DEV.value)),
         (starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
         else_=literal(Format.UNRECOGNISED.value),
@@ -254,14 +253,17 @@ def head_of(stored: Text_) -> Text_:
     """
     first = func.left(stored, HEAD_CHARACTERS)
     ways: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = [
-        (and_(_begins_as_v1(stored), _has_strict_length(stored)), first)
+        (and_(_begins_as_v1(stored), _has_strict_length(stored)), first),
+        (
+            is_respelt(stored),
+            func.concat(RESPELT, lenient_edk_prefix(stored).op("||")(literal_column("'A'"))),
+        ),
     ]
-    for format_ in (f for f in ENVELOPE_FORMATS if f.names_key):
-        mark, begins = STORED_PREFIXES[format_], names_key(stored, format_)
+    for mark in _marks(names_key=True):
+        begins = func.starts_with(stored, mark)
         readable = and_(begins, _is_readable_behind_key(stored))
         ways += [(readable, func.concat(mark, _edk_behind_key(stored))), (begins, literal(mark))]
-    respelt = func.concat(RESPELT, lenient_edk_prefix(stored).op("||")(literal_column("'A'")))
-    return case(*ways, (has_v1_fields(stored), respelt), else_=first)
+    return case(*ways, else_=first)
 
 
 @_kept
