@@ -222,12 +222,15 @@ class IncidentStore:
                 )
             subject = clean(f"{name} {found.step_id}".rstrip(), 500)
             about = (witnessed("incident evidence", earlier=earlier), j.subject == subject)
-            told = connection.scalars(select(j.detail).where(*about)).all()
+            told = connection.execute(select(j.detail, j.checked).where(*about)).all()
         hashed = hashlib.sha256(found.content.encode()).hexdigest()
         if hashed != found.sha256:
             raise EvidenceError(f"Evidence {evidence} of {name} was changed after it was captured.")
-        journaled = [detail for detail in map(told_in, told) if detail.get("evidence") == evidence]
-        if [detail.get("sha256") for detail in journaled] != [hashed]:
+        named = [(told_in(row.detail), row.checked) for row in told]
+        noted = [(one.get("sha256"), checked) for one, checked in named if one.get("evidence") == evidence]
+        # Entries from before they were checked say nothing of what a checked one names.
+        checked_ones = [sha256 for sha256, checked in noted if checked]
+        if (checked_ones or [sha256 for sha256, _ in noted]) != [hashed]:
             raise EvidenceError(f"Evidence {evidence} of {name} is not what the journal says was captured.")
         return str(found.content)
 

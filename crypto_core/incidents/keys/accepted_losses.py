@@ -331,13 +331,17 @@ def _not_covered(left: LeftTokens) -> Iterator[str]:
 def acceptance_of(text: str, piece: int) -> Acceptance:
     """Return an acceptance from its evidence. Raises EvidenceError for what is none."""
     told = _content(text, piece)
+    try:
+        at = datetime.fromisoformat(str(told.get("at")))
+    except ValueError as error:
+        raise EvidenceError(f"Evidence {piece} is no acceptance of losses.") from error
     return Acceptance(
         piece,
         str(told.get("key_arn", "")),
-        tuple(LostToken(str(t["reference"]), _sha256(t), str(t.get("why", ""))) for t in told["tokens"]),
+        tuple(LostToken(str(_value(t).ref), _sha256(t), str(t.get("why", ""))) for t in told["tokens"]),
         str(told.get("reason", "")),
         str(told.get("by", "")),
-        datetime.fromisoformat(str(told["at"])),
+        at,
     )
 
 

@@ -190,8 +190,11 @@ class BlockingSuspects(KeyAction):
         lines += [words for through, words in seen if through]
         if lines:
             return CheckResult(CheckState.NOT_YET, tuple(lines))
-        if blocks and sight.unreached:
-            return CheckResult(CheckState.UNKNOWN, tuple(f"Not known: {why}" for why in sight.unreached))
+        unknown = sight.unreached if blocks else ()
+        if more := sight.workers.accused.more:
+            unknown = (*unknown, f"{more:,} more suspects are not listed")
+        if unknown:
+            return CheckResult(CheckState.UNKNOWN, tuple(f"Not known: {why}" for why in unknown))
         told = [words for _, words in seen]
         told += [f"Not blocked, as decided: {arn}" for arn in left_out]
         told += [f"Not known: {gap}" for gap in sight.gaps]

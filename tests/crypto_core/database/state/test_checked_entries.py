@@ -16,12 +16,14 @@ from sqlalchemy.exc import DBAPIError
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.database.schema import journal
+from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import witnessed
 from crypto_core.database.tokens.tripwire_list import TripwireDocument
-from crypto_core.errors import ConflictError
+from crypto_core.errors import ConflictError, EvidenceError
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents.keys.accepted_losses import read_acceptances
 from crypto_core.incidents.model import IncidentScope
 from tests.adversary.ground import role_of
 
@@ -259,3 +261,56 @@ def test_the_list_of_tripwires_takes_its_versions_in_turn(operator: Engine, serv
     assert (entry.action, entry.checked, json.loads(entry.detail)["version"]) == ("tripwire list", True, 1)
     with pytest.raises(ConflictError):
         services.tripwire_list.write(TripwireDocument(), services.journal, "ana", {})
+
+
+GARBAGE = ("garbage", "[]", "null", '{"evidence": [1]}', "")
+FORGED = '{"evidence": 1, "sha256": "x"}'
+
+
+def test_garbage_from_before_entries_were_checked_breaks_no_evidence_and_grants_nothing(
+    services: Container, world: World, superuser: Engine
+) -> None:
+    """Whoever could append to the journal then could write these under any action."""
+    key = world.old_key.arn
+    number = services.incidents.declare("key-compromise", IncidentScope(key=key))
+    place = ["gh_connection", "access_token", "1", None]
+    loss = {"key_arn": key, "reason": "r", "number": 1, "tokens": [{"sha256": HEX, "place": place}]}
+    told = {"incident": number, "step": "", "kind": "accepted-loss", "title": "t", "at": datetime.now(UTC)}
+    store = IncidentStore(services.engine, services.journal)
+
+    def plant(*details: str) -> None:
+        for action in (*RESERVED, "keys block"):
+            for detail in details:
+                services.journal.call("make_entry", action, f"INC-{number}", "done", detail, False)
+
+    def age(which: str) -> None:
+        with superuser.begin() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            connection.execute(text(f"UPDATE keydeck.journal SET checked = NULL WHERE {which}"))
+
+    plant(FORGED, *GARBAGE)
+    age("true")
+    piece = call(services.engine, "keep_evidence", **told, content=json.dumps(loss))
+    assert (piece, json.loads(store.content(number, piece))) == (1, loss)
+    assert len(read_acceptances(store).losses) == 1
+    assert services.incidents.report(number, "json")
+    assert services.tripwire_list.decoys(anew=True).rows == ()
+    # An acceptance from then is none any more, and evidence counts unless another entry denies it.
+    age("true")
+    read = read_acceptances(store)
+    assert (read.losses, len(read.troubles)) == ((), 1)
+    with pytest.raises(EvidenceError, match="not what the journal says"):
+        store.content(number, piece)
+    assert services.incidents.report(number, "json")
+
+
+def test_an_approval_that_an_older_entry_used_stays_used(services: Container, superuser: Engine) -> None:
+    asked = services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
+    used = {"request": str(asked.id)}
+    services.journal.call("make_entry", "approvals use", "s", "done", json.dumps(used), False)
+    with superuser.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE keydeck.journal SET checked = NULL"))
+        before = select(journal.c.seq).where(witnessed("approvals use", earlier=True))
+        assert len(connection.execute(before).all()) == 1
+        assert connection.execute(select(journal.c.seq).where(witnessed("approvals use"))).all() == []
