@@ -81,7 +81,7 @@ def _review(entry: JournalEntry) -> ReviewFact:
     return ReviewFact(
         id=clean(entry.seq),
         at=entry.at,
-        by=clean(f"{entry.who}, according to the journal", 600),
+        by=clean(f"{entry.who} (according to the journal)", 600),
         reason=clean(told.get("reason"), 600),
         accesses=clean(told.get("accesses"), 64),
         keys=tuple(clean(key, 300) for key in _texts(told.get("keys"))),

@@ -35,9 +35,9 @@ def blocks_of(facts: Facts, principals: Iterable[str], keys: Iterable[str] = ())
 
 
 def block_words(block: Block, facts: Facts) -> str:
-    """Return where, since when and by whom: "blocked on alias/tokens …fe35 since 10:31:07 by ana"."""
+    """Return where, since when and by whom: "blocked on alias/tokens …fe35 since 10:31:07 by ana (journal)"."""
     since = f" since {clock_time(block.since, facts.clock())}" if block.since is not None else ""
-    by = f" by {person(block.by)}" if block.by else ""
+    by = f" by {person(block.by)} (journal)" if block.by else ""
     but = f", but from {listed(block.only_from, 3)}" if block.only_from else ""
     return f"blocked on {facts.key_words.long(block.key_arn)}{since}{by}{but}"
 

@@ -35,7 +35,7 @@ from tests.screens.test_hostile_text import assert_harmless
 
 INTRUDER = records.user()["arn"]
 BOT = INTRUDER.replace("intruder", "build-bot")
-BLOCKED = "⊘ blocked on alias/tokens …9f2c since 12:00:00 by ana"
+BLOCKED = "⊘ blocked on alias/tokens …9f2c since 12:00:00 by ana (journal)"
 
 
 def there(*, keys: tuple[str | None, ...] = (CURRENT,)) -> Stage:
@@ -103,9 +103,9 @@ async def test_whoever_is_named_is_blocked_seen_as_blocked_and_let_in_again_by_n
         await d.press("O", "right", "enter", "enter")
         assert d.app.screen is screen
         text = told(d)
-        assert "blocked on alias/tokens …9f2c since 12:00:00 by ana" in text or BLOCKED in text
+        assert "blocked on alias/tokens …9f2c since 12:00:00 by ana (journal)" in text or BLOCKED in text
         await d.press("O")
-        assert "user/intruder blocked on alias/tokens …9f2c since 12:00:00 by ana" in d.says()
+        assert "user/intruder blocked on alias/tokens …9f2c since 12:00:00 by ana (journal)" in d.says()
         await d.press("enter", "U")
         assert isinstance(d.app.screen, ChangeDialog)
         change = d.stage.changes[-1]
@@ -122,7 +122,7 @@ async def test_the_page_of_an_incident_says_it_below_the_suspect() -> None:
     async with page("suspect", stage) as d:
         await d.tick(1)  # the suspects are known by now
         assert (
-            "▲ user/intruder 1 call, last 2 s ago ⊘ blocked on alias/tokens …9f2c since 12:00:00 by ben"
+            "▲ user/intruder 1 call, last 2 s ago ⊘ blocked on alias/tokens …9f2c since 12:00:00 by ben (journal)"
             in (pane(d))
         )
 
