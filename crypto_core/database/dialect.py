@@ -50,14 +50,6 @@ def clock_now(connection: Connection) -> datetime:
     return now
 
 
-def lock_against_writers(connection: Connection, table: Table) -> None:
-    """Wait until nobody else writes a table, and let nobody until the transaction's end; reading goes on.
-
-    Unlike an advisory lock, it is only for roles that may change the table.
-    """
-    connection.execute(text(f"LOCK TABLE {table.fullname} IN SHARE ROW EXCLUSIVE MODE"))
-
-
 VERSION_NUMBER = text("SHOW server_version_num")
 """Ten thousand times the major version, and more."""
 VERSION = text("SHOW server_version")

@@ -342,11 +342,11 @@ approval = Table(
     *_optional(_MOMENT, "decided_at"),
     *_empty("database", "database_id", "request_digest"),
     *_optional(JSONB, "parts", "decided_parts"),
-    *_empty("key_arn", "algorithm"),
-    *_optional(LargeBinary, "signature"),
+    *_empty("login"),
 )
 """What waits for a second identity, or was decided by one. `parts` are the digests of what was asked for,
-`decided_parts` those of what was decided; the signature is the decider's."""
+`decided_parts` those of what was decided; `login` is the database role that asked, which alone may use it.
+"""
 
 journal_checkpoint = Table(
     "journal_checkpoint",

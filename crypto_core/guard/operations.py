@@ -51,7 +51,7 @@ _WITHOUT_RESOURCE = frozenset(
 _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 
 JOURNAL = (("journal", CALL), ("journal_checkpoint", CALL))
-APPROVAL = (("approval", (*WRITE, "EXECUTE")),)
+APPROVAL = (("approval", CALL),)
 JOBS = (("job", (*WRITE, "EXECUTE")), *((name, WRITE) for name in ("job_chunk", "job_runner", "job_token")))
 TOKENS = (("envelope_backup", CALL), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))
 INCIDENTS = (

@@ -222,9 +222,8 @@ _CALLS |= {
         " FROM keydeck.journal j ORDER BY j.seq DESC LIMIT 1"
     ),
     "keydeck.record_approval": (
-        "SELECT keydeck.record_approval('ana', 'host', 'approvals request', 's', 'done', json_build_object("
-        "'request', a.id, 'request_digest', a.request_digest, 'requested_by', a.requested_by)::text)"
-        " FROM keydeck.approval a LIMIT 1"
+        "SELECT keydeck.record_approval('ana', 'host', 'approvals deny', jsonb_build_object('id', a.id,"
+        " 'request_digest', a.request_digest, 'decided_by', 'ana'), '{{}}') FROM keydeck.approval a LIMIT 1"
     ),
     "keydeck.record_job": (
         "SELECT keydeck.record_job('ana', 'host', 'reencrypt', 's', 'started', json_build_object('run',"

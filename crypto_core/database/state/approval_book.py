@@ -18,16 +18,15 @@ from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, insert, literal, select, update
+from sqlalchemy import Connection, Engine, cast, func, literal, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import JSONB, clock_now, database_identity, lock_against_writers
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.dialect import JSONB, clock_now, database_identity
 from crypto_core.database.schema import approval as table
-from crypto_core.database.schema import journal
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_chain import another_database
-from crypto_core.database.state.journal_entry import witnessed
 from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError
 from crypto_core.guard.approval_digest import (
     changed_parts,
@@ -61,8 +60,6 @@ _NOWHERE = _Databases()
 
 LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""
-
-USE = "approvals use"
 
 EARLIER = timedelta(hours=1)
 """The database's clock, which dates a request, may be so far ahead of AWS's."""
@@ -125,6 +122,7 @@ class ApprovalBook:
         """
         return self._request(action, summary, digest, plan)[0]
 
+    @repeated_if_rolled_back
     def _request(
         self, action: str, summary: str, digest: str, plan: Mapping[str, Any]
     ) -> tuple[Approval, str]:
@@ -134,8 +132,6 @@ class ApprovalBook:
         actor = self._journal.actor()
         here = self._here()
         with connected(self._engine, write=True) as connection:
-            # One request at a time is looked for and made. Who may not write requests can't hold this up.
-            lock_against_writers(connection, table)
             now = self._now(connection)
             fresh = Approval(
                 id=uuid4(),
@@ -152,7 +148,8 @@ class ApprovalBook:
                 database_id=here.journal,
             )
             other = ""
-            for found in self._open(connection, fresh, now):
+            there = self._open(connection, fresh, now)
+            for found in there:
                 if found.decision is Decision.CHANGED:
                     raise RefusedError(f"{_refused(found)} Nothing was done.", remedy=_ask_again(found))
                 if found.decision is Decision.DENIED:
@@ -168,14 +165,11 @@ class ApprovalBook:
                     other = _of_another(found, fresh, differing)
             parts = parts_of(fresh)
             fresh = replace(fresh, request_digest=clean(request_digest(parts)))
-            row = {name: getattr(fresh, name) for name in _STORED} | {"parts": parts}
-            made = _approval(connection.execute(insert(table).values(row).returning(*table.c)).one(), now)
-            if self._calls is not None:
-                self._calls.call(context_of(Purpose.ASK, made))
-            self._record(
-                "approvals request", made, connection, actor, {"in_place_of": other} if other else {}
-            )
-        return made, other
+            row = {name: getattr(fresh, name) for name in _STORED} | {"parts": parts, "known": len(there)}
+            more = {"in_place_of": other} if other else {}
+            self._call(Purpose.ASK, fresh)
+            self._record("approvals request", fresh, row, connection, actor, more)
+        return fresh, other
 
     def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
         """Pass if nothing is needed, or somebody else has approved this plan for this identity: then it is
@@ -222,19 +216,13 @@ class ApprovalBook:
         try:
             with connected(self._engine, write=True) as connection:
                 now = self._now(connection)
-                found = _found(connection, select(table).with_for_update(), request, now, here)
+                found = _found(connection, request, now, here)
                 _may_decide(found, me, shown, approve=approve)
-                parts = parts_of(found)
+                made = replace(found, decision=decision, decided_by=clean(me, 512), decided_at=now)
                 unrecorded = self._call(Purpose.APPROVE if approve else Purpose.DENY, found)
-                decided = {
-                    "decision": decision.value,
-                    "decided_by": me,
-                    "decided_at": now,
-                    "decided_parts": parts,
-                }
-                statement = update(table).where(table.c.id == request).values(decided).returning(*table.c)
-                made = _approval(connection.execute(statement).one(), now, here)
-                self._record(f"approvals {verb}", made, connection, actor, unrecorded)
+                row = {"decided_by": me, "decided_at": now, "decided_parts": parts_of(found)}
+                if self._record(f"approvals {verb}", made, row, connection, actor, unrecorded) is None:
+                    raise _outrun(found)
         except (RefusedError, KmsError) as error:
             told = {"reason": error.message}
             self._journal.record(f"approvals {verb}", str(request), ended_by(error), told, actor=actor)
@@ -242,7 +230,7 @@ class ApprovalBook:
         return made
 
     def _call(self, purpose: Purpose, found: Approval) -> dict[str, Any]:
-        """Let CloudTrail record a decision; for the journal, why it can't. A denial holds without."""
+        """Let CloudTrail record it; a denial holds without, and the journal has why. Raises KmsError."""
         if self._calls is None:
             return {}
         try:
@@ -272,7 +260,7 @@ class ApprovalBook:
         """Return one request, whatever is wrong with it. Raises RefusedError for none, DatabaseError."""
         here = self._here()
         with connected(self._engine) as connection:
-            found = _found(connection, select(table), request, self._now(connection), here)
+            found = _found(connection, request, self._now(connection), here)
         return self._witnessed(found)[0]
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
@@ -298,6 +286,7 @@ class ApprovalBook:
                 c.expires_at > now,
                 c.decision != Decision.USED.value,
                 c.request_digest != "",
+                c.login.in_(("", func.session_user())),
             )
             .order_by(c.requested_at.desc())
         )
@@ -309,27 +298,10 @@ class ApprovalBook:
             raise RefusedError(f"Request {asked.id} was approved by who asked for it, {asked.decided_by}.")
         confirmed = self._require_proof(asked)
         actor = self._journal.actor()
-        c = table.c
+        # Nothing is locked while KMS is called.
+        self._call(Purpose.USE, asked)
         with connected(self._engine, write=True) as connection:
-            still: list[ColumnElement[bool]] = [
-                c.id == asked.id,
-                c.request_digest == asked.request_digest,
-                c.expires_at == asked.expires_at,
-                c.decision == Decision.APPROVED.value,
-                c.expires_at > self._now(connection),
-            ]
-            used = connection.execute(update(table).where(*still).values(decision=Decision.USED.value))
-            if used.rowcount != 1:
-                return False
-            if connection.scalar(_times_used(asked.id)):
-                raise RefusedError(
-                    f"The approval of request {asked.id} was used before, as the journal has it.",
-                    remedy=_ask_again(asked),
-                )
-            if self._calls is not None:
-                self._calls.call(context_of(Purpose.USE, asked))
-            self._record(USE, asked, connection, actor, confirmed)
-        return True
+            return self._record("approvals use", asked, {}, connection, actor, confirmed) is not None
 
     def _require_proof(self, asked: Approval) -> dict[str, Any]:
         """Pass if CloudTrail has delivered the request and another person's approval of it; for the journal.
@@ -382,34 +354,21 @@ class ApprovalBook:
         self,
         action: str,
         asked: Approval,
+        row: Mapping[str, Any],
         connection: Connection,
         actor: str,
-        more: Mapping[str, Any] | None = None,
-    ) -> None:
+        more: Mapping[str, Any],
+    ) -> int | None:
+        """Write a request's row, or change it, and its entry; None where it is not as it was read."""
         shown = json.dumps(asked.plan, sort_keys=True).encode()
-        detail = {
-            "request": str(asked.id),
-            "action": asked.action,
-            "plan": asked.digest,
-            # What was there to be read: a plan that is exchanged in the table shows.
-            "shown": hashlib.sha256(shown).hexdigest(),
-            "request_digest": asked.request_digest,
-            "database": asked.database,
-            "database_id": asked.database_id,
-            "requested_by": asked.requested_by,
-            "until": asked.expires_at.astimezone(UTC).isoformat(),
-            **(more or {}),
-        }
-        if asked.decided_by:
-            detail["decided_by"] = asked.decided_by
+        # What was there to be read: a plan that is exchanged in the table shows.
+        detail = {"shown": hashlib.sha256(shown).hexdigest(), **more}
         if self.advisory:
             detail["advisory"] = True
-        self._journal.record(
-            *(action, asked.summary, Outcome.DONE, detail),
-            within=connection,
-            actor=actor,
-            by="record_approval",
-        )
+        written = {"id": asked.id, "request_digest": asked.request_digest, **row}
+        documents = (json.loads(json.dumps(one, default=_as_json)) for one in (written, detail))
+        arguments = (cast(literal(one, JSONB), JSONB) for one in documents)
+        return self._journal.call("record_approval", action, *arguments, within=connection, actor=actor)
 
     def _me(self) -> str:
         me = clean(self._identity())
@@ -424,6 +383,12 @@ class ApprovalBook:
         if self._read_only:
             raise ReadOnlyError(f"Cannot {what}: Keydeck is in read-only mode.")
         require_schema(self._engine)
+
+
+def _as_json(value: UUID | datetime | Mapping[str, Any]) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def cleaned(value: Any) -> Any:
@@ -484,11 +449,6 @@ def _changed(found: Approval, kept: Any) -> str:
     return in_words(changed) if changed else ""
 
 
-def _times_used(request: UUID) -> Select[Any]:
-    used = witnessed(USE, earlier=True)
-    return select(func.count()).where(used, journal.c.detail.contains(str(request)))
-
-
 def _confirmed(found: Approval, delivered: DeliveredCalls) -> Approval:
     proof = proof_of(found, delivered)
     problem = proof.words if proof.refused else found.problem
@@ -523,6 +483,13 @@ def _ask_again(found: Approval) -> str:
     )
 
 
+def _outrun(found: Approval) -> RefusedError:
+    return RefusedError(
+        f"Request {found.id} was changed, decided or used meanwhile.",
+        remedy=f"Read it again: keydeck approvals show {found.id}.",
+    )
+
+
 def _may_decide(found: Approval, me: str, shown: Approval, *, approve: bool) -> None:
     open_ = (Decision.PENDING,) if approve else (Decision.PENDING, Decision.APPROVED, Decision.CHANGED)
     if approve and found.problem:
@@ -554,10 +521,8 @@ def _denied(found: Approval) -> RefusedError:
     )
 
 
-def _found(
-    connection: Connection, statement: Select[Any], request: UUID, now: datetime, here: _Databases
-) -> Approval:
-    row = connection.execute(statement.where(table.c.id == request)).one_or_none()
+def _found(connection: Connection, request: UUID, now: datetime, here: _Databases) -> Approval:
+    row = connection.execute(select(table).where(table.c.id == request)).one_or_none()
     if row is None:
         raise RefusedError(
             f"There is no request {request}.", remedy="List them with: keydeck approvals list."

@@ -154,35 +154,79 @@ def test_garbage_under_a_checkpoints_name_is_refused_and_verification_goes_on(
     assert JournalCheckpoints(services.journal, None, read_only=False).verify().problems == ()
 
 
-def test_an_approval_is_recorded_as_it_stands_and_used_once(operator: Engine, services: Container) -> None:
-    asked = services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
-    detail = {
-        "request": str(asked.id),
-        "request_digest": asked.request_digest,
-        "requested_by": asked.requested_by,
-        "decided_by": "arn:ben",
+def test_a_request_is_written_by_its_function_alone_decided_and_used_once_by_who_asked(
+    operator: Engine, login: Callable[[KeydeckRole], Engine], superuser: Engine
+) -> None:
+    other = login(KeydeckRole.OPERATOR)
+    with superuser.connect() as connection:
+        database = str(connection.scalar(text("SELECT database_id FROM keydeck.journal_end")))
+    row = {
+        "action": "keys disable",
+        "summary": "Disable it",
+        "digest": "d1",
+        "plan": {"key": "alias/x"},
+        "requested_by": "arn:ana",
+        "requested_at": "2026-12-01T12:00:00Z",
+        "expires_at": "2026-12-01T13:00:00Z",
+        "database": "tokens",
+        "database_id": database,
+        "request_digest": HEX,
+        "parts": {},
+        "known": 0,
     }
+    one, two = str(uuid4()), str(uuid4())
 
-    def record(action: str, **changed: Any) -> str:
-        told = {"action": action, "subject": "s", "outcome": "done", "detail": json.dumps(detail | changed)}
-        return refused(operator, "record_approval", **told)
+    def recorded(engine: Engine, deed: str, request: str = one, **changed: Any) -> Any:
+        document = json.dumps({"id": request, "request_digest": HEX, "decided_by": "arn:ben", **changed})
+        statement = "SELECT keydeck.record_approval('a', 'h', :action, CAST(:request AS jsonb), '{}')"
+        with engine.begin() as connection:
+            return connection.scalar(text(statement), {"action": deed, "request": document})
 
-    for action in ("approvals approve", "approvals deny", "approvals use", "approvals show", "keys disable"):
-        assert record(action) == WRONG, action
-    with operator.begin() as connection:
-        used = "UPDATE keydeck.approval SET decision = 'used', decided_by = 'arn:ben'"
-        connection.execute(text(used))
+    def state(engine: Engine, deed: str, request: str = one, **changed: Any) -> str:
+        with pytest.raises(DBAPIError) as caught:
+            recorded(engine, deed, request, **changed)
+        return str(getattr(caught.value.orig, "pgcode", ""))
+
     for wrong in (
-        {"request": str(uuid4())},
+        {"database_id": str(uuid4())},
         {"request_digest": "x"},
-        {"requested_by": "arn:carla"},
-        {"decided_by": "arn:carla"},
+        {"requested_by": ""},
+        {"expires_at": "infinity"},
     ):
-        assert record("approvals use", **wrong) == WRONG, wrong
-    told = {"action": "approvals use", "subject": "s", "outcome": "done", "detail": json.dumps(detail)}
-    assert refused(operator, "record_approval", **told | {"outcome": "refused"}) == WRONG
-    call(operator, "record_approval", **told)
-    assert refused(operator, "record_approval", **told) == TWICE
+        assert state(operator, "approvals request", **row | wrong) == WRONG, wrong
+    claimed = {"decision": "approved", "login": "somebody", "decided_at": "2026-12-01T12:00:00Z"}
+    assert recorded(operator, "approvals request", **row | claimed) > 0
+    assert state(operator, "approvals request", two, **row) == "40001"
+    for action in ("approvals use", "approvals show", "keys disable"):
+        assert recorded(operator, action) is None, action
+    assert recorded(operator, "approvals approve", request_digest="cd" * 32) is None
+    assert recorded(operator, "approvals approve", two) is None
+    assert recorded(operator, "approvals approve") > 0
+    assert recorded(operator, "approvals approve") is None
+    # Nobody else's login uses it up, and nobody's writes the row.
+    assert recorded(other, "approvals use") is None
+    for deed in (
+        "UPDATE keydeck.approval SET decision = 'used'",
+        "DELETE FROM keydeck.approval",
+        "INSERT INTO keydeck.approval SELECT * FROM keydeck.approval",
+        "LOCK TABLE keydeck.approval IN SHARE ROW EXCLUSIVE MODE",
+    ):
+        with pytest.raises(DBAPIError) as caught, operator.begin() as connection:
+            connection.execute(text(deed))
+        assert str(getattr(caught.value.orig, "pgcode", "")) == NOT_ALLOWED
+    assert recorded(operator, "approvals use") > 0
+    assert recorded(operator, "approvals use") is None
+    assert recorded(operator, "approvals deny") is None
+    with superuser.connect() as connection:
+        made = connection.execute(
+            select(journal.c.action, journal.c.checked, journal.c.detail).order_by(journal.c.seq)
+        ).all()
+    assert [(a, c) for a, c, _ in made] == [
+        ("approvals request", True),
+        ("approvals approve", True),
+        ("approvals use", True),
+    ]
+    assert json.loads(made[-1].detail)["decided_by"] == "arn:ben"
 
 
 def test_the_beginning_of_a_run_stands_once_and_waves_follow_it(

@@ -254,6 +254,7 @@ DIGESTS = {
     "v0016_evidence_records.py": "4dbae50492bbaafaa315b2550fd06bb2c10382f62995833564bdbe4284f7bd93",
     "v0017_checked_entries.py": "bbc5cf28afab806ab755c0419ac038f055b13b2b8625a91c03bb096a5a71145a",
     "v0018_backup_functions.py": "a326ac6fcf567c9030b024017ef6f5651a74d865143f818866a8d6feb409d705",
+    "v0019_recorded_approvals.py": "f41b6dc7ca0819ec84a82e31742e9b3fb7406d5b597d9034a2c65fdca4f1393a",
 }
 """SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
 
