@@ -19,6 +19,9 @@ from crypto_core.guard.signature import digest_of
 
 PURPOSE = "approval request"
 
+COUNTED_BY = "Counted by: "
+"""Begins the line of a plan with the proof of its count, which is made anew with each plan."""
+
 _ITS_OWN = frozenset({"number", "time of the request", "expiry", "plan"})
 _REMARKS = frozenset({"warnings", "reasons", "gaps", "remarks", "losses"})
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z|[+-]\d\d:?\d\d))?")
@@ -80,7 +83,8 @@ def _without_moments(value: Any, name: str = "") -> Any:
             if (name, key) != ("tokens", "proof")
         }
     if isinstance(value, list | tuple):
-        return [_without_moments(part, name) for part in value]
+        parts = [part for part in value if not (isinstance(part, str) and part.startswith(COUNTED_BY))]
+        return [_without_moments(part, name) for part in parts]
     return _TIME.sub("", value) if name in _REMARKS and isinstance(value, str) else value
 
 

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, cast, func, literal, select
+from sqlalchemy import Connection, Engine, cast, literal, literal_column, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
@@ -286,7 +286,7 @@ class ApprovalBook:
                 c.expires_at > now,
                 c.decision != Decision.USED.value,
                 c.request_digest != "",
-                c.login.in_(("", func.session_user())),
+                c.login.in_(("", literal_column("session_user"))),
             )
             .order_by(c.requested_at.desc())
         )

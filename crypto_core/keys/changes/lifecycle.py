@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crypto_core.errors import RefusedError
+from crypto_core.guard.approval_digest import COUNTED_BY
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -136,7 +137,7 @@ def _taking(
     seen = {STATE: str(state.state)}
     if tokens is not None:
         seen[TOKENS] = str(tokens)
-        does = (*does, *([f"Counted by: {tokens.proof}."] if tokens.proof else []))
+        does = (*does, *([f"{COUNTED_BY}{tokens.proof}."] if tokens.proof else []))
     return Draft(
         title=title,
         seen=seen,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from crypto_core.guard.approval_digest import differing_parts, parts_of, request_digest
+from crypto_core.guard.approval_digest import COUNTED_BY, differing_parts, parts_of, request_digest
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
 
@@ -45,6 +45,8 @@ def test_a_plan_made_again_may_differ_in_its_moments() -> None:
     tokens = {**PLAN["tokens"], "proof": {"taken_at": "2026-11-28T12:07:00+00:00"}}
     warnings = ["eu-west-1: nothing was fetched from 2026-08-30 16:48 UTC on."]
     assert differing_parts(ASKED, with_plan(tokens=tokens, warnings=warnings)) == ()
+    counted = [*PLAN["does"], f"{COUNTED_BY}Fresh proof of 2026-11-28 12:07:00 UTC: KMS asked 19 times."]
+    assert differing_parts(ASKED, with_plan(does=counted)) == ()
 
 
 @pytest.mark.parametrize(
