@@ -83,7 +83,7 @@ def list_(*, all_: bool, limit: int, form: Form) -> int:
 
 def delivery_lines(done: Delivery) -> list[str]:
     """Return what a round did, a line each."""
-    if done.holder:
+    if done.holder is not None:
         return [f"Another process sends notifications now: {done.holder}."]
     lines = [f"{counted(done.made, 'new notice')}, {done.sent:,} sent."]
     if done.first:

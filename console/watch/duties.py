@@ -13,10 +13,13 @@ from console.watch.watch_metrics import WatchMetrics
 from console.whole_posture import not_examined, with_events
 from crypto_core.compliance.snapshot import Lack
 from crypto_core.database.state.duties import DutyLease, on_duty
-from crypto_core.errors import KmsError, MissingGrantError, MissingSchemaError
+from crypto_core.errors import DutyLostError, KmsError, MissingGrantError, MissingSchemaError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.standing import Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
+
+_IDLE_SECONDS = 120.0
+"""How long another process may hold a duty that takes moments, without having done it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Duty:
     run: Callable[[DutyWork], str]
     tells: bool = False
     """True if it does nothing but tell."""
+    standing_by: bool = False
+    """True if a process that stands by does it, too, now and then."""
 
 
 def _pull(work: DutyWork) -> str:
@@ -98,6 +103,8 @@ def _notices(work: DutyWork) -> str:
     work.metrics.notices(work.services.notices.counts())
     troubles = "; ".join(f"{receiver}: {trouble}" for receiver, trouble in done.troubles.items())
     sent = f"{done.sent:,} sent" if done.sent else ""
+    if done.holder is not None and done.holder.idle > _IDLE_SECONDS:
+        raise DutyLostError(f"No notifications are sent: their duty is {done.holder}.")
     return "; ".join(filter(None, (sent, troubles)))
 
 
@@ -108,12 +115,14 @@ def _tell(work: DutyWork, name: str, standing: Standing) -> None:
         if isinstance(lease, DutyLease):
             work.services.notices.tell_standing(lease, standing)
             lease.finish()
+        elif lease.idle > _IDLE_SECONDS:
+            raise DutyLostError(f"No notices of {name} are made: their duty is {lease}.")
 
 
 DUTIES: tuple[Duty, ...] = (
-    Duty("pull", 300, "fetch CloudTrail's events", _pull),
-    Duty("findings", 900, "look for findings", _findings),
-    Duty("census", 3_600, "count tokens", _census),
+    Duty("pull", 300, "fetch CloudTrail's events", _pull, standing_by=True),
+    Duty("findings", 900, "look for findings", _findings, standing_by=True),
+    Duty("census", 3_600, "count tokens", _census, standing_by=True),
     Duty("evidence", 3_600, "record evidence, once a day", _evidence),
     Duty("notices", 15, "send notifications", _notices, tells=True),
 )

@@ -11,8 +11,10 @@ from prometheus_client.core import Metric
 
 from crypto_core.findings.severity import Severity
 
-STATES = ("leading", "standing by", "alone", "no database")
-"""Alone is who can't make sure that no other host does the same."""
+STATES = ("leading", "standing by", "alone", "no database", "relieving")
+"""Alone is a process that can't make sure that no other host does the same; relieving, one that does what the
+holder of the duties doesn't.
+"""
 
 
 class WatchMetrics:
@@ -21,7 +23,7 @@ class WatchMetrics:
     def __init__(self, registry: CollectorRegistry, duties: Mapping[str, float]) -> None:
         """`duties` are the seconds between two runs, by name."""
         self._lock = Lock()
-        self._state = STATES[1]
+        self._state, self._words = STATES[1], ""
         self._duties: dict[str, dict[str, Any]] = {
             name: {"failing": False, "last_success": None} for name in duties
         }
@@ -61,10 +63,10 @@ class WatchMetrics:
         """Yield what `collect` yields, for the registry to know the names."""
         return self.collect()
 
-    def state(self, state: str) -> None:
-        """Show what this process is, one of STATES."""
+    def state(self, state: str, words: str = "") -> None:
+        """Show what this process is, one of STATES, and why."""
         with self._lock:
-            self._state = state
+            self._state, self._words = state, words
         for one in STATES:
             self._watching.labels(one).set(one == state)
 
@@ -104,13 +106,17 @@ class WatchMetrics:
     def health(self) -> dict[str, Any]:
         """Return the state, and how each duty fares, as JSON."""
         with self._lock:
-            return {"state": self._state, "duties": {name: dict(one) for name, one in self._duties.items()}}
+            return {
+                "state": self._state,
+                "why": self._words,
+                "duties": {name: dict(one) for name, one in self._duties.items()},
+            }
 
     @property
     def ready(self) -> bool:
-        """True unless a duty fails, or there is no database."""
+        """True unless a duty fails, there is no database, or whoever holds the duties does none."""
         with self._lock:
-            return self._state != STATES[3] and not any(one["failing"] for one in self._duties.values())
+            return self._state not in STATES[3:] and not any(one["failing"] for one in self._duties.values())
 
 
 def _gauge(name: str, says: str, *labels: str) -> Gauge:

@@ -17,7 +17,8 @@ from sqlalchemy import Engine
 
 from console.watch.duties import Duty, DutyWork
 from console.watch.watch_metrics import STATES
-from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
+from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
@@ -36,7 +37,11 @@ LEAD = "watch"
 LOOK_SECONDS = 5.0
 """How often it is looked whether this process still leads, or may."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 300.0
-_LEADING, _STANDING_BY, _ALONE, _NO_DATABASE = STATES
+ROUNDS_MISSED, LEAST_PATIENCE_SECONDS = 3, 60.0
+"""After so many intervals of the most frequent duty without a round, others do the duties, too."""
+SELDOM = 4
+"""Intervals after which a process that stands by does a duty itself."""
+_LEADING, _STANDING_BY, _ALONE, _NO_DATABASE, _RELIEVING = STATES
 _CANNOT_LEAD = (MissingGrantError, MissingSchemaError, DatabaseReadOnlyError, NewerSchemaError)
 
 _log = logging.getLogger(__name__)
@@ -55,6 +60,8 @@ class Watcher:
         self._say = say
         self._stop = work.stop
         self._may_run = Event()
+        self._did = Event()
+        self._patience = max(ROUNDS_MISSED * min(duties.values(), default=0.0), LEAST_PATIENCE_SECONDS)
         self._state = ""
         self._said: dict[str, str] = {}
 
@@ -74,10 +81,12 @@ class Watcher:
         """Do each duty once, one after another; return True if none failed. Raises DatabaseError."""
         try:
             with on_duty(self._engine, LEAD) as lease:
-                if isinstance(lease, str):
-                    self._say(f"Another process watches: {lease}.")
-                    return True
-                return self._all_done()
+                if isinstance(lease, DutyLease):
+                    done = self._all_done()
+                    lease.finish()
+                    return done
+                self._say(f"Another process watches: {lease}.")
+                return True if lease.idle < self._patience else self._all_done()
         except _CANNOT_LEAD as error:
             self._go_alone(error)
             return self._all_done()
@@ -92,30 +101,46 @@ class Watcher:
             try:
                 with on_duty(self._engine, LEAD) as lease:
                     failures = 0
-                    if isinstance(lease, str):
-                        self._show(_STANDING_BY, f"Standing by: {lease} watches.", run=False)
-                        self._stop.wait(LOOK_SECONDS)
-                    else:
-                        self._work = self._given
+                    self._work = self._given
+                    if isinstance(lease, DutyLease):
                         self._show(_LEADING, "Watching.", run=True)
                         self._hold(lease)
+                    else:
+                        self._stand_by(lease)
             except _CANNOT_LEAD as error:
                 self._go_alone(error)
                 self._stop.wait(LONGEST_WAIT_SECONDS)
             except DutyLostError as error:
                 self._show(_STANDING_BY, error.message, run=False)
             except DatabaseError as error:
-                self._show(_NO_DATABASE, str(error), run=False)
+                locked = error.sqlstate == LOCK_NOT_AVAILABLE
+                held = lock_holders(self._engine, "keydeck.duty", "RowExclusiveLock") if locked else ""
+                state = _RELIEVING if locked else _NO_DATABASE
+                self._show(state, f"{error} {held}".rstrip(), run=locked)
                 failures += 1
                 self._stop.wait(waiting_seconds(failures))
+
+    def _stand_by(self, holder: DutyHolder) -> None:
+        """Stand by while the holder does its duties; else do them, too."""
+        if holder.idle < self._patience:
+            self._show(_STANDING_BY, f"Standing by: {holder}.", run=False)
+        else:
+            self._show(
+                _RELIEVING, f"No round for {holder.idle:,.0f} s, so this process watches: {holder}.", run=True
+            )
+        self._stop.wait(LOOK_SECONDS)
 
     def _hold(self, lease: DutyLease) -> None:
         """Keep the lead until another host has it; a database that comes back finds it still held."""
         failures = 0
         while not self._stop.wait(waiting_seconds(failures) if failures else LOOK_SECONDS):
             try:
-                with lease.writing():
-                    pass
+                if self._did.is_set():
+                    self._did.clear()
+                    lease.finish()
+                else:
+                    with lease.writing():
+                        pass
             except DatabaseError as error:
                 failures += 1
                 self._show(_NO_DATABASE, str(error), run=False)
@@ -136,7 +161,7 @@ class Watcher:
             self._may_run.set()
         else:
             self._may_run.clear()
-        self._work.metrics.state(state)
+        self._work.metrics.state(state, redacted(clean(words, 300)))
         if state != self._state:
             self._state = state
             self._tell(words)
@@ -145,11 +170,14 @@ class Watcher:
         return self._work.telling or not duty.tells
 
     def _keep_doing(self, duty: Duty, every: float) -> None:
-        failures = 0
+        failures, seldom = 0, time.monotonic() + SELDOM * every
         while not self._stop.is_set():
-            if not self._may_run.is_set() or not self._possible(duty):
+            # A holder could say that it did rounds: who stands by looks now and then, too.
+            looks = duty.standing_by and self._state == _STANDING_BY and time.monotonic() >= seldom
+            if not (looks or self._may_run.is_set()) or not self._possible(duty):
                 self._stop.wait(0.2)
                 continue
+            seldom = time.monotonic() + SELDOM * every
             begun = time.monotonic()
             failures = 0 if self._do(duty) else failures + 1
             rest = every - (time.monotonic() - begun)
@@ -169,6 +197,7 @@ class Watcher:
             words = f"failed: {type(error).__name__}"
         else:
             self._work.metrics.done(duty.name, time.time(), time.monotonic() - begun)
+            self._did.set()
             self._once(duty.name, words)
             return True
         self._work.metrics.failed(duty.name, time.monotonic() - begun)

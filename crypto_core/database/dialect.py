@@ -81,7 +81,9 @@ TABLE_PRIVILEGES = text(
     JOIN (VALUES ('append_to_journal', 'journal'), ('write_receipts', 'receipt'),
         ('write_evidence_record', 'evidence_record'), ('record_approval', 'approval'), ('record_job', 'job'),
         ('keep_evidence', 'incident_evidence'), ('record_checkpoint', 'journal_checkpoint'),
-        ('write_tripwire_list', 'tripwire'), ('back_up_envelopes', 'envelope_backup')) AS f(name, writes)
+        ('write_tripwire_list', 'tripwire'), ('back_up_envelopes', 'envelope_backup'),
+        ('hold_duty', 'duty'), ('hold_step', 'incident_lease')
+    ) AS f(name, writes)
     ON p.proname = f.name
     WHERE n.nspname = :schema
     """

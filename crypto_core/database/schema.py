@@ -33,9 +33,11 @@ FUNCTIONS = {
     name: f"{SCHEMA}.{function}"
     for name, function in {
         "approval": "record_approval",
+        "duty": "hold_duty",
         "envelope_backup": f"back_up_envelopes, {SCHEMA}.purge_envelopes",
         "evidence_record": "write_evidence_record",
         "incident_evidence": "keep_evidence",
+        "incident_lease": "hold_step",
         "job": "record_job",
         "journal": "append_to_journal",
         "journal_checkpoint": "record_checkpoint",
@@ -325,8 +327,9 @@ incident_lease = Table(
     *_required(Uuid, "token"),
     *_required(SqlText, "holder", "host"),
     *_required(_MOMENT, "until"),
+    *_empty("login"),
 )
-"""Who runs a step's action, or ran it last; whoever holds the row's `token` may write."""
+"""Who runs a step's action, or ran it last: the `login` that took it, and whoever knows its `token`."""
 
 approval = Table(
     "approval",
@@ -398,7 +401,8 @@ duty = Table(
     *_required(SqlText, "holder"),
     *_required(_MOMENT, "until"),
     Column("position", JSONB, nullable=False, server_default="{}"),
-    *_optional(_MOMENT, "done_at"),
+    *_optional(_MOMENT, "done_at", "since", "asked_at"),
+    *_empty("login", "asked_by", "next_login"),
 )
 """What `keydeck watch` does, and who does it now: whoever holds the row's `token`, on one host at a time.
 

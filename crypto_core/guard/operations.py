@@ -55,13 +55,14 @@ APPROVAL = (("approval", CALL),)
 JOBS = (("job", (*WRITE, "EXECUTE")), *((name, WRITE) for name in ("job_chunk", "job_runner", "job_token")))
 TOKENS = (("envelope_backup", CALL), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))
 INCIDENTS = (
-    *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
+    *((name, WRITE) for name in ("incident", "incident_step", "incident_presence")),
+    ("incident_lease", CALL),
     *(("incident_evidence", CALL), ("incident_entry", APPEND)),
 )
 FORGETTABLE = ("SELECT", "INSERT", "DELETE")
 INDEX = (("fingerprint", FORGETTABLE), ("fingerprint_key", FORGETTABLE))
 COPIES = (("registered_copy", WRITE),)
-NOTICES = (("duty", WRITE), ("notice", WRITE))
+NOTICES = (("duty", CALL), ("notice", WRITE))
 TRIPWIRES = (("tripwire", CALL),)
 RECORDS = (("evidence_record", CALL),)
 

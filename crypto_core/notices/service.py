@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.database.state.notices import (
@@ -60,7 +60,7 @@ class Delivery:
     held: int = 0
     """Notices that quiet hours hold back."""
     troubles: Mapping[str, str] = field(default_factory=dict)
-    holder: str = ""
+    holder: DutyHolder | None = None
     first: bool = False
     """True the first time: what the journal has by now is not told."""
 
@@ -95,7 +95,7 @@ class NoticeService:
         """
         self._may_write()
         with on_duty(self._engine, DUTY) as lease:
-            if isinstance(lease, str):
+            if not isinstance(lease, DutyLease):
                 return Delivery(holder=lease)
             first = not isinstance(lease.position.get("seq"), int)
             made = self._make(lease)

@@ -189,7 +189,7 @@ def test_one_host_at_a_time_tells_and_one_that_lost_the_duty_writes_nothing(
         pooled = open_engine(wire.url(environment["DATABASE_URL"]))
         with on_duty(pooled, "notices") as lease:
             assert isinstance(lease, DutyLease)
-            assert "process" in notices.tell().holder
+            assert "process" in str(notices.tell().holder)
             with superuser.begin() as connection:
                 connection.execute(text("UPDATE keydeck.duty SET until = now()"))
             assert not notices.tell().holder

@@ -20,12 +20,14 @@ from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+from uuid import UUID, uuid4
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -143,6 +145,88 @@ def test_of_two_hosts_one_does_the_duties_and_the_other_takes_over(services: Con
             until(lambda: bool(first.ran))
 
 
+HOLD = text("SELECT * FROM keydeck.hold_duty(:duty, CAST(:token AS uuid), 'x', :act, NULL)")
+
+
+@pytest.fixture
+def intruder(services: Container, superuser: Engine) -> Iterator[Engine]:
+    """Another operator's login."""
+    with role_of(KeydeckRole.OPERATOR, services, superuser) as engine:
+        yield engine
+
+
+def acts(engine: Engine, act: str, token: UUID, duty: str = LEAD) -> bool:
+    with engine.begin() as connection:
+        return bool(connection.execute(HOLD, {"duty": duty, "token": token, "act": act}).one().held)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_duty_that_is_held_and_not_done_is_told_by_login_and_done_all_the_same(
+    services: Container, superuser: Engine, intruder: Engine
+) -> None:
+    token, host = uuid4(), Host(services.state_engine)
+    assert acts(intruder, "take", token)
+    with host.watching():
+        until(lambda: bool(host.said))
+        assert (host.ran, host.metrics.ready) == ([], True)
+        with superuser.begin() as connection:
+            connection.execute(text("UPDATE keydeck.duty SET since = since - interval '2 minutes'"))
+        assert acts(intruder, "renew", token)
+        until(lambda: bool(host.ran))
+        assert not host.metrics.ready
+        why = host.metrics.health()["why"]
+        assert f"held by {intruder.url.username}" in why
+        assert "no round yet" in why
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_login_that_only_says_it_does_its_rounds_loses_the_duty_to_another_within_its_term(
+    services: Container, superuser: Engine, intruder: Engine
+) -> None:
+    token, host = uuid4(), Host(services.state_engine)
+    assert acts(intruder, "take", token)
+    assert acts(intruder, "done", token)
+    with host.watching():
+        until(lambda: bool(host.said))
+        with superuser.begin() as connection:
+            connection.execute(text("UPDATE keydeck.duty SET since = since - interval '16 minutes'"))
+        with intruder.begin() as connection:  # at once given back and taken anew, it is the same term
+            for act in ("end", "take"):
+                connection.execute(HOLD, {"duty": LEAD, "token": token, "act": act})
+        until(lambda: "Watching." in host.said)
+        assert not acts(intruder, "take", token)
+        assert not acts(intruder, "done", token)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_open_transaction_on_a_duty_stops_no_duty(
+    services: Container, superuser: Engine, intruder: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("ALTER FUNCTION keydeck.hold_duty SET lock_timeout = '50ms'"))
+    host = Host(services.state_engine)
+    with intruder.begin() as connection:
+        connection.execute(HOLD, {"duty": LEAD, "token": uuid4(), "act": "take"})
+        with host.watching():
+            until(lambda: bool(host.ran))
+            assert not host.metrics.ready
+            assert f"of role {intruder.url.username}" in host.metrics.health()["why"]
+
+
+def test_leases_are_changed_by_their_functions_alone_and_by_the_login_that_took_them(
+    services: Container, superuser: Engine, intruder: Engine
+) -> None:
+    token = uuid4()
+    assert acts(services.state_engine, "take", token)
+    for act in ("renew", "look", "remember", "done", "end", "take"):
+        assert not acts(intruder, act, token)
+    for table in ("duty", "incident_lease"):
+        for statement in (f"UPDATE keydeck.{table} SET until = now()", f"DELETE FROM keydeck.{table}"):
+            with pytest.raises(ProgrammingError), intruder.begin() as connection:
+                connection.execute(text(statement))
+    assert acts(services.state_engine, "renew", token)
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_database_that_is_gone_is_waited_for(
     services: Container, superuser: Engine, environment: dict[str, str], sandbox: Sandbox
@@ -210,7 +294,7 @@ def test_who_may_only_read_watches_without_telling_and_says_what_is_missing(
         monkeypatch.setenv("DATABASE_URL", inspector.url.render_as_string(hide_password=False))
         ran = keydeck("watch", "--once", "--every=pull=never")
     assert ran.exit_code == 0, ran.stderr
-    assert "GRANT SELECT, INSERT, UPDATE ON TABLE duty TO the role" in ran.stderr
+    assert "GRANT EXECUTE ON FUNCTION keydeck.hold_duty TO" in ran.stderr
     assert "no notifications are sent" in ran.stderr
     assert "census: " in ran.stderr
     assert hook.taken == []

@@ -27,6 +27,23 @@ _HELD = text(
 """Without pg_read_all_stats, PostgreSQL tells of other roles' sessions the process and the role alone."""
 
 
+_HOLDING = text(
+    """
+    SELECT l.pid, l.virtualtransaction FROM pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = to_regclass(:place) AND l.granted AND l.mode = :mode
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.pid <> pg_backend_pid()
+    """
+)
+
+
+def holding(engine: Engine, place: str, mode: str) -> frozenset[tuple[int, str]]:
+    """Return the transactions that hold a table in a mode. Raises DatabaseError."""
+    with connected(engine) as connection:
+        rows = connection.execute(_HOLDING, {"place": place, "mode": mode})
+        return frozenset((row.pid, row.virtualtransaction) for row in rows)
+
+
 def lock_holders(engine: Engine, place: str, mode: str = "") -> str:
     """Return in words which sessions hold a table, as far as this role may see. Raises nothing.
 

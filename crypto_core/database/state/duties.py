@@ -1,34 +1,57 @@
 """Duties, which one host at a time does: a lease in a row, by the server's clock, renewed meanwhile.
 
-It needs no session of its own, so it holds behind a pooler; and it is only for roles that may change the
-table, which an advisory lock is not.
+It needs no session of its own, so it holds behind a pooler; and it is only for roles that may call its
+function, which an advisory lock is not.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, and_, select, update
+from sqlalchemy import Connection, Engine, Row, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
-from crypto_core.database.dialect import clock, seconds_from_now, upsert
-from crypto_core.database.schema import duty as table
 from crypto_core.errors import DatabaseError, DutyLostError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.moments import in_utc
 
-LEASE_SECONDS = 30.0
-"""How long a duty waits for a host that does not answer any more."""
 RENEW_SECONDS = 5.0
+_ACT = text(
+    "SELECT * FROM keydeck.hold_duty(:duty, CAST(:token AS uuid), :process, :act, CAST(:position AS jsonb))"
+)
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DutyHolder:
+    """Who has a duty: the process in its own words, its login, and when it did the duty.
+
+    `since` is when that login took it, `done_at` its last round's end, None for no round; `idle` are the
+    seconds since the later of both.
+    """
+
+    process: CleanText
+    login: CleanText
+    since: datetime | None
+    done_at: datetime | None
+    idle: float
+
+    def __str__(self) -> str:
+        since = f" since {in_utc(self.since)}" if self.since else ""
+        done = f"last round {in_utc(self.done_at)}" if self.done_at else "no round yet"
+        return f"held by {self.login or 'an unknown login'} ({self.process}){since}, {done}"
 
 
 class DutyLease:
@@ -39,54 +62,42 @@ class DutyLease:
         self.position: Mapping[str, Any] = {}
         self._engine = engine
         self._token = uuid4()
-        c = table.c
-        self._mine = and_(c.name == name, c.token == self._token)
+        self._process = clean(f"{socket.gethostname()}, process {os.getpid()}", 200)
         self._over = Event()
 
     @repeated_if_rolled_back
-    def take(self) -> str:
-        """Take the duty. Returns "", or who holds it. Raises DatabaseError."""
-        values = {
-            "name": self.name,
-            "token": self._token,
-            "holder": clean(f"{socket.gethostname()}, process {os.getpid()}", 200),
-            "until": seconds_from_now(LEASE_SECONDS),
-        }
-        c = table.c
-        taken = upsert(table).values(values)
-        taken = taken.on_conflict_do_update(
-            index_elements=["name"],
-            set_={name: taken.excluded[name] for name in ("token", "holder", "until")},
-            where=c.until <= clock(),
-        )
-        full = seconds_from_now(LEASE_SECONDS)
+    def take(self) -> DutyHolder | None:
+        """Take the duty. Returns None, or who holds it. Raises DatabaseError."""
         with connected(self._engine, write=True) as connection:
-            # A lease longer than a lease can be is by a server's clock that was ahead.
-            connection.execute(update(table).where(c.name == self.name, c.until > full).values(until=full))
-            row = connection.execute(taken.returning(c.position)).one_or_none()
-            if row is not None:
-                self.position = row.position if isinstance(row.position, dict) else {}
-                return ""
-            return clean(connection.scalar(select(c.holder).where(c.name == self.name)), 200)
+            row = self._act(connection, "take")
+        self.position = row.so_far if isinstance(row.so_far, dict) else {}
+        if row.held:
+            return None
+        return DutyHolder(
+            clean(row.held_by, 200),
+            clean(row.held_login, 100),
+            row.held_since,
+            row.done_at,
+            row.idle or 0.0,
+        )
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a transaction in which nobody else can take the duty. Raises DutyLostError, DatabaseError."""
         with connected(self._engine, write=True) as connection:
-            held = select(table.c.name).where(self._mine).with_for_update()
-            if connection.scalar(held) is None:
+            if not self._act(connection, "look").held:
                 raise DutyLostError(f"Duty {self.name} was taken over by another host, and stops here.")
             yield connection
 
     def remember(self, connection: Connection, position: Mapping[str, Any]) -> None:
         """Remember how far the duty got, in a transaction of `writing`."""
-        connection.execute(update(table).where(self._mine).values(position=dict(position)))
+        self._act(connection, "remember", position)
         self.position = position
 
     def finish(self) -> None:
         """Note that the duty was done. Raises DutyLostError, DatabaseError."""
         with self.writing() as connection:
-            connection.execute(update(table).where(self._mine).values(done_at=clock()))
+            self._act(connection, "done")
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
@@ -97,29 +108,34 @@ class DutyLease:
             yield
         finally:
             self._over.set()
-            self._set_until(clock(), "ends by itself")
+            self._try("end", "ends by itself")
 
     def _renew_until_over(self) -> None:
         while not self._over.wait(RENEW_SECONDS):
-            self._set_until(seconds_from_now(LEASE_SECONDS), "can't be renewed for now")
+            self._try("renew", "can't be renewed for now")
 
-    def _set_until(self, until: Any, otherwise: str) -> None:
+    def _try(self, act: str, otherwise: str) -> None:
         try:
             with connected(self._engine, write=True) as connection:
-                connection.execute(update(table).where(self._mine).values(until=until))
+                self._act(connection, act)
         except DatabaseError as error:
             _log.info("The lease of duty %s %s: %s", self.name, otherwise, error.message)
 
+    def _act(self, connection: Connection, act: str, position: Mapping[str, Any] | None = None) -> Row[Any]:
+        told = None if position is None else json.dumps(position)
+        given = {"duty": self.name, "token": self._token, "process": self._process}
+        return connection.execute(_ACT, {**given, "act": act, "position": told}).one()
+
 
 @contextmanager
-def on_duty(engine: Engine, name: str) -> Iterator[DutyLease | str]:
+def on_duty(engine: Engine, name: str) -> Iterator[DutyLease | DutyHolder]:
     """Hold a duty while the block runs; give who holds it where that is another process.
 
     Raises DatabaseError; what is written within raises DutyLostError once another host has taken it.
     """
     lease = DutyLease(engine, name)
     holder = lease.take()
-    if holder:
+    if holder is not None:
         yield holder
         return
     with lease.renewing():

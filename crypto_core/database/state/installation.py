@@ -22,7 +22,7 @@ from crypto_core.errors import (
 )
 from crypto_core.text.cleaning import clean
 
-VERSION = "0019"
+VERSION = "0020"
 """The schema's version: the last one in database/migrations."""
 
 _MAY_READ = text("SELECT coalesce(has_table_privilege(to_regclass('keydeck.version'), 'SELECT'), false)")

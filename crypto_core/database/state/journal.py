@@ -7,6 +7,7 @@ the newest entries from being removed unnoticed: `journal_checkpoints`.
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +18,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 
 from crypto_core.database.connection.engine import connected, note_entry, told_apart
-from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
+from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, holding, lock_holders
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
 from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
-from crypto_core.errors import DatabaseTimeoutError
+from crypto_core.errors import DatabaseError, DatabaseTimeoutError
 from crypto_core.guard.guarded_change import TEXT
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import SigningTime
@@ -33,6 +34,10 @@ from crypto_core.text.cleaning import clean
 __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
 
 _PAGE = 1000
+_END_LOCK = (f"{SCHEMA}.{end.name}", "RowExclusiveLock")
+"""What a transaction holds from its first entry on."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Journal:
         self.engine = engine
         self.host = clean(f"{socket.gethostname()}, {through}" if through else socket.gethostname(), 200)
         self._actor = actor
+        self._stuck: frozenset[tuple[int, str]] = frozenset()
+        """The transactions that held the journal's end when an entry waited in vain: nothing waits twice."""
 
     def actor(self) -> str:
         """Return who acts. May ask AWS and the database, so not while rows are locked."""
@@ -111,6 +118,9 @@ class Journal:
         """
         who = clean(self.actor() if actor is None else actor, 500)
         called = select(getattr(func.keydeck, function)(who, self.host, *arguments))
+        if self._stuck and self._stuck & holding(self.engine, *_END_LOCK):
+            raise self._held_up()
+        self._stuck = frozenset()
         try:
             if within is None:
                 return self._append(called)
@@ -120,12 +130,34 @@ class Journal:
         except DatabaseTimeoutError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
-            held = lock_holders(self.engine, f"{SCHEMA}.{end.name}", "RowExclusiveLock")
-            raise DatabaseTimeoutError(
-                f"The journal's end is locked by another transaction. {held}",
-                remedy="Have that transaction ended, by its process: SELECT pg_terminate_backend(…).",
-                sqlstate=error.sqlstate,
-            ) from error
+            self._stuck = holding(self.engine, *_END_LOCK)
+            trouble = self._held_up()
+            if not self._end_holder():
+                raise trouble from error
+            if within is not None:
+                raise trouble from error  # that transaction is over; the next one finds the way free
+            return self._append(called)
+
+    def _held_up(self) -> DatabaseTimeoutError:
+        """Return the error that names who holds the journal's end."""
+        held = lock_holders(self.engine, *_END_LOCK)
+        return DatabaseTimeoutError(
+            f"The journal's end is locked by another transaction. {held}",
+            remedy=(
+                "Have a superuser end that session, by its process: SELECT pg_terminate_backend(…). With "
+                "GRANT pg_signal_backend TO the owner of schema keydeck, Keydeck ends such sessions itself."
+            ),
+            sqlstate=LOCK_NOT_AVAILABLE,
+        )
+
+    def _end_holder(self) -> bool:
+        """End the sessions that hold the journal's end for seconds, if the schema's owner may; True if so."""
+        try:
+            with connected(self.engine, write=True) as connection:
+                return bool(connection.scalar(select(func.keydeck.end_holder())))
+        except DatabaseError as error:
+            _log.info("The holder of the journal's end could not be ended: %s", error.message)
+            return False
 
     @repeated_if_rolled_back
     def _append(self, called: Select[Any]) -> int | None:

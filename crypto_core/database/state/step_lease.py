@@ -1,8 +1,8 @@
 """Who runs a step's action right now: a lease in a row, by the server's clock, renewed while the action runs.
 
-It needs no session of its own, so it holds behind a pooler. The row's token says whose the step is: it stays
-its holder's until another operator takes it, which only an expired lease allows. So a console that was frozen
-may go on if nobody came in between, and writes nothing if somebody did.
+It needs no session of its own, so it holds behind a pooler. The row's token and login say whose the step is:
+it stays its holder's until another operator takes it, which keydeck.hold_step allows once the lease expired.
+So a console that was frozen may go on if nobody came in between, and writes nothing if somebody did.
 
 The server's clock may go back, where another server takes over. A lease that then ends further ahead than a
 lease is long is cut to that length by whoever comes next: a holder that lives renews it within that time.
@@ -15,15 +15,15 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from threading import Event, Lock, Thread
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Executable, and_, func, select, update
+from sqlalchemy import Connection, Engine, Row, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
-from crypto_core.database.dialect import clock, seconds_from_now, upsert
-from crypto_core.database.schema import incident_lease as table
 from crypto_core.errors import DatabaseError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding
 from crypto_core.text.cleaning import clean
@@ -32,6 +32,7 @@ from crypto_core.text.moments import in_utc
 LEASE_SECONDS = 10.0
 """How long a step waits for a holder that does not answer any more: its console was killed, or is frozen."""
 RENEW_SECONDS = 2.0
+_ACT = text("SELECT * FROM keydeck.hold_step(:incident, :step, CAST(:token AS uuid), :holder, :host, :act)")
 
 _log = logging.getLogger(__name__)
 
@@ -39,63 +40,36 @@ _log = logging.getLogger(__name__)
 class StepLease:
     """A step that this process holds. Thread-safe."""
 
-    def __init__(self, engine: Engine, incident: int, step_id: str) -> None:
+    def __init__(self, engine: Engine, incident: int, step_id: str, holder: str = "") -> None:
         self._engine = engine
         self._incident, self._step_id = incident, step_id
-        self._token = uuid4()
-        c = table.c
-        self._step = and_(c.incident_id == incident, c.step_id == step_id)
-        self._mine = and_(self._step, c.token == self._token)
+        self._given = {
+            "incident": incident,
+            "step": step_id,
+            "token": uuid4(),
+            "holder": clean(holder, 300),
+            "host": clean(socket.gethostname(), 100),
+        }
         self._sure_until = 0.0
         """Until when, by this machine's clock, nobody else can have taken the step."""
         self._lock = Lock()
         self._over = Event()
 
-    def take(self, holder: str) -> None:
-        """Take the step. Raises RefusedError if somebody holds it, DatabaseError."""
-        values = {
-            "incident_id": self._incident,
-            "step_id": self._step_id,
-            "token": self._token,
-            "holder": clean(holder, 300),
-            "host": clean(socket.gethostname(), 100),
-            "until": seconds_from_now(LEASE_SECONDS),
-        }
-        taken = upsert(table).values(values)
-        taken = taken.on_conflict_do_update(
-            index_elements=["incident_id", "step_id"],
-            set_={name: taken.excluded[name] for name in ("token", "holder", "host", "until")},
-            where=table.c.until <= clock(),
-        )
-        full = seconds_from_now(LEASE_SECONDS)
-        cut = update(table).where(self._step, table.c.until > full).values(until=full)
-        asked = _now()
-        other = self._try(cut, taken.returning(table.c.token))
-        if other is not None:
-            raise self._held(*other)
-        self._sure_until = asked + LEASE_SECONDS
-
     @repeated_if_rolled_back
-    def _try(self, cut: Executable, taken: Executable) -> tuple[str, str, float] | None:
-        """Who holds the step, None if it is ours."""
-        c = table.c
+    def take(self) -> None:
+        """Take the step. Raises RefusedError if somebody holds it, DatabaseError."""
+        asked = _now()
         with connected(self._engine, write=True) as connection:
-            connection.execute(cut)
-            if connection.execute(taken).one_or_none() is not None:
-                return None
-            left = func.ceil(func.extract("epoch", c.until - clock()))
-            holder, host, seconds = connection.execute(select(c.holder, c.host, left).where(self._step)).one()
-            return holder, host, seconds
-
-    def _held(self, holder: str, host: str, seconds: float) -> RefusedError:
-        return RefusedError(
-            f"Step {self._step_id} of INC-{self._incident} is running right now, started by "
-            f"{clean(holder, 300)} on {clean(host, 100)}.",
-            remedy=(
-                "Wait for it to end; if its console was killed or is frozen, the step can be run "
-                f"again in {max(int(seconds), 1)} s."
-            ),
-        )
+            row = self._act(connection, "take")
+        if not row.held:
+            raise RefusedError(
+                f"Step {self._step_id} of INC-{self._incident} is running right now, started by {_who(row)}.",
+                remedy=(
+                    "Wait for it to end; if its console was killed or is frozen, the step can be run "
+                    f"again in {max(ceil(row.seconds), 1)} s."
+                ),
+            )
+        self._sure_until = asked + LEASE_SECONDS
 
     def require(self) -> None:
         """Pass if the step is still held. Asks the database where that isn't sure.
@@ -110,10 +84,8 @@ class StepLease:
         """Hold the step for longer. Raises StepLostError if another operator has it, DatabaseError."""
         with self._lock:
             asked = _now()
-            renewed = update(table).where(self._mine).values(until=seconds_from_now(LEASE_SECONDS))
             with connected(self._engine, write=True) as connection:
-                if not connection.execute(renewed).rowcount:
-                    self._raise_lost(connection)
+                self._require(self._act(connection, "renew"))
             self._sure_until = asked + LEASE_SECONDS
 
     def require_until_commit(self, connection: Connection) -> None:
@@ -121,15 +93,17 @@ class StepLease:
 
         Raises StepLostError.
         """
-        if connection.scalar(select(table.c.step_id).where(self._mine).with_for_update()) is None:
-            self._raise_lost(connection)
+        self._require(self._act(connection, "look"))
 
-    def _raise_lost(self, connection: Connection) -> None:
+    def _act(self, connection: Connection, act: str) -> Row[Any]:
+        return connection.execute(_ACT, {**self._given, "act": act}).one()
+
+    def _require(self, row: Row[Any]) -> None:
+        if row.held:
+            return
         self._sure_until = 0.0
-        c = table.c
-        now = connection.execute(select(c.holder, c.host, c.until).where(self._step)).one_or_none()
-        by = f" by {clean(now.holder, 300)} on {clean(now.host, 100)}" if now is not None else ""
-        until = f", whose lease is until {in_utc(now.until)}" if now is not None else ""
+        until = f", whose lease is until {in_utc(row.held_until)}" if row.held_until is not None else ""
+        by = f" by {_who(row)}" if row.held_until is not None else ""
         raise StepLostError(
             f"Step {self._step_id} of INC-{self._incident} was taken over{by}{until}: this console did not "
             f"renew its lease for {LEASE_SECONDS:g} s. It stopped before its next write."
@@ -158,7 +132,7 @@ class StepLease:
     def _give_back(self) -> None:
         try:
             with self._lock, connected(self._engine, write=True) as connection:
-                connection.execute(update(table).where(self._mine).values(until=clock()))
+                self._act(connection, "end")
         except DatabaseError as error:
             _log.info("The lease of step %s ends by itself: %s", self._step_id, error.message)
 
@@ -170,10 +144,15 @@ def leased(engine: Engine, incident: int, step_id: str, holder: str) -> Iterator
     Raises RefusedError if another operator holds it, DatabaseError; within, StepLostError before a write once
     another operator has taken it.
     """
-    lease = StepLease(engine, incident, step_id)
-    lease.take(holder)
+    lease = StepLease(engine, incident, step_id, holder)
+    lease.take()
     with lease.renewing(), holding(lease):
         yield lease
+
+
+def _who(row: Row[Any]) -> str:
+    login = f", database login {clean(row.held_login, 100)}" if row.held_login else ""
+    return f"{clean(row.held_by, 300)} on {clean(row.held_on, 100)}{login}"
 
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

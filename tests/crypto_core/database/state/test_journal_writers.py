@@ -389,8 +389,38 @@ def test_who_holds_the_end_of_the_journal_is_named(
             services.journal.record("rewrap", "x", Outcome.DONE, within=connection if within else None)
         assert f"process {process} of role {responder.name}" in caught.value.message
         assert "pg_terminate_backend" in caught.value.remedy
+        assert services.journal.entries(limit=1) == ()  # reading goes on
+        with superuser.begin() as connection:  # waiting once is enough
+            connection.execute(text("ALTER FUNCTION keydeck.append_to_journal SET lock_timeout = '1h'"))
+        with pytest.raises(DatabaseTimeoutError, match=f"process {process} of role {responder.name}"):
+            services.journal.record("rewrap", "x", Outcome.DONE)
     services.journal.record("rewrap", "x", Outcome.DONE)
     assert services.journal.verify() is None
+
+
+def test_who_holds_the_end_of_the_journal_is_ended_where_the_owner_may_signal_sessions(
+    responder: Somebody, services: Container, superuser: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("ALTER FUNCTION keydeck.append_to_journal SET lock_timeout = '100ms'"))
+        owner = connection.scalar(text("SELECT tableowner FROM pg_tables WHERE tablename = 'journal_end'"))
+        connection.execute(text(f"GRANT pg_signal_backend TO {owner}"))
+    append = text("SELECT keydeck.append_to_journal('a', 'h', 'rewrap', 's', 'done', '{}')")
+    try:
+        holder = responder.engine.connect()
+        holder.execute(append)
+        process = holder.scalar(text("SELECT pg_backend_pid()"))
+        services.journal.record("rewrap", "x", Outcome.DONE)
+        with pytest.raises(DBAPIError):
+            holder.execute(append)
+        holder.invalidate()
+        ended, last = services.journal.entries(limit=2)
+        assert (ended.action, last.action) == ("journal holder ended", "rewrap")
+        assert ended.subject == f"process {process} of role {responder.name}"
+        assert services.journal.verify() is None
+    finally:
+        with superuser.begin() as connection:
+            connection.execute(text(f"REVOKE pg_signal_backend FROM {owner}"))
 
 
 def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
@@ -438,13 +468,13 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         )
         leases = {name: set(privileges) for name, privileges in connection.execute(held)}
         assert leases == {
-            responder.name: {"SELECT", "INSERT", "UPDATE"},
+            responder.name: {"SELECT"},
             auditor.name: {"SELECT"},
-            OPERATOR: {"SELECT", "UPDATE"},  # as on steps, by default privileges of the database
+            OPERATOR: {"SELECT"},
         }
         # As on jobs, whatever default privileges give the responder; the list's function alone writes that.
         kept = {"SELECT", "UPDATE"}
-        for table, privileges in {"duty": kept, "notice": kept, "tripwire": {"SELECT"}}.items():
+        for table, privileges in {"duty": {"SELECT"}, "notice": kept, "tripwire": {"SELECT"}}.items():
             of_table = str(held).replace("incident_lease", table)
             got = {name: set(held_) for name, held_ in connection.execute(text(of_table))}
             assert got == {OPERATOR: privileges}, table

@@ -67,11 +67,11 @@ class Frozen:
     """A holder whose console was frozen for longer than its lease, and that another took over from."""
 
     def __init__(self, engine: Engine, number: int, superuser: Engine) -> None:
-        self.lease = StepLease(engine, number, "one")
-        self.lease.take("ana")
+        self.lease = StepLease(engine, number, "one", "ana")
+        self.lease.take()
         expire(superuser)
-        self.other = StepLease(engine, number, "one")
-        self.other.take("ben")
+        self.other = StepLease(engine, number, "one", "ben")
+        self.other.take()
         # Its own clock went on while it was frozen.
         self.lease._sure_until = 0.0
 
@@ -101,12 +101,12 @@ def test_a_step_is_held_by_one_until_it_is_given_back(engine: Engine, number: in
 def test_over_a_clock_that_goes_back_a_holder_keeps_its_step_and_others_wait_no_longer_than_a_lease(
     engine: Engine, number: int, superuser: Engine
 ) -> None:
-    lease = StepLease(engine, number, "one")
-    lease.take("ana")
+    lease = StepLease(engine, number, "one", "ana")
+    lease.take()
     with superuser.begin() as connection:
         connection.execute(text("UPDATE keydeck.incident_lease SET until = until + interval '1 hour'"))
     with pytest.raises(RefusedError, match="is running right now") as refused:
-        StepLease(engine, number, "one").take("ben")
+        StepLease(engine, number, "one", "ben").take()
     (seconds,) = (int(word) for word in refused.value.remedy.split() if word.isdigit())
     assert 1 <= seconds <= LEASE_SECONDS
     # The one that came shortened it, for good.
@@ -115,7 +115,7 @@ def test_over_a_clock_that_goes_back_a_holder_keeps_its_step_and_others_wait_no_
     assert left.total_seconds() <= LEASE_SECONDS
     lease.renew()
     expire(superuser)
-    StepLease(engine, number, "one").take("ben")
+    StepLease(engine, number, "one", "ben").take()
     with pytest.raises(StepLostError):
         lease.renew()
 
@@ -123,12 +123,12 @@ def test_over_a_clock_that_goes_back_a_holder_keeps_its_step_and_others_wait_no_
 def test_of_many_who_take_an_expired_step_at_once_one_does(
     engine: Engine, number: int, superuser: Engine
 ) -> None:
-    StepLease(engine, number, "one").take("ana")
+    StepLease(engine, number, "one", "ana").take()
     expire(superuser)
 
     def take(name: str) -> bool:
         try:
-            StepLease(engine, number, "one").take(name)
+            StepLease(engine, number, "one", name).take()
         except RefusedError:
             return False
         return True
@@ -143,7 +143,7 @@ def test_a_lease_ends_by_the_servers_clock_whatever_a_consoles_says(
     with leased(engine, number, "one", "ana"):
         monkeypatch.setattr(step_lease, "_now", lambda: 1e12)
         with pytest.raises(RefusedError):
-            StepLease(engine, number, "one").take("ben")
+            StepLease(engine, number, "one", "ben").take()
         require_held()  # it asks, and is told that it still holds the step
 
 
@@ -189,7 +189,7 @@ def test_who_was_frozen_goes_on_if_nobody_came(engine: Engine, number: int, supe
         lease._sure_until = 0.0
         require_held()
         with pytest.raises(RefusedError):
-            StepLease(engine, number, "one").take("ben")
+            StepLease(engine, number, "one", "ben").take()
 
 
 def test_who_was_taken_over_from_changes_nothing_of_the_incident(
@@ -213,11 +213,11 @@ def test_nobody_takes_a_step_while_its_holder_writes(
 ) -> None:
     with leased(engine, number, "one", "ana"), ThreadPoolExecutor(1) as pool:
         with store.change(number, "ana") as change:
-            taking = pool.submit(StepLease(engine, number, "one").take, "ben")
+            taking = pool.submit(StepLease(engine, number, "one", "ben").take)
             with superuser.connect() as connection:
                 waits = text(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND wait_event_type = 'Lock' AND query LIKE '%incident_lease%'"
+                    " AND wait_event_type = 'Lock' AND query LIKE '%hold_step%'"
                 )
                 while not taking.done() and not connection.scalar(waits):
                     connection.rollback()
@@ -286,7 +286,7 @@ def test_a_step_that_cannot_be_given_back_ends_by_itself(
         monkeypatch.setattr(step_lease, "connected", _away)
     monkeypatch.undo()
     with pytest.raises(RefusedError, match="running right now"):
-        StepLease(engine, number, "one").take("ben")
+        StepLease(engine, number, "one", "ben").take()
 
 
 def _away(*_: Any, **__: Any) -> Any:
