@@ -41,6 +41,7 @@ FUNCTIONS = {
         "job": "record_job",
         "journal": "append_to_journal",
         "journal_checkpoint": "record_checkpoint",
+        "journal_end": "end_holder",
         "receipt": "write_receipts",
         "tripwire": "write_tripwire_list",
     }.items()

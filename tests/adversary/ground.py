@@ -239,6 +239,11 @@ _CALLS |= {
         " FROM keydeck.envelope_backup b WHERE b.envelope IS NOT NULL LIMIT 1"
     ),
     "keydeck.purge_envelopes": "SELECT {place}('ben', 'host', NULL, NULL, 1)",
+    "keydeck.hold_duty": "SELECT {place}('watch', gen_random_uuid(), 'x', 'take', NULL)",
+    "keydeck.hold_step": (
+        "SELECT {place}(i.id, 'x', gen_random_uuid(), 'x', 'x', 'take') FROM keydeck.incident i"
+    ),
+    "keydeck.end_holder": "SELECT {place}()",
     "keydeck.write_tripwire_list": (
         "SELECT keydeck.write_tripwire_list('ana', 'host', 's', t.version + 1, t.document, '{{}}')"
         " FROM keydeck.tripwire t"
