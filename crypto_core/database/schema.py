@@ -39,9 +39,8 @@ FUNCTIONS = {
         "incident_evidence": "keep_evidence",
         "incident_lease": "hold_step",
         "job": "record_job",
-        "journal": "append_to_journal",
+        "journal": f"append_to_journal, {SCHEMA}.end_holder",
         "journal_checkpoint": "record_checkpoint",
-        "journal_end": "end_holder",
         "receipt": "write_receipts",
         "tripwire": "write_tripwire_list",
     }.items()

@@ -50,7 +50,7 @@ _WITHOUT_RESOURCE = frozenset(
 )
 _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 
-JOURNAL = (("journal", CALL), ("journal_end", CALL), ("journal_checkpoint", CALL))
+JOURNAL = (("journal", CALL), ("journal_checkpoint", CALL))
 APPROVAL = (("approval", CALL),)
 JOBS = (("job", (*WRITE, "EXECUTE")), *((name, WRITE) for name in ("job_chunk", "job_runner", "job_token")))
 TOKENS = (("envelope_backup", CALL), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))

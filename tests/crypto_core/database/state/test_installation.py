@@ -255,6 +255,7 @@ DIGESTS = {
     "v0017_checked_entries.py": "bbc5cf28afab806ab755c0419ac038f055b13b2b8625a91c03bb096a5a71145a",
     "v0018_backup_functions.py": "a326ac6fcf567c9030b024017ef6f5651a74d865143f818866a8d6feb409d705",
     "v0019_recorded_approvals.py": "f41b6dc7ca0819ec84a82e31742e9b3fb7406d5b597d9034a2c65fdca4f1393a",
+    "v0020_duties.py": "92808a40b6c106b9685a793c902defeacaccb4300d8c52570d036436a28961a7",
 }
 """SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
 

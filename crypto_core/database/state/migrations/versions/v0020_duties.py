@@ -35,7 +35,7 @@ RETURNS TABLE (held boolean, held_by text, held_login text, held_since timestamp
 DECLARE
     moment timestamptz := clock_timestamp();
     full_term timestamptz := moment + interval '30 seconds';
-    d keydeck.duty%ROWTYPE;
+    d record;
     mine boolean;
     overdue boolean;
 BEGIN
@@ -104,7 +104,7 @@ RETURNS TABLE (held boolean, held_by text, held_on text, held_login text, held_u
 DECLARE
     moment timestamptz := clock_timestamp();
     full_term timestamptz := moment + interval '10 seconds';
-    l keydeck.incident_lease%ROWTYPE;
+    l record;
     mine boolean;
 BEGIN
     IF act = 'take' THEN
@@ -148,7 +148,7 @@ BEGIN
         SELECT p.oid::regprocedure::text AS name FROM pg_proc p
         WHERE p.pronamespace = 'keydeck'::regnamespace AND 'lock_timeout=10s' = ANY (p.proconfig)
     LOOP
-        EXECUTE format('ALTER FUNCTION %s SET lock_timeout = %L', made.name, '3s');
+        EXECUTE 'ALTER FUNCTION ' || made.name || ' SET lock_timeout = ' || quote_literal('3s');
     END LOOP;
 END
 $$
