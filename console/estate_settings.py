@@ -26,6 +26,8 @@ class EstateSettings(BaseModel, extra="forbid", frozen=True):
     trusted_accounts: tuple[str, ...] = ()
     signing_key: tuple[str, ...] = ()
     former_signing_keys: dict[str, AwareDatetime] = Field({}, description="keys, and when each ended")
+    approvals_key: str = ""
+    agreed_code: tuple[str, ...] = ()
     anchor_file: str = ""
     anchor_bucket: str = ""
     athena_table: str = ""

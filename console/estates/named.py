@@ -14,14 +14,16 @@ from crypto_core.text.likeness import meant
 
 DEFAULT = "default"
 """The estate of the settings themselves."""
-OF_A_DATABASE = frozenset({"database_url", "state_url", "binding", "anchor_file", "anchor_bucket"})
+OF_A_DATABASE = frozenset(
+    {"database_url", "state_url", "binding", "anchor_file", "anchor_bucket", "agreed_code"}
+)
 """Settings that are about one database: another one has its own, or none."""
 OF_AN_ENVIRONMENT = frozenset(
     {
         *("environment", "environment_colour", "write_key", "write_alias"),
         *("trusted_keys", "retired_keys", "administrators", "trusted_accounts", "signing_key"),
         *("former_signing_keys", "events_file", "athena_table", "athena_output", "athena_workgroup"),
-        *("lake_store", "receipts", "receipts_complete_since"),
+        *("lake_store", "receipts", "receipts_complete_since", "approvals_key"),
     }
 )
 """Settings about trust, signing and events: an estate with a database_url inherits none of them."""
@@ -100,4 +102,10 @@ def _of_estate(settings: Settings, name: str) -> Settings:
         for field in type(estate).model_fields
         if field != "database" and (value := getattr(estate, field))
     }
-    return settings.model_copy(update=base | given)
+    found = settings.model_copy(update=base | given)
+    if found.approvals_key and found.approvals_key in (found.write_key, *found.trusted_keys):
+        raise SettingsError(
+            f"Estate {clean(name, 60)}: tokens are sealed under its approvals_key.",
+            remedy="Make another key for approvals.",
+        )
+    return found

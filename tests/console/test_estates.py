@@ -17,6 +17,7 @@ from console.estates.named import DEFAULT, OF_A_DATABASE, OF_AN_ENVIRONMENT, SHA
 from console.estates.overview import shared_keys
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, Settings, load, masked_url
+from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from screens.estate_standing import EstateStanding
 from tests.console.command_types import Keydeck
@@ -180,6 +181,12 @@ def test_no_estate_inherits_what_belongs_to_another_and_each_can_name_its_own(na
     of_database = OF_A_DATABASE | {"environment", "environment_colour"}
     assert (getattr(found["beside-it"], name) == of_default) is (name not in of_database)
     assert getattr(found["named"], name) == own
+
+
+def test_no_estate_has_its_approvals_under_a_key_of_its_tokens() -> None:
+    estate = EstateSettings(database_url=GONE, write_key="arn:x", approvals_key="arn:x")
+    with pytest.raises(SettingsError, match="tokens are sealed under its approvals_key"):
+        estates_of(Settings().model_copy(update={"estates": {"x": estate}}))
 
 
 def test_replicas_are_one_key_and_one_environment_may_share_its_own() -> None:
