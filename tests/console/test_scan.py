@@ -204,4 +204,4 @@ def test_what_is_not_there_is_refused_and_a_broken_file_is_not_well(keydeck: Key
     ran = keydeck("scan", "--offline", str(tmp_path))
     assert ran.exit_code == 1
     assert "a.gz" in ran.stderr
-    assert "ends too early" in ran.stderr
+    assert "cut short" in ran.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import random
 import sqlite3
 import sys
@@ -187,8 +189,11 @@ def test_an_array_is_read_element_by_element_whatever_the_pieces(tmp_path: Path)
         (b"\x28\xb5\x2f\xfd" + b"junk" * 9, "Zstandard data is damaged"),
         (gzip.compress(b" " * 40_000_000), "unpacks to more than 100 times"),
         (zstd.compress(b" " * 40_000_000), "unpacks to more than 100 times"),
+        (bz2.compress(b" " * 40_000_000), "unpacks to more than 100 times"),
+        (lzma.compress(b" " * 40_000_000, preset=0), "unpacks to more than 100 times"),
+        (lzma.compress(b"{}\n")[:-9], "cut short"),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_a_file_that_cannot_be_read_is_named(
     log: ProviderLog, tmp_path: Path, content: bytes, reason: str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import subprocess
 import sys
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +73,18 @@ def _packed_within(levels: int) -> bytes:
     return found
 
 
+def _zip(way: int, size: int) -> bytes:
+    """A zip archive of one file of so many MiB of spaces."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", way) as made, made.open("a.json", "w") as file:
+        for _ in range(size):
+            file.write(b" " * MIB)
+    return out.getvalue()
+
+
 BOMBS = {
+    "zip-of-bzip2": lambda: _zip(zipfile.ZIP_BZIP2, 600),
+    "zip-of-lzma": lambda: _zip(zipfile.ZIP_LZMA, 600),
     "zeros": lambda: packed((b"\0", 300 * MIB)),
     "spaces": lambda: packed((b" ", 300 * MIB)),
     "nested-lists": lambda: packed((b"[", 130 * MIB)),
