@@ -903,7 +903,7 @@ class Container:
             read_only=self.settings.read_only,
             drill_days=self.settings.drill_days,
             on_close=self._anchor if signer is not None else None,
-            reports=ReportService(store.content, self.journal, signer, breaks=self.checkpoints.breaks),
+            reports=ReportService(store.content, self.journal, signer, verified=self.checkpoints.verify),
             suspects=self.suspects.suspects_of,
             providers=ScopeProviders(self.inventory, self.catalogue),
             losses=self._loss_acceptance,

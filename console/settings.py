@@ -37,7 +37,6 @@ from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
 from console.own_settings import ColumnSettings, UserCommandSettings
 from crypto_core.database.connection.urls import parse_database_url
-from crypto_core.database.state.evidence_records import LEAST_DAYS
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
 from crypto_core.envelope.encryption_context import require_binding
@@ -45,6 +44,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.key_names import is_key_arn, parse_key_name
 from crypto_core.keys.posture.limits import Limits
+from crypto_core.proof.forms import LEAST_DAYS
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 from crypto_core.receipts.destination import require_destination
 from crypto_core.text.cleaning import clean

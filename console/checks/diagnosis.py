@@ -68,6 +68,7 @@ def _not_looked_at(title: str) -> Area:
 
 def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]:
     from crypto_core.aws.kms import KmsApi
+    from crypto_core.aws.kms_signer import KmsSigner
     from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 
     settings = loaded.settings
@@ -75,6 +76,8 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
     apart = bool(settings.state_url) and settings.state_url != settings.database_url
     places = (settings.tsa_url, settings.anchor_file, settings.anchor_bucket)
     anchors = tuple(filter(None, places)) if settings.signing_key else None
+    keys = settings.signing_key
+    signer = KmsSigner(kms.call, keys, settings.former_signing_keys) if keys else None
     if not settings.database_url:
         check = Topic(DATABASE, "address").failed(
             "No database is configured.",
@@ -86,6 +89,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
             *(settings.database_url, "DATABASE_URL", DATABASE, settings.read_only),
             tables=settings.all_tables if tokens else (),
             anchors=None if apart else anchors,
+            signer=None if apart else signer,
             token_source=kms.database_token,
             apart=apart,
         )
@@ -94,6 +98,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
         state = DatabasePlace(
             *(settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only),
             anchors=anchors,
+            signer=signer,
             token_source=kms.database_token,
         )
         yield Area(STATE, partial(look_at_database, state))

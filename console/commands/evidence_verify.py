@@ -15,13 +15,14 @@ from console.printed.printing import print_answer, print_line, say
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.pack.check import PackCheck
-from crypto_core.compliance.pack.packed_folder import PackedFolder, UnreadablePackError
 from crypto_core.compliance.pack.recomputing import Recomputer
 from crypto_core.compliance.pack.verification import TrustedKey, verify_pack
-from crypto_core.database.state.anchors.anchor import Anchor
-from crypto_core.database.state.anchors.append_file import read_anchors
+from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
 from crypto_core.errors import SettingsError
+from crypto_core.proof.forms import Anchor
+from crypto_core.proof.pack import PackedFolder, UnreadablePackError
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -67,7 +68,7 @@ def verify(
     set, the key in the pack shows only that all fits together. Exit 0 if it is proved, 1 if something is
     wrong, 3 if it can't be read or signatures could not be checked.
     """
-    kept = [one for file in anchor_files for one in read_anchors(file)]
+    kept = [one for file in anchor_files for one in kept_in(file)]
     try:
         with _trusted(keys) as key:
             check = verify_pack(
@@ -79,7 +80,7 @@ def verify(
                 also=[one for one in kept if not isinstance(one, Anchor)],
             )
     except UnreadablePackError as error:
-        say(str(error))
+        say(clean(error, 600))
         return 3
     print_answer(check, _print, as_json=as_json)
     if check.problems:

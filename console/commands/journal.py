@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,16 +18,18 @@ from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_answer, print_json, print_line, say, utc
 from crypto_core.aws.public_keys import PublicKeys, public_key
-from crypto_core.database.state.anchors.anchor import Anchor
-from crypto_core.database.state.anchors.append_file import read_anchors
+from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
-from crypto_core.database.state.checkpoint import Checkpoint, checkpoint_of, told_break
+from crypto_core.database.state.checkpoint import told_break
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_breaks import BreakPlan, BreakResult
 from crypto_core.database.state.journal_export import export_journal, exported_journal
-from crypto_core.database.state.journal_verification import JournalCheck, JournalVerification
+from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.database.state.journal_verification import check as checked
 from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.forms import Anchor, Checkpoint
+from crypto_core.proof.journal import RESTS_ON_NOTHING, JournalVerification
 from crypto_core.text.counting import counted
 from screens.ages import ago
 
@@ -174,37 +175,40 @@ def verify(
 
     Anchors outside of the database, where they are configured or named, are compared with it. Exit 1 if an
     entry or a checkpoint was changed, removed or reordered, or an anchor names what is not there; 3 if
-    signatures could not be checked.
+    signatures could not be checked, if nothing in an export is signed, or if what you kept contradicts a
+    journal whose break was acknowledged.
     """
     if export is None and (public_keys or former_keys or tsa_certificates):
         raise click.UsageError("--public-key, --former-key and --tsa-certificates are for --export.")
-    anchors = [*(Anchor(_read(file)) for file in files)]
-    problems = []
-    for one in (found for file in anchor_files for found in read_anchors(file)):
-        if isinstance(one, Anchor):
-            anchors.append(one)
-        else:
-            problems.append(one)
+    given = [*(kept_in(file, whole=True) for file in files), *map(kept_in, anchor_files)]
+    found = list(chain.from_iterable(given))
+    anchors = [one for one in found if isinstance(one, Anchor)]
+    problems = [one for one in found if not isinstance(one, Anchor)]
     if export is not None:
         keys = [public_key(_content(file), str(file)) for file in public_keys]
         keys += [public_key(_content(file), str(file), end) for file, end in former_keys]
         with exported_journal(export) as journal_:
+            roots = read_roots(tsa_certificates) if tsa_certificates else None
             verification = JournalVerification(
                 journal_.last,
                 journal_.stored,
-                anchors,
+                given=anchors,
                 database_id=database_id,
-                roots=read_roots(tsa_certificates) if tsa_certificates else None,
+                stamp_time=roots.vouched if roots else None,
             )
             verification.follow(journal_.entries)
-        check = verification.check(PublicKeys(keys) if keys else None, also=problems)
+        signer = PublicKeys(keys) if keys else None
+        check = checked(verification, signer, also=[*problems, journal_.fault])
     else:
         with services_of() as services:
             check = services.checkpoints.verify(anchors=anchors, database_id=database_id, also=problems)
     print_answer(check, _print, as_json=as_json)
     if check.problems:
         return 1
-    return 3 if check.failed else 0
+    nothing = export is not None and not check.anchored
+    if nothing:
+        say(RESTS_ON_NOTHING)
+    return 3 if check.failed or check.contradicted or nothing else 0
 
 
 def _print(check: JournalCheck) -> None:
@@ -228,6 +232,10 @@ def _print(check: JournalCheck) -> None:
     _print_outside(check)
     if check.unchecked:
         say(f"Signatures were not checked: {check.unchecked}")
+    for problem in check.contradicted:
+        say(f"{problem} That was acknowledged: whether to accept it is yours to judge.")
+    if check.unanchored_because:
+        say(check.unanchored_because)
     if check.anchored_at is None:
         say(
             "No signed checkpoint: missing newest entries or a rebuilt chain would go unnoticed. "
@@ -330,17 +338,13 @@ def _content(file: Path) -> bytes:
 
 
 def _read(file: Path) -> Checkpoint:
-    try:
-        with file.open("rb") as opened:
-            document: Any = json.loads(opened.read(LARGEST_CHECKPOINT))
-        return checkpoint_of(document if isinstance(document, dict) else {})
-    except OSError as error:
-        raise RefusedError(f"{file} can't be read: {error.strerror}.") from error
-    except (ValueError, RecursionError, RefusedError) as error:
-        raise RefusedError(
-            f"{file} is not a checkpoint of the journal.",
-            remedy="One is printed by: keydeck journal checkpoint --json.",
-        ) from error
+    found = next(iter(kept_in(file, whole=True)))
+    if isinstance(found, Anchor):
+        return found.checkpoint
+    raise RefusedError(
+        f"{file} is not a checkpoint of the journal.",
+        remedy="One is printed by: keydeck journal checkpoint --json.",
+    )
 
 
 def _entries(number: int) -> str:

@@ -22,6 +22,7 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.key_names import region_of, same_key
+from crypto_core.proof.forms import ended
 from crypto_core.text.cleaning import clean
 
 _RAW, _DIGEST = "RAW", "DIGEST"
@@ -164,16 +165,8 @@ def rehearsals(call: Call, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
 
 def require_before_end(key: str, end: datetime | None, when: SigningTime | None) -> None:
     """Pass if a key has no end, or signed before as far as anybody can tell. Raises EndedKeyError."""
-    if end is None or (when is not None and when.at <= end):
-        return
-    ended = f"It is signed by {key}, a former key that ended on {_utc(end)}"
-    if when is None:
-        raise EndedKeyError(f"{ended}, and nothing but its own word says when.")
-    raise EndedKeyError(f"{ended}. It is known from {_utc(when.at)} on only, by {when.evidence}.")
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if told := ended(key, end, when):
+        raise EndedKeyError(told)
 
 
 def _signed(digest: bytes, algorithm: str) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from crypto_core.aws.kms_signer import (
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.key_names import is_key_arn, region_of
+from crypto_core.proof.forms import key_fault
+
+_GET = "Get it with: aws kms get-public-key --key-id KEY --query PublicKey --output text."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ def public_key(content: bytes, name: str, end: datetime | None = None) -> Public
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
+    if fault := key_fault(content):
+        raise SettingsError(f"{name} {fault}.", remedy=_GET)
     try:
         if b"-----BEGIN" in content:
             return PublicKey(load_pem_public_key(content), name, end)
@@ -74,7 +79,7 @@ def public_key(content: bytes, name: str, end: datetime | None = None) -> Public
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SettingsError(
             f"{name} is not a public key.",
-            remedy="Get it with: aws kms get-public-key --key-id KEY --query PublicKey --output text.",
+            remedy=_GET,
         ) from error
 
 

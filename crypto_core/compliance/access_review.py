@@ -12,7 +12,6 @@ from typing import Any
 from crypto_core.compliance.change_reader import LATE, ChangeReader
 from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact, UseFact
 from crypto_core.compliance.journal_changes import REVIEW
-from crypto_core.compliance.records.record import canonical
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_json import written
 from crypto_core.compliance.snapshot_reader import SnapshotReader
@@ -23,6 +22,7 @@ from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.steps.evidence_sanitising import kept_text
+from crypto_core.proof.forms import canonical
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
 

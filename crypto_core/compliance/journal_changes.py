@@ -13,11 +13,11 @@ from typing import Any
 
 from crypto_core.compliance.facts import ChangeFact, ChangeKind, ReviewFact
 from crypto_core.compliance.without_rows import counted_by_column, without_rows
-from crypto_core.database.state.evidence_records import RECORD
 from crypto_core.database.state.journal import EntryFilter, Journal
-from crypto_core.database.state.journal_entry import JournalEntry, told_in
+from crypto_core.database.state.journal_entry import told_in
 from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
 from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.forms import RECORD, JournalEntry
 from crypto_core.text.cleaning import clean
 
 JOURNAL, JOBS = "journal", "jobs"

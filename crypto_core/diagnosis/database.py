@@ -31,6 +31,7 @@ from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns
 from crypto_core.diagnosis.upkeep import upkeep
 from crypto_core.errors import DatabaseUnreachableError, KeydeckError
+from crypto_core.guard.signature import Signer
 
 OLDEST_VERSION = 13
 """PostgreSQL's oldest major version that Keydeck is made for."""
@@ -53,6 +54,8 @@ class DatabasePlace:
     tables: tuple[TokenTable, ...] = ()
     anchors: tuple[str, ...] | None = None
     """Where checkpoints of the journal in it are anchored; None where it holds none, or nothing signs."""
+    signer: Signer | None = None
+    """What verifies signatures in that journal."""
     token_source: TokenSource | None = None
     """What is asked for a token where the URL says iam=true."""
     apart: bool = False
@@ -81,7 +84,8 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
             yield Topic(place.area, name).by(partial(find, engine, place))
         looks = (token_columns, other_places, upkeep) if place.tables else ()
         tokens = [partial(look, engine, place.tables) for look in looks]
-        for look in (*tokens, partial(own_schema, engine, anchors=place.anchors, tokens=place.apart)):
+        own = partial(own_schema, engine, anchors=place.anchors, signer=place.signer, tokens=place.apart)
+        for look in (*tokens, own):
             if stop.is_set():
                 return
             yield from look(area=place.area, read_only=place.read_only)

@@ -11,16 +11,14 @@ from crypto_core.database.dialect import clock_now
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, journal
 from crypto_core.database.state.checkpoint import ACTION, told_break
-from crypto_core.database.state.journal import chained, written_last
-from crypto_core.database.state.journal_chain import Chain, WrittenLast
-from crypto_core.database.state.journal_checkpoints import stored_checkpoints
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import entry_of, selecting, witnessed
-from crypto_core.database.state.journal_verification import anchor_outcomes
 from crypto_core.diagnosis.check import Check, Topic
+from crypto_core.guard.signature import Signer
+from crypto_core.proof.forms import WrittenLast
+from crypto_core.proof.journal import NOT_ANCHORED, Chain, anchor_outcomes
 from crypto_core.text.counting import counted
-
-_NEWEST = 10_000
-"""So many entries are looked at: `keydeck journal verify` looks at all, and at the signatures."""
 
 _LATEST = 100
 """So many checkpoints are looked at for one that is anchored."""
@@ -48,21 +46,19 @@ _WRITERS = text(
 _AHEAD = text("SELECT at > clock_timestamp() + interval '1 minute' FROM keydeck.journal_end")
 
 
-def own_journal(engine: Engine, topic: Topic) -> Check:
-    """Return whether the newest entries are whole, and what to do if not. Raises DatabaseError."""
+def own_journal(engine: Engine, signer: Signer | None, topic: Topic) -> Check:
+    """Return what the journal's verification finds, and what to do about it. Raises DatabaseError.
+
+    What is kept outside of the database is left to `keydeck journal verify`.
+    """
+    followed, found = JournalCheckpoints(Journal(engine, lambda: ""), signer, read_only=True).verified()
     with connected(engine, snapshot=True) as connection:
-        last = written_last(connection)
-        broken = stored_checkpoints(connection, breaks=True)
-        begun = broken[-1].checkpoint if broken else None
-        after = max(last[0] - _NEWEST, begun.seq if begun else 0, 0) if last else 0
-        chain = Chain(after=after)
-        problems = [wrong for entry in chained(connection, after=after) if (wrong := chain.follow(entry))]
-        problems += [wrong] if (wrong := chain.end(last)) else []
         writers = connection.execute(_WRITERS).all()
         ahead = bool(connection.scalar(_AHEAD))
-    if problems:
+    if found.problems:
         return topic.failed(
-            f"Damaged: {' '.join(problems[:2])} Entries are still written.", _way_on(chain, last)
+            f"Damaged: {' '.join(found.problems[:2])} Entries are still written.",
+            _way_on(followed.chain, followed.last),
         )
     if writers:
         named = "; ".join(f"{row.role}: {row.privileges} on {SCHEMA}.{row.relname}" for row in writers)
@@ -70,15 +66,19 @@ def own_journal(engine: Engine, topic: Topic) -> Check:
             f"REVOKE {row.privileges} ON {SCHEMA}.{row.relname} FROM {row.role};" for row in writers
         )
         return topic.warning(f"Whole, but it can be written past its function: {named}.", revoking)
-    if begun is not None:
-        said = f"Whole since an acknowledged break. {told_break(begun)}"
-        return topic.warning(said, "Whether that is signed, and all before it: keydeck journal verify.")
+    if found.failed:
+        return topic.warning(
+            f"Whole, but signatures were not checked: {found.unchecked}", "See the AWS checks."
+        )
+    if found.breaks:
+        said = f"Whole since an acknowledged break. {told_break(found.breaks[-1])}"
+        return topic.warning(said, "What was wrong before it: keydeck journal verify.")
     if ahead:
         said = "Whole, but its newest entry is ahead of the server's clock: later ones get the same time."
         return topic.warning(said, "Check the database server's clock.")
-    entries = f"{chain.entries:,} {'entry' if chain.entries == 1 else 'entries'}"
-    of = f" of database {last.database_id}" if last else ""
-    return topic.ok(f"Whole: {'the newest ' if after else ''}{entries}{of}.")
+    of = f" of database {found.database_id}" if found.database_id else ""
+    entries = f"{found.entries:,} {'entry' if found.entries == 1 else 'entries'}"
+    return topic.ok(f"Whole: {entries}{of}.")
 
 
 def own_anchors(engine: Engine, places: Sequence[str], topic: Topic) -> Check:
@@ -87,9 +87,8 @@ def own_anchors(engine: Engine, places: Sequence[str], topic: Topic) -> Check:
     Raises DatabaseError.
     """
     if not places:
-        said = "None: who owns the database and may use the signing key could rewrite the journal unseen."
         remedy = "Set KEYDECK_TSA_URL, KEYDECK_ANCHOR_FILE or KEYDECK_ANCHOR_BUCKET."
-        return topic.warning(said, remedy)
+        return topic.warning(NOT_ANCHORED, remedy)
     named = ", ".join(places)
     c = journal.c
     which = (witnessed(ACTION, earlier=True), c.detail.contains('"anchors"'))

@@ -18,6 +18,7 @@ from crypto_core.diagnosis.own_journal import own_anchors, own_journal
 from crypto_core.diagnosis.own_records import own_records
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_login_tables
+from crypto_core.guard.signature import Signer
 
 _NEEDED = own_tables(KeydeckRole.RESPONDER)
 """The privileges on each table that all of Keydeck's operations need."""
@@ -30,12 +31,13 @@ def own_schema(
     area: str,
     read_only: bool,
     anchors: Sequence[str] | None = None,
+    signer: Signer | None = None,
     tokens: bool = False,
 ) -> Iterator[Check]:
     """Yield whether schema `keydeck` is there and current, and a check for each of its tables.
 
-    `anchors` are the places in which checkpoints are anchored, None where that is no question. `tokens` is
-    for a login beside which another one writes the journal.
+    `anchors` are the places in which checkpoints are anchored, None where that is no question; `signer`
+    verifies the journal's signatures. `tokens` is for a login beside which another one writes the journal.
     """
     schema = Topic(area, f"schema {SCHEMA}")
     try:
@@ -68,7 +70,7 @@ def own_schema(
         else:
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
-        yield Topic(area, "journal").by(partial(own_journal, engine))
+        yield Topic(area, "journal").by(partial(own_journal, engine, signer))
     if evidence_record.name in present and (evidence_record.name, "SELECT") in held:
         yield Topic(area, "records of evidence").by(partial(own_records, engine))
     if present >= {journal.name, journal_end.name} and anchors is not None:

@@ -6,52 +6,17 @@ keys, key usage GENERATE_VERIFY_MAC).
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
+from crypto_core.errors import EndedKeyError, KmsError, SettingsError
+from crypto_core.proof.forms import Answer, Ask, Claim, Signature, SigningTime, digest_of
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """A signature, or a message authentication code, over a SHA-256 digest of 32 bytes."""
+__all__ = ["Signature", "Signer", "SigningTime", "asking", "digest_of"]
 
-    key_arn: str
-    algorithm: str
-    """As KMS names it, such as ECDSA_SHA_256, RSASSA_PSS_SHA_256 or HMAC_SHA_256."""
-    value: bytes
-
-    def as_json(self) -> dict[str, Any]:
-        """The signature as a JSON document's part."""
-        return {
-            "key_arn": self.key_arn,
-            "algorithm": self.algorithm,
-            "signature": b64encode(self.value).decode(),
-        }
-
-
-def digest_of(purpose: str, *fields: str | bytes) -> bytes:
-    """Return the SHA-256 digest to sign for a purpose, such as "journal checkpoint", and its fields.
-
-    The encoding is injective: each part stands with its kind and its length (8 bytes, big-endian), and their
-    number before them. With the purpose in it, what was signed as one thing can't be taken for another.
-    """
-    parts = (purpose, *fields)
-    state = hashlib.sha256(b"keydeck signature 1\0" + len(parts).to_bytes(8, "big"))
-    for part in parts:
-        kind, raw = (b"t", part.encode()) if isinstance(part, str) else (b"b", part)
-        state.update(kind + len(raw).to_bytes(8, "big") + raw)
-    return state.digest()
-
-
-@dataclass(frozen=True, slots=True)
-class SigningTime:
-    """A moment at which something was signed already, and who says so: never the signature's own maker."""
-
-    at: datetime
-    evidence: str
-    """Such as "the journal's entry 7"."""
+_AT_ONCE = 8
+"""Signatures that KMS is asked about at a time."""
 
 
 class Signer(Protocol):
@@ -69,3 +34,38 @@ class Signer(Protocol):
         KmsError where KMS can't be asked. A signature by another key is not taken as ours.
         """
         ...
+
+
+NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
+
+
+def asking(signer: Signer | None, why: str = NO_KEY, *, raising: bool = False) -> Ask:
+    """Return what verifies signatures by a signer; `why` says why nothing can where there is none.
+
+    Once KMS can't be asked, the rest is not asked about; with `raising` it raises KmsError, SettingsError.
+    """
+
+    def ask(claims: Sequence[Claim]) -> list[Answer]:
+        if signer is None:
+            return [Answer(None, why)] * len(claims)
+        failed: list[str] = []
+
+        def answer(claim: Claim) -> Answer:
+            if failed:
+                return Answer(None, failed[0])
+            try:
+                return Answer(signer.verify(*claim))
+            except EndedKeyError as error:
+                return Answer(valid=False, why=error.message)
+            except (KmsError, SettingsError) as error:
+                if raising:
+                    raise
+                failed.append(error.message)
+                return Answer(None, error.message)
+
+        if not claims:
+            return []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(answer, claims))
+
+    return ask

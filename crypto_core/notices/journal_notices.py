@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.outcome import Outcome
 from crypto_core.notices.notice import Notice, NoticeKind, notice_id
+from crypto_core.proof.forms import JournalEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Engine
 from crypto_core.cancelling import stop_if
 from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.journal import Journal, chained, written_last
-from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.database.state.notices import (
     NoticeRow,
     add_notices,
@@ -38,6 +37,7 @@ from crypto_core.notices.notice import Notice, NoticeKind, notice_id, notice_of
 from crypto_core.notices.receiver import NoticeSettings, Receiver, rows_for
 from crypto_core.notices.sender import AppriseSender, Letter, Sender
 from crypto_core.notices.standing import Standing, late_steps
+from crypto_core.proof.forms import JournalEntry
 from crypto_core.text.cleaning import clean
 
 DUTY = "notices"

@@ -11,7 +11,8 @@ from crypto_core.compliance.assessment import Judgement, judge
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Lapse
-from crypto_core.compliance.records.record import FIRST, EvidenceRecord
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.proof.forms import FIRST
 from screens.evidence_standing import Standing
 
 

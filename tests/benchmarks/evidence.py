@@ -30,13 +30,14 @@ from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.aws.public_keys import PublicKeys, fetched_public_keys, public_key
 from crypto_core.compliance.facts import ChangeFacts
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.pack.packed_folder import PackedFolder
 from crypto_core.compliance.pack.recomputing import Recomputer
 from crypto_core.compliance.pack.verification import TrustedKey, verify_pack
 from crypto_core.compliance.pack.writer import PackWriter
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.pack import PackedFolder
 from tests.benchmarks.measuring import (
     Target,
     environment,

@@ -8,8 +8,8 @@ import json
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.compliance.facts import UseFacts
-from crypto_core.compliance.records.record import canonical
 from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.proof.forms import canonical
 from tests.console.command_types import Keydeck
 
 HOSTILE = "quarter\x1b[31m [/red] \u202e of gh_connection.access_token:gh-42 by ana@example.com"

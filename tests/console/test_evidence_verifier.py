@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from console.__main__ import keydeck
-from crypto_core.compliance.pack.verifier import verifier_source
+from crypto_core.proof.assembly import verifier_source
 
 
 def test_the_verifier_is_printed_or_written_with_its_digest(

@@ -16,8 +16,8 @@ from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
 from crypto_core.compliance.pack.oscal import oscal_results
 from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import report_json
-from crypto_core.compliance.pack.verifier import VERIFIER, verifier_source
 from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.proof.assembly import VERIFIER, verifier_source
 from crypto_core.text.cleaning import CleanText, clean
 
 MakesDocument = Callable[[AuditPeriod, PackContext], bytes]

@@ -11,14 +11,13 @@ from crypto_core.compliance.library import Controls
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument
 from crypto_core.compliance.pack.hidden import hidden_tokens
-from crypto_core.compliance.pack.manifest import Manifest
-from crypto_core.compliance.pack.packed_folder import PackedFolder
 from crypto_core.compliance.pack.readme import README, readme
 from crypto_core.compliance.pack.report_json import PeriodInputs, parsed, read_context, read_inputs
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.period.population import moments_of
 from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.proof.pack import Manifest, PackedFolder
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import listed
 

@@ -14,16 +14,7 @@ from crypto_core.compliance.control import ControlCatalogue
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument, made_documents
 from crypto_core.compliance.pack.hidden import hidden_tokens
-from crypto_core.compliance.pack.manifest import (
-    MANIFEST,
-    SIGNATURE,
-    Manifest,
-    PackedFile,
-    PackSignature,
-    signed_digest,
-)
 from crypto_core.compliance.pack.readme import README, readme
-from crypto_core.compliance.pack.records_file import record_lines
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -32,6 +23,18 @@ from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.lists.new_folder import NewFolder, new_folder
+from crypto_core.proof.pack import (
+    ANCHORS,
+    JOURNAL,
+    MANIFEST,
+    RECORDS,
+    SEAL,
+    Manifest,
+    PackedFile,
+    PackSignature,
+    signed_manifest,
+)
+from crypto_core.proof.records import record_line
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 _log = logging.getLogger(__name__)
@@ -39,7 +42,6 @@ _log = logging.getLogger(__name__)
 ACTION = "evidence pack"
 """What the journal calls a pack that was made."""
 NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
-RECORDS, JOURNAL, ANCHORS = "records.jsonl", "journal.jsonl", "anchors.jsonl"
 FOR_PEOPLE = {"html": "report.html", "markdown": "report.md", "pdf": "report.pdf"}
 """The forms of the document that can be chosen, and their files; JSON is always there."""
 
@@ -125,7 +127,7 @@ class PackWriter:
             manifest, signature, why = self._signed(self._manifest(period, context, files, journal))
             folder.write(MANIFEST, [manifest.encode() + b"\n"])
             sha256 = PackSignature.digest_of(manifest)
-            folder.write(SIGNATURE, [PackSignature(sha256, signature, clean(why, 500)).text().encode()])
+            folder.write(SEAL, [PackSignature(sha256, signature, clean(why, 500)).text().encode()])
         size = sum(one.bytes for one in files) + len(manifest) + 1
         unjournaled = self._record(period, sha256, signature, why)
         return PackMade(
@@ -148,7 +150,7 @@ class PackWriter:
 
         ends: list[dict[str, Any]] = []
         write(JOURNAL, _noting_ends(journal_lines(self._checkpoints), ends))
-        write(RECORDS, (line.encode() for line in record_lines(self._records(period))))
+        write(RECORDS, map(_record_line, self._records(period)))
         anchors = [one.line() for one in self._checkpoints.anchoring.read().anchors]
         if anchors:
             write(ANCHORS, anchors)
@@ -203,11 +205,11 @@ class PackWriter:
         if self._signer is None:
             return text, None, NO_KEY
         try:
-            signature = self._signer.sign(signed_digest(text))
+            signature = self._signer.sign(signed_manifest(text))
             if signature.key_arn not in manifest.keys:
                 unknown = {signature.key_arn: {"algorithm": signature.algorithm, "public_key": None}}
                 text = replace(manifest, keys={**manifest.keys, **unknown}).text()
-                signature = self._signer.sign(signed_digest(text))
+                signature = self._signer.sign(signed_manifest(text))
         except KeydeckError as error:
             return text, None, error.message
         return text, signature, ""
@@ -231,6 +233,10 @@ class PackWriter:
             _log.warning("An evidence pack was not journaled: %s", error.message)
             return error.message
         return ""
+
+
+def _record_line(one: EvidenceRecord) -> bytes:
+    return record_line(one.document, one.signature, str(one.unsigned_because)).encode()
 
 
 def _is_wanted(path: str, forms: Collection[str]) -> bool:

@@ -8,30 +8,17 @@ each record. Whoever owns the database can change the journal, too: that shows a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
-from crypto_core.compliance.records.record import FIRST, EvidenceRecord, read_record
-from crypto_core.database.state.evidence_records import (
-    PURGE,
-    RECORD,
-    EvidenceRecordTable,
-    RecordOutline,
-    StoredRecord,
-)
-from crypto_core.database.state.journal_chain import another_database
-from crypto_core.database.state.journal_entry import JournalEntry, told_in
-from crypto_core.errors import EndedKeyError, KmsError, SettingsError
-from crypto_core.guard.signature import Signature, Signer, SigningTime
+from crypto_core.compliance.records.record import EvidenceRecord, read_record
+from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordOutline, StoredRecord
+from crypto_core.guard.signature import Signer, asking
+from crypto_core.proof.forms import another_database
+from crypto_core.proof.journal import NamedRecords
+from crypto_core.proof.records import RecordLink, made_twice, wrong_link, wrong_signatures
 from crypto_core.text.cleaning import CleanText, clean, cleans
-
-EARLIEST, LATEST = timedelta(hours=6), timedelta(minutes=10)
-"""How long before it was written a record was taken at most, and how much later by a clock that is ahead."""
-_AT_ONCE = 8
-"""Signatures that KMS is asked about at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,139 +75,66 @@ class RecordBook:
 
         Where KMS can't be asked, signatures are unchecked.
         """
-        chain = _Chain.read(self._table)
-        problems = [*chain.lacking()]
-        named = self._table.journal_digests([one.journal_seq for one in records])
+        rows = {row.number: row for row in self._table.outlines()}
+        named, problems = NamedRecords(), list[str]()
+        for entry in self._table.entries():
+            problems.append(named.take(entry))
+        problems += _lacking(rows, named)
+        digests = self._table.journal_digests([one.journal_seq for one in records])
         database_id = self._database_id()
         for record in records:
-            problems += chain.wrong(record, named, database_id)
-        signatures, unchecked = self._signatures(records, chain)
+            problems += _wrong(record, rows.get(record.number), digests, database_id)
+        signed = [(_link(record), record.signed) for record in records]
+        signatures, unchecked = wrong_signatures(signed, named, asking(self._signer))
         return RecordsCheck(
-            tuple(map(clean, (*problems, *signatures))),
+            tuple(map(clean, filter(None, (*problems, *signatures)))),
             clean(unchecked, 600),
             tuple(one.number for one in records if one.signature is None),
-            tuple(row.number for row in chain.rows.values() if row.whole is None),
+            tuple(row.number for row in rows.values() if row.whole is None),
         )
 
-    def _signatures(self, records: Sequence[EvidenceRecord], chain: _Chain) -> tuple[list[str], str]:
-        signed = [(one, one.signature) for one in records if one.signature]
-        if not signed:
-            return [], ""
-        if self._signer is None:
-            return [], "no signing key is configured"
-        signer = self._signer
 
-        def wrong(one: tuple[EvidenceRecord, Signature]) -> str:
-            return _wrong_signature(signer, one[0], one[1], chain.time_of(one[0].number))
-
-        try:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                return [problem for problem in pool.map(wrong, signed) if problem], ""
-        except (KmsError, SettingsError) as error:
-            return [], error.message
+def _link(one: EvidenceRecord | RecordOutline) -> RecordLink:
+    return RecordLink(one.number, one.digest, one.previous, one.taken_at, one.signature)
 
 
-@dataclass(frozen=True)
-class _Chain:
-    """The rows of all records, without their documents, and what the journal names."""
-
-    rows: dict[int, RecordOutline]
-    entries: dict[int, list[tuple[JournalEntry, dict[str, Any]]]] = field(default_factory=dict)
-    removals: list[tuple[int, range]] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, table: EvidenceRecordTable) -> _Chain:
-        chain = cls({row.number: row for row in table.outlines()})
-        for entry in table.entries():
-            told = told_in(entry.detail)
-            if entry.action == RECORD and isinstance(told.get("number"), int):
-                chain.entries.setdefault(told["number"], []).append((entry, told))
-            elif entry.action == PURGE and isinstance(told.get("first"), int):
-                last = told.get("last")
-                numbers = range(told["first"], (last if isinstance(last, int) else 0) + 1)
-                chain.removals.append((entry.seq, numbers))
-        return chain
-
-    def time_of(self, number: int) -> SigningTime | None:
-        """When a record was written, by the journal."""
-        entry = self._entry(number)
-        return entry[0].evidence if entry else None
-
-    def lacking(self) -> Iterator[str]:
-        """What is wrong with the chain as a whole, a sentence each."""
-        before = 0
-        for number in sorted(self.rows.keys() | self.entries.keys()):
-            made = self.entries.get(number, [])
-            if number > before + 1:
-                yield f"No record from {before + 1} to {number - 1} is there, and the journal names none."
-            if number not in self.rows:
-                yield f"Record {number} is gone: the journal's entry {made[-1][0].seq} names it."
-            elif len(made) > 1:
-                seqs = ", ".join(str(entry.seq) for entry, _ in made)
-                yield f"Record {number} was made more than once, by the journal's entries {seqs}."
-            before = max(number, 0)
-        for row in self.rows.values():
-            yield from self._wrong_row(row)
-
-    def wrong(self, record: EvidenceRecord, named: dict[int, bytes], database_id: str) -> Iterator[str]:
-        """What is wrong with one record, a sentence each."""
-        what, number = f"Record {record.number}", record.number
-        row = self.rows.get(number)
-        if row is None:
-            yield f"{what} is not in the database."
-            return
-        if row.whole and (record.digest, record.taken_at) != (row.digest, row.taken_at):
-            yield f"{what} is not the one that is kept."
-        if record.signature != row.signature:
-            yield f"{what} has another signature than the one that is kept."
-        if record.journal_seq and named.get(record.journal_seq) != record.journal_digest:
-            seq = record.journal_seq
-            yield f"{what} was made behind entry {seq} of the journal, which is not that entry any more."
-        if other := another_database(what, database_id, record.database_id):
-            yield other
-
-    def _wrong_row(self, row: RecordOutline) -> Iterator[str]:
-        what = f"Record {row.number}"
-        before = self.rows.get(row.number - 1)
-        if row.previous != (before.digest if before else FIRST) and (before or row.number == 1):
-            yield f"{what} does not follow the record before it."
+def _lacking(rows: Mapping[int, RecordOutline], named: NamedRecords) -> Iterator[str]:
+    """What is wrong with the chain as a whole, a sentence each."""
+    yield from made_twice(named)
+    before = 0
+    for number in sorted(rows.keys() | named.by_number.keys()):
+        if number > before + 1:
+            yield f"No record from {before + 1} to {number - 1} is there, and the journal names none."
+        if number not in rows:
+            entry = named.by_number[number][-1].entry
+            yield f"Record {number} is gone: the journal's entry {entry} names it."
+        before = max(number, 0)
+    for row in rows.values():
+        previous = rows.get(row.number - 1)
+        made = next((one for one in named.by_number.get(row.number, ()) if one.entry == row.entry), None)
+        yield from wrong_link(_link(row), previous.digest if previous else None, made)
         if row.whole is False:
-            yield f"{what} was changed."
-        if row.whole is None and not any(
-            seq == row.removal and row.number in numbers for seq, numbers in self.removals
-        ):
+            yield f"Record {row.number} was changed."
+        if row.whole is None and not named.removed(row.number, row.removal or 0):
             yield f"The document of record {row.number} was taken away, and the journal does not tell."
-        found = self._entry(row.number)
-        if found is None:
-            yield f"The journal does not name record {row.number}."
-            return
-        entry, told = found
-        if (told.get("sha256"), told.get("previous")) != (row.digest.hex(), row.previous.hex()):
-            yield f"{what} is not the one that the journal's entry {entry.seq} names."
-        if told.get("signature") != (row.signature.as_json() if row.signature else None):
-            yield f"{what} has another signature than the journal's entry {entry.seq} names."
-        if not entry.at - EARLIEST <= row.taken_at <= entry.at + LATEST:
-            yield (
-                f"{what} says {row.taken_at:%Y-%m-%d %H:%M} UTC, and was written {entry.at:%Y-%m-%d %H:%M} "
-                f"UTC, by the journal's entry {entry.seq}."
-            )
-
-    def _entry(self, number: int) -> tuple[JournalEntry, dict[str, Any]] | None:
-        """The journal's entry that the row names; of several the last."""
-        made = self.entries.get(number, ())
-        row = self.rows.get(number)
-        return next((one for one in made if row and one[0].seq == row.entry), None)
 
 
-def _wrong_signature(
-    signer: Signer, record: EvidenceRecord, signature: Signature, when: SigningTime | None
-) -> str:
-    """Why a signature doesn't hold, "" if it does. Raises KmsError, SettingsError."""
-    try:
-        valid = signer.verify(record.signed, signature, when)
-    except EndedKeyError as error:
-        return f"Record {record.number}: {error.message}"
-    return "" if valid else f"The signature of record {record.number} is not valid."
+def _wrong(
+    record: EvidenceRecord, row: RecordOutline | None, digests: Mapping[int, bytes], database_id: str
+) -> Iterator[str]:
+    """What is wrong with one record, a sentence each."""
+    what = f"Record {record.number}"
+    if row is None:
+        yield f"{what} is not in the database."
+        return
+    if row.whole and (record.digest, record.taken_at) != (row.digest, row.taken_at):
+        yield f"{what} is not the one that is kept."
+    if record.signature != row.signature:
+        yield f"{what} has another signature than the one that is kept."
+    if record.journal_seq and digests.get(record.journal_seq) != record.journal_digest:
+        seq = record.journal_seq
+        yield f"{what} was made behind entry {seq} of the journal, which is not that entry any more."
+    yield another_database(what, database_id, record.database_id)
 
 
 def _record(row: StoredRecord) -> EvidenceRecord | None:

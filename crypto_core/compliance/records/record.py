@@ -7,7 +7,6 @@ digest of the one before and the journal's end at its time, so that each fixes t
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,13 +14,10 @@ from typing import Any
 
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.compliance.snapshot_json import read_snapshot
-from crypto_core.guard.signature import Signature, digest_of
+from crypto_core.guard.signature import Signature
+from crypto_core.proof.forms import UNREADABLE, document_of
+from crypto_core.proof.records import FORM, signed_digest
 from crypto_core.text.cleaning import CleanText, clean, cleans
-
-FORM = 1
-PURPOSE = "evidence record"
-FIRST = bytes(32)
-"""What the first record names as the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +64,13 @@ class EvidenceRecord:
         return self.taken_at.date()
 
 
-def signed_digest(document: str) -> bytes:
-    """Return the 32 bytes that are signed for a record's document."""
-    return digest_of(PURPOSE, document)
-
-
-def canonical(document: Mapping[str, Any]) -> str:
-    """Return a document's JSON, written in one way: sorted names, no spaces, ASCII."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
 def read_record(document: str, signature: Signature | None, unsigned_because: str = "") -> EvidenceRecord:
     """Return the record of a document, whatever has become of it; nothing is verified.
 
     Raises ValueError for a text that is no record.
     """
     try:
-        told = _of_this_form(json.loads(document))
+        told = _of_this_form(document_of(document))
         return EvidenceRecord(
             number=int(told["number"]),
             document=document,
@@ -98,7 +84,7 @@ def read_record(document: str, signature: Signature | None, unsigned_because: st
             unsigned_because=clean(unsigned_because, 500),
             catalogues={clean(one["id"], 100): clean(one["sha256"], 64) for one in told["catalogues"]},
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError("it is no record of evidence") from error
 
 

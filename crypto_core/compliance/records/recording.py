@@ -13,13 +13,12 @@ from threading import Event
 from typing import Any
 
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.records.record import FIRST, FORM, EvidenceRecord, canonical, read_record
+from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_json import snapshot_json
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
-from crypto_core.database.state.checkpoint import Checkpoint
-from crypto_core.database.state.evidence_records import RECORD, EvidenceRecordTable, RecordChainEnd
+from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordChainEnd
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -27,6 +26,8 @@ from crypto_core.errors import KeydeckError, KmsError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
+from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
+from crypto_core.proof.records import FORM
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 NO_SIGNING_KEY = "no signing key is configured (KEYDECK_SIGNING_KEY)"

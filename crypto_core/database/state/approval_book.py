@@ -26,7 +26,6 @@ from crypto_core.database.dialect import JSONB, clock_now, database_identity
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.state.journal_chain import another_database
 from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError
 from crypto_core.guard.approval_digest import (
     changed_parts,
@@ -41,6 +40,7 @@ from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Dec
 from crypto_core.guard.distinct_people import person_of, same_person
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.proof.forms import another_database
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 

@@ -18,23 +18,10 @@ from crypto_core.database.dialect import JSONB
 from crypto_core.database.schema import evidence_record as table
 from crypto_core.database.schema import journal as journal_table
 from crypto_core.database.state.journal import Journal, written_last
-from crypto_core.database.state.journal_chain import WrittenLast
-from crypto_core.database.state.journal_entry import (
-    JournalEntry,
-    entry_of,
-    microseconds,
-    moment_of,
-    selecting,
-    witnessed,
-)
+from crypto_core.database.state.journal_entry import entry_of, microseconds, moment_of, selecting, witnessed
 from crypto_core.guard.signature import Signature
+from crypto_core.proof.forms import PURGE, RECORD, JournalEntry, WrittenLast
 from crypto_core.text.cleaning import clean
-
-RECORD = "evidence record"
-LEAST_DAYS = 400
-"""So long documents of records are kept at least, in days: a year, and the time to audit it."""
-PURGE = "evidence purge"
-"""What the journal calls a record, and that documents of old ones were taken away."""
 
 _OUTLINE = [
     table.c[name]

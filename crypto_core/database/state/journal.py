@@ -23,12 +23,13 @@ from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
-from crypto_core.database.state.journal_chain import Chain, WrittenLast
-from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
+from crypto_core.database.state.journal_entry import entry_of, selecting
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError
 from crypto_core.guard.guarded_change import TEXT
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import SigningTime
+from crypto_core.proof.forms import FIRST, JournalEntry, WrittenLast
+from crypto_core.proof.journal import Chain
 from crypto_core.text.cleaning import clean
 
 __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]

@@ -13,17 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crypto_core.database.state.checkpoint import (
-    MOST_LOST,
-    Checkpoint,
-    JournalBreak,
-    SignedEntry,
-)
+from crypto_core.database.state.checkpoint import MOST_LOST
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, stored_checkpoints
-from crypto_core.database.state.journal_entry import JournalEntry
-from crypto_core.database.state.journal_verification import JournalCheck, JournalContents
+from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
@@ -31,6 +25,8 @@ from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, SignedEntry
+from crypto_core.proof.journal import JournalContents
 from crypto_core.text.cleaning import CleanText, clean, cleans
 
 SUBJECT = "journal"
@@ -205,7 +201,8 @@ class JournalBreaks:
         missing = {clean(problem, 1_000) for told in check.lost.values() for problem in told}
         # Whether a signed entry is gone or another one by now changes with each further entry.
         problems = tuple(clean(one, 1_000) for one in check.problems if one not in missing)
-        return BreakPlan(said, problems, check.anchored, check.newest, tuple(check.lost), check.database_id)
+        of = clean(check.database_id, 100)
+        return BreakPlan(said, problems, check.anchored, check.newest, tuple(check.lost), of)
 
     def _require_same(self, plan: BreakPlan, look: Callable[[], JournalCheck]) -> None:
         if replace(self._plan(plan.reason, look), warnings=plan.warnings) != plan:

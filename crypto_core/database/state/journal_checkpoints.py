@@ -23,25 +23,24 @@ from sqlalchemy import Connection, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
-from crypto_core.database.state.anchors.anchor import Anchor
 from crypto_core.database.state.anchors.anchoring import Anchoring, AnchorOutcome
-from crypto_core.database.state.checkpoint import ACTION, Checkpoint, JournalBreak, break_from
+from crypto_core.database.state.checkpoint import ACTION, break_from
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last
-from crypto_core.database.state.journal_chain import Chain
-from crypto_core.database.state.journal_entry import (
-    JournalEntry,
-    microseconds,
-    moment_of,
-)
-from crypto_core.database.state.journal_verification import (
-    JournalCheck,
-    JournalVerification,
-    StoredCheckpoint,
-)
-from crypto_core.errors import AnotherDatabaseError, EndedKeyError, RefusedError, SettingsError
+from crypto_core.database.state.journal_entry import microseconds, moment_of
+from crypto_core.database.state.journal_verification import JournalCheck, check
+from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.signature import Signature, Signer
+from crypto_core.guard.signature import Signature, Signer, asking
+from crypto_core.proof.forms import (
+    Anchor,
+    Checkpoint,
+    JournalBreak,
+    JournalEntry,
+    StoredCheckpoint,
+    canonical,
+)
+from crypto_core.proof.journal import JournalVerification
 
 _LOOK = "Look at all that is wrong: keydeck journal verify."
 
@@ -76,9 +75,10 @@ class JournalCheckpoints:
     def checkpoint(self) -> Checkpoint:
         """Sign the journal's end as it is now, and keep that. Journaled, failures and refusals too.
 
-        What has come since the last checkpoint is verified before. Raises ReadOnlyError, SettingsError
-        without a signing key or with one that can't sign, RefusedError for a journal that is empty or broken,
-        KmsError, MissingSchemaError, DatabaseError. What fails outside of the database is journaled alone.
+        All of it is verified before, but by what is kept outside: that is `verify`'s. Raises ReadOnlyError,
+        SettingsError without a signing key or with one that can't sign, RefusedError for a journal that is
+        empty or broken, KmsError, MissingSchemaError, DatabaseError. What fails outside of the database is
+        journaled alone.
         """
         return self.anchored_checkpoint()[0]
 
@@ -88,9 +88,8 @@ class JournalCheckpoints:
         self.require_signer()
         actor = self.journal.actor()
         with self._guard.recording(ACTION, "journal"):
-            database_id = self.journal.database_id()
-            last = self._end(database_id)
-            return self.keep(last, database_id, actor)
+            last = self._end()
+            return self.keep(last, self.journal.database_id(), actor)
 
     def require_signer(self) -> Signer:
         """Return what signs. Raises SettingsError without a signing key."""
@@ -122,7 +121,8 @@ class JournalCheckpoints:
             detail["anchors"] = [outcome.as_json() for outcome in outcomes]
         told = json.dumps(detail, sort_keys=True, ensure_ascii=True)
         subject = f"journal up to entry {made.seq}"
-        self.journal.call("record_checkpoint", subject, told, broken.canonical if broken else "", actor=actor)
+        acknowledged = canonical(broken.as_json()) if broken else ""
+        self.journal.call("record_checkpoint", subject, told, acknowledged, actor=actor)
         return made, stamp, outcomes
 
     def verify(
@@ -139,20 +139,34 @@ class JournalCheckpoints:
         Without a signing key, or where KMS can't be asked, signatures are left unchecked, and the result says
         so. Raises DatabaseError.
         """
-        read = self.anchoring.read()
-        given = (*anchors, *map(Anchor, kept), *read.anchors)
-        found = (*also, *read.problems)
-        return self.followed(given, database_id).check(self._signer, also=found, absent=read.absent)
+        return self.verified(kept=kept, anchors=anchors, database_id=database_id, also=also)[1]
 
-    def followed(self, anchors: Sequence[Anchor] = (), database_id: str = "") -> JournalVerification:
+    def verified(
+        self,
+        *,
+        kept: Sequence[Checkpoint] = (),
+        anchors: Sequence[Anchor] = (),
+        database_id: str = "",
+        also: Sequence[str] = (),
+    ) -> tuple[JournalVerification, JournalCheck]:
+        """Return how the journal was followed, and what `verify` returns. Raises DatabaseError."""
+        read = self.anchoring.read()
+        given = (*anchors, *map(Anchor, kept))
+        followed = self.followed(read.anchors, database_id, given=given)
+        return followed, check(followed, self._signer, also=(*also, *read.problems), absent=read.absent)
+
+    def followed(
+        self, anchors: Sequence[Anchor] = (), database_id: str = "", *, given: Sequence[Anchor] = ()
+    ) -> JournalVerification:
         """Return the verification of all entries, to be checked by checkpoints. Raises DatabaseError."""
         with self.reading() as connection:
             verification = JournalVerification(
                 written_last(connection),
                 stored_checkpoints(connection),
                 anchors,
+                given=given,
                 database_id=database_id,
-                roots=self.anchoring.roots,
+                stamp_time=self.anchoring.roots.vouched if self.anchoring.roots else None,
             )
             verification.follow(chained(connection))
         return verification
@@ -166,75 +180,28 @@ class JournalCheckpoints:
         with connected(self.journal.engine, snapshot=True) as connection:
             yield connection
 
-    def breaks(self) -> tuple[Checkpoint, ...]:
-        """Return the breaks that were acknowledged with a valid signature, the oldest first.
-
-        None without a signing key. Raises KmsError, SettingsError, DatabaseError.
-        """
-        if self._signer is None:
-            return ()
-        with connected(self.journal.engine) as connection:
-            found = [one.checkpoint for one in stored_checkpoints(connection, breaks=True)]
-        return tuple(one for one in found if self._is_signed(one))
-
-    def _is_signed(self, found: Checkpoint) -> bool:
-        """Whether a checkpoint of the table is signed, by a key that had not ended when it was journaled."""
-        when = self.journal.signing_time(ACTION, b64encode(found.signature.value).decode())
-        try:
-            return self.require_signer().verify(found.signed, found.signature, when)
-        except EndedKeyError:
-            return False
-
-    def _end(self, database_id: str) -> JournalEntry:
-        """The journal's last entry, once all since the last checkpoint has been looked at."""
-        with connected(self.journal.engine) as connection:
-            newest = self._newest(connection)
-            if newest is not None and newest.database_id not in ("", database_id):
-                raise AnotherDatabaseError(
-                    *(str(newest),), expected=database_id, found=newest.database_id, remedy=_LOOK
-                )
-            wrong = ""
-            chain = Chain(after=newest.seq - 1 if newest else 0)
-            for entry in chained(connection, after=newest.seq - 1 if newest else None):
-                wrong = wrong or chain.follow(entry)
-                if newest is not None and entry.seq == newest.seq and entry.digest != newest.digest:
-                    wrong = wrong or f"Entry {entry.seq} is not the one that was signed there."
-        if newest is not None and chain.last is None:
-            wrong = f"Entry {newest.seq} is gone, at which the journal was signed."
-        if wrong:
+    def _end(self) -> JournalEntry:
+        """The journal's last entry, where nothing is wrong with the journal."""
+        followed = self.followed()
+        wrong = followed.judge(asking(self._signer, raising=True))
+        if wrong.problems:
             raise RefusedError(
-                f"The journal is broken, and is not signed: {wrong}",
+                f"The journal is broken, and is not signed: {' '.join(wrong.problems[:3])}",
                 remedy=f"{_LOOK} Once it is known why, begin anew: keydeck journal break.",
             )
-        if chain.last is None:
+        if followed.chain.last is None:
             raise RefusedError("The journal is empty: there is nothing to sign.")
-        return chain.last
-
-    def _newest(self, connection: Connection) -> Checkpoint | None:
-        """The checkpoint over the newest entry, from the last acknowledged break on; None without one."""
-        stored = [one.checkpoint for one in stored_checkpoints(connection)]
-        begun = max((n for n, one in enumerate(stored) if one.broken is not None), default=0)
-        since = stored[begun:]
-        if since and since[0].broken is not None:
-            first = since[0]
-            if not self._is_signed(first):
-                raise RefusedError(
-                    f"The journal is not signed: {first} acknowledges a break, and is not signed by a "
-                    "configured key.",
-                    remedy=_LOOK,
-                )
-        return max(since, key=lambda one: one.seq, default=None)
+        return followed.chain.last
 
 
-def stored_checkpoints(connection: Connection, *, breaks: bool = False) -> list[StoredCheckpoint]:
-    """Return all checkpoints of the table in their order, or those alone that acknowledge breaks."""
+def stored_checkpoints(connection: Connection) -> list[StoredCheckpoint]:
+    """Return all checkpoints of the table in their order."""
     c = table.c
     columns = (
         *(c.seq, c.digest, microseconds(c.at).label("at"), c.actor),
         *(c.key_arn, c.algorithm, c.signature, c.database_id, c.broken),
     )
-    which = (c.broken != "",) if breaks else ()
-    rows = connection.execute(select(*columns).where(*which).order_by(c.id))
+    rows = connection.execute(select(*columns).order_by(c.id))
     return [StoredCheckpoint(_checkpoint(row), row.actor) for row in rows]
 
 

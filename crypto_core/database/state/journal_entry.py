@@ -1,23 +1,10 @@
-"""One entry of the journal: its fields, the digest over them, and how it is read from the table.
-
-The digest is SHA-256 over the previous digest and the entry's fields, each prefixed with its length (8 bytes,
-big-endian), so no two different entries have the same encoding. The first entry's predecessor is 32 zero
-bytes. Text is hashed as it is stored, never normalised: two spellings of one letter are two texts.
-
-There are four forms, and all may stand in one chain. Entries with a database role have `v2`, which is no
-entry's number, before their fields and the role behind them; those with a database id have `v3` and that id
-before them instead; those that say whether they were checked have `v4` in its place, and `checked` or `text`
-before the role. The database's functions make these, and compute the same in SQL. Entries without a role were
-inserted by consoles, and have none of it.
+"""How an entry of the journal is read from its table. What an entry is: `proof.forms`.
 
 Decisions rest on entries that were checked when they were made, and on nothing else: see `witnessed`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -26,9 +13,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, cast, extract, select
 
 from crypto_core.database.schema import journal as table
 from crypto_core.guard.outcome import Outcome
-from crypto_core.guard.signature import SigningTime
-
-FIRST = bytes(32)
+from crypto_core.proof.forms import UNREADABLE, JournalEntry, document_of
 
 NO_MOMENT = datetime.min.replace(tzinfo=UTC)
 """Stands for a moment outside Python's range, such as PostgreSQL's infinity: never written here."""
@@ -36,75 +21,6 @@ NO_MOMENT = datetime.min.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = "\0"
 """Stands for NULL, where a table was altered to take it: no text of PostgreSQL's holds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One journal entry. `detail` is JSON text; it never holds a token or an envelope.
-
-    `database_role` is who had logged in to PostgreSQL, as the server says; None in entries of the first form.
-    `database_id` tells the database, and its copies, from others; None in entries of the first two forms.
-    `checked` is True where a function of its own checked what it records, None before there were any.
-    `actor`, `host` and what follows are what the console says.
-    """
-
-    seq: int
-    at: datetime
-    actor: str
-    host: str
-    action: str
-    subject: str
-    outcome: str
-    detail: str
-    previous: bytes
-    digest: bytes
-    database_role: str | None = None
-    database_id: str | None = None
-    checked: bool | None = None
-
-    @property
-    def who(self) -> str:
-        """Who acted, as the console says; and who had logged in to PostgreSQL, where that is another."""
-        if self.database_role is None or self.actor.endswith(f", database role {self.database_role}"):
-            return self.actor
-        return f"{self.actor} (logged in as {self.database_role})"
-
-    @property
-    def evidence(self) -> SigningTime:
-        """Its time, which PostgreSQL gave it, as evidence of when there was what it records."""
-        clock = "" if self.database_role is not None else ", by the console's clock"
-        return SigningTime(self.at, f"the journal's entry {self.seq}{clock}")
-
-    def computed_digest(self) -> bytes:
-        """What the digest must be for these fields."""
-        form = [] if self.database_role is None else ["v2"]
-        if self.database_id is not None:
-            form = ["v3" if self.checked is None else "v4", self.database_id]
-        role = [] if self.database_role is None else [self.database_role]
-        if self.checked is not None:
-            role.insert(0, "checked" if self.checked else "text")
-        fields = (
-            *form,
-            str(self.seq),
-            self.at.astimezone(UTC).isoformat(timespec="microseconds"),
-            self.actor,
-            self.host,
-            self.action,
-            self.subject,
-            self.outcome,
-            self.detail,
-            *role,
-        )
-        state = hashlib.sha256(self.previous)
-        for field in fields:
-            encoded = field.encode()
-            state.update(len(encoded).to_bytes(8, "big") + encoded)
-        return state.digest()
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of what `keydeck journal list --json` prints."""
-        told = {"at": self.at.isoformat(), "previous": self.previous.hex(), "digest": self.digest.hex()}
-        return asdict(self) | told
 
 
 def microseconds(column: ColumnElement[Any]) -> ColumnElement[str]:
@@ -159,8 +75,8 @@ def entry_of(row: Any) -> JournalEntry:
 def told_in(detail: str) -> dict[str, Any]:
     """Return what an entry's detail tells, nothing where it can't be read."""
     try:
-        told = json.loads(detail)
-    except (ValueError, RecursionError):
+        told = document_of(detail)
+    except UNREADABLE:
         return {}
     return told if isinstance(told, dict) else {}
 

@@ -6,27 +6,21 @@ Lines of JSON: first a head with the database's id, the entry written last and t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from crypto_core.database.state.checkpoint import checkpoint_of
 from crypto_core.database.state.journal import chained, written_last
-from crypto_core.database.state.journal_chain import WrittenLast
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, stored_checkpoints
-from crypto_core.database.state.journal_entry import JournalEntry
-from crypto_core.database.state.journal_verification import StoredCheckpoint
 from crypto_core.errors import RefusedError
 from crypto_core.lists.new_files import new_file
+from crypto_core.proof.forms import JournalEntry, StoredCheckpoint, WrittenLast, export_head, export_lines
+from crypto_core.proof.pack import LARGEST_LINE
 from crypto_core.text.cleaning import clean
 
 FORM = 1
-LARGEST_LINE = 256 * 1024 * 1024
-"""Bytes of one line; the head holds all checkpoints."""
-_TEXTS = ("actor", "host", "action", "subject", "outcome", "detail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +29,10 @@ class ExportedJournal:
 
     last: WrittenLast | None
     stored: tuple[StoredCheckpoint, ...]
-    entries: Iterator[JournalEntry]
+    entries: Iterable[JournalEntry | str]
+    """Its entries, and sentences on lines that are none."""
+    fault: str = ""
+    """What is wrong with its head, "" for nothing."""
 
 
 def export_journal(checkpoints: JournalCheckpoints, path: Path) -> int:
@@ -71,72 +68,12 @@ def journal_lines(checkpoints: JournalCheckpoints) -> Iterator[str]:
 
 @contextmanager
 def exported_journal(path: Path) -> Iterator[ExportedJournal]:
-    """Give the journal of a file that was exported. Raises RefusedError for what is none."""
+    """Give the journal of a file that was exported. Raises RefusedError for one that can't be read."""
+    name = str(clean(path.name))
     try:
         with path.open("rb") as file:
-            head = _line(file.readline(LARGEST_LINE), path, 1)
-            try:
-                written, stored = _head(head)
-            except (KeyError, TypeError, ValueError, RefusedError) as error:
-                raise _not_one(path, 1) from error
-            yield ExportedJournal(written, stored, _entries(file, path))
+            written, stored, fault = export_head(name, file.readline(LARGEST_LINE))
+            lines = iter(partial(file.readline, LARGEST_LINE), b"")
+            yield ExportedJournal(written, stored, export_lines(name, lines), fault)
     except OSError as error:
         raise RefusedError(f"{clean(path)} can't be read: {clean(error.strerror)}.") from error
-
-
-def _head(head: Mapping[str, Any]) -> tuple[WrittenLast | None, tuple[StoredCheckpoint, ...]]:
-    if head["keydeck_journal"] != FORM:
-        raise ValueError("another form")
-    last = head["last"]
-    stored = tuple(StoredCheckpoint(checkpoint_of(one), str(one["actor"])) for one in head["checkpoints"])
-    if last is None:
-        return None, stored
-    database_id = clean(last["database_id"], 100)
-    return WrittenLast(int(last["seq"]), bytes.fromhex(last["digest"]), database_id), stored
-
-
-def _entries(file: Any, path: Path) -> Iterator[JournalEntry]:
-    number = 1
-    while line := file.readline(LARGEST_LINE):
-        number += 1
-        document = _line(line, path, number)
-        try:
-            yield _entry(document)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise _not_one(path, number) from error
-
-
-def _entry(document: Mapping[str, Any]) -> JournalEntry:
-    if {*document, "checked"} != {field.name for field in fields(JournalEntry)}:
-        raise ValueError("other fields")
-    told: dict[str, Any] = {name: document[name] for name in (*_TEXTS, "database_role", "database_id")}
-    optional = {"database_role", "database_id"}
-    if not all(isinstance(v, str) or (v is None and name in optional) for name, v in told.items()):
-        raise TypeError("a text that is none")
-    if type(document["seq"]) is not int or not isinstance(document.get("checked"), bool | None):
-        raise TypeError("a number that is none")
-    return JournalEntry(
-        seq=document["seq"],
-        at=datetime.fromisoformat(document["at"]),
-        previous=bytes.fromhex(document["previous"]),
-        digest=bytes.fromhex(document["digest"]),
-        checked=document.get("checked"),
-        **told,
-    )
-
-
-def _line(line: bytes, path: Path, number: int) -> Mapping[str, Any]:
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _not_one(path, number) from error
-    if not isinstance(document, dict):
-        raise _not_one(path, number)
-    return document
-
-
-def _not_one(path: Path, number: int) -> RefusedError:
-    return RefusedError(
-        f"{clean(path)} is not an exported journal: line {number:,} can't be read.",
-        remedy="One is written by: keydeck journal export FILE.",
-    )

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 
-from crypto_core.database.state.checkpoint import Checkpoint, told_break
+from crypto_core.database.state.checkpoint import told_break
 from crypto_core.database.state.journal import Journal, JournalEntry
-from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError, RefusedError, SettingsError
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
@@ -47,19 +49,19 @@ class ReportService:
         journal: Journal,
         signer: Signer | None = None,
         *,
-        breaks: Callable[[], Sequence[Checkpoint]] = tuple,
+        verified: Callable[[], JournalCheck] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         no_signer_because: str = NO_KEY,
         host: str = "",
         version: str = "",
     ) -> None:
-        """`evidence` returns a piece's content by the incident's number and the piece's own, `breaks` the
-        acknowledged breaks of the journal, the oldest first.
+        """`evidence` returns a piece's content by the incident's number and the piece's own, `verified` what
+        the journal's verification finds: by default that of its chain alone.
         """
         self._evidence = evidence
         self._journal = journal
         self._signer = signer
-        self._breaks = breaks
+        self._verified = verified or JournalCheckpoints(journal, None, read_only=True).verify
         self._clock = clock
         self._no_signer_because = no_signer_because
         self._host = host or socket.gethostname()
@@ -132,14 +134,6 @@ class ReportService:
         except DatabaseError as error:
             _log.warning("A signed report was not journaled: %s", error.message)
 
-    def _acknowledged(self) -> tuple[Sequence[Checkpoint], list[str]]:
-        """The acknowledged breaks of the journal, and a remark on each, or on why they are not known."""
-        try:
-            breaks = self._breaks()
-        except (KmsError, SettingsError) as error:
-            return (), [f"Whether breaks of the journal were acknowledged is not known: {error.message}"]
-        return breaks, [told_break(one) for one in breaks]
-
     def _database_id(self) -> str:
         try:
             return self._journal.database_id()
@@ -148,8 +142,7 @@ class ReportService:
 
     def _read_journal(self, view: IncidentView) -> tuple[Sequence[JournalEntry], str, tuple[str, ...], str]:
         try:
-            breaks, remarks = self._acknowledged()
-            broken = self._journal.verify(after=breaks[-1].seq if breaks else 0)
+            found = self._verified()
             entries = self._journal.entries(limit=ENTRIES_READ)
             database_id = self._journal.database_id()
         except DatabaseError as error:
@@ -157,11 +150,14 @@ class ReportService:
         if not entries:
             return (), "empty", (), database_id
         last = entries[-1]
-        since = f" from entry {breaks[-1].seq:,} on" if breaks else ""
+        remarks = [*map(told_break, found.breaks), *filter(None, (found.unanchored_because,))]
+        if found.unchecked:
+            remarks.append(f"The journal's signatures were not checked: {found.unchecked}")
+        since = f" from entry {found.breaks[-1].seq:,} on" if found.breaks else ""
         state = f"the chain is whole{since}; last entry {last.seq:,}, SHA-256 {last.digest.hex()}"
-        if broken:
+        if not found.whole:
             state = "the chain is broken"
-            remarks.append(f"The journal's chain is broken: {broken}")
+            remarks.append(f"The journal is broken: {found.problems[0]}")
         if entries[0].seq > 1 and entries[0].at > view.incident.declared_at:
             remarks.append(f"Only the newest {len(entries):,} entries of the journal were read.")
         return entries, state, tuple(remarks), database_id

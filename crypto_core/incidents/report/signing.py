@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.database.state.journal_chain import another_database
 from crypto_core.errors import EndedKeyError, KeydeckError, RefusedError
 from crypto_core.guard.signature import Signature, Signer, SigningTime, digest_of
 from crypto_core.incidents.report.json import as_json
 from crypto_core.incidents.report.section import Report, Signed
+from crypto_core.proof.forms import another_database
 from crypto_core.reports.json import canonical, written
 from crypto_core.reports.masking import shown
 from crypto_core.text.cleaning import clean

@@ -9,7 +9,7 @@ import pytest
 from crypto_core.compliance.measured import guarding_keys, journal_facts, key_facts, token_facts
 from crypto_core.compliance.snapshot import Lack
 from crypto_core.compliance.snapshot_reader import _lack
-from crypto_core.database.state.journal_verification import JournalCheck, OutsideAnchor
+from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     DatabaseUnreachableError,
@@ -23,6 +23,7 @@ from crypto_core.errors import (
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.proof.journal import OutsideAnchor
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.snapshots import DAY, NOW
 

@@ -26,15 +26,13 @@ from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.copies.attribution import CopyAttribution
 from crypto_core.copies.scan import ScanOfCopy
 from crypto_core.copies.values import FoundValue
-from crypto_core.database.state.anchors.anchor import Anchor, anchor_of
+from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
 from crypto_core.database.state.approval_book import _approval
-from crypto_core.database.state.checkpoint import Checkpoint
 from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole, PresenceRow
 from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
-from crypto_core.database.state.journal_verification import JournalVerification
 from crypto_core.database.tokens.catalogue import Catalogue, Unreadable, Unsupported
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import InventoryRow, _row
@@ -52,6 +50,8 @@ from crypto_core.keys.posture.data_store import read_data_store
 from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
+from crypto_core.proof.forms import Anchor, Checkpoint
+from crypto_core.proof.journal import JournalVerification
 from crypto_core.provider_logs.mappings import read_event
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.provider_logs.token_hashes import TokenHashBook

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from crypto_core.database.state.anchors.anchor import Anchor, AnchorStore, stamped
+from crypto_core.database.state.anchors.anchor import AnchorStore
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, TimeStampRoots
-from crypto_core.database.state.checkpoint import Checkpoint
 from crypto_core.errors import AbsentAnchorsError, KeydeckError
+from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 
@@ -57,7 +57,7 @@ class Anchoring:
         outcomes, stamp = list(self.unusable), b""
         if self.authority is not None:
             try:
-                stamp, at = self.authority.stamp(stamped(checkpoint))
+                stamp, at = self.authority.stamp(Anchor(checkpoint).stamped)
                 outcomes.append(AnchorOutcome(self.authority.where, at=at))
             except KeydeckError as error:
                 outcomes.append(AnchorOutcome(self.authority.where, clean(error, 600)))

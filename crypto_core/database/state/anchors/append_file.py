@@ -7,9 +7,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, Anchor, anchor_of
+from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.lists.new_files import followed
+from crypto_core.proof.forms import Anchor, kept_anchors
 from crypto_core.text.cleaning import CleanText, clean
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -92,3 +93,16 @@ def read_anchors(path: Path) -> Iterator[Anchor | str]:
         raise AbsentAnchorsError(f"{where} is not there.") from error
     except OSError as error:
         raise AnchorError(f"{where} can't be read: {clean(error.strerror)}.") from error
+
+
+def kept_in(path: Path, *, whole: bool = False) -> tuple[Anchor | str, ...]:
+    """Return the anchors of a file to verify by, and a sentence for each line that is none, or for no line.
+
+    One with a checkpoint as it is printed is read `whole`. Raises RefusedError for one that can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES)
+    except OSError as error:
+        raise RefusedError(f"{clean(path)} can't be read: {clean(error.strerror)}.") from error
+    return tuple(kept_anchors(clean(path.name), content, whole=whole))

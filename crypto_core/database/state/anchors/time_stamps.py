@@ -49,6 +49,13 @@ class TimeStampRoots:
             raise AnchorError(f"The time stamp is not valid: {clean(error, 300)}") from error
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)  # type: ignore[no-any-return]
 
+    def vouched(self, answer: bytes, message: bytes) -> datetime | str:
+        """Return the time as `time_of`, to the second, or why the answer doesn't count."""
+        try:
+            return self.time_of(answer, message).replace(microsecond=0)
+        except AnchorError as error:
+            return error.message
+
 
 class TimeStampAuthority:
     """A time-stamping authority over HTTP."""

@@ -32,12 +32,13 @@ from crypto_core.compliance.period.period import (
     LapseSource,
     Span,
 )
-from crypto_core.compliance.records.record import FIRST, EvidenceRecord, canonical, read_record
+from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_json import snapshot_json
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.signature import Signer
 from crypto_core.keys.status import ProblemKind
+from crypto_core.proof.forms import FIRST, canonical
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Engine, make_url, text
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -15,19 +17,21 @@ from crypto_core.aws.public_keys import PublicKey, PublicKeys, fetched_public_ke
 from crypto_core.compliance.facts import ChangeFacts
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.pack.check import PackCheck
-from crypto_core.compliance.pack.packed_folder import PackedFolder
 from crypto_core.compliance.pack.recomputing import Recomputer
 from crypto_core.compliance.pack.verification import TrustedKey, verify_pack
 from crypto_core.compliance.pack.writer import PackMade, PackWriter
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer
+from crypto_core.proof.pack import PackedFolder
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon
+from tests.crypto_core.compliance.records.recorded import move_clock
 
 VERSION = "0.2.0"
 DAYS = 9
@@ -82,14 +86,36 @@ def packing_table(services: Container, sandbox: Sandbox) -> PackingTable:
     key = str(made["KeyMetadata"]["Arn"])
     signer = KmsSigner(services.kms.call, [key])
     journal = Journal(services.engine, lambda: "arn:aws:sts::1:assumed-role/oncall/ana, database role x")
-    journal.record("evidence review", "keys", Outcome.DONE)
     records = made_records(DAYS, (4,), signer=signer, exposed=(6, 7), database_id=journal.database_id())
+    superuser = open_engine(
+        make_url(sandbox.superuser_url)
+        .set(database=services.engine.url.database)
+        .render_as_string(hide_password=False)
+    )
     for one in records:
-        detail = {"number": one.number, "sha256": one.digest.hex(), "previous": one.previous.hex()}
+        _set_clock(superuser, one.taken_at + timedelta(minutes=1))
+        detail = {
+            "number": one.number,
+            "sha256": one.digest.hex(),
+            "previous": one.previous.hex(),
+            "signature": one.signature.as_json() if one.signature else None,
+        }
         checked(journal, "evidence record", f"evidence record {one.number}", detail)
+    _set_clock(superuser, datetime.now(UTC))
+    superuser.dispose()
     checkpoints = JournalCheckpoints(journal, signer, read_only=False)
+    journal.record("evidence review", "keys", Outcome.DONE)
     checkpoints.checkpoint()
     return PackingTable(services, key, signer, journal, checkpoints, records)
+
+
+def _set_clock(superuser: Engine, at: datetime) -> None:
+    """Let Keydeck's functions in the database tell this time, and the journal go back to it."""
+    move_clock(superuser, f"{(at - datetime.now(UTC)).total_seconds():.0f} seconds")
+    with superuser.begin() as connection:
+        connection.execute(
+            text("UPDATE keydeck.journal_end SET at = least(at, CAST(:at AS timestamptz))"), {"at": at}
+        )
 
 
 def verified(folder: Path, *keys: PublicKey, also: Iterable[str] = ()) -> PackCheck:

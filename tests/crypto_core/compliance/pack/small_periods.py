@@ -21,8 +21,9 @@ from crypto_core.compliance.period.period import (
     LapseSource,
     Span,
 )
-from crypto_core.compliance.records.record import FIRST, EvidenceRecord
+from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Snapshot
+from crypto_core.proof.forms import FIRST
 from crypto_core.text.cleaning import NO_TEXT, clean
 from tests.crypto_core.compliance.snapshots import NOW, SNAPSHOT
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from crypto_core.compliance.pack.manifest import Manifest, PackSignature
-from crypto_core.compliance.pack.packed_folder import PackedFolder, UnreadablePackError
-from crypto_core.compliance.pack.records_file import NamedRecords, record_lines, wrong_records
-from crypto_core.compliance.pack.verification import _left_out
-from crypto_core.guard.signature import SigningTime
+from crypto_core.proof.forms import JournalEntry
+from crypto_core.proof.journal import NamedRecords
+from crypto_core.proof.pack import Manifest, PackedFolder, PackSignature, UnreadablePackError
+from crypto_core.proof.records import PackedRecord, left_out, packed_record, record_line, wrong_records
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.making import DATABASE, made_records
 from tests.crypto_core.compliance.pack.packing import VERSION, verified
-from tests.crypto_core.incidents.report.making import HmacSigner
 
 NASTY = "[/red]\x1b[31m\u202e"
 MANIFESTS = (
@@ -80,26 +79,76 @@ def test_pipes_links_and_names_that_lead_elsewhere_are_not_followed(tmp_path: Pa
     assert "leads elsewhere" in verified(folder).problems[0]
 
 
+def entry(seq: int, at: datetime, action: str, detail: object) -> JournalEntry:
+    text = json.dumps(detail)
+    return JournalEntry(seq, at, "ana", "host", action, "", "done", text, b"", b"", "operator", DATABASE)
+
+
 def test_records_that_were_left_out_cut_or_put_elsewhere_are_told() -> None:
-    records, signer = made_records(6), HmacSigner()
-    named = NamedRecords()
-    for one in records:
-        detail = {"number": one.number, "sha256": one.digest.hex()}
-        named.take(detail, SigningTime(one.taken_at, f"the journal's entry {one.number}"))
-    assert list(wrong_records(records, named, {})) == []
-    assert "Records 3 to 3 are missing." in list(wrong_records((*records[:2], *records[3:]), named, {}))
-    assert any("does not come after" in one for one in wrong_records(tuple(reversed(records)), named, {}))
-    other = made_records(6, exposed=(0,))
-    assert any("not the one that the journal names" in one for one in wrong_records(other, named, {}))
-    assert any("named by no entry" in one for one in wrong_records(records, NamedRecords(), {}))
+    made = made_records(6)
+    records = [packed_record(record_line(one.document, one.signature, "").encode()) for one in made]
+
+    def named(*more: JournalEntry) -> NamedRecords:
+        found = NamedRecords()
+        for one in made:
+            detail = {"number": one.number, "sha256": one.digest.hex(), "previous": one.previous.hex()}
+            signature = one.signature.as_json() if one.signature else None
+            assert not found.take(
+                entry(one.number, one.taken_at, "evidence record", {**detail, "signature": signature})
+            )
+        for each in more:
+            assert not found.take(each)
+        return found
+
+    def wrong(records: Sequence[PackedRecord], by: NamedRecords | None = None) -> str:
+        return " ".join(wrong_records(records, by or named(), {}, DATABASE))
+
+    assert wrong(records).strip() == ""
+    assert "Records 3 to 3 are missing." in wrong([*records[:2], *records[3:]])
+    assert "does not come after" in wrong(records[::-1])
+    other = [
+        packed_record(record_line(one.document, one.signature, "").encode())
+        for one in made_records(6, exposed=(0,))
+    ]
+    assert "is not the one that the journal's entry 1 names" in wrong(other)
+    assert "The journal does not name record 1." in wrong(records, NamedRecords())
     # Cut at the end: the journal names what is not there.
-    assert [one[:20] for one in _left_out(records[:4], named, manifest())] == [
+    period = (date(2026, 1, 1), date(2026, 1, 9))
+    assert [one[:20] for one in left_out(records[:4], named(), *period)] == [
         "Record 5 is left out",
         "Record 6 is left out",
     ]
-    named.remove({"first": 5, "last": 6})
-    assert list(_left_out(records[:4], named, manifest())) == []
-    assert list(_left_out((), named, manifest(since=date(2027, 1, 1), until=date(2027, 2, 1)))) == []
-    assert signer.sign(b"x" * 32).value
-    assert sum(len(line) for line in record_lines(records)) > len(records) * 1_000
-    assert records[-1].taken_at - records[0].taken_at == timedelta(days=5)
+    # At the beginning: the first one follows another.
+    assert [one[:20] for one in left_out(records[2:], named(), *period)][0] == "Record 2 is left out"
+    later = made[-1].taken_at + timedelta(days=500)
+    seventh = entry(7, later, "evidence record", {"number": 7})
+    removal = entry(8, later, "evidence purge", {"first": 5, "last": 6})
+    assert list(left_out(records[:4], named(seventh, removal), *period)) == []
+    assert list(left_out((), named(), date(2027, 1, 1), date(2027, 2, 1))) == []
+
+
+@pytest.mark.parametrize("days", [1, 399])
+def test_a_purge_that_keydeck_did_not_write_excuses_nothing(days: int) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    record, next_one = {"number": 1, "sha256": "00"}, {"number": 2, "sha256": "11"}
+    purge = {"first": 1, "last": 1}
+
+    def of(*told: tuple[int, str, object]) -> tuple[NamedRecords, list[str]]:
+        found = NamedRecords()
+        lines = [
+            found.take(entry(seq, at + timedelta(days=n), action, detail))
+            for seq, (n, action, detail) in enumerate(told, 1)
+        ]
+        return found, [line for line in lines if line]
+
+    first = (0, "evidence record", record)
+    honest, wrong = of(first, (401, "evidence record", next_one), (401, "evidence purge", purge))
+    assert (wrong, honest.removed(1)) == ([], True)
+    # Too young, though it stands where the function writes it.
+    young, wrong = of(first, (days, "evidence record", next_one), (days, "evidence purge", purge))
+    assert (wrong, young.removed(1)) == ([], False)
+    # By itself, as whoever may append to the journal writes it.
+    alone, wrong = of(first, (401, "rewrap", {}), (401, "evidence purge", purge))
+    assert (len(wrong), alone.removed(1)) == (1, False)
+    _, wrong = of(first, (401, "evidence purge", "garbage"))
+    assert wrong == ["Entry 2 (evidence purge) can't be read: Keydeck did not write it."]

@@ -26,13 +26,14 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.pack import outsider
-from crypto_core.compliance.pack.verifier import verifier_source
-from crypto_core.database.state.anchors.anchor import Anchor, stamped
-from crypto_core.database.state.checkpoint import ACTION, Checkpoint, JournalBreak
+from crypto_core.database.state.anchors.anchor import stamped
+from crypto_core.database.state.checkpoint import ACTION
 from crypto_core.database.state.journal_export import export_journal, exported_journal
-from crypto_core.database.state.journal_verification import JournalVerification
 from crypto_core.errors import RefusedError
 from crypto_core.guard.signature import Signature, digest_of
+from crypto_core.proof.assembly import verifier_source
+from crypto_core.proof.forms import Anchor, Checkpoint, JournalBreak
+from crypto_core.proof.journal import JournalVerification
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.owned_history import (
     Attack,

@@ -117,13 +117,7 @@ def test_bytes_of_manifest_and_signature_and_of_every_file_count(table: PackingT
 
 def resigned(table: PackingTable, folder: Path, change: Callable[[Path], None], target: Path) -> Path:
     """A pack that its owner changed and signed anew."""
-    from crypto_core.compliance.pack.manifest import (
-        PackedFile,
-        PackSignature,
-        read_manifest,
-        signed_digest,
-    )
-    from crypto_core.compliance.pack.packed_folder import PackedFolder
+    from crypto_core.proof.pack import PackedFile, PackedFolder, PackSignature, read_manifest, signed_manifest
 
     shutil.copytree(folder, target)
     change(target)
@@ -132,7 +126,7 @@ def resigned(table: PackingTable, folder: Path, change: Callable[[Path], None], 
     text = replace(manifest, files=files).text()
     (target / "manifest.json").write_text(text + "\n")
     signature = PackSignature(
-        PackSignature.digest_of(text), table.signer.sign(signed_digest(text)), clean("")
+        PackSignature.digest_of(text), table.signer.sign(signed_manifest(text)), clean("")
     )
     (target / "signature.json").write_text(signature.text())
     return target

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from crypto_core.database.state.journal_entry import FIRST, JournalEntry
+from crypto_core.proof.forms import FIRST, JournalEntry
 
 _INSERT = text(
     "INSERT INTO keydeck.journal (seq, at, actor, host, action, subject, outcome, detail, previous, digest)"

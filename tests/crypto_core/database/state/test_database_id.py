@@ -132,9 +132,7 @@ def test_a_checkpoint_of_another_database_is_named(
     with superuser.begin() as connection:
         connection.execute(journal_checkpoint.insert().values(row))
     assert named(_over(kept.seq, str(kept.at)), other, journal) in of(journal, signer).verify().problems
-    with pytest.raises(
-        AnotherDatabaseError, match=f"its id is {other.database_id()}, and {journal.database_id()}"
-    ):
+    with pytest.raises(RefusedError, match=f"its id is {other.database_id()}, and {journal.database_id()}"):
         of(journal, signer).checkpoint()
     # Without the id, or with the other one, the signature is not over it.
     for database_id in ("", journal.database_id()):

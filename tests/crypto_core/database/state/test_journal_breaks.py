@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.database.state.checkpoint import Checkpoint, break_from, checkpoint_of
+from crypto_core.database.state.checkpoint import break_from, checkpoint_of
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import BreakPlan, JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -25,6 +25,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
+from crypto_core.proof.forms import Checkpoint
 from tests.crypto_core.incidents.sample import sample
 
 REASON = "A backup of 12:00 was restored."
@@ -223,9 +224,8 @@ def test_a_break_that_somebody_wrote_without_the_key_acknowledges_nothing(
     check = checkpoints.verify()
     assert check.breaks == ()
     assert "Entry 2 was changed." in check.problems
-    with pytest.raises(RefusedError, match="is not signed by a configured key"):
+    with pytest.raises(RefusedError, match=r"Entry 2 was changed\..* is not signed by a configured key"):
         checkpoints.checkpoint()
-    assert checkpoints.breaks() == ()
 
 
 def test_a_further_break_acknowledges_what_came_since(
@@ -317,14 +317,15 @@ def test_doctor_and_reports_show_the_break(
 
     def vouched() -> tuple[str, str]:
         service = ReportService(
-            lambda _, piece: whole.evidence(piece), journal, signer, breaks=checkpoints.breaks, host="h"
+            lambda _, piece: whole.evidence(piece), journal, signer, verified=checkpoints.verify, host="h"
         )
         report = service.signed(whole.view).report
         document = json.loads(service.report(whole.view, "json"))
         return report.section(VouchingSection).journal_state, json.dumps(document)
 
     def doctor() -> tuple[CheckOutcome, str]:
-        checks = look_at_database(DatabasePlace(database_url, "DATABASE_URL", "db", read_only=False), Event())
+        place = DatabasePlace(database_url, "DATABASE_URL", "db", read_only=False, signer=signer)
+        checks = look_at_database(place, Event())
         found = next(check for check in checks if check.name == "journal")
         return found.outcome, found.said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +15,12 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.database.state.checkpoint import Checkpoint, checkpoint_of
+from crypto_core.database.state.checkpoint import checkpoint_of
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.forms import Checkpoint, JournalEntry
 
 
 @pytest.fixture
@@ -143,12 +143,12 @@ def made_anew(entries: tuple[JournalEntry, ...], changed: int) -> list[str]:
     statements, previous = [], bytes(32)
     for entry in entries:
         actor = "nobody" if entry.seq == changed else entry.actor
-        fields = {f: getattr(entry, f) for f in JournalEntry.__slots__} | {
+        told = {field.name: getattr(entry, field.name) for field in fields(JournalEntry)} | {
             "actor": actor,
             "previous": previous,
         }
-        previous = JournalEntry(**fields).computed_digest()
-        before = fields["previous"].hex()
+        previous = JournalEntry(**told).computed_digest()
+        before = told["previous"].hex()
         statements.append(
             f"UPDATE keydeck.journal SET actor = '{actor}', previous = '\\x{before}',"
             f" digest = '\\x{previous.hex()}' WHERE seq = {entry.seq}"
@@ -195,7 +195,7 @@ def test_a_broken_or_empty_journal_is_not_signed(
     assert (entry.action, entry.outcome) == ("journal checkpoint", "refused")
     assert "Entry 3 was changed" in entry.detail
     forge("DELETE FROM keydeck.journal")
-    with pytest.raises(RefusedError, match="empty"):
+    with pytest.raises(RefusedError, match="The journal ends at entry 0, but the entry written last is 6"):
         checkpoints.checkpoint()
 
 

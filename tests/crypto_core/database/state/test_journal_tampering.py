@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from console.container import Container
 from crypto_core.database.schema import journal as table
 from crypto_core.database.state.journal import Journal, JournalEntry, chained
-from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import NO_MOMENT, moment_of
 from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.journal import Chain
 from tests.crypto_core.database.state.first_form import insert_first_form
 
 CHANGES = 1_000
@@ -146,7 +146,7 @@ def inserted(draw: random.Random, entry: JournalEntry, entries: int) -> Tamperin
             on.execute(text("UPDATE keydeck.journal SET seq = -seq + 1 WHERE seq < 0"))
         if where == "twice":
             on.execute(text("ALTER TABLE keydeck.journal DROP CONSTRAINT journal_pkey"))
-        copy = {name: getattr(entry, name) for name in JournalEntry.__slots__}
+        copy = {field.name: getattr(entry, field.name) for field in fields(JournalEntry)}
         on.execute(insert(table).values(copy | {"seq": seq}))
 
     return Tampering(f"a copy of {entry.seq} put in {where}", insert_row)

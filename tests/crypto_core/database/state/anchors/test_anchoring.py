@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.database.state.anchors.anchor import Anchor, anchor_of, stamped
+from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.append_file import AnchorFile, read_anchors
 from crypto_core.database.state.anchors.bucket import AnchorBucket
@@ -28,7 +28,6 @@ from crypto_core.database.state.anchors.time_stamps import (
     TimeStampRoots,
     read_roots,
 )
-from crypto_core.database.state.checkpoint import Checkpoint
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -37,6 +36,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature
 from crypto_core.lists.new_files import ExportError
+from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.text.cleaning import NO_TEXT
 from tests.crypto_core.database.state.anchors.authority import Authority, authority
 
@@ -294,10 +294,10 @@ def test_a_time_stamp_fixes_the_journal_by_the_authoritys_clock(
     assert (one.seq, len(one.where)) == (5, 1)
     assert one.stamped_at is not None
     assert before <= one.stamped_at <= datetime.now(UTC) + timedelta(seconds=2)
-    assert roots.time_of(stamp, stamped(made)) == outcomes[0].at == one.stamped_at
+    assert roots.time_of(stamp, Anchor(made).stamped) == outcomes[0].at == one.stamped_at
     # Nothing of the journal is sent, not even the digest that is signed.
     assert made.digest not in tsa.asked[0]
-    assert stamped(made) not in tsa.asked[0]
+    assert Anchor(made).stamped not in tsa.asked[0]
     # The journal keeps it too; without certificates it is not verified, which is said.
     bare = of(journal, signer).verify()
     assert (bare.outside, bare.stamps_unverified) == ((), 1)
@@ -329,7 +329,7 @@ def test_a_time_stamp_over_something_else_does_not_count(
         (b"x" * (LARGEST_ANSWER + 1), roots),
     ):
         with pytest.raises(AnchorError):
-            by.time_of(given, stamped(second))
+            by.time_of(given, Anchor(second).stamped)
 
 
 @needs_openssl
