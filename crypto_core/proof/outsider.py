@@ -122,6 +122,11 @@ def trusted_pem(path: str, end: datetime | None = None) -> TrustedPem:
     return TrustedPem(content, path, end)
 
 
+def several(number: int, word: str) -> str:
+    """Return a number of things."""
+    return f"{number} {word if number == 1 else word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+
+
 def fixed(verdict: JournalVerdict) -> Iterator[tuple[str, str]]:
     """Yield up to where a journal is fixed, and what its parts rest on."""
     if verdict.problems:
@@ -135,8 +140,8 @@ def fixed(verdict: JournalVerdict) -> Iterator[tuple[str, str]]:
         yield "Fixed", f"up to entry {newest.seq}, by {' and '.join(filter(None, (by, stamp)))}."
     since = newest.seq if newest else 0
     if verdict.anchored > since:
-        number = verdict.anchored - since
-        yield "Not proved", f"{number} entries up to entry {verdict.anchored} rest on the signing key alone."
+        told = several(verdict.anchored - since, "entry")
+        yield "Not proved", f"What rests on the signing key alone: {told} up to entry {verdict.anchored}."
     for one in verdict.contradicted:
         yield "Not proved", f"{one} That was acknowledged: whether to accept it is yours to judge."
 
@@ -149,15 +154,17 @@ def of_journal(verdict: JournalVerdict, *, packed: bool = False) -> Iterator[tup
             yield "Acknowledged", f"{checkpoint} acknowledges a break. {broken.by}: {broken.reason}"
     for one in verdict.acknowledged:
         yield "Acknowledged", one
-    number, unverified = verdict.entries, verdict.stamps_unverified
-    told = f"{number} entries, {verdict.checkpoints} checkpoints, {unverified} time stamps not verified"
+    number, checkpoints = verdict.entries, several(verdict.checkpoints, "checkpoint")
+    unverified = several(verdict.stamps_unverified, "time stamp")
+    told = f"{several(number, 'entry')}, {checkpoints}, {unverified} not verified"
     yield "Read", f"{told}; database {verdict.database_id or 'unknown'}."
     yield from fixed(verdict)
     if not packed and not verdict.problems:
         if not verdict.anchored:
             yield "Not proved", RESTS_ON_NOTHING
         elif behind := number - verdict.anchored:
-            yield "Not proved", f"{behind} entries behind entry {verdict.anchored} are not signed."
+            told = several(behind, "entry")
+            yield "Not proved", f"What nobody signed: {told} behind entry {verdict.anchored}."
 
 
 def of_pack(verdict: PackVerdict) -> Iterator[tuple[str, str]]:
@@ -166,10 +173,13 @@ def of_pack(verdict: PackVerdict) -> Iterator[tuple[str, str]]:
     if told is None:
         return
     days, gaps = verdict.days, verdict.gaps
-    yield "Period", f"{told.since} to {told.until}, made {told.made_at}; {len(days)} days with records."
+    yield (
+        "Period",
+        f"{told.since} to {told.until}, made {told.made_at}; {several(len(days), 'day')} with records.",
+    )
     if gaps:
         named = ", ".join(str(day) for day in gaps[:20]) + (" and more" if len(gaps) > 20 else "")
-        yield "Gaps", f"{len(gaps)} days without a record: {named}."
+        yield "Gaps", f"{several(len(gaps), 'day')} without a record: {named}."
     if verdict.unsigned:
         named = ", ".join(map(str, verdict.unsigned[:20])) + (
             " and more" if len(verdict.unsigned) > 20 else ""
@@ -181,10 +191,10 @@ def of_pack(verdict: PackVerdict) -> Iterator[tuple[str, str]]:
         )
     if verdict.removed:
         named = f"{verdict.removed[0]} to {verdict.removed[-1]}"
-        yield "Acknowledged", f"{len(verdict.removed)} records were taken away, of {named}."
+        yield "Acknowledged", f"Taken away: {several(len(verdict.removed), 'record')}, of {named}."
     if verdict.journal:
         yield from of_journal(verdict.journal, packed=True)
-    yield "Not proved", "that what was measured is true, nor that reports say what the records say."
+    yield "Not proved", "That what was measured is true, or that reports say what the records say."
 
 
 def said_of(given: Any) -> tuple[int, list[tuple[str, str]]]:

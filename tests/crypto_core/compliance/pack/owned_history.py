@@ -153,13 +153,31 @@ class History:
             for path in sorted(folder.iterdir())
             if path.name not in ("manifest.json", "signature.json")
         ]
+        lines = (folder / "records.jsonl").read_text().splitlines()
+        documents = [json.loads(line)["document"] for line in lines]
+        last = self.entries[-1]
+        numbers = [json.loads(one)["number"] for one in documents]
         manifest = canonical(
             {
                 "keydeck_evidence_pack": 1,
                 "database_id": DATABASE,
                 "since": "2000-01-01",
                 "until": "2100-01-01",
+                "framework": "",
                 "made_at": self.entries[-1].at.isoformat(),
+                "made_by": "ana",
+                "version": "0.2.0",
+                "seed": "",
+                "records": {
+                    "first": numbers[0] if numbers else 0,
+                    "last": numbers[-1] if numbers else 0,
+                    "sha256_of_last": _sha256(documents[-1].encode()) if documents else "",
+                },
+                "journal": {
+                    "first": 1,
+                    "last": self.entries[-1].seq,
+                    "digest": self.entries[-1].digest.hex(),
+                },
                 "keys": {ARN: {"algorithm": "ECDSA_SHA_256", "public_key": None}},
                 "files": files,
             }

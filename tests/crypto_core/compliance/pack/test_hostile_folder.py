@@ -119,7 +119,7 @@ def test_records_that_were_left_out_cut_or_put_elsewhere_are_told() -> None:
         "Record 6 is left out",
     ]
     # At the beginning: the first one follows another.
-    assert [one[:20] for one in left_out(records[2:], named(), *period)][0] == "Record 2 is left out"
+    assert next(one[:20] for one in left_out(records[2:], named(), *period)) == "Record 2 is left out"
     later = made[-1].taken_at + timedelta(days=500)
     seventh = entry(7, later, "evidence record", {"number": 7})
     removal = entry(8, later, "evidence purge", {"first": 5, "last": 6})
