@@ -124,7 +124,8 @@ def trusted_pem(path: str, end: datetime | None = None) -> TrustedPem:
 
 def several(number: int, word: str) -> str:
     """Return a number of things."""
-    return f"{number} {word if number == 1 else word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+    many = f"{word[:-1]}ies" if word.endswith("ry") else f"{word}s"
+    return f"{number} {word if number == 1 else many}"
 
 
 def fixed(verdict: JournalVerdict) -> Iterator[tuple[str, str]]:

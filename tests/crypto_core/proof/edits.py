@@ -34,8 +34,9 @@ DETAILS: tuple[str, ...] = (
         '{"first": 1, "last": 1' + "0" * 30 + "}",
     ),
     *('{"number": 1, "number": 2}', '{"seq": 1, "digest": "00", "at": "x"}', '{"checkpoint": []}'),
-    '{"seq": 1, "digest": "ab", "at": "2026-01-01T00:00:00+00:00", "key_arn": "a", "algorithm": "b", '
-    '"signature": "YQ=="}',
+    json.dumps(
+        {"seq": 1, "digest": "ab", "at": "2026-01-01T00:00:00+00:00", "key_arn": "a", "signature": "YQ=="}
+    ),
 )
 Lines = list[bytes]
 Edit = Callable[[random.Random, Lines], Lines]

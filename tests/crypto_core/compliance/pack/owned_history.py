@@ -175,8 +175,8 @@ class History:
                 },
                 "journal": {
                     "first": 1,
-                    "last": self.entries[-1].seq,
-                    "digest": self.entries[-1].digest.hex(),
+                    "last": last.seq,
+                    "digest": last.digest.hex(),
                 },
                 "keys": {ARN: {"algorithm": "ECDSA_SHA_256", "public_key": None}},
                 "files": files,
