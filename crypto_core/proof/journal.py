@@ -94,8 +94,7 @@ class Chain:
             return f"Entry {entry.seq} {what}."
         if self._digest is not None and entry.previous != self._digest:
             return f"Entry {entry.seq} does not follow the entry before it."
-        incomplete = entry.checked is not None and None in (entry.database_role, entry.database_id)
-        if incomplete or entry.digest != entry.computed_digest():
+        if entry.digest != entry.computed_digest():
             return f"Entry {entry.seq} was changed."
         if last and None not in (entry.database_role, last.database_role) and entry.at < last.at:
             return f"Entry {entry.seq} is earlier than the one before it."
@@ -103,6 +102,8 @@ class Chain:
             return f"Entry {entry.seq} names no database, though an entry before it does."
         if last and last.checked is not None and entry.checked is None:
             return f"Entry {entry.seq} does not say whether it was checked, though the one before it does."
+        if entry.checked is not None and None in (entry.database_role, entry.database_id):
+            return f"Entry {entry.seq} lacks its login or its database: Keydeck did not write it."
         return another_database(f"Entry {entry.seq}", self.database_id, entry.database_id or "")
 
 

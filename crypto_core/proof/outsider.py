@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code, said = said_of(given)
     except UnreadablePackError as error:
-        parser.exit(3, f"{error}\n")
+        parser.exit(2, f"{error}\n")
     except OSError as error:
         parser.exit(3 if error.filename == "openssl" else 2, f"{error.filename}: {error.strerror}\n")
     except ValueError as error:

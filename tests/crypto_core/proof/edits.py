@@ -194,6 +194,7 @@ def _appended(draw: random.Random, lines: Lines) -> Lines:
             detail=draw.choice((*DETAILS, *steering)),
             previous=last.digest,
             database_role=draw.choice((last.database_role, "another")),
+            checked=draw.choice((True, True, False, None)),
         )
         made.append(replace(draft, digest=draft.computed_digest()))
     for one in entries[behind:] if draw.random() < 0.3 else ():
@@ -215,6 +216,7 @@ def _recomputed(draw: random.Random, lines: Lines) -> Lines:
         "database_role": draw.choice((None, "another")),
         "detail": draw.choice(DETAILS),
         "outcome": "refused",
+        "checked": draw.choice((True, False, None)),
     }
     name = draw.choice(sorted(changes))
     entries[place] = replace(entries[place], **{name: changes[name]})

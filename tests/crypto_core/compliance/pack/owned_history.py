@@ -28,6 +28,9 @@ from crypto_core.proof.records import FORM, signed_digest
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001"
 DATABASE = "7c3c1c0e-0000-4000-8000-000000000001"
 HOUR = timedelta(hours=1)
+FORMER = 6
+"""So many entries are from before each said whether it was checked."""
+CHECKED = (ACTION, "evidence record", "evidence purge")
 
 
 class LocalSigner:
@@ -70,11 +73,12 @@ class History:
     """How many entries there were before each step."""
 
     def enter(self, at: datetime, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-        """Append an entry, as the function does that checks what it records."""
+        """Append an entry, as the database's functions do."""
         text = json.dumps(detail, sort_keys=True)
         last = self.entries[-1].digest if self.entries else FIRST
         texts = ("arn:aws:sts::1:assumed-role/op/ana", "host", action, subject, "done", text)
-        draft = JournalEntry(len(self.entries) + 1, at, *texts, last, b"", "keydeck_op", DATABASE, True)
+        checked = None if len(self.entries) < FORMER else action in CHECKED
+        draft = JournalEntry(len(self.entries) + 1, at, *texts, last, b"", "keydeck_op", DATABASE, checked)
         self.entries.append(replace(draft, digest=draft.computed_digest()))
 
     def do(self, step: Step, stamp: Callable[[Checkpoint], bytes] | None = None) -> None:

@@ -598,6 +598,13 @@ def test_a_pack_over_a_real_journal_is_read_as_keydeck_wrote_it(
         ({"at": datetime(2025, 12, 31, tzinfo=UTC)}, "Entry 21 is earlier than the one before it."),
         ({"database_id": "another"}, f"Entry 21 is of another database: its id is another, and {DATABASE}"),
         ({"database_id": None}, "Entry 21 names no database, though an entry before it does."),
+        ({"checked": None}, "Entry 21 does not say whether it was checked, though the one before it does."),
+        ({"database_role": None}, "Entry 21 lacks its login or its database"),
+        (
+            {"action": "journal checkpoint"},
+            "Entry 21 (journal checkpoint) is mere text and counts for nothing",
+        ),
+        ({"action": "evidence purge"}, "Entry 21 (evidence purge) is mere text and counts for nothing"),
     ],
     ids=lambda one: ", ".join(one) if isinstance(one, dict) else "",
 )
