@@ -147,15 +147,13 @@ class NamedRecords:
 
     by_number: dict[int, list[NamedRecord]] = field(default_factory=dict)
     removals: list[Removal] = field(default_factory=list)
-    _before: JournalEntry | None = None
 
     def take(self, entry: JournalEntry) -> str:
         """Take what an entry tells of records; return what is wrong with it, "" for nothing.
 
-        That documents were taken away counts where the journal's own function can have written it: right
-        behind the entry of a record, by the same login.
+        That documents were taken away counts only where it was checked; of records that are there, an entry
+        from before there were checks may tell, too.
         """
-        before, self._before = self._before, entry
         if entry.outcome != DONE or entry.action not in (RECORD, PURGE):
             return ""
         if entry.checked is False:
@@ -173,13 +171,8 @@ class NamedRecords:
             removal = Removal(entry.seq, entry.at, number_in(told["first"]), number_in(told["last"]))
         except UNREADABLE:
             return f"Entry {entry.seq} ({entry.action}) can't be read: Keydeck did not write it."
-        if (
-            before is None
-            or (before.seq + 1, before.action, before.outcome) != (entry.seq, RECORD, DONE)
-            or before.database_role != entry.database_role
-        ):
-            return f"Entry {entry.seq} says that documents were taken away, and Keydeck did not write it."
-        self.removals.append(removal)
+        if entry.checked:
+            self.removals.append(removal)
         return ""
 
     def first(self, number: int) -> NamedRecord | None:

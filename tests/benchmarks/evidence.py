@@ -36,7 +36,6 @@ from crypto_core.compliance.pack.writer import PackWriter
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.pack import PackedFolder
 from tests.benchmarks.measuring import (
     Target,

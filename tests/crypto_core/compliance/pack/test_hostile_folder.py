@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.proof.forms import JournalEntry
-from crypto_core.proof.journal import NamedRecords
+from crypto_core.proof.journal import NamedRecords, unchecked_entry
 from crypto_core.proof.pack import Manifest, PackedFolder, PackSignature, UnreadablePackError
 from crypto_core.proof.records import PackedRecord, left_out, packed_record, record_line, wrong_records
 from crypto_core.text.cleaning import clean
@@ -79,9 +79,9 @@ def test_pipes_links_and_names_that_lead_elsewhere_are_not_followed(tmp_path: Pa
     assert "leads elsewhere" in verified(folder).problems[0]
 
 
-def entry(seq: int, at: datetime, action: str, detail: object) -> JournalEntry:
-    text = json.dumps(detail)
-    return JournalEntry(seq, at, "ana", "host", action, "", "done", text, b"", b"", "operator", DATABASE)
+def entry(seq: int, at: datetime, action: str, detail: object, checked: bool | None = True) -> JournalEntry:
+    told = ("ana", "host", action, "", "done", json.dumps(detail))
+    return JournalEntry(seq, at, *told, b"", b"", "operator", DATABASE, checked)
 
 
 def test_records_that_were_left_out_cut_or_put_elsewhere_are_told() -> None:
@@ -133,10 +133,10 @@ def test_a_purge_that_keydeck_did_not_write_excuses_nothing(days: int) -> None:
     record, next_one = {"number": 1, "sha256": "00"}, {"number": 2, "sha256": "11"}
     purge = {"first": 1, "last": 1}
 
-    def of(*told: tuple[int, str, object]) -> tuple[NamedRecords, list[str]]:
+    def of(*told: tuple[int, str, object], checked: bool | None = True) -> tuple[NamedRecords, list[str]]:
         found = NamedRecords()
         lines = [
-            found.take(entry(seq, at + timedelta(days=n), action, detail))
+            found.take(entry(seq, at + timedelta(days=n), action, detail, seq == 1 or checked))
             for seq, (n, action, detail) in enumerate(told, 1)
         ]
         return found, [line for line in lines if line]
@@ -147,8 +147,10 @@ def test_a_purge_that_keydeck_did_not_write_excuses_nothing(days: int) -> None:
     # Too young, though it stands where the function writes it.
     young, wrong = of(first, (days, "evidence record", next_one), (days, "evidence purge", purge))
     assert (wrong, young.removed(1)) == ([], False)
-    # By itself, as whoever may append to the journal writes it.
-    alone, wrong = of(first, (401, "rewrap", {}), (401, "evidence purge", purge))
-    assert (len(wrong), alone.removed(1)) == (1, False)
+    # As whoever might append to the journal wrote it, before entries were checked and since.
+    former, wrong = of(first, (401, "evidence purge", purge), checked=None)
+    assert (wrong, former.removed(1)) == ([], False)
+    alone, wrong = of(first, (401, "evidence purge", purge), checked=False)
+    assert (wrong, alone.removed(1)) == ([unchecked_entry(entry(2, at, "evidence purge", purge))], False)
     _, wrong = of(first, (401, "evidence purge", "garbage"))
     assert wrong == ["Entry 2 (evidence purge) can't be read: Keydeck did not write it."]
