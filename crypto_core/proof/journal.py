@@ -45,7 +45,7 @@ from crypto_core.proof.forms import (
 MOST_PROBLEMS = 100
 """So many are named; of more, their number."""
 RESTS_ON_NOTHING = (
-    "No signature covers any of it: whoever can write such a file could have made it, so it rests on nothing."
+    "No verified signature covers any of it: whoever can write a file can make it. It rests on nothing."
 )
 NOT_ANCHORED = "Not anchored outside: whoever owns the database and may sign could have made this anew."
 

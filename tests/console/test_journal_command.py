@@ -19,6 +19,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.errors import SettingsError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.proof.journal import RESTS_ON_NOTHING
 
 Keydeck = Callable[..., Any]
 
@@ -103,8 +104,8 @@ def test_a_file_that_is_no_checkpoint_is_named(
     file = tmp_path / "no-checkpoint"
     file.write_bytes(content)
     ran = keydeck("journal", "verify", "--checkpoint", str(file))
-    assert (ran.exit_code, ran.stdout) == (2, "")
-    assert f"{file} is not a checkpoint" in ran.stderr
+    told = "is not an anchor of the journal, nor a checkpoint." if content else "holds no checkpoint."
+    assert (ran.exit_code, "no-checkpoint" in ran.stdout, told in ran.stdout) == (1, True, True)
 
 
 def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Container, keydeck: Keydeck) -> None:
@@ -263,11 +264,12 @@ def test_an_export_is_verified_without_database_and_aws(
     well = verify(*keys, "--anchors", anchors, "--database-id", name)
     assert well.exit_code == 0, well.stderr
     assert well.stdout.startswith(f"The journal is whole: 4 entries.\nDatabase {name}.\n")
-    assert f"Fixed up to entry 3 by {anchors}, line 1; 1 checkpoint kept outside." in well.stdout
+    assert f"Fixed up to entry 3 by {anchors.name}, line 1; 1 checkpoint kept outside." in well.stdout
     document = verify(*keys, "--json").json
     assert (document["anchored"], document["outside"], document["whole"]) == (3, [], True)
     unsigned = verify()
-    assert (unsigned.exit_code, "No signing key is configured" in unsigned.stderr) == (0, True)
+    assert (unsigned.exit_code, "No signing key is configured" in unsigned.stderr) == (3, True)
+    assert RESTS_ON_NOTHING in unsigned.stderr
     assert verify("--public-key", other).exit_code == 1
     assert verify("--former-key", pem, "2020-01-01T00:00:00Z").exit_code == 1
     assert verify("--former-key", pem, "2100-01-01T00:00:00Z").exit_code == 0
@@ -282,7 +284,7 @@ def test_an_export_is_verified_without_database_and_aws(
     gone = verify(*keys, "--anchors", anchors, file=cut)
     assert gone.exit_code == 1
     assert "The journal ends at entry 2, but the entry written last is 4." in gone.stdout
-    assert f"It is kept in {anchors}, line 1." in gone.stdout
+    assert f"It is kept in {anchors.name}, line 1." in gone.stdout
     for wrong in (
         "",
         "[]\n",
@@ -291,5 +293,9 @@ def test_an_export_is_verified_without_database_and_aws(
         lines[0].replace('"keydeck_journal": 1', '"keydeck_journal": 2'),
     ):
         cut.write_text(wrong)
-        assert verify(*keys, file=cut).exit_code == 2
+        damaged = verify(*keys, file=cut)
+        assert (damaged.exit_code, "can't be read: this is not what Keydeck writes" in damaged.stdout) == (
+            1,
+            True,
+        )
     assert keydeck("journal", "verify", "--public-key", str(pem)).exit_code == 2

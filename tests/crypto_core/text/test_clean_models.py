@@ -33,6 +33,7 @@ from crypto_core.database.state.approval_book import _approval
 from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole, PresenceRow
 from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
+from crypto_core.database.state.journal_verification import check
 from crypto_core.database.tokens.catalogue import Catalogue, Unreadable, Unsupported
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import InventoryRow, _row
@@ -396,10 +397,12 @@ def anchor(text: str, _: Path) -> Built:
 
     place = AnchorBucket(refuse, refuse, bucket=text, prefix="", days=1)
     yield from Anchoring(stores=[place]).anchor(kept.checkpoint)[1]
-    short = replace(kept, checkpoint=replace(kept.checkpoint, signature=Signature("", "", b"s")))
+    told = text.encode(errors="ignore").decode()  # what can't be encoded is refused
+    short = replace(
+        kept, checkpoint=replace(kept.checkpoint, signature=Signature("", "", b"s"), database_id=told)
+    )
     found = anchor_of(short.line(), place.where)
-    yield found
-    yield from JournalVerification(None, (), [found])._outside([found.checkpoint])
+    yield check(JournalVerification(None, (), [found], database_id="x"), None, also=[text])
 
 
 def provider_log(text: str, folder: Path) -> Built:

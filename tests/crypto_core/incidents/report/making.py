@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from crypto_core.database.state.journal import JournalEntry
+from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, SigningTime
 from crypto_core.incidents.report.exhibits import read
@@ -18,6 +19,7 @@ from crypto_core.incidents.report.outline import build
 from crypto_core.incidents.report.section import Report, Sources
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.service import ReportService
+from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.sample import Sample, at
 
 SIGNING_KEY = "arn:aws:kms:eu-west-1:123456789012:key/5b1d3a55-2d0f-4a0e-8f77-3f0c6a1f9e01"
@@ -49,8 +51,8 @@ class KeptJournal:
     def entries(self, *, limit: int = 1000) -> tuple[JournalEntry, ...]:
         return self.kept[-limit:]
 
-    def verify(self, *, after: int = 0) -> str | None:
-        return self.broken
+    def verified(self) -> JournalCheck:
+        return JournalCheck(len(self.kept), (clean(self.broken),) if self.broken else (), 0)
 
     def record(self, action: str, subject: str, outcome: Outcome, detail: dict[str, Any]) -> None:
         self.recorded.append((action, subject, detail))
@@ -69,10 +71,12 @@ def service_of(
     journal: Any = None,
     now: datetime = MADE,
 ) -> ReportService:
+    kept = journal or KeptJournal(sample.journal)
     return ReportService(
         lambda incident, piece: sample.evidence(piece),
-        journal or KeptJournal(sample.journal),
+        kept,
         signer,
+        verified=getattr(kept, "verified", None),
         clock=lambda: now,
         host="ops-1",
         version="0.1.0",

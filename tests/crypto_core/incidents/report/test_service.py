@@ -38,7 +38,7 @@ def test_a_journal_that_can_not_be_read_or_is_broken_costs_only_its_part() -> No
     broken = KeptJournal(made.journal[3:], "Entry 102 was changed.")
     report = json.loads(service_of(made, journal=broken).report(made.view, "json"))["report"]
     points = [point["text"] for point in report["open_points"]]
-    assert "The journal's chain is broken: Entry 102 was changed." in points
+    assert "The journal is broken: Entry 102 was changed." in points
     assert "Only the newest 5 entries of the journal were read." in points
 
 
