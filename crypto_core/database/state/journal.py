@@ -1,7 +1,7 @@
 """The journal: append-only, hash-chained record of changes, refusals and dry runs.
 
-What an entry is, and what its digest covers: `journal_entry`. How a change shows: `journal_chain`. What keeps
-the newest entries from being removed unnoticed: `journal_checkpoints`.
+What an entry is, what its digest covers, and how a change shows: `proof`. What keeps the newest entries from
+being removed unnoticed: `journal_checkpoints`.
 """
 
 from __future__ import annotations
