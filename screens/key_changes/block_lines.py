@@ -35,7 +35,7 @@ def blocks_of(facts: Facts, principals: Iterable[str], keys: Iterable[str] = ())
 
 
 def block_words(block: Block, facts: Facts) -> str:
-    """Return where, since when and by whom: "blocked on alias/tokens …fe35 since 10:31:07 by ana (journal)"."""
+    """Return where, since when and by whom: "blocked on alias/x …fe35 since 10:31:07 by ana (journal)"."""
     since = f" since {clock_time(block.since, facts.clock())}" if block.since is not None else ""
     by = f" by {person(block.by)} (journal)" if block.by else ""
     but = f", but from {listed(block.only_from, 3)}" if block.only_from else ""

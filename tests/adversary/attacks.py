@@ -1,8 +1,8 @@
 """What an adversary does in each role, as data: every kind of object that the role can create or change.
 
-Each attack is one record. `cause` is why it would work, whatever the case: attacks of one cause fall by one mend.
-`PLATFORM` owns its tables, may create in `public`, and owns the database; `OPERATOR` has an operator's login with
-the printed grants.
+Each attack is one record. `cause` is why it would work, whatever the case: attacks of one cause fall by one
+mend. `PLATFORM` owns its tables, may create in `public`, and owns the database; `OPERATOR` has an operator's
+login with the printed grants.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ PAYLOADS = {
     "journal": "PERFORM keydeck.append_to_journal('arn:aws:iam::123456789012:user/ben, operator', 'host',"
     f" 'keys disable', '{PLANTED}', 'done', '{{}}');",
     "backups": f"UPDATE keydeck.envelope_backup SET envelope = '{PLANTED}';",
-    "more backups": "INSERT INTO keydeck.envelope_backup (run_id, verb, token_column, row_id, envelope, replaced_at)"
+    "more backups": "INSERT INTO keydeck.envelope_backup"
+    " (run_id, verb, token_column, row_id, envelope, replaced_at)"
     f" VALUES (gen_random_uuid(), 'rewrap', 'gh_connection.access_token', 'x', '{PLANTED}', now());",
     "decoys": f"INSERT INTO keydeck.tripwire SELECT 2, '{PLANTED}';",
     "nothing": "",
@@ -95,9 +96,9 @@ def function(name: str, arguments: str, returns: str, what: str, payload: str, r
 
 def trigger(name: str, table: str, when: str, do: str, *, result: str = "NEW") -> tuple[str, ...]:
     """A trigger on a table, with its function."""
+    quoted = f"$$ BEGIN {do} RETURN {result}; END $$"
     return (
-        f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN {do} RETURN {result}; END $$",
+        f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql AS {quoted}",
         f"CREATE {when.format(table=table, name=name)} EXECUTE FUNCTION public.{name}()",
     )
 
@@ -110,8 +111,9 @@ def token_columns(play: Play) -> Iterator[tuple[str, str]]:
     with play.superuser.connect() as connection:
         rows = connection.execute(
             text(
-                "SELECT table_name, column_name FROM information_schema.columns WHERE table_name = ANY (:tables)"
-                " AND table_schema = 'public' AND column_name IN ('access_token', 'refresh_token', 'bot_token')"
+                "SELECT table_name, column_name FROM information_schema.columns"
+                " WHERE table_name = ANY (:tables) AND table_schema = 'public'"
+                " AND column_name IN ('access_token', 'refresh_token', 'bot_token')"
             ),
             {"tables": [*TABLES]},
         ).all()
@@ -133,10 +135,11 @@ _LIES = {
     "character varying": "''",
 }
 _SIGNATURES = """
-    SELECT p.proname, array(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) t), format_type(p.prorettype, NULL)
+    SELECT p.proname, array(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) t),
+        format_type(p.prorettype, NULL)
     FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND NOT p.proretset
         AND p.provariadic = 0 AND p.pronargs BETWEEN 1 AND 4 AND 'text'::regtype = ANY (p.proargtypes)
-        AND p.prorettype IN ('int4'::regtype, 'int8'::regtype, 'bool'::regtype, 'text'::regtype, 'bytea'::regtype)
+        AND p.prorettype = ANY (CAST('{int4,int8,bool,text,bytea}' AS regtype[]))
 """
 _OPERATORS = ("=", "<>", "~~", "!~~", "~", "!~", "^@", "<", ">", "<=", ">=", "||")
 
@@ -301,7 +304,7 @@ def tables_named_as_the_catalogues(play: Play, random: Random) -> None:
 def _code(
     play: Play, random: Random, kind: str, *statements: str, lie: str = "true", returns: str = "boolean"
 ) -> None:
-    """A function, and what calls it on a table of the platform: `{f}` is the function, `{t}`, `{c}` the place."""
+    """A function and what calls it on a table: `{f}` is the function, `{t}` and `{c}` the place."""
     table, column = a_table(random)
     play.run(
         play.platform,
@@ -537,7 +540,8 @@ def a_trigger_that_shortens_afterwards(play: Play, random: Random) -> None:
         play,
         random,
         "TRIGGER {name} AFTER UPDATE ON {table} FOR EACH ROW",
-        "IF pg_trigger_depth() < 2 THEN UPDATE {t} SET {c} = substr(NEW.{c}, 1, 40) WHERE id = NEW.id; END IF;",
+        "IF pg_trigger_depth() < 2 THEN"
+        " UPDATE {t} SET {c} = substr(NEW.{c}, 1, 40) WHERE id = NEW.id; END IF;",
     )
 
 
@@ -625,7 +629,10 @@ def _respell(play: Play, random: Random) -> None:
             )
 
 
-_SECRETS = "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) VALUES ('u', 'slack', 'n', :v, now())"
+_SECRETS = (
+    "INSERT INTO connectors (user_id, provider, name, secret_json, created_at)"
+    " VALUES ('u', 'slack', 'n', :v, now())"
+)
 
 
 def _documents(play: Play, *values: bytes) -> None:
@@ -692,11 +699,11 @@ def envelopes_among_many_rows(play: Play, random: Random) -> None:
 
 @attack(PLATFORM, UNREAD, "needle in a long value", leaves_tokens=True)
 def an_envelope_behind_much_text(play: Play, random: Random) -> None:
-    envelope = random.choice(play.ground.envelopes)
+    envelope, before = random.choice(play.ground.envelopes), random.choice((5_000, 25_000, 400_000))
     play.run(
         play.platform,
         "CREATE TABLE public.notes (id int, body text)",
-        f"INSERT INTO public.notes VALUES (1, repeat('x ', {random.choice((5_000, 25_000, 400_000))}) || '{envelope}')",
+        f"INSERT INTO public.notes VALUES (1, repeat('x ', {before}) || '{envelope}')",
         _granted(play, "public.notes"),
     )
 

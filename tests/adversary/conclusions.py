@@ -1,7 +1,8 @@
-"""What Keydeck concludes, and where that is false: each is played as the command, in a database that an adversary left.
+"""What Keydeck concludes, and where that is false.
 
-A conclusion has two halves. `prepare` is what went before the attack, such as a request for approval; `judge` asks,
-and returns one sentence for each thing that was said and isn't so.
+Each conclusion is played as the command, in a database that an adversary left. It has two halves: `prepare`
+is what went before the attack, such as a request for approval; `judge` runs the command, and returns one
+sentence for each thing that it concluded and that isn't so.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def harmed(play: Play, *command: str) -> Iterator[str]:
     ran = play.keydeck(*command, "--yes")
     state = play.key_state()
     if under and state != "Enabled":
-        yield f"{' '.join(command[:2])}: exit {ran.exit_code}, {state}, and it opens {len(under)} values: {under[:3]}"
+        yield f"{command[1]}: exit {ran.exit_code}, {state}, and it opens {len(under)} values: {under[:3]}"
     if ran.exit_code == 0 and state == "Enabled":
         yield f"{' '.join(command[:2])}: exit 0, and the key is enabled"
     yield from _quiet(play, ran, *command[:2])
@@ -238,7 +239,8 @@ def _outsider() -> ModuleType:
     path = Path(tempfile.mkdtemp()) / "outsider.py"
     run_here("evidence", "verifier", str(path))
     spec = importlib.util.spec_from_file_location("adversary_outsider", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["adversary_outsider"] = module
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""The platform's published reader in a few lines that share nothing with the product: what it opens is a token."""
+"""The platform's published reader in a few lines that share nothing with the product."""
 
 from __future__ import annotations
 

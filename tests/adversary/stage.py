@@ -1,7 +1,7 @@
 """Small databases in which an adversary was, an operator with the printed grants alone, and the truth.
 
-What is true is held here, by means that share nothing with the product: which tokens there are, what opens them,
-what was written in Keydeck's schema by whom.
+What is true is held here, by means that share nothing with the product: which tokens there are, what opens
+them, what was written in Keydeck's schema by whom.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ PLANTED = "planted"
 THIEF = "arn:aws:iam::123456789012:user/intruder"
 _PLACES = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'm') AND n.nspname <> ALL (ARRAY['pg_catalog', 'information_schema', 'keydeck', 'pg_toast'])
+    WHERE c.relkind IN ('r', 'm')
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'keydeck', 'pg_toast')
 """
 _OWN = ("journal", "envelope_backup", "tripwire", "approval", "journal_checkpoint", "evidence_record")
 
@@ -176,7 +177,7 @@ class Play:
             for name in _OWN:
                 rows = connection.execute(
                     text(
-                        f"SELECT row_to_json(t)::text AS r FROM keydeck.{name} t WHERE t::text LIKE '%{PLANTED}%'"
+                        f"SELECT row_to_json(t)::text FROM keydeck.{name} t WHERE t::text LIKE '%{PLANTED}%'"
                     )
                 ).scalars()
                 if any(json.loads(row).get("database_role", by) == by for row in rows):

@@ -1,8 +1,8 @@
 """Whatever an adversary does in a role, no conclusion is false.
 
-Each kind of object is played with each conclusion; beside that, combinations are drawn, some hundred in the deep
-lane. `ADVERSARY_DRAWS=5000 pytest -m deep -n 2 -s tests/adversary/test_conclusions.py` draws so many, and
-`ADVERSARY_SEED=<n>` others; each line printed is one conclusion that was false, and by which cause.
+Each kind of object is played with each conclusion; beside that, combinations are drawn, some hundred in the
+deep lane. `ADVERSARY_DRAWS=5000 pytest -m deep -n 2 -s tests/adversary/test_conclusions.py` draws so many,
+and `ADVERSARY_SEED=<n>` others; each line printed is one conclusion that was false, and by which cause.
 """
 
 from __future__ import annotations

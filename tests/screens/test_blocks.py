@@ -122,8 +122,8 @@ async def test_the_page_of_an_incident_says_it_below_the_suspect() -> None:
     async with page("suspect", stage) as d:
         await d.tick(1)  # the suspects are known by now
         assert (
-            "▲ user/intruder 1 call, last 2 s ago ⊘ blocked on alias/tokens …9f2c since 12:00:00 by ben (journal)"
-            in (pane(d))
+            "▲ user/intruder 1 call, last 2 s ago"
+            " ⊘ blocked on alias/tokens …9f2c since 12:00:00 by ben (journal)" in pane(d)
         )
 
 

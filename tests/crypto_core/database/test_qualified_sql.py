@@ -118,8 +118,10 @@ COMPILED = {
     "syntax": (select(func.coalesce(column("a"), func.any(column("b")))), "SELECT coalesce(a, any(b))"),
     "types": (
         select(cast(column("a"), Text), cast(column("b"), ARRAY(LargeBinary)), cast(column("c"), Date)),
-        "SELECT CAST(a AS pg_catalog.text) AS a, CAST(b AS pg_catalog.bytea[]) AS b, "
-        "CAST(c AS pg_catalog.date) AS c",
+        (
+            "SELECT CAST(a AS pg_catalog.text) AS a, CAST(b AS pg_catalog.bytea[]) AS b, "
+            "CAST(c AS pg_catalog.date) AS c"
+        ),
     ),
     "collations": (select(column("a").collate("C")), 'SELECT a COLLATE pg_catalog."C" AS anon_1'),
     "one array": (select(func.unnest(column("a"))), "SELECT pg_catalog.unnest(a)"),

@@ -45,7 +45,9 @@ def test_an_ordinary_trigger_is_named_in_the_plan_and_lets_the_run_finish(
     platform_runs(platform, TOUCH, TRIGGER)
     plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert plan.digest != before.digest
-    assert any("trigger touched on public.gh_connection runs public.touch(), owned by" in w for w in plan.warnings)
+    assert any(
+        "trigger touched on public.gh_connection runs public.touch(), owned by" in w for w in plan.warnings
+    )
     assert plan.as_json()["code"][0]["function"] == "public.touch()"
     with pytest.raises(NotConfirmedError, match=r"does not agree to: public\.touch\(\)"):
         work.run_plan(plan, Consent.by_option(plan))
