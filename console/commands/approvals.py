@@ -49,7 +49,7 @@ def list_(*, all_: bool, limit: int, form: Form) -> None:
             cells=lambda a: (
                 str(a.id),
                 a.action,
-                a.decision.value,
+                a.decision.value if a.confirmed else f"{a.decision.value}, unconfirmed",
                 a.requested_by,
                 utc(a.expires_at),
                 a.summary,

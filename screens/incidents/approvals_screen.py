@@ -116,10 +116,12 @@ def request_lines(
 
 
 def _line(request: Approval, width: int, facts: Facts) -> Line:
-    now, sign = facts.clock(), _SIGNS[request.decision]
+    now = facts.clock()
+    sign = _SIGNS[request.decision if request.confirmed else Decision.PENDING]
     waits = request.decision in _UNDECIDED
     pending = request.decision is Decision.PENDING
-    when = f"ends {ago(request.expires_at, now)}" if pending else request.decision.value
+    decided = request.decision.value if request.confirmed else "unconfirmed"
+    when = f"ends {ago(request.expires_at, now)}" if pending else decided
     room = max(width - 2 - _ACTION - _WHO - _WHEN - 3, 8)
     content = Content.assemble(
         sign,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from textual.widgets import Button
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import ADVISORY, Decision
 from crypto_core.incidents.model import StepState
+from crypto_core.text.cleaning import clean
 from screens.incidents.approval_dialogs import ApprovalNeeded
 from screens.incidents.approvals_screen import ApprovalsScreen
 from screens.incidents.running import runs_of
@@ -40,6 +42,21 @@ async def test_what_needs_a_second_identity_says_who_how_and_until_when_and_goes
         await d.press("enter", "right", "enter")
         assert stage.incidents.views[7].step("disable").state is StepState.DONE
         assert runs_of(d.facts).waiting == {}
+
+
+async def test_an_approval_that_cloudtrail_has_not_delivered_is_not_called_ready() -> None:
+    stage = staged(at_step("disable"))
+    stage.incidents.approval_for = "disable"
+    words = "Waiting for CloudTrail: ben's approval is not delivered yet."
+    given = approval(requested_by=ANA, decision=Decision.APPROVED)
+    stage.approvals.add(replace(given, decided_by=clean(BEN), cloudtrail=clean(words), confirmed=False))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "right", "enter", "enter")
+        await d.tick(5)
+        assert words in " ".join(pane(d).split())
+        assert "Enter: plan it again" not in pane(d)
+        await d.command("approvals")
+        assert "unconfirmed" in d.text()
 
 
 async def test_a_request_that_was_changed_is_on_top_and_can_only_be_denied() -> None:
