@@ -270,7 +270,9 @@ def test_no_cast_runs_that_the_owner_of_a_columns_type_has_made(
     assert listed.exit_code in (0, 1), listed.stderr
     services.sweeps.take_sweep(full=True)
     ref = next(ref for ref in world.sealed_under(world.old_key) if ref.table == "gh_connection")
-    assert keydeck("reencrypt", str(ref), "--to", world.current_key.arn, "--yes").exit_code == 0
+    agreed = ("--runs-code", "public.cast_own(public.own)", "--runs-code", "public.cast_list(public.own[])")
+    ran = keydeck("reencrypt", str(ref), "--to", world.current_key.arn, "--yes", *agreed)
+    assert ran.exit_code == 0, ran.stderr
     assert not intruder.ran
     assert of == "a composite type" or rows
 
