@@ -19,7 +19,16 @@ from crypto_core.database.tokens.attached_code import AttachedCode, require_same
 from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, JobError, KeydeckError, KmsError, LeaseLostError, RefusedError
+from crypto_core.errors import (
+    ChangedAtCommitError,
+    DatabaseError,
+    ForeignWriteError,
+    JobError,
+    KeydeckError,
+    KmsError,
+    LeaseLostError,
+    RefusedError,
+)
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
@@ -87,7 +96,7 @@ class JobRunner:
             with opened as work, self._heartbeat(job, runner, work, cancelled) as heart:
                 self._work_on(job, runner, work, heart, actor)
         except (KmsError, DatabaseError, RefusedError) as error:
-            self._fail(job_id, runner, error)
+            self._fail(job, runner, error)
             raise
         finally:
             # A database that is gone is told in the error under way; who isn't seen counts as gone.
@@ -237,10 +246,16 @@ class JobRunner:
         subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
         self.parts.journal.record(job.verb, subject, Outcome.DONE, detail, within=within, actor=actor)
 
-    def _fail(self, job_id: int, runner: UUID, error: KeydeckError) -> None:
-        """The job has stopped: store the reason, until it is resumed."""
-        jobs = self.parts.jobs
+    def _fail(self, job: JobRow, runner: UUID, error: KeydeckError) -> None:
+        """The job has stopped: store the reason, until it is resumed.
+
+        What code of others did in its writes stops it for all who work on it, and is journaled.
+        """
+        jobs, foreign = self.parts.jobs, isinstance(error, (ForeignWriteError, ChangedAtCommitError))
         with suppress(DatabaseError):
             jobs.leave(runner)
-            if not jobs.lively(job_id):
-                jobs.change(job_id, FAILED, [RUNNING], why=str(error))
+            if foreign or not jobs.lively(job.id):
+                jobs.change(job.id, FAILED, [RUNNING], why=str(error))
+            if foreign:
+                told = {"job": job.id, "run": str(job.run_id), "reason": error.message}
+                self.parts.journal.record(job.verb, f"job {job.id}", Outcome.FAILED, told)

@@ -14,6 +14,7 @@ from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import ChangedAtCommitError, DatabaseError, ForeignWriteError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
+from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 
@@ -241,3 +242,34 @@ def test_shortening_and_writing_at_once_names_the_tokens_first(
     )
     with pytest.raises(ChangedAtCommitError, match="journal entry"):
         write(services, ref)
+
+
+@pytest.mark.parametrize(
+    ("deed", "error"),
+    [
+        (ENTRY, ForeignWriteError),
+        (
+            "UPDATE public.gh_connection SET access_token = left(access_token, 40) WHERE id = NEW.id;",
+            ChangedAtCommitError,
+        ),
+    ],
+)
+def test_a_job_stops_for_all_who_work_on_it_and_the_journal_says_why(
+    services: Container,
+    platform: Engine,
+    superuser: Engine,
+    ref: TokenRef,
+    world: World,
+    deed: str,
+    error: type[DatabaseError],
+) -> None:
+    attach(platform, superuser, "constraint trigger", deed)
+    jobs = services.jobs
+    plan = jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
+    number = jobs.start_job(plan, Consent.by_option(plan, plan.unagreed))
+    with pytest.raises(error):
+        jobs.join_job(number)
+    assert jobs.show_job(number).state is JobState.FAILED
+    failed = services.journal.entries()[-1]
+    assert (failed.subject, failed.outcome) == (f"job {number}", Outcome.FAILED.value)
+    assert "public.evil()" in failed.detail
