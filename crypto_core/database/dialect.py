@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Function, func, select
+from sqlalchemy import ColumnElement, Connection, Function, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -88,17 +88,6 @@ TABLE_PRIVILEGES = text(
     WHERE n.nspname = :schema
     """
 )
-
-
-def is_same_database(one: Engine, other: Engine) -> bool:
-    """Return whether two engines reach the same database, whoever logs in. Raises DatabaseError."""
-    if one is other:
-        return True
-    found = []
-    for engine in (one, other):
-        with engine.connect() as connection:
-            found.append((*connection.execute(IDENTITY).one(), connection.scalar(_NAME)))
-    return found[0] == found[1]
 
 
 def database_identity(connection: Connection) -> str:

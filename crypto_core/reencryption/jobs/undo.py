@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import is_same_database
+from crypto_core.database.dialect import database_identity
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
 from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
@@ -217,8 +217,12 @@ class Undoing:
 
     def _purging_engine(self) -> Engine:
         """The journal's login where it is in the same database: that of the tokens may purge nothing then."""
-        engine, journal = self._parts.engine, self._parts.journal.engine
-        return journal if is_same_database(engine, journal) else engine
+        engines = (self._parts.engine, self._parts.journal.engine)
+        found = []
+        for engine in engines:
+            with connected(engine) as connection:
+                found.append(database_identity(connection))
+        return engines[found[0] == found[1]]
 
     def _run(self, job: int | None) -> Any:
         return None if job is None else self._parts.jobs.get(job).run_id

@@ -108,7 +108,7 @@ class Jobs:
     def start(self, selection: Selection, target: str, verb: Verb = Verb.REENCRYPT) -> int:
         """Plan and start a job, agreed to."""
         plan = self.service.plan_job(verb, selection, target, JobOptions())
-        return self.service.start_job(plan, Consent.by_option(plan))
+        return self.service.start_job(plan, Consent.by_option(plan, plan.unagreed))
 
 
 def jobs_of(
