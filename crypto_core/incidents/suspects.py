@@ -173,6 +173,8 @@ class _Inquiry:
         self._users: KeyUsers = key_users(self._events, keys, search.clock(), cancelled)
         if self._users.others:
             self._gaps.append(f"{self._users.others:,} more users of the key were not looked at")
+        if self._events.imported():
+            self._gaps.append("events were imported, which may call anybody usual here")
         try:
             self._own = responder_of(search.identity(), self._users.by_arn)
         except KmsError:

@@ -63,6 +63,12 @@ _NAMED = (
 )
 
 
+_IMPORTED = (
+    "events were imported from files, which may call anybody usual here. Keep those that keydeck events pull "
+    "fetches in a store of their own, or skip the step with the reason why nobody is missing"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sight:
     states: tuple[KeyState, ...]
@@ -72,7 +78,7 @@ class _Sight:
     own: dict[str, tuple[str, ...]]
     """The platform's own among the suspects, and from where each worked before; nothing where not known."""
     unproved: frozenset[str] = frozenset()
-    """Of these, who only may be the platform: no event is kept of a day before the incident."""
+    """Of these, who only may be the platform: no event of a day before is kept, or some were imported."""
     named: frozenset[str] = frozenset()
     """Whom entries of the journal name as actors, which anybody may write there: it shields nobody."""
     unreached: tuple[str, ...] = ()
@@ -191,6 +197,8 @@ class BlockingSuspects(KeyAction):
         if lines:
             return CheckResult(CheckState.NOT_YET, tuple(lines))
         unknown = sight.unreached if blocks else ()
+        if self._services.events.imported():
+            unknown = (*unknown, _IMPORTED)
         if more := sight.workers.accused.more:
             unknown = (*unknown, f"{more:,} more suspects are not listed")
         if unknown:
@@ -242,13 +250,14 @@ class BlockingSuspects(KeyAction):
             responder = responder_of(self._services.identity(), workers.known)
         except KmsError as error:
             gaps.append(f"Who you are is not known: {error}")
+        imported = self._services.events.imported()
         own = {
-            suspect.arn: self._sources(situation, workers, suspect)
+            suspect.arn: () if imported else self._sources(situation, workers, suspect)
             for suspect in workers.accused.found
             if suspect.arn != responder and self._is_platform(situation, workers, suspect)
         }
         known_until = begin_of(situation.incident) - KNOWN_FOR
-        unproved = frozenset(arn for arn in own if workers.users[arn].first > known_until)
+        unproved = frozenset(arn for arn in own if imported or workers.users[arn].first > known_until)
         gaps += workers.gaps
         return _Sight(
             *(states, policies, workers, responder, own),
@@ -377,8 +386,8 @@ def _why_nobody(sight: _Sight) -> tuple[str, ...]:
 def _unproved(arn: str) -> str:
     return (
         f"{arn}, a suspect that makes most data keys. Whether it is the platform's own is not known: no "
-        "event of a day before is kept. Fetch older ones with: keydeck events pull. If you know that it is "
-        "not, choose it."
+        "event of a day before is kept, or events were imported, which anybody may have made. Fetch older "
+        "ones with: keydeck events pull. If you know that it is not the platform's, choose it."
     )
 
 

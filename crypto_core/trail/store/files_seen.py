@@ -40,3 +40,8 @@ def recall(connection: Connection, paths: Sequence[FileName]) -> dict[FileName, 
         asked = f"SELECT {', '.join(_COLUMNS)} FROM file_seen WHERE path IN ({places})"  # noqa: S608
         found |= {row[0]: SeenFile(*row) for row in connection.exec_driver_sql(asked, some)}
     return found
+
+
+def any_file(connection: Connection) -> bool:
+    """Return whether any file was read."""
+    return bool(connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM file_seen)").scalar())

@@ -32,7 +32,7 @@ from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
-from crypto_core.trail.store.files_seen import recall, remember
+from crypto_core.trail.store.files_seen import any_file, recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
@@ -172,6 +172,11 @@ class EventStore:
                     self._writer.forget()
                     raise
         return total
+
+    def imported(self) -> bool:
+        """Return whether any file was imported: what such files hold, anybody may have made."""
+        with self.file.reading() as connection:
+            return any_file(connection)
 
     def seen(self, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
         """Return what is known of those of these files, if they were read before."""
