@@ -12,7 +12,6 @@ TEXT = {"entries", "ended", "beginnings", "actors"}
 """The methods of Journal that return text. `witnessed` selects what was checked."""
 
 CHECKED = {
-    "crypto_core/database/state/approval_book.py": "uses are counted by checked entries, earlier ones too",
     "crypto_core/database/state/evidence_records.py": "names of records and removals are checked entries",
     "crypto_core/database/state/incidents.py": "the digests of evidence are in checked entries",
     "crypto_core/database/tokens/tripwire_list.py": "the list's digest is in a checked entry",
