@@ -160,7 +160,7 @@ def test_a_request_is_written_by_its_function_alone_decided_and_used_once_by_who
     other = login(KeydeckRole.OPERATOR)
     with superuser.connect() as connection:
         database = str(connection.scalar(text("SELECT database_id FROM keydeck.journal_end")))
-    row = {
+    row: dict[str, Any] = {
         "action": "keys disable",
         "summary": "Disable it",
         "digest": "d1",
@@ -274,7 +274,7 @@ def test_evidence_is_of_an_open_incident_and_a_loss_of_its_key(
         }
         return kept | {"content": json.dumps(whole)} | changed
 
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"key_arn": world.current_key.arn},
         {"reason": ""},
         {"number": 19},
@@ -282,7 +282,8 @@ def test_evidence_is_of_an_open_incident_and_a_loss_of_its_key(
         {"tokens": "x"},
         {"tokens": [{"sha256": "x", "place": place}]},
         {"tokens": [{"sha256": HEX, "place": ["x"]}]},
-    ):
+    )
+    for wrong in wrongs:
         assert refused(responder, "keep_evidence", **told(loss | wrong)) == WRONG, wrong
     for changed in ({"incident": number + 1}, {"kind": "x y"}, {"kind": ""}, {"title": ""}):
         assert refused(responder, "keep_evidence", **told(loss, **changed)) == WRONG, changed
