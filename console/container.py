@@ -30,13 +30,12 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
-from crypto_core.errors import AnchorError, DatabaseError, KeydeckError, RefusedError, SettingsError
+from crypto_core.errors import DatabaseError, KeydeckError, RefusedError, SettingsError
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.receipts.destination import FILE, TABLE, recorder_for
 from crypto_core.text.cleaning import clean
-from crypto_core.text.file_paths import expanded
 from screens.services import Services, Surroundings, UserCommands
 
 if TYPE_CHECKING:
@@ -57,8 +56,6 @@ if TYPE_CHECKING:
     from crypto_core.copies.attribution import CopyAttribution
     from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
-    from crypto_core.database.state.anchors.anchor import AnchorStore
-    from crypto_core.database.state.anchors.anchoring import Anchoring
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.evidence_records import EvidenceRecordTable
     from crypto_core.database.state.journal import Journal
@@ -375,6 +372,7 @@ class Container:
     @deferred_property
     def checkpoints(self) -> JournalCheckpoints:
         """What signs the journal's end, and checks the journal by that."""
+        from console.anchors import anchoring_of
         from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 
         return JournalCheckpoints(
@@ -1253,40 +1251,3 @@ class Container:
             decoys=self.tripwire_list.decoys,
         ) as database:
             yield database
-
-
-def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
-    """Return where checkpoints of the journal are fixed outside of the database. Asks nobody.
-
-    What is configured and can't be used is told by it wherever it is used.
-    """
-    from crypto_core.database.state.anchors.anchoring import Anchoring, AnchorOutcome
-    from crypto_core.database.state.anchors.append_file import AnchorFile
-    from crypto_core.database.state.anchors.bucket import AnchorBucket
-    from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, read_roots
-
-    stores: list[AnchorStore] = []
-    unusable, authority, roots = [], None, None
-    if settings.anchor_file:
-        stores.append(AnchorFile(expanded(settings.anchor_file)))
-    if settings.anchor_bucket:
-        bucket, _, prefix = settings.anchor_bucket.removeprefix("s3://").partition("/")
-
-        def read(operation: str, **parameters: Any) -> Mapping[str, Any]:
-            return kms.read("s3", operation, region=kms.regions[0], **parameters)
-
-        def write(operation: str, **parameters: Any) -> Mapping[str, Any]:
-            return kms.write("s3", operation, region=kms.regions[0], **parameters)
-
-        stores.append(AnchorBucket(read, write, bucket=bucket, prefix=prefix, days=settings.anchor_days))
-    try:
-        if settings.tsa_certificates:
-            roots = read_roots(expanded(settings.tsa_certificates))
-    except AnchorError as error:
-        unusable.append(AnchorOutcome(clean(settings.tsa_certificates), clean(error, 600)))
-    if settings.tsa_url and roots is not None:
-        authority = TimeStampAuthority(settings.tsa_url, roots)
-    elif settings.tsa_url:
-        why = clean("Without KEYDECK_TSA_CERTIFICATES its time stamps can't be verified.")
-        unusable.append(AnchorOutcome(clean(settings.tsa_url), why))
-    return Anchoring(authority, stores, roots, unusable)

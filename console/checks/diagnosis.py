@@ -67,6 +67,7 @@ def _not_looked_at(title: str) -> Area:
 
 
 def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]:
+    from console.anchors import anchoring_of
     from crypto_core.aws.kms import KmsApi
     from crypto_core.aws.kms_signer import KmsSigner
     from crypto_core.diagnosis.database import DatabasePlace, look_at_database
@@ -78,6 +79,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
     anchors = tuple(filter(None, places)) if settings.signing_key else None
     keys = settings.signing_key
     signer = KmsSigner(kms.call, keys, settings.former_signing_keys) if keys else None
+    anchoring = anchoring_of(settings, kms)
     if not settings.database_url:
         check = Topic(DATABASE, "address").failed(
             "No database is configured.",
@@ -90,6 +92,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
             tables=settings.all_tables if tokens else (),
             anchors=None if apart else anchors,
             signer=None if apart else signer,
+            anchoring=None if apart else anchoring,
             token_source=kms.database_token,
             apart=apart,
         )
@@ -99,6 +102,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
             *(settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only),
             anchors=anchors,
             signer=signer,
+            anchoring=anchoring,
             token_source=kms.database_token,
         )
         yield Area(STATE, partial(look_at_database, state))

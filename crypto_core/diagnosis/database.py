@@ -24,6 +24,7 @@ from crypto_core.database.dialect import (
     VERSION_NUMBER,
     clock_now,
 )
+from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
@@ -56,6 +57,8 @@ class DatabasePlace:
     """Where checkpoints of the journal in it are anchored; None where it holds none, or nothing signs."""
     signer: Signer | None = None
     """What verifies signatures in that journal."""
+    anchoring: Anchoring | None = None
+    """What reads its anchors outside of the database."""
     token_source: TokenSource | None = None
     """What is asked for a token where the URL says iam=true."""
     apart: bool = False
@@ -84,7 +87,14 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
             yield Topic(place.area, name).by(partial(find, engine, place))
         looks = (token_columns, other_places, upkeep) if place.tables else ()
         tokens = [partial(look, engine, place.tables) for look in looks]
-        own = partial(own_schema, engine, anchors=place.anchors, signer=place.signer, tokens=place.apart)
+        own = partial(
+            own_schema,
+            engine,
+            anchors=place.anchors,
+            signer=place.signer,
+            anchoring=place.anchoring,
+            tokens=place.apart,
+        )
         for look in (*tokens, own):
             if stop.is_set():
                 return

@@ -10,6 +10,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import clock_now
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, journal
+from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -46,12 +47,10 @@ _WRITERS = text(
 _AHEAD = text("SELECT at > clock_timestamp() + interval '1 minute' FROM keydeck.journal_end")
 
 
-def own_journal(engine: Engine, signer: Signer | None, topic: Topic) -> Check:
-    """Return what the journal's verification finds, and what to do about it. Raises DatabaseError.
-
-    What is kept outside of the database is left to `keydeck journal verify`.
-    """
-    followed, found = JournalCheckpoints(Journal(engine, lambda: ""), signer, read_only=True).verified()
+def own_journal(engine: Engine, signer: Signer | None, anchoring: Anchoring | None, topic: Topic) -> Check:
+    """Return what `keydeck journal verify` finds, and what to do about it. Raises DatabaseError."""
+    journal_ = Journal(engine, lambda: "")
+    followed, found = JournalCheckpoints(journal_, signer, read_only=True, anchoring=anchoring).verified()
     with connected(engine, snapshot=True) as connection:
         writers = connection.execute(_WRITERS).all()
         ahead = bool(connection.scalar(_AHEAD))

@@ -13,6 +13,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, evidence_record, function_of, journal, journal_end, metadata
+from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.own_journal import own_anchors, own_journal
 from crypto_core.diagnosis.own_records import own_records
@@ -32,12 +33,14 @@ def own_schema(
     read_only: bool,
     anchors: Sequence[str] | None = None,
     signer: Signer | None = None,
+    anchoring: Anchoring | None = None,
     tokens: bool = False,
 ) -> Iterator[Check]:
     """Yield whether schema `keydeck` is there and current, and a check for each of its tables.
 
     `anchors` are the places in which checkpoints are anchored, None where that is no question; `signer`
-    verifies the journal's signatures. `tokens` is for a login beside which another one writes the journal.
+    verifies the journal's signatures, `anchoring` reads what is kept of it outside. `tokens` is for a login
+    beside which another one writes the journal.
     """
     schema = Topic(area, f"schema {SCHEMA}")
     try:
@@ -70,7 +73,7 @@ def own_schema(
         else:
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
-        yield Topic(area, "journal").by(partial(own_journal, engine, signer))
+        yield Topic(area, "journal").by(partial(own_journal, engine, signer, anchoring))
     if evidence_record.name in present and (evidence_record.name, "SELECT") in held:
         yield Topic(area, "records of evidence").by(partial(own_records, engine))
     if present >= {journal.name, journal_end.name} and anchors is not None:

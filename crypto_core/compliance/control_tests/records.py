@@ -8,6 +8,7 @@ from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
+from crypto_core.proof.journal import NOT_ANCHORED
 from crypto_core.receipts.destination import OFF
 from crypto_core.text.counting import counted
 
@@ -41,7 +42,7 @@ def _journal_whole(_now: datetime, facts: JournalFacts) -> ControlAnswer:
     if not facts.entries and not facts.problems:
         return not_assessed(_NO_ENTRIES)
     entries = f"{facts.entries:,} {'entry' if facts.entries == 1 else 'entries'}"
-    good = [f"{entries}, each with the hash of the one before"]
+    good = [f"{entries}, each with the hash of the one before", *_unanchored(facts)]
     left = [f"Before an acknowledged break: {problem}" for problem in facts.acknowledged]
     return answer(good, bad=facts.problems, open_=left)
 
@@ -56,20 +57,22 @@ def _journal_signed(now: datetime, facts: JournalFacts) -> ControlAnswer:
     if not facts.anchored or facts.anchored_at is None:
         return answer([], bad=["No valid checkpoint signs the journal"], open_=facts.problems)
     at = f"{facts.anchored_at:%Y-%m-%d %H:%M} UTC"
-    good = [f"Signed up to entry {facts.anchored:,} of {facts.entries:,}, at {at}"]
+    good = [f"Signed up to entry {facts.anchored:,} of {facts.entries:,}, at {at}", *_unanchored(facts)]
     stale = now - facts.anchored_at > _FRESH and facts.anchored < facts.entries
     left = [f"{facts.entries - facts.anchored:,} newer entries are unsigned for over a day"] if stale else []
     return answer(good, bad=facts.problems, open_=left)
+
+
+def _unanchored(facts: JournalFacts) -> list[str]:
+    """What is to be known of a journal that nothing outside of its database fixes."""
+    return [] if facts.outside else [NOT_ANCHORED]
 
 
 def _journal_outside(_now: datetime, facts: JournalFacts) -> ControlAnswer:
     if not facts.entries:
         return not_assessed(_NO_ENTRIES)
     if not facts.places:
-        bad = (
-            "No place outside of the database is configured: its owner could rewrite the journal with the key"
-        )
-        return answer([], bad=[bad])
+        return answer([], bad=[NOT_ANCHORED])
     if facts.unchecked:
         return not_assessed(f"signatures were not checked: {facts.unchecked}", Lack.FAILED)
     if not facts.outside:

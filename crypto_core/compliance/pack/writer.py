@@ -23,6 +23,7 @@ from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.lists.new_folder import NewFolder, new_folder
+from crypto_core.proof.journal import NOT_ANCHORED
 from crypto_core.proof.pack import (
     ANCHORS,
     JOURNAL,
@@ -116,14 +117,17 @@ class PackWriter:
         signed it says why.
         """
         wanted = [one for one in self._documents if _is_wanted(one.path, forms)]
+        anchors = [one.line() for one in self._checkpoints.anchoring.read().anchors]
         left_out = tuple(one.missing for one in wanted if one.missing)
+        if not anchors and self._checkpoints.anchoring.roots is None:
+            left_out += (clean(NOT_ANCHORED),)
         made_by = clean(self._journal.actor(), 500)
         context = PackContext(
             *(clean(self._journal.database_id()), clean(self._version), self._clock(), made_by),
             *(clean(self._host), tuple(self._catalogues()), left_out),
         )
         with new_folder(target) as folder:
-            files, journal = self._write_files(folder, hidden_tokens(period), context, wanted)
+            files, journal = self._write_files(folder, hidden_tokens(period), context, wanted, anchors)
             manifest, signature, why = self._signed(self._manifest(period, context, files, journal))
             folder.write(MANIFEST, [manifest.encode() + b"\n"])
             sha256 = PackSignature.digest_of(manifest)
@@ -141,6 +145,7 @@ class PackWriter:
         period: AuditPeriod,
         context: PackContext,
         wanted: Iterable[PackDocument],
+        anchors: Sequence[bytes],
     ) -> tuple[list[PackedFile], dict[str, Any]]:
         """Write everything but the manifest; returns the files, and what the journal holds."""
         files: list[PackedFile] = []
@@ -151,7 +156,6 @@ class PackWriter:
         ends: list[dict[str, Any]] = []
         write(JOURNAL, _noting_ends(journal_lines(self._checkpoints), ends))
         write(RECORDS, map(_record_line, self._records(period)))
-        anchors = [one.line() for one in self._checkpoints.anchoring.read().anchors]
         if anchors:
             write(ANCHORS, anchors)
         for name, content in made_documents(period, context, wanted):

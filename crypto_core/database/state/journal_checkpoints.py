@@ -75,7 +75,8 @@ class JournalCheckpoints:
     def checkpoint(self) -> Checkpoint:
         """Sign the journal's end as it is now, and keep that. Journaled, failures and refusals too.
 
-        All of it is verified before, but by what is kept outside: that is `verify`'s. Raises ReadOnlyError,
+        All of it is verified before, as `verify` does; a place outside that is gone or can't be read holds
+        nothing up: it is named when the checkpoint is put there. Raises ReadOnlyError,
         SettingsError without a signing key or with one that can't sign, RefusedError for a journal that is
         empty or broken, KmsError, MissingSchemaError, DatabaseError. What fails outside of the database is
         journaled alone.
@@ -182,7 +183,7 @@ class JournalCheckpoints:
 
     def _end(self) -> JournalEntry:
         """The journal's last entry, where nothing is wrong with the journal."""
-        followed = self.followed()
+        followed = self.followed(self.anchoring.read().anchors)
         wrong = followed.judge(asking(self._signer, raising=True))
         if wrong.problems:
             raise RefusedError(
