@@ -6,7 +6,7 @@ it is first used.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import Carrier, TokenStore
+    from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
     from crypto_core.database.tokens.sweep.service import SweepService
     from crypto_core.diagnosis import Area
     from crypto_core.guard.signature import Signer
@@ -147,6 +148,7 @@ class Container:
         read_only = settings.read_only
         self.settings = settings
         self._ask_code = ask_code
+        self.show_reading: Callable[[ReadingProgress], None] = lambda _: None
         self.observer = observer
         self.trusted_keys = (*settings.trusted_keys, *trust)
         self.kms = KmsApi(
@@ -295,7 +297,11 @@ class Container:
         from crypto_core.database.tokens.sweep.service import SweepService
 
         return SweepService(
-            self.engine, self.catalogue, read_only=self.settings.read_only, folder=state_folder()
+            self.engine,
+            self.catalogue,
+            read_only=self.settings.read_only,
+            folder=state_folder(),
+            show=lambda progress: self.show_reading(progress),  # noqa: PLW0108  # it may be set later
         )
 
     @deferred_property

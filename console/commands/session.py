@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import reduce
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +16,7 @@ from console.completion.offers import key_names
 if TYPE_CHECKING:
     from console.container import Container
     from console.settings import LoadedSettings
+    from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -93,4 +96,21 @@ def services_of(*, trust: Sequence[str] = ()) -> Iterator[Container]:
     settings = loaded().settings
     logging = logging_to(settings) if settings.log_file else nullcontext()
     with logging, closing(Container(settings, trust=trust, ask_code=code_from_terminal)) as services:
+        services.show_reading = _print_reading()
         yield services
+
+
+def _print_reading() -> Callable[[ReadingProgress], None]:
+    """Return what says on stderr how far a full reading is: on a terminal each time, else now and then."""
+    from console.printed.printing import say
+
+    every = 1.0 if sys.stderr.isatty() else 30.0
+    last = monotonic()
+
+    def show(progress: ReadingProgress) -> None:
+        nonlocal last
+        if monotonic() - last >= every:
+            last = monotonic()
+            say(progress.words)
+
+    return show

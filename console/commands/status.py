@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +30,6 @@ from crypto_core.findings.severity import Severity
 from crypto_core.key_names import short_key
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import Status
-from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
 from screens.status.guard_line import guard_words
@@ -63,7 +63,8 @@ def check(*, as_json: bool) -> int:
         posture = _posture(services, taken)
     well = taken.well and posture.well
     grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))
-    coverage = Coverage(tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons))))
+    reasons = tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons)))
+    coverage = replace(taken.coverage, reasons=reasons)
     from console.commands.findings import finding_document, finding_lines
 
     if as_json:
@@ -81,6 +82,7 @@ def check(*, as_json: bool) -> int:
         _print_problems(taken)
         for line in finding_lines(grave):
             click.echo(line)
+        print_line(f"counted: {coverage.words}")
         click.echo("well" if well else "not well")
         print_gaps(coverage.reasons)
     return 0 if well else 1
@@ -139,6 +141,7 @@ def print_status(taken: Status) -> None:
     )
     if taken.guards:
         click.echo(guard_words(taken.guards))
+    print_line(f"counted: {taken.coverage.words}")
     if taken.sweep is not None:
         click.echo(f"elsewhere: {sweep_words(taken.sweep, taken.taken_at)}")
     if taken.decoys.words:

@@ -40,7 +40,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
-from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.lists.coverage import Coverage, Elsewhere, Evidence
 from crypto_core.text.counting import counted
 
 
@@ -104,7 +104,10 @@ class StatusService:
     def status_by(self, proof: FreshProof) -> Status:
         """Return the status that a fresh proof shows. Trouble with KMS is part of the coverage."""
         strays = find_strays(self.engine, proof.census, self.least_format)
-        status = self._status(proof.census, proof.counts, proof.gaps, proof.failure, proof.sweep, strays)
+        in_full = proof.sweep is not None and proof.sweep.full
+        status = self._status(
+            *(proof.census, proof.counts, proof.gaps, proof.failure, proof.sweep, strays), in_full=in_full
+        )
         lost = Counter(loss.key_arn for loss in proof.accepted)
         under = {key: number + proof.tokens_under(key) for key, number in lost.items()}
         return replace(status, accepted=AcceptedUnderKey.by_key(proof.accepted, under))
@@ -142,6 +145,8 @@ class StatusService:
         failure: KmsError | None,
         sweep: Sweep | None,
         strays: Strays,
+        *,
+        in_full: bool = False,
     ) -> Status:
         states, trouble = self._states(counts)
         trusted, untold = self._trusted(states)
@@ -156,7 +161,11 @@ class StatusService:
             by_column=_columns(census),
             keys=shares,
             problems=_problems(census, shares, states, self.keyring, self.incident_of, sweep, strays),
-            coverage=Coverage(tuple(dict.fromkeys(reasons))),
+            coverage=Coverage(
+                tuple(dict.fromkeys(reasons)),
+                Elsewhere.UNKNOWN if sweep is None else Elsewhere.READ if in_full else Elsewhere.SAMPLED,
+                sum(c.tokens - c.asked for c in counts if c.evidence is Evidence.INFERRED),
+            ),
             failure=failure,
             guards=read_guards(self.engine, census.catalogue),
             sweep=sweep,

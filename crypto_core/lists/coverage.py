@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +16,46 @@ class Coverage:
     """Whether an answer is whole, and if not, why: one sentence for the operator each."""
 
     reasons: tuple[str, ...] = ()
+    elsewhere: Elsewhere | None = None
+    """Of a count of tokens, how places were looked at that no inventory has."""
+    by_members: int = 0
+    """Of such a count, the tokens whose key is known by KMS's answer about another one of their group."""
 
     @property
     def complete(self) -> bool:
-        """True if nothing is missing."""
+        """True if nothing is known to be missing. A count of tokens is complete as `elsewhere` says."""
         return not self.reasons
+
+    @property
+    def words(self) -> str:
+        """How a count of tokens is known."""
+        if self.elsewhere is None:
+            return ""
+        members = "KMS's answer about another token of their group"
+        keys = f"; the keys of {counted(self.by_members, 'token')} by {members}" if self.by_members else ""
+        return f"declared columns counted in full, other places {_ELSEWHERE[self.elsewhere]}{keys}"
 
     def as_json(self) -> dict[str, Any]:
         """The coverage as a JSON document's part."""
-        return {"complete": self.complete, "reasons": list(self.reasons)}
+        told: dict[str, Any] = {"complete": self.complete, "reasons": list(self.reasons)}
+        if self.elsewhere is not None:
+            told |= {"elsewhere": self.elsewhere.value, "answered_by_another_member": self.by_members}
+        return told
+
+
+class Elsewhere(StrEnum):
+    """How places were looked at that no inventory has."""
+
+    READ = "read"
+    SAMPLED = "sampled"
+    UNKNOWN = "unknown"
+
+
+_ELSEWHERE = {
+    Elsewhere.READ: "read in full",
+    Elsewhere.SAMPLED: "by samples of their rows",
+    Elsewhere.UNKNOWN: "not looked at",
+}
 
 
 class Evidence(StrEnum):

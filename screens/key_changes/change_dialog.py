@@ -26,6 +26,7 @@ MOST_LINES = 400
 class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
     """Returns what came of the change, None if nothing was tried."""
 
+    LIMIT_SECONDS = 86_400.0
     DEFAULT_CSS = """
     ChangeDialog #typed { width: 100%; }
     """
@@ -37,8 +38,14 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
         self._result: ChangeResult | None = None
 
     def make(self, cancelled: Cancellation) -> ChangePlan:
-        """Ask for the plan."""
-        return self.facts.services.key_changes.plan_change(self._change(), cancelled=cancelled)
+        """Ask for the plan; before harm the whole database is read for it, for as long as that takes."""
+        changes = self.facts.services.key_changes
+        with changes.watching_reading(lambda now: self.call_later(self._show_progress, now.words)) as _:
+            return changes.plan_change(self._change(), cancelled=cancelled)
+
+    def _show_progress(self, words: str) -> None:
+        if self.is_mounted and self._plan is None:
+            self.tell("", Content(f"{words}. What was read by then is kept if you leave."))
 
     def content(self, plan: ChangePlan) -> Content:
         """What would be changed."""

@@ -71,10 +71,14 @@ class TokensAtRisk:
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed to lose them; "" where there is nothing to lose."""
-        if self.none:
-            return ""
-        return str(self.at_most_known) if self.at_most_known else UNCOUNTED
+        """What has to be typed to lose them; "" where there is nothing to lose.
+
+        What was accepted as lost is lost for good with the key: its number is typed, too.
+        """
+        lost = self.at_most_known + len(self.accepted)
+        if lost:
+            return str(lost)
+        return UNCOUNTED if self.gaps else ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -190,7 +194,7 @@ class ChangePlan(Draft):
     @property
     def refused_unless_typed(self) -> bool:
         """True if tokens would be lost: then only typing how many is a consent."""
-        return self.tokens is not None and not self.tokens.none and not self.changes_nothing
+        return self.tokens is not None and bool(self.tokens.confirmation) and not self.changes_nothing
 
     @property
     def shown_confirmation(self) -> str:

@@ -144,7 +144,7 @@ class KeyReader:
         Raises InterruptedRunError once cancelled.
         """
         try:
-            proof = self.status.prove(about=state.key_arn, in_full=True, cancelled=self.cancelled)
+            proof = self.status.prove(in_full=True, cancelled=self.cancelled)
         except DatabaseError as error:
             risk = TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
         else:

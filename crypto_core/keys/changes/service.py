@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import Event
 from typing import Any
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 from crypto_core.errors import (
     KeydeckError,
     KmsDependencyTimeoutError,
@@ -36,7 +38,7 @@ from crypto_core.keys.changes import (
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.blocks import Blocks, read_blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
-from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
+from crypto_core.keys.changes.plan import UNCOUNTED, ChangedFact, ChangePlan, ChangeResult
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import Readings, Recipe
 
@@ -94,6 +96,10 @@ class KeyChangeService:
             told,
         )
         return replace(plan, warnings=plan.warnings + notes)
+
+    def watching_reading(self, show: Callable[[ReadingProgress], None]) -> AbstractContextManager[None]:
+        """Have `show` called with how far the reading before a plan is, by the thread that plans."""
+        return self._reader.status.sweeps.watching(show)
 
     def read_blocks(self, keys: Iterable[str], *, cancelled: Event | None = None) -> Blocks:
         """Return who is blocked on keys, by their ARNs; what can't be read is a gap.
@@ -214,7 +220,7 @@ def _require_number(plan: ChangePlan, given_by: Consent | None) -> None:
         return
     if given_by is not None and given_by.origin is Origin.TYPED:
         return
-    if tokens.at_most_known:
+    if tokens.confirmation != UNCOUNTED:
         raise NotConfirmedError(
             f"{plan.title}: refused, there are tokens under the key ({tokens}).",
             remedy=(

@@ -59,6 +59,12 @@ class ReadingProgress:
     done: int
     bytes: int
 
+    @property
+    def words(self) -> str:
+        """How far it is, for a person; what was read needn't be read again."""
+        share = self.done / self.bytes if self.bytes else 1.0
+        return f"Reading every place in full: {share:.0%} of {self.bytes / 1e6:,.0f} MB, now {self.table}"
+
 
 @dataclass(slots=True)
 class AtTheEnd:

@@ -65,11 +65,13 @@ class SweepService:
         read_only: bool = False,
         seconds: float = LONGEST_SECONDS,
         folder: Path | None = None,
+        show: Callable[[ReadingProgress], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Samples are read for at most so many `seconds`. With `read_only` the database is not written to.
 
-        In `folder` is kept how far a full reading is; without one the next run begins anew.
+        In `folder` is kept how far a full reading is, and `show` is called with that; without a folder the
+        next run begins anew.
         """
         self._engine = engine
         self._catalogue = catalogue
@@ -78,7 +80,7 @@ class SweepService:
         self._clock = clock
         self._book = ReadingBook(look_rules(), folder)
         self._reading = Lock()
-        self._watching: list[Callable[[ReadingProgress], None]] = []
+        self._watching = [show]
 
     @contextmanager
     def watching(self, show: Callable[[ReadingProgress], None]) -> Iterator[None]:

@@ -158,7 +158,9 @@ def test_what_opens_for_nobody_is_named_and_accepted_and_the_key_can_be_retired(
     # The rest of the runbook goes by the same proof.
     for kind, state, options in ((DISABLE, "Disabled", {}), (SCHEDULE, "PendingDeletion", {"days": 7})):
         taking = scene.plan(kind, **options)
-        assert not taking.inner.plans[0].refused_unless_typed
+        # What is lost for good with the key takes its number, not --yes.
+        assert taking.inner.plans[0].refused_unless_typed
+        assert taking.inner.plans[0].confirmation == str(lost)
         assert any(words in fact.before for fact in taking.inner.plans[0].facts)
         assert any(f"{lost} accepted as unrecoverable" in line for line in taking.warnings)
         assert scene.run(kind, taking).complete
