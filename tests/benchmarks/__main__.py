@@ -63,6 +63,7 @@ BENCHMARKS = (
     Benchmark("events_store", 240, ("--rounds", "1")),
     Benchmark("console", 200, ("--connections", "300000", "--rounds", "3", "--switches", "40")),
     Benchmark("console_sql", 240, ("--large", "2000000", "--rounds", "1")),
+    Benchmark("full_reading", 90, ("--rows", "500000", "--rounds", "1")),
     Benchmark("secrets_columns", 90, ("--rows", "200000", "--rounds", "1")),
     Benchmark("scan", 60, ("--rounds", "1")),
     Benchmark("provider_logs", 60, ("--rounds", "1")),
