@@ -4,8 +4,8 @@
 
 Builds a sandbox and a table that nobody declared, of so many rows of text without a token. The time is what
 passes without pauses, the median of some rounds: the full reading, what a second one takes of the same table,
-which reads what has changed since, and PostgreSQL's own `SELECT count(*)` by one sequential scan. Exit status 1
-if a target is missed.
+which reads what has changed since, and PostgreSQL's own `SELECT count(*)` by one sequential scan.
+Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ AGAIN = 12.0
 
 _TABLE = f"""
     CREATE TABLE audit AS
-    SELECT n AS id, concat('user ', n, ' changed ', md5(n::text), ' to ', md5((-n)::text), repeat(' and so on', 8))
-           AS note
+    SELECT n AS id,
+           concat('user ', n, ' changed ', md5(n::text), ' to ', md5((-n)::text), repeat(' and', 20)) AS note
     FROM generate_series(1, %(rows)s) n;
     GRANT SELECT ON audit TO {OPERATOR}
 """

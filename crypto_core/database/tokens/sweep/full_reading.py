@@ -29,8 +29,8 @@ from crypto_core.database.tokens.sweep.samples import (
     TOGETHER,
     Counted,
     Read,
-    hit_columns,
     kind_counts,
+    looks_together,
     text_of,
     why_unread,
 )
@@ -39,7 +39,9 @@ from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnre
 SMALL = 1_000_000
 """Bytes, with long values, of a table that is read at the end alone."""
 FIRST_PAGES = 128
-MOST_PAGES = 65_536
+MOST_PAGES = 8_192
+CHUNK = 1_000
+"""Rows whose values are looked at as one text: an expression costs more to begin than to go on with."""
 SLICE_SECONDS = 1.0
 """How long reading one range is to take; the next one is made so large."""
 REST = 0.5
@@ -102,9 +104,16 @@ class _Part:
 
     def looked_at(self, number: int) -> str:
         columns = self.relation.columns
+        values = [f"value_{n}" for n in range(len(columns))]
+        hits = ", ".join(f"{looks_together(value)} AS {value}" for value in values)
+        numbered = (
+            f"(SELECT *, row_number() OVER () / {CHUNK} AS chunk FROM {self.rows(columns)}) AS numbered"  # noqa: S608
+        )
+        chunks = f"(SELECT count(*) AS rows, {hits} FROM {numbered} GROUP BY chunk) AS chunks"  # noqa: S608
+        found = ", ".join(f"coalesce(bool_or({value}), false)" for value in values)
         return (
-            f"SELECT {number}, count(*), ARRAY[{', '.join(hit_columns(len(columns)))}], "  # noqa: S608
-            f"(SELECT pg_relation_filenode({self.relation.oid})) FROM {self.rows(columns)}"
+            f"SELECT {number}, coalesce(sum(rows), 0)::bigint, ARRAY[{found}], "  # noqa: S608
+            f"(SELECT pg_relation_filenode({self.relation.oid})) FROM {chunks}"
         )
 
 
@@ -341,7 +350,7 @@ def _states(connection: Connection, relations: Sequence[Relation]) -> dict[int, 
 def look_rules() -> str:
     """Return by what values are looked at, as SQL: who looks otherwise has read nothing yet."""
     columns = (Candidate("", "c", "", spelling, readable=True) for spelling in Spelling)
-    return " ".join((*hit_columns(1), *(text_of(column, None) for column in columns)))
+    return " ".join((looks_together("value_0"), *(text_of(column, None) for column in columns)))
 
 
 _STATES = text(

@@ -35,6 +35,8 @@ CHARACTERS_AT_ONCE = 64_000_000
 """Characters of one table that a sample has in memory at once."""
 UNKNOWN_PERCENT = 10.0
 """Per cent of a table's pages that are sampled where PostgreSQL has no estimate of its rows."""
+LONG = 2_000
+"""Bytes beyond which a value is looked at alone where every row is."""
 STATEMENT_SECONDS = 5.0
 LOCK_SECONDS = 0.5
 _IS_THERE = text("SELECT EXISTS (SELECT FROM pg_class WHERE oid = :oid)")
@@ -192,9 +194,16 @@ def _looks(value: str) -> str:
     return f"(length({value}) > {LEAST_OF_A_TOKEN} AND {value} ~ {_ANY_TOKEN})"
 
 
-def hit_columns(columns: int) -> list[str]:
-    """Return, of the columns value_0, value_1, …, whether any row's holds what looks like a token."""
-    return [f"coalesce(bool_or({_looks(f'value_{n}')}), false)" for n in range(columns)]
+def looks_together(value: str) -> str:
+    """Return whether any row's value holds what looks like a token: long ones alone, the others as one text.
+
+    What parts them is in no token.
+    """
+    short = f"octet_length({value}) BETWEEN {LEAST_OF_A_TOKEN + 1} AND {LONG}"
+    alone = f"coalesce(bool_or(octet_length({value}) > {LONG} AND {value} ~ {_ANY_TOKEN}), false)"
+    return (
+        f"({alone} OR coalesce(string_agg({value}, E'\\x01') FILTER (WHERE {short}) ~ {_ANY_TOKEN}, false))"
+    )
 
 
 def kind_counts(column: Candidate) -> str:

@@ -181,7 +181,7 @@ def test_a_killed_reading_goes_on_where_it_was(
     script = (
         "from console.container import Container; from console.settings import load\n"
         "from crypto_core.database.tokens.sweep import full_reading as f\n"
-        "f.FIRST_PAGES = f.MOST_PAGES = 8; f.SMALL = 100_000; f.FullReader.rest = 500.0\n"
+        "f.FIRST_PAGES = f.MOST_PAGES = 8; f.SMALL = 100_000; f.FullReader.rest = 5_000.0\n"
         "Container(load().settings).sweeps.take_sweep(full=True)\n"
     )
     with superuser.connect() as connection:
@@ -195,6 +195,7 @@ def test_a_killed_reading_goes_on_where_it_was(
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     (file,) = folder.glob("reading-*.json")
+    page = json.loads(file.read_text())["tables"][heap_oid]["page"]
     assert (file.stat().st_mode & 0o777) == 0o600
     run(superuser, f"UPDATE heap SET note = '{envelope()}' WHERE id = 2")
     with ranges(services.engine) as read:
