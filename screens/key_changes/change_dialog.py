@@ -7,6 +7,7 @@ from collections.abc import Callable
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -40,8 +41,11 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
     def make(self, cancelled: Cancellation) -> ChangePlan:
         """Ask for the plan; before harm the whole database is read for it, for as long as that takes."""
         changes = self.facts.services.key_changes
-        with changes.watching_reading(lambda now: self.call_later(self._show_progress, now.words)) as _:
+        with changes.watching_reading(self._take_progress):
             return changes.plan_change(self._change(), cancelled=cancelled)
+
+    def _take_progress(self, progress: ReadingProgress) -> None:
+        self.call_later(self._show_progress, progress.words)
 
     def _show_progress(self, words: str) -> None:
         if self.is_mounted and self._plan is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
+from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 from crypto_core.errors import KmsError, ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.keys.changes.blocks import Block, Blocks
@@ -90,6 +92,11 @@ class StageKeyWork:
     """Changes the state of the stage's keys; everything else is only said to be done."""
 
     stage: Stage
+
+    def watching_reading(self, show: Callable[[ReadingProgress], None]) -> AbstractContextManager[None]:
+        """Nothing is read in full on the stage; how far it would be is shown once."""
+        show(ReadingProgress("public.audit", 1, 2))
+        return nullcontext()
 
     def plan_change(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """What would happen."""

@@ -193,6 +193,7 @@ def test_a_killed_reading_goes_on_where_it_was(
             for file in folder.glob("reading-*.json"):
                 page = json.loads(file.read_text())["tables"].get(heap_oid, {"page": 0})["page"]
             time.sleep(0.05)
+        assert process.poll() is None, "the reading ended by itself"
         process.send_signal(signal.SIGKILL)
     (file,) = folder.glob("reading-*.json")
     page = json.loads(file.read_text())["tables"][heap_oid]["page"]
