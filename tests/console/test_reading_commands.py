@@ -40,8 +40,8 @@ def test_status_json_is_the_documented_document_and_adds_up(keydeck: Keydeck, wo
         assert set(share) == told
     named = {k["alias"] for k in document["keys"] if k["key_arn"]}
     assert named == {"alias/tokens", "alias/tokens-old"}
-    told = {"complete": True, "reasons": [], "elsewhere": "sampled"}
-    assert document["coverage"].items() >= told.items()
+    covered = {"complete": True, "reasons": [], "elsewhere": "sampled"}
+    assert document["coverage"].items() >= covered.items()
 
 
 def test_status_as_text_puts_what_is_wrong_first(keydeck: Keydeck) -> None:

@@ -310,8 +310,8 @@ def test_the_status_is_a_json_document_with_every_format(services: Container, wo
     assert document["protected"]["count"] == world.by_format[Format.V1]
     assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}
     assert sum(key["tokens"] for key in document["keys"]) == world.by_format[Format.V1]
-    told = {"complete": True, "reasons": [], "elsewhere": "sampled"}
-    assert document["coverage"].items() >= told.items()
+    covered = {"complete": True, "reasons": [], "elsewhere": "sampled"}
+    assert document["coverage"].items() >= covered.items()
     assert document["coverage"]["answered_by_another_member"] > 0
 
 
