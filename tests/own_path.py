@@ -32,7 +32,8 @@ def keep() -> None:
 
     def started(connection: LimitedConnection) -> str:
         begun: str = start.fget(connection)  # type: ignore[attr-defined]
-        return begun if connection.pin else begun.replace(f"'{OWN_PATH}'", "'search_path'")
+        asked = not connection.pin and f"'{OWN_PATH}', E'', " not in begun
+        return begun.replace(f"'{OWN_PATH}'", "'search_path'") if asked else begun
 
     engine._beginning = beginning
     LimitedConnection.start = property(started)  # type: ignore[assignment, method-assign]

@@ -61,7 +61,9 @@ class ServerSettings:
     @property
     def setting(self) -> str:
         """SQL that makes the other settings until the transaction's end; holds no %."""
-        return _calls({OWN_PATH if n == SEARCH_PATH else n: value for n, value in self.values.items()})
+        others = {name: value for name, value in self.values.items() if name != SEARCH_PATH}
+        # Also where none is asked for: a policy may have left one in the session.
+        return _calls({OWN_PATH: self.values.get(SEARCH_PATH, "")} | others)
 
 
 def _calls(settings: Mapping[str, str]) -> str:
