@@ -67,7 +67,7 @@ def _quiet(play: Play, ran: Ran, *command: str) -> Iterator[str]:
     """What ran in the operator's session without a word, and what was planted where only Keydeck writes."""
     said = ran.stdout + ran.stderr
     for what in play.ran():
-        if what in INHERENT and command[0] != "reencrypt":
+        if what in INHERENT:
             said += play.keydeck("doctor").stdout
         if not any(name in said for name in ("attached", "altered", "instead", "lie_", "emptied")):
             yield f"{' '.join(command)}: exit {ran.exit_code}, and {what} ran unnamed"

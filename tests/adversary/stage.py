@@ -28,6 +28,7 @@ from crypto_core.database.role_grants import role_grants
 from crypto_core.guard.operations import KeydeckRole
 from tests.adversary.lenient_reader import fields_of, opened, strings_in
 from tests.conftest import Databases, Ran, point_at, run_here
+from tests.own_path import pinned
 
 ROWS = 2
 """Rows of each of the platform's tables under the old key, and as many under the current one."""
@@ -238,6 +239,7 @@ def play(ground: Ground, *, moved: bool) -> Iterator[Play]:
     control.bookmark()
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
+        stack.enter_context(pinned())
         stack.callback(ground.databases.drop, name)
         stack.callback(control.go_back)
         engines = []
