@@ -12,7 +12,7 @@ from screens.event_filters import term
 from screens.facts import Facts
 from screens.routes import FindingsRoute, KeyRoute, TokensRoute
 
-ADVICE: Mapping[ProblemKind, str] = {
+ADVICE: Mapping[ProblemKind | None, str] = {
     ProblemKind.UNPROTECTED: "x encrypts them in place, as a job.",
     ProblemKind.UNREADABLE: "Enter shows each. Restore it from a backup, or ask its owner to connect again.",
     ProblemKind.EMPTY: "Enter shows the rows. Ask their owners to connect again.",
@@ -28,6 +28,7 @@ ADVICE: Mapping[ProblemKind, str] = {
     ProblemKind.UNDECLARED: "7 names the columns. Describe them in the settings file.",
     ProblemKind.STRAY: "Enter shows them. Find out who wrote them; I starts an incident.",
     ProblemKind.WRITE_KEY: "Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, in the platform too.",
+    ProblemKind.DECOY: "keydeck tripwire list shows its rows, keydeck tripwire remove removes it.",
 }
 """What can be done about a problem, with the keys that do it here."""
 
@@ -96,7 +97,7 @@ def _of_problem(problem: Problem) -> ProblemRow:
         target = KeyRoute(problem.key_arn)
     elif problem.filter is not None:
         target = TokensRoute(problem.filter)
-    advice = problem.remedy if problem.kind is None else ADVICE[problem.kind]
+    advice = ADVICE.get(problem.kind, problem.remedy)
     return ProblemRow(
         problem.severity, problem.tokens, problem.title, problem.where, advice, advice, target, problem
     )

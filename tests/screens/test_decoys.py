@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from crypto_core.database.tokens.decoys import Decoy, DecoyCount, DecoyToken
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
+from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import Problem, ProblemKind
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -20,6 +24,7 @@ from screens.connections.listing import COLUMNS
 from screens.connections.token_text import _key
 from screens.keys.detail import _tripwire_lines
 from screens.status.decoy_line import decoy_lines
+from screens.status.problem_rows import ADVICE, problem_rows
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/0badc0de-0000-4000-8000-000000000000"
 ROW = InventoryRow(
@@ -70,3 +75,14 @@ def test_the_page_of_a_tripwires_key_says_what_it_is_for() -> None:
     other = KeyState(KEY.replace("0badc0de", "00000000"), "eu-central-1")
     assert list(_tripwire_lines(other, status, 100)) == []
     assert list(_tripwire_lines(other, None, 100)) == []
+
+
+@pytest.mark.parametrize("kind", [*ProblemKind, None])
+def test_a_problem_of_any_kind_is_listed_with_advice(kind: ProblemKind | None) -> None:
+    problem = Problem(
+        Severity.MEDIUM, "2 decoys gone", "gh_connection", "What the service advises.", kind=kind
+    )
+    status: Any = SimpleNamespace(problems=(problem,))
+    unread: Any = SimpleNamespace(posture=SimpleNamespace(value=None), trail=SimpleNamespace(value=None))
+    (row,) = problem_rows(status, unread)
+    assert row.advice == (problem.remedy if kind is None else ADVICE[kind])
