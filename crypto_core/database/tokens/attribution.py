@@ -1,21 +1,28 @@
 """Which key and material sealed which tokens, with a handful of questions to KMS.
 
 Envelopes with the same 37-byte EDK prefix are one group, whatever their version: KMS is asked about ONE
-member, the answer is remembered, the rest of the group is inferred. An envelope without a KMS header is a
-group of its own. Where KMS's answers about one group disagree, the group is shown as a conflict. The prefix
-is a hint; KMS decides.
+member, the answer is remembered, the rest of the group is inferred. Whoever may write the table of answers
+could have made one up, so each is compared once a process with what KMS says of a member then. An envelope
+without a KMS header is a group of its own. Where KMS's answers about one group disagree, the group is shown
+as a conflict. The prefix is a hint; KMS decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
+from crypto_core.database.tokens.attribution_cache import (
+    About,
+    AttributionCache,
+    KnownAttribution,
+    Wrapping,
+    once_a_key,
+)
 from crypto_core.database.tokens.census import Census, GroupCount
 from crypto_core.database.tokens.key_counts import (
     HOLDING,
@@ -94,7 +101,7 @@ class Attributor:
         Trouble with KMS is part of the result. Raises DatabaseError, InterruptedRunError.
         """
         counts: list[KeyCount] = []
-        gaps: list[str] = []
+        now, gaps = self._confirm(census)
         unasked: dict[bytes | None, list[GroupCount]] = {}
         for group in census.groups:
             if not group.format.protected:
@@ -102,17 +109,13 @@ class Attributor:
             if group.holding:
                 counts.append(unknown_count(group.tokens, HOLDING))
             elif group.asked:
-                counts.append(
-                    KeyCount(
-                        group.wrapping,
-                        group.tokens,
-                        group.tokens,
-                        Evidence.VERIFIED,
-                        asked_at=census.asked.get((group.edk_prefix, group.wrapping), (None,))[0],
-                    )
-                    if group.wrapping
-                    else damaged_count(group.tokens, _damaged(group, census))
-                )
+                if group.wrapping is None:
+                    counts.append(damaged_count(group.tokens, _damaged(group, census)))
+                    continue
+                about = group.edk_prefix, group.wrapping
+                asked_at = census.asked.get(about, (None,))[0]
+                named = once_a_key({group.wrapping, now.get(about, group.wrapping)})
+                counts.append(inferred_count(named, group.tokens, group.tokens, asked_at))
             else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
         budget, silent, failure = self.limit, None, None
@@ -120,7 +123,8 @@ class Attributor:
             stop_if(cancelled)
             tokens = sum(g.tokens for g in groups)
             known = census.known.get(prefix) if prefix is not None else None
-            if known:
+            if known and prefix is not None:
+                known = once_a_key({*known, *(now[prefix, w] for w in known if (prefix, w) in now)})
                 times = [t[1] for w in known if (t := census.asked.get((prefix, w)))]
                 counts.append(inferred_count(known, tokens, 0, max(times, default=None)))
                 continue
@@ -138,6 +142,31 @@ class Attributor:
             failure = failure or found.failure
         self.met = frozenset(count.wrapping[0] for count in counts if count.wrapping)
         return Attribution(merged_counts(counts, census.taken_at), tuple(dict.fromkeys(gaps)), failure)
+
+    def _confirm(self, census: Census) -> tuple[Mapping[About, Wrapping], list[str]]:
+        """Ask KMS about one token of each group whose answer this process remembers from others' rows alone.
+
+        Returns what KMS says now, by group and remembered wrapping, and a gap for each that it did not name.
+        """
+        samples: dict[About, GroupCount] = {}
+        for group in census.groups:
+            if not group.format.protected or group.holding:
+                continue
+            known = census.known.get(group.edk_prefix or b"", frozenset())
+            for wrapping in (group.wrapping,) if group.asked else known:
+                if wrapping is not None and (group.edk_prefix, wrapping) not in self.answers.heard:
+                    samples.setdefault((group.edk_prefix, wrapping), group)
+        read = {token.ref: token for token in self.store.read_many({g.sample for g in samples.values()})}
+        probes = {probe.token.ref: probe for probe in self.ask_kms(list(read.values()))}
+        now: dict[About, Wrapping] = {}
+        gaps: list[str] = []
+        for about, group in samples.items():
+            probe = probes.get(group.sample)
+            if probe is not None and probe.answer is not None and probe.answer.wrapping is not None:
+                now[about] = probe.answer.wrapping
+            elif probe is not None and probe.failure is not None:
+                gaps += [gap] if (gap := gap_of(probe.failure, group.tokens)) else []
+        return now, gaps
 
     def damage(self, token: StoredToken) -> str:
         """Return why this very token is known not to open, "" if that is not known. Raises DatabaseError."""

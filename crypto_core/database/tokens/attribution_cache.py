@@ -42,8 +42,11 @@ Wrapping = tuple[str, str | None]
 """Key ARN and key material id."""
 
 
-Asked = Mapping[tuple[bytes | None, Wrapping], tuple[datetime, datetime]]
-"""When KMS has named a key for members of a group, first and last; the prefix is None without a header."""
+About = tuple[bytes | None, Wrapping]
+"""A group's EDK prefix, None without a header, and a wrapping that KMS has named for it."""
+
+Asked = Mapping[About, tuple[datetime, datetime]]
+"""When KMS has named a key for members of a group, first and last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class AttributionCache:
         self._lock = threading.Lock()
         self._granted: set[str] = set()
         self._memory: dict[bytes, KnownAttribution] = {}
+        self.heard: set[About] = set()
+        """What KMS has named in this process: the rest is what the table says."""
 
     def known_groups(self) -> dict[bytes, frozenset[Wrapping]]:
         """Return as `by_group`, over a connection of its own. Raises DatabaseError."""
@@ -90,6 +95,7 @@ class AttributionCache:
         batch = list({a.digest: replace(a, asked_at=a.asked_at or now) for a in answers}.values())
         if not batch:
             return
+        self.heard.update((a.edk_prefix, a.wrapping) for a in batch if a.wrapping is not None)
         if not self._read_only and self._stored("INSERT"):
             try:
                 self._store(batch)
@@ -112,7 +118,7 @@ class AttributionCache:
 
     def asked(self, connection: Connection) -> Asked:
         """Return for every wrapping of each EDK prefix when KMS has named it first and last."""
-        asked: dict[tuple[bytes | None, Wrapping], tuple[datetime, datetime]] = {}
+        asked: dict[About, tuple[datetime, datetime]] = {}
         if self._stored("SELECT", connection):
             t = key_answer.c
             named = (t.edk_prefix, t.key_arn, t.key_material_id)
