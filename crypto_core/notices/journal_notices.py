@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crypto_core.database.state.journal_entry import told_in
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.outcome import Outcome
 from crypto_core.notices.notice import Notice, NoticeKind, notice_id
@@ -53,7 +53,7 @@ def notice_of_entry(entry: JournalEntry, database: str) -> Notice | None:
     worded = _BY_ENTRY.get((entry.action, _outcome(entry.outcome)))
     if worded is None:
         return None
-    told = _parts(entry.detail)
+    told = told_in(entry.detail)
     if worded.only is not None and told.get(worded.only[0]) != worded.only[1]:
         return None
     said = told.get(worded.detail, "")
@@ -75,14 +75,6 @@ def _outcome(text: str) -> Outcome:
         return Outcome(text)
     except ValueError:
         return Outcome.REFUSED
-
-
-def _parts(detail: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(detail)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _command(kind: NoticeKind, subject: str, told: Mapping[str, Any]) -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from crypto_core.errors import RefusedError
 from crypto_core.proof.forms import (
     CHECKPOINT,
     UNREADABLE,
     Checkpoint,
     JournalBreak,
     break_in,
-    checkpoint_in,
     document_of,
     shown_moment,
 )
@@ -21,17 +16,6 @@ from crypto_core.text.cleaning import CleanText, clean
 ACTION = CHECKPOINT
 MOST_LOST = 1_000
 """So many lost checkpoints a break can name."""
-
-
-def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
-    """Return the checkpoint that a document tells. Raises RefusedError for what is none."""
-    try:
-        return checkpoint_in(document)
-    except UNREADABLE as error:
-        raise RefusedError(
-            "This is not a checkpoint of the journal.",
-            remedy="One is printed by: keydeck journal checkpoint --json.",
-        ) from error
 
 
 def told_break(made: Checkpoint) -> CleanText:

@@ -23,7 +23,7 @@ from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
-from crypto_core.database.state.journal_entry import entry_of, selecting
+from crypto_core.database.state.journal_entry import entry_of, selecting, told_in
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError
 from crypto_core.guard.guarded_change import TEXT
 from crypto_core.guard.outcome import Outcome
@@ -186,7 +186,7 @@ class Journal:
         mentions = c.detail.contains(str(run_id), autoescape=True)
         began = select(c.detail).where(c.outcome == Outcome.STARTED.value, c.checked, mentions)
         with connected(self.engine) as connection:
-            details = map(json.loads, connection.scalars(began.order_by(c.seq)))
+            details = map(told_in, connection.scalars(began.order_by(c.seq)))
             return tuple(detail for detail in details if detail.get("run") == str(run_id))
 
     def ended(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from crypto_core.database.state.journal import JournalEntry
+from crypto_core.database.state.journal_entry import told_in
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.people import Names
@@ -55,7 +55,7 @@ class ActionsSection(ReportSection):
         incident, journal = sources.view.incident, sources.journal
         until = incident.closed_at or sources.now
         jobs = job_numbers(incident)
-        details = [_detail(entry) for entry in journal]
+        details = [told_in(entry.detail) for entry in journal]
         runs = {detail["run"] for detail in details if detail.get("job") in jobs and _word(detail.get("run"))}
         names, references = _names(incident), frozenset(incident.scope.references)
         found = []
@@ -139,14 +139,6 @@ def _in_words(detail: Mapping[str, Any]) -> str:
             told.append(f"{shown(name, 40).replace('_', ' ')}: {text}")
     more = len(told) - _DETAIL_NAMES
     return " · ".join(told[:_DETAIL_NAMES]) + (f" · {more} more" if more > 0 else "")
-
-
-def _detail(entry: JournalEntry) -> dict[str, Any]:
-    try:
-        detail = json.loads(entry.detail)
-    except (ValueError, RecursionError):
-        return {}
-    return detail if isinstance(detail, dict) else {}
 
 
 def _word(value: object) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.database.state.checkpoint import break_from, checkpoint_of
+from crypto_core.database.state.checkpoint import break_from
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import BreakPlan, JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -25,7 +25,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
-from crypto_core.proof.forms import Checkpoint
+from crypto_core.proof.forms import Checkpoint, checkpoint_in
 from tests.crypto_core.incidents.sample import sample
 
 REASON = "A backup of 12:00 was restored."
@@ -134,7 +134,7 @@ def test_after_entries_went_missing_the_journal_is_signed_again_once_that_is_ack
     told = [(e.action, e.outcome) for e in journal.entries() if e.action == "acknowledge journal break"]
     assert [outcome for _, outcome in told] == ["dry run", *["refused"] * 4, "started", "done"]
     (entry,) = [e for e in journal.entries() if '"broken"' in e.detail and e.action == "journal checkpoint"]
-    assert checkpoint_of(json.loads(entry.detail)) == made
+    assert checkpoint_in(json.loads(entry.detail)) == made
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,11 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.database.state.checkpoint import checkpoint_of
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.proof.forms import Checkpoint, JournalEntry
+from crypto_core.proof.forms import UNREADABLE, Checkpoint, JournalEntry, checkpoint_in
 
 
 @pytest.fixture
@@ -174,7 +173,7 @@ def test_a_chain_made_anew_passes_by_itself_and_not_by_its_checkpoint(
 def test_one_kept_elsewhere_tells_when_both_were_removed(
     journal: Journal, checkpoints: JournalCheckpoints, forge: Callable[..., None]
 ) -> None:
-    kept = checkpoint_of(json.loads(json.dumps(checkpoints.checkpoint().as_json())))
+    kept = checkpoint_in(json.loads(json.dumps(checkpoints.checkpoint().as_json())))
     forge("DELETE FROM keydeck.journal_checkpoint", "DELETE FROM keydeck.journal WHERE seq > 4")
     cut = "The journal ends at entry 4, but the entry written last is 6."
     assert checkpoints.verify().problems == (cut,)
@@ -254,9 +253,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(change: dict[str, Any]) -> None
         "algorithm": "HMAC_SHA_256",
         "signature": "YWI=",
     }
-    assert isinstance(checkpoint_of(document), Checkpoint)
-    assert checkpoint_of(document).at.utcoffset() == timedelta(0)
-    with pytest.raises(RefusedError, match="not a checkpoint"):
-        checkpoint_of(document | change)
-    with pytest.raises(RefusedError, match="not a checkpoint"):
-        checkpoint_of({})
+    assert isinstance(checkpoint_in(document), Checkpoint)
+    assert checkpoint_in(document).at.utcoffset() == timedelta(0)
+    with pytest.raises(UNREADABLE):
+        checkpoint_in(document | change)
+    with pytest.raises(UNREADABLE):
+        checkpoint_in({})
