@@ -22,6 +22,7 @@ from crypto_core.compliance.pack.writer import ACTION
 from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.lists.new_files import ExportError
+from crypto_core.proof.journal import NOT_ANCHORED
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.packing import PackingTable, packing_table, verified
 from tests.crypto_core.incidents.report.making import HmacSigner
@@ -60,6 +61,8 @@ def test_a_pack_is_whole_verifies_by_the_public_key_alone_and_is_journaled(
     check = verified(folder, table.public_key())
     assert (check.problems, check.unproved, check.proved) == ((), "", True)
     assert (check.records, check.sha256, check.key_arn) == (8, made.sha256, table.key)
+    assert (made.left_out, NOT_ANCHORED in check.remarks) == ((NOT_ANCHORED,), True)
+    assert NOT_ANCHORED in (folder / "report.md").read_text()
     assert set(check.recomputed) >= FILES - {
         *("report.pdf", "records.jsonl", "journal.jsonl", "manifest.json", "signature.json")
     }
