@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -180,7 +181,7 @@ def verify(
     """
     if export is None and (public_keys or former_keys or tsa_certificates):
         raise click.UsageError("--public-key, --former-key and --tsa-certificates are for --export.")
-    given = [*(kept_in(file, whole=True) for file in files), *map(kept_in, anchor_files)]
+    given = map(kept_in, (*files, *anchor_files))
     found = list(chain.from_iterable(given))
     anchors = [one for one in found if isinstance(one, Anchor)]
     problems = [one for one in found if not isinstance(one, Anchor)]
@@ -295,7 +296,7 @@ def break_(*, reason: str, files: tuple[Path, ...], dry_run: bool, yes: bool, as
     A checkpoint names, under its signature, the last one before, what is missing and why. What is wrong now
     counts as acknowledged from then on, and is shown by verify, doctor and in reports.
     """
-    kept = [_read(file) for file in files]
+    kept = [checkpoint for file in files for checkpoint in _read(file)]
     with services_of() as services:
         breaks = services.journal_breaks
 
@@ -337,14 +338,11 @@ def _content(file: Path) -> bytes:
         raise RefusedError(f"{file} can't be read: {error.strerror}.") from error
 
 
-def _read(file: Path) -> Checkpoint:
-    found = next(iter(kept_in(file, whole=True)))
-    if isinstance(found, Anchor):
-        return found.checkpoint
-    raise RefusedError(
-        f"{file} is not a checkpoint of the journal.",
-        remedy="One is printed by: keydeck journal checkpoint --json.",
-    )
+def _read(file: Path) -> Iterator[Checkpoint]:
+    for found in kept_in(file):
+        if not isinstance(found, Anchor):
+            raise RefusedError(found, remedy="One is printed by: keydeck journal checkpoint --json.")
+        yield found.checkpoint
 
 
 def _entries(number: int) -> str:

@@ -471,12 +471,15 @@ def not_written(name: str, number: int) -> str:
     return f"{name}, line {number}, can't be read: this is not what Keydeck writes there."
 
 
-def kept_anchors(name: str, content: bytes, *, whole: bool = False) -> Iterable[Anchor | str]:
+def kept_anchors(name: str, content: bytes) -> Iterable[Anchor | str]:
     """Yield the anchors or checkpoints of a file that was kept, and a sentence for each line that is none.
 
-    A checkpoint as it is printed stands on several lines: that file is read `whole`. An empty one is a fault.
+    A checkpoint as it is printed stands on several lines: such a file begins with a brace alone. An empty one
+    is a fault.
     """
-    lines = [content] if whole and content.strip() else content.splitlines()
+    lines = content.splitlines()
+    if lines and lines[0].strip() == b"{":
+        lines = [content]
     there = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not there:
         yield f"{name} holds no checkpoint."

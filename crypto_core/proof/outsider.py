@@ -211,7 +211,7 @@ def said_of(given: Any) -> tuple[int, list[tuple[str, str]]]:
     kept: list[Anchor] = []
     also: list[str] = []
     for path in (*given.checkpoint, *given.anchors):
-        for one in kept_anchors(Path(path).name, Path(path).read_bytes(), whole=path in given.checkpoint):
+        for one in kept_anchors(Path(path).name, Path(path).read_bytes()):
             if isinstance(one, str):
                 also.append(one)
             else:

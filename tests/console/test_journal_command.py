@@ -106,6 +106,8 @@ def test_a_file_that_is_no_checkpoint_is_named(
     ran = keydeck("journal", "verify", "--checkpoint", str(file))
     told = "is not an anchor of the journal, nor a checkpoint." if content else "holds no checkpoint."
     assert (ran.exit_code, "no-checkpoint" in ran.stdout, told in ran.stdout) == (1, True, True)
+    begun = keydeck("journal", "break", "--reason", "none", "--checkpoint", str(file), "--yes")
+    assert (begun.exit_code, told in " ".join(begun.stderr.split())) == (2, True)
 
 
 def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Container, keydeck: Keydeck) -> None:

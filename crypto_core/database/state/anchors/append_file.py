@@ -95,14 +95,14 @@ def read_anchors(path: Path) -> Iterator[Anchor | str]:
         raise AnchorError(f"{where} can't be read: {clean(error.strerror)}.") from error
 
 
-def kept_in(path: Path, *, whole: bool = False) -> tuple[Anchor | str, ...]:
+def kept_in(path: Path) -> tuple[Anchor | str, ...]:
     """Return the anchors of a file to verify by, and a sentence for each line that is none, or for no line.
 
-    One with a checkpoint as it is printed is read `whole`. Raises RefusedError for one that can't be read.
+    Raises RefusedError for one that can't be read.
     """
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES)
     except OSError as error:
         raise RefusedError(f"{clean(path)} can't be read: {clean(error.strerror)}.") from error
-    return tuple(kept_anchors(clean(path.name), content, whole=whole))
+    return tuple(kept_anchors(clean(path.name), content))
