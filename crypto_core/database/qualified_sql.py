@@ -48,12 +48,22 @@ def qualified(sql: str) -> str:
 def _qualified(found: re.Match[str]) -> str:
     if found["function"] and found["function"] not in SYNTAX and not _is_syntax(found):
         return f"pg_catalog.{found[0]}"
-    is_type = found["type"] in TYPES and ("::" in found["before"] or found["after"].endswith(")"))
+    is_type = found["type"] in TYPES and ("::" in found["before"] or _is_cast(found))
     if found["collate"]:
         return f"{found[0]}pg_catalog."
     if is_type:
         return f"{found['before']}pg_catalog.{found['type']}{found['after']}"
     return f"{found['from']}pg_catalog.{found['relation']}" if found["relation"] else found[0]
+
+
+def _is_cast(found: re.Match[str]) -> bool:
+    """True where the type stands last in a CAST, and isn't the alias of what a subquery selects last."""
+    depth, ahead = 0, found.string[: found.start()]
+    for place in range(len(ahead) - 1, -1, -1):
+        depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(ahead[place], 0)
+        if depth < 0:
+            return found["after"].endswith(")") and ahead[:place].upper().endswith("CAST")
+    return False
 
 
 def _is_syntax(found: re.Match[str]) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.errors import DatabaseError, DutyLostError
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.moments import in_utc
 
 RENEW_SECONDS = 5.0
@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(process=200, login=100)
 class DutyHolder:
     """Who has a duty: the process in its own words, its login, and when it did the duty.
 
@@ -42,8 +43,8 @@ class DutyHolder:
     seconds since the later of both.
     """
 
-    process: CleanText
-    login: CleanText
+    process: str
+    login: str
     since: datetime | None
     done_at: datetime | None
     idle: float

@@ -103,18 +103,15 @@ def test_the_first_entry_of_a_run_counts(
         services.jobs.join_job(job)
 
 
-def test_a_job_that_was_begun_before_there_were_digests_is_held_by_its_key(
-    services: Container, superuser: Engine, world: World, job: int
+def test_a_job_that_was_begun_before_there_were_digests_is_begun_anew(
+    services: Container, superuser: Engine, job: int
 ) -> None:
-    row = services.jobs.parts.jobs.get(job)
     with superuser.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text("UPDATE keydeck.journal SET detail = (detail::jsonb - 'terms')::text"))
-    ConfirmedTerms(services.journal).require(row)
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.job SET target_key_arn = :key"), {"key": world.old_key.arn})
-    with pytest.raises(JobChangedError):
+    with pytest.raises(JobChangedError) as refused:
         services.jobs.join_job(job)
+    assert f"keydeck jobs cancel {job}" in refused.value.remedy
 
 
 @pytest.mark.parametrize(
