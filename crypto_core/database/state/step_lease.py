@@ -20,10 +20,11 @@ from threading import Event, Lock, Thread
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.qualified_sql import text
 from crypto_core.errors import DatabaseError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding
 from crypto_core.text.cleaning import clean
