@@ -22,7 +22,6 @@ from crypto_core.guard.operations import OPERATIONS
 from tests.adversary.attempts import deeds_of
 from tests.adversary.ground import Ground as Rows
 from tests.adversary.stage import PLANTED, TABLES, THIEF, Play
-from tests.conftest import run_here
 
 PLATFORM, OPERATOR, FILES = "the platform", "an operator's login", "a file that is imported"
 PATH = "names are resolved by a search path that others choose"
@@ -909,7 +908,7 @@ def any_statement_in_keydecks_schema(play: Play, random: Random) -> None:
 
 @attack(OPERATOR, ROWS, "answers of KMS", leaves_tokens=True)
 def answers_that_name_another_key(play: Play, random: Random) -> None:
-    run_here("status")
+    play.keydeck("status")
     play.run(
         play.other,
         f"UPDATE keydeck.key_answer SET key_arn = '{play.ground.new}'",
@@ -977,7 +976,7 @@ def an_event_that_nobody_delivered(play: Play, random: Random) -> None:
     }
     path = play.ground.folder / f"{play.name}.json"
     path.write_text(json.dumps({"Records": [record]}))
-    run_here("events", "import", str(path))
+    play.keydeck("events", "import", str(path))
 
 
 @attack(FILES, IMPORTED, "events that say who the platform is")
@@ -1020,4 +1019,4 @@ def events_that_call_the_thief_the_platform(play: Play, random: Random) -> None:
         )
     path = play.ground.folder / f"{play.name}-platform.json"
     path.write_text(json.dumps({"Records": records}))
-    run_here("events", "import", str(path))
+    play.keydeck("events", "import", str(path))

@@ -110,7 +110,8 @@ class Play:
 
     def keydeck(self, *arguments: str) -> Ran:
         """Run the command as the operator."""
-        return run_here(*arguments)
+        with pinned():
+            return run_here(*arguments)
 
     def run(self, engine: Engine, *statements: str) -> int:
         """Run what can be run, each by itself; returns how many statements succeeded."""
@@ -239,7 +240,6 @@ def play(ground: Ground, *, moved: bool) -> Iterator[Play]:
     control.bookmark()
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        stack.enter_context(pinned())
         stack.callback(ground.databases.drop, name)
         stack.callback(control.go_back)
         engines = []
