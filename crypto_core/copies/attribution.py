@@ -83,7 +83,6 @@ class CopyAttribution:
         return tuple(_known_now(need, known) for need in needs)
 
     def standing(self, needs: Sequence[KeyNeed]) -> tuple[KeyNeed, ...]:
-        """Return needs as their keys stand now."""
         asking = _Asking(self, {}, None)
         return tuple(asking.as_it_stands(need) for need in needs)
 
@@ -259,7 +258,6 @@ def _further(scan: ScanOfCopy) -> tuple[str, ...]:
 
 
 def _gaps(scan: ScanOfCopy, needs: Sequence[KeyNeed]) -> tuple[str, ...]:
-    """What may be missing of the counts and the keys of a copy."""
     unknown = sum(need.envelopes for need in needs if need.key_arn is None)
     why = "; ".join(dict.fromkeys(need.note for need in needs if need.key_arn is None and need.note))
     gaps = [*_further(scan)]

@@ -16,7 +16,6 @@ from crypto_core.cancelling import stop_if
 from crypto_core.unpacking.streams import BrokenStreamError, ByteStream
 
 STDIN = "-"
-"""The path that means standard input."""
 _LOOK_SECONDS = 0.2
 """How often a pipe that brings nothing is left to see whether the operator still waits."""
 _PIPED = 1 << 20

@@ -54,7 +54,6 @@ class RegisteredCopy:
     kept_until: datetime | None = None
 
     def needing(self, key_arn: str) -> NeedingCopy:
-        """What of it needs a key."""
         doubtful = sum(need.envelopes for need in self.holds.needs if need.key_arn is None)
         return NeedingCopy(
             self.name,
@@ -66,7 +65,6 @@ class RegisteredCopy:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The copy as `keydeck copies` prints it."""
         return {
             "name": self.name,
             "location": self.location,

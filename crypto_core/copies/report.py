@@ -68,11 +68,9 @@ class KeyNeed:
 
     @property
     def opening(self) -> Opening:
-        """Who can open them now."""
         return opening_of(self.key_state)
 
     def as_json(self) -> dict[str, Any]:
-        """The need as a JSON document's part."""
         return {
             "key_arn": self.key_arn,
             "alias": self.alias,
@@ -98,7 +96,6 @@ class Exposed:
     distinct: int
 
     def as_json(self) -> dict[str, Any]:
-        """The values as a JSON document's part."""
         return {"kind": self.kind, "values": self.values, "distinct": self.distinct}
 
 
@@ -126,16 +123,13 @@ class CopyReport:
 
     @property
     def distinct(self) -> int:
-        """The envelopes that differ."""
         return sum(need.distinct for need in self.needs)
 
     @property
     def open_to_anybody(self) -> int:
-        """Values that need no key."""
         return sum(one.values for one in self.exposed)
 
     def opened_by(self, opening: Opening) -> int:
-        """How many values can be opened by these."""
         free = self.open_to_anybody if opening is Opening.ANYBODY else 0
         return free + sum(need.envelopes for need in self.needs if need.opening is opening)
 
@@ -149,7 +143,6 @@ class CopyReport:
         return tuple(dict.fromkeys(need.key_arn for need in self.needs if need.key_arn))
 
     def as_json(self) -> dict[str, Any]:
-        """The copy as a JSON document's part."""
         return {
             "path": self.path,
             "files": self.files,

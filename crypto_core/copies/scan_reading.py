@@ -18,7 +18,6 @@ from crypto_core.text.cleaning import clean
 LARGEST = 64 << 20
 """Bytes of a document that is read."""
 MOST = 10_000
-"""Entries of a list."""
 _LARGEST_NUMBER = 1 << 53
 _FORMATS = {format_.value for format_ in ENVELOPE_FORMATS}
 _KINDS = {"dev", *PROVIDER_PREFIXES}

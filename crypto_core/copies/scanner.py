@@ -41,7 +41,6 @@ class ValueScanner:
         """The byte of the stream from where each of the two searches goes on."""
 
     def feed(self, piece: bytes) -> None:
-        """Look at the next bytes."""
         self._data += piece
         self._search(final=False)
 
@@ -71,7 +70,6 @@ class ValueScanner:
         return max(at, len(data) - LONGEST_HEAD + 1)
 
     def _heads(self, at: int, *, final: bool) -> int:
-        """Search everything else, as `_runs` does."""
         data, search = self._data, _automaton()
         while (head := search(data, at)) is not None:
             begins = head.start()

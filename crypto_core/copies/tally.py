@@ -46,7 +46,6 @@ class GroupTally:
     envelopes: int = 0
     distinct: int = 0
     samples: list[Sample] = field(default_factory=list, repr=False)
-    """Some members, to ask KMS about one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,6 @@ class Tally:
     )
 
     def count(self, value: FoundValue, name: str, offset: int) -> None:
-        """Count a value that was found at a byte of what is called so."""
         if value.envelope is not None:
             self._count_envelope(value.envelope, value.text, self._is_new(value.text))
             return
@@ -119,7 +117,6 @@ class Tally:
         return group
 
     def _is_new(self, text: bytes) -> bool:
-        """True for a value that was not found before in this copy."""
         mark = hash(text)
         if mark in self._seen:
             return False

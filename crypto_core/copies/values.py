@@ -202,7 +202,6 @@ def _unwrapped(data: bytes, at: int, width: int, final: bool) -> tuple[bytes, in
 
 
 def _value(text: bytes, end: int, format_: Format) -> FoundValue | None:
-    """The value, if the text is one; None if not."""
     if format_.protected:
         envelope = _parsed(text)
         return FoundValue(end, format_, text=text, envelope=envelope) if envelope else None
@@ -271,7 +270,6 @@ def _parsed(text: bytes) -> Envelope | None:
 
 
 def _decoded(text: bytes) -> bytes:
-    """As much of base64 as can be decoded."""
     whole = text.rstrip(b"=")
     try:
         return a2b_base64(whole[: len(whole) // 4 * 4]) + _last(text)

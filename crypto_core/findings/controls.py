@@ -29,7 +29,6 @@ class Control:
 
 
 CONTROLS: dict[str, Control] = {}
-"""Those below, by their words."""
 
 
 def _control(standard: str, number: str) -> str:

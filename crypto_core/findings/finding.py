@@ -36,7 +36,6 @@ class Finding:
     last_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as a JSON document's part."""
         return {
             "rule": self.rule,
             "severity": self.severity.value,

@@ -215,4 +215,3 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
 )
 
 PUBLIC_CHECKS: tuple[PublicCheck, ...] = tuple(PublicCheck(*row) for row in _TABLE)
-"""All of them, by source."""

@@ -37,21 +37,16 @@ class Facts(StrEnum):
     KEY = "key"
     """One key that KMS describes, and the other keys beside it."""
     KEYS = "keys"
-    """All keys together."""
     TRAILS = "trails"
-    """How CloudTrail is set up."""
     DATA_STORE = "event data store"
     """How the event data store is set up that Keydeck may read."""
     IDENTITIES = "identities"
-    """The IAM policies of the account."""
     EVENTS = "events"
-    """CloudTrail's events in the store."""
     PROVIDERS = "provider events"
     """Providers' audit logs in the store, beside CloudTrail's events."""
 
     @property
     def package(self) -> str:
-        """The package whose modules declare these rules."""
         return _PACKAGES.get(self, "crypto_core.keys.posture")
 
 
@@ -136,7 +131,6 @@ class Rule(Generic[_Facts]):
     """Whose rule it is, by the name of its entry point; "" for Keydeck's own."""
 
     def __call__(self, *facts: _Facts.args, **more: _Facts.kwargs) -> Said:
-        """Yield what the rule says of these facts."""
         for one in self._said(*facts, **more):
             if isinstance(one, Gap):
                 yield one
@@ -156,7 +150,6 @@ class Rule(Generic[_Facts]):
             yield Gap(clean(f"{self.id} was not examined: it failed: {type(error).__name__}"), self.severity)
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as a JSON document's part."""
         return {
             "rule": self.id,
             "title": self.title,

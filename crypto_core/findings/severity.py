@@ -31,7 +31,6 @@ class Severity(StrEnum):
         return max(self, limit, key=lambda s: s.rank)
 
     def lowered(self, steps: int = 1) -> Severity:
-        """A severity so many degrees less, low at the least."""
         order = list(Severity)
         return order[min(self.rank + steps, order.index(Severity.LOW))]
 

@@ -27,7 +27,6 @@ class Technique:
 
     @property
     def words(self) -> str:
-        """Id and name."""
         return f"{self.id} {f'{self.parent}: ' if self.parent else ''}{self.name}"
 
 
@@ -42,7 +41,6 @@ _IMPACT = ("TA0040", "Impact")
 _IMPAIRMENT = ("TA0112", "Defense Impairment")
 
 TECHNIQUES: dict[str, Technique] = {}
-"""Those below, by id."""
 
 
 def _technique(id_: str, name: str, *tactics: tuple[str, str], parent: str = "") -> str:

@@ -47,11 +47,9 @@ class Receiver:
         return self.url.partition("://")[0][:20] if "://" in self.url else "?"
 
     def wants(self, notice: Notice) -> bool:
-        """True if it is to be sent this notice."""
         return notice.kind in self.kinds and notice.severity.rank <= self.least.rank
 
     def holds(self, severity: Severity, now: datetime) -> bool:
-        """True if what is of this severity waits now."""
         return self.quiet is not None and self.quiet.holds(severity, now)
 
 

@@ -131,11 +131,9 @@ class NoticeService:
         return self._sender.send([Letter(one, message) for one in self.settings.receivers])
 
     def listed(self, states: Sequence[str], limit: int) -> tuple[NoticeRow, ...]:
-        """Return notices in these states, the newest first."""
         return listed_notices(self._engine, states, limit=limit)
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Return how many notices there are, by receiver and state."""
         return counted_notices(self._engine)
 
     def _may_write(self) -> None:
@@ -143,7 +141,6 @@ class NoticeService:
             raise ReadOnlyError(f"Cannot remember which notifications were sent: {READ_ONLY}")
 
     def _make(self, lease: DutyLease) -> int:
-        """Of the journal and of late steps, until nothing new is there."""
         database = self._journal.database_id()
         late = tuple(late_steps(self._incidents(), self._clock(), database))
         made = 0

@@ -43,7 +43,6 @@ class Standing:
     whole: bool
 
     def new(self, known: Collection[str]) -> tuple[Notice, ...]:
-        """Return what was not known, the worst first."""
         found = (notice for key, notice in self.notices.items() if key not in known)
         return tuple(sorted(found, key=lambda notice: notice.severity.rank))
 

@@ -39,7 +39,6 @@ class Template:
     body: str = BODY
 
     def message(self, notices: Sequence[Notice], environment: str = "") -> Message:
-        """Return one message about one notice, or about several."""
         if len(notices) == 1:
             values = _values(notices[0], environment)
             lines = (_filled(line, values) for line in self.body.splitlines())

@@ -78,7 +78,6 @@ class _Source:
         return not self.ended
 
     def begin(self) -> bytes:
-        """Return the first byte that is no space."""
         while not (self.held.lstrip()[:1] and len(self.held) > len(_MARK)) and self.more():
             pass
         self.held = self.held.removeprefix(_MARK).lstrip()

@@ -35,14 +35,12 @@ class CoverBook:
         self._file = file
 
     def note(self, provider: str, place: str, since: datetime, until: datetime, origin: str) -> None:
-        """Note a period."""
         values = {"since": milliseconds_of(since), "until": milliseconds_of(until), "origin": origin}
         with self._file.writing() as connection:
             bring_up_to_date(connection)
             connection.execute(cover.insert().values(provider=provider, place=place, **values))
 
     def periods(self, provider: str = "") -> tuple[CoveredPeriod, ...]:
-        """Return the periods, in order."""
         asked = select(cover.c.provider, cover.c.place, cover.c.since, cover.c.until, cover.c.origin)
         if provider:
             asked = asked.where(cover.c.provider == provider)

@@ -16,7 +16,6 @@ class ProviderEvent:
     """An event. `at` is aware and exact to the millisecond; texts are cleaned, "" where none is told."""
 
     provider: str
-    """github, slack or atlassian."""
     event_id: CleanText
     """The provider's own id; where it gives none, the SHA-256 of the record."""
     at: datetime
@@ -26,13 +25,11 @@ class ProviderEvent:
     agent: CleanText = NO_TEXT
     target: CleanText = NO_TEXT
     place: CleanText = NO_TEXT
-    """The organisation, workspace or site."""
     access: CleanText = NO_TEXT
     """The kind of token or app by which it was done; "" where a person did it, or none is told."""
     token_hash: bytes | None = None
     """SHA-256 of the token, as GitHub has it as `hashed_token`; None where the record has none."""
     raw: bytes = field(default=b"", repr=False)
-    """The record as JSON."""
 
     def as_json(self, *, record: bool = False) -> dict[str, Any]:
         """The event as a JSON document's part; with `record` also what came, every text of it cleaned."""

@@ -23,7 +23,6 @@ from crypto_core.trail.sources.files.unpacking import UnreadableError
 
 STDIN = "-"
 AT_ONCE = 5_000
-"""Events of one transaction."""
 MOST_NAMED = 1_000
 """Damaged lines that a report names; it has the number of all."""
 _PIECE = 1024 * 1024

@@ -40,7 +40,6 @@ class Opener:
 
     @property
     def words(self) -> str:
-        """Name and address, short."""
         return f"{short_name(self.principal)} from {self.address or 'an unknown address'}"
 
 
@@ -109,7 +108,6 @@ class UseJudge:
         )
 
     def stranger(self, use: ProviderEvent | UseGroup, since: datetime) -> bool:
-        """Whether a token was used from an address and by a client that nobody used before `since`."""
         known = self._agents.get(use.agent) if use.agent else None
         return self._from_new_address(use, since) and (not use.agent or _new(known, since, self.begins))
 

@@ -188,7 +188,6 @@ class LogPuller:
 
 
 def _whole(moment: datetime) -> datetime:
-    """To the second, as providers are asked."""
     return moment.replace(microsecond=0)
 
 

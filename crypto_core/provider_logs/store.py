@@ -22,7 +22,6 @@ from crypto_core.trail.store.database import StoreFile
 _COLUMNS = ("provider", "identity", "event_id", "at", *TEXTS, "token_hash", "body")
 _TOLD = tuple(event.c[name] for name in ("provider", "event_id", "at", *TEXTS, "token_hash", "body"))
 MOST = 10_000
-"""Events of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,6 @@ class EventChoice:
 
     @property
     def where(self) -> list[ColumnElement[bool]]:
-        """The conditions."""
         found: list[ColumnElement[bool]] = []
         if self.provider:
             found.append(event.c.provider == self.provider)
@@ -78,7 +76,6 @@ class LogSummary:
     last: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """The summary as a JSON document's part."""
         return {
             "provider": self.provider,
             "place": self.place or None,
@@ -129,7 +126,6 @@ class ProviderLog:
         return tuple(map(_event_of, self._rows(asked, cancelled)))
 
     def count(self, choice: EventChoice, *, cancelled: Event | None = None) -> int:
-        """Return how many events there are."""
         rows = self._rows(select(func.count()).select_from(event).where(*choice.where), cancelled)
         return int(rows[0][0]) if rows else 0
 
@@ -142,7 +138,6 @@ class ProviderLog:
         return _event_of(rows[0])
 
     def summaries(self, *, cancelled: Event | None = None) -> tuple[LogSummary, ...]:
-        """Return what there is, by provider and place."""
         group = (event.c.provider, event.c.place)
         asked = select(*group, func.count(), func.min(event.c.at), func.max(event.c.at)).group_by(*group)
         rows = self._rows(asked.order_by(*group).limit(MOST), cancelled)
@@ -154,7 +149,6 @@ class ProviderLog:
         return {row[0]: moment_of(row[1]) for row in self._rows(asked, cancelled)}
 
     def uses(self, choice: EventChoice, *, cancelled: Event | None = None) -> tuple[UseGroup, ...]:
-        """Return what was done with tokens, by address and client, those with most first."""
         group = (event.c.provider, event.c.address, event.c.agent)
         asked = select(
             *group, func.max(event.c.access), func.count(), func.min(event.c.at), func.max(event.c.at)

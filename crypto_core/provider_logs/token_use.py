@@ -60,7 +60,6 @@ class TokenDeed:
         return f"{told}: {self.what}" + (f", {self.place}" if self.place else "")
 
     def as_json(self) -> dict[str, Any]:
-        """The entry as a JSON document's part."""
         return {
             "time": self.at.isoformat(),
             "doing": self.doing.value,
@@ -97,7 +96,6 @@ class TokenUse:
 
     @property
     def used(self) -> int:
-        """Uses that are facts."""
         return self._number(Certainty.FACT)
 
     @property
@@ -107,14 +105,12 @@ class TokenUse:
 
     @property
     def thefts(self) -> tuple[TokenDeed, ...]:
-        """The uses that look like a thief's."""
         return tuple(one for one in self.deeds if one.theft or one.old)
 
     def _number(self, certainty: Certainty) -> int:
         return sum(one.doing is Doing.USED and one.certainty is certainty for one in self.deeds)
 
     def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document's part."""
         return {
             "provider": self.provider or None,
             "used": self.used,

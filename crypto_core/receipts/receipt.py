@@ -56,7 +56,6 @@ class Receipt:
     unanswered: int = 0
 
     def as_json_line(self) -> str:
-        """The receipt as a line of JSON, without its end."""
         token = "null" if self.token is None else _quoted(self.token)
         digest = "null" if self.stored_sha256 is None else _quoted(self.stored_sha256)
         more = f', "unanswered": {self.unanswered}' if self.unanswered else ""
@@ -77,7 +76,6 @@ class LostReceipts:
     process: ReceiptProcess
 
     def as_json_line(self) -> str:
-        """The loss as a line of JSON, without its end."""
         times = f'"since": "{self.since.isoformat()}", "at": "{self.at.isoformat()}"'
         return f'{{"receipts_lost": {self.lost}, {times}, {_process_json(self.process)}}}'
 

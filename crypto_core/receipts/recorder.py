@@ -90,7 +90,6 @@ class ReceiptRecorder:
 
     @property
     def lost(self) -> int:
-        """How many receipts of this process were lost so far."""
         return self._lost_in_all
 
     def flush(self, seconds: float) -> bool:

@@ -33,7 +33,6 @@ BUCKET_CALLS = frozenset(
         *(*NO_REPLICATION, *DELETIONS),
     )
 )
-"""All of them."""
 
 
 def bucket_of(event: TrailEvent) -> CleanText:

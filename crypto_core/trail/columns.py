@@ -24,11 +24,9 @@ class EventProperty(IntFlag):
     TWIN = 128
     """Another record of the same call tells more, and counts; the store knows."""
     NAMED = 256
-    """It names a token."""
     EXPLAINED = 512
     """A receipt explains it; the store knows."""
     RECEIPT = 1024
-    """And that receipt names a token, or a stored value."""
     SESSION = 2048
     ACCESS_KEY = 4096
     MESSAGE = 8192

@@ -46,14 +46,10 @@ class CoverageRecord:
         self._clock = clock
 
     def regions(self) -> tuple[str, ...]:
-        """Return the Regions that have to be covered."""
         return tuple(dict.fromkeys(self._regions()))
 
     def between(self, since: datetime | None, until: datetime | None) -> Coverage:
-        """Return what of a period is covered; where it is open, from the first pull on, and up to now.
-
-        Of what was before the first pull, whoever asks says that nothing is known.
-        """
+        """Return what of a period is covered; an open one reaches from the first pull up to now."""
         if since is None:
             covered = self._book.covered()
             wanted = self._places(covered)

@@ -25,14 +25,12 @@ class DictionaryPacker:
     """Packs and unpacks with one dictionary, which is a part of the format. Thread-safe."""
 
     def __init__(self, common: bytes, *, level: int = 3) -> None:
-        """`level` is Zstandard's, and no part of the format."""
         self._options = {**_OPTIONS, zstd.CompressionParameter.compression_level: level}
         self._dictionary = zstd.ZstdDict(common, is_raw=True)
         # Zstandard's contexts are not for several threads at once.
         self._of_thread = local()
 
     def pack(self, text: bytes) -> bytes:
-        """Return a frame of its own."""
         compressor: Any = getattr(self._of_thread, "compressor", None)
         if compressor is None:
             compressor = zstd.ZstdCompressor(

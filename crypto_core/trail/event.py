@@ -53,11 +53,9 @@ class Principal:
     invoked_by: CleanText = NO_TEXT
     mfa: bool | None = None
     from_console: bool = False
-    """True if the credentials are those of a console session."""
 
     @property
     def is_root(self) -> bool:
-        """True for an account's root user."""
         return self.kind == "Root"
 
     @property
@@ -135,17 +133,14 @@ class TrailEvent:
 
     @property
     def is_kms(self) -> bool:
-        """True for a call of KMS."""
         return self.source == KMS
 
     @property
     def failed(self) -> bool:
-        """True if the call did nothing."""
         return bool(self.error_code)
 
     @property
     def denied(self) -> bool:
-        """True if a permission was missing."""
         return self.error_code.startswith(DENIED)
 
     @property

@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # processes that only read files load no language of filters
     from crypto_core.lists.filter_language import Value
 
 Named = Mapping[str, Sequence[str]]
-"""The aliases of key ARNs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class EventField:
         return self.spellings(text, aliases) if text else ()
 
     def spellings(self, text: str, aliases: Named) -> Sequence[str]:
-        """Return every way in which a text of the field may be asked for."""
         if self.ways is not None:
             return self.ways(text, aliases)
         if self.ending:
@@ -130,7 +128,6 @@ EVENT_FIELDS: dict[str, EventField] = {
         EventField("tls", 18, _of("tls_version"), shortened="v"),
     )
 }
-"""All of them by name, in the order in which they are listed."""
 
 FREE = tuple(name for name, field in EVENT_FIELDS.items() if field.free)
 """Where free text is looked for."""

@@ -16,7 +16,6 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import parse
 
 OWN_AGENT = "app/keydeck"
-"""What Keydeck's clients add to their user agent."""
 OWN = "own"
 """The word of filters for these calls."""
 
@@ -24,7 +23,6 @@ _ASSUMED = re.compile(r"arn:[a-z0-9-]+:sts::(\d{12}):assumed-role/([^/]+)/(.+)")
 _CALLER = re.compile(r"arn:[a-z0-9-]+:(?:iam|sts)::\d{12}:[\w+=,.@/-]+", re.ASCII)
 """Whatever else an identity may be called is not hidden: a filter might mean more than it."""
 _NOBODY = "id:nobody"
-"""Holds for no event."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,7 +72,6 @@ def _spelt_out(one: Clause, filters: Sequence[str]) -> Clause:
 
 
 def _of(caller: str) -> str:
-    """The filter for calls that Keydeck made for a caller."""
     agent = r"agent:/(^|\s)app\/keydeck(\s|$)/"
     assumed = _ASSUMED.fullmatch(caller)
     if assumed is None:

@@ -14,7 +14,6 @@ Block = tuple[int, bytes]
 """Packed records, and the place of the first of them among all."""
 
 _ONE, _LINES = b"\x01", b"\x02"
-"""A block of one record, whatever is in it, and one of a record a line."""
 _TOGETHER = 112
 """Records of a block: so many at level 1 of Zstandard take a tenth less than half of them at level 3.
 
@@ -87,9 +86,6 @@ def unpack(block: bytes) -> list[bytes]:
 
 
 def without(block: bytes, kept: Container[int]) -> bytes:
-    """Return a block with those of its records alone whose places are `kept`; they stay in their places.
-
-    Raises ValueError for what is no block.
-    """
+    """Return a block with those of its records alone whose places are `kept`. Raises ValueError."""
     records = [record if place in kept else b"" for place, record in enumerate(unpack(block))]
     return block[:1] + _PACKER.pack(b"\n".join(records))

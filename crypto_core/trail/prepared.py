@@ -60,7 +60,6 @@ class Prepared:
         return sum(len(block) for _, block in self.blocks)
 
     def of(self, kept: Sequence[bool]) -> Prepared:
-        """Return those of the events that are kept."""
         if all(kept):
             return self
         places = list(accumulate(kept, initial=0))

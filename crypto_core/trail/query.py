@@ -144,7 +144,6 @@ def _refuse_sessions(term: Term) -> None:
 
 
 def values(event: TrailEvent, field: str, aliases: Mapping[str, Sequence[str]]) -> Value:
-    """Return what an event has in a field, every way in which it may be asked for. "" is nothing."""
     if field == "id":
         return event.event_id
     if field == "time":

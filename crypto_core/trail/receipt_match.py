@@ -16,7 +16,6 @@ from crypto_core.trail.event import LONG, MOST_SKEW, TrailEvent
 OPERATIONS = {name: number for number, name in enumerate((*OPENS, *MAKES), start=1)}
 """The operations that receipts are written of, by the number that the store keeps. New ones come last."""
 OTHER = 0
-"""The number of any other operation."""
 APART = int(MOST_SKEW.total_seconds())
 """Seconds that a receipt and its call's record are apart at most: AWS refuses a clock that is further off."""
 

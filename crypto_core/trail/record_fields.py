@@ -22,7 +22,6 @@ _CONTEXTS = ("encryptioncontext", "sourceencryptioncontext", "destinationencrypt
 _LONGEST = 65_536
 """Characters of a value, such as a policy."""
 _MOST = 1_000
-"""Values of one name."""
 
 
 def is_of_record(field: str | None) -> bool:
@@ -76,7 +75,6 @@ def _named(value: Any, name: str) -> list[Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value, one after another."""
     waiting = [value]
     while waiting:
         one = waiting.pop()

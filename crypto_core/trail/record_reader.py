@@ -42,7 +42,6 @@ _IDENTITY = {
 _LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), ARN_CHARACTERS)
 """Characters kept of _FIELDS, _IDENTITY and the session issuer's ARN."""
 _NOTHING = repeat("")
-"""What fields have that are missing."""
 MOST_KEYS = 8
 _MOST_CONTEXT = 8
 """KMS allows more pairs; Keydeck needs three, and shows the others from the raw record."""
@@ -84,7 +83,6 @@ _BYTES_A_VALUE = 10
 _FEW_VALUES = 100_000
 
 _NESTED = 200
-"""How deeply a record's fields may be nested to be kept."""
 
 
 class OversizeDocumentError(ValueError):
@@ -239,7 +237,6 @@ def _raw_fields(record: dict[Any, Any]) -> Iterator[bytes]:
 
 
 def _shallow(value: object) -> bool:
-    """Whether a value is nested no deeper than JSON can be read anywhere."""
     level = [value]
     for _ in range(_NESTED):
         level = [

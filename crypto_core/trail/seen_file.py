@@ -34,7 +34,6 @@ class SeenFile:
         return SeenFile, _ALL(self)
 
     def same_as(self, other: SeenFile) -> bool:
-        """Whether it is the same file, unchanged."""
         return _AS_IT_WAS(self) == _AS_IT_WAS(other)
 
 

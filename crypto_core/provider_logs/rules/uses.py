@@ -39,7 +39,6 @@ class ProviderUses:
 
     @cached_property
     def groups(self) -> Sequence[UseGroup]:
-        """What was done with tokens in the window, by address and client."""
         return self.log.uses(EventChoice("", self.since, self.until), cancelled=self.cancelled)
 
     def events_of(self, groups: Iterable[UseGroup]) -> tuple[ProviderEvent, ...]:

@@ -44,7 +44,6 @@ class BoundValues:
     values: dict[str, Any] = field(default_factory=dict)
 
     def bind(self, value: Any) -> str:
-        """Return the place of a value in the statement."""
         name = f"v{len(self.values)}"
         self.values[name] = value
         return f"${name}"

@@ -25,10 +25,7 @@ _MEASURES = {"count": "events", "failed": "failed", "denied": "denied", "distinc
 
 @dataclass(frozen=True, slots=True)
 class GroupsQuestion:
-    """What is counted. `fields` and `distinct` are of statistics.FIELDS, which the caller has checked.
-
-    With `valued` only groups count that have a value in each field.
-    """
+    """What is counted; the caller has checked the names. `valued` leaves out groups without a value."""
 
     fields: tuple[str, ...]
     distinct: str = ""
@@ -86,7 +83,6 @@ class GroupsQuestion:
         return ["events > 0", *chosen, *(f"k{n} <> ''" for n in texts if self.valued)]
 
     def read(self, rows: Sequence[Sequence[Any]]) -> tuple[EventGroups, int]:
-        """Return the groups in a statement's rows, and how many events were hidden."""
         width = len(self.fields)
         found = [self._group(row[:width], row[width:]) for row in rows if row[-4] in (True, "true")]
         if not rows:

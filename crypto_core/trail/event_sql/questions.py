@@ -53,21 +53,17 @@ class EngineHistory:
     engine: EventEngine
 
     def first(self) -> datetime | None:
-        """Return the hour of the oldest event that is dated; None where there is none."""
         ((found,),) = self.engine.rows(_first, ())
         return None if found is None else moment(int(found) // HOUR * HOUR)
 
     def days(self, span: Span) -> int:
-        """Return on how many days of a span there were events."""
         ((number,),) = self.engine.rows(_days, _within(span))
         return int(number)
 
     def any(self, span: Span) -> bool:
-        """Return whether there is any event in a span of time."""
         return bool(self.engine.rows(_any, _within(span)))
 
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
-        """Return the events of a span counted by some fields, the most common first, then by their values."""
         question = partial(_groups, [_column(name) for name in fields], self.engine.number)
         found = (
             Group(tuple(map(_text, row[:-3])), int(row[-3]), moment(int(row[-2])), moment(int(row[-1])))
@@ -76,22 +72,15 @@ class EngineHistory:
         return tuple(sorted(found, key=lambda group: (-group.events, group.values)))
 
     def hourly(self, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
-        """Return every principal's busiest hour, by principal."""
         return self._busiest(_Stretches(HOUR, backs=(0,)), terms, span)
 
     def bursts(
         self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = ""
     ) -> dict[str, Burst]:
-        """Return every principal's busiest stretch of so many minutes, by principal.
-
-        Events count, or the different values that they have in a field. Stretches begin every half of their
-        length.
-        """
         having = [like(distinct, "*")] if distinct else []
         return self._busiest(_Stretches(minutes * 30, (0, 1), distinct), (*terms, *having), span)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return how many events named a token and how many did not, by keys and principal."""
         rows = self.engine.rows(partial(_by_token, self.engine.number), (*terms, *_within(span)))
         return {(_text(key), _text(who)): (int(named), int(others)) for key, who, named, others in rows}
 

@@ -17,13 +17,11 @@ class UseKind(StrEnum):
     """What an event is to the key that it is about."""
 
     USE = "use"
-    """Something was opened or sealed with it."""
     FAILED = "failed"
     """A permitted call that failed: its caller still needs the key."""
     DENIED = "denied"
     """A call without permission."""
     CHANGE = "change"
-    """The key, its policy or its grants were changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,6 @@ class KeyUse:
         return not self.own and self.kind in (UseKind.USE, UseKind.FAILED)
 
     def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document's part."""
         return {"kind": self.kind.value, "own": self.own, "late": self.late, **self.event.as_json()}
 
 

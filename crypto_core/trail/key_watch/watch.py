@@ -73,12 +73,10 @@ class KeyWatch:
 
     @property
     def places(self) -> tuple[AccountRegion, ...]:
-        """The accounts and Regions that the keys are in."""
         return homes_of(self.keys.arns)
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The Regions that the keys are in."""
         return tuple(dict.fromkeys(place.region for place in self.places))
 
     def look_for_uses(self, *, cancelled: Event | None = None) -> WatchStatus:
@@ -130,7 +128,6 @@ class KeyWatch:
             self._broken = time if self._broken is None else max(self._broken, time)
 
     def _cover(self, now: datetime, cancelled: Event | None) -> None:
-        """Fetch what is new, and note how far it is covered now."""
         gaps, covered = [*self.gaps], self._covered
         if self.puller is None:
             reached = self.reaches(self.since, self.places)

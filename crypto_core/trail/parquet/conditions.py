@@ -32,7 +32,6 @@ class AmongTexts:
         *,
         anywhere: bool = False,
     ) -> str:
-        """Return the condition that a column has one of the texts that a term means."""
         values, spellings = term.alternatives, EVENT_FIELDS[column].spellings
 
         def meant(text: str) -> bool:

@@ -59,7 +59,6 @@ class EventCopy:
         self._empty = next(folder.glob(FILES), None) is None
 
     def close(self) -> None:
-        """Forget what was read."""
         self._duck.close()
 
     def summary(self, expression: str) -> Summary:
@@ -104,16 +103,13 @@ class EventCopy:
 
     @property
     def number(self) -> str:
-        """What is counted of an event: a copy has each once."""
         return "*"
 
     def rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement over the events of which clauses hold."""
         with self._asking(partial(question, _EVENTS), clauses, {}) as found:
             return [tuple(row) for row in found.fetchall()]
 
     def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
-        """Return up to `limit` of the events of which clauses hold, in the order of time."""
         with self._in_order(clauses, descending=newest_first, limit=limit) as found:
             return tuple(_event(raw) for (raw,) in found.fetchall())
 

@@ -65,7 +65,6 @@ class ExportReport:
     interrupted: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The report as a JSON document."""
         return {
             "events": self.events,
             "partitions": self.partitions,
@@ -168,7 +167,6 @@ class _Days:
         return partition
 
     def finish(self) -> None:
-        """Make Parquet of the day's rows."""
         for partition in list(self._held):
             self._write(partition)
             rows = self._files.pop(partition)

@@ -24,7 +24,6 @@ from crypto_core.trail.record_reader import load_foreign
 
 FORMAT = 1
 MARK = "_keydeck.json"
-"""The file that makes a folder a copy."""
 FILES = "account=*/region=*/day=*/events.parquet"
 NAME = "events.parquet"
 PARTITIONS = ("account", "region", "day")
@@ -59,7 +58,6 @@ class CopyMark:
 
     @property
     def told(self) -> str:
-        """What the copy is of, as a sentence."""
         of = f" of the filter {clean(self.filter, 200)}" if self.filter else ""
         when = clean(self.written, 40)
         return f"A copy in Parquet{of}, written {when}: what the store got later is not in it."
@@ -75,7 +73,6 @@ class Partition:
 
     @property
     def path(self) -> str:
-        """Its folder below the copy's."""
         account, region = (quote(text, safe="") if text else NOTHING for text in (self.account, self.region))
         return f"account={account}/region={region}/day={self.day}"
 

@@ -101,7 +101,6 @@ def made_open(context: RuleContext, event: TrailEvent) -> Judgement | None:
 
 
 def _beyond(context: RuleContext, found: Sequence[Access], arn: str, own: str = "") -> list[str]:
-    """The accounts that nobody expects here and that may do what is grave."""
     own = account_of(arn) or own
     expected = context.keys.accounts | ({own} if own else set())
     return sorted({a for access in found if _grave(access) for a in access.accounts - expected})
@@ -123,7 +122,6 @@ def _document(event: TrailEvent) -> PolicyDocument | None:
 
 
 def _difference(context: RuleContext, event: TrailEvent, policy: PolicyDocument, arn: str) -> str:
-    """What changes for whom, from the last policy that the store knows of."""
     earlier = context.history.events(
         (has("source", KMS), has("name", "PutKeyPolicy", "CreateKey"), has("key", arn)),
         Span(None, event.time),

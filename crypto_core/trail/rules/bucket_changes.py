@@ -32,7 +32,6 @@ YEAR = 365
 _BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 """What blocks public access, each off where a request doesn't name it."""
 _EVERYBODY = "groups/global/"
-"""In the address of the groups that are everybody, or everybody with an AWS account."""
 
 
 def _of_trails(context: RuleContext) -> Sequence[Term]:
@@ -164,7 +163,6 @@ def _lets_write(statements: Sequence[Statement]) -> bool:
 
 
 def _others(statements: Sequence[Statement], own: frozenset[str] | set[str]) -> list[str]:
-    """Whom a policy lets in beside services and these accounts."""
     found: dict[str, None] = {}
     for statement in statements:
         bound = {account for one in narrowings(statement) for account in one.accounts}

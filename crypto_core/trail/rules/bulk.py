@@ -28,11 +28,8 @@ from crypto_core.trail.store.event_questions import Span, has
 
 MINUTES = 10
 TOKENS = 50
-"""So many different tokens in so many minutes are many."""
 DECRYPTS = 200
-"""So many Decrypts in an hour are many."""
 FAILURES = 10
-"""So many failed calls in so many minutes are many."""
 OPERATIONS = 3
 """So many different denied operations in so many minutes count as probing."""
 PROBES = 5
@@ -179,7 +176,6 @@ def denied_slowly(context: RuleContext) -> Said:
 
 
 def _newly_denied(context: RuleContext, principal: str, day: Span) -> int:
-    """How many operations a principal was denied on a day, and not on the days before the window."""
     terms = context.of(principal, _DENIALS)
     now, before = (
         {g.values for g in context.history.groups(("name",), terms, span)} for span in (day, _lately(context))

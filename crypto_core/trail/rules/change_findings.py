@@ -25,7 +25,6 @@ from crypto_core.trail.rules.rule_context import (
 )
 
 REHEARSED = "DryRunOperationException"
-"""What KMS answers to a rehearsal that would have been allowed."""
 
 Judgement = tuple[Severity, str, str]
 """How bad one call is, what it did in a few words behind the principal's name, and what was seen."""
@@ -147,7 +146,6 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
 
 
 def _undone(context: RuleContext, change: _Change) -> dict[tuple[str, str], datetime]:
-    """When what a change did was last undone, by subject and the call that did."""
     names = dict.fromkeys(name for undo in change.undo.values() for name in undo)
     if not names:
         return {}

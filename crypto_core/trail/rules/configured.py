@@ -34,14 +34,12 @@ class Keys:
     accounts: frozenset[str] = frozenset()
     """The accounts that callers and grantees are expected to be of."""
     names: Mapping[str, Sequence[str]] | None = None
-    """Aliases of key ARNs."""
 
     def guards(self, arns: Sequence[str]) -> bool:
         """True if one of these keys guards tokens; of any key where settings name none."""
         return not self.guarding or any(one_of(arn, self.guarding) for arn in arns)
 
     def is_retired(self, arns: Sequence[str]) -> bool:
-        """True if one of these keys is retired."""
         return any(one_of(arn, self.retired) for arn in arns)
 
     def name(self, arn: str) -> str:

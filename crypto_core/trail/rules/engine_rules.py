@@ -54,7 +54,6 @@ class EngineRules:
         return Examined(since, until, findings, missing)
 
     def events_of(self, finding: Finding) -> list[TrailEvent]:
-        """Return the events that a finding names, in its order."""
         if not finding.events:
             return []
         after = None if finding.last_at is None else finding.last_at + timedelta(seconds=1)

@@ -21,7 +21,6 @@ from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
 
 WINDOW = timedelta(hours=24)
-"""How far back events are examined by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,6 @@ class Examined:
 
     @property
     def coverage(self) -> Coverage:
-        """What was not examined."""
         return coverage_of(self.gaps)
 
 
@@ -102,7 +100,6 @@ def _to_come(context: RuleContext, now: datetime) -> Iterable[Gap]:
 
 
 def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
-    """The worst findings of one rule, and a gap for those that are too many."""
     findings, missing = once_each(said)
     gaps = [*missing]
     more = len(findings) - MOST_FINDINGS

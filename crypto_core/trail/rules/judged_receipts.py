@@ -31,12 +31,10 @@ class JudgedReceipts:
 
     @property
     def complete_since(self) -> datetime:
-        """From when on every call must have one."""
         return self.policy.complete_since
 
     @property
     def until(self) -> datetime:
-        """Up to when calls are judged."""
         end = self.now if self.reached is None else min(self.now, self.reached)
         return self.complete_since if self.reached is None else end - self.policy.grace
 

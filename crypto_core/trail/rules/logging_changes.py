@@ -17,7 +17,6 @@ from crypto_core.trail.rules.rule_context import RuleContext, listed, request, t
 
 
 def _trail(event: TrailEvent) -> str:
-    """The trail's ARN, which a call may leave to its name, account and Region."""
     given = request(event)
     name = text(given.get("name"), 300) or text(given.get("trailName"), 300)
     if not name or name.startswith("arn:"):

@@ -28,7 +28,6 @@ _SOURCES: Mapping[Facts | None, tuple[str, list[str]]] = {
     Facts.EVENTS: ("CloudTrail", ["AWS CloudTrail"]),
     Facts.PROVIDERS: ("Provider audit log", ["Provider audit logs", "AWS CloudTrail"]),
 }
-"""What rules about events are called there, and what they read."""
 DETECTION = (2004, "Detection Finding")
 COMPLIANCE = (2003, "Compliance Finding")
 CATEGORY, CREATE = 2, 1

@@ -59,7 +59,6 @@ class RuleContext:
 
     @cached_property
     def window(self) -> Span:
-        """What is examined."""
         return Span(self.since, self.until)
 
     @cached_property
@@ -69,7 +68,6 @@ class RuleContext:
 
     @cached_property
     def days_before(self) -> int:
-        """On how many days before the window there were events."""
         return self.history.days(self.before)
 
     @property
@@ -109,7 +107,6 @@ class RuleContext:
 
     @cached_property
     def opened_before(self) -> Mapping[str, Group]:
-        """Who opened something before the window, by principal."""
         return {g.values[0]: g for g in self.history.groups(("principal",), self.openings, self.before)}
 
     @cached_property
@@ -137,7 +134,6 @@ class RuleContext:
         return tuple(dict.fromkeys(name for name in names if name))
 
     def of(self, principal: str, terms: Iterable[Term] = ()) -> tuple[Term, ...]:
-        """The terms for one principal's events."""
         named = (
             has("principal", principal)
             if principal
@@ -148,7 +144,6 @@ class RuleContext:
     def by_principal(
         self, terms: Iterable[Term], *fields: str, span: Span | None = None
     ) -> dict[str, list[Group]]:
-        """Return the window's events counted by principal and some fields, by principal."""
         found: dict[str, list[Group]] = {}
         for group in self.history.groups(("principal", *fields), terms, span or self.window):
             found.setdefault(group.values[0], []).append(group)
@@ -185,7 +180,6 @@ class RuleContext:
         return severity if self.keys.guards(arns) else severity.lowered(2)
 
     def key(self, arn: str) -> str:
-        """A key in a title."""
         return self.keys.name(arn)
 
 

@@ -71,7 +71,6 @@ class TrailRules:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     guard: Guard | None = None
     further: Further = lambda since, until, cancelled: ()
-    """What else is said of a window, by rules about other events in the store."""
     receipts: ReceiptPolicy | None = None
     """From when on every call must have a receipt; None where not all need have one."""
     decoys: ReadDecoys = no_decoys
@@ -112,7 +111,6 @@ class TrailRules:
         return Examined(since, until, told, missing, hidden, active)
 
     def _judged(self, cancelled: Event | None = None) -> JudgedReceipts | None:
-        """What is asked of receipts now."""
         if self.receipts is None:
             return None
         history = ReceiptHistory(self.store.file, self.aliases, cancelled)

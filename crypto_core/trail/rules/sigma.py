@@ -28,7 +28,6 @@ _SERVICES = [
     {"sourceIPAddress|endswith": ".amazonaws.com"},
     {"sourceIPAddress": "AWS Internal"},
 ]
-"""What AWS services do, for themselves or for somebody."""
 _CONTEXT = "requestParameters.encryptionContext"
 _OPENED = [
     {"eventName": sorted(OPENS), "errorCode|exists": False, f"{_CONTEXT}|exists": False},

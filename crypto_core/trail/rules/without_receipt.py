@@ -176,7 +176,6 @@ def _of_new_writers(context: RuleContext, span: Span) -> Said:
 
 
 def _contradicted(context: RuleContext, span: Span) -> Said:
-    """Receipts with the request id of a call of another operation, or of another time."""
     by: dict[tuple[str, str], list[tuple[Contradiction, TrailEvent]]] = {}
     for one, event in context.receipts.history.contradictions(span) if context.receipts else ():
         by.setdefault((one.service, one.host), []).append((one, event))

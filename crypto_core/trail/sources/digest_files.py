@@ -30,7 +30,6 @@ from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.sources.answers import pages_of, why
 
 MOST_FILES = 100_000
-"""Files that one digest may name."""
 DIGEST_NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
 _ALGORITHM = "SHA256withRSA"
 _LARGEST_KEYS = 1024 * 1024
@@ -48,7 +47,6 @@ class Digest:
     document: Mapping[str, Any] = field(repr=False)
 
     def text(self, name: str) -> str:
-        """A field that is a text, "" for any other."""
         value = self.document.get(name)
         return value if isinstance(value, str) else ""
 

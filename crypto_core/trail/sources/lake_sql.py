@@ -67,12 +67,10 @@ class LakeStatement:
 
     @property
     def literals(self) -> tuple[str, ...]:
-        """The values as SQL literals, in order."""
         return tuple(quoted(value) for value in self.values)
 
     @property
     def inlined(self) -> str:
-        """The statement with its values in it, as literals."""
         parts = self.statement.split("?")
         literals = (*self.literals, "")
         if len(parts) != len(literals):

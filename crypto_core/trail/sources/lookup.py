@@ -159,7 +159,6 @@ class LookupSource:
         return self._accounts[session]
 
     def _oldest(self) -> datetime:
-        """How far LookupEvents goes back by now."""
         return (self.clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
 
     def _region(self, errand: _Errand, pull: PullRun) -> KmsError | None:
@@ -197,7 +196,6 @@ class LookupSource:
             yield _Part(TimeWindow(max(wanted.since, whole), wanted.until), aside=aside)
 
     def _window(self, errand: _Errand, pull: PullRun, part: _Part) -> None:
-        """Fetch one frozen window, page by page."""
         run, tally = errand.scope(pull.asked), pull.tally
         window, state = part.window, part.state
         token, frozen = (state.token, state.window) if state else ("", window)

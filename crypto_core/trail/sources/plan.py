@@ -42,7 +42,6 @@ class PullPlan:
 
     @property
     def digest(self) -> str:
-        """Names exactly this pull."""
         told = [
             self.source,
             self.asked.since.isoformat(),
@@ -57,5 +56,4 @@ class PullPlan:
 
     @property
     def confirmation(self) -> str:
-        """The source's name."""
         return self.source

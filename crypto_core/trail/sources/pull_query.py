@@ -45,7 +45,6 @@ class PullQuery:
 
     @property
     def window(self) -> TimeWindow:
-        """The window in seconds."""
         return TimeWindow(seconds(self.since), seconds(self.until))
 
     @property
@@ -69,7 +68,6 @@ class PullQuery:
         return " ".join((self.scope, *sorted(bucket.name for bucket in self.buckets)))
 
     def about(self, buckets: Iterable[DeliveryBucket]) -> PullQuery:
-        """Return the query that also keeps changes of these buckets."""
         return replace(self, buckets=tuple(buckets))
 
     def wants(self, event: TrailEvent) -> bool:

@@ -217,7 +217,6 @@ class EventPuller:
         return result
 
     def _buckets(self, only: Sequence[str], cancelled: Event | None) -> DeliveryBuckets:
-        """The buckets whose changes are fetched."""
         regions = dict.fromkeys((*self._regions(), *only))
         return find_buckets(self._kms, self._book, regions, self._lookup.account(), cancelled)
 

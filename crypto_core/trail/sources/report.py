@@ -21,7 +21,6 @@ class PullProgress:
     where: str
     """The Region, or the bucket's folder, that is read now."""
     pages: int = 0
-    """Pages, or files."""
     records: int = 0
     new: int = 0
     throttled: int = 0
@@ -62,16 +61,13 @@ class PullReport:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The Regions that were read."""
         return tuple(dict.fromkeys(place.region for place in self.places))
 
     @property
     def coverage(self) -> Coverage:
-        """Whether the window is covered, and if not, why."""
         return Coverage(self.gaps)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as a JSON document."""
         counts = ("pages", "records", "new", "duplicates", "kms", "throttled")
         return {
             "source": self.source,

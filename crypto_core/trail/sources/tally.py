@@ -45,12 +45,10 @@ class PullTally:
             self._tell(where, reached, seconds_left, pages=pages, records=records)
 
     def throttled(self, where: str) -> None:
-        """Count that AWS asked to wait."""
         with self._lock:
             self._tell(where, throttled=1)
 
     def gap(self, text: str) -> None:
-        """Note what is missing, and why."""
         with self._lock:
             if len(self._gaps) < MOST_GAPS:
                 self._gaps[text] = None
@@ -58,12 +56,10 @@ class PullTally:
                 self._more_gaps += 1
 
     def note(self, text: str) -> None:
-        """Note what the operator should know."""
         with self._lock:
             self._notes[text] = None
 
     def report(self, places: Iterable[AccountRegion], since: datetime, until: datetime) -> PullReport:
-        """Return the report."""
         with self._lock:
             more = (f"{self._more_gaps:,} further gaps.",) if self._more_gaps else ()
             return PullReport(
@@ -91,7 +87,6 @@ class PullTally:
         records: int = 0,
         throttled: int = 0,
     ) -> None:
-        """Count what came, and tell how the pull stands."""
         pages, records = self._now.pages + pages, self._now.records + records
         throttled += self._now.throttled
         self._now = PullProgress(

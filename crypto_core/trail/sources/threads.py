@@ -17,7 +17,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOOK_SECONDS = 0.1
-"""How often it is looked whether the operator still waits."""
 
 
 def side_by_side(

@@ -102,6 +102,5 @@ def _block_of(number: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def _last_of(first: ColumnElement[int]) -> ColumnElement[int]:
-    """The last number whose record can be in a block."""
     following = select(func.min(_BLOCK.c.id)).where(_BLOCK.c.id > first)
     return func.coalesce(following.correlate_except(_BLOCK).scalar_subquery() - 1, _LARGEST)

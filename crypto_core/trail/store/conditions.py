@@ -77,11 +77,9 @@ class Numbers:
 
     @property
     def any(self) -> bool:
-        """True if a text may be meant."""
         return self.all or bool(self.found) or self.lookup is not None
 
     def among(self, column: ColumnElement[int]) -> ColumnElement[bool]:
-        """The condition that a column holds one of them."""
         if self.all:
             return column != 0
         if self.lookup is not None:
@@ -104,18 +102,15 @@ class Bounds:
     last: int | None = None
 
     def narrowed(self, other: Bounds) -> Bounds:
-        """The bounds that hold both."""
         firsts = [b for b in (self.first, other.first) if b is not None]
         lasts = [b for b in (self.last, other.last) if b is not None]
         return Bounds(max(firsts, default=None), min(lasts, default=None))
 
     @property
     def empty(self) -> bool:
-        """True if nothing can lie in them."""
         return self.first is not None and self.last is not None and self.first > self.last
 
     def on(self, at: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
-        """The conditions that a column of seconds lies in them."""
         if self.first is not None:
             yield at >= self.first
         if self.last is not None:
@@ -128,7 +123,6 @@ class Bounds:
 
 
 NOWHERE = Bounds(1, 0)
-"""Bounds that nothing lies in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +291,6 @@ class ResolvedTerm:
         return self.cycle is not None or any(one.by_hour for branch in self.branches for one in branch)
 
     def on(self, table: Table) -> ColumnElement[bool]:
-        """The condition for a row of `event`, `rollup` or `daily`."""
         return _has_profile(table, self.condition(profile)) if self.of_profile else self.condition(table)
 
     def condition(self, table: Table) -> ColumnElement[bool]:
@@ -322,7 +315,6 @@ class ResolvedTerm:
 
 
 _NEVER = ResolvedTerm(negated=False, column=next(iter(ROLLED)))
-"""What no event has."""
 
 
 def marked(marks: ColumnElement[int], mark: EventProperty) -> ColumnElement[bool]:
@@ -396,7 +388,6 @@ def _is_bound(one: Clause) -> TypeGuard[Term]:
 
 
 def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[ResolvedTerm, bool]:
-    """What a clause means, and whether `rollup` knows all of it."""
     if not isinstance(one, Term):
         found = [[_resolved(connection, inner, aliases) for inner in branch] for branch in one.branches]
         branches = tuple(tuple(term_ for term_, _ in branch) for branch in found)
@@ -420,7 +411,6 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
 
 
 def _are_most(connection: Connection, column: str, numbers: Numbers) -> bool:
-    """Whether more than half of a column's texts are meant."""
     if not numbers.found:
         return False
     twice = 2 * len(numbers.found)
@@ -470,7 +460,6 @@ _UNDATED = seconds(UNDATED) // HOUR
 
 
 def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
-    """The conditions on `event` of which one must hold, for what the store keeps no texts of."""
     if is_of_record(one.field):
         yield in_record(one, event.c.id)
         return

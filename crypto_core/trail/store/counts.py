@@ -45,7 +45,6 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """All events."""
         return sum(bar.events for bar in self.bars)
 
 
@@ -90,7 +89,6 @@ class _Total:
             self.gone = min(before[0], gone[0]), max(before[1], gone[1])
 
     def value(self, text: CleanText) -> Value:
-        """Return what was counted."""
         return Value(text, self.events, self.first or 0, self.last or 0)
 
 
@@ -120,7 +118,6 @@ def _all(connection: Connection, found: Conditions) -> _Total:
 
 
 def _numbers(part: Part) -> list[ColumnElement[Any]]:
-    """What a _Total adds."""
     return [part.total, func.min(part.first), func.max(part.last), func.min(part.gone), func.max(part.gone)]
 
 

@@ -29,7 +29,6 @@ from crypto_core.trail.store.upgrade import upgrade
 _STEPS = 20_000
 """Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""
 _WAIT_SECONDS = 10.0
-"""How long a writer waits for another process's."""
 
 
 class _Hinted(SQLiteCompiler):
@@ -77,7 +76,6 @@ class StoreFile:
             connection.exec_driver_sql(statement)
 
     def close(self) -> None:
-        """Close all connections."""
         with self._lock:
             if self._engine is not None:
                 self._engine.dispose()

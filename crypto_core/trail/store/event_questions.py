@@ -42,7 +42,6 @@ class Span:
 
     @property
     def bounds(self) -> Bounds:
-        """The whole seconds in it."""
         first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
         return Bounds(first, None if after is None else after - 1)
 

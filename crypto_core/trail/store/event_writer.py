@@ -88,7 +88,6 @@ class EventWriter:
     def add_receipts(
         self, connection: Connection, receipts: Sequence[Receipt | LostReceipts], writer: str
     ) -> AddedReceipts:
-        """Store those of the receipts that are not stored yet, and mark the calls that they explain."""
         if self._vocabulary.begin(connection):
             self._profiles.forget()
         written = [one for one in receipts if isinstance(one, Receipt)]
@@ -102,7 +101,6 @@ class EventWriter:
     def _numbered(
         self, connection: Connection, kinds: Mapping[str, int], columns: Mapping[str, Texts]
     ) -> dict[str, list[int]]:
-        """The numbers of the texts of columns."""
         found = {}
         for name, kind in kinds.items():
             numbers = self._vocabulary.numbers(connection, kind, columns[name].texts)
@@ -111,7 +109,6 @@ class EventWriter:
 
 
 def _with_held(marks: list[int], columns: Mapping[str, Sequence[int]]) -> list[int]:
-    """Return the marks of events with those of the texts that they have."""
     for name, held in HELD.items():
         bit = int(held)
         marks = [mark | bit if text else mark for mark, text in zip(marks, columns[name], strict=True)]

@@ -115,7 +115,6 @@ class ExaminedArrivals:
         *,
         judged: datetime | None = None,
     ) -> None:
-        """Note how far was examined, up to when calls were judged, and the findings that were told."""
         self._make()
         at = seconds(now or datetime.now(UTC))
         rows = [{"digest": _digest(one), "at": at} for one in findings]

@@ -71,7 +71,6 @@ def _bits(subject: bytes) -> int:
 
 
 def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -> int:
-    """Give events the profiles that differ from theirs by the marks, and count them so."""
     moved: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     seconds: dict[int, int] = {}
     for some in _chunks(sorted(bits)):
@@ -99,7 +98,6 @@ def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -
 def _looked_up(
     connection: Connection, table: str, columns: str, asked: Iterable[tuple[int, bytes]]
 ) -> Iterator[Sequence[Any]]:
-    """The rows of one of the two tables by day and request id."""
     by_day: defaultdict[int, list[bytes]] = defaultdict(list)
     for day, request in asked:
         by_day[day].append(request)

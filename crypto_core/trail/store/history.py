@@ -38,24 +38,20 @@ class History:
         self._cancelled = cancelled
 
     def first(self) -> datetime | None:
-        """Return the hour of the oldest event that is dated; None where there is none."""
         with self._file.reading(self._cancelled) as connection:
             hour = connection.scalar(select(func.min(rollup.c.hour)).where(rollup.c.hour > 0))
         return None if hour is None else moment(int(hour) * HOUR)
 
     def days(self, span: Span) -> int:
-        """Return on how many days of a span there were events: a single old event is no history."""
         conditions = (rollup.c.hour > 0, *span.bounds.hours.on(rollup.c.hour))
         with self._file.reading(self._cancelled) as connection:
             days = select(func.count((rollup.c.hour // 24).distinct())).where(*conditions)
             return int(connection.scalar(days) or 0)
 
     def any(self, span: Span) -> bool:
-        """Return whether there is any event in a span of time."""
         return bool(self.events((), span, limit=1))
 
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
-        """Return the events of a span counted by some fields, the most common first, then by their values."""
         totals: dict[tuple[int, ...], list[int]] = {}
         exact = not ROLLED.keys() >= set(fields)
         with self._asking(terms, span) as (connection, found):
@@ -76,7 +72,6 @@ class History:
         return tuple(sorted(groups, key=lambda group: (-group.events, group.values)))
 
     def hourly(self, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
-        """Return every principal's busiest hour, by principal."""
         totals: dict[tuple[int, int], int] = {}
         with self._asking(terms, span) as (connection, found):
             for part in parts(found, by_hour=True):
@@ -93,11 +88,6 @@ class History:
     def bursts(
         self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = ""
     ) -> dict[str, Burst]:
-        """Return every principal's busiest stretch of so many minutes, by principal.
-
-        Events count, or the different values that they have in a field. Stretches begin every half of their
-        length.
-        """
         half = minutes * 30
         principal = COLUMNS["principal"]
         halves: dict[int, Counter[int]] = {}
@@ -128,7 +118,6 @@ class History:
         return sum(int(connection.scalar(by_way(one, "ix_event_at")) or 0) for one in mine)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return how many events named a token and how many did not, by keys and principal."""
         totals: dict[tuple[int, int], list[int]] = {}
         with self._asking(terms, span) as (connection, found):
             for part in parts(found):
@@ -148,7 +137,6 @@ class History:
     def events(
         self, terms: Iterable[Clause], span: Span, *, limit: int, newest_first: bool = True
     ) -> tuple[TrailEvent, ...]:
-        """Return up to `limit` events of a span, in the order of time."""
         with self._asking(terms, span) as (connection, found):
             rows = read_page(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
         return tuple(map(event_of, rows))

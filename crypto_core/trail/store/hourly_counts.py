@@ -31,7 +31,6 @@ def count_new(connection: Connection, events: Iterable[tuple[int, int]]) -> None
 
 
 def _counted(events: Sequence[tuple[int, int]], width: int) -> list[list[int]]:
-    """The rows for events that are in the order of time."""
     found: dict[tuple[int, int], list[int]] = {}
     for at, profile in events:
         whole, second = divmod(at, width)

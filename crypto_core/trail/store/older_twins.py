@@ -100,7 +100,6 @@ def _records(connection: Connection) -> Iterator[tuple[int, bytes]]:
 
 
 def _rows(records: Iterable[tuple[int, bytes]], telling: Iterable[bytes]) -> Iterator[dict[str, object]]:
-    """What may be recorded twice, by what both records have."""
     for number, record in records:
         if any(one in record for one in telling):
             with suppress(ValueError):

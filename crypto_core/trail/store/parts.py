@@ -44,7 +44,6 @@ class Part:
     """
 
     found: Conditions
-    """What the part is asked for."""
 
     table: Table
     columns: Mapping[str, ColumnElement[Any]]
@@ -61,7 +60,6 @@ class Part:
         return self.table is not event
 
     def counted(self, *wanted: ColumnElement[Any], by: Iterable[str] = ()) -> Select[Any]:
-        """Return a query of the part's rows, with what it needs to group them by some fields."""
         shared = any(name in profile.c for name in by)
         return (
             select(*wanted)
@@ -79,16 +77,13 @@ class Part:
 
     @property
     def total(self) -> ColumnElement[int]:
-        """The number of the events of several rows."""
         return func.sum(self.number) if self.counted_before or self.corrects else func.count()
 
     @property
     def gone(self) -> ColumnElement[int]:
-        """The second of an event that is taken away; None for any other."""
         return func.iif(self.number < 0, event.c.at, null()) if self.corrects else cast(null(), Integer)
 
     def of(self, mark: EventProperty) -> ColumnElement[int]:
-        """The number of a row's events that have a property."""
         return func.iif(having(self.table, mark), self.number, 0)
 
 
@@ -185,7 +180,6 @@ def way(connection: Connection, found: Conditions, fields: Sequence[str], *, exa
 
 
 def _within(connection: Connection, found: Conditions) -> int:
-    """How many events there are in the time of a filter."""
     times = Conditions(bounds=found.within)
     asked = (part.counted(part.total) for part in parts(times))
     return sum(int(connection.scalar(one) or 0) for one in asked)

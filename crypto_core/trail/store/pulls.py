@@ -42,7 +42,6 @@ _AT_ONCE = 500
 
 
 def _key() -> list[Column[str]]:
-    """The columns that name one run through one account's Region."""
     names = ("source", "place", "account", "region", "scope")
     return [Column(name, Text, primary_key=True) for name in names]
 
@@ -130,7 +129,6 @@ class DeliveryBucket:
 
     @property
     def names(self) -> tuple[str, str]:
-        """What CloudTrail may call it as a resource."""
         return self.name, f"arn:{partition_of(self.region)}:s3:::{self.name}"
 
     def scope(self, name: str, of: str = KMS_EVENTS) -> str:

@@ -113,7 +113,6 @@ class ReceiptHistory:
         }
 
     def allowances(self, span: Span) -> tuple[Allowance, ...]:
-        """Return what processes say of receipts that a span's calls may lack."""
         with self._file.reading(self._cancelled) as connection:
             told = [
                 *_unanswered(connection, span),

@@ -86,7 +86,6 @@ class ReceiptOfEvent:
 
     @property
     def words(self) -> str:
-        """The receipt in one line."""
         what = self.token or (f"a stored value of SHA-256 {self.sha256[:16]}…" if self.sha256 else "no token")
         by = f"{self.service or 'a process'} on {self.host or 'a host'}, process {self.pid}"
         if self.explains:
@@ -95,7 +94,6 @@ class ReceiptOfEvent:
         return f"contradicts the record: {self.operation} at {when} of {what}, by {by}"
 
     def as_json(self) -> dict[str, Any]:
-        """The receipt as a JSON document's part."""
         return {
             "token_ref": self.token or None,
             "stored_sha256": self.sha256 or None,
@@ -114,7 +112,6 @@ class Contradiction:
     """A receipt with a call's request id that doesn't explain the call: of another operation or time."""
 
     event: int
-    """The event's number in the store."""
     called_at: datetime
     called: str
     told_at: datetime

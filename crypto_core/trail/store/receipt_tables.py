@@ -93,16 +93,13 @@ same_call = and_(
     call.c.day.in_((receipt.c.day - 1, receipt.c.day, receipt.c.day + 1)),
     call.c.request == receipt.c.request,
 )
-"""The condition that a receipt and a record have the same request id."""
 explains = and_(
     same_call, call.c.operation == receipt.c.operation, func.abs(call.c.at - receipt.c.at) <= APART
 )
-"""The condition that a receipt explains a call."""
 contradicts = and_(
     same_call,
     or_(call.c.operation != receipt.c.operation, func.abs(call.c.at - receipt.c.at) > APART),
 )
-"""The condition that a receipt has a call's request id, and doesn't explain it."""
 
 
 def explained_by(subject: str) -> Select[tuple[int]]:

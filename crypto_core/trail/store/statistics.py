@@ -26,7 +26,6 @@ from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.tallies import moment_json
 
 FIELDS = (*EVENT_FIELDS, *CLOCK)
-"""What events can be counted by."""
 MOST_FIELDS = 4
 """So many fields are counted by together."""
 MEASURES = ("count", "failed", "denied", "distinct")
@@ -84,7 +83,6 @@ class EventGroups:
     rest: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The counts as a JSON document's part."""
         return {
             "by": list(self.fields),
             "distinct": self.distinct or None,

@@ -47,7 +47,6 @@ from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import changed
 
 AT_ONCE = 10_000
-"""Events of one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,6 @@ class StoredEvent:
     """Told of an event that is asked for by its id."""
 
     def as_json(self) -> dict[str, Any]:
-        """The event as a JSON document's part."""
         return self.event.as_json() | {
             "reviewed": self.reviewed_at.isoformat() if self.reviewed_at else None,
             "note": self.note or None,
@@ -227,7 +225,6 @@ class EventStore:
         )
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """Return how many events the filter lets through."""
         with self._asking(query.filter, cancelled) as asked:
             return counts.count(*asked)
 
@@ -334,7 +331,6 @@ class EventStore:
             return receipt_questions.subjects(*asked, limit, values_only=values_only)
 
     def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
-        """Return the days that have events of a filter, in order."""
         with self._asking(expression, cancelled) as asked:
             return tallies.by_day(*asked)
 
@@ -413,7 +409,6 @@ class EventStore:
 
     @contextmanager
     def _asking(self, expression: str, cancelled: Event | None) -> Iterator[tuple[Connection, Conditions]]:
-        """Give a connection for queries, and what a filter means there."""
         with self.file.reading(cancelled) as connection:
             yield connection, self._resolved(connection, parse(expression, self._clock()))
 

@@ -52,13 +52,11 @@ class Suppression:
     until: datetime
 
     def covers(self, finding: Finding) -> bool:
-        """True if it is about this finding."""
         if finding.rule != self.rule:
             return False
         return self.subject == finding.subject or Alternative(text=self.subject).matches(finding.subject)
 
     def as_json(self) -> dict[str, Any]:
-        """It as a JSON document's part."""
         return asdict(self) | {"at": self.at.isoformat(), "until": self.until.isoformat()}
 
 
@@ -70,7 +68,6 @@ class Suppressed:
     by: Suppression
 
     def as_json(self) -> dict[str, Any]:
-        """Both as a JSON document's part."""
         return {"finding": self.finding.as_json(), "suppression": self.by.as_json()}
 
 

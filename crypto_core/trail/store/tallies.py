@@ -56,7 +56,6 @@ class Tallies:
 
     @property
     def events(self) -> int:
-        """All events, those of further groups too."""
         return sum(row.events for row in self.rows) + self.rest
 
     def as_json(self, names: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -88,7 +87,6 @@ class Day:
     failed: int
 
     def as_json(self) -> dict[str, Any]:
-        """The day as a JSON document's part."""
         return {"day": self.day.isoformat(), "events": self.events, "failed": self.failed}
 
 
@@ -103,7 +101,6 @@ class _Group:
     last: int
 
     def add(self, other: _Group) -> None:
-        """Add what another part of the store holds of it."""
         self.events += other.events
         self.failed += other.failed
         self.denied += other.denied

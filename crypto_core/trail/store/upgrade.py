@@ -57,7 +57,6 @@ from crypto_core.trail.store.twins import twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 _AT_ONCE = 1_000
-"""Blocks whose events are filled in together."""
 
 _wide = Table(
     "wide",
@@ -93,7 +92,6 @@ def upgrade(connection: Connection) -> None:
 
 
 def _laid_out(connection: Connection) -> bool:
-    """Return whether the events have today's tables and fields."""
     found = inspect(connection)
     if not found.has_table(profile.name) or not found.has_table(identity.name):
         return False
@@ -102,7 +100,6 @@ def _laid_out(connection: Connection) -> bool:
 
 
 def _lay_out(connection: Connection) -> set[str]:
-    """Put the events of an older store into one table, and return what is told of them."""
     found = inspect(connection)
     if not found.has_table(event.name):
         return set()
@@ -149,7 +146,6 @@ def _put_in_place(connection: Connection) -> None:
 
 
 def _drop_pulls_of_no_account(connection: Connection) -> bool:
-    """Return whether there were any."""
     found = inspect(connection)
     older = [
         name

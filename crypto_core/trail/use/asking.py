@@ -41,11 +41,9 @@ class NamedKeys:
 
     @property
     def filter(self) -> str:
-        """The term that lets their events through."""
         return term("key", *self.ids)
 
     def includes(self, arn: str) -> bool:
-        """True for the ARN of one of them, in whichever Region it is."""
         return arn.rsplit("/", 1)[-1] in self.ids or any(same_key(arn, own) for own in self.arns)
 
 

@@ -37,7 +37,6 @@ class Reachable:
     filter: str
 
     def as_json(self) -> dict[str, Any]:
-        """The tokens as a JSON document's part."""
         return {
             "key_arn": self.key_arn,
             "key_material_id": self.key_material_id,
@@ -72,7 +71,6 @@ class BlastRadius:
     sealed: Tallies
     tried: Tallies
     opened_filter: str
-    """Lets the events through that name tokens."""
     receipted: ReceiptedTokens
     could: tuple[Reachable, ...]
     calls: int
@@ -98,7 +96,6 @@ class BlastRadius:
         return None if self.tokens_reachable is None else min(self.calls, self.tokens_reachable)
 
     def assumptions(self) -> tuple[str, ...]:
-        """Return what the answer takes for granted, in words."""
         return tuple(_assumptions(self))
 
     def as_json(self) -> dict[str, Any]:

@@ -55,7 +55,6 @@ class KeyUseSummary:
     coverage: Coverage
 
     def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document."""
         return {
             "key": self.keys.name,
             "key_arns": list(self.keys.arns),

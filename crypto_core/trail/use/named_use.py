@@ -36,11 +36,9 @@ class NamedUse:
 
     @property
     def events(self) -> int:
-        """All of them."""
         return self.rows.events
 
     def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document's part."""
         return {
             "events": self.events,
             "opened": self.opened,

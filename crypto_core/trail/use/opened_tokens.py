@@ -47,7 +47,6 @@ class OpenedTokens:
 
     @property
     def summary(self) -> str:
-        """How they were found, in one line."""
         since = f" since {self.since.isoformat(timespec='seconds')}" if self.since else ""
         return (
             f"opened by {self.principal}{since}: {len(self.named):,} named by CloudTrail, "
@@ -69,7 +68,6 @@ class OpenedTokens:
         return (facts, told, could, *self.gaps)
 
     def as_json(self) -> dict[str, Any]:
-        """The tokens as a JSON document's part."""
         return {
             "principal": self.principal,
             "since": self.since.isoformat() if self.since else None,

@@ -130,7 +130,6 @@ class BlastRadii:
         return self.store.tally(("token",), f"{expression} token:*", limit=MOST_TOKENS, cancelled=cancelled)
 
     def _used(self, who: NamedPrincipals, cancelled: Event | None) -> tuple[list[_Used], list[str]]:
-        """The keys that it opened something with that no record names, and what is not told of them."""
         found = self.store.tally(
             ("key", "material"), f"{who.filter} {UNNAMED}", limit=ALL, cancelled=cancelled
         )

@@ -49,7 +49,6 @@ class ReceiptCover:
         return self.since is not None and not self.without
 
     def as_json(self) -> dict[str, Any]:
-        """The cover as a JSON document's part."""
         return {
             "principal": self.principal,
             "since": moment_json(self.since),
@@ -95,7 +94,6 @@ class ReceiptedUse:
         return f"KMS's request id is CloudTrail's: confirmed in {told}."
 
     def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document's part."""
         return self.use.as_json() | {
             "of_older_values": self.of_older,
             "receipts": {

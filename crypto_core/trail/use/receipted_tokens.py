@@ -48,7 +48,6 @@ class ReceiptedToken:
     rows: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        """The token as a JSON document's part."""
         return {
             "token_ref": str(self.ref),
             "calls": self.calls,
@@ -75,7 +74,6 @@ class ReceiptedTokens:
 
     @property
     def references(self) -> frozenset[TokenRef]:
-        """The tokens."""
         return frozenset(one.ref for one in self.tokens)
 
     @property
@@ -94,7 +92,6 @@ class ReceiptedTokens:
         return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
-        """The tokens as a JSON document's part."""
         return {
             "tokens": len(self.references),
             "calls": self.calls,

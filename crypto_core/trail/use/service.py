@@ -46,7 +46,6 @@ class EventUse:
     coverage: Covered = not_recorded
     values: ValueSearch | None = None
     remembered: Remembered = field(default_factory=Remembered, compare=False)
-    """What timelines have in common."""
 
     def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
         """Return what CloudTrail and receipts tell of a token, facts and what could have been told apart.

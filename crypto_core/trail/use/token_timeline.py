@@ -71,7 +71,6 @@ class MaterialUse:
     """Lets these events through, and those that ReEncrypt brought under the key."""
 
     def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document's part."""
         return {
             "key_arn": self.key_arn,
             "key_material_id": self.key_material_id,

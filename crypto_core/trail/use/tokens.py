@@ -201,7 +201,6 @@ class TokenTimelines:
     def _explained(
         self, key_arn: str, material: str | None, since: datetime | None, cancelled: Event | None
     ) -> tuple[int, int]:
-        """How many calls under the material have receipts, and how many of these for no stored value."""
         expression = f"{OPENED} -token:* receipt:* {term('key', asked_as(key_arn))}"
         if since is not None:
             expression += f" since:{since.isoformat()}"

@@ -38,7 +38,6 @@ from crypto_core.trail.sources.threads import side_by_side
 
 _MOST_PROBLEMS = 200
 _AFTER = timedelta(hours=3)
-"""So old the newest digest of a Region may be."""
 _DAY = timedelta(days=1)
 """Whole days of digests are read, and one more for late delivery."""
 _BACKFILL = "_backfill.json.gz"
@@ -64,7 +63,6 @@ class Validation:
 
     @property
     def summary(self) -> str:
-        """The counts, in one line."""
         return (
             f"Validation: {self.digests:,} digest files valid, {self.digests_invalid:,} invalid, "
             f"{self.digests_missing:,} missing; {self.files:,} log files valid, {self.files_invalid:,} "
@@ -72,7 +70,6 @@ class Validation:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The result as a JSON document's part."""
         return {
             "well": self.well,
             "digests": {
@@ -94,7 +91,6 @@ class Validation:
         return Validation(**both, problems=(*self.problems, *other.problems)[:_MOST_PROBLEMS])
 
     def but(self, problem: str, **counts: int) -> Validation:
-        """The same with a problem more."""
         return self + Validation(**counts, problems=(clean(problem, 600),))
 
 
@@ -190,7 +186,6 @@ class DigestValidator:
         return Validation().but(f"s3://{self._bucket.name}/{oldest.key}: {gap}", breaks=1)
 
     def _read(self, key: str) -> Digest | str:
-        """A digest file, or why it can't be read."""
         try:
             content = self._bucket.read_object(key, self.cancelled)
             return digest_of(key, unpacked(content.body), content.metadata.get("signature", ""))
@@ -237,7 +232,6 @@ class DigestValidator:
         return [[keys[order] for order in sorted(keys, reverse=True)] for keys in found.values()]
 
     def _file(self, entry: Mapping[str, Any]) -> Validation:
-        """Hold one log file against its hash."""
         key = entry.get("s3Object")
         if not isinstance(key, str) or entry.get("s3Bucket") != self._bucket.name:
             return Validation().but(

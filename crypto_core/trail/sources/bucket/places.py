@@ -74,7 +74,6 @@ class Folder:
 
     @property
     def of(self) -> AccountRegion:
-        """Whose events are in it."""
         return AccountRegion(self.account, self.region)
 
 
@@ -142,7 +141,6 @@ def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list
 
 
 def _taken(kms: KmsApi, arn: str, home: str) -> tuple[list[str], bool]:
-    """Say what a trail leaves out of KMS's events, and return whether it takes changes of buckets."""
     try:
         answer = kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn)
     except KmsError as error:
@@ -153,7 +151,6 @@ def _taken(kms: KmsApi, arn: str, home: str) -> tuple[list[str], bool]:
 
 
 def _off(kms: KmsApi, arn: str, home: str) -> tuple[list[str], datetime | None]:
-    """Say whether a trail is off or can't deliver, and when it was last switched on."""
     try:
         status = kms.read("cloudtrail", "GetTrailStatus", region=home, Name=arn)
     except KmsError as error:

@@ -155,7 +155,6 @@ class BucketSource:
         return complete
 
     def _wanted(self, bucket: Bucket, folder: Folder, pull: PullRun) -> Iterator[_Wanted]:
-        """The files of the days that were not read yet."""
         oldest = pull.asked.since - _CLOCKS
         found = delivered(bucket, folder.path, pull.asked, before=_LATE_DAYS, cancelled=pull.cancelled)
         # What was written before the window began can't hold its events.
@@ -166,7 +165,6 @@ class BucketSource:
             yield from (wanted for wanted in zip(some, names, strict=True) if wanted[1] not in there)
 
     def _read(self, bucket: Bucket, wanted: _Wanted, pull: PullRun) -> Read | KmsError | BrokenObjectError:
-        """What is in a file, or why it can't be read."""
         try:
             content = bucket.read_object(wanted[0].key, pull.cancelled)
             # One at a time: unpacked, and as objects of Python, a file takes many times its size.

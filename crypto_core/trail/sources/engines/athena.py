@@ -32,7 +32,6 @@ DOLLARS_PER_TB = 5.0
 LEAST_BYTES = 10_000_000
 """What a query is charged for at least."""
 _MOST_LISTED = 200_000
-"""Objects that are listed for an estimate."""
 _PAGE = 1_000
 
 _SET_TABLE = "Set KEYDECK_ATHENA_TABLE to database.table."
@@ -73,11 +72,9 @@ class Athena:
 
     @property
     def table(self) -> str:
-        """The table's name in SQL."""
         return f'"{self._database}"."{self._name}"'
 
     def price(self, count: int) -> str:
-        """What scanning so many bytes costs."""
         return f"{max(count, LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
 
     def prepare_query(
@@ -167,7 +164,6 @@ class Athena:
         return str(self._ask("StartQueryExecution", **wanted).get("QueryExecutionId") or "")
 
     def query_status(self, execution: str) -> QueryStatus:
-        """Return how a run stands."""
         answer = self._ask("GetQueryExecution", QueryExecutionId=execution).get("QueryExecution") or {}
         status = answer.get("Status") or {}
         state = str(status.get("State"))
@@ -178,11 +174,9 @@ class Athena:
         )
 
     def stop_query(self, execution: str) -> None:
-        """Stop a run."""
         self._ask("StopQueryExecution", QueryExecutionId=execution)
 
     def query_rows(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
-        """Yield the rows that a run brought."""
         header: list[str] | None = None
         asked = {"QueryExecutionId": execution, "MaxResults": _PAGE}
         for answer in pages_of(partial(self._ask, "GetQueryResults"), cancelled, **asked):

@@ -144,7 +144,6 @@ def _identity() -> dict[str, str]:
 
 
 def _documents() -> dict[str, str]:
-    """What a record of KMS has in its request, answer and details."""
     whole = [f"coalesce(json_format(json_extract(request, '$.{name}')), '')" for name in _CONTEXTS]
     parts = ("table", "column", "id", "member", "schema")
     return {

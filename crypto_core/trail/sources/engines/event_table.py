@@ -66,7 +66,6 @@ def _within(columns: frozenset[str]) -> Has:
 def _rows(
     window: tuple[datetime | None, datetime | None], sources: Sequence[str], bound: BoundValues
 ) -> Iterator[str]:
-    """The conditions on the table's own rows."""
     since, until = window
     yield f"eventsource IN ({', '.join(map(bound.bind, sources))})"
     if since:

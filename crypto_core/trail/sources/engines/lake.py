@@ -40,7 +40,6 @@ class Lake:
         self._region = region
 
     def price(self, count: int) -> str:
-        """What scanning so many bytes costs."""
         return f"{count / 1e9 * DOLLARS_PER_GB:,.4f} USD"
 
     def prepare_query(
@@ -76,7 +75,6 @@ class Lake:
         return str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
 
     def query_status(self, execution: str) -> QueryStatus:
-        """Return how a run stands."""
         answer = self._ask("DescribeQuery", QueryId=execution)
         state = str(answer.get("QueryStatus"))
         failed = state in ("FAILED", "CANCELLED", "TIMED_OUT")
@@ -87,11 +85,9 @@ class Lake:
         )
 
     def stop_query(self, execution: str) -> None:
-        """Stop a run."""
         self._ask("CancelQuery", QueryId=execution)
 
     def query_rows(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
-        """Yield the rows that a run brought."""
         asked = {"QueryId": execution, "MaxQueryResults": _PAGE}
         for answer in pages_of(partial(self._ask, "GetQueryResults"), cancelled, **asked):
             for cells in answer.get("QueryResultRows") or ():

@@ -63,18 +63,15 @@ class ExaminationPlan:
 
     @property
     def danger(self) -> Danger:
-        """It costs money, and takes a press."""
         return Danger.CONFIRM
 
     @property
     def digest(self) -> str:
-        """Names exactly this table, window and limits."""
         said = [self.table, str(self.since), str(self.until), self.most, self.statements]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     @property
     def confirmation(self) -> str:
-        """The engine's name."""
         return "athena"
 
     @property
@@ -84,7 +81,6 @@ class ExaminationPlan:
 
     @property
     def scans(self) -> str:
-        """What is read, for a question."""
         return f"{self.table}, events from {self.begin:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
 
 
@@ -154,22 +150,18 @@ class AthenaEvents:
 
     @property
     def number(self) -> str:
-        """What COUNT is asked of an event, which may have been delivered twice."""
         return "DISTINCT event_id"
 
     @property
     def note(self) -> str:
-        """What was run, and what it cost."""
         price = self.engine.price(self._charged)
         ran = counted(self.statements, "statement")
         return f"Athena ran {ran} and scanned {self.scanned:,} bytes, {price} at list price."
 
     def rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement over the events of which clauses hold."""
         return [tuple(row.values()) for row in self._ask(question, clauses)]
 
     def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
-        """Return up to `limit` of the events of which clauses hold, in the order of time."""
         way = "DESC" if newest_first else "ASC"
         columns = ", ".join(("event_id", "epoch", *RECORD_COLUMNS))
 

@@ -51,7 +51,6 @@ class StatisticsPlan:
     table: str
     question: GroupsQuestion
     statement: str = field(repr=False)
-    """The whole query, its values in it."""
     scans: str
     remarks: tuple[str, ...]
     scanned: int | None
@@ -62,18 +61,15 @@ class StatisticsPlan:
 
     @property
     def danger(self) -> Danger:
-        """It costs money, and takes a press."""
         return Danger.CONFIRM
 
     @property
     def digest(self) -> str:
-        """Names exactly this query."""
         said = [self.table, self.statement, self.most]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     @property
     def confirmation(self) -> str:
-        """The engine's name."""
         return "athena"
 
 

@@ -93,7 +93,6 @@ def _unmapped(definition: TableDefinition, field: str) -> str:
 
 
 def _document(definition: TableDefinition, outer: str, inner: Sequence[str]) -> str:
-    """What stands within a field that the mapping has no place for, as JSON."""
     if not definition.has("unmapped"):
         return _NOTHING
     names = ", ".join(f"'{name}'" for name in inner)

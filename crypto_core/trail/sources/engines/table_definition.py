@@ -49,7 +49,6 @@ class PartitionLimit:
     values: tuple[str, ...] = ()
 
     def clause(self) -> ColumnElement[bool]:
-        """Return the condition for a statement that is put together."""
         column: ColumnElement[str] = literal_column(self.column)
         if self.values:
             return column.in_(self.values)
@@ -57,7 +56,6 @@ class PartitionLimit:
         return and_(*ends, *([column <= self.last] if self.last else []))
 
     def written(self, bound: BoundValues) -> str:
-        """Return the condition as SQL, its texts bound."""
         if self.values:
             return f"{self.column} IN ({', '.join(map(bound.bind, self.values))})"
         ends = [f"{self.column} >= {bound.bind(self.first)}"] if self.first else []
@@ -83,7 +81,6 @@ class TableDefinition:
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        """The columns' names, in lower case."""
         return frozenset(path for path in self._paths if "." not in path)
 
     def has(self, path: str) -> bool:
@@ -93,7 +90,6 @@ class TableDefinition:
         return path in self._paths
 
     def partitioned_by(self, key: str) -> bool:
-        """True for one of the table's partition keys."""
         return key in self._keys
 
     def by_day(self, first: date | None, last: date | None) -> PartitionLimit | None:

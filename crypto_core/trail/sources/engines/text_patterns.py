@@ -37,7 +37,6 @@ class AmongPatterns:
         *,
         anywhere: bool = False,
     ) -> str:
-        """Return the condition that a column has one of the texts that a term means."""
         found: list[str] = []
         for value in term.alternatives:
             if value.is_anything:
@@ -103,7 +102,6 @@ def folded(column: str) -> str:
 
 
 def _spelt(column: str, value: Alternative, *, anywhere: bool) -> Iterator[str]:
-    """Patterns for LIKE of a whole text."""
     written = "%".join(re.sub("([!%_])", r"!\1", lower(part)) for part in value.parts)
     if anywhere:
         yield f"%{written}%"

@@ -14,7 +14,6 @@ from crypto_core.unpacking import zip_members as zips
 from crypto_core.unpacking.streams import BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
 ZIP = zips.MAGICS
-"""How a zip archive begins."""
 TAR_NEEDS = tar.RECORD
 """Bytes of a file by which tar is known."""
 is_tar = tar.is_tar

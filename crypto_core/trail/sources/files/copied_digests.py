@@ -71,7 +71,6 @@ class CopyValidation:
 
     @property
     def summary(self) -> str:
-        """The counts, in one line."""
         return (
             f"Validation: {counted(self.proved, 'log file')} proved, {self.altered:,} altered, "
             f"{self.missing:,} missing, {self.unsigned:,} as an unsigned digest says, "
@@ -81,7 +80,6 @@ class CopyValidation:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The result as a JSON document's part."""
         return {
             "well": self.well,
             "files": {
@@ -109,12 +107,10 @@ class CopyValidation:
         return CopyValidation(**both)
 
     def but(self, problem: str, counted_as: str = "") -> CopyValidation:
-        """The same with a problem more; `counted_as` is the number that it is one of."""
         counts: dict[str, Any] = {counted_as: 1} if counted_as else {}
         return self + CopyValidation(**counts, problems=(clean(problem, 600),))
 
     def noting(self, note: str) -> CopyValidation:
-        """The same with a note more, which is no problem."""
         return replace(self, notes=(*self.notes, clean(note, 600))[:_MOST_PROBLEMS])
 
 
@@ -155,7 +151,6 @@ class _Copies:
         return result + CopyValidation(not_covered=left)
 
     def _chain(self, name: str, paths: Sequence[str]) -> CopyValidation:
-        """What one trail's digests of one Region say. `paths` are the newest first, backfills before them."""
         found = _DIGEST.fullmatch(f"{name}_")
         place = AccountRegion(found["account"], found["region"]) if found else AccountRegion("", "")
         result = CopyValidation()
@@ -267,7 +262,6 @@ def _pieces(path: str) -> Iterator[bytes]:
 
 
 def _hashed(path: str) -> str:
-    """The SHA-256 of a file's content in hexadecimal, "" for one that can't be read."""
     hashing = hashlib.sha256()
     try:
         for piece in _pieces(path):

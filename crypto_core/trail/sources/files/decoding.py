@@ -125,7 +125,6 @@ def _records_in(source: Iterator[bytes], largest: int) -> Iterator[object]:
 
 
 def _require_read(content: bytes) -> None:
-    """Raise UnreadableError for a format that is known and not read."""
     for begin, name, remedy in _UNREAD_FORMATS:
         if re.match(begin, content):
             raise UnreadableError(f"It is {name}, which is not read. {remedy}")
@@ -213,7 +212,6 @@ def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
 
 
 def _of_table(names: list[str], lines: Iterator[bytes]) -> Iterator[object]:
-    """The records of a table's rows. A row that is cut short is not read."""
     read = 0
     try:
         for row in rows_of(lines):

@@ -31,7 +31,6 @@ from crypto_core.trail.sources.files.unpacking import LARGEST
 from crypto_core.trail.store import EventStore
 
 STDIN = "-"
-"""The path that means standard input."""
 LEAST = 250
 """Fewer files than these are read sooner than a process is started."""
 _AS_MUCH = 16 * 1024
@@ -139,7 +138,6 @@ class FileImport:
 
 
 def _work(files: Sequence[FoundFile]) -> int:
-    """How many files of a few events are as much to read as these, of the small ones."""
     return sum(1 + file.size // _AS_MUCH for file in files if file.small)
 
 

@@ -34,12 +34,10 @@ class FoundFile:
 
     @property
     def size(self) -> int:
-        """Its bytes, as far as it is to be read."""
         return self.status.st_size if self.status is not None and self.known is None else 0
 
     @property
     def to_read(self) -> bool:
-        """True if it is to be read."""
         return self.known is None and not self.trouble
 
     @property

@@ -49,7 +49,6 @@ class NamedFiles:
             self._failed.add(named[0])
 
     def knew(self, place: AccountRegion) -> bool:
-        """Return whether an earlier import read files of an account's Region."""
         return place in self._known
 
     def windows(self) -> dict[AccountRegion, TimeWindow]:

@@ -42,17 +42,14 @@ class ImportReport:
     kms: int = 0
     failed: tuple[FailedFile, ...] = ()
     unchanged: int = 0
-    """Files that were read by an earlier import and not read again."""
     digests: int = 0
     insights: int = 0
     others: int = 0
     """Files in folders that were left out: hidden ones, and those with another suffix."""
     interrupted: bool = False
     named: NamedFiles = field(default_factory=NamedFiles, compare=False, repr=False)
-    """The trail's files, by their names."""
 
     def as_json(self) -> dict[str, Any]:
-        """The report as a JSON document."""
         counts = ("files", "records", "new", "duplicates", "kms")
         return {name: getattr(self, name) for name in counts} | {
             "failed": list(map(asdict, self.failed)),

@@ -56,7 +56,6 @@ class Batches:
             self._pool.shutdown()
 
     def put(self, event: TrailEvent) -> None:
-        """Take an event."""
         if self._prepared:
             self._hand_over()
         self._events.append(event)
@@ -65,7 +64,6 @@ class Batches:
             self._hand_over()
 
     def put_prepared(self, prepared: Prepared) -> None:
-        """Take events that are prepared."""
         if self._events:
             self._hand_over()
         self._prepared.append(prepared)
@@ -75,7 +73,6 @@ class Batches:
             self._hand_over()
 
     def note(self, file: SeenFile) -> None:
-        """Note that all events of a file were put here."""
         self._files.append(file)
         if len(self._files) >= EVENTS:
             self._hand_over()
@@ -118,7 +115,6 @@ class Intake:
         self._reader = FileReader(self._put, largest, stop=self._stop, tell=self._stop_or_tell)
 
     def take_pipe(self, pieces: Iterable[bytes]) -> None:
-        """Take the events of standard input."""
         self.files += 1
         _, _, trouble = self._reader.read_pieces(pieces)
         if trouble:
@@ -145,7 +141,6 @@ class Intake:
             self._tell()
 
     def _taken(self, parts: Iterator[Part]) -> SeenFile | str | None:
-        """Take the events that a process read, up to what became of the next file."""
         for part in parts:
             if not isinstance(part, Prepared):
                 return part

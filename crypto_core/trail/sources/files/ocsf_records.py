@@ -93,7 +93,6 @@ def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 
 
 def _document(value: object) -> object:
-    """What is JSON in a text."""
     if not isinstance(value, str):
         return value
     try:

@@ -36,7 +36,6 @@ _NO_EVENTS = 100_000
 _SMALL, _SMALL_UNPACKED = 256 * 1024, 4 * 1024 * 1024
 """Bytes, packed and unpacked, of files that are read at once."""
 _MOST_REASONS = 3
-"""Reasons that are told of one file."""
 _NAME = 200
 """Characters of a name within an archive."""
 PIECE = 4 * 1024 * 1024
@@ -88,7 +87,6 @@ class FileReader:
     stop: Callable[[], None] = lambda: None
     """Called with every piece of a file."""
     tell: Callable[[], None] = lambda: None
-    """Called after every TOLD_EVERY events of a file."""
 
     def read_file(self, path: FileName) -> SeenFile | str:
         """Read a file; return it as it is if all of it was read, else why not, or not all of it.
@@ -177,7 +175,6 @@ class FileReader:
             count.troubles.append(why(error))
 
     def _read_content(self, content: Iterator[bytes], count: _Count) -> None:
-        """Read one file's bytes, unpacked."""
         try:
             records = _told(records_in(content, largest=self.largest), count.refused)
             for event in read_records(records):

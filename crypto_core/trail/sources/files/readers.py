@@ -26,9 +26,7 @@ from crypto_core.trail.sources.files.reading_process import LEFT, READY, Part, s
 MOST_PROCESSES = 8
 """One that stores is kept busy by fewer."""
 _LOOK_SECONDS = 0.1
-"""How often it is looked whether the operator still waits."""
 _END_SECONDS = 1.0
-"""How long a process that was killed is waited for."""
 _NEEDED = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONUTF8", "LD_LIBRARY_PATH")
 """Variables by which Python finds what it loads. A process gets no other: it needs no secret."""
 _BROKE_OFF = "The process that read it broke off, twice."
@@ -203,7 +201,6 @@ class _Process:
         return cast(Answer, found)
 
     def end(self) -> None:
-        """End it at once."""
         self.popen.kill()
         self.popen.wait()
         for pipe in (self._questions, self._answers):
@@ -218,5 +215,4 @@ class _Process:
 
 
 def _is_end(part: Part) -> bool:
-    """Whether it is what became of a file."""
     return not isinstance(part, Prepared)

@@ -22,7 +22,6 @@ from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.one_file import FileReader, OversizeError
 
 READY = "ready"
-"""The greeting at the start."""
 
 LEFT = None
 """Stands for a file that is better read where its events can be stored meanwhile: it holds too much."""

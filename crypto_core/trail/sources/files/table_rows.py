@@ -13,7 +13,6 @@ from crypto_core.trail.sources.engine_rows import PLAIN, plain_record, record_of
 from crypto_core.trail.sources.files.refused import Refused
 
 WHOLE = ("eventjson", "cloudtrailevent", "_raw", "@message", "event.original", "raw_data", "message")
-"""Columns that hold a record as JSON, by those who write such tables."""
 _NEEDED = ("eventid", "eventtime", "eventsource", "eventname", "awsregion", "requestparameters")
 _STRUCTURES = ("useridentity", "resources")
 _OF_A_PULL = ("identity_arn", "resource_arns")

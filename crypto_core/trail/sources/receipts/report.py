@@ -27,7 +27,6 @@ class ReceiptReport:
     files: int = 0
     gaps: tuple[str, ...] = ()
     newest: datetime | None = None
-    """The time of the newest receipt that was read."""
 
     def __add__(self, other: ReceiptReport) -> ReceiptReport:
         return ReceiptReport(
@@ -42,7 +41,6 @@ class ReceiptReport:
 
     @property
     def summary(self) -> str:
-        """What came, in one line."""
         explained = (
             f", which explain {counted(self.added.explained, 'stored call')}" if self.added.new else ""
         )
@@ -53,7 +51,6 @@ class ReceiptReport:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The report as a JSON document's part."""
         return {
             "files": self.files,
             "receipts": self.read,
