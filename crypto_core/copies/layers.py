@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import IO
 
-from crypto_core.copies import wal_pages
 from crypto_core.copies.pg_archive import MAGIC, ArchiveReader
 from crypto_core.unpacking import tar_members, zip_members
 from crypto_core.unpacking.packings import packing_of, unpacked
-from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
 MOST_LAYERS = 6
 """Archives and compressions, one in the other, that are taken off."""
@@ -91,9 +90,9 @@ class Layers:
                 yield from self._within(content, f"{name}: {member}", layers + 1)
         elif begins.startswith(MAGIC):
             yield from self._dumped(ArchiveReader(stream, self._limit), name)
-        elif size := wal_pages.page_size(begins):
+        elif size := page_size(begins):
             self.problem("", 0, OF_LOGS)
-            yield PlainStream(name, wal_pages.without_headers(stream, size))
+            yield PlainStream(name, of_pieces(_wal_records(stream, size)))
         else:
             if begins[_LAYOUT_AT] == _PAGE_LAYOUT:
                 self.problem("", 0, OF_PAGES)
@@ -138,3 +137,38 @@ class Layers:
             return piece
 
         return ByteStream(pull)
+
+
+_SHORT, _LONG = 24, 40
+_HAS_LONG_HEADER = 0x0002
+_PAGE_SIZES = {1 << bits for bits in range(10, 17)}
+_MAGICS = range(0xD061, 0xD200)
+"""The versions of the write-ahead log: of PostgreSQL 9.0 and later."""
+_PAGES = 256
+"""Pages that are read at once."""
+
+
+def page_size(begins: bytes) -> int:
+    """Return the size of the pages of a segment of PostgreSQL's write-ahead log; 0 for anything else."""
+    if len(begins) < _LONG:
+        return 0
+    magic, info = int.from_bytes(begins[:2], "little"), int.from_bytes(begins[2:4], "little")
+    size = int.from_bytes(begins[36:40], "little")
+    return size if magic in _MAGICS and info & _HAS_LONG_HEADER and size in _PAGE_SIZES else 0
+
+
+def _wal_records(stream: ByteStream, size: int) -> Iterator[bytes]:
+    """The records of a segment as they follow each other; the headers of pages cut them.
+
+    As of src/include/access/xlog_internal.h: the first page has a long header, further ones a short one.
+    """
+    header = _LONG
+    kept = b""
+    while piece := stream.read(size * _PAGES):
+        kept += piece
+        whole = len(kept) // size * size
+        for at in range(0, whole, size):
+            yield kept[at + header : at + size]
+            header = _SHORT
+        kept = kept[whole:]
+    yield kept[header:]

@@ -13,15 +13,32 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_
 
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
-from crypto_core.provider_logs.packing import pack, unpack
 from crypto_core.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.trail.packing import DictionaryPacker
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
 
 _COLUMNS = ("provider", "identity", "event_id", "at", *TEXTS, "token_hash", "body")
 _TOLD = tuple(event.c[name] for name in ("provider", "event_id", "at", *TEXTS, "token_hash", "body"))
 MOST = 10_000
+_COMMON = (
+    b'{"id":"","type":"events","attributes":{"time":"2026-","action":"","actor":{"id":"","name":"","email":"",'
+    b'"auth":{"authType":"api-token","tokenId":"","tokenLabel":""},"links":{"self":"https://api.atlassian.com'
+    b'/admin/"}},"context":[{"id":"","type":"","attributes":{"name":""}}],"container":[{"id":"","type":"sites",'
+    b'"attributes":{"siteHostName":".atlassian.net"}}],"location":{"ip":"","geo":"","countryName":""}}}'
+    b'{"id":"","date_create":17,"action":"file_downloaded","actor":{"type":"user","user":{"id":"U","name":"",'
+    b'"email":"","team":"T"}},"entity":{"type":"channel","channel":{"id":"C","name":"","privacy":"public"}},'
+    b'"context":{"location":{"type":"workspace","id":"T","name":"","domain":""},"ua":"Mozilla/5.0",'
+    b'"session_id":,"ip_address":"","app":{"id":"A","name":""}}}'
+    b'{"@timestamp":17,"_document_id":"","action":"git.clone","actor":"","actor_id":,"actor_ip":"",'
+    b'"actor_location":{"country_code":""},"business":"","created_at":17,"external_identity_nameid":"",'
+    b'"hashed_token":"","operation_type":"access","org":"","org_id":,"programmatic_access_type":"OAuth'
+    b' access token","request_id":"","token_id":,"token_scopes":"repo,read:org","public_repo":false,"repo":'
+    b'"","repository":"","repository_public":false,"transport_protocol":1,"transport_protocol_name":"http",'
+    b'"user":"","user_agent":"git/2."}'
+)
+_PACKER = DictionaryPacker(_COMMON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +218,12 @@ def add_events(connection: Connection, events: Sequence[ProviderEvent]) -> int:
 def _row_of(one: ProviderEvent) -> tuple[Any, ...]:
     texts = [getattr(one, name) for name in TEXTS]
     known = (one.provider, identity_of(one.event_id), one.event_id, milliseconds_of(one.at))
-    return (*known, *texts, one.token_hash, pack(one.raw))
+    return (*known, *texts, one.token_hash, _PACKER.pack(one.raw))
 
 
 def _event_of(row: Row[Any]) -> ProviderEvent:
     try:
-        raw = unpack(row.body)
+        raw = _PACKER.unpack(row.body)
     except ValueError as error:
         raise EventStoreError(
             f"The store's record of {clean(row.provider, 40)} event {clean(row.event_id, 80)} is damaged.",

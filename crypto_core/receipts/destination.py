@@ -2,12 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from crypto_core.errors import SettingsError
+from crypto_core.errors import ReceiptError, SettingsError
+from crypto_core.lists.new_files import ExportError, followed
+from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.receipts.recorder import ReceiptRecorder, ReceiptSink
-from crypto_core.receipts.sinks import FileSink, LoggerSink
 from crypto_core.text.file_paths import expanded
+
+LOGGER = "keydeck.receipts"
+
+
+class LoggerSink:
+    """Logs each receipt as one line of JSON, at INFO. Handlers format and keep them."""
+
+    def __init__(self, name: str = LOGGER) -> None:
+        self._logger = logging.getLogger(name)
+
+    def __call__(self, batch: Sequence[Receipt | LostReceipts]) -> None:
+        """Log the batch. Raises ReceiptError where the logger lets none through: they would be lost."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            raise ReceiptError(
+                f"The logger {self._logger.name} does not let INFO through.",
+                remedy=f'Set its level: logging.getLogger("{self._logger.name}").setLevel("INFO").',
+            )
+        for receipt in batch:
+            self._logger.info("%s", receipt.as_json_line())
+
+
+class FileSink:
+    """Appends to a file that only its owner reads. After the file was moved away, a new one is begun."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._torn = False
+
+    def __call__(self, batch: Sequence[Receipt | LostReceipts]) -> None:
+        """Append the batch. Raises ReceiptError, which names the file."""
+        lines = "".join(f"{receipt.as_json_line()}\n" for receipt in batch).encode()
+        try:
+            descriptor = self._opened()
+            left = memoryview(b"\n" + lines if self._torn else lines)
+            while left:
+                self._torn = True
+                left = left[os.write(descriptor, left) :]
+            self._torn = False
+        except (OSError, ExportError) as error:
+            raise ReceiptError(f"Receipts can't be written to {self._path}: {error}") from error
+
+    def _opened(self) -> int:
+        if self._descriptor is not None:
+            here = os.fstat(self._descriptor)
+            try:
+                there = self._path.stat()
+            except FileNotFoundError:
+                there = None
+            if there is not None and (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+                return self._descriptor
+            os.close(self._descriptor)
+            self._descriptor = None
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(followed(self._path), flags, 0o600)
+        self._torn = False
+        return self._descriptor
+
 
 OFF, LOG, TABLE, FILE = "off", "log", "table", "file:"
 

@@ -6,9 +6,48 @@ begins with a number that says how it is made, so that another way can be brough
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
+from threading import local
+from typing import Any
 
-from crypto_core.trail.dictionary_packing import DictionaryPacker
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_OPTIONS: Mapping[int, int] = {
+    zstd.CompressionParameter.checksum_flag: 0,
+    zstd.CompressionParameter.dict_id_flag: 0,
+}
+
+
+class DictionaryPacker:
+    """Packs and unpacks with one dictionary, which is a part of the format (RFC 8878, 5). Thread-safe."""
+
+    def __init__(self, common: bytes, *, level: int = 3) -> None:
+        self._options = {**_OPTIONS, zstd.CompressionParameter.compression_level: level}
+        self._dictionary = zstd.ZstdDict(common, is_raw=True)
+        # Zstandard's contexts are not for several threads at once.
+        self._of_thread = local()
+
+    def pack(self, text: bytes) -> bytes:
+        compressor: Any = getattr(self._of_thread, "compressor", None)
+        if compressor is None:
+            compressor = zstd.ZstdCompressor(
+                options=self._options, zstd_dict=self._dictionary.as_digested_dict
+            )
+            self._of_thread.compressor = compressor
+        packed: bytes = compressor.compress(text, zstd.ZstdCompressor.FLUSH_FRAME)
+        return packed
+
+    def unpack(self, packed: bytes) -> bytes:
+        """Return what was packed. Raises ValueError for what wasn't."""
+        try:
+            return zstd.decompress(packed, zstd_dict=self._dictionary.as_digested_dict)
+        except (zstd.ZstdError, EOFError) as error:
+            raise ValueError("not packed with this dictionary") from error
+
 
 Block = tuple[int, bytes]
 """Packed records, and the place of the first of them among all."""

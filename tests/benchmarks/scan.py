@@ -21,7 +21,7 @@ from statistics import median
 
 from crypto_core.copies.streams import BLOCK
 
-from crypto_core.copies.scanner import ValueScanner
+from crypto_core.copies.scan import ValueScanner
 from crypto_core.copies.tally import Tally
 from tests.benchmarks.measuring import (
     Target,

@@ -10,7 +10,7 @@ import pytest
 
 from console.sandbox.world import World
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3
-from crypto_core.trail.sources.engines.event_records import RECORD_COLUMNS
+from crypto_core.trail.sources.engines.pushed_rules import RECORD_COLUMNS
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record, user
 from tests.crypto_core.trail.sources.engine_server import serving

@@ -4,27 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from crypto_core.errors import TrailError
-from crypto_core.lists.filter_language import Clause
+from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.lists.paging import Query, unknown_sort
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.conditions import EventConditions, flag, hides_services
+from crypto_core.trail.event_fields import EVENT_FIELDS
+from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions, flag, hides_services
 from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.event_sql.questions import Question
-from crypto_core.trail.parquet.conditions import AmongTexts
-from crypto_core.trail.parquet.duck import connected
-from crypto_core.trail.parquet.layout import FILES, NOTHING, PARTITIONS, CopyMark, NoCopyError, read_mark
+from crypto_core.trail.parquet.layout import (
+    FILES,
+    NOTHING,
+    PARTITIONS,
+    CopyMark,
+    NoCopyError,
+    connected,
+    read_mark,
+)
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.statistics import FIELDS, EventGroups, Threshold
+
+_OTHERWISE = ("key", "material")
+"""Columns whose texts are asked for in ways that do not stand in them, or hold several values."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmongTexts:
+    """An `Among`: of a column's texts, far fewer than events, those that are meant are looked for.
+
+    `texts` gives the texts of a column: all, or at least those that have one of some parts.
+    """
+
+    texts: Callable[[str, Sequence[str]], Sequence[str]]
+
+    def __call__(
+        self,
+        column: str,
+        term: Term,
+        aliases: Mapping[str, Sequence[str]],
+        bound: BoundValues,
+        *,
+        anywhere: bool = False,
+    ) -> str:
+        values, spellings = term.alternatives, EVENT_FIELDS[column].spellings
+
+        def meant(text: str) -> bool:
+            ways = spellings(text, aliases)
+            return any(value.matches(way, anywhere=anywhere) for way in ways for value in values)
+
+        if any(value.is_anything for value in values):
+            return f"\"{column}\" <> ''"
+        parts = [] if column in _OTHERWISE else [_telling(value) for value in values]
+        wanted = [t for t in self.texts(column, parts if all(parts) else ()) if t and meant(t)]
+        return f'"{column}" IN (SELECT unnest({bound.bind(wanted)}::VARCHAR[]))' if wanted else "false"
+
+
+def _telling(value: Alternative) -> str:
+    """A part that every text has in it which a value means, in small letters; "" where there is none."""
+    part = max(value.parts, key=len) if value.is_text else ""
+    return part.lower() if part.isascii() else ""
+
 
 _PAGE = 500
 _NAME = "A copy in Parquet"

@@ -25,13 +25,13 @@ from crypto_core.errors import InterruptedRunError, TrailError
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.parquet.duck import connected
 from crypto_core.trail.parquet.layout import (
     COLUMNS,
     MARK,
     NAME,
     NoCopyError,
     Partition,
+    connected,
     partition_of,
     read_mark,
     row_of,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from crypto_core.errors import TrailError
@@ -21,6 +21,9 @@ from crypto_core.trail.columns import marks, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.record_reader import load_foreign
+
+if TYPE_CHECKING:
+    import duckdb
 
 FORMAT = 1
 MARK = "_keydeck.json"
@@ -112,3 +115,22 @@ def write_mark(folder: Path, filter_: str, at: datetime) -> None:
     new = folder / f"{MARK}.new"
     new.write_text(json.dumps(mark), encoding="utf-8")
     os.replace(new, folder / MARK)  # noqa: PTH105  # atomic, as elsewhere
+
+
+def connected(scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a new database in memory; what doesn't fit there goes to `scratch`, with None nowhere.
+
+    It loads no extension, reads no settings and asks no network.
+    """
+    import duckdb
+
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "temp_directory": str(scratch) if scratch is not None else "",
+            "preserve_insertion_order": "false",
+        },
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
@@ -14,10 +14,13 @@ from crypto_core.findings.registry import Facts, Rule, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
+from crypto_core.trail.columns import moment, seconds
+from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.event import MOST_SKEW
-from crypto_core.trail.rules.bucket_coverage import unseen_changes
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
+from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store.event_questions import Span
+from crypto_core.trail.store.pulls import unfetched
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
 
 WINDOW = timedelta(hours=24)
@@ -107,3 +110,32 @@ def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
         worst = findings[MOST_FINDINGS].severity
         gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule} are not listed", worst))
     return [*gaps, *findings[:MOST_FINDINGS]]
+
+
+_NONE = (
+    "CloudTrail events: whether the trails' buckets were changed: no pull has asked which buckets these are: "
+    "keydeck events pull"
+)
+
+
+def unseen_changes(context: RuleContext, now: datetime) -> Iterator[Gap]:
+    """Yield a gap for each bucket of which not all of the window was fetched, or for all where none is known.
+
+    Like all coverage, this says nothing of the last hour where the time before it was fetched.
+    """
+    if not context.trail_buckets:
+        yield Gap(_NONE, Severity.LOW)
+    since, until = seconds(context.since), seconds(context.until)
+    fresh = seconds(now - LATE - FRESH)
+    for bucket, by_name in context.followed.items():
+        ends = [max((window.until for window in windows), default=0) for windows in by_name.values()]
+        last = min(until, *ends) if min(ends) >= fresh else until
+        missing = [gap for windows in by_name.values() for gap in unfetched(windows, since, last)]
+        if missing:
+            first, end = min(gap.since for gap in missing), max(gap.until for gap in missing)
+            yield Gap(
+                f"CloudTrail events: changes of bucket {bucket.name} of a trail were not fetched from "
+                f"{moment(first):%Y-%m-%d %H:%M} to {moment(end):%Y-%m-%d %H:%M} UTC: keydeck events pull "
+                f"--since {moment(first):%Y-%m-%d}",
+                Severity.MEDIUM,
+            )

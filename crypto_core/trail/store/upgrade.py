@@ -10,8 +10,9 @@ of its calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from sqlalchemy import (
     Column,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Subquery,
     Table,
     and_,
     bindparam,
@@ -31,16 +33,17 @@ from sqlalchemy import (
 )
 
 from crypto_core.key_uses import OPENS
-from crypto_core.trail.columns import DAY, HELD, EventProperty, marks
+from crypto_core.trail.columns import DAY, HELD, EventProperty, marks, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import unpack
+from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_reader import load, read_record
+from crypto_core.trail.recorded_twice import NETWORK, detail, twin_keys
+from crypto_core.trail.store import bulk_insert
 from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.hourly_counts import count_all
-from crypto_core.trail.store.older_calls import note_older_calls
-from crypto_core.trail.store.older_twins import mark_older_twins
 from crypto_core.trail.store.receipt_tables import call
 from crypto_core.trail.store.schema import (
     VERSION,
@@ -53,10 +56,15 @@ from crypto_core.trail.store.schema import (
     rollup,
     term,
 )
-from crypto_core.trail.store.twins import twin
+from crypto_core.trail.store.twins import APART, TWIN, twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
-_AT_ONCE = 1_000
+_BLOCKS, _ROWS = 1_000, 10_000
+"""Blocks that are read, and rows that are noted, together."""
+_SHARED, _THROUGH = b'"sharedEventID"', b'"vpcEndpointId"'
+"""What the record of a call that may be recorded twice has: others need not be parsed."""
+_OF_KMS, _HAS_ID = b"kms.amazonaws.com", b'"requestID"'
+_CALL = ("day", "request", "event", "at", "operation")
 
 _wide = Table(
     "wide",
@@ -66,6 +74,15 @@ _wide = Table(
     *(Column(name, Integer) for name in ("at", *ROLLED, "marks", *DETAILS)),
 )
 """Events with all that is told of them, while a store is upgraded."""
+
+_noted = Table(
+    "older_twin",
+    MetaData(),
+    Column("key", LargeBinary),
+    Column("number", Integer),
+    Column("detail", Integer),
+    prefixes=["TEMPORARY"],
+)
 
 
 def upgrade(connection: Connection) -> None:
@@ -84,10 +101,10 @@ def upgrade(connection: Connection) -> None:
         if older:
             _mark_services_anew(connection)
         if not knows_twins:
-            mark_older_twins(connection, _wide)
+            _mark_twins(connection, _wide)
         _put_in_place(connection)
     if not knows_calls:
-        note_older_calls(connection)
+        _note_calls(connection)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
 
@@ -163,8 +180,8 @@ def _mark_services_anew(connection: Connection) -> None:
     suspected = _wide.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
     where = (_wide.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
     blocks = blocks_of(connection, _wide.c.id, *where)
-    for start in range(0, len(blocks), _AT_ONCE):
-        some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(blocks[start : start + _AT_ONCE]))
+    for start in range(0, len(blocks), _BLOCKS):
+        some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(blocks[start : start + _BLOCKS]))
         found = [one for first, block in connection.execute(some) for one in _events(first, block)]
         values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
         if values:
@@ -177,7 +194,7 @@ def _fill_in(connection: Connection, younger: Sequence[str]) -> None:
         connection.exec_driver_sql(f"ALTER TABLE wide ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
     vocabulary = Vocabulary()
     vocabulary.begin(connection)
-    for blocks in connection.execute(select(raw.c.id, raw.c.body)).partitions(_AT_ONCE):
+    for blocks in connection.execute(select(raw.c.id, raw.c.body)).partitions(_BLOCKS):
         events = dict(found for first, block in blocks for found in _events(first, block))
         for name in younger:
             field = EVENT_FIELDS[name]
@@ -195,3 +212,86 @@ def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:
             found = read_record(load(record), record) if record else None
             if found is not None:
                 yield number, found
+
+
+def _mark_twins(connection: Connection, events: Table) -> None:
+    """Mark twins among all stored events, which a table has by `id`, `at`, `name` and `marks`.
+
+    What may be recorded twice is noted in a table on disk: time grows with the store, memory doesn't.
+    """
+    _noted.create(connection)
+    # Calls through an endpoint are many; where no trail records network activity, none has a twin.
+    network = NETWORK.encode()
+    ways = any(network in record for _, record in _records(connection))
+    telling = (_SHARED, _THROUGH) if ways else (_SHARED,)
+    rows = _twins_in(_records(connection), telling)
+    while some := list(islice(rows, _ROWS)):
+        connection.execute(insert(_noted), some)
+    calls = _calls(events)
+    near = func.abs(calls.c.at - calls.c.counted_at) <= APART
+    fewer = select(calls.c.number).where(calls.c.number != calls.c.counted, near)
+    marked = events.c.marks.bitwise_or(TWIN)
+    connection.execute(update(events).where(events.c.id.in_(fewer)).values(marks=marked))
+    order = (_noted.c.detail.desc(), _noted.c.number)
+    ranked = select(
+        _noted, func.row_number().over(partition_by=_noted.c.key, order_by=order).label("rank")
+    ).subquery()
+    first = select(ranked.c.key, ranked.c.number, ranked.c.detail).where(ranked.c.rank == 1)
+    connection.execute(insert(twin).from_select(["key", "id", "detail"], first))
+    _noted.drop(connection)
+
+
+def _calls(events: Table) -> Subquery:
+    """Each record that was noted, with the one that counts: of those that follow one another closely."""
+    same, time = (_noted.c.key, events.c.name), (events.c.at, _noted.c.number)
+    before = func.lag(events.c.at).over(partition_by=same, order_by=time)
+    found = (
+        select(*_noted.c, events.c.at, events.c.name, (events.c.at - before > APART).label("apart"))
+        .join(events, events.c.id == _noted.c.number)
+        .subquery()
+    )
+    number = func.sum(found.c.apart).over(
+        partition_by=(found.c.key, found.c.name), order_by=(found.c.at, found.c.number)
+    )
+    told = select(found, func.coalesce(number, 0).label("call")).subquery()
+    one_call, order = (told.c.key, told.c.name, told.c.call), (told.c.detail.desc(), told.c.number)
+    return select(
+        told.c.number,
+        told.c.at,
+        func.first_value(told.c.number).over(partition_by=one_call, order_by=order).label("counted"),
+        func.first_value(told.c.at).over(partition_by=one_call, order_by=order).label("counted_at"),
+    ).subquery()
+
+
+def _records(connection: Connection) -> Iterator[tuple[int, bytes]]:
+    """The records by number; what is damaged is told when it is read."""
+    for first, block in connection.execute(select(raw.c.id, raw.c.body)).yield_per(_BLOCKS):
+        with suppress(ValueError):
+            yield from enumerate(unpack(block), first)
+
+
+def _twins_in(records: Iterable[tuple[int, bytes]], telling: Iterable[bytes]) -> Iterator[dict[str, object]]:
+    for number, record in records:
+        if any(one in record for one in telling):
+            with suppress(ValueError):
+                found = read_record(load(record), record)
+                for key in twin_keys(found) if found is not None else ():
+                    yield {"key": key, "number": number, "detail": detail(found)}  # type: ignore[arg-type]
+
+
+def _note_calls(connection: Connection) -> None:
+    """Note the request ids of all stored events that a receipt can explain."""
+    rows = _calls_in(_records(connection))
+    while some := list(islice(rows, _ROWS)):
+        bulk_insert.insert(connection, "call", _CALL, some)
+
+
+def _calls_in(records: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, int, int, int]]:
+    for number, record in records:
+        if _OF_KMS in record and _HAS_ID in record:
+            with suppress(ValueError):
+                found = read_record(load(record), record)
+                asked = request_of(found) if found is not None else None
+                if found is not None and asked is not None:
+                    at = seconds(found.time)
+                    yield at // DAY, asked[0], number, at, asked[1]

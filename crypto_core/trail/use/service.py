@@ -20,9 +20,8 @@ from crypto_core.trail.use.opened_tokens import OpenedTokens, OpenedTokenSearch
 from crypto_core.trail.use.radius import BlastRadii
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.receipted_tokens import ValueSearch
-from crypto_core.trail.use.remembered import Remembered
 from crypto_core.trail.use.token_timeline import TokenTimeline
-from crypto_core.trail.use.tokens import TokenTimelines
+from crypto_core.trail.use.tokens import Remembered, TokenTimelines
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
+from time import monotonic
+from typing import Any, TypeVar
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
@@ -22,13 +24,36 @@ from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.receipted import ReceiptedUse, covers_of
 from crypto_core.trail.use.receipted_tokens import ValueSearch, unplaced_calls
-from crypto_core.trail.use.remembered import Remembered
 from crypto_core.trail.use.token_timeline import (
     MaterialUse,
     TokenTimeline,
     statements_about,
     unnamed,
 )
+
+SECONDS = 60.0
+"""So long an answer is remembered at most: what tokens are stored may change without the events."""
+_T = TypeVar("_T")
+
+
+class Remembered:
+    """Answers about one store, until it changes. Several threads may ask: at worst, each is answered anew."""
+
+    def __init__(self) -> None:
+        self._state: tuple[Hashable, ...] = ()
+        self._answers: dict[Hashable, Any] = {}
+
+    def once(self, store: EventStore, question: Hashable, answer: Callable[[], _T]) -> _T:
+        """Return what was answered to a question, or the answer. Raises what `answer` does."""
+        state = (*store.state(), monotonic() // SECONDS)
+        if state != self._state:
+            self._state, self._answers = state, {}
+        known = self._answers
+        if question not in known:
+            known[question] = answer()
+        found: _T = known[question]
+        return found
+
 
 ALL = 5_000
 """Groups looked at, to tell the source of a ReEncrypt from its destination."""

@@ -17,10 +17,9 @@ import pytest
 from crypto_core.errors import ReceiptError, SettingsError
 from crypto_core.log.rate_limit import LogRateLimit
 from crypto_core.receipts import recorder as recorder_module
-from crypto_core.receipts.destination import recorder_for
+from crypto_core.receipts.destination import LOGGER, FileSink, LoggerSink, recorder_for
 from crypto_core.receipts.receipt import LostReceipts, Receipt, read_receipt
 from crypto_core.receipts.recorder import ReceiptRecorder
-from crypto_core.receipts.sinks import LOGGER, FileSink, LoggerSink
 from crypto_core.references import TokenRef
 from tests.crypto_core.receipts.conftest import Kept
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError
+from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError, TrailError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.text.cleaning import cleans
@@ -24,9 +24,9 @@ from crypto_core.trail.event import S3, TrailEvent
 from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.query import Aliases
+from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena, AthenaSettings
 from crypto_core.trail.sources.engines.event_columns import event_columns
-from crypto_core.trail.sources.engines.event_records import RECORD_COLUMNS, event_of_row
 from crypto_core.trail.sources.engines.event_table import event_rows, require_literals
 from crypto_core.trail.sources.engines.pushed_statistics import TWICE
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, run_to_end, size
@@ -36,6 +36,83 @@ from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
 from crypto_core.trail.sources.lake_sql import quoted
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.sources.query_run import Rest
+
+_PREFIX = "record_"
+_PLAIN = {
+    "eventTime": "at_text",
+    "eventSource": "source",
+    "eventName": "name",
+    "awsRegion": "region",
+    "sourceIPAddress": "ip",
+    "userAgent": "agent",
+    "errorCode": "error",
+    "errorMessage": "message",
+    "eventType": "event_type",
+    "recipientAccountId": "recipient",
+    "vpcEndpointId": "endpoint",
+    "sessionCredentialFromConsole": "console_text",
+}
+"""A record's texts, by the columns on the way to those of events: see event_columns."""
+_IDENTITY = {
+    "type": "kind",
+    "arn": "arn",
+    "accountId": "caller_account",
+    "accessKeyId": "access_key",
+    "invokedBy": "invoked_by",
+    "userName": "user_name",
+    "principalId": "principal_id",
+}
+_DOCUMENTS = {
+    "requestParameters": "request",
+    "responseElements": "response",
+    "additionalEventData": "more",
+    "serviceEventDetails": "details",
+    "resources": "resources_text",
+}
+_SINGLE = ("tls", "mfa_text", "issuer")
+RECORD_COLUMNS = {
+    f"{_PREFIX}{column}": column
+    for column in (*_PLAIN.values(), *_IDENTITY.values(), *_DOCUMENTS.values(), *_SINGLE)
+}
+"""The columns that a record is made of, for a SELECT of events."""
+
+
+def event_of_row(row: Mapping[str, str | None]) -> TrailEvent:
+    """Return the event that a row with RECORD_COLUMNS tells of, as far as it does. Raises TrailError."""
+
+    def text(column: str) -> str | None:
+        return row.get(f"{_PREFIX}{column}") or None
+
+    record: dict[str, Any] = {"eventID": row.get("event_id")}
+    record |= {name: text(column) for name, column in _PLAIN.items()}
+    record |= {name: _document(text(column)) for name, column in _DOCUMENTS.items()}
+    record["resources"] = [{"ARN": arn} for arn in _arns(record["resources"])]
+    record["tlsDetails"] = {"tlsVersion": text("tls")}
+    record["userIdentity"] = {name: text(column) for name, column in _IDENTITY.items()} | {
+        "sessionContext": {
+            "attributes": {"mfaAuthenticated": text("mfa_text")},
+            "sessionIssuer": {"arn": text("issuer")},
+        }
+    }
+    found = read_record(record)
+    if found is None:
+        raise TrailError("A row of Athena's is no event.", remedy="Look at the table that is set up.")
+    return found
+
+
+def _document(text: str | None) -> Any:
+    try:
+        return load(text) if text else None
+    except ValueError:
+        return None
+
+
+def _arns(resources: Any) -> Iterator[str]:
+    """The ARNs of resources, whose fields may have lost their names: Trino may make arrays of rows."""
+    for one in resources if isinstance(resources, list) else ():
+        fields = one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
+        yield from (text for text in fields if isinstance(text, str) and text.startswith("arn:"))
+
 
 HISTORY = timedelta(days=30)
 """So much of before the window tells what is normal."""

@@ -17,9 +17,8 @@ from crypto_core.trail.record_reader import (
     load_foreign,
     require_few_values,
 )
-from crypto_core.trail.sources.files.csv_rows import rows_of, table_names
 from crypto_core.trail.sources.files.record_shapes import MOST_RECORDS, is_record, records_of
-from crypto_core.trail.sources.files.table_rows import of_row
+from crypto_core.trail.sources.files.table_rows import COLUMNS, of_row
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError
 
 _LIST, _BEGIN = b'{"Records":[', b'{"eventVersion":'
@@ -288,3 +287,44 @@ def _require_fruit(barren: int) -> None:
 def _space(text: str, place: int) -> int:
     found = _SPACE.match(text, place)
     return found.end() if found else place
+
+
+_LONGEST_HEADER = 64 * 1024
+_LARGEST_ROW = 4 * 1024 * 1024
+"""Bytes of a row. A record has 256 KB at most."""
+_ALONE = "message"
+"""The name of a column that many a log has: a table of CloudTrail's only with others."""
+
+
+def table_names(content: bytes) -> list[str]:
+    """Return the names of a table's columns in the first line of a file's content; [] where it is none."""
+    line, _, _ = content[:_LONGEST_HEADER].lstrip().partition(b"\n")
+    if line[:1] in (b"{", b"["):
+        return []
+    try:
+        names = next(csv.reader([line.decode().rstrip("\r")], strict=True), [])
+    except (csv.Error, UnicodeDecodeError):
+        return []
+    found = {name.strip().lower() for name in names}
+    return names if found & COLUMNS or (_ALONE in found and len(found) > 1) else []
+
+
+def rows_of(lines: Iterator[bytes]) -> Iterator[list[str]]:
+    """Yield a table's rows, row by row (RFC 4180). Raises UnreadableError, csv.Error, UnicodeDecodeError."""
+    held = 0
+
+    def counted_lines() -> Iterator[str]:
+        nonlocal held
+        for line in lines:
+            held += len(line) + 1
+            if held > _LARGEST_ROW:
+                raise UnreadableError(f"It has a row of more than {_LARGEST_ROW // 2**20} MiB.")
+            yield line.decode() + "\n"
+
+    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_ROW))
+    header = True
+    for row in csv.reader(counted_lines(), strict=True):
+        held = 0
+        if row and not header:
+            yield row
+        header = header and not row

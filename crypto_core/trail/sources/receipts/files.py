@@ -2,22 +2,76 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import ReceiptError
-from crypto_core.receipts.receipt import LostReceipts, Receipt
+from crypto_core.receipts.receipt import LONGEST_LINE, LostReceipts, Receipt, read_receipt
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
 from crypto_core.trail.sources.files.one_file import PIECE
 from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
-from crypto_core.trail.sources.receipts.lines import receipts_in
 from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.store import AT_ONCE
+
+LONGEST = 4 * LONGEST_LINE
+"""Bytes of a line that is looked at: a receipt, escaped, within another line."""
+_SIGNS = (b"request_id", b"receipts_lost")
+
+Found = Receipt | LostReceipts | ReceiptError | None
+"""What a line holds: a receipt, one that is malformed, or none."""
+
+
+def receipts_in(pieces: Iterable[bytes]) -> Iterator[Found]:
+    """Yield what each line of a file's bytes holds. Memory is bounded, however long a line is."""
+    rest, dropping = b"", False
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield None if dropping or len(line) > LONGEST else found_in(line)
+            dropping = False
+        if len(rest) > LONGEST:
+            rest, dropping = b"", True
+    if dropping:
+        yield None
+    elif rest:
+        yield found_in(rest)
+
+
+def found_in(line: bytes) -> Found:
+    """Return the receipt in a line, behind a logger's prefix or in a JSON log line too; None for none."""
+    if not any(sign in line for sign in _SIGNS):
+        return None
+    text = line.decode("utf-8", "replace")
+    begin, end = text.find("{"), text.rfind("}")
+    if begin < 0 or end < begin:
+        return None
+    document = text[begin : end + 1]
+    try:
+        return read_receipt(document) or _wrapped(document)
+    except ReceiptError as error:
+        return error
+
+
+def _wrapped(document: str) -> Receipt | LostReceipts | None:
+    """A receipt that is a text, or an object, of a JSON object's field. Raises ReceiptError."""
+    try:
+        fields = json.loads(document)
+    except (ValueError, RecursionError):
+        return None
+    for value in fields.values() if isinstance(fields, dict) else ():
+        text = json.dumps(value) if isinstance(value, dict) else value
+        if isinstance(text, str) and (begin := text.find("{")) >= 0:
+            found = read_receipt(text[begin : text.rfind("}") + 1])
+            if found is not None:
+                return found
+    return None
+
 
 FILES = "files"
 """Names all files that operators name, as one source of receipts."""

@@ -27,9 +27,9 @@ from crypto_core.trail.rules.engine_rules import EngineRules
 from crypto_core.trail.rules.rule_context import request
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
-from crypto_core.trail.sources.engines.event_records import RECORD_COLUMNS
 from crypto_core.trail.sources.engines.pushed_rules import (
     MOST_STATEMENTS,
+    RECORD_COLUMNS,
     AthenaEvents,
     AthenaExaminations,
     ExaminationPlan,
