@@ -39,10 +39,7 @@ class ArchiveReader:
         return of_pieces(self._contents())
 
     def data(self) -> Iterator[tuple[str, ByteStream]]:
-        """Return the data of each table and large object, each with its name, to be read at once.
-
-        Raises BrokenStreamError for what ends too early or is no such data.
-        """
+        """Yield each table's and large object's data, to be read at once. Raises BrokenStreamError."""
         while kind := self.stream.read(1):
             if kind[0] not in (_DATA, _BLOBS):
                 raise BrokenStreamError("the archive has a block of an unknown kind")

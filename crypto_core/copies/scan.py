@@ -149,10 +149,7 @@ class ScanOfCopy:
 def scan_copies(
     paths: Sequence[str], progress: Progress | None = None, cancelled: Event | None = None
 ) -> list[ScanOfCopy]:
-    """Return what is in each path. What can't be read is told with it, and the rest is read.
-
-    Raises InterruptedRunError once `cancelled` is set.
-    """
+    """Return what is in each path, and what can't be read. Raises InterruptedRunError if cancelled."""
     of = 0 if STDIN in paths or progress is None else sum(s for p in paths for _, s in FileWalk(p))
     done = 0
 

@@ -105,10 +105,7 @@ class NoticeService:
             return Delivery(made, sent, held, troubles, first=first)
 
     def tell_standing(self, lease: DutyLease, standing: Standing) -> int:
-        """Make notices of what stands and did not when `lease`, which finds it, looked last.
-
-        Returns how many. Raises DutyLostError.
-        """
+        """Make notices of what is new since `lease`'s last look; return how many. Raises DutyLostError."""
         known = _known(lease.position)
         new = standing.new(known)
         with lease.writing() as connection:

@@ -32,10 +32,7 @@ class ProviderRules:
     decoys: ReadDecoys = no_decoys
 
     def __call__(self, since: datetime, until: datetime, cancelled: Event | None) -> Iterator[Finding | Gap]:
-        """Yield what the rules say of a window; nothing where there are no such events.
-
-        Raises EventStoreError, InterruptedRunError.
-        """
+        """Yield what the rules say of a window. Raises EventStoreError, InterruptedRunError."""
         if not self.log.count(EventChoice("", since, until, with_token=True), cancelled=cancelled):
             return
         judge = UseJudge(self.log, self.events, suspects=self.suspects(), cancelled=cancelled)

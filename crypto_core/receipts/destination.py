@@ -88,10 +88,7 @@ def require_destination(setting: str) -> str:
 
 
 def recorder_for(setting: str, table: Callable[[], ReceiptSink]) -> ReceiptRecorder | None:
-    """Return what records receipts where the setting says, None for nowhere. Raises SettingsError.
-
-    `table` makes the sink of the database's table.
-    """
+    """Return the setting's recorder, None for off; `table` makes its sink. Raises SettingsError."""
     value = require_destination(setting)
     if value == OFF:
         return None

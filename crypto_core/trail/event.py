@@ -158,10 +158,7 @@ class TrailEvent:
 
     @property
     def by_service(self) -> bool:
-        """True for a call of an AWS service, for itself or for a user: the noise of a review.
-
-        A call that can have opened a token is none, whichever service somebody made it through.
-        """
+        """True for an AWS service's call, the noise of a review, unless it can have opened a token."""
         return self.through_service and not self.may_open_token
 
     @property

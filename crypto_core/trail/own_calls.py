@@ -43,10 +43,7 @@ def made_by(event: TrailEvent, caller: str) -> bool:
 
 
 def with_callers(clauses: Sequence[Clause], callers: Iterable[str]) -> tuple[Clause, ...]:
-    """Return clauses with the word `own` spelt out: the user agent, and one of the callers.
-
-    Callers are ARNs as sts:GetCallerIdentity tells them. Without any, nothing is own.
-    """
+    """Return clauses with `own` spelt out: the user agent and one of the callers; without any, nothing."""
     known = tuple(_of(caller) for caller in callers if _CALLER.fullmatch(caller))
     asked = clauses if known else without_own(clauses)
     return tuple(_spelt_out(one, known or (_NOBODY,)) for one in asked)

@@ -118,10 +118,7 @@ def parse(expression: str, now: datetime) -> tuple[Clause, ...]:
 
 
 def enclosed(expression: str) -> str:
-    """Return a filter so that terms may be written next to it: in parentheses where an OR would take them in.
-
-    One that can't be read stays as it is.
-    """
+    """Return a filter so that terms may follow it: in parentheses where an OR would take them in."""
     try:
         clauses = parse(expression, datetime.now(UTC))
     except InvalidFilterError:

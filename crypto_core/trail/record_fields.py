@@ -30,10 +30,7 @@ def is_of_record(field: str | None) -> bool:
 
 
 def record_values(record: bytes, field: str) -> tuple[CleanText, ...]:
-    """Return the texts that a record, as JSON, has under such a field; numbers and truths as JSON has them.
-
-    Of a list, and of what has further names in itself, each value counts.
-    """
+    """Return the texts that a record's JSON has under such a field; of lists and objects, each value."""
     kind, _, name = field.partition(".")
     if not _may_have(record, name):
         return ()

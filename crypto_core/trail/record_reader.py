@@ -217,10 +217,7 @@ def kept_raw(record: dict[Any, Any], raw: bytes) -> bytes:
 
 
 def as_raw(record: dict[Any, Any]) -> bytes:
-    """Return a record as JSON, ASCII or UTF-8, whatever is in it.
-
-    A field that JSON can't be written of, being nested too deeply, is left out.
-    """
+    """Return a record as JSON, ASCII or UTF-8, without fields that are nested too deeply for it."""
     try:
         return orjson.dumps(record)
     except (TypeError, ValueError):

@@ -75,10 +75,7 @@ def flag(one: EventProperty) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EventConditions:
-    """Makes conditions of one question. `engine` is what is asked, as a sentence begins.
-
-    `by_day` is True where `day` is a column, by which whole files are left out.
-    """
+    """Makes the conditions of one question to `engine`; `by_day`: its column `day` leaves out whole files."""
 
     engine: str
     among: Among

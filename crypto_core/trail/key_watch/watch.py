@@ -80,10 +80,7 @@ class KeyWatch:
         return tuple(dict.fromkeys(place.region for place in self.places))
 
     def look_for_uses(self, *, cancelled: Event | None = None) -> WatchStatus:
-        """Fetch new events, unless earlier ones are pending; return the uses not reported yet.
-
-        Raises EventStoreError, InterruptedRunError.
-        """
+        """Return the uses not reported yet. Raises EventStoreError, InterruptedRunError."""
         now = self.clock()
         if not self._more:
             self._cover(now, cancelled)

@@ -128,10 +128,7 @@ class EventCopy:
         limit: int = 100,
         valued: bool = False,
     ) -> tuple[EventGroups, int]:
-        """Return a filter's events by some of statistics.FIELDS together, and how many `-service` hides.
-
-        With `valued` only groups count that have a value in each field.
-        """
+        """Return a filter's events by some of statistics.FIELDS together, and how many `-service` hides."""
         for name in (*fields, *([distinct] if distinct else ())):
             if name not in FIELDS:
                 raise unknown_sort(name, FIELDS)

@@ -56,10 +56,7 @@ _DENIALS = (*_FAILURES, has("error", *DENIED))
     sigma=_NO_SIGMA,
 )
 def bulk_tokens(context: RuleContext) -> Said:
-    """Yield who opened many different tokens within minutes; only v2 names them in CloudTrail.
-
-    A rewrap under a trusted key opens none.
-    """
+    """Yield who opened many tokens (v2, which CloudTrail names) within minutes; rewraps open none."""
     count = partial(context.history.bursts, minutes=MINUTES, distinct="token")
     now = count(context.read_out, context.window)
     for principal, burst, before in _unusual(
@@ -128,10 +125,7 @@ def bulk_decrypt(context: RuleContext) -> Said:
     ),
 )
 def failed_burst(context: RuleContext) -> Said:
-    """Yield who failed again and again within minutes, or was denied one operation after another.
-
-    AWS services look around everywhere and are denied much: theirs are left out.
-    """
+    """Yield who failed often within minutes, or was denied one operation after another; no services."""
     count = partial(context.history.bursts, minutes=MINUTES)
     now = count(_FAILURES, context.window)
     told: set[str] = set()

@@ -119,10 +119,7 @@ _NONE = (
 
 
 def unseen_changes(context: RuleContext, now: datetime) -> Iterator[Gap]:
-    """Yield a gap for each bucket of which not all of the window was fetched, or for all where none is known.
-
-    Like all coverage, this says nothing of the last hour where the time before it was fetched.
-    """
+    """Yield a gap for each bucket of which not all of the window was fetched, or for all if none is known."""
     if not context.trail_buckets:
         yield Gap(_NONE, Severity.LOW)
     since, until = seconds(context.since), seconds(context.until)

@@ -160,10 +160,7 @@ class RuleContext:
     def changes(
         self, source: str, *names: str, terms: Sequence[Term] = ()
     ) -> tuple[tuple[TrailEvent, ...], tuple[Gap, ...]]:
-        """Return the window's calls of these names, the oldest first, and a gap where they are too many.
-
-        Services' doings are among them: CloudFormation deletes keys for whoever tells it to.
-        """
+        """Return the window's calls of these names, the oldest first, and a gap where they are too many."""
         found = self.history.events(
             (has("source", source), has("name", *names), *terms),
             self.window,

@@ -23,18 +23,12 @@ FILTERED = "filter"
 """How the scope of what a filter leaves begins: no filter may be taken for KMS_EVENTS."""
 
 KEPT_SOURCES = (KMS, CLOUDTRAIL)
-"""Whose events are kept: KMS's, and those that change what CloudTrail records.
-
-Of S3's events those of BUCKET_CALLS are, about the buckets of trails.
-"""
+"""Whose events are kept; of S3's, those of BUCKET_CALLS about the buckets of trails."""
 
 
 @dataclass(frozen=True, slots=True)
 class PullQuery:
-    """A window and a filter. Both ends are whole seconds and belong to the window.
-
-    `buckets` are those of trails, whose changes are kept as well.
-    """
+    """A window in whole seconds, both ends included, and a filter; `buckets` of trails are kept as well."""
 
     since: datetime
     until: datetime
@@ -49,10 +43,7 @@ class PullQuery:
 
     @property
     def scope(self) -> str:
-        """What is fetched, as the store's book calls it.
-
-        A filter that counts back from now is another one each time.
-        """
+        """What is fetched, as the store's book calls it; one that counts back from now is always new."""
         expression = self.expression.strip()
         if not expression:
             return KMS_EVENTS

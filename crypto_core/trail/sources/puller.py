@@ -1,7 +1,4 @@
-"""Fetches events into the store: one service for every source that AWS has.
-
-A pull is planned first, so that what it costs is known before it begins; `run_pull` does what the plan says.
-"""
+"""Fetches events into the store, from every source that AWS has; a pull is planned first, with its cost."""
 
 from __future__ import annotations
 
@@ -112,10 +109,7 @@ _LONG = timedelta(days=2)
 
 
 class EventPuller:
-    """Thread-safe; every call may block.
-
-    Raises KmsError, EventStoreError, InvalidFilterError, SettingsError.
-    """
+    """Thread-safe; blocks. Raises KmsError, EventStoreError, InvalidFilterError, SettingsError."""
 
     def __init__(
         self,

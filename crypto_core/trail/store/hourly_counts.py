@@ -60,10 +60,7 @@ def recount(connection: Connection, seconds: Iterable[int], profiles: Collection
 
 
 def count_all(connection: Connection, *, until: int | None = None) -> None:
-    """Count the stored events anew, or those of all hours up to one; what there was of these has to be gone.
-
-    So has what there was of their days.
-    """
+    """Count the stored events anew, or those of all hours up to one; their counts have to be gone."""
     hour = whole(event.c.at, HOUR)
     within = [] if until is None else [event.c.at < (until + 1) * HOUR]
     connection.execute(insert(rollup).from_select(_HOURS, _by_hour(*within)))

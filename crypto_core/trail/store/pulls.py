@@ -82,10 +82,7 @@ read_object = Table(
 
 @dataclass(frozen=True, slots=True)
 class PullScope:
-    """What is fetched from where: the events of one scope in one account's Region.
-
-    `place` is a bucket or a table. `account` is "" where AWS doesn't say whose events they are.
-    """
+    """Events of one scope in an account's Region ("": unknown account); `place` is a bucket or a table."""
 
     source: str
     region: str
@@ -117,10 +114,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryBucket:
-    """A bucket that a trail delivers to or did; its changes are recorded in its own account and Region.
-
-    `located` is False where its Region is only the trail's: S3 doesn't say where the bucket is.
-    """
+    """A bucket that a trail delivers to or did; unless `located`, its Region is only the trail's."""
 
     name: str
     region: str
@@ -143,10 +137,7 @@ class PullBook:
         self._file = file
 
     def cover(self, run: PullScope, window: TimeWindow, at: int, *, going_on: bool = False) -> None:
-        """Note that a window was fetched as a whole, `at` a time.
-
-        There is nothing to go on with any more, unless `going_on`: then an interrupted pull stays.
-        """
+        """Note that a window was fetched as a whole; unless `going_on`, no interrupted pull stays."""
         with self._file.writing() as connection:
             if not going_on:
                 connection.execute(delete(unfinished).where(_of(unfinished, run)))

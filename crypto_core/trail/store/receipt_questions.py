@@ -210,10 +210,7 @@ def _day_of(number: int) -> ScalarSelect[int]:
 
 
 def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[Contradiction, ...]:
-    """Return the receipts of some seconds that contradict the record of the call whose request id they have.
-
-    A call that another receipt explains is among them.
-    """
+    """Return the receipts of some seconds that contradict their call's record, explained or not."""
     asked = (
         select(
             *(call.c.event, call.c.at, call.c.operation, receipt.c.at, receipt.c.operation),

@@ -55,10 +55,7 @@ class AddedReceipts:
 def write_receipts(
     connection: Connection, receipts: Sequence[Receipt], writer: str, profiles: Profiles
 ) -> AddedReceipts:
-    """Store receipts that are not stored yet; the first of a kind stays.
-
-    `writer` is the database role that inserted them, "" for what was in a file.
-    """
+    """Store receipts, each once; `writer` is the role that inserted them, "" for those of a file."""
     numbers = _processes(connection, [one.process for one in receipts], writer)
     once: dict[Identity, Row] = {}
     for one in receipts:

@@ -1,7 +1,4 @@
-"""Conditions on records, for SQLite: a function that unpacks an event's record and looks at it in Python.
-
-SQLite asks it last, of events that pass everything else. Neighbours are in one block, unpacked once for them.
-"""
+"""Conditions on records for SQLite: Python looks at the unpacked record, last of all conditions."""
 
 from __future__ import annotations
 

@@ -51,10 +51,7 @@ AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in the store, with what an operator noted on it.
-
-    `number` is the store's own, in the order in which events came.
-    """
+    """An event by its number in the store, in the order of coming, with what an operator noted on it."""
 
     event: TrailEvent
     number: int
@@ -128,10 +125,7 @@ class EventStore:
     # In
 
     def add(self, events: Sequence[TrailEvent], files: Sequence[SeenFile] = ()) -> Added:
-        """Store those events that are not there yet, and return how many were. All or nothing of a batch.
-
-        `files` are noted as read together with the last of the events.
-        """
+        """Store events that are not there yet and note `files` as read with the last; all or nothing."""
         total = Added()
         for start in range(0, max(len(events), min(len(files), 1)), AT_ONCE):
             some = prepare(events[start : start + AT_ONCE])
@@ -391,10 +385,7 @@ class EventStore:
     # Keeping it small
 
     def forget_before(self, days: int) -> Vacuumed:
-        """Forget events older than so many days, but those with a note, and give the space back.
-
-        0 forgets none.
-        """
+        """Forget events older than so many days (0: none), unless noted, and give the space back."""
         before = self.file.bytes
         forgotten = 0
         with self._adding:

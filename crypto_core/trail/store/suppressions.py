@@ -141,10 +141,7 @@ class Suppressions:
             return tuple(map(_read, connection.execute(statement)))
 
     def remove(self, number: int, record: Callable[[Suppression], None] = lambda _: None) -> None:
-        """Take one back: what it hid is told again. `record` as for `add`.
-
-        Raises RefusedError if there is none of this number.
-        """
+        """Take one back; `record` as for `add`. Raises RefusedError if there is none of this number."""
         self._make()
         with self._file.writing() as connection:
             gone = delete(suppression).where(suppression.c.id == number).returning(*suppression.c)

@@ -1,7 +1,4 @@
-"""Counts events by several columns at once, with the exact first and last of each group; and by day.
-
-See parts.py for where they are counted.
-"""
+"""Counts events by several columns at once, with each group's first and last, and by day: see parts.py."""
 
 from __future__ import annotations
 

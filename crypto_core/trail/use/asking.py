@@ -29,10 +29,7 @@ def asked_as(arn: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamedKeys:
-    """The keys that a name means: their ARNs, the replicas of a multi-Region key among them, and aliases.
-
-    `ids` are what events are asked by, see asked_as.
-    """
+    """The keys that a name means: ARNs, replicas' too, aliases, and `ids`, by which events are asked for."""
 
     name: str
     ids: tuple[str, ...]
@@ -90,10 +87,7 @@ def named_keys(names: Iterable[str], aliases: Aliases, known: Iterable[str] = ()
 
 @dataclass(frozen=True, slots=True)
 class NamedPrincipals:
-    """The principals that a name means. `further` are as many more than are told.
-
-    `session` is set where one session of a role was named.
-    """
+    """The principals that a name means, and how many `further`; `session` if one of a role is named."""
 
     name: str
     arns: tuple[str, ...]

@@ -108,10 +108,7 @@ class ReceiptedUse:
 
 
 def covers_of(store: EventStore, opened: str, cancelled: Event | None = None) -> Iterator[ReceiptCover]:
-    """Yield how far receipts cover the calls of a filter, by principal. Raises EventStoreError.
-
-    The filter lets calls through that opened something.
-    """
+    """Yield how far receipts cover a filter's openings, by principal. Raises EventStoreError."""
     reached = store.receipts()
     if reached is None:
         return

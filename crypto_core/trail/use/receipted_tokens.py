@@ -106,10 +106,7 @@ class ReceiptedTokens:
 def receipted_tokens(
     store: EventStore, values: ValueSearch | None, expression: str, cancelled: Event | None = None
 ) -> ReceiptedTokens:
-    """Return the tokens that receipts say a filter's calls were for.
-
-    Raises EventStoreError, DatabaseError.
-    """
+    """Return the tokens that receipts say calls were for. Raises EventStoreError, DatabaseError."""
     told = store.receipt_subjects(expression, limit=MOST, cancelled=cancelled)
     found, further = told.rows, told.others
     hashes = [one.sha256 for one in found if one.sha256]

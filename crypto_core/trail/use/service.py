@@ -26,7 +26,8 @@ from crypto_core.trail.use.tokens import Remembered, TokenTimelines
 
 @dataclass(frozen=True, slots=True)
 class EventUse:
-    """From a token, a key or a principal to its events. Thread-safe; every call may block.
+    """From a token, a key or a principal to its events. Thread-safe; every call may block and raise
+    EventStoreError, InterruptedRunError.
 
     `row`, `asked`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii. `coverage`
     says what of a period the store's events are known to cover. `values` finds stored values by what receipts
@@ -47,17 +48,11 @@ class EventUse:
     remembered: Remembered = field(default_factory=Remembered, compare=False)
 
     def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
-        """Return what CloudTrail and receipts tell of a token, facts and what could have been told apart.
-
-        Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
-        """
+        """Return facts and possibilities about a token's use. Raises InvalidReferenceError."""
         return self._timelines.timeline_of(ref, cancelled)
 
     def receipted_use(self, ref: TokenRef) -> NamedUse | None:
-        """Return what receipts say of a token; None where there are none, or no store. Makes none.
-
-        Raises EventStoreError.
-        """
+        """Return what receipts say of a token; None where there are none, or no store. Makes none."""
         if not self.store.file.path.exists():
             return None
         found = self._timelines.receipted_use(ref, [])
@@ -66,26 +61,17 @@ class EventUse:
     def key_use(
         self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
     ) -> KeyUseSummary:
-        """Return the use of a key by ARN, id or alias, all its replicas together and apart.
-
-        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
-        """
+        """Return a key's use, its replicas together and apart. Raises SettingsError, KeyNotFoundError."""
         return KeyUses(self.store, self.aliases, self.coverage).use_of(key, since, cancelled)
 
     def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
-        """Return what a principal opened and could have opened.
-
-        Raises EventStoreError, InterruptedRunError.
-        """
+        """Return what a principal opened and could have opened."""
         return self._radii.radius_of(principal, cancelled)
 
     def tokens_opened(
         self, principal: str, *, since: datetime | None = None, cancelled: Event | None = None
     ) -> OpenedTokens:
-        """Return the tokens, by name, that a principal opened and could have opened since a moment.
-
-        Raises RefusedError where they are too many, EventStoreError, DatabaseError, InterruptedRunError.
-        """
+        """Name the tokens opened since a moment. Raises RefusedError for too many, DatabaseError."""
         found = OpenedTokenSearch(self._radii, self.store, self.inventory)
         return found.opened_by(principal, since, cancelled)
 

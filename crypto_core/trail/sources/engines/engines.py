@@ -93,10 +93,7 @@ class Engines:
         )
 
     def pull_events(self, plan: PullPlan, pull: PullRun) -> tuple[str, ...]:
-        """Run a plan's query and store its rows; return the Regions of the events.
-
-        Raises NotConfirmedError for a query that is not the plan's any more.
-        """
+        """Store the rows of a plan's query; return their Regions. Raises NotConfirmedError if it changed."""
         engine, asked, tally = self._engine(plan.source), plan.asked, pull.tally
         began = self.clock()
         query, _, remarks = engine.prepare_query(

@@ -31,10 +31,7 @@ class Engine(Protocol):
 
 
 def expected_cost(engine: Engine, scanned: int | None, most: int) -> str:
-    """Return what a query is expected to scan and cost, as a sentence; None is not known before.
-
-    Raises RefusedError if that is more than is allowed.
-    """
+    """Say what a query is expected to scan and cost. Raises RefusedError if more than allowed."""
     if scanned is not None and scanned > most:
         raise RefusedError(
             f"The query would scan about {size(scanned)}; {size(most)} are allowed.",

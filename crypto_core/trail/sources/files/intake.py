@@ -1,7 +1,4 @@
-"""Takes what the files of an import hold into the store: file by file, counted, many events at once.
-
-They are stored by another thread, while the next are read.
-"""
+"""Takes what an import's files hold into the store; a thread stores it while the next are read."""
 
 from __future__ import annotations
 

@@ -119,10 +119,7 @@ class _Unwrapping:
 
 
 def is_record(document: object) -> bool:
-    """Return whether it is a record.
-
-    Notifications of other services have the same fields, as `aws:s3` and so on.
-    """
+    """Return whether it is a record: notifications of other services, as aws:s3, have the same fields."""
     if not isinstance(document, dict) or "_raw" in document:
         return False
     source = document.get("eventSource")

@@ -46,10 +46,7 @@ def unpacked_at_once(packed: bytes, most: int) -> bytes | None:
 
 
 def unpacked(pieces: Iterable[bytes], packings: Sequence[Packing] = (GZIP,)) -> Iterator[bytes]:
-    """Yield bytes, unpacked if they are packed in one of these forms, in pieces of bounded size.
-
-    Raises UnreadableError.
-    """
+    """Yield bytes in bounded pieces, unpacked if packed in one of these forms. Raises UnreadableError."""
     limit = UnpackingLimit(MOST_TIMES, TIMES_FROM)
     packed = of_pieces(limit.measured(iter(pieces)))
     packing = packing_of(packed.peek(_MAGIC_BYTES), packings)
