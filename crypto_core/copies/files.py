@@ -86,10 +86,7 @@ class OpenedFile:
 
 @contextmanager
 def opened(path: str, cancelled: Event | None, read: Callable[[int], None]) -> Iterator[OpenedFile]:
-    """Open a file, a pipe or standard input; `read` is told of the bytes as they are read.
-
-    Raises OSError. Reading raises BrokenStreamError, and InterruptedRunError once `cancelled` is set.
-    """
+    """Open a file, pipe or stdin; `read` hears of each piece. Raises OSError, and as streams do."""
     if path == STDIN:
         yield OpenedFile(_piped(0, cancelled, read), None, 0)
         return

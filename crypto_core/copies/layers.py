@@ -63,10 +63,7 @@ class Layers:
         self.stream = self._measured(self.stream)
 
     def plain_streams(self, name: str) -> Iterator[PlainStream]:
-        """Return all streams within the file, each to be read before the next is asked for.
-
-        What can't be read is told as a problem. Reading a stream raises BrokenStreamError.
-        """
+        """Return the streams within the file, each to be read in turn. Reading raises BrokenStreamError."""
         yield from self._within(self.stream, name, 0)
 
     def _within(self, stream: ByteStream, name: str, layers: int) -> Iterator[PlainStream]:
@@ -158,10 +155,7 @@ def page_size(begins: bytes) -> int:
 
 
 def _wal_records(stream: ByteStream, size: int) -> Iterator[bytes]:
-    """The records of a segment as they follow each other; the headers of pages cut them.
-
-    As of src/include/access/xlog_internal.h: the first page has a long header, further ones a short one.
-    """
+    """The records of a segment without its pages' headers, the first of which is long (xlog_internal.h)."""
     header = _LONG
     kept = b""
     while piece := stream.read(size * _PAGES):

@@ -79,10 +79,7 @@ class RegisteredCopy:
 
 @dataclass(eq=False)
 class CopyRegister:
-    """Registers copies, and tells which need a key. Blocks on SQL, and on KMS for the states of keys.
-
-    `attribution` gives what tells keys now. `journal` is that of the database in which the register is.
-    """
+    """Registers copies, journaled, and tells which need a key, by `attribution`. Blocks on SQL and KMS."""
 
     engine: Engine
     journal: Journal

@@ -117,10 +117,7 @@ def read_run(data: bytes, at: int, end: int, *, final: bool) -> FoundValue | Non
 
 
 def read_value(data: bytes, at: int, head: bytes, *, final: bool) -> FoundValue | None:
-    """Return what stands at `at`, where `head` was found; None if more bytes are needed to say so.
-
-    With `final` there are no more.
-    """
+    """Return what stands at `at`, where `head` was found; None if that needs more bytes, not if `final`."""
     what = HEADS[head]
     if what.in_hex:
         return _hexed(data, at, unhexlify(head), final)
@@ -176,10 +173,7 @@ def _next_head(text: bytes) -> int:
 
 
 def _lengths(text: bytes, format_: Format) -> list[int]:
-    """Where a value may end before the run does: at the next value, or where something else runs into it.
-
-    What is cut has no such end: a shorter ciphertext would be one, too.
-    """
+    """Where a value may end before the run does: at the next value or at other text, not where it is cut."""
     decoded = _decoded(text)
     inner = _INNER[format_].match(decoded)
     lengths = [len(text)]

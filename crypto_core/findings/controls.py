@@ -1,7 +1,4 @@
-"""The published controls that rules serve, each by its standard's version and its number there.
-
-AWS Security Hub's are of AWS Foundational Security Best Practices; numbers of CIS change with each version.
-"""
+"""The published controls that rules serve (CIS, AWS FSBP), by their standard's version and number."""
 
 from __future__ import annotations
 

@@ -55,10 +55,7 @@ _PACKAGES = {Facts.EVENTS: "crypto_core.trail.rules", Facts.PROVIDERS: "crypto_c
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """Which events of a selection make a finding only together: what Sigma calls a correlation.
-
-    Either so many different values of the field `distinct`, or one call of each of `steps`, in this order.
-    """
+    """What makes events a finding together (Sigma): different values of `distinct`, or `steps` in order."""
 
     timespan: str
     """Such as 10m."""
@@ -201,10 +198,7 @@ def rule(
     controls: tuple[str, ...] = (),
     sigma: Sigma | NoSigma | None = None,
 ) -> Callable[[Callable[_Facts, Said]], Rule[_Facts]]:
-    """Declare the function below it as a rule.
-
-    Raises ValueError for an id that another rule has, or that lacks its package's name.
-    """
+    """Declare the function below as a rule. Raises ValueError for an id taken or without its package."""
 
     def declare(examine: Callable[_Facts, Said]) -> Rule[_Facts]:
         package = _declares.get()

@@ -42,10 +42,7 @@ def outward(text: object, limit: int) -> CleanText:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice. `id` is the same however often it is sent, so that a receiver can tell twins.
-
-    `title` says what happened, `subject` to what, `who` by whom, `command` what shows more.
-    """
+    """One notice: `title` says what happened, `subject` to what; by its `id`, which stays, twins are known."""
 
     id: str
     kind: NoticeKind

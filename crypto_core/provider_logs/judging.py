@@ -112,10 +112,7 @@ class UseJudge:
         return self._from_new_address(use, since) and (not use.agent or _new(known, since, self.begins))
 
     def opener_before(self, use: ProviderEvent | UseGroup, since: datetime) -> Opener | None:
-        """Return who is new or suspected, and opened tokens shortly before a new address was first used.
-
-        Of several it is a suspect, or else the last; None where there is nobody.
-        """
+        """Return the suspect, or else the last new principal, who opened tokens just before a new address."""
         if not self._from_new_address(use, since):
             return None
         at = self._addresses[use.address]

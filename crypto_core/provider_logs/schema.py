@@ -1,7 +1,4 @@
-"""The tables of providers' events, in the file of the event store, with a version of their own.
-
-A file that never held such events has none of these tables; they are made with the first ones.
-"""
+"""The tables of providers' events, made with the first of them in the event store's file, and versioned."""
 
 from __future__ import annotations
 

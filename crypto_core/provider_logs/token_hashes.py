@@ -23,10 +23,7 @@ from crypto_core.trail.store.database import StoreFile
 
 @dataclass(frozen=True, slots=True)
 class KnownHash:
-    """The hash of a token that a row holds or held. `origin` says how it became known, and when.
-
-    `replaced_at` is by when the row held another token, None for the one that was noted last.
-    """
+    """The hash of a token that a row holds, or held until `replaced_at`; `origin` says how it was noted."""
 
     ref: TokenRef
     token_hash: bytes
@@ -42,10 +39,7 @@ class TokenHashBook:
         self._file = file
 
     def note(self, hashes: Mapping[TokenRef, bytes], origin: str, at: datetime) -> int:
-        """Note what rows held at a moment; return how many hashes were not known of them before.
-
-        Moments may come in any order: of a row the hash of the latest moment is the one that it holds.
-        """
+        """Note what rows held at a moment, in any order; return how many hashes weren't known of them."""
         new = 0
         with self._file.writing() as connection:
             bring_up_to_date(connection)

@@ -33,10 +33,7 @@ class Doing(StrEnum):
     who=300, address=100, agent=300, what=300, place=120, event_id=200, provider=40, reason=600, theft=600
 )
 class TokenDeed:
-    """One entry of the list. `theft` says why it looks like a thief's, an inference; "" where it doesn't.
-
-    `reason` says why it is in the list. `old` is True for a use of a token that had been replaced.
-    """
+    """One entry. `theft` says why it looks like a thief's, `reason` why it is listed; `old`: replaced token."""
 
     at: datetime
     doing: Doing

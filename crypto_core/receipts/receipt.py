@@ -81,10 +81,7 @@ class LostReceipts:
 
 
 def read_receipt(line: str) -> Receipt | LostReceipts | None:
-    """Return what a line says, None if it is neither: no JSON object, or one of something else.
-
-    Raises ReceiptError for a receipt with a field that can't be one; the message names the field alone.
-    """
+    """Return what a line says, None for anything else. Raises ReceiptError, which names a wrong field."""
     text = line.strip()
     if len(text) > LONGEST_LINE or not text.startswith("{") or not text.endswith("}"):
         return None

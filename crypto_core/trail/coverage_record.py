@@ -36,10 +36,7 @@ class CoverageRecord:
         accounts: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`regions` gives the Regions that the operator has keys in, `accounts` the accounts of these keys.
-
-        Where no account is known, all that were fetched from count.
-        """
+        """`regions` and `accounts` are those of the operator's keys; without accounts, all fetched count."""
         self._book = PullBook(store.file)
         self._regions = regions
         self._accounts = accounts
@@ -60,10 +57,7 @@ class CoverageRecord:
         return self.coverage_of(since, until or self._clock())
 
     def coverage_of(self, since: datetime, until: datetime) -> Coverage:
-        """Return whether a window is covered in every account's Region, and if not, what is missing.
-
-        CloudTrail delivers with delay: of the last hour nothing is said where the time before it is covered.
-        """
+        """Return what of a window is missing in any Region; the last hour's events may still come."""
         covered = self._book.covered()
         by_names = self._book.covered((BY_FILE_NAMES,))
         fresh = seconds(self._clock() - LATE - FRESH)

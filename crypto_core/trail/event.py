@@ -145,11 +145,7 @@ class TrailEvent:
 
     @property
     def may_open_token(self) -> bool:
-        """True if this call can have opened a token's envelope.
-
-        KMS opens a data key only with the encryption context that it was wrapped with: v1 has none, v2 the
-        token's own.
-        """
+        """True if it can have opened a token: with no encryption context, as v1, or with a token's, as v2."""
         return (
             self.name in OPENS
             and not self.error_code

@@ -54,10 +54,7 @@ Block = tuple[int, bytes]
 
 _ONE, _LINES = b"\x01", b"\x02"
 _TOGETHER = 112
-"""Records of a block: so many at level 1 of Zstandard take a tenth less than half of them at level 3.
-
-To read one of them, all are unpacked, though only the one is parsed.
-"""
+"""Records of a block: so many at level 1 of Zstandard take a tenth less than half of them at level 3."""
 _LARGEST = 192 * 1024
 """Bytes, unpacked, of a block of several records."""
 

@@ -90,10 +90,7 @@ class OversizeDocumentError(ValueError):
 
 
 def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
-    """Return the event that a record tells of; None for what is no CloudTrail record at all.
-
-    `raw` is the record as JSON where the caller has it. A record without an id gets one from its content.
-    """
+    """Return a record's event, None for anything else; `raw` is its JSON. A missing id is made from it."""
     if not isinstance(record, dict):
         return None
     identity = _mapping(record.get("userIdentity"))

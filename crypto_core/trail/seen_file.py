@@ -14,10 +14,7 @@ _LARGEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file as it was when all of it was read, and how many events, and of KMS, it held.
-
-    What is left of `inode` fits SQLite's numbers.
-    """
+    """A file as it was once read whole, with the number of its events; `inode` is cut to SQLite's range."""
 
     path: FileName
     size: int

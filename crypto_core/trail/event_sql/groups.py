@@ -1,8 +1,4 @@
-"""Events counted by some fields and by the clock together, in one statement that scans them once.
-
-Only the groups that are shown leave the engine; how many others pass, and how many events of AWS services
-were hidden, comes with them.
-"""
+"""Events counted by some fields and by the clock, in one statement: only groups shown leave the engine."""
 
 from __future__ import annotations
 
@@ -34,11 +30,7 @@ class GroupsQuestion:
     valued: bool = False
 
     def statement(self, source: str, where: str, *, shown: str = "true", number: str = "*") -> str:
-        """Return the statement over a source of events, of which `where` holds.
-
-        Those that are not `shown` are only counted. `number` is what is counted of an event: its id, marked
-        DISTINCT, where a source may hold an event twice.
-        """
+        """Return the statement; what isn't `shown` is only counted, by `number` of each event."""
         keys = [f"{_column(name)} AS k{n}" for n, name in enumerate(self.fields)]
         failed, denied = flag(EventProperty.FAILED), flag(EventProperty.DENIED)
         measures = [

@@ -1,7 +1,4 @@
-"""What an engine answers rules: each question is one statement, and only what it counts leaves the engine.
-
-Times, principals and names of keys are terms of the filter language, and mean what they do in the store.
-"""
+"""What an engine answers rules: each question is one statement, and only what it counts leaves the engine."""
 
 from __future__ import annotations
 

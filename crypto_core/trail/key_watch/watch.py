@@ -40,10 +40,7 @@ _READS = "-name:Describe*,Get*,List*"
 
 @dataclass(slots=True, eq=False)
 class KeyWatch:
-    """One watch: what it has told, and how far it is covered. Used by one thread at a time.
-
-    `gaps` are what is never known of it; `note` is what the operator should know besides, "" for nothing.
-    """
+    """One watch, used by one thread at a time; `gaps` are never known, `note` is for the operator."""
 
     keys: NamedKeys
     since: datetime

@@ -40,10 +40,7 @@ _OTHERWISE = ("key", "material")
 
 @dataclass(frozen=True, slots=True)
 class AmongTexts:
-    """An `Among`: of a column's texts, far fewer than events, those that are meant are looked for.
-
-    `texts` gives the texts of a column: all, or at least those that have one of some parts.
-    """
+    """An `Among` for columns with few texts; `texts` gives those that may contain one of some parts."""
 
     texts: Callable[[str, Sequence[str]], Sequence[str]]
 

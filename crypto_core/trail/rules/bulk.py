@@ -220,10 +220,7 @@ def _failed(
 def _unusual(
     now: dict[str, Burst], least: int, usual: Callable[[Term], dict[str, Burst]]
 ) -> Iterator[tuple[str, Burst, int]]:
-    """Yield who did at least so much and far more than before, with how much that was before.
-
-    `usual` returns what principals, which a term names, did before.
-    """
+    """Yield who did at least so much and far more than before, and what `usual` says they did before."""
     many = {who: burst for who, burst in now.items() if burst.number >= least}
     before = usual(has("principal", *many)) if many else {}
     for principal, burst in many.items():

@@ -75,11 +75,7 @@ def resolve(
     names: Mapping[str, Sequence[str]],
     describe: Callable[[str], str],
 ) -> tuple[Keys, tuple[Gap, ...]]:
-    """Return the keys, and a gap for each name of which nobody says which key it means.
-
-    `describe` returns the ARN of a key by name; it raises KmsError, or SettingsError
-    where no Region is set.
-    """
+    """Return the keys, and a gap for each name that `describe`, which may raise KmsError, doesn't know."""
     gaps: list[Gap] = []
 
     def arns(wanted: Sequence[str]) -> frozenset[str]:

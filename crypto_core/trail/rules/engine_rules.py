@@ -40,10 +40,7 @@ class EngineRules:
         until: datetime | None = None,
         cancelled: Event | None = None,
     ) -> Examined:
-        """Return what the rules say of the events from `since` on, up to `until`: by default the last day.
-
-        Raises RefusedError for a window that ends before it begins, InterruptedRunError.
-        """
+        """Return findings since `since`, by default for a day. Raises RefusedError, InterruptedRunError."""
         now = self.clock()
         since, until = window(since, until, now)
         if not self.history.any(Span(since, until)):

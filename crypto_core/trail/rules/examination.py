@@ -28,10 +28,7 @@ WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the rules say of a window, the worst first, and what they could not look at.
-
-    `suppressions` are those that held then, also those about findings of other rules.
-    """
+    """What the rules say of a window, the worst first, what they couldn't examine, and what is suppressed."""
 
     since: datetime
     until: datetime

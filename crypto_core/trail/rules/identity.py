@@ -33,11 +33,7 @@ from crypto_core.trail.store.event_questions import flag, has
     ),
 )
 def root_use(context: RuleContext) -> Said:
-    """Yield root users who called KMS, for whichever key.
-
-    What a service opens in root's name, such as an object of S3, is told as well, one degree less: root
-    should not be there at all. Looking around is low.
-    """
+    """Yield root users who called KMS, for any key; what services did for root is one degree less."""
     own = context.history.groups(("principal", "name"), (OF_KMS, flag("root"), NO_SERVICE), context.window)
     by_itself = {g.values for g in own}
     for principal, mine in context.by_principal((OF_KMS, flag("root")), "name", "error").items():
@@ -78,11 +74,7 @@ def _account(principal: str) -> str:
     ),
 )
 def console_use(context: RuleContext) -> Said:
-    """Yield console sessions that used a guarded key.
-
-    What services open while somebody looks around in the console, such as objects of S3, is left out: it is
-    no use of a token's key by that person.
-    """
+    """Yield console sessions that used a guarded key; what services open for the console is left out."""
     terms = (OF_KMS, has("name", *USES), flag("console"), NO_SERVICE, *context.on_guarded)
     for principal, mine in context.by_principal(terms, "name", "error").items():
         done = any(not g.values[2] for g in mine)

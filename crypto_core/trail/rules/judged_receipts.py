@@ -19,10 +19,7 @@ class ReceiptPolicy:
 
 @dataclass(frozen=True, slots=True)
 class JudgedReceipts:
-    """The policy at one time. `reached` is up to when receipts were taken in, None where none ever were.
-
-    A call is judged once it is older than the grace, and receipts were taken in as long after it.
-    """
+    """The policy now. Calls are judged once the grace has passed and receipts were taken in since then."""
 
     policy: ReceiptPolicy
     history: ReceiptHistory

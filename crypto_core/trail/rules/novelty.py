@@ -65,10 +65,7 @@ _PRODUCT = re.compile(r"\[?([A-Za-z][A-Za-z0-9._ +-]{0,60}?)(?:/|\s|\]|$)")
 
 
 def family(agent: str) -> str:
-    """Return the software that a user agent names, without its version, with the application if it names one.
-
-    A new version or another Python is no news; another tool is.
-    """
+    """Return the software and application that a user agent names, without versions, which are no news."""
     named = _PRODUCT.match(agent.strip())
     product = named[1].lower() if named else agent.strip().lower()[:40]
     application = _APP.search(agent)

@@ -35,11 +35,7 @@ from crypto_core.trail.store.event_questions import has, like
     ),
 )
 def retired_key(context: RuleContext) -> Said:
-    """Yield a finding for each principal that used a retired key, or tried to.
-
-    Services' uses count: whoever tells a service to open something uses the key as well. Reads about the
-    key, such as DescribeKey, are no use.
-    """
+    """Yield who used a retired key, or tried to, services included; reads such as DescribeKey don't count."""
     keys = context.keys
     if not keys.retired:
         return

@@ -37,11 +37,7 @@ from crypto_core.trail.store.event_questions import has, like
     ),
 )
 def rewrapped_elsewhere(context: RuleContext) -> Said:
-    """Yield who rewrapped from a key that guards tokens to one that doesn't. Services count as well.
-
-    Whoever may decrypt under the new key opens the tokens there, and the calls are recorded in that key's
-    account alone.
-    """
+    """Yield who rewrapped from a guarding key to another, where tokens are opened without a record here."""
     keys = context.keys
     if not keys.guarding:
         return

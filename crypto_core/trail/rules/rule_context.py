@@ -84,11 +84,7 @@ class RuleContext:
 
     @cached_property
     def openings(self) -> tuple[Term, ...]:
-        """The terms for what opened something under a guarded key, services' own doings left out.
-
-        What an AWS service opens in somebody's name is sealed by that service, such as objects of S3: it
-        never is a token.
-        """
+        """The terms for what opened something under a guarded key; what services sealed is no token."""
         return (OF_KMS, has("name", "Decrypt", "ReEncrypt"), DID, NO_SERVICE, *self.on_guarded)
 
     @cached_property

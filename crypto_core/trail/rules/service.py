@@ -41,10 +41,7 @@ _OVERLAP = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class NewFindings:
-    """What the rules say of what came to the store, and how far that goes; `first` of the first time.
-
-    `judged` is up to when calls without a receipt were judged; None where none must have one.
-    """
+    """Findings of what came to the store, and how far that goes; calls without a receipt up to `judged`."""
 
     examined: Examined
     reached: Anchor
@@ -84,10 +81,7 @@ class TrailRules:
         until: datetime | None = None,
         cancelled: Event | None = None,
     ) -> Examined:
-        """Return what the rules say of the events from `since` on, up to `until`: by default the last day.
-
-        Raises RefusedError for a window that ends before it begins, EventStoreError, InterruptedRunError.
-        """
+        """Return findings since `since`, by default for a day. Raises RefusedError, EventStoreError."""
         since, until = window(since, until, self.clock())
         active = self._suppressions.list()
         history = History(self.store.file, self.aliases, cancelled)

@@ -79,10 +79,7 @@ class LakeStatement:
 
 
 def quoted(value: str) -> str:
-    """Return a text as a literal of Trino and Presto. Raises ValueError for what can't safely be one.
-
-    SQL-92: within quotes only the quote itself is special. Control and format characters are refused.
-    """
+    """Return a text as a literal (SQL-92). Raises ValueError for control characters and what is too long."""
     if not can_be_literal(value):
         raise ValueError("a text that can't be a literal")
     return "'" + value.replace("'", "''") + "'"

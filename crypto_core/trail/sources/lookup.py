@@ -102,10 +102,7 @@ class LookupSource:
     _jitter: Random = field(default_factory=Random)  # it spreads waits, and keeps no secret
 
     def due(self, region: str, asked: PullQuery, attribute: Attribute) -> int | None:
-        """Return from when on a Region's events are still to be fetched; None where none ever were.
-
-        It is where an interrupted pull begins, else where the last complete one ended.
-        """
+        """Return where an interrupted pull begins, or the last complete one ended; None without any."""
         run = _Errand(region, attribute, self.account()).scope(asked)
         state = self.book.unfinished(run)
         return state.window.since if state else self.book.covered_until(run)
@@ -113,10 +110,7 @@ class LookupSource:
     def pull_events(
         self, pull: PullRun, regions: Iterable[str], attributes: Iterable[Attribute]
     ) -> tuple[AccountRegion, ...]:
-        """Fetch the window from all Regions; return what was read, those that can't give it among them.
-
-        What one can't give is a gap. Raises KmsError if none can.
-        """
+        """Fetch the window from all Regions; what one can't give is a gap. Raises KmsError if none can."""
         account = self.account(pull.tally)
         places = tuple(AccountRegion(account, region) for region in dict.fromkeys(regions))
         oldest = self._oldest()

@@ -210,10 +210,7 @@ class EventPuller:
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> PullReport:
-        """Fetch what the plan says. Raises NotConfirmedError without a consent to what costs money.
-
-        Raises InterruptedRunError within moments of `cancelled`; what had come by then is stored.
-        """
+        """Fetch what the plan says; what came is kept if cancelled. Raises NotConfirmedError."""
         if plan.danger is not Danger.NONE:
             require(consent, plan)
         pull = PullRun(plan.asked, PullTally(plan.source, progress), cancelled)

@@ -1,7 +1,4 @@
-"""Work in several threads, taken up as it is consumed: memory is bounded, and whoever cancels never waits.
-
-The threads end with the process, so that a call that hangs keeps nobody from leaving.
-"""
+"""Work in several threads that end with the process: memory is bounded, and whoever cancels never waits."""
 
 from __future__ import annotations
 

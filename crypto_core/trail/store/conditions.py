@@ -145,10 +145,7 @@ class Conditions:
         return and_(true(), *own, self.profiles(table))
 
     def profiles(self, table: Table) -> ColumnElement[bool]:
-        """The part of the condition that is about profiles.
-
-        Where only properties are left out, those that have one are asked for: they are fewer.
-        """
+        """The condition about profiles; for properties left out, it asks for those that have one: fewer."""
         asked = [one for one in self.terms if one.of_profile]
         without = self._left_out
         if without is None:
@@ -193,10 +190,7 @@ class Conditions:
         return replace(self, terms=tuple(kept), rolled=True)
 
     def own(self) -> list[ResolvedTerm]:
-        """All that the filter asks for that is an event's alone, as if nothing of it were negated.
-
-        Where that is most of what there is, the rest of it.
-        """
+        """All that the filter asks for of an event's own, unnegated; if that is most there is, the rest."""
         return [one for term_ in self.terms for one in term_.own()]
 
     @property
@@ -255,10 +249,7 @@ class ResolvedTerm:
         return self.of_profile or self.cycle is not None
 
     def without_own(self) -> ResolvedTerm | bool:
-        """What it means for an event that has nothing of its own that is asked for; see Conditions.
-
-        Of one that asks for `most`, what it means for an event that has any of them.
-        """
+        """What it means for events without own texts; of `most`, for those with any. See Conditions."""
         if self.rolled:
             return self
         if self.most:
@@ -353,10 +344,7 @@ def whole(at: ColumnElement[int], width: int) -> ColumnElement[int]:
 
 
 def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases) -> Conditions:
-    """Return what a filter means. Aliases are asked for only where a key isn't named by ARN or id.
-
-    One call that is recorded twice is let through once, unless the filter asks for twins or for ids.
-    """
+    """Return what a filter means. Of two records of a call, one counts, unless it asks for twins or ids."""
     wanted = tuple(simplified(clauses))
     resolved: list[ResolvedTerm] = []
     if not any(one.field in ("twin", "id") for one in terms_of(wanted)):

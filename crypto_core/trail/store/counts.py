@@ -124,10 +124,7 @@ def _numbers(part: Part) -> list[ColumnElement[Any]]:
 def _find_ends(
     connection: Connection, found: Conditions, total: _Total, of: ColumnElement[bool] | None = None
 ) -> None:
-    """Look the first and the last event up where that which was counted as such is taken away.
-
-    `of` is a condition on events or profiles, beside the filter's.
-    """
+    """Look the first and last event up (of a further condition) where those counted are taken away."""
     if total.gone is None or total.first is None or total.last is None:
         return
     within = (found.on(event), event.c.at >= total.first, event.c.at <= total.last)

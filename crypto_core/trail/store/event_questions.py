@@ -1,7 +1,4 @@
-"""What rules ask of events, whoever answers: who did what how often, before a moment and after it, and some.
-
-What is asked for is given as terms, never as text: a principal's name may hold anything.
-"""
+"""What rules ask of events, whoever answers. Terms, never text, say what: a name may hold anything."""
 
 from __future__ import annotations
 
@@ -62,10 +59,7 @@ class Group:
 
 
 class EventQuestions(Protocol):
-    """Questions to one source of events. Every call may block.
-
-    Raises EventStoreError or TrailError, InvalidFilterError for what can't be asked, InterruptedRunError.
-    """
+    """Questions to events. Raises EventStoreError, TrailError, InvalidFilterError, InterruptedRunError."""
 
     def first(self) -> datetime | None:
         """Return the hour of the oldest event that is dated; None where there is none."""
@@ -85,11 +79,7 @@ class EventQuestions(Protocol):
     def bursts(
         self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = ""
     ) -> dict[str, Burst]:
-        """Return every principal's busiest stretch of so many minutes, by principal.
-
-        Events count, or the different values that they have in a field. Stretches begin every half of their
-        length.
-        """
+        """Return every principal's busiest stretch, by events or by different values of `distinct`."""
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
         """Return how many events named a token and how many did not, by keys and principal."""

@@ -55,10 +55,7 @@ receipts_judged = Table(
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The days, in UTC, that events have come of since a moment, the earliest first, and how far that goes.
-
-    `undated` events came that no day has.
-    """
+    """The days, in UTC, of events that came since a moment, in order; `undated` ones are of no day."""
 
     days: tuple[datetime, ...]
     reached: Anchor

@@ -1,7 +1,4 @@
-"""The identities with which Keydeck has filled this store: whose calls with its user agent are its own.
-
-Kept beside the events. A store that was made before has no such table until one is noted.
-"""
+"""The identities that Keydeck filled this store as: their calls with its user agent are its own."""
 
 from __future__ import annotations
 

@@ -101,10 +101,7 @@ class TimeWindow:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An interrupted pull. `reached` is the time of the last event that came: pages go back in time.
-
-    `began` is when the newest page was asked for: what was delivered later is not in what came.
-    """
+    """An interrupted pull: pages go back in time to `reached` from the newest, asked for when it `began`."""
 
     window: TimeWindow
     token: str
@@ -195,11 +192,7 @@ class PullBook:
         return found
 
     def covered_until(self, run: PullScope, *, whichever: Sequence[str] = ()) -> int | None:
-        """Return up to when a run's newest window is whole; None before the first.
-
-        `whichever` are fields of the run that don't count: of all that there are, the one that is furthest
-        behind does.
-        """
+        """Return until when a run is whole: of those alike but for `whichever` fields, the last behind."""
         named = {name: value for name, value in asdict(run).items() if name not in whichever}
         wanted = select(func.max(pulled.c.until)).where(*(pulled.c[k] == v for k, v in named.items()))
         with self._file.reading() as connection:

@@ -59,10 +59,7 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """So many calls of a principal between two moments that may have no receipt, as its process says.
-
-    `operation` is "" for any. `lost` tells lost receipts from answers that did not arrive.
-    """
+    """Calls that may lack receipts, as a process says: answers didn't arrive, or receipts were `lost`."""
 
     principal: CleanText
     operation: str

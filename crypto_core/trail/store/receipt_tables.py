@@ -74,10 +74,7 @@ receipt_reached = Table(
     Column("position", Text, nullable=False),
     Column("until", Integer, nullable=False),
 )
-"""How far a source's receipts were taken in: for a table where to go on, and up to which second all were.
-
-A source is a table, by what names it, or all files that were read.
-"""
+"""How far a source's receipts, of a table or of all files, were taken in, and until when all of them."""
 
 Index("ix_receipt_subject", receipt.c.subject, receipt.c.at)
 Index(

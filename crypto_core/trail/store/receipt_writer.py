@@ -33,10 +33,7 @@ _LOST = ("process", "since", "at", "lost")
 
 @dataclass(frozen=True, slots=True)
 class AddedReceipts:
-    """What became of receipts that were given to the store.
-
-    `explained` are stored calls that the new ones explain, `lost` the receipts that processes say they lost.
-    """
+    """What became of receipts: stored calls `explained` by new ones, and receipts `lost` by processes."""
 
     new: int = 0
     duplicates: int = 0

@@ -1,8 +1,4 @@
-"""Counts events by some fields and by the clock together: how many, how many failed, how many different.
-
-All in one statement, so that only the groups that are shown leave the database. See parts.py for where they
-are counted.
-"""
+"""Counts events by some fields and by the clock, in one statement; parts.py says where."""
 
 from __future__ import annotations
 

@@ -215,10 +215,7 @@ def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:
 
 
 def _mark_twins(connection: Connection, events: Table) -> None:
-    """Mark twins among all stored events, which a table has by `id`, `at`, `name` and `marks`.
-
-    What may be recorded twice is noted in a table on disk: time grows with the store, memory doesn't.
-    """
+    """Mark twins among all events; what may be one is noted in a table on disk, so memory doesn't grow."""
     _noted.create(connection)
     # Calls through an endpoint are many; where no trail records network activity, none has a twin.
     network = NETWORK.encode()

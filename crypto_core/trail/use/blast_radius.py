@@ -89,10 +89,7 @@ class BlastRadius:
 
     @property
     def opened_at_most(self) -> int | None:
-        """How many of the tokens in reach these calls opened at most: none opens two. None if not counted.
-
-        A call that is not in the store may have opened another one.
-        """
+        """How many of the tokens in reach these calls opened at most; none opens two. None if uncounted."""
         return None if self.tokens_reachable is None else min(self.calls, self.tokens_reachable)
 
     def assumptions(self) -> tuple[str, ...]:

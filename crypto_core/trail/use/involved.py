@@ -15,21 +15,14 @@ MOST = 300
 
 
 def actors(events: EventStore, ids: Iterable[str], cancelled: Event | None = None) -> tuple[str, ...]:
-    """Return the ARNs of who made some events' calls, those with most first. Blocks on the store.
-
-    Of a service it is its name. Raises EventStoreError, InterruptedRunError.
-    """
+    """Return who made some events' calls, by ARN, most first. Raises EventStoreError, InterruptedRunError."""
     return tuple(who for who, _ in _counted(events, "principal", "id", ids, cancelled))
 
 
 def keys_used(
     events: EventStore, field: str, values: Iterable[str], cancelled: Event | None = None
 ) -> tuple[str, ...]:
-    """Return the ARNs of the keys that events are about, those with most events first. Blocks on the store.
-
-    `field` is what the events are found by, such as principal or id. Raises EventStoreError,
-    InterruptedRunError.
-    """
+    """Return the keys of events found by `field`, by ARN, most first. Raises as `actors`."""
     found: Counter[str] = Counter()
     for text, number in _counted(events, "key", field, values, cancelled):
         # An event about two keys has both in one text.

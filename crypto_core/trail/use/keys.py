@@ -95,11 +95,7 @@ class KeyUses:
     covered: Covered
 
     def use_of(self, key: str, since: datetime | None, cancelled: Event | None) -> KeyUseSummary:
-        """Return the use of a key by ARN, id, alias or alias ARN, from a moment on.
-
-        Raises SettingsError, KeyNotFoundError for an alias that isn't known here, EventStoreError,
-        InterruptedRunError.
-        """
+        """Return a key's use since a moment. Raises SettingsError, KeyNotFoundError, EventStoreError."""
         keys = named_keys([key], self.aliases, known_keys(self.store, cancelled=cancelled))
         window = f" since:{since.isoformat()}" if since else ""
         expression = keys.filter + window

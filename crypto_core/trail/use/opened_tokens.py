@@ -28,10 +28,7 @@ MOST = 10_000
 @dataclass(frozen=True, slots=True)
 @cleans(principal=700, gaps=1_000)
 class OpenedTokens:
-    """`named` are facts: records name the token (v2). So are `receipted`: receipts of its calls name them.
-
-    `possible` are v1 tokens under what it opened with, where no receipt says what.
-    """
+    """Facts: tokens `named` by records (v2) or `receipted`; and `possible` ones, v1, without a receipt."""
 
     principal: str
     since: datetime | None
@@ -87,10 +84,7 @@ class OpenedTokenSearch:
     inventory: Inventory
 
     def opened_by(self, principal: str, since: datetime | None, cancelled: Event | None) -> OpenedTokens:
-        """Return the tokens that a principal opened or could have opened.
-
-        Raises RefusedError for more than MOST, EventStoreError, DatabaseError, InterruptedRunError.
-        """
+        """Name tokens opened or in reach. Raises RefusedError if too many, EventStoreError, DatabaseError."""
         radius = self.radii.radius_of(principal, cancelled, since)
         found = self.store.tally(
             ("token",), f"{radius.who.filter} {OPENED} token:*", limit=MOST + 1, cancelled=cancelled

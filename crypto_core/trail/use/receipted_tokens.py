@@ -60,10 +60,7 @@ class ReceiptedToken:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptedTokens:
-    """Facts by receipt. `gone` are values that no row has any more, and that aren't kept.
-
-    `calls` are those whose receipts name a token or a value, `nameless` those whose receipts name neither.
-    """
+    """Tokens by receipt; `gone` values are in no row, `nameless` calls have receipts without either."""
 
     tokens: tuple[ReceiptedToken, ...] = ()
     further: int = 0
@@ -133,10 +130,7 @@ def receipted_tokens(
 def unplaced_calls(
     store: EventStore, values: ValueSearch, expression: str, cancelled: Event | None = None
 ) -> int:
-    """Return of how many of a filter's calls receipts name a value that was found in no row, nor kept.
-
-    Values beyond the MOST frequent are not looked up, and count as such. Raises as `receipted_tokens`.
-    """
+    """Return how many calls' receipts name a value that is nowhere, or beyond the MOST frequent."""
     told = store.receipt_subjects(expression, limit=MOST, values_only=True, cancelled=cancelled)
     hashes = [one.sha256 for one in told.rows]
     places = values.places_of(hashes, cancelled=cancelled) if hashes else {}

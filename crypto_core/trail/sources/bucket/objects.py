@@ -1,7 +1,4 @@
-"""The objects of a bucket: listed by prefix, read with a limit. Every failure is an error of ours.
-
-API reference: S3 ListObjectsV2, GetObject.
-"""
+"""A bucket's objects, listed by prefix and read with a limit: S3 API reference, ListObjectsV2, GetObject."""
 
 from __future__ import annotations
 

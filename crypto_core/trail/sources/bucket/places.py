@@ -95,11 +95,7 @@ def place_at(address: str, region: str) -> TrailBucket:
 
 
 def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list[TrailBucket]:
-    """Return where the trails of these Regions deliver. What can't be asked is a gap.
-
-    Also that a trail does not have all of KMS's events of the window, unless another one has them. Raises
-    KmsError if no Region can be asked.
-    """
+    """Return where the trails of these Regions deliver; gaps say what they lack. May raise KmsError."""
     tally, cancelled = pull.tally, pull.cancelled
     described = describe_trails(kms, regions, cancelled=cancelled)
     for region, error in described.failures.items():
@@ -185,10 +181,7 @@ def _organisations(bucket: Bucket, place: TrailBucket, cancelled: Event | None) 
 def delivered(
     bucket: Bucket, path: str, asked: PullQuery, *, before: int = 0, cancelled: Event | None = None
 ) -> Iterator[Listed]:
-    """Yield the objects of the days in whose folders files of a window may lie. `path` is that of the years.
-
-    Those of late delivery are included, and so many days `before`. S3 lists names in order. Raises KmsError.
-    """
+    """Yield the objects of a window's days, late ones too, and so many days `before`. May raise KmsError."""
     first, last = asked.since.date() - timedelta(days=before), asked.until.date() + timedelta(days=_LATE_DAYS)
     for one in bucket.objects(path, cancelled, after=f"{path}{first:%Y/%m/%d}"):
         if one.key[len(path) :][:10] > f"{last:%Y/%m/%d}":

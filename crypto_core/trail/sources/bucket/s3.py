@@ -68,11 +68,7 @@ class BucketSource:
     def pull_events(
         self, pull: PullRun, place: TrailBucket, regions: Iterable[str]
     ) -> tuple[AccountRegion, ...]:
-        """Read the files of a window that were not read yet; return the accounts' Regions that were found.
-
-        `regions` narrows to some; none is all that are there. A file that can't be read is a gap by its name.
-        Raises KmsError where the bucket can't be listed.
-        """
+        """Read new files of a window in `regions` (none: all); return the Regions found. Raises KmsError."""
         only, began = frozenset(regions), self.clock()
         bucket = Bucket(self.kms, place.region, place.bucket)
         found = [f for f in folders(bucket, place, FILES, pull.cancelled) if not only or f.region in only]

@@ -1,7 +1,4 @@
-"""Athena over the trail's files. API reference: StartQueryExecution, GetQueryExecution, GetQueryResults.
-
-Athena User Guide, "Create a table for CloudTrail logs": columns, and partitions by day.
-"""
+"""Athena over the trail's files: its API reference; User Guide, "Create a table for CloudTrail logs"."""
 
 from __future__ import annotations
 
@@ -86,10 +83,7 @@ class Athena:
         *,
         estimate: bool = True,
     ) -> tuple[LakeStatement, int | None, list[str]]:
-        """Return the query, the bytes that it is expected to scan (None: not known), and remarks.
-
-        Raises SettingsError where the table needs a value that is not asked for.
-        """
+        """Return the query, the bytes it may scan (None: not known), and remarks. Raises SettingsError."""
         definition, remarks = self.definition()
         if is_ocsf(definition):
             relation = self.security_lake(definition, (asked.since, asked.until), regions)
@@ -141,10 +135,7 @@ class Athena:
     def estimate(
         self, definition: TableDefinition, asked: PullQuery | None, cancelled: Event | None
     ) -> tuple[int | None, list[str]]:
-        """Return the bytes of the files of a window's days, None for all; and remarks.
-
-        The bytes are None where they are not known.
-        """
+        """Return the bytes of a window's files, or of all (`asked` None), None if unknown; and remarks."""
         try:
             return self._scanned(definition.location, asked, cancelled), []
         except (KmsError, SettingsError) as error:

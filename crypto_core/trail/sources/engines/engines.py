@@ -1,7 +1,4 @@
-"""Athena and CloudTrail Lake: for estates whose logs are too many for one machine.
-
-Each scans where the logs are, for money: what it costs is told before, and a limit ends it.
-"""
+"""Athena and CloudTrail Lake: each scans where the logs are, at a cost that is told before and limited."""
 
 from __future__ import annotations
 

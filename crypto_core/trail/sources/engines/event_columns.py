@@ -80,10 +80,7 @@ _KMS = f"source = '{KMS}'"
 
 
 def event_columns(rows: str, has: Has, also: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the events in rows of the table, which follow FROM in SQL, as a SELECT.
-
-    `also` are further columns, with what they have of the columns on the way here.
-    """
+    """Return the events in rows of the table as a SELECT; `also` are further columns, as SQL by name."""
     texts = [f"{_clean(_there(path, has))} AS {name}_whole" for name, (path, _) in _TEXTS.items()]
     others = [f"{_there(path, has)} AS {name}" for name, path in _AS_THEY_ARE.items()]
     arns = _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"

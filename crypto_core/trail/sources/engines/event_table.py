@@ -38,10 +38,7 @@ def event_rows(
     bound: BoundValues,
     sources: Sequence[str] = KEPT_SOURCES,
 ) -> EventRows:
-    """Return the rows of a filter's window, of services' events, in the partitions that it demands.
-
-    Raises SettingsError where the table needs a value that is not asked for.
-    """
+    """Return the rows of a filter's window, in the partitions that it demands. Raises SettingsError."""
     window = asked_window(clauses)
     has: Has
     more: tuple[str, ...]

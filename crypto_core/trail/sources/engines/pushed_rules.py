@@ -124,11 +124,7 @@ _LONGEST_STATEMENT = 262_144
 @dataclass(frozen=True, slots=True)
 @cleans(remarks=500)
 class ExaminationPlan:
-    """An examination before it runs; a Subject of consent to all of its statements.
-
-    `scanned` are the bytes that one of them is expected to scan at most, None where that isn't known; `most`
-    is the limit for all of them together.
-    """
+    """A Subject of consent. One statement may scan `scanned` bytes (None: unknown), all of them `most`."""
 
     table: str
     since: datetime
@@ -163,10 +159,7 @@ class ExaminationPlan:
 
 @dataclass(frozen=True, slots=True)
 class AthenaExaminations:
-    """Examines the events in one table of Athena's. `rest` waits between two looks at a running query.
-
-    Raises SettingsError, KmsError, RefusedError, TrailError.
-    """
+    """Examines a table's events. Raises SettingsError, KmsError, RefusedError, TrailError."""
 
     kms: KmsApi
     settings: AthenaSettings

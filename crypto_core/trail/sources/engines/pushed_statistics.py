@@ -43,10 +43,7 @@ _ALL = "No --since is given: all of the table is scanned."
 @dataclass(frozen=True, slots=True)
 @cleans(remarks=500)
 class StatisticsPlan:
-    """A query before it runs; a Subject of consent. `scans` says what of the table it reads.
-
-    `scanned` are the bytes that it is expected to scan, None where that isn't known; `most` is the limit.
-    """
+    """A Subject of consent. It may scan `scanned` bytes (None: unknown) of what `scans` says, not over `most`."""
 
     table: str
     question: GroupsQuestion
@@ -85,10 +82,7 @@ class PushedGroups:
 
 @dataclass(frozen=True, slots=True)
 class AthenaStatistics:
-    """Counts the events in one table of Athena's. `rest` waits between two looks at a running query.
-
-    Raises SettingsError, KmsError, InvalidFilterError, RefusedError, TrailError.
-    """
+    """Counts a table's events. Raises as AthenaExaminations, and InvalidFilterError."""
 
     kms: KmsApi
     settings: AthenaSettings
@@ -144,10 +138,7 @@ class AthenaStatistics:
     def run_statistics(
         self, plan: StatisticsPlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> PushedGroups:
-        """Run a plan's query and return what it counted. Raises NotConfirmedError without consent to it.
-
-        Raises InterruptedRunError within moments of `cancelled`.
-        """
+        """Run a plan's query, return what it counted. Raises NotConfirmedError, InterruptedRunError."""
         require(consent, plan)
         engine = self._athena()
         execution = engine.start_statement(plan.sent, plan.literals)

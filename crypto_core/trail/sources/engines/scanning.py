@@ -49,10 +49,7 @@ def expected_cost(engine: Engine, scanned: int | None, most: int) -> str:
 
 
 def run_to_end(engine: Engine, execution: str, most: int, cancelled: Event | None, rest: Rest) -> int:
-    """Wait for a query, and stop it if it scans too much or nobody waits any more.
-
-    Returns the bytes that it scanned. Raises TrailError, InterruptedRunError, KmsError.
-    """
+    """Wait for a query, return its bytes; stop it if it scans too much. Raises TrailError, KmsError."""
     ended = False
     try:
         while not ended:

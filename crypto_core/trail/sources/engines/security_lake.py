@@ -52,10 +52,7 @@ def as_cloudtrail(
     days: tuple[date | None, date | None],
     regions: Sequence[str],
 ) -> str:
-    """Return the events of a window, in some Regions or all, as a relation with CloudTrail's columns.
-
-    Texts that are no name of a Region leave out no files.
-    """
+    """Return the events of a window, in some Regions or all, as a relation with CloudTrail's columns."""
     selected = dict(_columns(definition))
     columns = ", ".join(f"{written} AS {name}" for name, written in selected.items())
     where = " AND ".join(_conditions(definition, window, days, regions))

@@ -164,10 +164,7 @@ def _named_types(listed: Any) -> Iterator[tuple[str, str]]:
 
 
 def _paths_of(column: str, kind: str) -> Iterator[str]:
-    """A column and the fields within it, by a type of Hive's such as struct<a:string,b:array<struct<c:int>>>.
-
-    Of an array they are those of what is in it.
-    """
+    """A column and the fields within it, by Hive's type such as struct<a:string,b:array<struct<c:int>>>."""
     yield column
     within, last, name = [column], "", ""
     for sign in re.findall("[<>:,]|[^<>:,]+", kind[:_LONGEST_TYPE]):

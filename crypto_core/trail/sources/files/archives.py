@@ -1,7 +1,4 @@
-"""Archives of files: zip and tar. One file after the other, in pieces; what is in it decides what it is.
-
-Links, folders and hidden files are left out. No archive is opened within another.
-"""
+"""Zip and tar: each plain file in pieces, without links, hidden files or archives within the archive."""
 
 from __future__ import annotations
 

@@ -117,10 +117,7 @@ class CopyValidation:
 def validate_copies(
     paths: Iterable[str | os.PathLike[str]], keys: PublicKeys, cancelled: Event | None = None
 ) -> CopyValidation:
-    """Return what the digests below some folders say of the log files below them.
-
-    Raises InterruptedRunError. What can't be read is a problem by its name.
-    """
+    """Return what digests below some folders say of the log files there. Raises InterruptedRunError."""
     return _Copies(keys, cancelled).validate(os.fspath(path) for path in paths)
 
 

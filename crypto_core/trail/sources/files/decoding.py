@@ -70,10 +70,7 @@ def plain_records(content: bytes) -> list[tuple[dict[str, Any], bytes]] | None:
 
 
 def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:
-    """Yield the records in a file's content. Raises UnreadableError, after all that can be read of it.
-
-    What is damaged is not read at all, if it is no larger than `largest`; of what is cut short, whole lines.
-    """
+    """Yield a content's records; of what is cut short, whole lines. Raises UnreadableError at the end."""
     try:
         yield from _records_in(source, largest)
     except OversizeDocumentError as error:

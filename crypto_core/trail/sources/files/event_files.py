@@ -105,10 +105,7 @@ class FileImport:
     def _read(
         self, walk: Walk, stack: ExitStack, cancelled: Event | None, *, again: bool
     ) -> Iterator[tuple[Sequence[FoundFile], Answer | None]]:
-        """The files, in the order in which they are found, and what a process answers on them.
-
-        Some chunks ahead are under way. Without an answer, files are to be read here.
-        """
+        """The files as they are found, with a process's answer; without one, they are to be read here."""
         readers: Readers | None = None
         ahead: deque[tuple[Sequence[FoundFile], Future[Answer] | None]] = deque()
 

@@ -22,10 +22,7 @@ _SMALL = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that was found: `known` if it need not be read again; `trouble` says why it can't be.
-
-    Also a folder that can't be listed.
-    """
+    """A file, or a folder that can't be listed (`trouble` says why); `known` if it need not be read again."""
 
     path: FileName
     status: os.stat_result | None = None

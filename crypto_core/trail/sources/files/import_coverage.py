@@ -71,10 +71,7 @@ def cover_by_names(book: PullBook, named: NamedFiles, at: datetime) -> None:
 def cover_proved(
     book: PullBook, validation: CopyValidation, named: NamedFiles, at: datetime
 ) -> tuple[tuple[AccountRegion, TimeWindow], ...]:
-    """Note what digests prove of the time that an import brought files of; return it.
-
-    Raises EventStoreError.
-    """
+    """Note and return what digests prove of the time of imported files. Raises EventStoreError."""
     brought = named.windows()
     found = []
     for place, proved in validation.windows:

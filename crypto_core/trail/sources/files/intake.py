@@ -22,11 +22,7 @@ from crypto_core.trail.store import Added, EventStore
 
 
 class Batches:
-    """Stores events in batches, one after the other; used as a context.
-
-    A file is noted as read together with its last event or after it, never before. Raises EventStoreError
-    of the batch before, too.
-    """
+    """Stores events in batches; used as a context. Any call may raise EventStoreError of the one before."""
 
     def __init__(self, store: EventStore) -> None:
         self.stored = Added()
@@ -89,10 +85,7 @@ class Batches:
 
 
 class Intake:
-    """Of one import. Numbers are as ImportReport has them.
-
-    Raises InterruptedRunError within moments of `cancelled`, and EventStoreError.
-    """
+    """Of one import, in numbers as ImportReport has them. Raises InterruptedRunError and EventStoreError."""
 
     def __init__(
         self,

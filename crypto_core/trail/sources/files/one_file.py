@@ -89,10 +89,7 @@ class FileReader:
     tell: Callable[[], None] = lambda: None
 
     def read_file(self, path: FileName) -> SeenFile | str:
-        """Read a file; return it as it is if all of it was read, else why not, or not all of it.
-
-        Raises OversizeError, and what `put`, `stop` and `tell` raise.
-        """
+        """Read a file; return it if all was read, else why not. Raises OversizeError, and what `put` does."""
         try:
             # What became a pipe meanwhile must not block.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

@@ -88,10 +88,7 @@ class Readers:
         return future
 
     def answered(self, future: Future[Answer], cancelled: Event | None) -> Answer | None:
-        """Return an answer once it is there, or None at once if nobody has begun it; then nobody will.
-
-        Raises InterruptedRunError within moments of `cancelled`.
-        """
+        """Return an answer, or None if nobody has begun it; then nobody will. Raises InterruptedRunError."""
         if future.cancel():
             return None
         while True:

@@ -39,10 +39,7 @@ was read, why it was not, or LEFT."""
 
 
 def answer(paths: Sequence[FileName], largest: int) -> Iterator[Part]:
-    """Read files; yields what became of each in their order, and before it all of its events.
-
-    `largest` is the size of the largest document that is read, in bytes, unpacked.
-    """
+    """Read files (documents of `largest` unpacked bytes at most); yield each one's events, then its end."""
     events: list[TrailEvent] = []
     read: list[SeenFile | str] = []
     size = total = 0
