@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.references import TokenRef
     from crypto_core.trail.coverage_record import CoverageRecord
-    from crypto_core.trail.key_watch.monitor import KeyMonitor
+    from crypto_core.trail.key_watch.watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.sources.receipts.report import ReceiptReport
@@ -796,7 +796,7 @@ class Container:
     @deferred_property
     def key_monitor(self) -> KeyMonitor:
         """The watch over retired keys."""
-        from crypto_core.trail.key_watch.monitor import KeyMonitor
+        from crypto_core.trail.key_watch.watch import KeyMonitor
 
         return KeyMonitor(
             self.events,

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.service import TokenWorkService
     from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.trail.coverage_record import CoverageRecord
-    from crypto_core.trail.key_watch.monitor import KeyMonitor
+    from crypto_core.trail.key_watch.watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore

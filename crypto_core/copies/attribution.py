@@ -36,7 +36,6 @@ MOST_ASKED = 300
 
 
 Known = Mapping[bytes, frozenset[Wrapping]]
-"""KMS's answers by what encrypted data keys begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,6 @@ class CopyAttribution:
     describe: Callable[[str], KeyState] | None = None
     """Returns a key as KMS has it now. Raises KmsError."""
     gaps: list[str] = field(default_factory=list)
-    """Why remembered answers could not be read."""
     decoys: ReadDecoys = no_decoys
     """The decoys of tripwires, about which KMS is never asked: that would trip them."""
 
@@ -79,7 +77,6 @@ class CopyAttribution:
         return ScanReport(now, copies, offline=self.ask is None)
 
     def known_needs(self, needs: Sequence[KeyNeed], known: Known) -> tuple[KeyNeed, ...]:
-        """Return needs with the keys that are known by now of those that a scan did not know."""
         return tuple(_known_now(need, known) for need in needs)
 
     def standing(self, needs: Sequence[KeyNeed]) -> tuple[KeyNeed, ...]:
@@ -236,7 +233,6 @@ def _known_now(need: KeyNeed, known: Known) -> KeyNeed:
 
 
 def _merged(needs: Sequence[KeyNeed]) -> tuple[KeyNeed, ...]:
-    """The needs, one for each key material and evidence; what needs most first."""
     merged: dict[tuple[object, ...], KeyNeed] = {}
     for need in needs:
         of = (need.key_arn, need.key_material_id, need.evidence, need.edk_prefix)

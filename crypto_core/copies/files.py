@@ -112,8 +112,6 @@ def opened(path: str, cancelled: Event | None, read: Callable[[int], None]) -> I
 
 
 def _piped(descriptor: int, cancelled: Event | None, read: Callable[[int], None]) -> ByteStream:
-    """The bytes of a pipe, however slowly they come."""
-
     def pull(size: int) -> bytes:
         while True:
             stop_if(cancelled)

@@ -142,7 +142,6 @@ _PAGE_SIZES = {1 << bits for bits in range(10, 17)}
 _MAGICS = range(0xD061, 0xD200)
 """The versions of the write-ahead log: of PostgreSQL 9.0 and later."""
 _PAGES = 256
-"""Pages that are read at once."""
 
 
 def page_size(begins: bytes) -> int:

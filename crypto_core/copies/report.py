@@ -14,7 +14,6 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import CleanText, cleans
 
 GONE = "gone"
-"""The state of a key that KMS no longer has."""
 ENABLED = "Enabled"
 
 
@@ -24,9 +23,7 @@ class KeyEvidence(StrEnum):
     INFERRED = "inferred"
     """KMS named the key of another envelope of the same key material."""
     NAMED = "named"
-    """The envelopes name it themselves, and are bound to it."""
     CONFLICT = "conflict"
-    """KMS's answers about envelopes of one key material disagree."""
     UNKNOWN = "unknown"
 
 
@@ -91,7 +88,6 @@ class Exposed:
     """Values that anybody can open or read: in dev format, or tokens in plaintext, of one provider."""
 
     kind: str
-    """`dev`, or the provider's name."""
     values: int
     distinct: int
 
@@ -139,7 +135,6 @@ class CopyReport:
 
     @property
     def key_arns(self) -> tuple[str, ...]:
-        """The keys that it needs, as far as they are known."""
         return tuple(dict.fromkeys(need.key_arn for need in self.needs if need.key_arn))
 
     def as_json(self) -> dict[str, Any]:

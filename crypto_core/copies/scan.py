@@ -30,7 +30,6 @@ from crypto_core.unpacking.streams import BLOCK, BrokenStreamError
 _V1 = STORED_PREFIXES[Format.V1].encode()
 
 OnFound = Callable[[FoundValue, int], None]
-"""Is told what was found, and at which byte of the stream."""
 
 
 class ValueScanner:
@@ -126,9 +125,7 @@ class ScanOfCopy:
     path: str
     tally: Tally = field(default_factory=Tally)
     problems: list[CleanText] = field(default_factory=list)
-    """What was not read, or not whole, each with its place and reason."""
     limits: list[str] = field(default_factory=list)
-    """What can't be found in files of a kind that is here."""
     further_problems: int = 0
 
     def problem(self, name: str, offset: int, reason: str) -> None:

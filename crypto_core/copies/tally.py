@@ -15,9 +15,7 @@ MOST_DISTINCT = 2_000_000
 MOST_GROUPS = 10_000
 """Key materials that are counted one by one; what is under more of them is one group."""
 OTHERS = b""
-"""Stands for the head of the encrypted data keys of that group."""
 MOST_SAMPLES = 3
-"""Members of a group that are kept, to ask KMS about."""
 MOST_PLACES = 20
 """Places that are named of what is damaged, or stored without protection."""
 

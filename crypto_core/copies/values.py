@@ -84,7 +84,6 @@ _INNER = {
     **{f: re.compile(MARKS[f].encode() + rb"(?:\|" + _FIELD + rb"){3,5}") for f in ENVELOPE_FORMATS},
     Format.DEV: re.compile(rb"dev\|gAAA(?:[A-Za-z0-9_-]{4})+(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?"),
 }
-"""What a value decodes to, as far as it is one."""
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=_-]")
 _FERNET_BYTES = 57
 """Bytes of a Fernet token besides its ciphertext, which is whole blocks (Fernet spec, "Token Format")."""
@@ -97,7 +96,6 @@ class FoundValue:
 
     end: int
     format: Format | None = None
-    """None for what begins like a value and is none."""
     provider: str | None = None
     text: bytes = b""
     """The value without escapes, to be told from others; never shown."""
@@ -240,7 +238,6 @@ def _short_length(data: bytes, at: int) -> int:
 
 
 def _hexed(data: bytes, at: int, head: bytes, final: bool) -> FoundValue | None:
-    """A value in hex, as dumps have bytea. What stands before it in hex is looked at, too."""
     found = _HEX.match(data, at, at + 2 * LONGEST)
     end = found.end() if found else at + 1
     whole = final or end < len(data) or end - at >= 2 * LONGEST
@@ -272,7 +269,6 @@ def _decoded(text: bytes) -> bytes:
 
 
 def _last(text: bytes) -> bytes:
-    """The bytes of the last, padded group; none where it isn't padded."""
     if not text.endswith(b"=") or len(text) % 4:
         return b""
     try:

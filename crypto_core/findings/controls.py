@@ -21,7 +21,6 @@ class Control:
 
     @property
     def words(self) -> str:
-        """Standard and number: what rules, findings and lists call it."""
         return f"{self.standard} {self.number}"
 
 

@@ -35,15 +35,12 @@ class Facts(StrEnum):
     """What a rule reads."""
 
     KEY = "key"
-    """One key that KMS describes, and the other keys beside it."""
     KEYS = "keys"
     TRAILS = "trails"
     DATA_STORE = "event data store"
-    """How the event data store is set up that Keydeck may read."""
     IDENTITIES = "identities"
     EVENTS = "events"
     PROVIDERS = "provider events"
-    """Providers' audit logs in the store, beside CloudTrail's events."""
 
     @property
     def package(self) -> str:
@@ -58,7 +55,6 @@ class Correlation:
     """What makes events a finding together (Sigma): different values of `distinct`, or `steps` in order."""
 
     timespan: str
-    """Such as 10m."""
     group_by: tuple[str, ...] = ("userIdentity.arn",)
     distinct: str = ""
     at_least: int = 0
@@ -75,7 +71,6 @@ class SigmaKeys(StrEnum):
     ALIASES = "aliases"
     """Aliases of keys that guard tokens; any alias where settings name no key."""
     ELSEWHERE = "elsewhere"
-    """From a key that guards tokens to one that doesn't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +161,7 @@ def _checked(said: Finding | Gap) -> Finding | Gap:
 
 _declared: dict[str, Rule[...]] = {}
 _allowed: set[str] = set()
-"""Packages whose rules are used, besides Keydeck's own."""
 _declares: ContextVar[str] = ContextVar("_declares", default="")
-"""The package whose module is being imported."""
 
 
 @contextmanager

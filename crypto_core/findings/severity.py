@@ -23,7 +23,6 @@ class Severity(StrEnum):
 
     @property
     def grave(self) -> bool:
-        """True for high and worse."""
         return self.rank <= Severity.HIGH.rank
 
     def at_most(self, limit: Severity) -> Severity:

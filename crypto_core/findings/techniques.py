@@ -17,12 +17,10 @@ class Technique:
     id: str
     name: str
     tactics: tuple[tuple[str, str], ...]
-    """Id and name of each."""
     parent: str = ""
 
     @property
     def parent_id(self) -> str:
-        """The id without its second part."""
         return self.id.partition(".")[0]
 
     @property

@@ -42,7 +42,7 @@ def outward(text: object, limit: int) -> CleanText:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice: `title` says what happened, `subject` to what; by its `id`, which stays, twins are known."""
+    """One notice: `title` says what happened, `subject` to what; twins have one `id`, however often sent."""
 
     id: str
     kind: NoticeKind

@@ -46,7 +46,6 @@ GIVE_UP_SECONDS = 86_400.0
 """A notice that could not be sent for so long is given up, and counted."""
 _FIRST_WAIT, _LONGEST_WAIT = 30.0, 3_600.0
 _ENTRIES = 1_000
-"""Of the journal, at once."""
 _AT_ONCE = 200
 _ALONE = 3
 """So many notices are messages of their own; of more that wait, one message tells."""
@@ -59,7 +58,6 @@ class Delivery:
     made: int = 0
     sent: int = 0
     held: int = 0
-    """Notices that quiet hours hold back."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     holder: DutyHolder | None = None
     first: bool = False
@@ -80,7 +78,6 @@ class NoticeService:
         sender: Sender | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`engine` is that of the journal's database; `incidents` gives the open ones."""
         self.settings = settings
         self._engine = engine
         self._journal = journal
@@ -243,7 +240,6 @@ class _Worded:
     words: str
     detail: str = ""
     only: tuple[str, str] | None = None
-    """A part of the entry's JSON and the value that it must have."""
 
 
 _BY_ENTRY: Mapping[tuple[str, Outcome], _Worded] = {

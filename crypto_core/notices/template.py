@@ -15,7 +15,6 @@ FIELDS = (
     *("title", "severity", "kind", "subject", "who", "detail", "remedy", "command"),
     *("at", "id", "environment"),
 )
-"""What a template may name."""
 TITLE = "{environment} {severity}: {title}"
 BODY = "{title}\nAbout: {subject}\nBy: {who}\n{detail}\n{remedy}\nLook at it: {command}\nAt {at}, id {id}"
 TITLE_LIMIT, BODY_LIMIT = 200, 4_000

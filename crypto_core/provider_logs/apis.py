@@ -43,9 +43,7 @@ class LogApi:
     provider: str
     organisation: str
     variable: str
-    """The environment variable with the token that may read it."""
     needs: str
-    """The right that this token needs."""
     base: Callable[[Endpoints], str]
     url: Callable[[str, datetime, datetime, str], str]
     """The path and query of a page: of an organisation, a window, and a position ("" for the first)."""

@@ -19,7 +19,6 @@ from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
 
 Suspects = Callable[[], tuple[str, ...]]
-"""Gives the principals that open incidents are about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,6 @@ class LogImport:
 
     @property
     def duplicates(self) -> int:
-        """Events that were there already, or came twice."""
         return self.events - self.new
 
     def as_json(self) -> dict[str, Any]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from urllib.parse import urlsplit
 
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.covered import CoverBook, uncovered
 from crypto_core.provider_logs.event import ProviderEvent
 from crypto_core.provider_logs.judging import BEFORE_USE, NEW, Opener, UseJudge
-from crypto_core.provider_logs.places import TokenPlace, place_of
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.provider_logs.token_use import Certainty, Doing, TokenDeed, TokenUse
+from crypto_core.providers.registry import provider_of_row
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import TrailEvent
@@ -24,10 +27,53 @@ from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import OPENED
 
+
+@dataclass(frozen=True, slots=True)
+class TokenPlace:
+    """The audit log in which uses of a token stand. `named` are its workspaces or sites, as rows tell."""
+
+    provider: str
+    named: tuple[str, ...] = ()
+
+
+_LOG_OF: Mapping[str, str] = {
+    "github": "github",
+    "slack": "slack",
+    "jira": "atlassian",
+    "confluence": "atlassian",
+}
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "slack": ("team_id",),
+    "atlassian": ("cloud_base_url", "base_url"),
+    "github": (),
+}
+
+
+def place_of(row: InventoryRow) -> TokenPlace | None:
+    """Return where a row's token is used; None for a provider whose audit log isn't read."""
+    own = dict(row.shown).get("provider", "")
+    provider = provider_of_row(own.lower() or row.provider)
+    log = _LOG_OF.get(provider.name) if provider is not None else None
+    if log is None:
+        return None
+    shown = dict(row.shown)
+    told = [shown[name] for name in _COLUMNS[log] if shown.get(name) and name not in row.altered]
+    return TokenPlace(log, tuple(name for name in map(_name, told) if name))
+
+
+def _name(text: str) -> str:
+    """A workspace's id as it is; of a site's address the host."""
+    if "://" not in text:
+        return clean(text, 120)
+    try:
+        return clean(urlsplit(text).hostname or "", 120)
+    except ValueError:
+        return ""
+
+
 FRESH = timedelta(hours=1)
 """So far behind the present the logs may be: events come late."""
 MOST = 500
-"""Entries of one list, the newest."""
 BY_HASH = "GitHub's record has the SHA-256 of this token: a fact."
 BY_PLACE = {
     "slack": "Slack names no token: an app did this in the token's workspace, with this token or another.",

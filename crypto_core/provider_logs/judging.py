@@ -20,7 +20,6 @@ from crypto_core.trail.use.tokens import OPENED
 BEFORE_USE = timedelta(minutes=60)
 """So long after an opening a use counts as one that may have come of it."""
 NEW = timedelta(days=3)
-"""So long an address, a client or a principal is new."""
 LEARNED = timedelta(days=1)
 """Of the first day of a log nothing is new: what came before isn't there."""
 MOST = 5_000
@@ -124,7 +123,6 @@ class UseJudge:
         return max(before, key=lambda one: (one.suspect, one.last), default=None)
 
     def _opened(self, opener: Opener, at: datetime) -> bool:
-        """Whether somebody opened something within the time before a moment in which uses may come of it."""
         begin, end = ((at - ago).replace(microsecond=0).isoformat() for ago in (BEFORE_USE, timedelta()))
         where = term("ip", opener.address) if opener.address else ""
         asked = f"{OPENED} {term('principal', opener.principal)} {where} since:{begin} until:{end}"

@@ -28,7 +28,6 @@ from crypto_core.secret import Secret
 LATE = timedelta(minutes=10)
 """So late events may still come: the last minutes of a window are not counted as covered."""
 MOST_BYTES = 16 * 1024 * 1024
-"""Of one page."""
 MOST_PAGES = 100_000
 
 
@@ -139,7 +138,6 @@ class LogPuller:
         token: Secret,
         cancelled: Event | None,
     ) -> LogPage | str:
-        """A page, or why there is none."""
         window = (so_far.since, so_far.until)
         asked = api.request(self._endpoints, so_far.name, window, position, token.reveal())
         reply = transport.send(asked, cancelled)
@@ -148,7 +146,6 @@ class LogPuller:
         return api.page(reply) or trouble_of(api, reply)
 
     def _keep(self, so_far: LogPull, page: LogPage) -> LogPull:
-        """Store a page's events together with where the next one is."""
         events, damaged = _events_of(page)
         values = {
             "since": milliseconds_of(so_far.since),
@@ -192,7 +189,6 @@ def _whole(moment: datetime) -> datetime:
 
 
 def _events_of(page: LogPage) -> tuple[list[ProviderEvent], int]:
-    """The events of a page, and how many of its records are none."""
     events: list[ProviderEvent] = []
     for number, document in enumerate(page.records, 1):
         record = record_of(number, document)

@@ -137,7 +137,6 @@ class ProviderLog:
         newest_first: bool = False,
         cancelled: Event | None = None,
     ) -> tuple[ProviderEvent, ...]:
-        """Return events in the order of time, at most `limit`."""
         order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
         asked = select(*_TOLD).where(*choice.where).order_by(*order).limit(limit)
         return tuple(map(_event_of, self._rows(asked, cancelled)))

@@ -16,7 +16,6 @@ class Certainty(StrEnum):
     """How sure a statement is."""
 
     FACT = "fact"
-    """A record names the token."""
     POSSIBILITY = "possibility"
     """A record fits, and it may be about another token."""
 
@@ -33,7 +32,7 @@ class Doing(StrEnum):
     who=300, address=100, agent=300, what=300, place=120, event_id=200, provider=40, reason=600, theft=600
 )
 class TokenDeed:
-    """One entry. `theft` says why it looks like a thief's, `reason` why it is listed; `old`: replaced token."""
+    """One entry. `theft` says why it looks like a thief's, `reason` why it is here; `old`: since replaced."""
 
     at: datetime
     doing: Doing
@@ -97,7 +96,6 @@ class TokenUse:
 
     @property
     def may_have_used(self) -> int:
-        """Uses that may be this token's, or another's."""
         return self._number(Certainty.POSSIBILITY)
 
     @property

@@ -48,7 +48,6 @@ class CallSubject:
     def note(
         self, fallback: ReceiptRecorder | None, operation: str, request_id: str, unanswered: int
     ) -> None:
-        """Keep a call until the block ends."""
         recorder = self._recorder or fallback
         if recorder is not None:
             self._calls.append((recorder, operation, request_id, time.time(), unanswered))

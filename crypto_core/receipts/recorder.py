@@ -40,7 +40,6 @@ LINGER_SECONDS = 0.05
 RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)
 """Waits after a failure of the sink; the last one is kept to."""
 LAST_SECONDS = 2.0
-"""How long a process that ends waits for the sink."""
 
 _Kept = tuple[str, str, float, int, TokenRef | str | None, bytes | None]
 
@@ -183,7 +182,6 @@ class ReceiptRecorder:
                 self._hurry.clear()
 
     def _gather(self) -> None:
-        """Fill the batch. What was lost is told first."""
         if self._lost:
             with self._lock:
                 count, since, until = self._lost, self._lost_since, self._lost_until

@@ -43,7 +43,6 @@ HELD = {
 
 _UNASKED = (EventProperty.READ, EventProperty.RECEIPT, *HELD.values())
 FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one not in _UNASKED}
-"""The properties that can be asked for, by what filters call them."""
 OF_STORE = frozenset({"explained"})
 """Those of them that no engine knows: receipts are in the store alone."""
 

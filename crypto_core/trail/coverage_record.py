@@ -103,7 +103,6 @@ class CoverageRecord:
 
 
 def _beside(named: Iterable[TimeWindow], missing: Sequence[TimeWindow]) -> str:
-    """Of which of the missing time files were imported, by their names."""
     met = [
         TimeWindow(max(one.since, gap.since), min(one.until, gap.until)) for one in named for gap in missing
     ]

@@ -30,7 +30,6 @@ DENIED = (
 )
 
 PEOPLE = ("Root", "IAMUser", "IdentityCenterUser", "FederatedUser", "SAMLUser")
-"""Types of identities that people work with."""
 
 OURS = "keydeck:"
 """How the names in a v2 envelope's encryption context begin."""
@@ -124,7 +123,6 @@ class TrailEvent:
 
     @property
     def dated(self) -> bool:
-        """True if the record tells when it happened."""
         return self.time != UNDATED
 
     def is_future(self, now: datetime) -> bool:

@@ -130,12 +130,10 @@ EVENT_FIELDS: dict[str, EventField] = {
 }
 
 FREE = tuple(name for name, field in EVENT_FIELDS.items() if field.free)
-"""Where free text is looked for."""
 
 PIVOTS = tuple(
     name for _, name in sorted((f.pivot, name) for name, f in EVENT_FIELDS.items() if f.pivot is not None)
 )
-"""The fields that events can be counted by."""
 
 _STORED = sorted(EVENT_FIELDS.values(), key=lambda field: field.kind)
 
@@ -149,4 +147,3 @@ LABELLED = tuple(field for field in _STORED if field.label)
 """Those that an event's page lists by their labels, younger ones last."""
 
 SAID = {name: field.said for name, field in EVENT_FIELDS.items() if field.said}
-"""What JSON documents call a field, where that is something else."""

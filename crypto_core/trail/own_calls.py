@@ -17,7 +17,6 @@ from crypto_core.trail.query import parse
 
 OWN_AGENT = "app/keydeck"
 OWN = "own"
-"""The word of filters for these calls."""
 
 _ASSUMED = re.compile(r"arn:[a-z0-9-]+:sts::(\d{12}):assumed-role/([^/]+)/(.+)")
 _CALLER = re.compile(r"arn:[a-z0-9-]+:(?:iam|sts)::\d{12}:[\w+=,.@/-]+", re.ASCII)

@@ -95,7 +95,6 @@ def pack(records: Sequence[bytes]) -> list[Block]:
 
 
 def _together(records: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield the records of each block with the place of the first; one of several lines stands alone."""
     some: list[bytes] = []
     size = 0
     for place, record in enumerate(records):

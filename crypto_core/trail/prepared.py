@@ -12,7 +12,28 @@ from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import Block, pack, unpack
 from crypto_core.trail.receipt_match import request_of
-from crypto_core.trail.recorded_twice import detail, twin_keys
+
+NETWORK = "AwsVpceEvent"
+
+
+def twin_keys(event: TrailEvent) -> tuple[bytes, ...]:
+    """Return what another record of the same call has too; nothing where there can be none.
+
+    CloudTrail User Guide, "CloudTrail record contents": a call of one account on another's key is recorded in
+    both, with the same sharedEventID. "Logging network activity events": a call through a VPC endpoint may
+    have a record of its way beside its own, with the same requestID.
+    """
+    found = [b"s" + event.shared_id.encode()] if event.shared_id else []
+    if event.request_id and event.vpc_endpoint:
+        found.append(b"r" + event.request_id.encode())
+    return tuple(found)
+
+
+def detail(event: TrailEvent) -> int:
+    """Return how much a record tells: the call before its way, then the caller by name before an account."""
+    named = any(kind in event.principal.arn for kind in (":user/", ":role/"))
+    return 2 * (event.event_type != NETWORK) + named
+
 
 _T = TypeVar("_T")
 
@@ -25,7 +46,6 @@ class Texts:
     places: list[int]
 
     def at(self, rows: Iterable[int]) -> Texts:
-        """The column of some of the rows, without the texts of others."""
         return texts_of([self.texts[self.places[row]] for row in rows])
 
 
@@ -114,6 +134,5 @@ def texts_of(texts: Sequence[str]) -> Texts:
 
 
 def _numbered(values: Sequence[_T]) -> tuple[list[int], list[_T]]:
-    """The place of each value, and the values, each once."""
     numbers = {value: place for place, value in enumerate(dict.fromkeys(values))}
     return list(map(numbers.__getitem__, values)), list(numbers)

@@ -100,7 +100,6 @@ OTHER_NAMES = {
     "src_endpoint.ip": "ip",
     "http_request.user_agent": "agent",
 }
-"""What other tools call a field, in lower case."""
 
 FIELDS: dict[str, Field] = _OWN | {other: _OWN[name] for other, name in OTHER_NAMES.items()}
 

@@ -20,7 +20,6 @@ APART = int(MOST_SKEW.total_seconds())
 """Seconds that a receipt and its call's record are apart at most: AWS refuses a clock that is further off."""
 
 VALUE = b"#"
-"""How the store begins the SHA-256 of a stored value."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -15,7 +15,6 @@ from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.record_reader import load
 
 KEYED = ("param", "context")
-"""The fields whose name goes on behind a dot."""
 
 _SHORT = {"grantee": "granteeprincipal", "retiring": "retiringprincipal"}
 _CONTEXTS = ("encryptioncontext", "sourceencryptioncontext", "destinationencryptioncontext")
@@ -63,7 +62,6 @@ def _within(value: Any, names: list[str]) -> list[Any]:
 
 
 def _named(value: Any, name: str) -> list[Any]:
-    """What stands under a name, in whatever case; of a list, under that name in each."""
     if isinstance(value, list):
         return [inner for one in value for inner in _named(one, name)] if len(value) <= _MOST else []
     if not isinstance(value, dict):

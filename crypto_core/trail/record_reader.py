@@ -28,7 +28,6 @@ ARN_CHARACTERS = 512
 _FIELDS: dict[str, int] = {
     one.metadata["name"]: one.metadata["most"] for one in fields(TrailEvent) if one.metadata
 }
-"""The fields of a record that are texts of an event, in the order in which TrailEvent begins with them."""
 _OWN = len(_FIELDS)
 _IDENTITY = {
     "type": SHORT,
@@ -72,7 +71,6 @@ MATERIALS = (
 )
 
 _AT_ONCE = 64
-"""Records that are written as JSON at once."""
 _LINE = orjson.Fragment(b"\n")
 """Stands between records: within them, JSON's texts have no such byte, and orjson puts none between."""
 
@@ -336,7 +334,6 @@ def _tls_version(details: object) -> CleanText:
 
 
 def _resources(resources: object) -> tuple[CleanText, ...]:
-    """The ARNs of keys among the resources, in CloudTrail's order."""
     if not isinstance(resources, list):
         return ()
     found: dict[CleanText, None] = {}
@@ -355,7 +352,6 @@ def _keys(
     region: str,
     account: str,
 ) -> tuple[tuple[CleanText, ...], CleanText]:
-    """The ARNs of the keys of a call of KMS, in CloudTrail's order, and the alias that is named."""
     found = dict.fromkeys(resources)
     alias = NO_TEXT
     named = [request[name] for name in REQUEST_KEYS if name in request] if request else []

@@ -9,8 +9,7 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.clock import CLOCK
-from crypto_core.trail.store.statistics import EventGroup, EventGroups
+from crypto_core.trail.store.statistics import CLOCK, EventGroup, EventGroups
 from screens.actions.action import ActionScope
 from screens.event_filters import term, with_term
 from screens.events.pivot_screen import shown_value, word_of

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.trail.key_watch.monitor import SHORTEST_SECONDS
+from crypto_core.trail.key_watch.watch import SHORTEST_SECONDS
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.use.use_screen import UseScreen

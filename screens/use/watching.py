@@ -14,7 +14,7 @@ from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.use.asking import NamedKeys
 
 if TYPE_CHECKING:
-    from crypto_core.trail.key_watch.monitor import KeyMonitor
+    from crypto_core.trail.key_watch.watch import KeyMonitor
 
 MOST = 1_000
 """Uses that are kept to be shown; all are counted."""

@@ -9,8 +9,7 @@ from typing import Any
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
-from crypto_core.trail.key_watch.monitor import KeyMonitor
-from crypto_core.trail.key_watch.watch import KeyWatch
+from crypto_core.trail.key_watch.watch import KeyMonitor, KeyWatch
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUseSummary

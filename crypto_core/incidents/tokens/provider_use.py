@@ -20,8 +20,7 @@ from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.provider_logs.covered import CoverBook, uncovered
 from crypto_core.provider_logs.hashing import digest_of
-from crypto_core.provider_logs.joining import FRESH
-from crypto_core.provider_logs.places import place_of
+from crypto_core.provider_logs.joining import FRESH, place_of
 from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.provider_logs.token_use import TokenUse
 from crypto_core.providers.answers import HashedQuery

@@ -42,7 +42,6 @@ class ProviderUses:
         return self.log.uses(EventChoice("", self.since, self.until), cancelled=self.cancelled)
 
     def events_of(self, groups: Iterable[UseGroup]) -> tuple[ProviderEvent, ...]:
-        """Return the uses in the window of some addresses and clients, the first ones."""
         found: list[ProviderEvent] = []
         for one in groups:
             choice = EventChoice(

@@ -21,7 +21,6 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.conditions import named_keys
 
 DATED = seconds(UNDATED) + HOUR
-"""From here on `epoch` tells a time."""
 DAY = 86_400
 _SECOND_OF_DAY = f"((epoch % {DAY} + {DAY}) % {DAY})"
 DAY_NUMBER = f"CAST((epoch - {_SECOND_OF_DAY}) / {DAY} AS BIGINT)"

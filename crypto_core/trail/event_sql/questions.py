@@ -18,11 +18,9 @@ from crypto_core.trail.event_sql.conditions import DAY_NUMBER
 from crypto_core.trail.event_sql.groups import LONGEST
 from crypto_core.trail.query import values
 from crypto_core.trail.record_fields import is_of_record
-from crypto_core.trail.store.bursts import Burst
-from crypto_core.trail.store.event_questions import Group, Span, like
+from crypto_core.trail.store.event_questions import Burst, Group, Span, like
 
 Question = Callable[[str, str], str]
-"""Makes a statement of a source of events and the condition on them."""
 _MORE = 8
 """So many times more records are read where too few of those read are meant."""
 _MOST_READ = 20_000

@@ -20,7 +20,6 @@ class UseKind(StrEnum):
     FAILED = "failed"
     """A permitted call that failed: its caller still needs the key."""
     DENIED = "denied"
-    """A call without permission."""
     CHANGE = "change"
 
 
@@ -61,7 +60,6 @@ class WatchStatus:
     own: int
     since: datetime
     last_use: datetime | None
-    """The last one that shows another caller's need for the key."""
     covered_until: datetime | None
     regions: tuple[str, ...]
     gaps: tuple[str, ...] = ()
@@ -73,7 +71,6 @@ class WatchStatus:
 
     @property
     def quiet_since(self) -> datetime:
-        """From when on there is no use: the last one, or when the watch begins."""
         return self.since if self.last_use is None else max(self.since, self.last_use)
 
     @property

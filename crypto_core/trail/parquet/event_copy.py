@@ -211,7 +211,6 @@ class EventCopy:
             raise TrailError(f"DuckDB can't read the copy: {clean(str(error), 300)}") from error
 
     def _column(self, name: str, parts: Sequence[str]) -> list[str]:
-        """The texts of a column that have one of some parts in them, or may have; without parts all."""
         import duckdb
 
         asked = (name, *parts)

@@ -31,7 +31,6 @@ FILES = "account=*/region=*/day=*/events.parquet"
 NAME = "events.parquet"
 PARTITIONS = ("account", "region", "day")
 NOTHING = "__HIVE_DEFAULT_PARTITION__"
-"""Hive's name for no value."""
 _LARGEST_MARK = 1024 * 1024
 
 TEXTS = tuple(name for name in EVENT_FIELDS if name not in PARTITIONS)

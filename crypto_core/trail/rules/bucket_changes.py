@@ -318,7 +318,6 @@ def files_deleted(_: RuleContext, event: TrailEvent) -> Judgement:
 
 
 def _of(value: object) -> Mapping[str, Any]:
-    """An object of a request; nothing for what is none."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -23,8 +23,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.bursts import Burst
-from crypto_core.trail.store.event_questions import Span, has
+from crypto_core.trail.store.event_questions import Burst, Span, has
 
 MINUTES = 10
 TOKENS = 50
@@ -37,7 +36,6 @@ PROBES = 5
 TIMES = 3
 """A principal does much if it does so many times what it did at its busiest before."""
 DAYS = 14
-"""So many days before the window are compared with."""
 
 _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
 """KMS asked to wait, or reported that a call would have passed: not a refusal."""

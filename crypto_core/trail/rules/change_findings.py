@@ -32,7 +32,6 @@ Judge = Callable[[RuleContext, TrailEvent], Judgement | None]
 """Judges a call; None leaves it out."""
 
 Terms = Callable[[RuleContext], Sequence[Term]]
-"""Of which calls of these names a rule is, besides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from crypto_core.trail.rules.rule_context import (
 from crypto_core.trail.store.event_questions import has
 
 MANY = 10
-"""So many refused envelopes of one principal are no slip."""
 ESTABLISHED = 20
 """v2 is what a key's tokens are in once so many Decrypts named one and hardly any did not."""
 SHARE = 0.99

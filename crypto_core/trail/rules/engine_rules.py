@@ -60,7 +60,6 @@ class EngineRules:
 
 
 def _empty(since: datetime, until: datetime) -> Gap:
-    """No event in the window: nothing is known of who used the keys."""
     return Gap(
         f"CloudTrail events: there are none from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC",
         Severity.LOW,

@@ -35,7 +35,6 @@ NEW, SUPPRESSED = 1, 3
 RULE_ANALYTIC = 1
 FAIL = (3, "Fail")
 _USERS = {"IAMUser": (1, "User"), "Root": (2, "Admin"), "AWSService": (4, "Service")}
-"""Types of users; any other is its own."""
 _OTHER = 99
 _RESOURCES = (
     ("arn:aws:cloudtrail:", "AWS::CloudTrail::Trail"),
@@ -46,7 +45,6 @@ _RESOURCES = (
     (":group/", "AWS::IAM::Group"),
     ("alias/", "AWS::KMS::Alias"),
 )
-"""What a subject is of which this is a part."""
 
 _SEVERITY = {
     Severity.LOW: (2, "Low"),

@@ -27,11 +27,9 @@ from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
 _BEGAN = datetime(2013, 11, 1, tzinfo=UTC)
 """CloudTrail records nothing of before: what has no date, or an older one, makes nothing normal."""
 BASELINE_DAYS = 3
-"""A baseline needs so many days of events before the window."""
 MOST_EVENTS = 20
 """So many events are named as a finding's evidence; its text says how many there are."""
 MOST_CHANGES = 2_000
-"""So many changes of keys or trails are looked at one by one."""
 _MOST_ASKED = 200
 """So many of CloudTrail's own calls tell which buckets it delivers to."""
 MOST_FINDINGS = 50
@@ -72,7 +70,6 @@ class RuleContext:
 
     @property
     def has_baseline(self) -> bool:
-        """True if there is enough before the window to tell what is normal."""
         return self.days_before >= BASELINE_DAYS
 
     @cached_property
@@ -98,7 +95,6 @@ class RuleContext:
 
     @cached_property
     def opened(self) -> tuple[Group, ...]:
-        """Who opened something in the window, each with how often."""
         return self.history.groups(("principal",), self.openings, self.window)
 
     @cached_property
@@ -107,7 +103,6 @@ class RuleContext:
 
     @cached_property
     def seen_before(self) -> frozenset[str]:
-        """Everybody who made any call before the window that did not fail."""
         groups = self.history.groups(("principal",), (DID,), self.before)
         return frozenset(g.values[0] for g in groups)
 

@@ -50,7 +50,6 @@ class NewFindings:
 
 
 Further = Callable[[datetime, datetime, Event | None], Iterable[Finding | Gap]]
-"""Says of a window what rules about other events in the store find."""
 
 
 @dataclass(eq=False)
@@ -202,7 +201,6 @@ def _recorder(guard: Guard, action: str) -> Callable[[Suppression], None]:
 
 
 def _empty(since: datetime, first: datetime | None) -> Gap:
-    """No event in the window: nothing is known of who used the keys."""
     nothing = "none at all" if first is None else f"none since {since:%Y-%m-%d %H:%M} UTC"
     return Gap(
         f"CloudTrail events: the store has {nothing}; fill it with keydeck events pull or keydeck events "

@@ -138,7 +138,6 @@ def _named(keys: frozenset[str], known: Keys) -> list[dict[str, Any]]:
 
 
 def _names(keys: Sequence[str]) -> list[str]:
-    """What a request may call these keys: by ARN, by id, by alias, by an alias's ARN."""
     found: dict[str, None] = {}
     for key in keys:
         found[key] = None

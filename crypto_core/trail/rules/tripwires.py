@@ -48,7 +48,6 @@ def tripwire_opened(context: RuleContext) -> Said:
 
 
 def _wires(context: RuleContext) -> Iterator[tuple[int, tuple[Term, ...]]]:
-    """What is asked of the events for each tripwire, by its number."""
     opens = (OF_KMS, has("name", *_OPENS))
     decoys = context.decoys
     keys: dict[int, set[str]] = {}

@@ -26,7 +26,6 @@ SESSION = {
     "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",
 }
 MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
-"""Fields of a record that rows of a query engine don't bring."""
 
 
 def record_of(row: Mapping[str, str | None]) -> dict[str, object]:

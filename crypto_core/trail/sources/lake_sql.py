@@ -132,7 +132,6 @@ def question(
 
 
 def _kept(asked: PullQuery, *, as_json: bool, columns: frozenset[str] | None) -> ColumnElement[bool]:
-    """Whose events are kept; of S3's, calls that name one of the trails' buckets."""
     source: ColumnElement[str] = literal_column("eventsource")
     request = "requestparameters"
     kept = source.in_(KEPT_SOURCES)
@@ -218,7 +217,6 @@ def _can_be_asked(text: str) -> bool:
 
 
 def _at(ranges: Iterable[Alternative], written: Callable[[datetime], str]) -> ColumnElement[bool] | None:
-    """Times as a condition, both ends included; the years are those that can be written with four digits."""
     found = []
     for one in ranges:
         ends = [end for end in (one.at_least, one.at_most) if isinstance(end, datetime)]

@@ -27,7 +27,7 @@ from crypto_core.trail.event import CLOUDTRAIL, KMS
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.pull_query import PullQuery, event_in, kept_of, settled
 from crypto_core.trail.sources.query_run import Rest
-from crypto_core.trail.sources.tally import PullRun, PullTally
+from crypto_core.trail.sources.report import PullRun, PullTally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook, PullScope, TimeWindow, Unfinished
@@ -245,7 +245,6 @@ class LookupSource:
                 return
 
     def _page(self, errand: _Errand, window: TimeWindow, token: str, pull: PullRun) -> dict[str, Any]:
-        """One page. Where AWS asks to wait or doesn't answer, again, after ever longer waits."""
         parameters: dict[str, Any] = {
             "LookupAttributes": [
                 {"AttributeKey": errand.attribute[0], "AttributeValue": errand.attribute[1]}

@@ -29,7 +29,6 @@ class PullPlan:
     attributes: tuple[Attribute, ...] = ATTRIBUTES
     remarks: tuple[str, ...] = ()
     statement: str = ""
-    """The query, for the operator to read; "" where none is run."""
     scanned: int | None = None
     most: int | None = None
     costs: bool = False

@@ -35,14 +35,12 @@ from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.receipts.report import ReceiptReport
-from crypto_core.trail.sources.report import Progress, PullReport
-from crypto_core.trail.sources.tally import PullRun, PullTally
+from crypto_core.trail.sources.report import Progress, PullReport, PullRun, PullTally
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook
 
 _NOT_NAMED = {"": "us-east-1", "EU": "eu-west-1"}
-"""What GetBucketLocation says of buckets in the oldest Regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,6 @@ SOURCES = ("lookup", "s3", *ENGINES)
 BEGINNING = datetime(2013, 11, 1, tzinfo=UTC)
 """Nothing is older: CloudTrail began that month."""
 FIRST_WINDOW = timedelta(hours=24)
-"""What the first pull fetches unless the operator says otherwise."""
 _LONG = timedelta(days=2)
 
 
@@ -240,7 +237,6 @@ class EventPuller:
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> PullReport:
-        """Plan and fetch at once, from a source that costs nothing."""
         plan = self.plan_pull(
             source, since=since, until=until, expression=expression, regions=regions, cancelled=cancelled
         )
@@ -269,7 +265,6 @@ class EventPuller:
         return find_buckets(self._kms, self._book, regions, self._lookup.account(), cancelled)
 
     def _places(self, plan: PullPlan, pull: PullRun) -> Sequence[TrailBucket]:
-        """The buckets that a plan reads: the one that was named, or those of the trails."""
         if plan.place:
             return (plan.place,)
         regions = dict.fromkeys((*self._regions(), *plan.regions))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event, Lock
 from typing import Any
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
+from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.receipts.report import ReceiptReport
+from crypto_core.trail.store import Added
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,6 @@ class PullReport:
     duplicates: int = 0
     kms: int = 0
     throttled: int = 0
-    """How often AWS asked to wait."""
     gaps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the operator should know besides: what was left out as asked, what a query cost."""
@@ -80,3 +82,95 @@ class PullReport:
             "receipts": self.receipts.as_json() if self.receipts else None,
             "coverage": self.coverage.as_json(),
         }
+
+
+MOST_GAPS = 50
+"""Gaps that are named one by one; of more, how many there are."""
+
+
+class PullTally:
+    """Counts one pull. Thread-safe; `progress` is never called by two threads at once."""
+
+    def __init__(self, source: str, progress: Progress | None = None) -> None:
+        self.source = source
+        self._progress = progress
+        self._lock = Lock()
+        self._added = Added()
+        self._now = PullProgress(source, "")
+        self._gaps: dict[str, None] = {}
+        self._more_gaps = 0
+        self._notes: dict[str, None] = {}
+
+    def count(
+        self,
+        where: str,
+        *,
+        pages: int = 0,
+        records: int = 0,
+        added: Added | None = None,
+        reached: datetime | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        with self._lock:
+            self._added += added or Added()
+            self._tell(where, reached, seconds_left, pages=pages, records=records)
+
+    def throttled(self, where: str) -> None:
+        with self._lock:
+            self._tell(where, throttled=1)
+
+    def gap(self, text: str) -> None:
+        with self._lock:
+            if len(self._gaps) < MOST_GAPS:
+                self._gaps[text] = None
+            elif text not in self._gaps:
+                self._more_gaps += 1
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._notes[text] = None
+
+    def report(self, places: Iterable[AccountRegion], since: datetime, until: datetime) -> PullReport:
+        with self._lock:
+            more = (f"{self._more_gaps:,} further gaps.",) if self._more_gaps else ()
+            return PullReport(
+                self.source,
+                tuple(places),
+                since,
+                until,
+                pages=self._now.pages,
+                records=self._now.records,
+                new=self._added.new,
+                duplicates=self._added.duplicates,
+                kms=self._added.kms,
+                throttled=self._now.throttled,
+                gaps=(*self._gaps, *more),
+                notes=tuple(self._notes),
+            )
+
+    def _tell(
+        self,
+        where: str,
+        reached: datetime | None = None,
+        seconds_left: float | None = None,
+        *,
+        pages: int = 0,
+        records: int = 0,
+        throttled: int = 0,
+    ) -> None:
+        pages, records = self._now.pages + pages, self._now.records + records
+        throttled += self._now.throttled
+        self._now = PullProgress(
+            self.source, where, pages, records, self._added.new, throttled, reached, seconds_left
+        )
+        if self._progress is not None:
+            self._progress(self._now)
+
+
+@dataclass(frozen=True, slots=True)
+class PullRun:
+    """One pull in progress: its query, its counts, and its cancellation."""
+
+    asked: PullQuery
+    tally: PullTally
+    cancelled: Event | None = None

@@ -58,7 +58,6 @@ MOST_NUMBERS = 2_000
 _SPELT_OUT = 32
 """As many numbers stand in a statement; more are passed as one value."""
 _LONGEST = 2 * DEFAULT_LIMIT
-"""No text in the store is longer."""
 
 _COLUMNS = ROLLED | DETAILS
 _FEW_TEXTS = ("key", "material")
@@ -118,7 +117,6 @@ class Bounds:
 
     @property
     def hours(self) -> Bounds:
-        """The hours since 1970 that they touch."""
         return Bounds(*(None if end is None else end // HOUR for end in (self.first, self.last)))
 
 
@@ -139,7 +137,6 @@ class Conditions:
     reach: Bounds = field(default_factory=Bounds)
 
     def on(self, table: Table) -> ColumnElement[bool]:
-        """The condition for a row of `event`, `rollup` or `daily`, the bounds in time not among them."""
         own = (t.on(table) for t in self.terms if not t.of_profile)
         # What is quickest to see stands first.
         return and_(true(), *own, self.profiles(table))
@@ -195,18 +192,15 @@ class Conditions:
 
     @property
     def by_hour(self) -> bool:
-        """True if the hour of an event decides, so that its day alone doesn't tell."""
         return any(one.by_hour for one in self.terms)
 
     @property
     def names_token(self) -> bool:
-        """True if only events that name a token are asked for."""
         named = EventProperty.NAMED
         return any(not one.negated and (one.column == "token" or one.mark is named) for one in self.terms)
 
     @property
     def within(self) -> Bounds:
-        """Where events are looked for."""
         return self.bounds.narrowed(self.reach)
 
     def present(self) -> Iterator[ColumnElement[bool]]:
@@ -243,7 +237,6 @@ class ResolvedTerm:
 
     @property
     def rolled(self) -> bool:
-        """True if `rollup` knows whether it holds."""
         if self.branches:
             return all(one.rolled for branch in self.branches for one in branch)
         return self.of_profile or self.cycle is not None
@@ -266,7 +259,6 @@ class ResolvedTerm:
         return replace(self, branches=tuple(kept)) if kept else self.negated
 
     def own(self) -> Iterator[ResolvedTerm]:
-        """What it asks for that is an event's alone."""
         for branch in self.branches:
             for one in branch:
                 yield from one.own()
@@ -278,7 +270,6 @@ class ResolvedTerm:
 
     @property
     def by_hour(self) -> bool:
-        """True if the hour of an event decides."""
         return self.cycle is not None or any(one.by_hour for branch in self.branches for one in branch)
 
     def on(self, table: Table) -> ColumnElement[bool]:
@@ -362,7 +353,6 @@ def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases)
 
 
 def _reach(connection: Connection, found: Conditions) -> Bounds:
-    """The hours that all texts of PRESENT which are asked for have together, from the first to the last."""
     reach = Bounds()
     ends = select(func.min(presence.c.hour), func.max(presence.c.hour))
     for condition in found.present():
@@ -467,7 +457,6 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
 
 
 def _bounds(value: Alternative) -> Bounds:
-    """The whole seconds of a range in time: what CloudTrail's events have."""
     first = last = None
     if isinstance(value.at_least, datetime):
         exact = seconds(value.at_least)

@@ -83,7 +83,6 @@ class StoreFile:
 
     @property
     def bytes(self) -> int:
-        """The size of the store's files."""
         sizes = 0
         for suffix in ("", "-wal"):
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -11,8 +11,41 @@ from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
 from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.store.bursts import Burst
 from crypto_core.trail.store.conditions import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """The most that one principal did within one stretch of time, from `since` on."""
+
+    principal: CleanText
+    number: int
+    since: datetime
+
+
+Stretch = tuple[int, int]
+"""How many events there are, and the half of a stretch with which it begins."""
+
+
+def stretches(halves: Mapping[int, int]) -> list[Stretch]:
+    """Each two halves that follow each other."""
+    begins = {begin for at in halves for begin in (at - 1, at)}
+    return [(halves.get(at, 0) + halves.get(at + 1, 0), at) for at in begins]
+
+
+def busiest(stretches: Iterable[Stretch]) -> Stretch:
+    """The one with the most events, the earliest of several."""
+    return max(stretches, key=lambda one: (one[0], -one[1]))
+
+
+def most_different(stretches: Iterable[Stretch], different: Callable[[int], int]) -> Stretch:
+    """The one with the most different values: no stretch has more of these than events."""
+    best = (0, 0)
+    for events, at in sorted(stretches, key=lambda one: (-one[0], one[1])):
+        if events <= best[0]:
+            break
+        best = max(best, (different(at), at), key=lambda one: one[0])
+    return best
 
 
 def has(field: str, *values: str, negated: bool = False) -> Term:

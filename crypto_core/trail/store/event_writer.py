@@ -16,11 +16,10 @@ from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.event_ids import stored, write_ids
 from crypto_core.trail.store.explained import mark_explained, write_calls
 from crypto_core.trail.store.hourly_counts import count_new
-from crypto_core.trail.store.profiles import Profiles
 from crypto_core.trail.store.receipt_writer import AddedReceipts, write_lost, write_receipts
 from crypto_core.trail.store.schema import PRESENT
 from crypto_core.trail.store.twins import mark_twins
-from crypto_core.trail.store.vocabulary import Vocabulary, changed
+from crypto_core.trail.store.vocabulary import Profiles, Vocabulary, changed
 
 _EVENT = ("id", "at", "profile", *DETAILS)
 

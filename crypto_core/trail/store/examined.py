@@ -42,7 +42,6 @@ told_finding = Table(
     Column("at", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-"""The findings that were told, by what they say, and when."""
 
 
 receipts_judged = Table(
@@ -98,7 +97,6 @@ class ExaminedArrivals:
         return None if until is None else moment(until)
 
     def untold(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-        """Return those findings that were not told yet, word for word."""
         self._make()
         with self._file.reading() as connection:
             told = set(connection.scalars(select(told_finding.c.digest)))

@@ -17,8 +17,8 @@ from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.receipt_match import APART, days_near
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.hourly_counts import recount
-from crypto_core.trail.store.profiles import Profiles, profile_of
 from crypto_core.trail.store.receipt_tables import receipt
+from crypto_core.trail.store.vocabulary import Profiles, profile_of
 
 _T = TypeVar("_T")
 _EXPLAINED = int(EventProperty.EXPLAINED)

@@ -18,7 +18,6 @@ from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.schema import event, presence, rollup
 
 _FEW = 5_000
-"""So many events are put in order by themselves."""
 _SLICE = 64
 """So many hours are read at once at most, twice as many each time."""
 TOKENS = "ix_event_token"

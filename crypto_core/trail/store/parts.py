@@ -56,7 +56,6 @@ class Part:
 
     @property
     def counted_before(self) -> bool:
-        """True if a row stands for several events."""
         return self.table is not event
 
     def counted(self, *wanted: ColumnElement[Any], by: Iterable[str] = ()) -> Select[Any]:
@@ -123,13 +122,11 @@ def parts(
 
 
 def _whole(bounds: Bounds, width: int) -> Bounds:
-    """The whole hours or days in some bounds."""
     first = None if bounds.first is None else -(-bounds.first // width)
     return Bounds(first, None if bounds.last is None else (bounds.last + 1) // width - 1)
 
 
 def _around(bounds: Bounds, inner: Bounds, width: int) -> Iterator[Bounds]:
-    """What of some bounds is before and behind the whole hours or days in them."""
     if bounds.first is not None and inner.first is not None and bounds.first < inner.first * width:
         yield Bounds(bounds.first, inner.first * width - 1)
     if bounds.last is not None and inner.last is not None and bounds.last >= (inner.last + 1) * width:

@@ -123,7 +123,6 @@ class DeliveryBucket:
         return self.name, f"arn:{partition_of(self.region)}:s3:::{self.name}"
 
     def scope(self, name: str, of: str = KMS_EVENTS) -> str:
-        """How the book calls its changes under one of its names, within another scope."""
         return f"{_OF_BUCKET} {name} {of}"
 
 
@@ -216,7 +215,6 @@ class PullBook:
             connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
 
     def known(self, names: Sequence[bytes]) -> set[bytes]:
-        """Return those of the objects that were read; see `object_name`."""
         found: set[bytes] = set()
         with self._file.reading() as connection:
             for start in range(0, len(names), _AT_ONCE):

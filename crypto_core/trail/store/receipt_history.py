@@ -46,7 +46,6 @@ from crypto_core.trail.store.receipt_tables import (
 from crypto_core.trail.store.schema import COLUMNS, event, profile
 
 MOST = 200
-"""Contradictions that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,6 @@ class Allowance:
     lost: bool
 
     def excuses(self, one: TrailEvent) -> bool:
-        """True if it may be the reason why a call has no receipt."""
         return (
             one.principal.arn == self.principal
             and self.operation in ("", one.name)
@@ -127,7 +125,6 @@ class ReceiptHistory:
         )
 
     def contradictions(self, span: Span) -> tuple[tuple[Contradiction, TrailEvent], ...]:
-        """Return the receipts that contradict the records of a span's calls, each with the call."""
         with self._file.reading(self._cancelled) as connection:
             found = contradictions(connection, span.bounds, MOST)
             numbers = [one.event for one in found]

@@ -26,7 +26,6 @@ from crypto_core.trail.store.receipt_tables import (
 from crypto_core.trail.store.schema import event
 
 NAMES = {number: name for name, number in OPERATIONS.items()}
-"""The operations by the number that the store keeps."""
 _MOST_OF_EVENT = 20
 """Receipts of one event: more than one are made up, or of copies of a value."""
 
@@ -262,7 +261,6 @@ def _subject(subject: bytes, numbers: Sequence[int]) -> OpenedSubject:
 
 
 def _names(subject: bytes) -> tuple[CleanText, str]:
-    """The reference, and the SHA-256 in hex, of which one is there at most."""
     text = subject_text(subject) if subject else ""
     token = clean(text, 1_024) if subject and is_token(subject) else clean("")
     return token, "" if token else text

@@ -13,7 +13,6 @@ from crypto_core.trail.columns import DAY, seconds, stored_id
 from crypto_core.trail.receipt_match import OPERATIONS, OTHER, subject_of
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.explained import Row, mark_stored
-from crypto_core.trail.store.profiles import Profiles
 from crypto_core.trail.store.receipt_tables import (
     UNKNOWN,
     UNKNOWN_BYTES,
@@ -24,10 +23,10 @@ from crypto_core.trail.store.receipt_tables import (
     same_call,
 )
 from crypto_core.trail.store.schema import event
+from crypto_core.trail.store.vocabulary import Profiles
 
 _RECEIPT = ("day", "request", "subject", "at", "operation", "process", "unanswered")
 Identity = tuple[int, bytes, bytes, int, int]
-"""The first columns of a receipt, which no other has alike."""
 _LOST = ("process", "since", "at", "lost")
 
 
@@ -94,7 +93,6 @@ def _row(one: Receipt, process: int) -> Row:
 
 
 def _unknown(one: Receipt) -> bytes:
-    """Stands for the id of a call that got no answer."""
     told = f"{one.at.isoformat()} {one.process.host} {one.process.pid} {one.process.service}"
     return UNKNOWN + hashlib.sha256(told.encode()).digest()[: UNKNOWN_BYTES - 1]
 
@@ -116,7 +114,6 @@ def _stored(connection: Connection, identities: Sequence[Identity]) -> set[Ident
 def _processes(
     connection: Connection, processes: Sequence[ReceiptProcess], writer: str
 ) -> dict[ReceiptProcess, int]:
-    """Number processes; new ones are stored."""
     found: dict[ReceiptProcess, int] = {}
     p = receipt_process.c
     columns = ("host", "pid", "service", "writer")

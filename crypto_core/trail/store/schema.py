@@ -121,7 +121,6 @@ Index("ix_profile", *(profile.c[name] for name in (*ROLLED, "marks")), unique=Tr
 Index("ix_term", term.c.kind, term.c.folded)
 
 COLUMNS: Mapping[str, Column[Any]] = {**profile.c, **event.c}
-"""Of an event and its profile, by name."""
 
 
 def with_profiles(table: Table) -> Join:

@@ -13,19 +13,40 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, true, unio
 
 from crypto_core.lists.filter_language import HOURS, WEEKDAYS
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.columns import EventProperty, moment
+from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
+from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
-from crypto_core.trail.store.clock import CLOCK, NO_TIME, key_of
-from crypto_core.trail.store.conditions import Conditions
+from crypto_core.trail.store.conditions import Conditions, hour_of_day, weekday, whole
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.tallies import moment_json
 
+CLOCK = ("hour", "day", "weekday")
+NO_TIME = seconds(UNDATED) // 86_400
+"""Stands for the hour, day and weekday of events that tell no time."""
+
+_UNDATED = seconds(UNDATED) // HOUR
+
+
+def key_of(columns: Mapping[str, Any], name: str) -> ColumnElement[int]:
+    """Return what a table's rows are grouped by for a field, or for one of CLOCK."""
+    if name not in CLOCK:
+        column: ColumnElement[int] = columns[name]
+        return column
+    hours = columns["hour"] if "hour" in columns else whole(columns["at"], HOUR)
+    return func.iif(hours == _UNDATED, NO_TIME, _FROM_HOURS[name](hours))
+
+
+def _day(hours: ColumnElement[int]) -> ColumnElement[int]:
+    return whole(hours, 24)
+
+
+_FROM_HOURS = {"hour": hour_of_day, "weekday": weekday, "day": _day}
+
+
 FIELDS = (*EVENT_FIELDS, *CLOCK)
 MOST_FIELDS = 4
-"""So many fields are counted by together."""
 MEASURES = ("count", "failed", "denied", "distinct")
-"""What groups can be chosen by."""
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
@@ -135,7 +156,6 @@ def count_groups(
 
 
 def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence[Threshold]) -> Any:
-    """The groups of all parts together that pass, the largest first, each row with how many there are."""
     parts_ = union_all(*every).subquery()
     names = [parts_.c[f"key_{n}"] for n in range(keys)]
     no_value = NO_TIME if distinct in CLOCK else 0

@@ -171,7 +171,6 @@ class EventStore:
             return any_file(connection)
 
     def seen(self, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
-        """Return what is known of those of these files, if they were read before."""
         with self.file.reading() as connection:
             return recall(connection, paths)
 
@@ -223,7 +222,6 @@ class EventStore:
             return counts.count(*asked)
 
     def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
-        """Return how many events a filter lets through, and how many more its `-service` and `-own` hide."""
         with self._asking(expression, cancelled) as (connection, found):
             ends = counts.extent(connection, found)
             shown = ends[0] if ends else 0
@@ -288,7 +286,6 @@ class EventStore:
             )
 
     def receipts(self) -> ReceiptExtent | None:
-        """Return how far the receipts reach; None where there are none."""
         with self.file.reading() as connection:
             return receipt_questions.extent(connection)
 

@@ -18,7 +18,6 @@ from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.parts import Part, by_way, parts, way
 
 FIELDS = (*ROLLED, *DETAILS)
-"""The columns that events can be counted by together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class EventTally:
 
     @property
     def done(self) -> int:
-        """The calls that did something."""
         return self.events - self.failed
 
 

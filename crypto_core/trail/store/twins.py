@@ -16,8 +16,8 @@ from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.store.bulk_insert import PARAMETERS
 from crypto_core.trail.store.hourly_counts import recount
-from crypto_core.trail.store.profiles import Profiles, profile_of
 from crypto_core.trail.store.schema import event, metadata, profile
+from crypto_core.trail.store.vocabulary import Profiles, profile_of
 
 TWIN = int(EventProperty.TWIN)
 APART = 60
@@ -31,7 +31,6 @@ twin = Table(
     Column("detail", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-"""By what records of one call have in common, the event that counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ from crypto_core.trail.columns import DAY, HELD, EventProperty, marks, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import unpack
+from crypto_core.trail.prepared import NETWORK, detail, twin_keys
 from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.recorded_twice import NETWORK, detail, twin_keys
 from crypto_core.trail.store import bulk_insert
 from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.conditions import whole
@@ -73,7 +73,6 @@ _wide = Table(
     Column("event_id", LargeBinary),
     *(Column(name, Integer) for name in ("at", *ROLLED, "marks", *DETAILS)),
 )
-"""Events with all that is told of them, while a store is upgraded."""
 
 _noted = Table(
     "older_twin",
@@ -261,7 +260,6 @@ def _calls(events: Table) -> Subquery:
 
 
 def _records(connection: Connection) -> Iterator[tuple[int, bytes]]:
-    """The records by number; what is damaged is told when it is read."""
     for first, block in connection.execute(select(raw.c.id, raw.c.body)).yield_per(_BLOCKS):
         with suppress(ValueError):
             yield from enumerate(unpack(block), first)
@@ -277,7 +275,6 @@ def _twins_in(records: Iterable[tuple[int, bytes]], telling: Iterable[bytes]) ->
 
 
 def _note_calls(connection: Connection) -> None:
-    """Note the request ids of all stored events that a receipt can explain."""
     rows = _calls_in(_records(connection))
     while some := list(islice(rows, _ROWS)):
         bulk_insert.insert(connection, "call", _CALL, some)

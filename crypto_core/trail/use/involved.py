@@ -11,7 +11,6 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
 
 MOST = 300
-"""So many events are looked up, and so many principals or combinations of keys are told apart."""
 
 
 def actors(events: EventStore, ids: Iterable[str], cancelled: Event | None = None) -> tuple[str, ...]:

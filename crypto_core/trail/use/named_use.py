@@ -11,7 +11,6 @@ from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Day, Tallies, moment_json
 
 MOST = 200
-"""Groups told of one answer."""
 
 
 @dataclass(frozen=True, slots=True)

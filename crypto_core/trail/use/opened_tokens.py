@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
 
 MOST = 10_000
-"""Tokens that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,6 @@ class OpenedTokens:
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
-        """All of them, in order, each once."""
         return tuple(sorted({*self.named, *self.receipted, *self.possible}))
 
     @property
@@ -52,7 +50,6 @@ class OpenedTokens:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What is known and what is not, a sentence each."""
         facts = f"{counted(len(self.named), 'token')} opened: CloudTrail names the row (v2). That is a fact."
         number = counted(len(self.possible), "token")
         could = f"{number} could have been opened: v1, under the key material that it used."

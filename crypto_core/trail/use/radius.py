@@ -53,7 +53,6 @@ class BlastRadii:
     """Counts the replaced envelopes under a key; it may raise DatabaseError."""
     covered: Covered
     values: ValueSearch | None = None
-    """Finds the rows of stored values that receipts are about."""
 
     def radius_of(self, name: str, cancelled: Event | None, since: datetime | None = None) -> BlastRadius:
         """Return the blast radius of a principal by its ARN, the ARN of a session, or a part of the ARN.
@@ -116,7 +115,6 @@ class BlastRadii:
         )
 
     def _receipted(self, who: NamedPrincipals, gaps: list[str], cancelled: Event | None) -> ReceiptedTokens:
-        """The tokens that receipts say it opened, of calls whose records name none."""
         if self.store.receipts() is None:
             return ReceiptedTokens()
         expression = f"{who.filter} {OPENED} -token:*"

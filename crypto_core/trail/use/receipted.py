@@ -22,7 +22,6 @@ from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import at
 
 MOST = 20
-"""Principals whose receipts are held against their calls one by one."""
 FACT = (
     "By receipt: the caller wrote down the request id of a call and the token that it was for; the record of "
     "the call agrees in operation and time. That is a fact, as far as the caller wrote the truth."
@@ -45,7 +44,6 @@ class ReceiptCover:
 
     @property
     def whole(self) -> bool:
-        """True if every call since its first receipt has one."""
         return self.since is not None and not self.without
 
     def as_json(self) -> dict[str, Any]:

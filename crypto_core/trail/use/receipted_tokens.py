@@ -17,7 +17,6 @@ from crypto_core.trail.store.receipt_questions import OpenedSubject
 from crypto_core.trail.store.tallies import moment_json
 
 MOST = 10_000
-"""Tokens and values that are told one by one."""
 
 
 class ValueSearch(Protocol):
@@ -75,7 +74,6 @@ class ReceiptedTokens:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What of it names no row, a sentence each."""
         found = []
         if self.gone:
             found.append(

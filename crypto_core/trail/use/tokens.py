@@ -58,13 +58,10 @@ class Remembered:
 ALL = 5_000
 """Groups looked at, to tell the source of a ReEncrypt from its destination."""
 READ = f"name:{','.join(READS)} -failed"
-"""What handed out something that was sealed."""
 REWRAPPED = f"name:{','.join(REWRAPS)} -failed"
 """What moved something under another key: whoever may decrypt there opens it."""
 OPENED = f"name:{','.join(sorted(OPENS))} -failed"
-"""What opened something, for its caller or under another key."""
 UNNAMED = f"{OPENED} -token:* -receipt:*"
-"""What opened something, names no token, and has no receipt that names one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,6 @@ class DigestValidator:
                 yield folder
 
     def _chain(self, listed: Sequence[str], folder: Folder) -> Validation:
-        """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
         bucket, asked, now = self._bucket, self.asked, self.now
         until = min(asked.until + _DAY, now)
         keys = public_keys(self.kms, folder.region, asked.since - _DAY, until, self.cancelled)
@@ -193,7 +192,6 @@ class DigestValidator:
             return why(error)
 
     def _files(self, digest: Digest) -> Validation:
-        """Hold each log file against its hash."""
         entries = digest.document.get("logFiles")
         files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
         if len(files) > MOST_FILES:

@@ -24,7 +24,7 @@ from crypto_core.trail.event import S3
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import Bucket, Listed
 from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.tally import PullRun
+from crypto_core.trail.sources.report import PullRun
 
 LOGS = "AWSLogs/"
 FILES, DIGESTS = "CloudTrail", "CloudTrail-Digest"

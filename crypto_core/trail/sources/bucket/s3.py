@@ -31,7 +31,7 @@ from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, 
 from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.sources.pull_query import Read, kept_of, settled
-from crypto_core.trail.sources.tally import PullRun
+from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
@@ -44,11 +44,9 @@ _FILES_AT_ONCE = 500
 _LATE_DAYS = 2
 """Days before the window in whose folders files are looked for that came late."""
 _CLOCKS = timedelta(hours=1)
-"""How far the clocks of S3 and CloudTrail may be apart."""
 
 
 _Wanted = tuple[Listed, bytes]
-"""A file to read, and how the store knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,6 @@ class BucketSource:
                     self.book.cover(replace(run, scope=scope), window, seconds(self.clock()))
 
     def _folder(self, bucket: Bucket, place: TrailBucket, folder: Folder, pull: PullRun) -> bool:
-        """Read what an account delivered of one Region; True if nothing is missing."""
         tally, cancelled = pull.tally, pull.cancelled
         where, complete, unanswered = f"{folder.account} {folder.region}", True, 0
         kept: list[TrailEvent] = []

@@ -27,7 +27,6 @@ from crypto_core.trail.sources.query_run import QueryStatus
 
 DOLLARS_PER_TB = 5.0
 LEAST_BYTES = 10_000_000
-"""What a query is charged for at least."""
 _MOST_LISTED = 200_000
 _PAGE = 1_000
 
@@ -142,7 +141,6 @@ class Athena:
             return None, [f"The table's files can't be listed: {why(error)}"]
 
     def start_query(self, query: LakeStatement) -> str:
-        """Start the query; return the name of this run of it."""
         return self.start_statement(query.statement, query.literals)
 
     def start_statement(self, statement: str, literals: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, ex
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, settled
 from crypto_core.trail.sources.query_run import Rest
-from crypto_core.trail.sources.tally import PullRun
+from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
 

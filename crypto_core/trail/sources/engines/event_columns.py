@@ -53,7 +53,6 @@ _TEXTS = {
     "issuer": ("useridentity.sessioncontext.sessionissuer.arn", ARN_CHARACTERS),
     "tls": ("tlsdetails.tlsversion", SHORT),
 }
-"""Texts of events by where they stand in the table, and how many characters are kept."""
 _AS_THEY_ARE = {
     "at_text": "eventtime",
     "recipient": "recipientaccountid",
@@ -171,7 +170,6 @@ _NAMED = tuple(f"named_{n}" for n in range(len(_naming())))
 
 
 def _known_keys() -> dict[str, str]:
-    """The ARNs that stand there, each with a space behind it."""
     whole = [f"CASE WHEN {_whole(one, KEY_ARN.pattern)} THEN {one} END" for one in _NAMED]
     return {
         "known": f"array_join(resource_keys, ' ') || ' ' || array_join(ARRAY[{', '.join(whole)}], ' ') || ' '"
@@ -205,7 +203,6 @@ def _of_keys() -> dict[str, str]:
 
 
 def _columns() -> dict[str, str]:
-    """The columns of a copy in Parquet, but for the record itself."""
     listed = f"CASE WHEN {_KMS} THEN coalesce(nullif(message_keys, ''), alias) ELSE '' END"
     materials = (
         f"CASE WHEN {_whole(scalar, MATERIAL.pattern)} THEN {scalar} END"
@@ -237,7 +234,6 @@ def _principal() -> str:
 
 
 def _token() -> str:
-    """The token whose row the encryption context names: see TokenRef."""
     identity = (
         "CASE WHEN sealed_member IS NULL THEN sealed_id "
         "ELSE replace(replace(sealed_id, '%', '%25'), '#', '%23') || '#' || sealed_member END"
@@ -252,8 +248,6 @@ def _token() -> str:
 
 
 def _marks(principal: str) -> str:
-    """The properties of an event that filters ask for, as `marks` of columns.py has them."""
-
     def among(column: str, values: Iterable[str]) -> str:
         return "{} IN ('{}')".format(column, "', '".join(values))
 

@@ -71,7 +71,6 @@ class Lake:
         return query, None, remarks
 
     def start_query(self, query: LakeStatement) -> str:
-        """Start the query; return the name of this run of it."""
         return str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
 
     def query_status(self, execution: str) -> QueryStatus:

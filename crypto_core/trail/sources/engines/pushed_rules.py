@@ -74,7 +74,6 @@ RECORD_COLUMNS = {
     f"{_PREFIX}{column}": column
     for column in (*_PLAIN.values(), *_IDENTITY.values(), *_DOCUMENTS.values(), *_SINGLE)
 }
-"""The columns that a record is made of, for a SELECT of events."""
 
 
 def event_of_row(row: Mapping[str, str | None]) -> TrailEvent:
@@ -115,7 +114,6 @@ def _arns(resources: Any) -> Iterator[str]:
 
 
 HISTORY = timedelta(days=30)
-"""So much of before the window tells what is normal."""
 MOST_STATEMENTS = 300
 _LONGEST_STATEMENT = 262_144
 """Bytes that Athena takes."""
@@ -149,7 +147,6 @@ class ExaminationPlan:
 
     @property
     def begin(self) -> datetime:
-        """From when on events are read."""
         return _history(self.since)
 
     @property
@@ -314,7 +311,6 @@ def _expected(engine: Athena, scanned: int | None, most: int) -> str:
 
 
 def _history(since: datetime) -> datetime:
-    """From when on events tell what is normal for a window that begins then."""
     return since - min(HISTORY, since - datetime.min.replace(tzinfo=UTC))
 
 

@@ -43,7 +43,7 @@ _ALL = "No --since is given: all of the table is scanned."
 @dataclass(frozen=True, slots=True)
 @cleans(remarks=500)
 class StatisticsPlan:
-    """A Subject of consent. It may scan `scanned` bytes (None: unknown) of what `scans` says, not over `most`."""
+    """A Subject of consent. It may scan `scanned` bytes (None: unknown) of `scans`, not more than `most`."""
 
     table: str
     question: GroupsQuestion
@@ -54,7 +54,6 @@ class StatisticsPlan:
     most: int
     sent: str = field(repr=False)
     literals: tuple[str, ...] = field(repr=False)
-    """What is sent: a ? for each of the literals."""
 
     @property
     def danger(self) -> Danger:

@@ -26,7 +26,6 @@ _UNMAPPED = {
     "sharedeventid": "sharedEventID",
     "sessioncredentialfromconsole": "sessionCredentialFromConsole",
 }
-"""Fields of a record that the mapping has no place for, by the column of CloudTrail's table."""
 _WITHIN = {
     "additionaleventdata": ("additionalEventData", MATERIALS),
     "serviceeventdetails": ("serviceEventDetails", ("keyId",)),

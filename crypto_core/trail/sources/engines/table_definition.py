@@ -25,7 +25,6 @@ _DAY_FORMATS = {"yyyy/MM/dd": "%Y/%m/%d", "yyyy-MM-dd": "%Y-%m-%d", "yyyyMMdd": 
 _YEAR_MONTH_DAY = (
     "concat(CAST(year AS VARCHAR), lpad(CAST(month AS VARCHAR), 2, '0'), lpad(CAST(day AS VARCHAR), 2, '0'))"
 )
-"""Of partitions that are texts or numbers."""
 _DAY_KEYS = ("timestamp", "date", "day", "dt", "event_date", "datehour")
 _PLACES = {
     **dict.fromkeys(("region", "awsregion", "aws_region"), "region"),
@@ -35,7 +34,6 @@ _PLACES = {
 _NAMED = {"region": re.compile(r"[a-z0-9-]{1,40}"), "account": re.compile(r"[0-9]{12}")}
 _REMEDIES = {"region": "--region NAME", "account": "--filter account:NUMBER"}
 _DOCUMENTED = frozenset({*PLAIN.values(), *DOCUMENTS.values(), "useridentity", "resources"})
-"""The columns that are counted on where the definition can't be read."""
 _LONGEST_TYPE = 100_000
 
 
@@ -71,7 +69,6 @@ class TableDefinition:
 
     @property
     def known(self) -> bool:
-        """True if it could be read."""
         return bool(self.metadata)
 
     @property

@@ -17,7 +17,6 @@ from crypto_core.trail.event_sql.conditions import BoundValues, any_of
 from crypto_core.trail.sources.lake_sql import can_be_literal
 
 _SEVERAL = ("key", "material")
-"""Columns that hold several values, with a space between."""
 _LONGEST = 400
 """Characters of a value: written as a pattern it may be twice as long, and Athena takes 1,024."""
 _ESCAPE = "!"
@@ -124,7 +123,6 @@ def _each_of_several(column: str, value: Alternative, *, anywhere: bool) -> Iter
 
 
 def _addresses(network: Network) -> str:
-    """The addresses of a network of IPv4 as a regular expression."""
     first, last = (str(end).split(".") for end in (network.network_address, network.broadcast_address))
     parts = [_numbers(int(low), int(high)) for low, high in zip(first, last, strict=True)]
     return rf"\A{'[.]'.join(parts)}\z"

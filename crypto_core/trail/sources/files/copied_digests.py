@@ -269,7 +269,6 @@ def _hashed(path: str) -> str:
 
 
 def _read_digest(path: str) -> Digest | str:
-    """The digest in a file, or why there is none."""
     parts, size = [], 0
     try:
         for piece in _pieces(path):
@@ -291,14 +290,12 @@ def _read_digest(path: str) -> Digest | str:
 
 
 def _span(paths: Sequence[str]) -> tuple[datetime, datetime]:
-    """When the digests of a chain were made, the first and the last, and an hour around it."""
     stamps = [found["stamp"] for path in paths if (found := DIGEST_NAME.search(f"{_plain(path)}.gz"))]
     times = [datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) for stamp in stamps]
     return min(times) - _HOUR, max(times) + _HOUR
 
 
 def _window(digest: Digest) -> TimeWindow | None:
-    """The time of which a digest names all that was delivered."""
     try:
         first, last = (
             datetime.fromisoformat(digest.text(name)) for name in ("digestStartTime", "digestEndTime")

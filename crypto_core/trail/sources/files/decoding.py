@@ -23,7 +23,6 @@ from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError
 
 _LIST, _BEGIN = b'{"Records":[', b'{"eventVersion":'
 _FIRST, _NEXT = _LIST + _BEGIN, b"," + _BEGIN
-"""How CloudTrail's own files begin, and what stands between their records."""
 _BARREN = 100_000
 """Documents or lines in a row without a record after which no more are looked for."""
 _LOOKED_AT = 20
@@ -152,7 +151,6 @@ def _documents(line: bytes) -> list[Any]:
 def _lines(
     content: bytes, further: Iterator[bytes], trouble: UnreadableError | None, largest: int
 ) -> Iterator[bytes]:
-    """The lines of what is held and of what is still to come."""
     rest = content
     while True:
         start = 0
@@ -240,7 +238,6 @@ def _of_cell(found: object) -> Iterator[object]:
 
 
 def _of_several(content: bytes) -> Iterator[object]:
-    """The records of documents that follow one another, over several lines each or without a line's end."""
     documents = last = 0
     try:
         text = content.decode()

@@ -38,7 +38,6 @@ _AS_MUCH = 16 * 1024
 _FILES, _BYTES = 128, 4 * 1024 * 1024
 """Files to read of a chunk, and their bytes: some hundreds of events, so that no process waits for long."""
 _AT_ONCE = 500
-"""Files that are looked up at once."""
 _LOOK_SECONDS = 0.2
 """How often a pipe that brings nothing is left to see whether the operator still waits."""
 
@@ -139,7 +138,6 @@ def _work(files: Sequence[FoundFile]) -> int:
 
 
 def _chunks(files: Sequence[FoundFile]) -> Iterator[Sequence[FoundFile]]:
-    """The files in chunks that are read one after the other. A large one, to be read here, is a chunk."""
     some: list[FoundFile] = []
     number = size = 0
     for file in files:
@@ -158,14 +156,12 @@ def _chunks(files: Sequence[FoundFile]) -> Iterator[Sequence[FoundFile]]:
 
 
 def _known(found: FoundFile, before: SeenFile | None) -> FoundFile:
-    """A file with what is known of it from before, if it is unchanged."""
     if before is not None and found.status is not None and before.same_as(seen(found.path, found.status)):
         return replace(found, known=before)
     return found
 
 
 def _piped(cancelled: Event | None) -> Iterator[bytes]:
-    """The bytes of standard input, however slowly they come."""
     while True:
         stop_if(cancelled)
         ready, _, _ = select.select([0], [], [], _LOOK_SECONDS)

@@ -39,7 +39,6 @@ class FoundFile:
 
     @property
     def small(self) -> bool:
-        """True if it is to be read, and small."""
         return self.to_read and self.size <= _SMALL
 
 

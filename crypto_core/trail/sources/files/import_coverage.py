@@ -99,7 +99,6 @@ def as_json(windows: Iterable[tuple[AccountRegion, TimeWindow]]) -> list[dict[st
 
 
 def _named(path: FileName) -> tuple[AccountRegion, int] | None:
-    """Whose file it is by its name, and when it was delivered, in seconds."""
     found = LOG_NAME.fullmatch(os.path.basename(path).decode("utf-8", "replace"))  # noqa: PTH119
     if found is None:
         return None

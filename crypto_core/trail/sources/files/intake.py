@@ -112,7 +112,6 @@ class Intake:
         self._tell()
 
     def take_files(self, files: Iterable[FoundFile], answer: Iterable[Part] | None) -> None:
-        """Take the events of some files: from a process's answer on them, or, without one, read here."""
         parts = None if answer is None else iter(answer)
         for file in files:
             if parts is None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypto_core.trail.record_reader import load
-from crypto_core.trail.sources.files.refused import Refused
+from crypto_core.trail.sources.files.unpacking import Refused
 
 API_ACTIVITY = 6003
 FIELDS = {
@@ -102,7 +102,6 @@ def _document(value: object) -> object:
 
 
 def _time(value: object) -> object:
-    """Milliseconds since 1970 as CloudTrail writes a time."""
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             return f"{datetime.fromtimestamp(value / 1_000, UTC):%Y-%m-%dT%H:%M:%SZ}"

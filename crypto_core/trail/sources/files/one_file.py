@@ -15,10 +15,10 @@ from crypto_core.trail.record_reader import read_record, read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.decoding import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
-from crypto_core.trail.sources.files.refused import Refused
 from crypto_core.trail.sources.files.unpacking import (
     MOST_TIMES,
     TIMES_FROM,
+    Refused,
     UnreadableError,
     unpacked,
     unpacked_at_once,
@@ -59,7 +59,6 @@ class _Count:
 
     @property
     def trouble(self) -> str:
-        """What of it could not be read, "" for nothing."""
         reasons = [*self.refused][:_MOST_REASONS]
         more = len(self.troubles) - _MOST_REASONS
         reasons += [*self.troubles[:_MOST_REASONS], *([f"And {more:,} more."] if more > 0 else [])]
@@ -85,7 +84,6 @@ class FileReader:
     largest: int
     most: int = 0
     stop: Callable[[], None] = lambda: None
-    """Called with every piece of a file."""
     tell: Callable[[], None] = lambda: None
 
     def read_file(self, path: FileName) -> SeenFile | str:
@@ -153,7 +151,6 @@ class FileReader:
         return count.events, count.kms, count.trouble
 
     def _read_members(self, members: Iterator[Member], so_far: UnpackingLimit, count: _Count) -> None:
-        """Read an archive's files. What can't be read is told with the file's name, and the next is read."""
         try:
             for name, pieces in members:
                 self.stop()
@@ -203,7 +200,6 @@ class FileReader:
 
 
 def _told(records: Iterator[object], refused: dict[str, None]) -> Iterator[object]:
-    """The records, and what was refused in their place noted."""
     for record in records:
         if isinstance(record, Refused) and len(refused) < _MOST_REASONS:
             refused[str(record)] = None

@@ -48,7 +48,6 @@ class Readers:
     """So many processes; used as a context, whose end is theirs."""
 
     def __init__(self, number: int, largest: int) -> None:
-        """`largest` is the size of the largest document that is read, in bytes, unpacked."""
         self.number = number
         self._largest = largest
         self._asked: SimpleQueue[tuple[Sequence[FileName], Future[Answer]] | None] = SimpleQueue()

@@ -27,11 +27,8 @@ LEFT = None
 """Stands for a file that is better read where its events can be stored meanwhile: it holds too much."""
 
 EVENTS, BYTES = 2_000, 16 * 1024 * 1024
-"""A batch is full with so many events, or so many bytes of records."""
 _MOST_BYTES = 8 * 1024 * 1024
-"""Of one file, unpacked, that are read here."""
 _MOST_EVENTS = 50_000
-"""Of one file, and of one answer, that are held here."""
 
 Part = Prepared | SeenFile | str | None
 """Of an answer: events; or what became of the next file, whose events all came before: the file if all of it

@@ -16,12 +16,12 @@ from typing import Any
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
-from crypto_core.trail.sources.files.refused import Refused
 from crypto_core.trail.sources.files.table_rows import of_row
 from crypto_core.trail.sources.files.unpacking import (
     LARGEST,
     MOST_TIMES,
     BombError,
+    Refused,
     UnreadableError,
     unpacked,
 )
@@ -129,8 +129,6 @@ def is_record(document: object) -> bool:
 
 
 def _each(*path: str) -> Callable[[dict[str, Any]], Opened]:
-    """The elements of the list at a path; what is there, where it is none."""
-
     def within(document: dict[str, Any]) -> Opened:
         found: Any = document
         for name in path:
@@ -141,8 +139,6 @@ def _each(*path: str) -> Callable[[dict[str, Any]], Opened]:
 
 
 def _packed(*path: str) -> Callable[[dict[str, Any]], Opened]:
-    """The bytes that the text at a path is base64 of."""
-
     def within(document: dict[str, Any]) -> Opened:
         for found in _each(*path)(document):
             try:
@@ -158,8 +154,6 @@ def _refused(what: str, remedy: str) -> Callable[[dict[str, Any]], Opened]:
 
 
 def _notified(*paths: tuple[tuple[str, ...], tuple[str, ...]]) -> Callable[[dict[str, Any]], Opened]:
-    """A notification of objects, by where it names the bucket and the objects."""
-
     def within(document: dict[str, Any]) -> Opened:
         for bucket_at, keys_at in paths:
             bucket = next(iter(_each(*bucket_at)(document)), None)
@@ -272,10 +266,8 @@ SHAPES = (
     Shape("OCSF", ("class_uid", "metadata"), of_ocsf),
     Shape("a line of a log", ("message",), _each("message")),
 )  # fmt: skip
-"""Wrappings of records. The first that fits holds."""
 
 _ALONE = Shape("S3 Select", (), lambda document: document.values())
-"""A record under a name that was made up for it."""
 
 
 def _has_original(event: object) -> bool:

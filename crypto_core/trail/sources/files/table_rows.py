@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.sources.engine_rows import PLAIN, plain_record, record_of
-from crypto_core.trail.sources.files.refused import Refused
+from crypto_core.trail.sources.files.unpacking import Refused
 
 WHOLE = ("eventjson", "cloudtrailevent", "_raw", "@message", "event.original", "raw_data", "message")
 _NEEDED = ("eventid", "eventtime", "eventsource", "eventname", "awsregion", "requestparameters")
 _STRUCTURES = ("useridentity", "resources")
 _OF_A_PULL = ("identity_arn", "resource_arns")
-"""Columns of the statement by which Keydeck asks an engine."""
 COLUMNS = frozenset((*WHOLE, *PLAIN.values(), *_STRUCTURES, *_OF_A_PULL)) - {"message"}
-"""One of these in a first line tells that it is a table's."""
 
 _NAMES = (
     *("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName", "sessionContext"),
@@ -59,7 +57,6 @@ def of_row(row: Mapping[str, object]) -> Iterable[object]:
 
 
 def _cased(value: object) -> object:
-    """An identity with its fields' names as they are in a record; it is two levels deep at most."""
     found: dict[str, object] = {"identity": value}
     level = [found]
     for _ in range(4):

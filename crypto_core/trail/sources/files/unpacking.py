@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from crypto_core.errors import TrailError
 from crypto_core.unpacking.packings import GZIP, Packing, packing_of
@@ -72,3 +73,14 @@ def unreadable(error: BrokenStreamError) -> UnreadableError:
     message = error.message
     words = f"It {message}" if message.startswith(("is ", "needs ")) else message[:1].upper() + message[1:]
     return UnreadableError(f"{words}.", cut_short=error.cut_short)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a document is, and what to import instead. Both are clean."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"It is {self.what}. {self.remedy}"

@@ -74,7 +74,6 @@ def _wrapped(document: str) -> Receipt | LostReceipts | None:
 
 
 FILES = "files"
-"""Names all files that operators name, as one source of receipts."""
 
 
 def take_files(

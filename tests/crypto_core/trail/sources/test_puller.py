@@ -12,8 +12,7 @@ from crypto_core.errors import InterruptedRunError, InvalidFilterError, KmsError
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.sources.puller import EventPuller
-from crypto_core.trail.sources.report import PullProgress
-from crypto_core.trail.sources.tally import MOST_GAPS, PullTally
+from crypto_core.trail.sources.report import MOST_GAPS, PullProgress, PullTally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.store import Added, EventStore
 from crypto_core.trail.store.pulls import (
