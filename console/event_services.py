@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.configured import Configured
-    from crypto_core.trail.rules.engine_rules import EngineRules
-    from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
+    from crypto_core.trail.rules.examination import EngineRules
+    from crypto_core.trail.rules.rule_context import ReceiptPolicy
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.engines.athena import AthenaSettings
     from crypto_core.trail.sources.engines.pushed_rules import AthenaExaminations
@@ -124,7 +124,7 @@ def rules_about_events(
 
 
 def _receipt_policy(settings: Settings) -> ReceiptPolicy | None:
-    from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
+    from crypto_core.trail.rules.rule_context import ReceiptPolicy
 
     since = settings.receipts_complete_since
     return None if since is None else ReceiptPolicy(since, timedelta(minutes=settings.receipts_grace))
@@ -134,7 +134,7 @@ def engine_rules(
     settings: Settings, history: EventQuestions, keys: KeyInventory, lacking: Iterable[Gap] = ()
 ) -> EngineRules:
     """Return the rules about an engine's events, of which `lacking` is missing. KMS names keys."""
-    from crypto_core.trail.rules.engine_rules import EngineRules
+    from crypto_core.trail.rules.examination import EngineRules
 
     return EngineRules(
         history,

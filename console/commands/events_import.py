@@ -28,8 +28,12 @@ from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.sources.files.event_files import STDIN, FileImport
-from crypto_core.trail.sources.files.import_coverage import cover_by_names, cover_proved
-from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
+from crypto_core.trail.sources.files.import_report import (
+    ImportProgress,
+    ImportReport,
+    cover_by_names,
+    cover_proved,
+)
 from crypto_core.trail.store.pulls import PullBook
 
 if TYPE_CHECKING:

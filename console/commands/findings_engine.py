@@ -22,8 +22,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql.questions import EngineHistory
-from crypto_core.trail.rules.engine_rules import EngineRules
-from crypto_core.trail.rules.examination import window
+from crypto_core.trail.rules.examination import EngineRules, window
 
 EventsOf = Callable[[Finding], Sequence[TrailEvent]]
 """Returns the events that a finding names."""

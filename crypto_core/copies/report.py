@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.key_names import same_key
-from crypto_core.keys.state import PENDING_DELETION
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import CleanText, cleans
 
@@ -181,8 +180,3 @@ class ScanReport:
             "offline": self.offline,
             "copies": [copy.as_json() for copy in self.copies],
         }
-
-
-def is_waiting(state: str | None) -> bool:
-    """True for the state of a key that waits for its deletion."""
-    return state in PENDING_DELETION

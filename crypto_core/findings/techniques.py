@@ -20,10 +20,6 @@ class Technique:
     parent: str = ""
 
     @property
-    def parent_id(self) -> str:
-        return self.id.partition(".")[0]
-
-    @property
     def words(self) -> str:
         return f"{self.id} {f'{self.parent}: ' if self.parent else ''}{self.name}"
 

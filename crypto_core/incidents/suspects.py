@@ -37,10 +37,10 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.trail.rules.bulk import bulk_decrypt, bulk_tokens, failed_burst
 from crypto_core.trail.rules.contexts import context_missing, context_wrong
-from crypto_core.trail.rules.foreign_data_keys import wrong_write_key
 from crypto_core.trail.rules.novelty import new_agent, new_network
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, name_of
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.wrong_keys import wrong_write_key
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import moment_json
 from crypto_core.trail.use.asking import term

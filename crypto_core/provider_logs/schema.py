@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Column, Connection, Index, Integer, LargeBinary, MetaData, Table, Text, inspect, text
 
 from crypto_core.errors import EventStoreError
+from crypto_core.trail.store.schema import numbers, texts
 
 VERSION = 1
 """Kept in provider_layout; tables of a higher one are not touched."""
@@ -16,25 +15,17 @@ metadata = MetaData()
 TEXTS = ("action", "actor", "address", "agent", "target", "place", "access")
 
 
-def _texts(*names: str) -> list[Column[Any]]:
-    return [Column(name, Text, nullable=False) for name in names]
-
-
-def _numbers(*names: str) -> list[Column[Any]]:
-    return [Column(name, Integer, nullable=False) for name in names]
-
-
 layout = Table("provider_layout", metadata, Column("version", Integer, primary_key=True))
 
 event = Table(
     "provider_event",
     metadata,
     Column("id", Integer, primary_key=True),
-    *_texts("provider"),
+    *texts("provider"),
     Column("identity", LargeBinary, nullable=False),
-    *_texts("event_id"),
-    *_numbers("at"),
-    *_texts(*TEXTS),
+    *texts("event_id"),
+    *numbers("at"),
+    *texts(*TEXTS),
     Column("token_hash", LargeBinary),
     Column("body", LargeBinary, nullable=False),
 )
@@ -44,18 +35,17 @@ cover = Table(
     "provider_cover",
     metadata,
     Column("id", Integer, primary_key=True),
-    *_texts("provider", "place", "origin"),
-    *_numbers("since", "until"),
+    *texts("provider", "place", "origin"),
+    *numbers("since", "until"),
 )
 """Periods of which all events are there, in milliseconds; `origin` says by what that is known."""
 
 pull = Table(
     "provider_pull",
     metadata,
-    Column("provider", Text, primary_key=True),
-    Column("place", Text, primary_key=True),
-    *_numbers("since", "until"),
-    *_texts("position"),
+    *texts("provider", "place", key=True),
+    *numbers("since", "until"),
+    *texts("position"),
 )
 """Pulls that did not come to their end: where they go on."""
 
@@ -64,8 +54,8 @@ token_hash = Table(
     metadata,
     Column("reference", Text, primary_key=True),
     Column("token_hash", LargeBinary, primary_key=True),
-    *_texts("origin"),
-    *_numbers("noted_at"),
+    *texts("origin"),
+    *numbers("noted_at"),
     Column("replaced_at", Integer),
 )
 """The SHA-256 of tokens that an operator opened to compare them: a later one of a reference replaces it."""

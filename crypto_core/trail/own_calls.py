@@ -50,12 +50,7 @@ def with_callers(clauses: Sequence[Clause], callers: Iterable[str]) -> tuple[Cla
 
 def without_own(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
     """Return clauses without those that leave own calls out."""
-    return tuple(one for one in clauses if not hides_own(one))
-
-
-def hides_own(one: Clause) -> bool:
-    """True for a clause that leaves Keydeck's own calls out."""
-    return isinstance(one, Term) and one.field == OWN and one.negated
+    return tuple(one for one in clauses if not (isinstance(one, Term) and one.field == OWN and one.negated))
 
 
 def _spelt_out(one: Clause, filters: Sequence[str]) -> Clause:

@@ -25,7 +25,7 @@ from crypto_core.trail.parquet.event_copy import EventCopy
 from crypto_core.trail.parquet.export import export_events
 from crypto_core.trail.parquet.layout import NAME, TEXTS, Partition, write_mark
 from crypto_core.trail.rules.configured import Configured
-from crypto_core.trail.rules.engine_rules import EngineRules
+from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import EventGroups, Threshold
 from tests.crypto_core.trail.records import ACCOUNT, KEY, MATERIAL, NOW

@@ -28,7 +28,7 @@ from crypto_core.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.configured import Configured
-from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
+from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.measuring import environment, print_json, print_table

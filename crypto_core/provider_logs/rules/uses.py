@@ -1,8 +1,8 @@
-"""Old tokens that are still used, and uses that look like a thief's."""
+"""Old tokens and tokens of decoys that are still used, and uses that look like a thief's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,10 +19,11 @@ from crypto_core.provider_logs.store import EventChoice, ProviderLog, UseGroup
 from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
+from crypto_core.trail.store.bulk_insert import chunks
 
 MOST_EVENTS = 20
 """So many events are named as a finding's evidence; its text says how many there are."""
-_MOST_USES = 5_000
+_AT_ONCE, _MOST_USES = 500, 5_000
 _INFERRED = "This is inferred from times, addresses and clients: no record joins a use with an opening."
 
 
@@ -40,6 +41,12 @@ class ProviderUses:
     @cached_property
     def groups(self) -> Sequence[UseGroup]:
         return self.log.uses(EventChoice("", self.since, self.until), cancelled=self.cancelled)
+
+    def of_hashes(self, hashes: Iterable[bytes]) -> Iterator[ProviderEvent]:
+        """Yield the window's uses of tokens with these hashes."""
+        for some in chunks(tuple(hashes), _AT_ONCE):
+            choice = EventChoice("", self.since, self.until, hashes=tuple(some))
+            yield from self.log.events(choice, limit=_MOST_USES, cancelled=self.cancelled)
 
     def events_of(self, groups: Iterable[UseGroup]) -> tuple[ProviderEvent, ...]:
         found: list[ProviderEvent] = []
@@ -68,13 +75,10 @@ def old_token(uses: ProviderUses) -> Said:
     """Yield a finding for each replaced token that was used since: a fact, by its hash."""
     ended = {one.token_hash: one for one in TokenHashBook(uses.log.file).known() if one.replaced_at}
     by: dict[bytes, list[ProviderEvent]] = {}
-    hashes = tuple(ended)
-    for start in range(0, len(hashes), 500):
-        choice = EventChoice("", uses.since, uses.until, hashes=hashes[start : start + 500])
-        for event in uses.log.events(choice, limit=_MOST_USES, cancelled=uses.cancelled):
-            end = ended[event.token_hash or b""].replaced_at
-            if end is not None and event.at > end:
-                by.setdefault(event.token_hash or b"", []).append(event)
+    for event in uses.of_hashes(ended):
+        end = ended[event.token_hash or b""].replaced_at
+        if end is not None and event.at > end:
+            by.setdefault(event.token_hash or b"", []).append(event)
     for digest, events in by.items():
         yield _old_token(ended[digest], events)
 
@@ -173,3 +177,29 @@ def _listed(texts: Iterable[str]) -> str:
     every = [one for one in dict.fromkeys(texts) if one]
     more = f" and {len(every) - 3:,} more" if len(every) > 3 else ""
     return ", ".join(every[:3]) + more if every else "-"
+
+
+@rule(
+    "event-provider-tripwire",
+    "The token of a decoy was used at its provider",
+    Severity.CRITICAL,
+    Facts.PROVIDERS,
+    about="by its hash, where the provider's log names tokens by one, as GitHub's does",
+    techniques=(STEAL_TOKEN,),
+)
+def tripwire_used(uses: ProviderUses) -> Said:
+    """Yield a finding for each tripwire of which a decoy's token was used: a fact, by its hash."""
+    tripwires = {token.token: decoy.tripwire for decoy in uses.decoys.rows for token in decoy.tokens}
+    by: dict[int, list[ProviderEvent]] = {}
+    for event in uses.of_hashes(tripwires):
+        by.setdefault(tripwires[event.token_hash or b""], []).append(event)
+    for number, events in sorted(by.items()):
+        yield provider_finding(
+            Severity.CRITICAL,
+            f"tripwire {number}",
+            f"A token of a decoy of tripwire {number} was used",
+            f"{counted(len(events), 'use')} {where_of(events)}; the record has the token's SHA-256: a fact",
+            "Nobody legitimate has it: whoever used it opened a copy of the table. Find out who opened the "
+            "decoy (keydeck findings), and declare a key compromise.",
+            events[:MOST_EVENTS],
+        )

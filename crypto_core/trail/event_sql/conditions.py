@@ -51,6 +51,16 @@ class BoundValues:
         """Return a statement with what `write` makes of each value in its place, in order."""
         return _PLACE.sub(lambda found: write(self.values[found[1]]), statement)
 
+    def placed(self, statement: str, write: Callable[[Any], str]) -> tuple[str, tuple[str, ...]]:
+        """Return a statement with a ? for each value, and what `write` makes of the values, in order."""
+        literals: list[str] = []
+
+        def place(value: Any) -> str:
+            literals.append(write(value))
+            return "?"
+
+        return self.written(statement, place), tuple(literals)
+
 
 class Among(Protocol):
     """Says in SQL that a column has one of the texts that a term means. Raises InvalidFilterError."""
@@ -98,7 +108,7 @@ class EventConditions:
         if name in FLAGS and name not in OF_STORE:
             return flag(FLAGS[name])
         if name == "time":
-            return any_of(self._within(value) for value in one.alternatives)
+            return any_of(" AND ".join(["true", *self._ends(value)]) for value in one.alternatives)
         if name in _CYCLES:
             called = enumerate(_CYCLES[name])
             wanted = [str(n) for n, text in called if any(a.matches(text) for a in one.alternatives)]
@@ -125,9 +135,6 @@ class EventConditions:
         if not value.is_text or len(value.parts) != 1:
             return "false"
         return f"event_id IN ({self.bound.bind(value.text)}, {self.bound.bind(value.text.lower())})"
-
-    def _within(self, value: Alternative) -> str:
-        return " AND ".join(["true", *self._ends(value)])
 
     def _ends(self, value: Alternative) -> Iterator[str]:
         """The whole seconds of a range in time, and the days where these are a column."""

@@ -82,11 +82,7 @@ class EngineHistory:
     def events(
         self, terms: Iterable[Clause], span: Span, *, limit: int, newest_first: bool = True
     ) -> tuple[TrailEvent, ...]:
-        """Return up to `limit` events of a span, in the order of time.
-
-        What terms ask of the record itself is looked for in those that the others let through. Raises
-        InvalidFilterError where these are too many.
-        """
+        """Return events of a span; records are read last. Raises InvalidFilterError for too many of them."""
         every = tuple(terms)
         of_record = [one for one in every if isinstance(one, Term) and is_of_record(one.field)]
         asked = (*(one for one in every if one not in of_record), *_within(span))

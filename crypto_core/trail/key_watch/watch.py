@@ -208,10 +208,7 @@ class KeyMonitor:
         pull: bool = True,
         cancelled: Event | None = None,
     ) -> KeyWatch:
-        """Return a watch over keys by ARN, id or alias, all their replicas, that has not looked yet.
-
-        Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
-        """
+        """Watch keys. Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError."""
         known = known_keys(self.store, cancelled=cancelled)
         arns: dict[str, None] = {}
         gaps = []

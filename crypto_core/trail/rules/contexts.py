@@ -79,10 +79,7 @@ def context_wrong(context: RuleContext) -> Said:
     sigma=NoSigma("under which keys all tokens are v2 is known from what was opened before"),
 )
 def context_missing(context: RuleContext) -> Said:
-    """Yield who opened something without a row's encryption context under a key whose tokens are all v2.
-
-    Only where that was so before the window: while v1 moves to v2 both are normal.
-    """
+    """Yield who opened something without a row's context under a key whose tokens were all v2 before."""
     if not context.has_baseline:
         return
     before = context.history.split_by_token(context.openings, context.before)

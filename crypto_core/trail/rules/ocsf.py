@@ -182,7 +182,7 @@ def _attacks(ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         if known is None:
             continue
         named = {"uid": known.id, "name": known.name}
-        whole = {"uid": known.parent_id, "name": known.parent}
+        whole = {"uid": known.id.partition(".")[0], "name": known.parent}
         yield {
             "version": VERSION,
             "tactics": [{"uid": uid, "name": name} for uid, name in known.tactics],

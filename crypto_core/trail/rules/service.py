@@ -19,8 +19,13 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window
-from crypto_core.trail.rules.judged_receipts import JudgedReceipts, ReceiptPolicy, judged_receipts
-from crypto_core.trail.rules.rule_context import MOST_EVENTS, RuleContext
+from crypto_core.trail.rules.rule_context import (
+    MOST_EVENTS,
+    JudgedReceipts,
+    ReceiptPolicy,
+    RuleContext,
+    judged_receipts,
+)
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.examined import ExaminedArrivals

@@ -239,11 +239,7 @@ def _spelt(column: ColumnElement[str], value: Alternative, field: str) -> Column
 def _like(column: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[bool]:
     if len(parts) == 1:
         return column == lower(parts[0])
-    return column.like("%".join(_escaped(lower(part)) for part in parts), escape=_ESCAPE)
-
-
-def _escaped(text: str) -> str:
-    return re.sub("([!%_])", r"!\1", text)
+    return column.like("%".join(re.sub("([!%_])", r"!\1", lower(part)) for part in parts), escape=_ESCAPE)
 
 
 def _of_accounts(values: Iterable[Alternative]) -> ColumnElement[bool]:

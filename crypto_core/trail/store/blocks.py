@@ -12,7 +12,7 @@ from crypto_core.errors import EventStoreError
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import Block, unpack, without
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import chunks, insert
 from crypto_core.trail.store.schema import event, note, raw
 
 _BLOCK = raw.alias("block")
@@ -83,11 +83,9 @@ def forget_records(connection: Connection, blocks: Sequence[int]) -> None:
     """Forget what these blocks hold of events that are gone, and every block that holds nothing else."""
     within = event.c.id.between(raw.c.id, _last_of(raw.c.id))
     connection.execute(delete(raw).where(~exists().where(within).correlate(raw)))
-    for start in range(0, len(blocks), PARAMETERS):
-        some = select(raw.c.id, raw.c.body, _last_of(raw.c.id))
-        for first, body, last in connection.execute(
-            some.where(raw.c.id.in_(blocks[start : start + PARAMETERS]))
-        ).all():
+    stored = select(raw.c.id, raw.c.body, _last_of(raw.c.id))
+    for some in chunks(blocks):
+        for first, body, last in connection.execute(stored.where(raw.c.id.in_(some))).all():
             left = connection.scalars(select(event.c.id).where(event.c.id.between(first, last)))
             try:
                 kept = without(body, {number - first for number in left})

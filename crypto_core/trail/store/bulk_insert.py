@@ -6,14 +6,22 @@ as often, while another thread reads the next file or paints a screen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 PARAMETERS = 9_000
 """Of one statement: SQLite allows 32,766 (SQLITE_MAX_VARIABLE_NUMBER)."""
+_T = TypeVar("_T")
+
+
+def chunks(values: Sequence[_T], size: int = PARAMETERS) -> Iterator[Sequence[_T]]:
+    """Yield values so many at a time, by default as many as a statement takes."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def insert(
@@ -24,9 +32,7 @@ def insert(
     end: str = "",
 ) -> None:
     """Insert rows of one of the store's own tables. `end` is what the statement ends with."""
-    at_once = PARAMETERS // len(columns)
-    for start in range(0, len(rows), at_once):
-        some = rows[start : start + at_once]
+    for some in chunks(rows, PARAMETERS // len(columns)):
         connection.exec_driver_sql(
             _statement(table, columns, len(some), end), tuple(chain.from_iterable(some))
         )

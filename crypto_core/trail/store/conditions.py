@@ -48,6 +48,7 @@ from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_fields import is_of_record
+from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
@@ -162,10 +163,7 @@ class Conditions:
         return without
 
     def with_text(self, column: str) -> Conditions:
-        """The filter for those events alone that have a text in one of HELD.
-
-        The properties tell that, or the index of tokens, where else twins alone are left out: they are few.
-        """
+        """The filter for those events that have a text in one of HELD, by properties or the token index."""
         by_index = column == "token" and self.rolled and self._left_out == int(EventProperty.TWIN)
         some = ResolvedTerm(negated=False, column=column, numbers=Numbers(all=True))
         held = ResolvedTerm(negated=False, mark=HELD[column])
@@ -324,8 +322,7 @@ def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
     """The condition that one of many holds."""
     every = list(conditions)
     while len(every) > _TOGETHER:
-        parts = (every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER))
-        every = [or_(*part) != 0 for part in parts]
+        every = [or_(*some) != 0 for some in chunks(every, _TOGETHER)]
     return or_(false(), *every)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, union_al
 
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import HOUR, EventProperty
+from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.conditions import Conditions, whole
 from crypto_core.trail.store.pages import by_index
 from crypto_core.trail.store.parts import Part, parts, quickest
@@ -279,8 +280,7 @@ def _split(
 def texts_of(connection: Connection, numbers: list[int]) -> dict[int, CleanText]:
     """Return texts by their numbers; "" for a number that there isn't."""
     named = dict.fromkeys(numbers, NO_TEXT)
-    for start in range(0, len(numbers), 900):
-        some = numbers[start : start + 900]
+    for some in chunks(numbers, 900):
         rows = connection.execute(select(term.c.id, term.c.text).where(term.c.id.in_(some)))
         named |= {int(row[0]): clean(row[1], _LONGEST) for row in rows}
     return named

@@ -39,11 +39,7 @@ class _Hinted(SQLiteCompiler):
 
 
 class StoreFile:
-    """Connections to one store. Thread-safe; the file is made when it is first needed.
-
-    `read_only` it is neither made nor changed, not even brought up to date. `told` is called before it is
-    brought up to date, which takes long.
-    """
+    """Connections to one store, made or upgraded (after `told`) when first used, unless `read_only`."""
 
     def __init__(
         self, path: Path, *, read_only: bool = False, told: Callable[[str], None] | None = None

@@ -6,12 +6,12 @@ What comes together is of few days, and to find one id, each day that has events
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
 from crypto_core.trail.columns import DAY
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import chunks, insert
 from crypto_core.trail.store.schema import event, identity
 
 _DAYS = """
@@ -40,7 +40,7 @@ def stored(connection: Connection, events: Sequence[Identity]) -> set[Identity]:
         by_day.setdefault(at // DAY, []).append(event_id)
     found: set[Identity] = set()
     for day, ids in by_day.items():
-        for some in _chunks(ids):
+        for some in chunks(ids):
             asked = (
                 "SELECT at, event_id FROM identity "  # noqa: S608
                 f"WHERE day = ? AND event_id IN ({_marks(some)})"
@@ -52,7 +52,7 @@ def stored(connection: Connection, events: Sequence[Identity]) -> set[Identity]:
 def numbers_of(connection: Connection, ids: Sequence[bytes]) -> list[int]:
     """Return the numbers of the events with these ids, the first that came first."""
     found: list[int] = []
-    for some in _chunks(ids):
+    for some in chunks(ids):
         asked = (
             f"{_DAYS} SELECT event FROM identity "  # noqa: S608
             f"WHERE day IN (SELECT day FROM days) AND event_id IN ({_marks(some)})"
@@ -68,11 +68,6 @@ def id_of(connection: Connection, number: int) -> bytes | None:
         return None
     same = select(identity.c.event_id).where(identity.c.day == at // DAY, identity.c.event == number)
     return connection.scalar(same.limit(1))
-
-
-def _chunks(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(ids), PARAMETERS):
-        yield ids[start : start + PARAMETERS]
 
 
 def _marks(values: Sequence[object]) -> str:

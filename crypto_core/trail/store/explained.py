@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from crypto_core.trail.columns import DAY, EventProperty
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.receipt_match import APART, days_near
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import chunks, insert
 from crypto_core.trail.store.hourly_counts import recount
 from crypto_core.trail.store.receipt_tables import receipt
 from crypto_core.trail.store.vocabulary import Profiles, profile_of
 
-_T = TypeVar("_T")
 _EXPLAINED = int(EventProperty.EXPLAINED)
 _NAMING = _EXPLAINED | int(EventProperty.RECEIPT)
 Row = tuple[int, bytes, bytes, int, int, int, int]
@@ -73,7 +72,7 @@ def _bits(subject: bytes) -> int:
 def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -> int:
     moved: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     seconds: dict[int, int] = {}
-    for some in _chunks(sorted(bits)):
+    for some in chunks(sorted(bits)):
         places = ", ".join("?" * len(some))
         found = f"SELECT profile, id, at FROM event WHERE id IN ({places})"  # noqa: S608
         for before, number, at in connection.exec_driver_sql(found, tuple(some)):
@@ -85,7 +84,7 @@ def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -
         *texts, marks = profile_of(connection, before)
         if marks | more != marks:
             (after,) = profiles.numbers(connection, [(*texts, marks | more)])
-            for some in _chunks(events):
+            for some in chunks(events):
                 places = ", ".join("?" * len(some))
                 statement = f"UPDATE event SET profile = ? WHERE id IN ({places})"  # noqa: S608
                 connection.exec_driver_sql(statement, (after, *some))
@@ -102,13 +101,8 @@ def _looked_up(
     for day, request in asked:
         by_day[day].append(request)
     for day, requests in by_day.items():
-        for some in _chunks(requests):
+        for some in chunks(requests):
             places = ", ".join("?" * len(some))
             # Names are the schema's own; every value is a parameter.
             found = f"SELECT {columns} FROM {table} WHERE day = ? AND request IN ({places})"  # noqa: S608
             yield from connection.exec_driver_sql(found, (day, *some))
-
-
-def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(values), PARAMETERS):
-        yield values[start : start + PARAMETERS]

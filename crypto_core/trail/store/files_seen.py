@@ -9,7 +9,7 @@ from operator import attrgetter
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table
 
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import chunks, insert
 from crypto_core.trail.store.schema import metadata
 
 _COLUMNS = tuple(field.name for field in fields(SeenFile))
@@ -34,11 +34,10 @@ def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
 def recall(connection: Connection, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
     """Return what is known of those of the files that were read before."""
     found: dict[FileName, SeenFile] = {}
-    for start in range(0, len(paths), PARAMETERS):
-        some = tuple(paths[start : start + PARAMETERS])
+    for some in chunks(paths):
         places = ", ".join("?" * len(some))
         asked = f"SELECT {', '.join(_COLUMNS)} FROM file_seen WHERE path IN ({places})"  # noqa: S608
-        found |= {row[0]: SeenFile(*row) for row in connection.exec_driver_sql(asked, some)}
+        found |= {row[0]: SeenFile(*row) for row in connection.exec_driver_sql(asked, tuple(some))}
     return found
 
 

@@ -28,19 +28,18 @@ BEGINNING = Anchor()
 
 def arrived(
     connection: Connection, found: Conditions, after: Anchor, limit: int
-) -> tuple[list[Row], Anchor, bool, bool]:
-    """Return the events of a filter that came after `after`, how far that got, and two answers more.
+) -> tuple[list[Row], Anchor, bool]:
+    """Return the events of a filter that came after `after`, how far that got, and whether there is more.
 
-    These are whether there is more, and whether it began anew: numbers are given again once the newest events
-    are deleted, so where the anchor is no longer there, nothing can be said of what came after it.
+    Numbers are given again once the newest events are deleted: where the anchor is gone, all events count.
     """
     last = newest(connection)
     if last is None:
-        return [], BEGINNING, False, after != BEGINNING
-    anew = after != BEGINNING and after.event_id != id_of(connection, after.number)
-    conditions = [event.c.id > (0 if anew else after.number), event.c.id <= last.number, found.on(event)]
+        return [], BEGINNING, False
+    gone = after != BEGINNING and after.event_id != id_of(connection, after.number)
+    conditions = [event.c.id > (0 if gone else after.number), event.c.id <= last.number, found.on(event)]
     if found.bounds.empty:
-        return [], last, False, anew
+        return [], last, False
     page = (
         select(event.c.id, event.c.at)
         .where(*conditions, *found.bounds.on(event.c.at))
@@ -52,7 +51,7 @@ def arrived(
     more = len(rows) > limit
     chosen = [tuple(row) for row in rows[:limit]]
     reached = Anchor(chosen[-1][0], id_of(connection, chosen[-1][0]) or b"") if more else last
-    return chosen, reached, more, anew
+    return chosen, reached, more
 
 
 def newest(connection: Connection) -> Anchor | None:

@@ -27,8 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.key_names import AccountRegion, partition_of
+from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.schema import metadata
+from crypto_core.trail.store.schema import metadata, numbers, texts
 
 KMS_EVENTS, ALL_EVENTS = "kms", ""
 """The scopes that hold all that KMS recorded; any other is a filter's expression."""
@@ -40,19 +41,15 @@ BY_FILE_NAMES = "import: by file names"
 
 _AT_ONCE = 500
 
-
-def _key() -> list[Column[str]]:
-    names = ("source", "place", "account", "region", "scope")
-    return [Column(name, Text, primary_key=True) for name in names]
-
+_RUN = ("source", "place", "account", "region", "scope")
+"""The columns that name one run."""
 
 pulled = Table(
     "pulled",
     metadata,
-    *_key(),
+    *texts(*_RUN, key=True),
     Column("since", Integer, primary_key=True),
-    Column("until", Integer, nullable=False),
-    Column("at", Integer, nullable=False),
+    *numbers("until", "at"),
     sqlite_with_rowid=False,
 )
 """Windows that were fetched as a whole, no two of one run overlapping."""
@@ -60,9 +57,8 @@ pulled = Table(
 unfinished = Table(
     "unfinished_pull",
     metadata,
-    *_key(),
-    Column("since", Integer, nullable=False),
-    Column("until", Integer, nullable=False),
+    *texts(*_RUN, key=True),
+    *numbers("since", "until"),
     Column("token", Text, nullable=False),
     Column("reached", Integer, nullable=False),
     Column("at", Integer, nullable=False),  # when its newest page was asked for
@@ -217,8 +213,7 @@ class PullBook:
     def known(self, names: Sequence[bytes]) -> set[bytes]:
         found: set[bytes] = set()
         with self._file.reading() as connection:
-            for start in range(0, len(names), _AT_ONCE):
-                some = names[start : start + _AT_ONCE]
+            for some in chunks(names, _AT_ONCE):
                 found |= set(
                     connection.scalars(select(read_object.c.name).where(read_object.c.name.in_(some)))
                 )

@@ -67,11 +67,7 @@ class OpenedSubjects:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptOfEvent:
-    """A receipt with the request id of one event. `explains` is False for one that the record contradicts.
-
-    `token` and `sha256` are as in OpenedSubject; `writer` is the database role that inserted it, "" for a
-    file's.
-    """
+    """A receipt with an event's request id, by `writer` ("": a file); it `explains` or contradicts."""
 
     token: CleanText
     sha256: str

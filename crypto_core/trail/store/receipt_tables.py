@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Index, Integer, LargeBinary, Select, Table, Text, and_, func, or_, select
 
 from crypto_core.trail.receipt_match import APART, subject_of
-from crypto_core.trail.store.schema import metadata
+from crypto_core.trail.store.schema import metadata, numbers, texts
 
 UNKNOWN, UNKNOWN_BYTES = b"?", 17
 """How the request id begins that stands for one that nobody knows, and how long it is."""
@@ -20,8 +20,7 @@ call = Table(
     Column("day", Integer, primary_key=True),
     Column("request", LargeBinary, primary_key=True),
     Column("event", Integer, primary_key=True),
-    Column("at", Integer, nullable=False),
-    Column("operation", Integer, nullable=False),
+    *numbers("at", "operation"),
     sqlite_with_rowid=False,
 )
 """The successful calls of KMS that receipts are written of, by request id; `event` is the event's number."""
@@ -32,10 +31,8 @@ receipt = Table(
     Column("day", Integer, primary_key=True),
     Column("request", LargeBinary, primary_key=True),
     Column("subject", LargeBinary, primary_key=True),
-    Column("at", Integer, primary_key=True),
-    Column("operation", Integer, primary_key=True),
-    Column("process", Integer, nullable=False),
-    Column("unanswered", Integer, nullable=False),
+    *numbers("at", "operation", key=True),
+    *numbers("process", "unanswered"),
     sqlite_with_rowid=False,
 )
 """`subject` is the token reference or the stored value's SHA-256, see receipt_match; empty for neither.
@@ -48,9 +45,7 @@ One with another time or operation is another one: a forged receipt takes no tru
 receipts_lost = Table(
     "receipts_lost",
     metadata,
-    Column("process", Integer, primary_key=True),
-    Column("since", Integer, primary_key=True),
-    Column("at", Integer, primary_key=True),
+    *numbers("process", "since", "at", key=True),
     Column("lost", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -62,8 +57,7 @@ receipt_process = Table(
     Column("id", Integer, primary_key=True),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("service", Text, nullable=False),
-    Column("writer", Text, nullable=False),
+    *texts("service", "writer"),
 )
 """`writer` is the database role that inserted its receipts, which no process can choose; "" for a file's."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, exists, select
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.trail.columns import DAY, seconds, stored_id
 from crypto_core.trail.receipt_match import OPERATIONS, OTHER, subject_of
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import chunks, insert
 from crypto_core.trail.store.explained import Row, mark_stored
 from crypto_core.trail.store.receipt_tables import (
     UNKNOWN,
@@ -103,8 +103,7 @@ def _stored(connection: Connection, identities: Sequence[Identity]) -> set[Ident
         by_day.setdefault(day, []).append(request)
     found: set[Identity] = set()
     for day, requests in by_day.items():
-        for start in range(0, len(requests), PARAMETERS):
-            some = requests[start : start + PARAMETERS]
+        for some in chunks(requests):
             asked = select(*(receipt.c[name] for name in _RECEIPT[:5]))
             asked = asked.where(receipt.c.day == day, receipt.c.request.in_(some))
             found.update(map(tuple, connection.execute(asked)))

@@ -25,36 +25,42 @@ field more is a version, see upgrade.py.
 metadata = MetaData()
 
 
-def _numbers(*names: str, key: bool = False) -> list[Column[Any]]:
+def numbers(*names: str, key: bool = False) -> list[Column[Any]]:
+    """Return columns of whole numbers, none of which may be missing."""
     return [Column(name, Integer, nullable=False, primary_key=key) for name in names]
+
+
+def texts(*names: str, key: bool = False) -> list[Column[Any]]:
+    """Return columns of texts, none of which may be missing."""
+    return [Column(name, Text, nullable=False, primary_key=key) for name in names]
 
 
 event = Table(
     "event",
     metadata,
     Column("id", Integer, primary_key=True),
-    *_numbers("at", "profile", *DETAILS),
+    *numbers("at", "profile", *DETAILS),
 )
 """`at` is in seconds since 1970, UTC."""
 
 identity = Table(
     "identity",
     metadata,
-    *_numbers("day", key=True),
+    *numbers("day", key=True),
     Column("event_id", LargeBinary, primary_key=True),
-    *_numbers("at", key=True),
-    *_numbers("event"),
+    *numbers("at", key=True),
+    *numbers("event"),
     sqlite_with_rowid=False,
 )
 """The ids of events, with the number of each; see event_ids.py. `day` is in days since 1970, rounded down."""
 
-profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *_numbers(*ROLLED, "marks"))
+profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *numbers(*ROLLED, "marks"))
 """What events have in common, each combination once; `marks` are the properties."""
 
 PRESENT = tuple(name for name in DETAILS if name != "token")
 """The details whose hours are kept: few in an hour. Tokens have an index instead."""
 
-presence = Table("presence", metadata, *_numbers("text", "hour", key=True), sqlite_with_rowid=False)
+presence = Table("presence", metadata, *numbers("text", "hour", key=True), sqlite_with_rowid=False)
 """In which hours since 1970 the texts of PRESENT are some event's."""
 
 raw = Table(
@@ -71,8 +77,8 @@ COUNTED = ("events", "begins", "ends")
 rollup = Table(
     "rollup",
     metadata,
-    *_numbers("hour", "profile", key=True),
-    *_numbers(*COUNTED),
+    *numbers("hour", "profile", key=True),
+    *numbers(*COUNTED),
     sqlite_with_rowid=False,
 )
 """`hour` is in hours since 1970."""
@@ -80,8 +86,8 @@ rollup = Table(
 daily = Table(
     "daily",
     metadata,
-    *_numbers("day", "profile", key=True),
-    *_numbers(*COUNTED),
+    *numbers("day", "profile", key=True),
+    *numbers(*COUNTED),
     sqlite_with_rowid=False,
 )
 """What `rollup` holds of a whole day; `day` is in days since 1970."""
@@ -90,9 +96,8 @@ term = Table(
     "term",
     metadata,
     Column("id", Integer, primary_key=True),
-    *_numbers("kind"),
-    Column("folded", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    *numbers("kind"),
+    *texts("folded", "text"),
 )
 """`folded` is the text in lower case, as filters compare it."""
 
@@ -111,7 +116,7 @@ keeping = Table(
     "keeping",
     metadata,
     Column("id", Integer, primary_key=True),
-    *_numbers("changes", "forgotten"),
+    *numbers("changes", "forgotten"),
 )
 """One row: how often something was written, and how often texts were forgotten, by any process."""
 

@@ -27,6 +27,7 @@ from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import counts, new_since, receipt_questions, statistics, tallies
 from crypto_core.trail.store.blocks import Row, event_of, with_records
+from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
@@ -82,16 +83,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Events in the order in which they came, and how far that goes.
-
-    `more` is True if there are others to read at once. `anew` is True where it could not be gone on from the
-    last look, since its events were deleted meanwhile: then those of before are among these.
-    """
+    """Events in the order in which they came, how far that goes, and whether there are more by now."""
 
     events: tuple[StoredEvent, ...]
     reached: Anchor
     more: bool = False
-    anew: bool = False
 
 
 class EventStore:
@@ -147,19 +143,13 @@ class EventStore:
         return total
 
     def add_receipts(self, receipts: Sequence[Receipt | LostReceipts], *, writer: str = "") -> AddedReceipts:
-        """Store those receipts that are not there yet, each once, and mark the calls that they explain.
-
-        All or nothing of a batch of AT_ONCE. `writer` is the database role that inserted them, "" for those
-        of a file.
-        """
+        """Store a writer's receipts, each once, AT_ONCE at a time, and mark the calls that they explain."""
         total = AddedReceipts()
         with self._adding:
-            for start in range(0, len(receipts), AT_ONCE):
+            for some in chunks(receipts, AT_ONCE):
                 try:
                     with self.file.writing() as connection:
-                        total += self._writer.add_receipts(
-                            connection, receipts[start : start + AT_ONCE], writer
-                        )
+                        total += self._writer.add_receipts(connection, some, writer)
                 except BaseException:  # raised again: the numbers were undone with the transaction
                     self._writer.forget()
                     raise
@@ -335,8 +325,8 @@ class EventStore:
     ) -> Arrivals:
         """Return what came to the store after `after`, by order of coming, whatever its date."""
         with self._asking(expression, cancelled) as (connection, found):
-            rows, reached, more, anew = new_since.arrived(connection, found, after, limit)
-        return Arrivals(tuple(_stored(row) for row in rows), reached, more, anew)
+            rows, reached, more = new_since.arrived(connection, found, after, limit)
+        return Arrivals(tuple(_stored(row) for row in rows), reached, more)
 
     def event(self, event_id: str) -> StoredEvent:
         """Return one event. Raises EventVanishedError."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Integer, Row, Table, Text, delete, insert, select
+from sqlalchemy import Column, Integer, Row, Table, delete, insert, select
 
 from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
@@ -19,7 +19,7 @@ from crypto_core.lists.filter_language import Alternative
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.schema import metadata
+from crypto_core.trail.store.schema import metadata, numbers, texts
 
 MOST_DAYS = 366
 """A suppression ends after a year at the latest: nobody remembers longer why it was there."""
@@ -28,12 +28,8 @@ suppression = Table(
     "suppression",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("rule", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("by", Text, nullable=False),
-    Column("at", Integer, nullable=False),
-    Column("until", Integer, nullable=False),
+    *texts("rule", "subject", "reason", "by"),
+    *numbers("at", "until"),
 )
 """`at` and `until` are in seconds since 1970, UTC."""
 

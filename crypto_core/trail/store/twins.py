@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, delete, select, update
+from sqlalchemy import Column, Connection, LargeBinary, Table, delete, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.prepared import Prepared
-from crypto_core.trail.store.bulk_insert import PARAMETERS
+from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.hourly_counts import recount
-from crypto_core.trail.store.schema import event, metadata, profile
+from crypto_core.trail.store.schema import event, metadata, numbers, profile
 from crypto_core.trail.store.vocabulary import Profiles, profile_of
 
 TWIN = int(EventProperty.TWIN)
@@ -27,8 +27,7 @@ twin = Table(
     "twin",
     metadata,
     Column("key", LargeBinary, primary_key=True),
-    Column("id", Integer, nullable=False),
-    Column("detail", Integer, nullable=False),
+    *numbers("id", "detail"),
     sqlite_with_rowid=False,
 )
 
@@ -47,11 +46,7 @@ class _Counted:
 def mark_twins(
     connection: Connection, first: int, events: Prepared, names: Sequence[int], profiles: Profiles
 ) -> list[int]:
-    """Return the marks of events that are about to be stored from number `first` on.
-
-    `names` are the numbers of their names, by kind. Stored events that tell less than a new one of the same
-    call are marked where they are.
-    """
+    """Return the marks of events to be stored from `first` on, and mark stored ones that tell less."""
     marks = list(events.marks)
     if not events.twins:
         return marks
@@ -90,12 +85,12 @@ def forget_twins(connection: Connection) -> None:
 def _known(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, _Counted]:
     wanted = sorted(keys)
     found: dict[bytes, _Counted] = {}
-    for start in range(0, len(wanted), PARAMETERS):
+    for some in chunks(wanted):
         rows = connection.execute(
             select(twin.c.key, twin.c.id, twin.c.detail, event.c.at, profile.c.name)
             .join(event, event.c.id == twin.c.id)
             .join(profile, profile.c.id == event.c.profile)
-            .where(twin.c.key.in_(wanted[start : start + PARAMETERS]))
+            .where(twin.c.key.in_(some))
         )
         found |= {row.key: _Counted(row.id, row.detail, row.at, row.name) for row in rows}
     return found

@@ -179,8 +179,8 @@ def _mark_services_anew(connection: Connection) -> None:
     suspected = _wide.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
     where = (_wide.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
     blocks = blocks_of(connection, _wide.c.id, *where)
-    for start in range(0, len(blocks), _BLOCKS):
-        some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(blocks[start : start + _BLOCKS]))
+    for ids in bulk_insert.chunks(blocks, _BLOCKS):
+        some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(ids))
         found = [one for first, block in connection.execute(some) for one in _events(first, block)]
         values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
         if values:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from crypto_core.lists.filter_language import lower
 from crypto_core.trail.event_fields import ROLLED
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import PARAMETERS, chunks, insert
 from crypto_core.trail.store.schema import keeping, profile, term
 
 _MOST = 100_000
@@ -44,8 +44,8 @@ class Vocabulary:
             del self._known[kind]
         known = self._known[kind]
         missing = [text for text in dict.fromkeys(texts) if text not in known]
-        for start in range(0, len(missing), _AT_ONCE):
-            self._learn(connection, kind, missing[start : start + _AT_ONCE])
+        for some in chunks(missing, _AT_ONCE):
+            self._learn(connection, kind, some)
         return list(map(known.__getitem__, texts))
 
     def _learn(self, connection: Connection, kind: int, texts: Sequence[str]) -> None:
@@ -93,8 +93,8 @@ class Profiles:
         if len(self._known) > _MOST:
             self._known.clear()
         missing = [one for one in dict.fromkeys(profiles) if one not in self._known]
-        for start in range(0, len(missing), _PROFILES_AT_ONCE):
-            self._learn(connection, missing[start : start + _PROFILES_AT_ONCE])
+        for some in chunks(missing, _PROFILES_AT_ONCE):
+            self._learn(connection, some)
         return list(map(self._known.__getitem__, profiles))
 
     def _learn(self, connection: Connection, missing: Sequence[Profile]) -> None:

@@ -45,11 +45,7 @@ class NamedKeys:
 
 
 def named_keys(names: Iterable[str], aliases: Aliases, known: Iterable[str] = ()) -> NamedKeys:
-    """Return the keys that some names mean: ARNs, ids, aliases or alias ARNs.
-
-    `known` are ARNs of keys that may be meant by an id. Raises SettingsError for what is no key name,
-    KeyNotFoundError for an alias that isn't known here.
-    """
+    """Return the keys that names mean, ids among `known` ARNs. Raises SettingsError, KeyNotFoundError."""
     asked = tuple(names)
     ids: dict[str, None] = {}
     arns: dict[str, None] = {}

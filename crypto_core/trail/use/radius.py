@@ -55,11 +55,7 @@ class BlastRadii:
     values: ValueSearch | None = None
 
     def radius_of(self, name: str, cancelled: Event | None, since: datetime | None = None) -> BlastRadius:
-        """Return the blast radius of a principal by its ARN, the ARN of a session, or a part of the ARN.
-
-        It is that of its events `since` a moment, or of all. Where the database does not tell, that is in the
-        coverage. Raises EventStoreError, InterruptedRunError.
-        """
+        """Return a principal's blast radius, ever or `since`. Raises EventStoreError, InterruptedRunError."""
         who = named_principals(self.store, name, cancelled=cancelled)
         if since is not None:
             who = replace(who, filter=f"{who.filter} since:{since.isoformat()}")

@@ -33,11 +33,7 @@ class ValueSearch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReceiptedToken:
-    """A token, and the calls that receipts say were for it.
-
-    `older` is True where a value was opened that was replaced since. `rows` is how many rows have the value
-    now: of more than one, any may have been meant.
-    """
+    """A token by receipt; `older` if its value was replaced. Any of `rows` with the value may be meant."""
 
     ref: TokenRef
     calls: int

@@ -127,10 +127,7 @@ class TokenTimelines:
     def receipted_use(
         self, ref: TokenRef, gaps: list[str], cancelled: Event | None = None
     ) -> ReceiptedUse | None:
-        """Return what receipts say of the token, by its name and by what is or was stored; None without any.
-
-        What the database doesn't tell is added to `gaps`. Raises EventStoreError, InterruptedRunError.
-        """
+        """Return what receipts say of the token, None without any; add what the database hides to `gaps`."""
         reached = self.store.receipts()
         if reached is None:
             return None

@@ -97,7 +97,7 @@ class Athena:
         query = self._question(
             asked, named, regions, definition.columns or None, [one.clause() for one in partitions], most_rows
         )
-        if not estimate or not definition.known:
+        if not estimate:
             return query, None, remarks
         scanned, more = self.estimate(definition, asked if by_day is not None else None, cancelled)
         return query, scanned, [*remarks, *more]
@@ -135,6 +135,8 @@ class Athena:
         self, definition: TableDefinition, asked: PullQuery | None, cancelled: Event | None
     ) -> tuple[int | None, list[str]]:
         """Return the bytes of a window's files, or of all (`asked` None), None if unknown; and remarks."""
+        if not definition.known or is_ocsf(definition):
+            return None, []
         try:
             return self._scanned(definition.location, asked, cancelled), []
         except (KmsError, SettingsError) as error:

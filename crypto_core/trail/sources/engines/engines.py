@@ -13,7 +13,6 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import NotConfirmedError, SettingsError
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import MISSING, record_of
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
@@ -116,7 +115,8 @@ class Engines:
             if None in found:
                 whole = False
                 tally.gap(f"{engine.name}: {found.count(None)} rows are not records.")
-            kept = [e for e in found if e is not None and _wanted(e, asked, plan.regions)]
+            kept = [e for e in found if e is not None and asked.wants(e)]
+            kept = [e for e in kept if not plan.regions or e.region in plan.regions]
             regions |= {event.region: None for event in kept}
             stop_if(pull.cancelled)
             added = self.store.add(kept)
@@ -144,7 +144,3 @@ class Engines:
         if found is None:
             raise SettingsError(f"{arn!r} is not an event data store.", remedy=_SET_STORE)
         return Lake(self.kms, arn, found["id"], found["region"])
-
-
-def _wanted(event: TrailEvent, asked: PullQuery, regions: tuple[str, ...]) -> bool:
-    return asked.wants(event) and (not regions or event.region in regions)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
-from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError, TrailError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.lists.filter_language import Alternative, Clause, Term
@@ -25,12 +24,11 @@ from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena, AthenaSettings
+from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.engines.event_table import event_rows, require_literals
-from crypto_core.trail.sources.engines.pushed_statistics import TWICE
+from crypto_core.trail.sources.engines.pushed_statistics import TWICE, AthenaTable
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, run_to_end, size
-from crypto_core.trail.sources.engines.security_lake import is_ocsf
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
 from crypto_core.trail.sources.lake_sql import quoted
@@ -155,14 +153,8 @@ class ExaminationPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class AthenaExaminations:
+class AthenaExaminations(AthenaTable):
     """Examines a table's events. Raises SettingsError, KmsError, RefusedError, TrailError."""
-
-    kms: KmsApi
-    settings: AthenaSettings
-    clock: Callable[[], datetime]
-    aliases: Aliases = dict
-    rest: Rest = Event.wait
 
     def plan_examination(
         self,
@@ -177,12 +169,9 @@ class AthenaExaminations:
         most = MOST_SCANNED if most is None else most
         definition, remarks = engine.definition()
         rows = event_rows(engine, definition, (_from(_history(since)), _to(until)), BoundValues())
-        scanned, more = None, [*rows.remarks]
-        if definition.known and not is_ocsf(definition):
-            files = PullQuery(_history(since), min(until, self.clock())) if rows.by_day else None
-            scanned, unlisted = engine.estimate(definition, files, cancelled)
-            more += unlisted
-        told = (_expected(engine, scanned, most), *remarks, *more, TWICE)
+        files = PullQuery(_history(since), min(until, self.clock())) if rows.by_day else None
+        scanned, unlisted = engine.estimate(definition, files, cancelled)
+        told = (_expected(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
         return ExaminationPlan(self.settings.table, since, until, told, scanned, most)
 
     def open_events(
@@ -192,9 +181,6 @@ class AthenaExaminations:
         require(consent, plan)
         engine = self._athena()
         return AthenaEvents(engine, engine.definition()[0], plan, self.aliases, self.rest, cancelled)
-
-    def _athena(self) -> Athena:
-        return Athena(self.kms, self.settings, self.kms.regions[0])
 
 
 @dataclass(slots=True)
@@ -247,13 +233,7 @@ class AthenaEvents:
         conditions = EventConditions("Athena", AmongPatterns(), self.aliases, bound).every(within)
         require_literals(bound.values, within)
         events = event_columns(rows.source, rows.has, also or {})
-        literals: list[str] = []
-
-        def placed(value: Any) -> str:
-            literals.append(quoted(value))
-            return "?"
-
-        sent = bound.written(question(f"({events}) AS event", conditions), placed)
+        sent, literals = bound.placed(question(f"({events}) AS event", conditions), quoted)
         if (sent, *literals) not in self._known:
             self._known[(sent, *literals)] = self._run(sent, literals)
         return self._known[(sent, *literals)]

@@ -26,7 +26,6 @@ from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.engines.event_table import asked_window, event_rows, require_literals
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
-from crypto_core.trail.sources.engines.security_lake import is_ocsf
 from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
 from crypto_core.trail.sources.lake_sql import quoted
 from crypto_core.trail.sources.pull_query import PullQuery
@@ -80,14 +79,22 @@ class PushedGroups:
 
 
 @dataclass(frozen=True, slots=True)
-class AthenaStatistics:
-    """Counts a table's events. Raises as AthenaExaminations, and InvalidFilterError."""
+class AthenaTable:
+    """A table of Athena's. `rest` waits between two looks at a running query."""
 
     kms: KmsApi
     settings: AthenaSettings
     clock: Callable[[], datetime]
     aliases: Aliases = dict
     rest: Rest = Event.wait
+
+    def _athena(self) -> Athena:
+        return Athena(self.kms, self.settings, self.kms.regions[0])
+
+
+@dataclass(frozen=True, slots=True)
+class AthenaStatistics(AthenaTable):
+    """Counts a table's events. Raises as AthenaExaminations, and InvalidFilterError."""
 
     def plan_statistics(
         self,
@@ -107,21 +114,12 @@ class AthenaStatistics:
             remarks.append(_ALL)
         bound = BoundValues()
         rows = event_rows(engine, definition, clauses, bound)
-        more, scanned = [*rows.remarks], None
-        if definition.known and not is_ocsf(definition):
-            since, until = window
-            files = PullQuery(since, until or self.clock()) if rows.by_day and since else None
-            scanned, unlisted = engine.estimate(definition, files, cancelled)
-            more += unlisted
+        since, until = window
+        files = PullQuery(since, until or self.clock()) if rows.by_day and since else None
+        scanned, unlisted = engine.estimate(definition, files, cancelled)
         statement = self._statement(asked, clauses, event_columns(rows.source, rows.has), bound)
-        told = (expected_cost(engine, scanned, most), *remarks, *more, TWICE)
-        literals: list[str] = []
-
-        def placed(value: Any) -> str:
-            literals.append(quoted(value))
-            return "?"
-
-        sent = bound.written(statement, placed)
+        told = (expected_cost(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
+        sent, literals = bound.placed(statement, quoted)
         return StatisticsPlan(
             self.settings.table,
             asked,
@@ -131,7 +129,7 @@ class AthenaStatistics:
             scanned,
             most,
             sent,
-            tuple(literals),
+            literals,
         )
 
     def run_statistics(
@@ -159,6 +157,3 @@ class AthenaStatistics:
         require_literals(bound.values, clauses)
         shown = f"NOT ({flag(EventProperty.SERVICE)})" if len(kept) < len(clauses) else "true"
         return asked.statement(f"({events}) AS event", found, shown=shown, number="DISTINCT event_id")
-
-    def _athena(self) -> Athena:
-        return Athena(self.kms, self.settings, self.kms.regions[0])

@@ -14,8 +14,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.find_files import FoundFile
-from crypto_core.trail.sources.files.import_coverage import NamedFiles
-from crypto_core.trail.sources.files.import_report import FailedFile, ImportProgress
+from crypto_core.trail.sources.files.import_report import FailedFile, ImportProgress, NamedFiles
 from crypto_core.trail.sources.files.one_file import FileReader
 from crypto_core.trail.sources.files.reading_process import BYTES, EVENTS, LEFT, Part
 from crypto_core.trail.store import Added, EventStore

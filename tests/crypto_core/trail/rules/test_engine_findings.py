@@ -13,7 +13,7 @@ from crypto_core.lists.filter_language import Clause, Either
 from crypto_core.trail.event_sql.questions import EngineHistory
 from crypto_core.trail.parquet.event_copy import EventCopy
 from crypto_core.trail.parquet.export import export_events
-from crypto_core.trail.rules.engine_rules import EngineRules
+from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.rules.rule_context import RuleContext
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore

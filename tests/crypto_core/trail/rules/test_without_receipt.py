@@ -13,7 +13,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.receipts.receipt import LostReceipts, ReceiptProcess
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
+from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.receipts_join import scenario, take_in

@@ -14,7 +14,7 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.state.installation import install
 from crypto_core.trail.rules.configured import Configured
-from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
+from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
 from tests.crypto_core.trail.use.test_use_in_the_sandbox import past, v1_tokens
 

@@ -23,7 +23,7 @@ from crypto_core.trail.columns import EventProperty, marks
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.event_sql.questions import EngineHistory
 from crypto_core.trail.record_reader import read_record
-from crypto_core.trail.rules.engine_rules import EngineRules
+from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.rules.rule_context import request
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings

@@ -18,7 +18,7 @@ from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.digest_files import keys_in_file, keys_of
 from crypto_core.trail.sources.files.copied_digests import CopyValidation, validate_copies
 from crypto_core.trail.sources.files.event_files import FileImport
-from crypto_core.trail.sources.files.import_coverage import cover_by_names, cover_proved
+from crypto_core.trail.sources.files.import_report import cover_by_names, cover_proved
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
 from tests.crypto_core.trail.sources.amazon import ACCOUNT, HERE, dated, log_file
