@@ -125,7 +125,6 @@ class Tally:
         return True
 
     def done(self) -> None:
-        """Forget what values were told from each other by."""
         self._seen = set()
 
 

@@ -137,7 +137,6 @@ class EventConditions:
         return f"event_id IN ({self.bound.bind(value.text)}, {self.bound.bind(value.text.lower())})"
 
     def _ends(self, value: Alternative) -> Iterator[str]:
-        """The whole seconds of a range in time, and the days where these are a column."""
         if isinstance(value.at_least, datetime):
             exact = seconds(value.at_least)
             first = exact if value.at_least == moment(exact) and value.include_least else exact + 1

@@ -37,7 +37,6 @@ class KeyUse:
 
     @property
     def breaks_quiet(self) -> bool:
-        """True if another caller still needs the key."""
         return not self.own and self.kind in (UseKind.USE, UseKind.FAILED)
 
     def as_json(self) -> dict[str, Any]:

@@ -202,7 +202,6 @@ class Conditions:
         return self.bounds.narrowed(self.reach)
 
     def present(self) -> Iterator[ColumnElement[bool]]:
-        """The conditions on `presence`: one for each text of PRESENT that all events must have."""
         for one in self.terms:
             if one.column in PRESENT and not one.negated and not one.numbers.all:
                 yield one.numbers.among(presence.c.text)

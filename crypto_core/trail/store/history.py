@@ -117,7 +117,6 @@ class History:
     def _different(
         self, connection: Connection, found: Conditions, field: str, width: int, who: int, half: int, at: int
     ) -> int:
-        """How many different values one principal's events of a stretch have in a field."""
         within = replace(found, bounds=found.bounds.narrowed(Bounds(at * half, at * half + width - 1)))
         number = func.count(COLUMNS[field].distinct())
         asked = (part.counted(number, by=("principal", field)) for part in parts(within, exact=True))
@@ -152,7 +151,6 @@ class History:
     def _asking(
         self, terms: Iterable[Clause], span: Span, having: str = ""
     ) -> Iterator[tuple[Connection, Conditions]]:
-        """Give a connection for queries, and what is asked there: of events that have anything in a field."""
         with self._file.reading(self._cancelled) as connection:
             found = resolve(connection, [*terms, *([like(having, "*")] if having else [])], self._aliases)
             yield connection, replace(found, bounds=found.bounds.narrowed(span.bounds))

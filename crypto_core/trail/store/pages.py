@@ -114,7 +114,6 @@ def _rows(
 def _hours(
     connection: Connection, found: Conditions, bounds: Bounds, *, newest_first: bool
 ) -> Iterator[Bounds]:
-    """Yield the hours with events of the filter, in order; such as follow each other together."""
     present = (rollup.c.hour.in_(select(presence.c.hour).where(one)) for one in found.present())
     conditions = [found.profiles(rollup), *present, *bounds.hours.on(rollup.c.hour)]
     order = rollup.c.hour.desc() if newest_first else rollup.c.hour

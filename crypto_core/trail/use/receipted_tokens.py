@@ -55,7 +55,7 @@ class ReceiptedToken:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptedTokens:
-    """Tokens by receipt; `gone` values are in no row, `nameless` calls have receipts without either."""
+    """Tokens by receipt. `gone` values are in no row; receipts of `nameless` calls name no token or value."""
 
     tokens: tuple[ReceiptedToken, ...] = ()
     further: int = 0

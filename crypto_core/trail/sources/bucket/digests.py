@@ -218,7 +218,6 @@ class DigestValidator:
             yield "All Regions"
 
     def _chains(self, folder: Folder) -> list[list[str]]:
-        """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
         found: dict[str, dict[str, str]] = {}
         place = self.place
         for one in delivered(self._bucket, folder.path, self.asked, cancelled=self.cancelled):

@@ -124,7 +124,6 @@ def _shortened() -> dict[str, str]:
 
 
 def _identity() -> dict[str, str]:
-    """When it was, and who it was: a role's session is told by the role."""
     moment = "TRY_CAST(replace(substr(at_text, 1, 19), 'T', ' ') AS TIMESTAMP)"
     since_1970 = f"date_diff('second', TIMESTAMP '1970-01-01 00:00:00', {moment})"
     assumed = rf"regexp_extract(arn, '\A{_ASSUMED}'"
@@ -156,7 +155,6 @@ def _documents() -> dict[str, str]:
 
 
 def _naming() -> list[str]:
-    """Where the record of a call of KMS names keys, besides its resources."""
     return [
         *(_scalar("request", name) for name in REQUEST_KEYS),
         *(_scalar("response", name) for name in RESPONSE_KEYS),

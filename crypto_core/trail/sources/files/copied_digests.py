@@ -229,7 +229,6 @@ def _vouched(
 
 
 def _below(paths: Iterable[str]) -> Iterator[str]:
-    """Every file that is named, or lies below a folder that is, without hidden ones."""
     entered: set[tuple[int, int]] = set()
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112

@@ -43,11 +43,7 @@ class FoundFile:
 
 
 class Walk:
-    """The files that are named, or lie below folders that are named; in each folder by name.
-
-    Links are followed, each folder is entered once. In folders, hidden files and files of other suffixes than
-    CloudTrail's are left out; what is named is read whatever it is called.
-    """
+    """Files named, or below named folders: links are followed, hidden and other files are left out."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths

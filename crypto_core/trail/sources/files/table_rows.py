@@ -23,7 +23,6 @@ _NAMES = (
     *("attributes", "creationDate", "mfaAuthenticated", "sessionIssuer", "webIdFederationData"),
 )
 _CASED = {name.lower(): name for name in _NAMES}
-"""An identity's fields as CloudTrail writes them: an engine's are in lower case."""
 _ASKED = ", ".join((*_NEEDED, *(f"json_format(CAST({name} AS JSON)) AS {name}" for name in _STRUCTURES)))
 _NO_RECORD = Refused(
     "a table without whole records",

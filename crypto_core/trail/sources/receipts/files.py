@@ -24,7 +24,6 @@ LONGEST = 4 * LONGEST_LINE
 _SIGNS = (b"request_id", b"receipts_lost")
 
 Found = Receipt | LostReceipts | ReceiptError | None
-"""What a line holds: a receipt, one that is malformed, or none."""
 
 
 def receipts_in(pieces: Iterable[bytes]) -> Iterator[Found]:
