@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, date
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar
 
 from textual import on, work
@@ -13,22 +15,33 @@ from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import InvalidFilterError
+from crypto_core.text.cleaning import shortened
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.compliance.choice import PeriodChoice, chosen, named
 from screens.compliance.columns import Zoom
-from screens.compliance.grid import ControlRow, frameworks_of, rows_of, shown_rows
+from screens.compliance.grid import ControlRow, counts, frameworks_of, rows_of, shown_rows
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.row_lines import row_content
-from screens.compliance.summary import summary
+from screens.control_signs import CONTROL_SIGNS, ControlState
+from screens.event_filters import since as moment_since
 from screens.evidence_standing import Standing, load_standing
 from screens.facts import Facts
 from screens.routes import ControlDayRoute, Followed, OpenPointsRoute
+from screens.widgets.cells import cut, spread
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
 from screens.widgets.panes import Arrangement, Panes
+
+MOST_DAYS = 3 * 366
+_ROUND = {"30d": 30, "90d": 90, "1y": 365}
+"""The periods that one key goes through, by their names."""
+_SPAN = re.compile(r"(\S+?)\s*(?:\.\.|\s)\s*(\S+)")
+_WRITTEN = "Write 30d, 90d, 1y, or two dates: 2026-01-01 2026-06-30."
+BEGIN = "keydeck evidence record"
+SCHEDULE = "keydeck evidence schedule"
 
 
 class ComplianceScreen(AnswerScreen[Standing]):
@@ -279,3 +292,138 @@ _OF_A_PERIOD = frozenset(
     )
 )
 _OF_A_CONTROL = frozenset(("copy", "next-wrong", "last-wrong"))
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodChoice:
+    """So many `days` up to today; or the days from `since` to `until`, both included."""
+
+    words: str
+    days: int = 0
+    since: date = date.min
+    until: date = date.min
+
+    def on(self, today: date) -> tuple[date, date]:
+        """Return the first day and the last one."""
+        if self.days:
+            return today - timedelta(days=self.days - 1), today
+        return self.since, self.until
+
+    def next(self) -> PeriodChoice:
+        """Return the next of the round: the first one after two dates."""
+        names = list(_ROUND)
+        at = names.index(self.words) if self.words in names else -1
+        return named(names[(at + 1) % len(names)])
+
+
+def named(words: str) -> PeriodChoice:
+    """Return one of the round."""
+    return PeriodChoice(words, _ROUND[words])
+
+
+def chosen(words: str, now: datetime) -> PeriodChoice:
+    """Return the period that an operator names. Raises InvalidFilterError, which says how to write it."""
+    words = words.strip()
+    if words in _ROUND:
+        return named(words)
+    both = _SPAN.fullmatch(words)
+    first, last = (both[1], both[2]) if both else (words, "")
+    until = _day(last, now) if last else now.astimezone(UTC).date()
+    since = _day(first, now)
+    if not since <= until:
+        raise _refused(words, "ends before it begins")
+    if (until - since).days >= MOST_DAYS:
+        raise _refused(words, f"is longer than {MOST_DAYS:,} days")
+    return PeriodChoice(f"{since} to {until}", 0, since, until)
+
+
+def _day(words: str, now: datetime) -> date:
+    try:
+        return date.fromisoformat(words)
+    except ValueError:
+        pass  # how long ago, then
+    try:
+        return moment_since(words, None, now).astimezone(UTC).date()
+    except (InvalidFilterError, OverflowError) as error:
+        raise _refused(words, "is not a valid date") from error
+
+
+def _refused(words: str, why: str) -> InvalidFilterError:
+    return InvalidFilterError(f"{shortened(words, 40)!r} {why}.", position=0, remedy=_WRITTEN)
+
+
+def summary(standing: Standing, rows: Sequence[ControlRow], facts: Facts, width: int) -> Content:
+    """Return how the controls that are listed stand, and what the records are worth."""
+    first = spread(_counts(rows), _right(standing), width)
+    return Content("\n").join([first, *_records(standing, facts, width)])
+
+
+def _counts(rows: Sequence[ControlRow]) -> Content:
+    parts: list[tuple[str, str]] = []
+    for state, number in counts(rows):
+        sign = CONTROL_SIGNS[state]
+        lead = sign.text.strip()
+        grave = state in (ControlState.NOT_MET, ControlState.NOT_ASSESSED)
+        style = f"bold {sign.style}" if grave and state is ControlState.NOT_MET else sign.style
+        parts += [(f"{lead} {number} {state}" if lead else f"{number} {state}", style), ("   ", "")]
+    return Content.assemble(*parts[:-1]) if parts else Content.assemble(("no controls", "$muted"))
+
+
+def _right(standing: Standing) -> Content:
+    """What else the first line says: the lapses, and the days without a record."""
+    if standing.period is None:
+        return Content.assemble(("as measured now", "$muted"))
+    lapses, gaps = standing.period.lapses, len(standing.period.gaps)
+    still = sum(not one.over for one in lapses)
+    words = counted(len(lapses), "lapse") + (f", {still} open" if still else "")
+    days = (standing.until - standing.since).days + 1
+    return Content.assemble(
+        (words, "$error" if still else "" if lapses else "$muted"),
+        "   ",
+        (f"{gaps} of {days} days without a record" if gaps else "a record on every day", _gap_style(gaps)),
+    )
+
+
+def _gap_style(gaps: int) -> str:
+    return "$warning" if gaps else "$muted"
+
+
+def _records(standing: Standing, facts: Facts, width: int) -> Iterator[Content]:
+    """What the records are worth, or how to begin with them."""
+    period = standing.period
+    if period is None:
+        yield _how_to_begin(standing, facts, width)
+        return
+    if period.problems:
+        more = len(period.problems) - 1
+        tail = f" (and {more} more: o)" if more else ""
+        words = cut(period.problems[0], max(width - 2 - len(tail), 10))
+        yield Content.assemble(("✖ ", "$error"), (f"{words}{tail}", "bold $error"))
+    elif period.unchecked:
+        words = f"Records 1–{standing.last}: the chain is whole; signatures not checked: {period.unchecked}"
+        yield Content.assemble(("▲ ", "$warning"), (cut(words, width - 2), "$muted"))
+    elif not period.records:
+        words = f"No record in this period; the newest is record {standing.last}. d chooses another period."
+        yield Content.assemble(("▲ ", "$warning"), cut(words, width - 2))
+    else:
+        first, last = period.records[0].number, period.records[-1].number
+        named = f"Records {first}–{last}" if last > first else f"Record {last}"
+        unsigned = len(period.unsigned)
+        words = f"{named}: the chain is whole, every signature fits"
+        if unsigned:
+            words = f"{named}: the chain is whole; {counted(unsigned, 'record')} not signed"
+        sign = ("▲ ", "$warning") if unsigned else ("● ", "$success")
+        yield Content.assemble(sign, (cut(words, width - 2), "$muted"))
+
+
+def _how_to_begin(standing: Standing, facts: Facts, width: int) -> Content:
+    if standing.no_records:
+        return Content.assemble(("▲ ", "$warning"), cut(standing.no_records, width - 2))
+    return Content.assemble(
+        ("→ ", "$accent"),
+        "No record yet: ",
+        (BEGIN, "bold"),
+        " makes one, ",
+        (SCHEDULE, "bold"),
+        " one each day",
+    ).truncate(width, ellipsis=True)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import work
 from textual.content import Content
+from textual.highlight import highlight
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.events.event_lines import field_lines, note_question
-from screens.events.raw_text import readable
 from screens.facts import Facts
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import Named
@@ -27,6 +29,9 @@ from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
 from screens.widgets.notice import Notice
+
+MOST_CHARACTERS = 100_000
+LONGEST_LINE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +171,28 @@ def identity(facts: Facts) -> str:
     """Return the operator's identity, as far as AWS reports it."""
     place = facts.surroundings.value
     return place.identity if place is not None else ""
+
+
+def readable(raw: bytes) -> list[Content]:
+    """Return a record's JSON as coloured lines, in ASCII; what is too long is cut, and the cut is said.
+
+    Meant for a worker's thread: colouring takes its time.
+    """
+    try:
+        text = json.dumps(load(raw), indent=2, ensure_ascii=True)
+    except (ValueError, RecursionError):
+        text = clean(raw[: LONGEST_LINE * 4].decode("utf-8", "replace"), LONGEST_LINE)
+        return [Content.assemble(("The record can't be formatted; it begins:", "$warning")), Content(text)]
+    lines: list[str] = []
+    room = MOST_CHARACTERS
+    for line in text.split("\n"):
+        if room <= 0:
+            break
+        cut = len(line) - LONGEST_LINE
+        lines.append(f"{line[:LONGEST_LINE]}… ({cut:,} more characters)" if cut > 0 else line)
+        room -= len(lines[-1]) + 1
+    coloured = list(highlight("\n".join(lines), language="json").split("\n", allow_blank=True))
+    if room <= 0:
+        words = f"… cut: the record has {len(raw):,} bytes. E on the list exports it whole."
+        coloured.append(Content.assemble((words, "$warning")))
+    return coloured

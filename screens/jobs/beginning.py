@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
-from crypto_core.reencryption.plan import Verb
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Consent
+from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
+from crypto_core.reencryption.jobs.undo import RestorePlan
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.counting import counted
+from screens.facts import Facts
 from screens.jobs.choose_tokens import ChooseTokens, Chosen
-from screens.jobs.choose_verb import ChooseVerb
-from screens.jobs.preview import JobPreview
-from screens.jobs.proposal import Begun
-from screens.jobs.restore import RestoreDialog
+from screens.jobs.proposal import Begun, Proposal, worked_on
+from screens.jobs.work import job_work
+from screens.key_words import KeyWords
 from screens.main_screen import MainScreen
+from screens.plan_words import ABOUT, loss_lines, plan_lines, takes_words
 from screens.reencryption.choose_key import ChooseKey
 from screens.routes import Followed, JobRoute
+from screens.styled import BLANK
+from screens.widgets.cells import cut, fit, fit_middle, painted
+from screens.widgets.choice_dialog import ChoiceDialog
+from screens.widgets.line_input import LineInput
+from screens.widgets.line_list import Line, line
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.jobs.undo import Undoing
+
+_FOR: dict[Verb, str] = {
+    Verb.REENCRYPT: "new data keys: also after a compromise",
+    Verb.REWRAP: "the same data keys: to move without an incident",
+}
+_NAME = 14
+_WARNING = ("▲ ", "$warning")
+MOST_PROCESSES = 64
 
 
 async def begin_job(screen: MainScreen, chosen: Chosen | None = None, verb: Verb | None = None) -> bool:
@@ -56,3 +88,195 @@ def go_to_job(screen: MainScreen, begun: Begun | None) -> None:
             f"Job {begun.job} has started. From another terminal or host: keydeck jobs join {begun.job}"
         )
     screen.post_message(Followed(JobRoute(begun.job)))
+
+
+class ChooseVerb(ChoiceDialog[Verb]):
+    """Returns the verb, None if the operator went back. Says what rewrap does not do."""
+
+    def __init__(self, what: str) -> None:
+        """`what` is which tokens."""
+        below = Content.assemble("\n", ABOUT[Verb.REENCRYPT], "\n", ("▲ ", "$warning"), ABOUT[Verb.REWRAP])
+        super().__init__(cut(f"New job: {what}", 70), below=below)
+
+    def on_mount(self) -> None:
+        """The way to recover is under the cursor."""
+        self.offer(tuple(_FOR), _line)
+
+
+def _line(verb: Verb, width: int) -> Line:
+    words = fit(_FOR[verb], max(width - _NAME - 2, 8))
+    return line(" ", (fit(verb.words, _NAME), "bold"), words, target=verb)
+
+
+class RestoreDialog(Proposal[RestorePlan]):
+    """A restore is a job itself; one process of this console works on it."""
+
+    def __init__(self, facts: Facts, job: int) -> None:
+        super().__init__(facts, f"Restore what job {job} replaced")
+        self._job = job
+
+    def make(self, cancelled: Cancellation) -> RestorePlan:
+        """Ask for the plan."""
+        return self._undoing().plan_restore(self._job)
+
+    def content(self, plan: RestorePlan) -> Content:
+        """What would be restored, under which keys."""
+        return restore_content(plan, self.facts.key_words)
+
+    def label(self, plan: RestorePlan) -> str:
+        """How many would be restored."""
+        return f"Restore {counted(plan.tokens, 'token')}" if plan.tokens else ""
+
+    def start(self, plan: RestorePlan, consent: Consent) -> Begun:
+        """Make the job that undoes the other."""
+        job = self._undoing().start_restore(plan, consent)
+        return worked_on(self.facts.services.job_processes, job, 1, trust=plan.key_arns)
+
+    def _undoing(self) -> Undoing:
+        undoing = self.facts.services.undoing
+        if undoing is None:
+            raise RefusedError("Jobs can't be undone here.")
+        return undoing
+
+
+def _key(arn: str, words: KeyWords) -> Content:
+    return Content.assemble(
+        "  ", (words.long(arn), "bold"), ("\n  " + fit_middle(arn, 60).rstrip(), "$muted")
+    )
+
+
+def restore_content(plan: RestorePlan, words: KeyWords) -> Content:
+    """Return what undoing a job comes to."""
+    many = counted(plan.tokens, "envelope")
+    return Content("\n").join(
+        [
+            Content.assemble(
+                (many, "bold"), f" that job {plan.job} replaced: restored unless changed since."
+            ),
+            Content("Newer values and removed rows stay as they are."),
+            Content(""),
+            Content("The tokens would be under:"),
+            *(_key(arn, words) for arn in plan.key_arns),
+            Content(""),
+            Content.assemble(
+                _WARNING, "That is the key they were moved from. Don't do this after a compromise."
+            ),
+        ]
+    )
+
+
+class JobPreview(Proposal[JobPlan]):
+    """The rate and the number of processes can be set; left empty, they are auto and as the plan says."""
+
+    DEFAULT_CSS = """
+    JobPreview #takes { margin-top: 1; }
+    JobPreview .pace {
+        height: 1;
+        Label { padding: 0 1 0 0; color: $muted; }
+        Input { margin-right: 1; }
+        #rate { width: 12; }
+        #processes { width: 8; }
+    }
+    """
+
+    def __init__(self, facts: Facts, verb: Verb, selection: Selection, target: str) -> None:
+        super().__init__(facts, f"{verb.words.capitalize()} as a job")
+        self._verb = verb
+        self._selection = selection
+        self._target = target
+        self._number = 1
+        """Processes that were agreed to."""
+
+    def make(self, cancelled: Cancellation) -> JobPlan:
+        """Ask for the plan."""
+        plan = job_work(self.facts).plan_job
+        return plan(self._verb, self._selection, self._target, JobOptions(), cancelled=cancelled)
+
+    def content(self, plan: JobPlan) -> Content:
+        """Who would lose access first, then the plan."""
+        losses = [*loss_lines(plan), BLANK] if plan.losses else []
+        return painted([*losses, *plan_lines(plan.plan, plan.kms_calls)])
+
+    def label(self, plan: JobPlan) -> str:
+        """What would be done, to how many tokens."""
+        words = plan.plan.verb.words.capitalize()
+        return f"{words} {counted(plan.plan.tokens, 'token')}" if plan.plan.tokens else ""
+
+    def settings(self) -> Iterable[Widget]:
+        """How fast, and what that comes to."""
+        plan = self._plan
+        if plan is None:
+            return
+        yield Static(id="takes", classes="setting")
+        rate = LineInput(placeholder="auto", id="rate", compact=True)
+        row: list[Widget] = [Label("at most"), rate, Label("KMS calls/s")]
+        if self.facts.services.job_processes is not None:
+            number = LineInput(placeholder=f"{self._fitting(plan):,}", id="processes", compact=True)
+            row += [Label("by"), number, Label("processes here")]
+        yield Horizontal(*row, classes="pace setting")
+        self.call_after_refresh(self.show_takes)
+
+    @on(Input.Changed, "#rate")
+    @on(Input.Changed, "#processes")
+    def show_takes(self) -> None:
+        """Say what the job takes as it is set now."""
+        if self._plan is None or not self.query("#takes"):
+            return
+        plan, number = self.chosen(self._plan), self._processes()
+        shown = self.query_one("#takes", Static)
+        if plan is None:
+            words = "Enter KMS calls a second as a number above 0, or auto."
+            shown.update(Content.assemble(("✖ ", "$error"), words))
+        elif number is None:
+            shown.update(Content.assemble(("✖ ", "$error"), f"Processes: 1 to {MOST_PROCESSES}, or nothing."))
+        else:
+            shown.update(Content(takes_words(plan, number)))
+
+    @on(Input.Submitted, "#rate")
+    @on(Input.Submitted, "#processes")
+    def next_field(self) -> None:
+        """On to the next field."""
+        self.focus_next()
+
+    def chosen(self, plan: JobPlan) -> JobPlan | None:
+        """Return the plan at the rate that was set."""
+        number = self._processes()
+        if number is None:
+            return None
+        self._number = number
+        text = self._text("#rate")
+        if text in ("", "auto"):
+            return plan
+        rate = _number(text)
+        return plan.at(rate) if rate else None
+
+    def start(self, plan: JobPlan, consent: Consent) -> Begun:
+        """Make the job, and let processes of this host work on it."""
+        job = job_work(self.facts).start_job(plan, consent)
+        return worked_on(self.facts.services.job_processes, job, self._number)
+
+    def _processes(self) -> int | None:
+        text, plan = self._text("#processes"), self._plan
+        if plan is None:
+            return None
+        if not text:
+            rate = _number(self._text("#rate")) or plan.calls_per_second
+            return self._fitting(plan, rate)
+        number = _number(text)
+        return int(number) if number and number.is_integer() and number <= MOST_PROCESSES else None
+
+    def _fitting(self, plan: JobPlan, rate: float | None = None) -> int:
+        processes = self.facts.services.job_processes
+        return processes.fitting(rate or plan.calls_per_second, plan.plan.tokens) if processes else 1
+
+    def _text(self, field: str) -> str:
+        return "".join(str(found.value) for found in self.query(field).results(Input)).strip()
+
+
+def _number(text: str) -> float | None:
+    """A number above 0, None for anything else."""
+    text = text.replace(",", "").replace("_", "")
+    if not text.isascii() or not text.replace(".", "", 1).isdecimal() or len(text) > 12:
+        return None
+    number = float(text)
+    return number if number > 0 else None

@@ -4,19 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from textual import work
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Checkbox, Input, Static
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.keys.changes.change import ARGUMENTS, ChangeArgument, ChangeKind, KeyChange
+from crypto_core.keys.changes.change import (
+    ARGUMENTS,
+    DEFAULT_PERIOD_DAYS,
+    ChangeArgument,
+    ChangeKind,
+    KeyChange,
+)
+from crypto_core.keys.grants import Grant
+from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action, ActionScope
+from screens.ages import day
 from screens.event_filters import since
+from screens.facts import Facts
 from screens.key_changes.change_dialog import ChangeDialog
-from screens.keys.choose_grant import ChooseGrant
-from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen
 from screens.routes import Followed, KeyUseRoute, PolicyRoute, RotationRoute, WatchRoute
 from screens.widgets.ask_text import AskText
+from screens.widgets.cells import cut, fit
+from screens.widgets.choice_dialog import ChoiceDialog
+from screens.widgets.dialog import Dialog, buttons, framed
+from screens.widgets.line_input import LineInput
+from screens.widgets.line_list import Line, line
 from screens.widgets.plan_dialog import UNCHANGED
+
+_FIELDS = (
+    ("alias", "alias/tokens-2"),
+    ("description", "What the key is for"),
+    ("rotation", "Days between rotations, empty for none"),
+)
+_ROLES = (Role.PLATFORM, Role.OPERATOR, Role.INSPECTOR, Role.RESPONDER, Role.ADMINISTRATOR)
 
 
 class KeyActor(MainScreen):
@@ -145,3 +172,113 @@ for _kind in ChangeKind:
     # Each change can be done by the name of its operation; one that asks otherwise has a method above.
     if not hasattr(KeyActor, _method := f"do_{_kind.value.replace('-', '_')}"):
         setattr(KeyActor, _method, _doing(_kind))
+
+
+class ChooseGrant(ChoiceDialog[str]):
+    """Returns the chosen grant's id, None if the operator went back."""
+
+    def __init__(self, facts: Facts, key_arn: str) -> None:
+        super().__init__("Which grant?")
+        self._facts = facts
+        self._key_arn = key_arn
+
+    def on_mount(self) -> None:
+        """Ask for the grants."""
+        read = self._facts.services.policies.read
+        self.ask_for("Asking KMS for grants…", lambda _: read(self._key_arn), self._show)
+
+    def _show(self, answer: KeyPolicy) -> None:
+        if answer.missing:
+            told = "; ".join(f"{part}: {why}" for part, why in answer.missing.items())
+            self.say(Content(f"Not known: {told}"))
+        elif not answer.grants:
+            self.say(Content("The key has no grant."))
+        else:
+            self.offer(answer.grants, self._line)
+
+    def _line(self, grant: Grant, width: int) -> Line:
+        since = f", since {day(grant.created_at, self._facts.clock())}" if grant.created_at else ""
+        named = f' "{shortened(grant.name, 60)}"' if grant.name else ""
+        words = f"{grant.grantee.name} may {in_words(grant.operations)}{since}{named}"
+        short_id = fit(f"{grant.grant_id[:8]}…", 11)
+        return line(" ", (short_id, "$muted"), cut(words, width - 12), target=grant.grant_id)
+
+
+class Choice(Checkbox):
+    """A checkbox that shows what is chosen by a sign, not by a colour alone."""
+
+    BUTTON_INNER = " "
+
+    def watch_value(self) -> None:
+        """Show the choice."""
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+        self.refresh()
+
+
+class CreateDialog(Dialog[KeyChange | None]):
+    """Returns the key to make, None if the operator went back. What is wrong with it the preview says."""
+
+    DEFAULT_CSS = """
+    CreateDialog .field { height: 1; }
+    CreateDialog .field > Static { width: 15; color: $muted; }
+    CreateDialog .field > Input { width: 1fr; }
+    CreateDialog #said { color: $warning; }
+    CreateDialog Checkbox { background: $surface; border: none; padding: 0; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The fields, one line each, and the ways on and back."""
+        with framed("New key: nothing changed yet"):
+            yield Static(
+                Content("Each role gets the least it needs. ARNs, separated by commas."),
+                classes="about",
+            )
+            with VerticalScroll(classes="body", can_focus=False):
+                for name, hint in _FIELDS:
+                    yield from self._field(name, hint)
+                for role in _ROLES:
+                    yield from self._field(role.value, "arn:aws:iam::123456789012:role/name")
+                yield Choice(Content("multi-Region: can be replicated"), id="multi-region", compact=True)
+            yield Static(id="said")
+            yield buttons(("Cancel", "cancel"), ("Preview", "preview"))
+
+    def _field(self, name: str, hint: str) -> ComposeResult:
+        with Horizontal(classes="field"):
+            yield Static(Content(name))
+            value = str(DEFAULT_PERIOD_DAYS) if name == "rotation" else ""
+            yield LineInput(value, placeholder=hint, id=name, compact=True)
+
+    def on_mount(self) -> None:
+        """The alias first."""
+        self.query_one("#alias").focus()
+
+    @on(Input.Submitted)
+    def next_field(self) -> None:
+        """On to the next field."""
+        self.focus_next()
+
+    @on(Button.Pressed, "#preview")
+    def go_on(self) -> None:
+        """Return the key to make."""
+        days = self._given("rotation")
+        if days and not (days.isascii() and days.isdecimal() and len(days) <= 5):
+            self.query_one("#rotation").focus()
+            self.query_one("#said", Static).update(
+                Content("Enter the rotation period in days, or leave it empty.")
+            )
+            return
+        arns = {role: tuple(self._given(role.value).replace(",", " ").split()) for role in _ROLES}
+        self.dismiss(
+            KeyChange(
+                ChangeKind.CREATE,
+                alias=self._given("alias"),
+                description=self._given("description"),
+                period_days=int(days) if days else None,
+                principals={role: given for role, given in arns.items() if given},
+                multi_region=self.query_one("#multi-region", Choice).value,
+            )
+        )
+
+    def _given(self, name: str) -> str:
+        return self.query_one(f"#{name}", Input).value.strip()

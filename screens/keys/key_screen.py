@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import ClassVar
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.keys.needing_copies import NeedingCopies
+from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
 from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
+from crypto_core.text.counting import counted
+from crypto_core.trail.store.tallies import Day, EventTally
 from crypto_core.trail.use.keys import KeyUseSummary
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
@@ -18,18 +21,25 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.access_lines import access_lines
-from screens.keys.copy_lines import copy_lines
 from screens.keys.detail import fact_lines, material_lines, missing_lines
-from screens.keys.finding_lines import finding_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.timeline import timeline
-from screens.keys.use_lines import day_line, principal_lines, recent_use
-from screens.use.lines import BLANK, NAME_CELLS, fact
-from screens.widgets.cells import fit
+from screens.routes import EventsRoute, FindingsRoute, KeyUseRoute
+from screens.services import Services
+from screens.signs import SIGNS
+from screens.use.lines import BLANK, NAME_CELLS, fact, moment_words, narrowed, who
+from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.line_list import Line, line
 
 MOST_ACCESSES = 7
 """How many lines who may use the key gets before the policy has to be opened."""
+MOST_COPIES = 8
+"""Copies that get a line; `keydeck copies list` has all."""
+DAYS = 14
+MOST_PRINCIPALS = 6
+"""How many principals are named before the page about the key's use has to be opened."""
+_NOTHING = "·"
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class KeyScreen(KeyActor, AnswerScreen[KeyState]):
@@ -152,3 +162,128 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             case _:
                 words, style = "asking KMS…", "$muted"
         return [fact("may use", words, width, style=style)]
+
+
+def copy_lines(copies: NeedingCopies | None, width: int) -> Iterator[Line]:
+    """Yield a line for each copy that needs the key, or may; none before the register was read."""
+    if copies is None:
+        return
+    yield BLANK
+    if copies.unknown:
+        yield fact("copies", f"not known: {copies.unknown}", width, style="$warning")
+    elif not copies.registered:
+        words = "none registered: whether a backup needs the key is not known"
+        yield fact("copies", words, width, style="$muted")
+    elif not copies.needing and not copies.doubtful:
+        yield fact("copies", f"none of {copies.registered:,} registered needs the key", width)
+    told = [*map(_needs, copies.needing), *map(_may_need, copies.doubtful)]
+    for number, words in enumerate(told[:MOST_COPIES]):
+        yield fact("" if number else "copies", words, width, style="$warning")
+    if len(told) > MOST_COPIES:
+        yield fact("", f"{len(told) - MOST_COPIES:,} more: keydeck copies list", width, style="$muted")
+
+
+def _needs(copy: NeedingCopy) -> str:
+    return f"{counted(copy.envelopes, 'envelope')} under it: {copy}"
+
+
+def _may_need(copy: NeedingCopy) -> str:
+    return f"{counted(copy.doubtful, 'envelope')} of a key that is not known: {copy}"
+
+
+def finding_lines(key: KeyState, posture: Posture | None, width: int) -> list[Line]:
+    """Return a line for each finding about the key, and the way to them; or how to have them looked for."""
+    route = FindingsRoute(f"subject:{key.key_arn.rpartition('/')[2]}")
+    if posture is None:
+        hint = "Enter: examine keys, access and trails."
+        return [BLANK, fact("findings", "not examined yet", width, style="$muted", target=route, hint=hint)]
+    about = [finding for finding in posture.findings if finding.subject == key.key_arn]
+    if not about:
+        return [BLANK, fact("findings", "none", width)]
+    return [
+        BLANK,
+        *(
+            line(
+                (fit("" if number else "findings", NAME_CELLS), "$muted"),
+                SIGNS[finding.severity],
+                " ",
+                cut(f"{finding.severity.value}  {finding.title}", width - NAME_CELLS - 2),
+                target=route,
+                hint=f"Enter: the findings. {finding.remedy}",
+            )
+            for number, finding in enumerate(about)
+        ),
+    ]
+
+
+def recent_use(
+    services: Services, key_arn: str, now: datetime, cancelled: Cancellation
+) -> KeyUseSummary | None:
+    """Return the use of the last fourteen days, UTC; None where the store has no events at all.
+
+    Raises what EventUse.key_use raises.
+    """
+    if not services.events.state()[0]:
+        return None
+    since = datetime.combine(_days(now)[0], time(), UTC)
+    return services.event_use.key_use(key_arn, since=since, cancelled=cancelled)
+
+
+def _days(now: datetime) -> list[date]:
+    today = now.astimezone(UTC).date()
+    return [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+
+
+def day_line(use: KeyUseSummary, key_arn: str, now: datetime) -> Line:
+    """Return the line of days, which leads to the page about the key's use."""
+    bars = _bars(use.days, _days(now))
+    parts: list[str | tuple[str, str]] = [(fit("used, 14 d", NAME_CELLS), "$muted"), (bars, "$accent")]
+    parts += ["  ", (counted(use.events, "call"), "bold"), " · "]
+    parts += [_denied(use.denied), f" · {use.failed:,} failed"]
+    hint = "Enter: the key's whole use. A dot is a day without an event in the store."
+    return line(*parts, target=KeyUseRoute(key_arn), hint=hint)
+
+
+def principal_lines(use: KeyUseSummary, key_arn: str, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield a line for each principal with its calls, and what the events of these days don't cover."""
+    route = KeyUseRoute(key_arn)
+    for number, row in enumerate(use.principals.rows[:MOST_PRINCIPALS]):
+        yield _principal("" if number else "used by", row, use, width, facts)
+    left = len(use.principals.rows) + use.principals.others - MOST_PRINCIPALS
+    if left > 0:
+        words = f"… and {counted(left, 'more principal')}"
+        yield fact("", words, width, style="$muted", target=route, hint="Enter: the key's whole use.")
+    if use.coverage.reasons:
+        words = f"▲ not all of these days is known: {use.coverage.reasons[0]}"
+        yield line(" " * NAME_CELLS, (cut(words, width - NAME_CELLS), "$warning"))
+    yield BLANK
+
+
+def _bars(found: tuple[Day, ...], days: list[date]) -> str:
+    events = {day.day: day.events for day in found}
+    peak = max((events.get(day, 0) for day in days), default=0)
+    return "".join(_bar(events.get(day, 0), peak) for day in days)
+
+
+def _bar(events: int, peak: int) -> str:
+    return _BLOCKS[max(round(events / peak * len(_BLOCKS)) - 1, 0)] if events else _NOTHING
+
+
+def _denied(number: int) -> tuple[str, str]:
+    return (f"✖ {number:,} denied", "$error") if number else ("0 denied", "")
+
+
+def _principal(name: str, row: EventTally, use: KeyUseSummary, width: int, facts: Facts) -> Line:
+    """A principal's calls; who was denied is marked."""
+    arn = row.texts[0]
+    right = f"{row.events:>9,}  {'✖ ' if row.denied else '  '}{row.denied:,} denied"
+    last = f"   last {moment_words(row.last, facts.clock())}"
+    room = max(min(width - NAME_CELLS - len(right) - len(last), 60), 8)
+    return line(
+        (fit(name, NAME_CELLS), "$muted"),
+        fit_middle(who(arn), room),
+        (right, "$error" if row.denied else "$muted"),
+        (last, "$muted"),
+        target=EventsRoute(narrowed(use.filter, use.principals.fields, row.texts)),
+        hint=f"Enter: these events. {arn}",
+    )

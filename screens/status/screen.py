@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual import work
 from textual.content import Content
 from textual.geometry import Size
@@ -13,24 +15,28 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
+from crypto_core.database.tokens.decoys import DecoyCount
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
+from crypto_core.keys.status import Status
+from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.routes import KeyRoute
-from screens.status.column_lines import column_lines
-from screens.status.counting import counting_content, counting_note
-from screens.status.decoy_line import decoy_lines
+from screens.format_columns import FormatColumns
+from screens.routes import FindingsRoute, KeyRoute, TokensRoute
+from screens.signs import DECOY_SIGN, SIGNS
 from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
-from screens.status.lines import answer_lines
 from screens.status.problem_actor import ProblemActor
-from screens.status.problem_rows import problem_rows
+from screens.status.problem_rows import ProblemRow, problem_rows, shown_rows
 from screens.status.protected_line import protected_lines
 from screens.status.sweep_line import sweep_lines
 from screens.status.use_line import RecentUse, recent_use, use_lines
+from screens.widgets.cells import bar, cut, fit, percent, spread
 from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList, indented
+from screens.widgets.line_list import Line, LineList, indented, line
 from screens.widgets.notice import Notice
 from screens.widgets.panes import Arrangement, Panes
 
@@ -44,6 +50,10 @@ COUNTING_LOOKS = 0.25
 """Seconds between two looks at how far a count is."""
 FINDINGS_SECONDS = 300.0
 """How old the findings in the store's events may be before the rules are asked anew."""
+_BAR = 24
+_WORD = 9
+_FEWEST_FINDINGS = 4
+_ENTER = {KeyRoute: "Enter: the key.", FindingsRoute: "Enter: the finding."}
 
 
 class StatusScreen(ProblemActor):
@@ -249,3 +259,131 @@ class StatusScreen(ProblemActor):
         """Count all tokens and ask for the keys anew."""
         self.facts.ask_status()
         self.facts.ask_keys()
+
+
+def decoy_lines(decoys: DecoyCount, width: int) -> list[Line]:
+    """Return the line about decoys; it warns where one is gone or was changed."""
+    if not decoys.words:
+        return []
+    style = "$warning" if decoys.gone else "$muted"
+    return [line((cut(f"tripwires: {DECOY_SIGN} {decoys.words}", width), style))]
+
+
+def counting_content(counting: CensusProgress | None, width: int) -> Content:
+    """Return the line that stands where the answer will be."""
+    if counting is None:
+        return Content.assemble(("Counting tokens…", "$muted"))
+    shown = bar(counting.share, min(_BAR, max(width - 50, 8)))
+    words = f"  {100 * counting.share:3.0f} %  {counted(counting.tokens, 'token')} so far"
+    return Content.assemble(("Counting tokens  ", "$muted"), (shown, "$accent on $panel"), words)
+
+
+def counting_note(counting: CensusProgress | None) -> Content:
+    """Return the same in a few words, beside an answer that is shown meanwhile; nothing while none counts."""
+    return (
+        Content("")
+        if counting is None
+        else Content.assemble((f"counting {100 * counting.share:.0f} %", "$accent"))
+    )
+
+
+def column_lines(status: Status, width: int) -> list[Line]:
+    """A heading, each column with its counts, and the sums. A column leads to its tokens."""
+    columns = FormatColumns(status.by_format, width)
+    return [
+        Line(columns.heading("by column")),
+        *(
+            Line(
+                columns.row(column.column, column.by_format),
+                TokensRoute(_filter(column.column)),
+                hint="Enter: the tokens of this column.",
+            )
+            for column in status.by_column
+        ),
+        Line(columns.row("all columns", status.by_format, "bold")),
+    ]
+
+
+def _filter(column: str) -> str:
+    table, _, name = column.rpartition(".")
+    return f"table:{table} column:{name}"
+
+
+def answer_lines(
+    status: Status, rows: Sequence[ProblemRow], examined: str, width: int, *, height: int
+) -> list[Line]:
+    """Return the answer, the problems, and what wasn't looked at.
+
+    `examined` says how far findings are known. Where a page of `height` lines has room for it, what to do
+    stands below each problem, and the evidence below each finding.
+    """
+    listed, left = shown_rows(rows, max(height // 5, _FEWEST_FINDINGS))
+    count_width = max((len(f"{row.tokens:,}") for row in listed), default=0) + 2
+    lead = 2 + _WORD + count_width
+    room = width - lead
+    titles = sorted(cell_len(row.title) for row in listed)
+    title_width = min(titles[(len(titles) - 1) * 2 // 3] + 2, room // 2) if titles else 0
+    lines = [Line(_answer(status, rows, examined, width))]
+    for row in listed:
+        lines.append(_problem(row, count_width, title_width, room))
+        if len(listed) * 2 < height and row.below:
+            lines.append(line(" " * lead, (cut(row.below, room), "$muted")))
+    if left:
+        lines.append(_others(left))
+    lines += [_gap(reason, width - 2 - _WORD) for reason in status.coverage.reasons]
+    return lines
+
+
+def _answer(status: Status, rows: Sequence[ProblemRow], examined: str, width: int) -> Content:
+    problems = len(status.problems)
+    findings = sum(isinstance(row.about, Finding) for row in rows)
+    counts = [
+        counted(number, word) for number, word in ((problems, "problem"), (findings, "finding")) if number
+    ]
+    if counts:
+        sign = SIGNS[min((row.severity for row in rows), key=lambda s: s.rank)]
+        left = Content.assemble(sign, (f" {' · '.join(counts)}", f"bold {sign.style}"))
+    elif not status.coverage.complete:
+        left = Content.assemble(SIGNS[Severity.HIGH], (" No problem in what could be checked", "bold"))
+    elif status.tokens:
+        left = Content.assemble(SIGNS[Severity.NONE], (" All is well", "bold $success"))
+    else:
+        left = Content.assemble(SIGNS[Severity.LOW], (" No tokens are stored", "bold"))
+    if examined:
+        left = Content.assemble(left, (f"   {examined}", "$muted"))
+    share = percent(status.protected, status.tokens)
+    right = Content.assemble((counted(status.tokens, "token"), "bold"), "   ", (share, "bold"), " protected")
+    return spread(left, right, width)
+
+
+def _problem(row: ProblemRow, count_width: int, title_width: int, room: int) -> Line:
+    """How many tokens, what is wrong with them, where. A title that is longer than most pushes the last."""
+    sign = SIGNS[row.severity]
+    title_width = min(max(title_width, cell_len(row.title) + 2), room)
+    count = f"{row.tokens:,}" if row.tokens else ""
+    content = Content.assemble(
+        sign,
+        " ",
+        (fit(row.severity.value, _WORD), sign.style),
+        (fit(count, count_width - 1, right=True) + " ", "bold"),
+        (fit(row.title, title_width), "bold" if row.severity.grave else ""),
+        (cut(row.where, room - title_width), "$muted"),
+    )
+    enter = _ENTER.get(type(row.target), "Enter: these tokens.") if row.target is not None else ""
+    hint = row.advice if "Enter" in row.advice else f"{enter} {row.advice}".strip()
+    return Line(content, row.target, hint)
+
+
+def _others(left: Sequence[ProblemRow]) -> Line:
+    """The findings that there is no room for, by their severity."""
+    by_severity = Counter(row.severity for row in left)
+    parts = ", ".join(
+        f"{by_severity[severity]:,} {severity}" for severity in Severity if by_severity[severity]
+    )
+    words = f"  … {counted(len(left), 'more finding')}: {parts}"
+    return line((words, "$muted"), target=FindingsRoute(""), hint="Enter: all findings.")
+
+
+def _gap(reason: str, room: int) -> Line:
+    sign = SIGNS[Severity.HIGH]
+    return line(sign, " ", (fit("not seen", _WORD), sign.style), cut(reason, room))

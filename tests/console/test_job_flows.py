@@ -17,9 +17,8 @@ from console.settings import Settings, load
 from crypto_core.database.state.installation import install
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
+from screens.jobs.beginning import JobPreview, RestoreDialog
 from screens.jobs.job_screen import JobScreen
-from screens.jobs.preview import JobPreview
-from screens.jobs.restore import RestoreDialog
 from tests.screens.deck import LARGE, Deck
 from tests.screens.stage import Stage
 

@@ -22,7 +22,7 @@ from termios import TIOCSWINSZ
 import pytest
 
 from crypto_core.text.cleaning import clean
-from screens.connections.listing import EXAMPLE, LISTING
+from screens.connections.screen import EXAMPLE, LISTING
 from tests.screens.deck import LARGE, MOST_SECONDS, SMALL
 from tests.screens.samples import HOSTILE, hostile_rows
 

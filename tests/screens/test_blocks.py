@@ -19,8 +19,8 @@ from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import ChangeKind
 from screens.actions.performing import within_reach
 from screens.help.screen import Help
+from screens.key_changes.block_actor import NOBODY, ChooseBlock
 from screens.key_changes.change_dialog import ChangeDialog
-from screens.key_changes.choose_block import NOBODY, ChooseBlock
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from screens.ages import ago, calmly_ago, day, span
-from screens.connections.listing import COLUMNS
+from screens.connections.screen import COLUMNS
 from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
 from screens.widgets.table.columns import GAP, NARROWEST, place
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Query
 from screens.blocking import Trouble
-from screens.connections.listing import COLUMNS, LISTING
+from screens.connections.screen import COLUMNS, LISTING
 from screens.facts import Facts
 from screens.widgets.table.columns import GAP, NARROWEST, Column, Placed, place, wanted
 from screens.widgets.table.ordering import arrow, order_after, order_named

@@ -20,11 +20,11 @@ from crypto_core.keys.status import Problem, ProblemKind
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
-from screens.connections.listing import COLUMNS
-from screens.connections.token_text import _key
+from screens.connections.detail import _key
+from screens.connections.screen import COLUMNS
 from screens.keys.detail import _tripwire_lines
-from screens.status.decoy_line import decoy_lines
 from screens.status.problem_rows import ADVICE, problem_rows
+from screens.status.screen import decoy_lines
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/0badc0de-0000-4000-8000-000000000000"
 ROW = InventoryRow(

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from textual.widgets import Button, Input
 
-from screens.widgets.table.exporting import PAGE, ExportError, export
+from screens.widgets.table.export_dialog import PAGE, ExportError, export
 from tests.screens.deck import LARGE, deck
 from tests.screens.many_rows import many
 from tests.screens.stage import Stage

@@ -9,8 +9,7 @@ import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.trail.event import TrailEvent
-from screens.events.event_screen import EventScreen
-from screens.events.raw_text import LONGEST_LINE, MOST_CHARACTERS, readable
+from screens.events.event_screen import LONGEST_LINE, MOST_CHARACTERS, EventScreen, readable
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE

@@ -13,7 +13,7 @@ from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope, StepState
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
-from screens.incidents.checklist import Checklist
+from screens.incidents.inputs import Checklist
 from screens.incidents.loss_dialog import LossDialog
 from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog

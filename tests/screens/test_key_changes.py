@@ -15,8 +15,7 @@ from crypto_core.keys.changes.change import ChangeKind, number_of_days, policy_i
 from crypto_core.keys.changes.plan import ChangedFact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role
 from screens.key_changes.change_dialog import ChangeDialog
-from screens.keys.choose_grant import ChooseGrant
-from screens.keys.create_dialog import CreateDialog
+from screens.keys.key_actor import ChooseGrant, CreateDialog
 from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE

@@ -12,8 +12,7 @@ from textual.widgets import Button
 from crypto_core.aws.device_login import DeviceCode
 from crypto_core.errors import KmsUnreachableError, RefusedError, SettingsError, SignInError
 from crypto_core.text.cleaning import clean
-from screens.context.login_dialog import LoginDialog
-from screens.context.screen import ContextDialog
+from screens.context.screen import ContextDialog, LoginDialog
 from screens.status.screen import StatusScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.stage import Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screens.connections.listing import COLUMNS
+from screens.connections.screen import COLUMNS
 from screens.memory import Columns, Memory
 from screens.widgets.line_list import LineList
 from screens.widgets.table.column_chooser import ColumnChooser

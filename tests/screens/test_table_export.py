@@ -18,8 +18,7 @@ from textual.widgets import Input
 from crypto_core.errors import DatabaseUnreachableError, InterruptedRunError
 from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter, inert
 from screens.widgets.clipboard import MOST, rows_as_text
-from screens.widgets.table.export_dialog import ExportDialog
-from screens.widgets.table.exporting import ExportError, export
+from screens.widgets.table.export_dialog import ExportDialog, ExportError, export
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.samples import hostile_rows
 from tests.screens.stage import Stage

@@ -533,7 +533,6 @@ def test_screens_clean_only_what_enters_there() -> None:
     }
     assert cleaning <= {
         "screens.events.event_screen",
-        "screens.events.raw_text",
         "screens.incidents.evidence_screen",
         "screens.log.screen",
         "screens.own_column",
