@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -11,7 +12,6 @@ import click
 
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
-from console.fips_gate import require_fips_for
 from console.lazy_commands import LazyGroup
 from console.printed.broken_pipe import UNREAD, is_unread
 from console.printed.encodings import write_plain_where_needed
@@ -66,6 +66,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 
 _BEHIND = "keydeck.behind"
 """What stands behind the command's name."""
+OPEN = frozenset({"completion", "doctor", "help", "settings"})
+"""Commands that start all the same: they say what is wrong, and open nothing."""
+_HELP = frozenset({"-h", "--help"})
 
 
 class _Keydeck(LazyGroup):
@@ -169,3 +172,24 @@ def run(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     main()
+
+
+def require_fips_for(command: str | None, arguments: Sequence[str] = ()) -> None:
+    """Pass if a command may start; None is the console. `arguments` are what stands behind its name.
+
+    Raises SettingsError. Settings that can't be used are left to the command, which says so if it needs them.
+    """
+    if command in OPEN or not _HELP.isdisjoint(arguments):
+        return
+    from console.settings import load
+    from crypto_core.algorithms.fips import VARIABLE, require_fips, require_fips_where_set
+    from crypto_core.errors import SettingsError
+
+    try:
+        required = bool(load().settings.fips)
+    except SettingsError:
+        required = False
+    if required:
+        require_fips()
+    else:
+        require_fips_where_set({VARIABLE: os.environ.get(VARIABLE, "")})

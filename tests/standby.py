@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy import make_url, text
 
-from console.sandbox.postgres_cluster import Cluster
+from console.sandbox.postgres import Cluster
 from console.sandbox.postgres_files import PostgresFiles, service_user
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine

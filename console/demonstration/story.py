@@ -7,27 +7,64 @@ is done, in a thread meanwhile. All of it is real work in the sandbox, told in t
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
 from console.container import Container
-from console.demonstration.closed_incident import ClosedIncident
-from console.demonstration.finished_job import FinishedJob
-from console.demonstration.past import past_calls
-from console.demonstration.past_receipts import past_receipts
+from console.game_day.measures import agreed
 from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
-from console.sandbox.traffic import DAYS, OFFICE_ADDRESS
+from console.sandbox.endpoint import PastCall
+from console.sandbox.provider_tokens import Style
+from console.sandbox.traffic import DAYS, INTRUDER_ADDRESS, INTRUDER_AGENT, OFFICE_ADDRESS
+from console.sandbox.world import World
 from console.settings import load
-from crypto_core.errors import InterruptedRunError, KeydeckError
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
+from crypto_core.incidents.model import IncidentScope, StepView
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.lists.paging import Query
+from crypto_core.receipts.receipt import Receipt, ReceiptProcess
+from crypto_core.reencryption.jobs.model import JobOptions
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.trail.store import EventStore
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
+    from crypto_core.incidents.service import IncidentService
+    from crypto_core.reencryption.jobs.service import JobService
+    from crypto_core.references import TokenRef
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 20.0
+_CALLS = "name:Decrypt,GenerateDataKey -failed principal:*platform,*oncall"
+_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/keydeck"
+_VERIFIED = 120
+"""Tokens that were opened once in the week: so the job that the demo opens on is nothing unheard of."""
+_ROUND = ("ListAliases", "DescribeKey", "GetKeyRotationStatus", "Decrypt", "Decrypt", "Decrypt")
+_VISIT_DECRYPTS = 240
+"""More within an hour than anybody but the platform ever made."""
+_VISIT_LASTS = timedelta(minutes=5)
+_LATELY = timedelta(hours=23)
+_REFUSED_IN_VISIT = ("ListKeyPolicies", "GetKeyPolicy", "ListGrants", "CreateGrant", "PutKeyPolicy")
+JOB_TOKENS = 120
+"""At most: the demo opens soon, however many tokens it has."""
+INCIDENT_TITLE = "A GitHub token in a support ticket"
+INCIDENT_OUTCOME = "The token was revoked and replaced before anybody used it; its key was rotated."
+_INCIDENT_SINCE = timedelta(hours=1)
+_WEEK = timedelta(days=7)
+_INCIDENT_NOTES = {
+    "scope": "A customer pasted the token into a support ticket. Support saw it, nobody else.",
+    "access": "The ticket is deleted. Nobody but the platform and the console called Decrypt since.",
+}
+_INCIDENT_ANSWERS = {"key": "rotate the key"}
 
 
 class Story:
@@ -95,3 +132,198 @@ class Story:
         since = self._sandbox.world.now - timedelta(days=DAYS)
         report = self._container.event_puller.pull_events("s3", since=since, cancelled=self._stopped)
         _log.info("%s fetched from the trail's bucket.", counted(report.new, "event"))
+
+
+def past_receipts(store: EventStore, world: World) -> Iterator[Receipt]:
+    """Yield a receipt for each call of platform and console in the store up to `world.now`.
+
+    The intruder and the analyst write none, so what they opened stays a possibility. Raises EventStoreError.
+    """
+    draw = random.Random(f"{world.seed}/receipts")  # noqa: S311  made-up data, nothing secret
+    under = {key.arn: world.sealed_under(key) for key in (world.current_key, world.old_key)}
+    start = None
+    while True:
+        page = store.page(Query(f"{_CALLS} until:{world.now.isoformat()}"), start, limit=1_000)
+        for stored in page.rows:
+            event = stored.event
+            tokens = under.get(event.key_arns[0] if event.key_arns else "", ())
+            if tokens:
+                service = "platform-api" if event.principal.arn.endswith("platform") else "keydeck"
+                host = f"{service}-{event.source_ip.rpartition('.')[2]}"
+                yield Receipt(
+                    event.request_id,
+                    event.name,
+                    event.time,
+                    clean(str(draw.choice(tokens))),
+                    None,
+                    ReceiptProcess(clean(host), 1, clean(service)),
+                )
+        if not page.below:
+            return
+        start = page.last
+
+
+def past_calls(world: World) -> Iterator[PastCall]:
+    """Yield all of it, for the seven days before `world.now`."""
+    yield from daily_rounds(world)
+    yield from last_visit(world)
+
+
+def daily_rounds(world: World) -> Iterator[PastCall]:
+    """Yield what the console on call asks every morning: the keys, and whose a few envelopes are.
+
+    On the first of the days it opened a sample of the tokens, too.
+    """
+    for days in range(1, DAYS):
+        begun = (world.now - timedelta(days=days)).replace(hour=7, minute=30, second=0, microsecond=0)
+        sample = ("Decrypt",) * _VERIFIED if days == DAYS - 1 else ()
+        for number, operation in enumerate((*_ROUND, *sample)):
+            yield PastCall(
+                time=begun + timedelta(seconds=number),
+                access_key_id=access_keys.ON_CALL,
+                operation=operation,
+                key_id=None if operation == "ListAliases" else world.current_key.arn,
+                source_ip=OFFICE_ADDRESS,
+                user_agent=_AGENT,
+            )
+
+
+def visit_begins(now: datetime) -> datetime:
+    """Return when the intruder came again: at 03:12 UTC, or an hour later where that is not within a day."""
+    begun = now.replace(hour=3, minute=12, second=9, microsecond=0)
+    if begun + _VISIT_LASTS >= now:
+        begun -= timedelta(days=1)
+    if now - begun < _LATELY:
+        return begun
+    return (now - _LATELY).replace(minute=12, second=9, microsecond=0)
+
+
+def last_visit(world: World) -> Iterator[PastCall]:
+    """Yield it: what the access key may do is tried out again, then data keys are unwrapped."""
+    draw = random.Random(f"{world.seed}/last visit")  # noqa: S311  made-up data, nothing secret
+    moment = visit_begins(world.now)
+    for operation in (*_REFUSED_IN_VISIT, *("Decrypt",) * _VISIT_DECRYPTS):
+        refused = operation != "Decrypt"
+        yield PastCall(
+            time=moment,
+            access_key_id=access_keys.INTRUDER,
+            operation=operation,
+            key_id=world.current_key.arn,
+            source_ip=INTRUDER_ADDRESS,
+            user_agent=INTRUDER_AGENT,
+            error_code="AccessDenied" if refused else None,
+        )
+        moment += timedelta(seconds=draw.uniform(3, 8) if refused else draw.uniform(0.2, 1.1))
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """Starts the job and works on it, as `keydeck rewrap --job` does. Raises KeydeckError."""
+
+    container: Container
+    world: World
+
+    def start(self, cancelled: Event) -> int:
+        """Plan it, make it and return its number."""
+        target = self.world.current_key.arn
+        under_old = self.world.sealed_under(self.world.old_key)[:JOB_TOKENS]
+        if not under_old:
+            raise RefusedError("There is no token under the old key.")
+        chosen = Selection(references=under_old)
+        plan = self._jobs.plan_job(Verb.REWRAP, chosen, target, JobOptions(), cancelled=cancelled)
+        return self._jobs.start_job(plan, agreed(plan))
+
+    def work(self, job: int, cancelled: Event) -> None:
+        """Work on it to its end, or until `cancelled` is set."""
+        self._jobs.join_job(job, cancelled=cancelled)
+
+    @property
+    def _jobs(self) -> JobService:
+        jobs = self.container.services.jobs
+        if jobs is None:
+            raise RefusedError("Jobs can't be kept here.")
+        return jobs
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedIncident:
+    """Declares the incident of one leaked token and works through its runbook. Raises KeydeckError.
+
+    The console's own services do it: every call, proof and piece of evidence in the report is real.
+    """
+
+    container: Container
+    world: World
+    platform: PlatformPart
+
+    def declare(self) -> int:
+        """Declare it and return its number."""
+        scope = IncidentScope(
+            references=(str(self._leaked()),),
+            since=self.world.now - _INCIDENT_SINCE,
+            origin="support ticket 4711",
+        )
+        return self._incidents.declare("token-compromise", scope, INCIDENT_TITLE)
+
+    def work(self, number: int, cancelled: Event) -> None:
+        """Do every step and close it. Raises InterruptedRunError once `cancelled` is set."""
+        for view in self._steps(number):
+            stop_if(cancelled)
+            self._do(number, view, cancelled)
+        self._incidents.close(number, INCIDENT_OUTCOME)
+
+    def _steps(self, number: int) -> Iterator[StepView]:
+        """Yield one step after another, each once the one before has ended."""
+        for _ in self._incidents.show(number).steps:
+            current = self._incidents.show(number).current
+            if current is not None:
+                yield current
+
+    def _do(self, number: int, view: StepView, cancelled: Event) -> None:
+        incidents, step = self._incidents, view.step
+        if step.id in _INCIDENT_NOTES:
+            incidents.note(number, _INCIDENT_NOTES[step.id], step.id)
+        if step.id in _INCIDENT_ANSWERS:
+            incidents.answer(number, step.id, _INCIDENT_ANSWERS[step.id])
+            return
+        if step.id == "rotate":
+            self._rotate()
+        if step.id == "use":
+            self._fetch_logs(cancelled)
+        if step.id == "enter":
+            # The owner connects again through the platform: the best way, as the step says.
+            self.platform.reconnect((self._leaked(),), self.container.keyring)
+        elif step.action is not None:
+            plan = incidents.plan_action(number, step.id, cancelled=cancelled)
+            incidents.run_action(number, step.id, plan, agreed(plan), cancelled=cancelled)
+        if not incidents.show(number).step(step.id).state.ended:
+            incidents.finish(number, step.id, cancelled=cancelled)
+
+    def _fetch_logs(self, cancelled: Event) -> None:
+        """Fetch GitHub's audit log of the last week."""
+        from crypto_core.provider_logs.pulling import LogPuller
+
+        settings = self.container.settings
+        token = Secret.of(settings.audit_token("github"))
+        puller = LogPuller(self.container.token_uses.log, settings.endpoints)
+        puller.pull("github", "all", token, since=self.world.now - _WEEK, cancelled=cancelled)
+
+    def _rotate(self) -> None:
+        changes = self.container.key_changes
+        plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, self.world.current_key.arn))
+        changes.make_change(plan, agreed(plan))
+
+    def _leaked(self) -> TokenRef:
+        """A GitHub token of a person that opens, so that its provider can be asked about it."""
+        key = self.world.current_key.arn
+        for token in self.world.tokens.values():
+            if token.style is Style.GITHUB_USER and token.key_arn == key and token.corruption is None:
+                return token.ref
+        raise RefusedError("There is no GitHub token of a person that opens.")
+
+    @property
+    def _incidents(self) -> IncidentService:
+        incidents = self.container.services.incidents
+        if incidents is None:
+            raise RefusedError("Incidents can't be kept here.")
+        return incidents

@@ -6,7 +6,7 @@ pages count as the same site. So what such pages ask for is turned away, and a w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from string import Template
@@ -16,7 +16,6 @@ from aiohttp import web
 from console.printed.printing import say
 from console.web.addresses import Addresses
 from console.web.admission import Admission, AdmissionRefusal
-from console.web.headers import security_headers
 from console.web.reports import report
 from crypto_core.text.cleaning import clean
 
@@ -144,3 +143,31 @@ class RequestGate:
 def _to_index(fragment: str = "") -> web.Response:
     """Send the browser to the address without the token, so that no history keeps it."""
     return web.Response(status=303, headers={"Location": f"/{fragment}"})
+
+
+def security_headers(addresses: Addresses) -> Mapping[str, str]:
+    """Return every answer's headers: load nothing from elsewhere, keep nothing, show it in no frame."""
+    # Not every browser lets 'self' stand for the websocket of the same origin; no policy can name IPv6.
+    names = sorted(origin for origin in addresses.origins if "[" not in origin)
+    sockets = " ".join(name.replace("http", "ws", 1) for name in names)
+    policy = (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # xterm.js makes its style sheets in the page
+        "img-src 'self'",
+        "font-src 'self'",
+        f"connect-src 'self' {sockets}",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+    return {
+        "Content-Security-Policy": "; ".join(policy),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "clipboard-read=(), camera=(), microphone=(), geolocation=()",
+        "Server": "keydeck",
+    }

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from textual_serve.download_manager import DownloadManager
 
-from console.web.files import INDEX, PageFile, page_files
+from console.printed.printing import say
 from console.web.gate import SUBPROTOCOL, RequestGate
 from console.web.process import ConsoleProcess
 from console.web.reports import report
-from console.web.session import MESSAGE_BYTES, Seat, clamped, relay
 
 _HEARTBEAT = 15.0
 _CLOSING = 2.0
+MESSAGE_BYTES = 256 * 1024
+"""A longer message ends the websocket; the longest are pastes."""
+
+STALLED = 10.0
+"""Seconds after which a console that takes nothing in is given up."""
+
+_CELLS = 500
+_PING = 64
 
 
 class Site:
@@ -97,3 +110,105 @@ class Site:
 
 def _sent(file: PageFile) -> web.Response:
     return web.Response(body=file.body, content_type=file.content_type, charset=file.charset)
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """A file as it is sent."""
+
+    body: bytes
+    content_type: str
+    charset: str | None
+
+
+INDEX = "index.html"
+
+
+def page_files() -> dict[str, PageFile]:
+    """Return the page's files by name: a fixed list, so no request ever becomes a path."""
+    ours = files("console.web") / "page"
+    theirs = files("textual_serve") / "static"
+    return {
+        INDEX: _read(ours / INDEX, "text/html"),
+        "page.css": _read(ours / "page.css", "text/css"),
+        "page.js": _read(ours / "page.js", "text/javascript"),
+        "icon.svg": _read(ours / "icon.svg", "image/svg+xml"),
+        "xterm.css": _read(theirs / "css" / "xterm.css", "text/css"),
+        "textual.js": _read(theirs / "js" / "textual.js", "text/javascript"),
+        "roboto-mono.ttf": _read(theirs / "fonts" / "RobotoMono-VariableFont_wght.ttf", "font/ttf"),
+    }
+
+
+def _read(file: Traversable, content_type: str) -> PageFile:
+    return PageFile(file.read_bytes(), content_type, "utf-8" if content_type.startswith("text/") else None)
+
+
+class Seat:
+    """Room for one console: whoever comes later, such as a page loaded anew, takes it over."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._taken: ConsoleProcess | None = None
+
+    @asynccontextmanager
+    async def taken(self, process: ConsoleProcess, width: int, height: int) -> AsyncIterator[None]:
+        """Run the console within the block, after the former one has ended."""
+        async with self._turn:
+            await self._end()
+            self._taken = process
+            await process.start(width, height)
+        try:
+            yield
+        finally:
+            async with self._turn:
+                await process.stop()
+
+    async def leave(self) -> None:
+        """End the console that runs, if any."""
+        async with self._turn:
+            await self._end()
+
+    async def _end(self) -> None:
+        if self._taken is not None:
+            await self._taken.stop()
+            self._taken = None
+
+
+def clamped(cells: object, default: int) -> int:
+    """Return a width or height that a window may have."""
+    try:
+        return min(max(int(str(cells)), 1), _CELLS)
+    except ValueError:
+        return default
+
+
+async def relay(socket: web.WebSocketResponse, process: ConsoleProcess) -> None:
+    """Carry what the page says to the console until the websocket closes, or the console takes nothing in."""
+    async for message in socket:
+        if message.type is not WSMsgType.TEXT:
+            continue
+        try:
+            said = json.loads(message.data)
+        except (ValueError, RecursionError):
+            continue
+        try:
+            async with asyncio.timeout(STALLED):
+                await _act(said, socket, process)
+        except TimeoutError:
+            say(f"The console did not respond for {STALLED:g} seconds and was stopped.")
+            return
+
+
+async def _act(said: object, socket: web.WebSocketResponse, process: ConsoleProcess) -> None:
+    """Pass one message on; what isn't understood is dropped."""
+    match said:
+        case ["stdin", str(text)]:
+            await process.send_bytes(text.encode("utf-8", "replace"))
+        case ["resize", {"width": width, "height": height}]:
+            await process.set_terminal_size(clamped(width, 80), clamped(height, 24))
+        case ["ping", str(stamp)]:
+            await socket.send_json(["pong", stamp[:_PING]])
+        case ["focus"]:
+            await process.focus()
+        case ["blur"]:
+            await process.blur()

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from console.__main__ import _COMMANDS
+from console.__main__ import _COMMANDS, OPEN, require_fips_for
 from console.application.console_session import open_console
 from console.container import Container
-from console.fips_gate import OPEN, require_fips_for
 from console.host.runners import environment_of
 from console.sandbox.sandbox import Sandbox
 from console.settings import load

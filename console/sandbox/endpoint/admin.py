@@ -7,17 +7,26 @@ They set what no AWS API can set, and leave no trail records except those they a
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from console.sandbox.endpoint.bookmark import Bookmark, bookmark, go_back
 from console.sandbox.endpoint.crypto import identifier_of, seal, unseal
-from console.sandbox.endpoint.errors import ServiceError, not_found, validation
+from console.sandbox.endpoint.errors import (
+    ServiceError,
+    access_denied,
+    incorrect_key,
+    not_found,
+    throttled,
+    validation,
+)
 from console.sandbox.endpoint.gate import EndpointGate
-from console.sandbox.endpoint.history import add_history, region_of
+from console.sandbox.endpoint.keys import SYMMETRIC, KeptBesideMoto
 from console.sandbox.endpoint.parameters import as_text
-from console.sandbox.endpoint.records import rotation_event
+from console.sandbox.endpoint.records import Record, refuse, rotation_event
 from console.sandbox.endpoint.scenario import Denial, Fault
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 
@@ -41,6 +50,18 @@ KEY_STATES = frozenset(
     }
 )
 _DATA_KEY_BYTES = 32
+_Attributes = dict[str, Any]
+CRYPTO_OPERATIONS = frozenset(
+    {"Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt"}
+)
+_MESSAGES = {
+    "DisabledException": "{arn} is disabled.",
+    "KMSInvalidStateException": "{arn} is pending deletion.",
+    "NotFoundException": "Key '{arn}' does not exist",
+    "ThrottlingException": throttled().message,
+    "IncorrectKeyException": incorrect_key().message,
+    "InvalidCiphertextException": "",
+}
 
 
 class Admin:
@@ -183,3 +204,168 @@ class Admin:
 
 def _json(status: int, body: bytes) -> HttpAnswer:
     return HttpAnswer(status, [("Content-Type", "application/json")], body)
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """A state to go back to: moto's keys by Region with their attributes, and the names of everything else.
+
+    Faults, principals and providers are left as they are.
+    """
+
+    keys: Mapping[str, list[tuple[Any, _Attributes]]]
+    beside: KeptBesideMoto
+    objects: Mapping[str, frozenset[str]]
+    trails: Mapping[str, frozenset[str]]
+    chains: Mapping[Any, Any]
+    records: int
+
+
+async def bookmark(gate: EndpointGate) -> Bookmark:
+    """Return where the endpoint is now; what waits for delivery is delivered before."""
+    await gate.delivery.deliver()
+    return await gate.moto.run_in_thread(lambda: _taken(gate))
+
+
+async def go_back(gate: EndpointGate, to: Bookmark) -> None:
+    """Let the endpoint be as it was at the bookmark, which stays good for another time."""
+    await gate.moto.run_in_thread(lambda: _restore(gate, to))
+    gate.trail.forget_after(to.records)
+
+
+def _taken(gate: EndpointGate) -> Bookmark:
+    return Bookmark(
+        keys={
+            region: [(key, _copied(vars(key))) for key in backend.keys.values()]
+            for region, backend in gate.moto.backends("kms").items()
+        },
+        beside=gate.keys.kept(),
+        objects={name: frozenset(bucket.keys) for name, bucket in _buckets(gate).items()},
+        trails={
+            region: frozenset(backend.trails) for region, backend in gate.moto.backends("cloudtrail").items()
+        },
+        chains=gate.delivery.digests.chains(),
+        records=gate.trail.last,
+    )
+
+
+def _restore(gate: EndpointGate, to: Bookmark) -> None:
+    for region, backend in gate.moto.backends("kms").items():
+        backend.keys.clear()
+        for key, attributes in to.keys.get(region, []):
+            vars(key).clear()
+            vars(key).update(_copied(attributes))
+            backend.keys[key.id] = key
+    gate.keys.restore(to.beside)
+    buckets = _buckets(gate)
+    for name, bucket in list(buckets.items()):
+        if name not in to.objects:
+            del buckets[name]
+            continue
+        for key in [key for key in bucket.keys if key not in to.objects[name]]:
+            del bucket.keys[key]
+    for region, backend in gate.moto.backends("cloudtrail").items():
+        for name in set(backend.trails) - to.trails.get(region, frozenset()):
+            del backend.trails[name]
+    gate.delivery.digests.go_back(to.chains)
+
+
+def _copied(attributes: _Attributes) -> _Attributes:
+    """The attributes, and copies of what they hold: moto changes its aliases and grants in place."""
+    return {name: _copy(value) for name, value in attributes.items()}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: copy(held) for name, held in value.items()}
+    return [copy(held) for held in value] if isinstance(value, list) else value
+
+
+def _buckets(gate: EndpointGate) -> dict[str, Any]:
+    backends = gate.moto.backends("s3")
+    return backends["aws"].buckets if "aws" in backends else {}
+
+
+def add_history(gate: EndpointGate, calls: Iterable[Mapping[str, Any]]) -> int:
+    """Record past calls; successful cryptographic ones count as uses of their key. Returns how many.
+
+    Each names `time` (epoch seconds), `access_key_id`, `operation`, and may name `service` (default kms),
+    `key_id`, `destination_key_id`, `region`, `source_ip`, `user_agent`, `error_code`, `error_message`,
+    `encryption_context` and `parameters` (CloudTrail's requestParameters, taken as they are).
+    Raises NotFoundException for a key that isn't there; then nothing is recorded.
+    """
+    records = [_past_record(gate, call) for call in calls]
+    for record in records:
+        if record.error_code is None and record.name in CRYPTO_OPERATIONS:
+            gate.note_use(record)
+    gate.trail.add_past(records)
+    return len(records)
+
+
+def _past_record(gate: EndpointGate, call: Mapping[str, Any]) -> Record:
+    moment = float(call["time"])
+    name = str(call["operation"])
+    access_key_id = str(call["access_key_id"])
+    references = [call[field] for field in ("key_id", "destination_key_id") if call.get(field)]
+    region = call.get("region") or region_of(references[0] if references else "", gate.region)
+    keys = [gate.keys.find(region, reference) for reference in references]
+    record = Record(
+        time=moment,
+        source=f"{call.get('service', 'kms')}.amazonaws.com",
+        name=name,
+        region=region,
+        identity=gate.principals.of(access_key_id),
+        access_key_id=access_key_id,
+        source_ip=str(call.get("source_ip", "192.0.2.10")),
+        user_agent=str(call.get("user_agent", "Boto3/1.40.0")),
+        request_id=random.getrandbits(128),
+        event_id=random.getrandbits(128),
+        resources=tuple(key.arn for key in keys),
+    )
+    materials = [gate.keys.companion(key).at(moment).material.id for key in keys]
+    record.request = call.get("parameters") or _parameters(name, call)
+    if name == "ReEncrypt" and materials:
+        record.extra = {"sourceKeyMaterialId": materials[0], "destinationKeyMaterialId": materials[-1]}
+    elif name in CRYPTO_OPERATIONS and materials:
+        record.extra = {"keyMaterialId": materials[0]}
+    elif record.resources and not record.read_only:
+        record.response = {"keyId": record.resources[0]}
+    if call.get("error_code"):
+        _refuse(record, str(call["error_code"]), call.get("error_message"))
+    return record
+
+
+def _parameters(name: str, call: Mapping[str, Any]) -> dict[str, Any] | None:
+    context = {"encryptionContext": call["encryption_context"]} if call.get("encryption_context") else {}
+    key = {"keyId": call["key_id"]} if call.get("key_id") else {}
+    if name == "Decrypt":
+        # Callers rarely name the key when they decrypt, and then the record doesn't either.
+        return {"encryptionAlgorithm": SYMMETRIC, **context}
+    if name == "Encrypt":
+        return {"encryptionAlgorithm": SYMMETRIC, **key, **context}
+    if name.startswith("GenerateDataKey"):
+        return {**key, "keySpec": "AES_256", **context}
+    if name == "ReEncrypt":
+        destination = call.get("destination_key_id") or call.get("key_id")
+        return {
+            "sourceEncryptionAlgorithm": SYMMETRIC,
+            "destinationEncryptionAlgorithm": SYMMETRIC,
+            "destinationKeyId": destination,
+        }
+    return key or None
+
+
+def _refuse(record: Record, code: str, message: str | None) -> None:
+    arn = record.resources[0] if record.resources else "*"
+    if code in ("AccessDenied", "AccessDeniedException") and record.identity is not None:
+        code = "AccessDeniedException"
+        reason = f"because no identity-based policy allows the {record.action} action"
+        default = access_denied(record.identity.arn, record.action, arn, reason).message
+    else:
+        default = _MESSAGES.get(code, "").format(arn=arn)
+    refuse(record, code, default if message is None else message)
+
+
+def region_of(reference: str, default: str) -> str:
+    """Return the Region that an ARN names, or `default` for a plain id or alias."""
+    return reference.split(":")[3] if reference.startswith("arn:") and reference.count(":") >= 5 else default

@@ -8,22 +8,26 @@ import asyncio
 import json
 import random
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from console.sandbox.endpoint.clock import EndpointClock
-from console.sandbox.endpoint.control_plane import ControlPlane
 from console.sandbox.endpoint.delivery import Delivery
-from console.sandbox.endpoint.errors import ServiceError, expired
+from console.sandbox.endpoint.errors import ServiceError, expired, invalid_state, unsupported, violated
 from console.sandbox.endpoint.faults import HALF, HANG, RESET, WRONG_ANSWERS, FaultRule, Faults
-from console.sandbox.endpoint.keys import KeyStore, LastUse
+from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, LastUse, require_state_other_than
 from console.sandbox.endpoint.lookup import lookup_events
-from console.sandbox.endpoint.moto_operations import MotoOperations
+from console.sandbox.endpoint.metadata import is_primary, key_metadata
+from console.sandbox.endpoint.moto_operations import MotoOperations, find_key
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.operations import CryptoOperations
+from console.sandbox.endpoint.parameters import Document
 from console.sandbox.endpoint.principals import PrincipalDirectory
 from console.sandbox.endpoint.records import (
     CLOUDTRAIL,
@@ -35,6 +39,7 @@ from console.sandbox.endpoint.records import (
     refuse,
     rotation_event,
 )
+from console.sandbox.endpoint.rotation import Answer, Operation, Rotations
 from console.sandbox.endpoint.services import (
     JSON,
     XML,
@@ -47,15 +52,22 @@ from console.sandbox.endpoint.services import (
     read_s3_call,
     s3_parameters,
 )
-from console.sandbox.endpoint.signatures import require_time
 from console.sandbox.endpoint.signing import SigningOperations
 from console.sandbox.endpoint.trail import SandboxTrail
 from console.sandbox.http_message import HttpAnswer, HttpRequest
+
+if TYPE_CHECKING:
+    from moto.kms.models import Key
 
 MAX_BODY = 64 * 1024 * 1024
 # The trail's configuration changes with these: what happened before them is delivered under the old one.
 _DELIVER_FIRST = frozenset({"StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"})
 _SERVICES_WITH_FORMS = "application/x-www-form-urlencoded"
+SIGNATURE_TOLERANCE = timedelta(minutes=5)
+S3_SIGNATURE_TOLERANCE = timedelta(minutes=15)
+_STAMP = "%Y%m%dT%H%M%SZ"
+DELETION_WINDOW_DAYS = range(7, 31)
+TRACKING_DAYS = 90
 
 
 class ResetConnectionError(Exception):
@@ -276,3 +288,139 @@ def _document(body: bytes) -> dict[str, Any]:
 
 def _json(document: Mapping[str, Any] | None) -> HttpAnswer:
     return HttpAnswer(200, [("Content-Type", JSON)], json.dumps(document).encode() if document else b"")
+
+
+def require_time(service: str, headers: Mapping[str, str], now: float) -> None:
+    """Raise the service's error for a signature that is too old, or of a time that is yet to come.
+
+    IAM User Guide, "Troubleshoot Signature Version 4 requests"; for S3, "Error responses",
+    RequestTimeTooSkewed.
+    """
+    signed = _moment(headers.get("X-Amz-Date", ""))
+    if signed is None:
+        return
+    here = datetime.fromtimestamp(now, UTC)
+    if service == "s3":
+        if abs(here - signed) > S3_SIGNATURE_TOLERANCE:
+            message = "The difference between the request time and the current time is too large."
+            raise ServiceError("RequestTimeTooSkewed", message, 403)
+        return
+    if signed < here - SIGNATURE_TOLERANCE:
+        what, limit, sign = "expired: {} is now earlier than", here - SIGNATURE_TOLERANCE, "-"
+    elif signed > here + SIGNATURE_TOLERANCE:
+        what, limit, sign = "not yet current: {} is still later than", here + SIGNATURE_TOLERANCE, "+"
+    else:
+        return
+    told = f"Signature {what.format(f'{signed:{_STAMP}}')} {limit:{_STAMP}} ({here:{_STAMP}} {sign} 5 min.)"
+    # Services with forms, STS among them, have a code of their own.
+    forms = service in ("sts", "iam", "sns", "sqs")
+    raise ServiceError(
+        "SignatureDoesNotMatch" if forms else "InvalidSignatureException", told, 403 if forms else 400
+    )
+
+
+@lru_cache(maxsize=64)
+def _moment(told: str) -> datetime | None:
+    try:
+        return datetime.strptime(told, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+class ControlPlane:
+    """KMS's control operations for which moto lacks key states, key material or last use, in `by_name`.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+    """
+
+    def __init__(self, keys: KeyStore, faults: Faults) -> None:
+        self._keys = keys
+        self._faults = faults
+        self.usage_tracked_since = keys.clock.now() - TRACKING_DAYS * 86_400
+        self.by_name: dict[str, Operation] = {
+            "CancelKeyDeletion": self.cancel_key_deletion,
+            "DescribeKey": self.describe_key,
+            "DisableKey": self.disable_key,
+            "EnableKey": self.enable_key,
+            "GetKeyLastUsage": self.get_key_last_usage,
+            "ScheduleKeyDeletion": self.schedule_key_deletion,
+            **Rotations(keys, faults).by_name,
+        }
+
+    def describe_key(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html"""
+        key = self._find(request, record)
+        return {"KeyMetadata": key_metadata(key, self._keys.companion(key))}
+
+    def disable_key(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKey.html"""
+        self._keys.moto.kms(record.region).disable_key(self._find_switchable(request, record).id)
+        return None
+
+    def enable_key(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKey.html"""
+        self._keys.moto.kms(record.region).enable_key(self._find_switchable(request, record).id)
+        return None
+
+    def schedule_key_deletion(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html"""
+        key = self._find(request, record)
+        days = request.get("PendingWindowInDays", 30)
+        if not isinstance(days, int) or days not in DELETION_WINDOW_DAYS:
+            raise violated(f"Value '{days}' at 'pendingWindowInDays'", "have value between 7 and 30")
+        if key.key_manager == "AWS":
+            raise unsupported(f"{key.arn} is managed by AWS and can't be deleted.")
+        require_state_other_than(key, *PENDING_DELETION, "Creating")
+        deletion_date = self._keys.moto.kms(record.region).schedule_key_deletion(key.id, days)
+        answer: dict[str, Any] = {"KeyId": key.arn, "PendingWindowInDays": days}
+        record.response = {"keyId": key.arn, "keyState": "PendingDeletion"}
+        if key.multi_region and is_primary(key) and key.multi_region_configuration["ReplicaKeys"]:
+            key.key_state = "PendingReplicaDeletion"
+            record.response["keyState"] = answer["KeyState"] = key.key_state
+            return answer
+        shown = time.strftime("%b %d, %Y %I:%M:%S %p", time.gmtime(deletion_date))
+        record.response["deletionDate"] = shown
+        return {**answer, "KeyState": "PendingDeletion", "DeletionDate": deletion_date}
+
+    def cancel_key_deletion(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html
+
+        The key is Disabled afterwards.
+        """
+        key = self._find(request, record)
+        if key.key_state not in PENDING_DELETION:
+            raise invalid_state(f"{key.arn} is not pending deletion.")
+        self._keys.moto.kms(record.region).cancel_key_deletion(key.id)
+        record.response = {"keyId": key.arn}
+        return {"KeyId": key.arn}
+
+    def get_key_last_usage(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html
+
+        Uses before `usage_tracked_since` (epoch seconds) are unknown, as in AWS.
+        """
+        key = self._find(request, record)
+        answer: dict[str, Any] = {
+            "KeyId": key.id,
+            "KeyLastUsage": {},
+            "TrackingStartDate": max(self.usage_tracked_since, key.creation_date),
+            "KeyCreationDate": key.creation_date,
+        }
+        use = self._keys.last_uses.get(key.arn)
+        if use is not None and use.time >= self.usage_tracked_since:
+            answer["KeyLastUsage"] = {
+                "Operation": use.operation,
+                "Timestamp": use.time,
+                "CloudTrailEventId": as_uuid(use.event_id),
+                "KmsRequestId": as_uuid(use.request_id),
+            }
+        return answer
+
+    def _find_switchable(self, request: Document, record: Record) -> "Key":
+        key = self._find(request, record)
+        require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
+        record.response = {"keyId": key.arn}
+        return key
+
+    def _find(self, request: Document, record: Record) -> "Key":
+        return find_key(self._keys, self._faults, request, record)

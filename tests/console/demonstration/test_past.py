@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.demonstration.past import visit_begins
+from console.demonstration.story import visit_begins
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 

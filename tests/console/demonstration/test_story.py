@@ -11,9 +11,8 @@ from time import sleep
 import pytest
 
 from console.container import Container
-from console.demonstration.closed_incident import TITLE
 from console.demonstration.damaged_connections import DamagedConnections
-from console.demonstration.story import Story
+from console.demonstration.story import TITLE, Story
 from console.game_day.measures import agreed
 from console.game_day.platform_part import PlatformPart
 from console.game_day.platform_team import PlatformTeam

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from console.sandbox.postgres import OPERATOR
-from console.sandbox.postgres_cluster import SUPERUSER
+from console.sandbox.postgres import OPERATOR, SUPERUSER
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.schema import metadata
 from crypto_core.reencryption.jobs.model import JobState

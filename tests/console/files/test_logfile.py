@@ -18,8 +18,15 @@ from typing import Any
 
 import pytest
 
-from console.files.logfile import FileLogBook, log_path, logging_to, start_logging, stop_logging
-from console.files.rotating_file import LogFileError, RotatingFile
+from console.files.logfile import (
+    FileLogBook,
+    LogFileError,
+    RotatingFile,
+    log_path,
+    logging_to,
+    start_logging,
+    stop_logging,
+)
 from console.settings import Settings
 from crypto_core.errors import KmsUnreachableError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -244,7 +251,7 @@ def test_a_file_that_was_removed_is_made_anew(tmp_path: Path) -> None:
 
 def test_processes_side_by_side_lose_and_mix_no_line(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from console.files.rotating_file import RotatingFile\n"
+        "import sys; from pathlib import Path; from console.files.logfile import RotatingFile\n"
         "file = RotatingFile(Path(sys.argv[1]), size=20_000, files=50)\n"
         "for n in range(1500): file.write(f'{sys.argv[2]} {n} ' + 'x' * 60 + '\\n')"
     )

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from console.game_day.deeds import CallOutcome
+from console.game_day.game import begins, past_calls
 from console.game_day.intruder import Intruder
 from console.game_day.loot import Stored
-from console.game_day.past import begins, past_calls
 from console.game_day.scenario import Act, End, Move, Past, Persona, Scenario
 from console.game_day.scenarios import SCENARIOS
 from console.game_day.stage import Stage, client_of

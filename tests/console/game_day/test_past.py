@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.game_day.past import begins
+from console.game_day.game import begins
 from console.game_day.scenario import Past
 from console.game_day.scenarios import SCENARIOS
 

@@ -16,11 +16,10 @@ from sqlalchemy import Engine, column, select, table
 from console.sandbox import access_keys
 from console.sandbox.corruption import Corruption
 from console.sandbox.generator import generate
-from console.sandbox.keys import create_keys
 from console.sandbox.platform import create_tables, metadata
 from console.sandbox.postgres import PLATFORM
 from console.sandbox.provider_tokens import MARKER, Style
-from console.sandbox.sandbox import Sandbox
+from console.sandbox.sandbox import Sandbox, create_keys
 from console.sandbox.timeline import TOKENS_CREATED, TOKENS_ROTATED
 from console.sandbox.traffic import (
     INTRUDER_ADDRESS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from console.web.addresses import addresses, is_every_interface, is_loopback
-from console.web.headers import security_headers
+from console.web.gate import security_headers
 from crypto_core.errors import SettingsError
 
 

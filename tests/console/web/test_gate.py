@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from console.web.admission import WRONG_TRIES
-from console.web.files import INDEX, page_files
+from console.web.site import INDEX, page_files
 from tests.console.web.conftest import Running, Serving, page_socket
 
 ROUTES = ["/", "/files/textual.js", "/files/page.js", "/files/none", "/ws", "/download/key", "/elsewhere"]

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from console.container import Container
 from console.web import process, session
 from console.web.process import child_environment, console_command
-from console.web.session import MESSAGE_BYTES
+from console.web.site import MESSAGE_BYTES
 from crypto_core.guard.outcome import Outcome
 from tests.console.web.conftest import Running, Serving, gone, painted
 
