@@ -47,12 +47,10 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """Ask for the first time."""
         self.ask_anew()
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When the answer came, and whether another is being asked for."""
         return self._at, self._asking
 
     @property
@@ -75,7 +73,6 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         self.answer, self._at = answer, at
 
     def ask_anew(self) -> None:
-        """Ask, unless that is being done."""
         if not self._asking:
             self._asking = True
             self._began = self.facts.timer()
@@ -99,7 +96,6 @@ class AnswerScreen(MainScreen, Generic[Answer]):
             self.show_facts()
 
     def show_facts(self) -> None:
-        """Paint the page as far as it is known."""
         self.show_path()
         self.query_one(Notice).tell(self._trouble)
         self.query_one(LineList).write(self._lines)

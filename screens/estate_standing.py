@@ -38,7 +38,6 @@ class EstateStanding:
         return self.protected / self.tokens if self.tokens and not self.trouble else None
 
     def as_json(self) -> dict[str, Any]:
-        """The estate as a JSON document's part."""
         known = not self.trouble
         return {
             "estate": self.name,
@@ -71,5 +70,4 @@ class SharedKey:
         return f"{self.key_arn} guards tokens of {of}: give each environment its own key."
 
     def as_json(self) -> dict[str, Any]:
-        """The key as a JSON document's part."""
         return {"key_arn": self.key_arn, "estates": list(self.estates)}

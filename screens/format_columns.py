@@ -41,7 +41,6 @@ class FormatColumns:
         self._name = width - sum(self._cells.values()) - _TOKENS - self._shares
 
     def heading(self, name: str) -> Content:
-        """The headings; `name` stands above the rows' names."""
         text = fit(name, self._name) + fit("tokens", _TOKENS, right=True)
         text += fit("protected", self._shares, right=True)
         text += "".join(fit(self._names[f], cells, right=True) for f, cells in self._cells.items())

@@ -41,14 +41,12 @@ class ListScreen(MainScreen, Generic[Row]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The screen's name and its filter."""
         there = self._pane is not None or (self.is_mounted and bool(self.query(TablePane)))
         known = there and self.pane.feed.at is not None
         return self.NAME.capitalize(), self.pane.feed.shown.filter if known else self.expression
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When the rows came, and whether others are being asked for."""
         return self.pane.feed.at, self.pane.feed.asking
 
     @property
@@ -61,16 +59,13 @@ class ListScreen(MainScreen, Generic[Row]):
         raise NotImplementedError
 
     def show_facts(self) -> None:
-        """Show the list as what else is known lets it look."""
         self.show_list()
 
     @on(TablePane.Changed)
     def pane_changed(self) -> None:
-        """Show the list as it is by now."""
         self.show_list()
 
     def cursor_moved(self) -> None:
-        """Show what is known of the row under the cursor."""
         self.show_list()
 
     def route_of(self, row: Row) -> object | None:
@@ -79,7 +74,6 @@ class ListScreen(MainScreen, Generic[Row]):
 
     @on(CursorView.Chosen)
     def follow_row(self, event: Message) -> None:
-        """Open the screen of the row under the cursor."""
         event.stop()
         row = self.pane.table.current
         target = self.route_of(row) if row is not None else None

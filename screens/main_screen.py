@@ -145,13 +145,11 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         return False
 
     def compose(self) -> ComposeResult:
-        """The header, the body, the key hints."""
         yield Header(self.facts)
         yield from self.body()
         yield KeyHints()
 
     def on_mount(self) -> None:
-        """Follow the facts and the time."""
         self.facts.subscribe(self, lambda _: self._facts_changed())
         self._ticks = self.set_interval(1.0, self._tick)
         self.show_facts()

@@ -87,7 +87,6 @@ class Memory:
         return True
 
     def forget_filter(self, table: str, name: str) -> None:
-        """Forget a saved filter."""
         self._put("filters", table, {n: t for n, t in self.saved_filters(table).items() if n != name})
 
     def order(self, table: str) -> SortOrder:
@@ -98,7 +97,6 @@ class Memory:
         return SortOrder()
 
     def remember_order(self, table: str, order: SortOrder) -> None:
-        """Remember what a table is sorted by."""
         self._put("orders", table, [order.sort, order.descending])
 
     def columns(self, table: str) -> Columns:
@@ -110,7 +108,6 @@ class Memory:
         return Columns()
 
     def remember_columns(self, table: str, columns: Columns) -> None:
-        """Remember the columns that were chosen for a table."""
         self._put("columns", table, [list(columns.chosen), dict(columns.widths or {})])
 
     def interval(self, screen: str) -> float | None:
@@ -119,7 +116,6 @@ class Memory:
         return float(value) if isinstance(value, int | float) and 0 <= value <= 86_400 else None
 
     def remember_interval(self, screen: str, seconds: float) -> None:
-        """Remember the seconds between a screen's refreshes."""
         self._put("intervals", screen, seconds)
 
     def day_counts(self, place: str) -> tuple[DayCount, ...]:
@@ -146,7 +142,6 @@ class Memory:
         return value if isinstance(value, str) else ""
 
     def remember_theme(self, name: str) -> None:
-        """Remember the theme."""
         self._put("looks", "theme", name)
 
     @property
@@ -155,7 +150,6 @@ class Memory:
         return self._section("looks").get("welcomed") is True
 
     def remember_welcome(self) -> None:
-        """Remember that the welcome card was shown."""
         self._put("looks", "welcomed", True)
 
     @property
@@ -165,7 +159,6 @@ class Memory:
         return value if isinstance(value, str) else ""
 
     def remember_arrangement(self, name: str) -> None:
-        """Remember how lists and details stand."""
         self._put("looks", "arrangement", name)
 
     def _section(self, name: str) -> dict[str, Any]:

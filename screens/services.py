@@ -280,6 +280,4 @@ class HasServices(Protocol):
     """What services can be got from: the shared facts of the screens, or the container."""
 
     @property
-    def services(self) -> Services:
-        """The services."""
-        ...
+    def services(self) -> Services: ...

@@ -47,17 +47,14 @@ class Actor:
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's question about a binding."""
         if action == "perform":
             return self.possible(BY_ID[str(parameters[0])])
         return cast(DOMNode, super()).check_action(action, parameters)
 
     async def action_perform(self, id_: str) -> None:
-        """Do the action that a key stands for."""
         await perform(self, BY_ID[id_])
 
     def say(self, message: str, *, trouble: bool = False) -> None:
-        """Say something to the operator in passing."""
         cast(Host, cast(DOMNode, self).app).tell(message, trouble=trouble)
 
 

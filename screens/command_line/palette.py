@@ -15,12 +15,10 @@ class ActionProvider(Provider):
     """Offers the actions of the screen that the palette was opened on."""
 
     async def discover(self) -> Hits:
-        """Yield all of them."""
         for actor, action in self._actions():
             yield DiscoveryHit(_title(action), self._doing(actor, action), help=action.explanation)
 
     async def search(self, query: str) -> Hits:
-        """Yield those whose words match, the best first."""
         matcher = self.matcher(query)
         for actor, action in self._actions():
             text = f"{_title(action)}  {action.explanation}"

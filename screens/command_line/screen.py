@@ -68,7 +68,6 @@ class CommandLine(ModalScreen[str | None]):
         self._completed: str | None = None
 
     def compose(self) -> ComposeResult:
-        """What can be typed, and the line."""
         with Vertical():
             yield Static(id="choices")
             with Horizontal():
@@ -76,7 +75,6 @@ class CommandLine(ModalScreen[str | None]):
                 yield LineInput(placeholder="a command; Tab completes, ↑ recalls, Esc closes")
 
     def on_mount(self) -> None:
-        """Begin to type, where the operator has begun already."""
         self._ready = True
         typed, enter, _ = self._early.partition(ENTER)
         if enter:
@@ -101,7 +99,6 @@ class CommandLine(ModalScreen[str | None]):
         self.type_ahead(event.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Show what it may become."""
         if event.value != self._completed:
             # What is typed after a completion goes on from there.
             self._at, self._completed = -1, None
@@ -110,24 +107,20 @@ class CommandLine(ModalScreen[str | None]):
         self._show()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Return the typed command."""
         self._submit(event.value)
 
     def _submit(self, text: str) -> None:
         self.dismiss(text.strip().removeprefix(":").strip() or None)
 
     def action_leave(self) -> None:
-        """Give nothing back."""
         self.dismiss(None)
 
     def action_recall(self, direction: int) -> None:
-        """Show an earlier or later command."""
         field = self.query_one(Input)
         self._at = -1
         self._set(self._recall.step(direction, field.value))
 
     def action_complete(self, direction: int) -> None:
-        """Take the next completion of the typed text."""
         found = self._completions()
         if not found:
             return

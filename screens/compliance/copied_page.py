@@ -24,7 +24,6 @@ class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
     def do_copy_hash(self) -> None:
-        """Send the text under the cursor to the clipboard, whole."""
         line = self.query_one(LineList).current
         if line is not None:
             target = line.target
@@ -33,7 +32,6 @@ class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
 
     @on(Followed)
     def lead_on(self, event: Followed) -> None:
-        """Follow where a text leads, if it does."""
         if isinstance(event.target, CopiedValue):
             event.stop()
             if event.target.leads_to is not None:

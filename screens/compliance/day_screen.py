@@ -27,17 +27,14 @@ class ControlDayScreen(CopiedPage[DayEvidence]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The control and the day."""
         number = self.answer.control.number if self.answer is not None else self.control
         return number, f"{self.day:%Y-%m-%d}"
 
     def ask_for(self, cancelled: Cancellation) -> DayEvidence:
-        """Judge the day's record."""
         found = day_evidence(self.standing, self.control, self.day)
         if found is None:
             raise InvalidFilterError(f"There is no control {self.control}.", position=0)
         return found
 
     def lines(self, answer: DayEvidence, width: int) -> Iterable[Line]:
-        """Return what the record holds."""
         return day_lines(answer, self.standing, self.facts.clock().astimezone(UTC).date(), width)

@@ -49,7 +49,6 @@ class ControlRow:
 
     @property
     def control(self) -> FrameworkControl:
-        """The control."""
         return self.period.control
 
     @property

@@ -64,13 +64,11 @@ class HeatMap(CursorView):
 
     @property
     def row(self) -> ControlRow | None:
-        """The control under the cursor."""
         row = self.rows[self.cursor] if self.cursor < len(self.rows) else None
         return row if isinstance(row, ControlRow) else None
 
     @property
     def day_column(self) -> DayColumn | None:
-        """The days under the cursor."""
         return self.columns[self.column] if self.column < len(self.columns) else None
 
     @property
@@ -172,7 +170,6 @@ class HeatMap(CursorView):
         return max(self._across - self._label_cells - shown, 0)
 
     def on_resize(self, event: Resize) -> None:
-        """Another width has room for other columns."""
         self.left = max(len(self.columns) - self.in_sight, 0)
         self._keep_column_in_sight()
         super().on_resize(event)
@@ -180,11 +177,9 @@ class HeatMap(CursorView):
     # Painting
 
     def line_count(self) -> int:
-        """How many rows there are."""
         return len(self.rows)
 
     def selectable(self, index: int) -> bool:
-        """True for a control."""
         return isinstance(self.rows[index], ControlRow)
 
     def render_line(self, y: int) -> Strip:

@@ -39,15 +39,12 @@ class OpenPointsScreen(CopiedPage[Sequence[OpenPoint]]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """How many there are."""
         return "Open points", f"{self.standing.since} to {self.standing.until}"
 
     def ask_for(self, cancelled: Cancellation) -> Sequence[OpenPoint]:
-        """Those of the period."""
         return self.standing.points
 
     def lines(self, answer: Sequence[OpenPoint], width: int) -> Iterable[Line]:
-        """Return the points, then what is wrong with the records, and what the period can't tell."""
         words = (
             counted(len(answer), "open point") if answer else "Nothing is open, as far as the records tell"
         )

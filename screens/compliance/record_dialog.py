@@ -34,7 +34,6 @@ class RecordPlan:
 
     @property
     def digest(self) -> str:
-        """The record's own."""
         return self.draft.record.digest.hex()
 
 
@@ -53,11 +52,9 @@ class RecordEvidence(PlanDialog[RecordPlan, "RecordedDay"]):
         return RecordPlan(self._recorder.draft(cancelled))
 
     def content(self, plan: RecordPlan) -> Content:
-        """What the record would hold, and what it would lack."""
         return painted(_plan_lines(plan.draft))
 
     def label(self, plan: RecordPlan) -> str:
-        """What is made."""
         return f"Make record {plan.draft.record.number:,}"
 
     def go_on(self, plan: RecordPlan, consent: Consent) -> None:

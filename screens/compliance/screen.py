@@ -70,7 +70,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self._rows_of: tuple[Standing | None, date] = (None, date.min)
 
     def body(self) -> Iterable[Widget]:
-        """Trouble, how controls stand, the map, and the control under its cursor."""
         yield Notice()
         yield Static(id="standing")
         yield Panes(
@@ -84,7 +83,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
 
     @property
     def map(self) -> HeatMap:
-        """The heat map."""
         return self.query_one(HeatMap)
 
     @property
@@ -94,7 +92,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The framework and the period."""
         period = "" if self.answer is not None and self.answer.period is None else self.chosen.words
         parts = [self.framework, period, "less than met" if self.only_wrong else ""]
         return "Compliance", " · ".join(filter(None, parts))
@@ -119,7 +116,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self._by_itself = False
 
     def show_facts(self) -> None:
-        """Show the map as far as it is known."""
         self.say_known()
         standing = self.answer
         if standing is None:
@@ -132,7 +128,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self._show_rows(standing)
 
     def say_known(self) -> None:
-        """Show the way here, and what trouble there was."""
         self.show_path()
         self.query_one(Notice).tell(self.trouble)
 
@@ -146,7 +141,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self.map.show(rows, standing.since, standing.until, words)
 
     def cursor_moved(self) -> None:
-        """Show the control and the day under the cursor."""
         standing, row, column = self.answer, self.map.row, self.map.day_column
         content = Content("")
         if standing is not None and row is not None and column is not None:
@@ -178,27 +172,21 @@ class ComplianceScreen(AnswerScreen[Standing]):
         return super().possible(action)
 
     def do_left(self) -> None:
-        """One column to the left."""
         self.map.move_across(self.map.column - 1)
 
     def do_right(self) -> None:
-        """One column to the right."""
         self.map.move_across(self.map.column + 1)
 
     def do_earlier(self) -> None:
-        """As many columns to the left as are in sight."""
         self.map.move_across(self.map.column - self.map.in_sight)
 
     def do_later(self) -> None:
-        """As many columns to the right as are in sight."""
         self.map.move_across(self.map.column + self.map.in_sight)
 
     def do_next_wrong(self) -> None:
-        """To the next day on which the control was less than met."""
         self._to_wrong(1)
 
     def do_last_wrong(self) -> None:
-        """To the day before on which the control was less than met."""
         self._to_wrong(-1)
 
     def _to_wrong(self, step: int) -> None:
@@ -207,11 +195,9 @@ class ComplianceScreen(AnswerScreen[Standing]):
             self.say(f"No {way} day in this period on which it was less than met.")
 
     def do_zoom_in(self) -> None:
-        """From months to weeks, from weeks to days."""
         self._zoom(-1)
 
     def do_zoom_out(self) -> None:
-        """From days to weeks, from weeks to months."""
         self._zoom(1)
 
     def _zoom(self, step: int) -> None:
@@ -251,13 +237,11 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self.ask_anew()
 
     def do_points(self) -> None:
-        """Show what is open for the next audit."""
         if self.answer is not None:
             self.post_message(Followed(OpenPointsRoute(self.answer)))
 
     @work(exclusive=True, group="write")
     async def do_record(self) -> None:
-        """Make a record now, once it is agreed to, and show it."""
         from screens.compliance.record_dialog import RecordEvidence
 
         recorder = self.facts.services.evidence_recorder
@@ -268,7 +252,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
             self.ask_anew()
 
     def do_copy(self) -> None:
-        """Copy the control, the day and what it came to."""
         row, column, cell = self.map.row, self.map.day_column, self.map.cell
         if row is not None and column is not None and cell is not None:
             control = row.control

@@ -50,15 +50,12 @@ class AskAbilities(PlanDialog["AbilityRequest", None]):
         return self._service.question(self._refs(cancelled))
 
     def content(self, plan: AbilityRequest) -> Content:
-        """Whom it would ask, and whom nobody can ask."""
         return painted(_plan_lines(plan))
 
     def label(self, plan: AbilityRequest) -> str:
-        """How many would be sent."""
         return f"Ask about {counted(len(plan.tokens), 'token')}" if plan.tokens else ""
 
     def go_on(self, plan: AbilityRequest, consent: Consent) -> None:
-        """Ask, and show how far it is."""
         self._asking, self._progress = True, (0, len(plan.tokens))
         self.under_way("Asking", "Asking…")
         self._show_progress()

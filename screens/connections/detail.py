@@ -118,13 +118,11 @@ class TokenDetail(TextLines):
         return self.parent is not None and self.parent.has_class("-beside")
 
     def _write(self, lines: Sequence[Content]) -> None:
-        """Show some lines, unless they are what is shown."""
         self._widest = max((line.rstrip().cell_length for line in lines), default=0)
         self._fold()
         self.show(lines)
 
     def on_resize(self) -> None:
-        """What fits on a line depends on the width."""
         self._fold()
 
     def _fold(self) -> None:

@@ -58,22 +58,18 @@ class TokenGroupsScreen(AnswerScreen[TokenGroups]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """What is counted by; the filter stands before it in the path."""
         return f"By {WORDS[self.by]}", ""
 
     def ask_for(self, cancelled: Cancellation) -> TokenGroups:
-        """Count."""
         return self.facts.services.inventory.groups(self.by, self.expression, cancelled=cancelled)
 
     def do_next(self) -> None:
-        """Count by the next one."""
         order = list(GroupBy)
         self.by = order[(order.index(self.by) + 1) % len(order)]
         self.stop_asking()
         self.ask_anew()
 
     def lines(self, answer: TokenGroups, width: int) -> Iterator[Line]:
-        """Yield what is counted by, the groups, and how many more there are."""
         yield _choice(answer)
         if not answer.rows:
             yield Line(Content("No token passes the filter: there is nothing to count."))

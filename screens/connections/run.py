@@ -49,7 +49,6 @@ class Run(Dialog[Outcome | None]):
         self._asked: PendingCall[RunResult | tuple[Verification, ...]] | None = None
 
     def compose(self) -> ComposeResult:
-        """Progress, then the result, and one button."""
         words = self._job.verb.words if isinstance(self._job, Plan) else "verify"
         with framed(f"{words.capitalize()} {counted(self._count, 'token')}"):
             with VerticalScroll(classes="body", can_focus=False):
@@ -57,14 +56,12 @@ class Run(Dialog[Outcome | None]):
             yield buttons(("Stop", "stop"))
 
     def on_mount(self) -> None:
-        """Start."""
         self.query_one("#stop").focus()
         self.show_progress()
         self.set_interval(POLL_SECONDS, self.show_progress)
         self._asked = ask(self, self._call, self._end, group="run", limit=_DAY)
 
     def on_unmount(self) -> None:
-        """Nobody waits any more."""
         if self._asked is not None:
             self._asked.drop()
 
@@ -79,7 +76,6 @@ class Run(Dialog[Outcome | None]):
         self._progress = progress
 
     def show_progress(self) -> None:
-        """Show how far the run is."""
         if self._outcome is None:
             self.query_one("#run", Static).update(
                 progress_content(self._progress, self._count, stopping=self._stopping)
@@ -90,7 +86,6 @@ class Run(Dialog[Outcome | None]):
         return self._asked is not None and self._asked.cancellation.is_set()
 
     def _end(self, outcome: Outcome) -> None:
-        """Show what came of it."""
         self._outcome = outcome
         self.query_one("#run", Static).update(outcome_content(outcome))
         self.query_one("#stop", Button).label = Content(" Close ")

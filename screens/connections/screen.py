@@ -49,7 +49,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.CONNECTIONS,)
 
     def body(self) -> Iterable[Widget]:
-        """The tokens, the envelope under the cursor."""
         yield SummaryLine()
         yield Panes(
             self.facts,
@@ -68,17 +67,14 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     @property
     def detail(self) -> TokenDetail:
-        """The envelope under the cursor."""
         return self.query_one(TokenDetail)
 
     def ask_anew(self) -> None:
-        """Ask for the rows anew; the cursor and the marks stay on their tokens."""
         self.detail.forget()
         self._summed = None
         super().ask_anew()
 
     def show_list(self) -> None:
-        """Paint what is known now: the path, the counts, the order, the envelope."""
         self.refresh_hints(*self.pane.state)
         self._show_summary()
         self.cursor_moved()
@@ -115,19 +111,16 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         self.query_one(SummaryLine).tell(by_format)
 
     def cursor_moved(self) -> None:
-        """Show the envelope under the cursor, and where in the list it is."""
         self.show_path(self.pane.note())
         if self.panes.arrangement is not Arrangement.ALONE:
             self.detail.follow(self.pane.table.current)
 
     @on(CursorView.Chosen)
     def do_ask_kms(self) -> None:
-        """Ask KMS which key wrapped the data key of the token under the cursor."""
         self.detail.ask_kms()
 
     @on(TokenDetail.KmsAsked)
     def reread_row(self, event: TokenDetail.KmsAsked) -> None:
-        """Show what the row says now that KMS was asked."""
         self._reread((event.ref,))
 
     def _reread(self, refs: tuple[TokenRef, ...]) -> None:
@@ -135,7 +128,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         self.pane.reread(refs, lambda: rows(refs))
 
     def possible(self, action: Action) -> bool | None:
-        """Grey out what has no token to act on."""
         possible = super().possible(action)
         if possible and action.id not in _WITHOUT_TOKEN and action.scope is ActionScope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
@@ -144,7 +136,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     @work(exclusive=True, group="write")
     async def do_abilities(self) -> None:
-        """Ask the chosen tokens' providers what they can do, after a preview."""
         from screens.connections.abilities import AskAbilities
 
         service = self.facts.services.abilities
@@ -157,7 +148,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         self.cursor_moved()
 
     def do_group(self, by: str) -> None:
-        """Count the tokens that the filter lets through by what they have in common."""
         chosen = next((one for one in GroupBy if one.value == (by or GroupBy.ORGANISATION)), None)
         if chosen is None:
             self.say(f"Group by {', '.join(GroupBy)}.", trouble=True)
@@ -165,7 +155,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         self.post_message(Followed(TokenGroupsRoute(self.pane.feed.shown.filter, chosen)))
 
     def do_timeline(self) -> None:
-        """To what CloudTrail tells of the token."""
         row = self.pane.table.current
         if row is not None:
             self.post_message(Followed(TimelineRoute(row.ref)))
@@ -192,7 +181,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident about the marked tokens, or the one under the cursor."""
         from screens.event_filters import term
         from screens.incidents.about import about_tokens
         from screens.incidents.beginning import begin_incident
@@ -207,7 +195,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     @work(exclusive=True, group="write")
     async def do_whose(self) -> None:
-        """Look for a token that somebody has, and go on to its connection or to an incident."""
         from screens.connections.whose_dialog import IncidentWanted, RowChosen, WhoseDialog
         from screens.event_filters import term
         from screens.incidents.about import About
@@ -221,15 +208,12 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             await begin_incident(self, about)
 
     def do_rewrap(self) -> None:
-        """The same data keys under another KMS key."""
         self._write("rewrap")
 
     def do_reencrypt(self) -> None:
-        """New data keys and ciphertexts."""
         self._write("reencrypt")
 
     def do_encrypt(self) -> None:
-        """Seal what is stored in plaintext or dev format."""
         self._write("encrypt")
 
     @work(exclusive=True, group="write")
@@ -265,7 +249,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     @work(exclusive=True, group="write")
     async def do_verify(self) -> None:
-        """Open the chosen tokens and say whether they opened."""
         from screens.connections.run import Run
 
         selection, count, refs = self._selection()

@@ -75,7 +75,6 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
         self._found: TokenSearchResult | None = None
 
     def compose(self) -> ComposeResult:
-        """What is asked, the masked field, the rows, and the way back."""
         with framed("Whose token is this?"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content(_ASKED), id="about")
@@ -85,13 +84,11 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
             yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
-        """Nothing is found yet."""
         self.query_one("#rows").display = False
         self.query_one("#said").display = False
 
     @on(Input.Submitted)
     def find(self, event: Input.Submitted) -> None:
-        """Look for what was entered, unless a search is under way."""
         event.stop()
         entered = self.query_one("#wanted", SecretInput).take()
         if entered is None or (self._searching is not None and self._searching.waiting):
@@ -152,14 +149,12 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
 
     @on(Followed)
     def show_row(self, event: Followed) -> None:
-        """To the connection under the cursor."""
         event.stop()
         if isinstance(event.target, TokenRef):
             self.dismiss(RowChosen(event.target))
 
     @on(Button.Pressed, "#declare")
     def declare(self) -> None:
-        """To an incident about all rows that were found."""
         found = self._found
         if found is not None:
             references = tuple(map(str, found.references))

@@ -23,7 +23,6 @@ class CodeDialog(Dialog[Secret | None]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        """Who asks, why the last code was not taken, the line, and the ways on and back."""
         question = self._question
         with framed(f"MFA code for profile {question.profile}", "Enter signs in, Esc goes on without"):
             about = Content.assemble("The code that this device shows now:\n", (question.device, "$muted"))
@@ -34,19 +33,16 @@ class CodeDialog(Dialog[Secret | None]):
             yield buttons(("Cancel", "cancel"), ("Sign in", "sign-in"))
 
     def on_mount(self) -> None:
-        """The line first."""
         self.query_one("#code").focus()
         self.show_ready()
 
     @on(Input.Changed, "#code")
     def show_ready(self) -> None:
-        """Without anything entered there is no way on."""
         self.query_one("#sign-in", Button).disabled = not self.query_one(SecretInput).value.strip()
 
     @on(Input.Submitted, "#code")
     @on(Button.Pressed, "#sign-in")
     def sign_in(self) -> None:
-        """Return what was entered."""
         code = self.query_one(SecretInput).take()
         if code is not None:
             self.dismiss(code)

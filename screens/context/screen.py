@@ -60,7 +60,6 @@ class ContextDialog(Dialog[ContextChange | None]):
         self._offered: Offered | None = None
 
     def compose(self) -> ComposeResult:
-        """What is looked for, what can be chosen, and the way back."""
         with framed("Context: where to work", "Enter switches, Esc changes nothing"):
             yield LineInput(placeholder="Part of a name: profile, Region or database", id="search")
             yield Static(id="trouble")
@@ -68,7 +67,6 @@ class ContextDialog(Dialog[ContextChange | None]):
             yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
-        """Read what can be chosen."""
         self.query_one("#search").focus()
         self.query_one("#trouble").display = False
         self.query_one(LineList).write(lambda _: [Line(Content.assemble((" reading…", "$muted")))])
@@ -152,7 +150,6 @@ class ContextDialog(Dialog[ContextChange | None]):
 
     @on(Followed)
     def choose(self, event: Followed) -> None:
-        """Switch to what is under the cursor."""
         event.stop()
         if isinstance(event.target, ContextChange):
             self._take(event.target)
@@ -186,21 +183,18 @@ class LoginDialog(Dialog[bool]):
         self._waiting: PendingCall[bool] | None = None
 
     def compose(self) -> ComposeResult:
-        """What is to be opened and compared, how far it is, and the ways on and back."""
         with framed(f"Sign in: profile {self._profile}", "o opens the address, Esc goes back"):
             yield Static(id="code")
             yield Static(id="state")
             yield buttons(("Cancel", "cancel"), ("Open in a browser", "open"))
 
     def on_mount(self) -> None:
-        """Ask AWS for a code."""
         self.query_one("#cancel").focus()
         self.query_one("#open", Button).disabled = True
         self._say(Content.assemble(("asking AWS for a code…", "$muted")))
         ask(self, lambda _: self._begin(), self._begun, group="sign-in")
 
     def on_unmount(self) -> None:
-        """Wait for nothing more."""
         if self._waiting is not None:
             self._waiting.drop()
 
@@ -242,7 +236,6 @@ class LoginDialog(Dialog[bool]):
 
     @on(Button.Pressed, "#open")
     def action_open(self) -> None:
-        """Open the address in the operator's browser."""
         code = self._code
         if code is not None:
             link = str(code.link or code.address)
@@ -258,5 +251,4 @@ class LoginDialog(Dialog[bool]):
         self.query_one("#state", Static).update(words)
 
     def action_leave(self) -> None:
-        """Go back, signed in or not as before."""
         self.dismiss(False)

@@ -49,7 +49,6 @@ class EstatesScreen(UseScreen[EstatesAnswer]):
         self._current = ""
 
     def ask_for(self, cancelled: Cancellation) -> EstatesAnswer:
-        """Ask every estate."""
         contexts = self.facts.services.contexts
         if contexts is None:
             return EstatesAnswer(())
@@ -57,11 +56,9 @@ class EstatesScreen(UseScreen[EstatesAnswer]):
         return EstatesAnswer(*contexts.estates(cancelled))
 
     def lines(self, answer: EstatesAnswer, width: int) -> Iterable[Line]:
-        """Return the estates, then what they share."""
         return estate_lines(answer, self._current, width, self.facts)
 
     def do_work_there(self) -> None:
-        """Go on working in the estate under the cursor."""
         target = self.target_in_hand
         if isinstance(target, EstateRoute):
             self.post_message(Followed(target))

@@ -35,7 +35,6 @@ class Covered:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What is missing."""
         return self.coverage.reasons
 
 

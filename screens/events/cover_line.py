@@ -47,12 +47,10 @@ class CoverLine(Static):
         """What the store has, whatever the filter."""
 
     def on_unmount(self) -> None:
-        """Nobody waits any more."""
         for asked in self._asked.values():
             asked.drop()
 
     def on_resize(self) -> None:
-        """Another width has room for other words."""
         self.show()
 
     def count(self, expression: str) -> None:
@@ -92,12 +90,10 @@ class CoverLine(Static):
         )
 
     def know_fetched(self, answer: Covered | Trouble) -> None:
-        """Show what was fetched."""
         self._fetched = answer
         self.show()
 
     def show(self) -> None:
-        """Show what is known by now."""
         width = max(self.screen.size.width - 2, 10)
         words = cover(self._summary, self.whole, self._fetched, self._facts, width)
         gaps = gap_words(self._fetched) if self.screen.has_class("-tall") else Content("")

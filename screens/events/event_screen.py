@@ -58,21 +58,17 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The event's name, once it is known."""
         return "Event", self.answer.row.event.name if self.answer is not None else ""
 
     @property
     def named(self) -> Named | None:
-        """Who made the call, under its keys."""
         return named_by(self.answer.row) if self.answer is not None else None
 
     def ask_for(self, cancelled: Cancellation) -> EventPage:
-        """Read the event from the store and lay its record out."""
         row = self.facts.services.events.event(self.event_id)
         return EventPage(row, readable(row.event.raw))
 
     def lines(self, answer: EventPage, width: int) -> Iterable[Line]:
-        """Return the fields, then the record."""
         yield from field_lines(answer.row, self.facts, width)
         yield Line(Content(""))
         size = f"   {len(answer.row.event.raw):,} bytes, as CloudTrail has it"
@@ -84,13 +80,11 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
         yield from self._folded[1]
 
     def cursor_moved(self) -> None:
-        """Say what can be done with the line under the cursor, once there is an event."""
         super().cursor_moved()
         line = self.query_one(EventText).current
         self.refresh_hints(line is not None and line.target is not None, self.answer is not None)
 
     def possible(self, action: Action) -> bool | None:
-        """Nothing can be done to an event that isn't there."""
         possible = super().possible(action)
         if possible and action.scope is ActionScope.EVENT and self.answer is None:
             return None
@@ -99,7 +93,6 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
         return possible
 
     def do_reviewed(self) -> None:
-        """Mark the event as reviewed, or no longer so."""
         if self.answer is None:
             return
         reviewed = self.answer.row.reviewed_at is None
@@ -107,7 +100,6 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
         ask(self, lambda _: events.review([self.event_id], by, reviewed=reviewed), self._noted, group="note")
 
     def do_note(self, text: str) -> None:
-        """Write a note on the event."""
         if text:
             self._annotate(text)
         else:
@@ -134,7 +126,6 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident about the event's key or token."""
         from screens.incidents.about import about_event
         from screens.incidents.beginning import begin_incident
 
@@ -142,12 +133,10 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
             await begin_incident(self, about_event(self.answer.row))
 
     def do_principal(self) -> None:
-        """To what the event's principal opened and could have opened."""
         if self.answer is not None and self.answer.row.event.principal.arn:
             self.post_message(Followed(PrincipalRoute(self.answer.row.event.principal.arn)))
 
     def do_copy_id(self) -> None:
-        """Copy the event's id."""
         text = self.event_id
         send_to_clipboard(self, text, text)
 

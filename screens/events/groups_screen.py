@@ -42,17 +42,14 @@ class GroupsScreen(UseScreen[EventGroups]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The fields; the filter stands before them in the path."""
         return f"By {', '.join(map(word_of, self._fields))}", ""
 
     def ask_for(self, cancelled: Cancellation) -> EventGroups:
-        """Count."""
         return self.facts.services.events.groups(
             self._fields, self.expression, limit=MANY, cancelled=cancelled
         )
 
     def lines(self, answer: EventGroups, width: int) -> Iterator[Line]:
-        """Yield the heading, the groups, and how many more there are."""
         if not answer.rows:
             yield Line(Content("No event passes this filter: there is nothing to count."))
             return

@@ -66,7 +66,6 @@ class HistogramView(Widget):
         return place if 0 <= place < slots(found) else None
 
     def render(self) -> RenderResult:
-        """Paint all lines."""
         width, height = self.content_size.width, self.content_size.height
         if self._histogram is None or width < 10:
             return Content.assemble((self._words, "$muted"))

@@ -59,25 +59,20 @@ class PivotScreen(MainScreen):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The field, if it is only one; the filter stands before it in the path."""
         return f"By {word_of(self._field)}" if self._field else "Pivots", ""
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When all was counted, and whether it is being counted."""
         return self._at, self._asked is not None and self._asked.waiting
 
     def on_mount(self) -> None:
-        """Count for the first time."""
         self.ask_anew()
 
     def on_unmount(self) -> None:
-        """Nobody waits any more."""
         if self._asked is not None:
             self._asked.drop()
 
     def ask_anew(self) -> None:
-        """Count, unless that is being done."""
         if self._asked is not None and self._asked.waiting:
             return
         summary = self.facts.services.events.summary
@@ -121,32 +116,27 @@ class PivotScreen(MainScreen):
         self.show_facts()
 
     def show_facts(self) -> None:
-        """Paint what is counted by now."""
         note = f"{self._total:,} events" if self._total is not None else "counting…"
         self.show_path(Content.assemble((note, "$muted")))
         self.query_one(LineList).write(self._lines)
         self.cursor_moved()
 
     def cursor_moved(self) -> None:
-        """Say what can be done with the line under the cursor."""
         line = self.query_one(LineList).current
         self.query_one(HintLine).say(line.hint if line is not None else "")
         self.refresh_hints(line is not None, self._principal)
 
     @property
     def _principal(self) -> str:
-        """The principal under the cursor, "" where it is on something else."""
         target = self.target_in_hand
         return target.principal if isinstance(target, NarrowedEventsRoute) else ""
 
     def possible(self, action: Action) -> bool | None:
-        """Only a principal has a page of its own."""
         if action.scope is ActionScope.PIVOTS and not self._principal:
             return None
         return super().possible(action)
 
     def do_principal(self) -> None:
-        """To what the principal under the cursor opened and could have opened."""
         if self._principal:
             self.post_message(Followed(PrincipalRoute(self._principal)))
 

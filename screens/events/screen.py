@@ -86,7 +86,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         """Up to when a pull covered everything."""
 
     def body(self) -> Iterable[Widget]:
-        """Trouble with a pull, what is covered, the bars, the rows, the event under the cursor."""
         yield Notice(id="pulling")
         yield CoverLine(self.facts)
         yield HistogramView(self.facts)
@@ -95,27 +94,22 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
 
     @property
     def bars(self) -> HistogramView:
-        """The events over time."""
         return self.query_one(HistogramView)
 
     @property
     def cover(self) -> CoverLine:
-        """The hidden events, and the fetched periods."""
         return self.query_one(CoverLine)
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When the store was last looked at, and whether rows are being asked for."""
         return self._checked or self.pane.feed.at, self.pane.feed.asking
 
     def on_resize(self) -> None:
-        """Another width has room for other bars."""
         self._counted = None
         if self._pane is not None:
             self.show_list()
 
     def on_unmount(self) -> None:
-        """Nobody waits any more."""
         self._pulling.drop()
         for asked in self._asked.values():
             asked.drop()
@@ -152,7 +146,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         self.pane.refresh_rows()
 
     def _count(self) -> None:
-        """Ask for what stands above the rows, each in a worker of its own."""
         events, expression, bars = self.facts.services.events, self.pane.feed.shown.filter, self.bars.bars
         self.cover.count(expression)
         self._ask(
@@ -186,7 +179,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         self._say()
 
     def cursor_moved(self) -> None:
-        """Show the event under the cursor, and its place in time."""
         self._say()
 
     def _say(self) -> None:
@@ -208,16 +200,13 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
 
     @property
     def named(self) -> Named | None:
-        """Who made the call of the event under the cursor, under its keys."""
         row = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
         return named_by(row) if row is not None else None
 
     def route_of(self, row: StoredEvent) -> EventRoute:
-        """The event's own page."""
         return EventRoute(row.event.event_id)
 
     def do_principal(self) -> None:
-        """To what the principal of the event under the cursor opened and could have opened."""
         row = self.pane.table.current
         if row is not None and row.event.principal.arn:
             self.post_message(Followed(PrincipalRoute(row.event.principal.arn)))
@@ -226,7 +215,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident about the key or the token of the event under the cursor."""
         from screens.incidents.about import about_event
         from screens.incidents.beginning import begin_incident
 
@@ -235,7 +223,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
             await begin_incident(self, about_event(row))
 
     def do_detections(self) -> None:
-        """To what the rules found in CloudTrail's events."""
         self.post_message(Followed(FindingsRoute("technique:*")))
 
     def do_pivots(self, fields: str) -> None:
@@ -263,11 +250,9 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         return self.pane.feed.shown.filter
 
     def do_only(self) -> None:
-        """Only events with the value of the cell under the cursor."""
         self._narrow(negated=False)
 
     def do_exclude(self) -> None:
-        """No events with the value of the cell under the cursor."""
         self._narrow(negated=True)
 
     def _narrow(self, *, negated: bool) -> None:
@@ -340,7 +325,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     # New events
 
     def do_follow(self) -> None:
-        """Stay at the newest event, or stop."""
         self._following = not self._following
         if self._following:
             self.pane.table.do_first()
@@ -359,7 +343,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
             self._pull("")
 
     def do_pull(self, from_: str) -> None:
-        """Fetch new events, or stop fetching."""
         if self._pulling.under_way:
             self._pulling.stop()
         else:
@@ -406,7 +389,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     # What an operator notes
 
     def do_reviewed(self) -> None:
-        """Mark the marked events, or the one under the cursor, as reviewed, or no longer so."""
         table, by = self.pane.table, identity(self.facts)
         events = self.facts.services.events
         if table.marks.whole:
@@ -436,7 +418,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         self._noted((), answer)
 
     def do_note(self, text: str) -> None:
-        """Write a note on the event under the cursor."""
         row = self.pane.table.current
         if row is None:
             return
@@ -459,7 +440,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         )
 
     def _noted(self, ids: tuple[str, ...], answer: object) -> None:
-        """Show the events as they are now."""
         if isinstance(answer, Trouble):
             self.say(str(answer), trouble=True)
         elif ids:
@@ -479,7 +459,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     # What can be done
 
     def possible(self, action: Action) -> bool | None:
-        """Grey out what has nothing to act on."""
         possible = super().possible(action)
         if possible and action.scope is ActionScope.EVENTS:
             if not self.is_mounted or self._pane is None or not self._pane.is_mounted:

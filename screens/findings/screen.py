@@ -57,7 +57,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self._store_at: datetime | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the findings, and the one under the cursor."""
         yield Notice()
         yield Panes(
             self.facts,
@@ -87,7 +86,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         return max(self.facts.posture.took, self.facts.trail.took)
 
     def ask_anew(self) -> None:
-        """Examine keys and events anew."""
         self.facts.ask_posture()
         self.facts.ask_trail()
 
@@ -108,7 +106,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self._store = answer
 
     def show_facts(self) -> None:
-        """List the known findings; load them if that has not happened yet."""
         fact, trail = self.facts.posture, self.facts.trail
         if self.is_current:
             # Asking tells of itself, and so leads here again.
@@ -128,13 +125,11 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self.show_list()
 
     def on_screen_resume(self) -> None:
-        """Load the findings if that has not happened yet."""
         super().on_screen_resume()
         if self.is_mounted and self.query(TablePane):
             self.show_facts()
 
     def show_list(self) -> None:
-        """Show where in the list the cursor is, and the finding under it."""
         self.share_height()
         self.show_path(Content.assemble(*self._unseen(), self.pane.note()))
         self.refresh_hints(*self.pane.state)
@@ -180,20 +175,17 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         return Named((finding.subject,), (), finding.events)
 
     def route_of(self, row: Finding) -> EventsRoute | KeyRoute | None:
-        """The events that show what the finding says, or the key that it is about."""
         if events_filter(row):
             return EventsRoute(events_filter(row))
         return KeyRoute(row.subject) if is_key_arn(row.subject) else None
 
     def possible(self, action: Action) -> bool | None:
-        """Without a finding nothing can be suppressed or begun."""
         possible = super().possible(action)
         acts_on_one = action.id in ("findings.suppress", "findings.incident")
         return None if possible and acts_on_one and self.pane.table.current is None else possible
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident about what the finding under the cursor is about."""
         from screens.incidents.about import about_finding
         from screens.incidents.beginning import begin_incident
 
@@ -203,7 +195,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
 
     @work(exclusive=True, group="write")
     async def do_suppress(self, reason: str) -> None:
-        """Ask why and for how long, then suppress the finding under the cursor."""
         finding = self.pane.table.current
         if finding is None:
             return
@@ -230,7 +221,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
 
     @work(exclusive=True, group="write")
     async def do_unsuppress(self, given: str) -> None:
-        """Ask for a suppression's number, then take it back."""
         chosen: str | None = given
         if not given:
             about = "Which suppression? Its number stands below the finding."

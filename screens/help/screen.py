@@ -62,17 +62,14 @@ class Help(Dialog[bool | None]):
         self._doables = tuple(doables)
 
     def compose(self) -> ComposeResult:
-        """One line for each thing that can be done."""
         frame = framed(f"{self._title}: what can be done here", "m the manual   Esc closes")
         with frame, VerticalScroll(classes="body"):
             yield Static(id="actions")
 
     def action_manual(self) -> None:
-        """To the manual."""
         self.dismiss(True)
 
     def on_resize(self) -> None:
-        """Wrap the explanations to the width that there is."""
         width = max(min(self.size.width * 94 // 100, 96) - 10, 40)
         self.query_one("#actions", Static).update(Content("\n").join(self._lines(width)))
 

@@ -32,14 +32,12 @@ class ApprovalNeeded(Dialog[None]):
         self._waiting = waiting
 
     def compose(self) -> ComposeResult:
-        """What is missing, and the way back."""
         with framed("Not done yet: a second person has to approve it"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(id="told")
             yield buttons(("Close", "cancel"))
 
     def on_mount(self) -> None:
-        """Say what is known, then until when the request waits."""
         self.query_one("#cancel").focus()
         self._tell("")
         if self._facts.services.approvals is not None:
@@ -79,7 +77,6 @@ class DecideDialog(Dialog[bool | None]):
         self._request = request
 
     def compose(self) -> ComposeResult:
-        """The plan whole, and the ways on and back."""
         question = "Deny" if self._request.problem else "Approve"
         with framed(shortened(f"{question}: {self._request.action}?", 78)):
             with VerticalScroll(classes="body", can_focus=False):
@@ -88,17 +85,14 @@ class DecideDialog(Dialog[bool | None]):
             yield buttons(("Leave it", "cancel"), ("Deny", "deny"), *approve)
 
     def on_mount(self) -> None:
-        """The safe button has the focus."""
         self.query_one("#cancel").focus()
 
     @on(Button.Pressed, "#approve")
     def approve(self) -> None:
-        """Let it be done."""
         self.dismiss(True)
 
     @on(Button.Pressed, "#deny")
     def deny(self) -> None:
-        """Don't let it be done."""
         self.dismiss(False)
 
 

@@ -47,16 +47,13 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.APPROVALS,)
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Approval, ...]:
-        """Ask for those that wait, and those that were decided."""
         return approval_gate(self.facts).requests(pending=False, limit=200)
 
     def lines(self, answer: tuple[Approval, ...], width: int) -> Iterable[Line]:
-        """Return the requests."""
         return request_lines(answer, width, self.facts, approval_gate(self.facts).advisory)
 
     @property
     def request_in_hand(self) -> Approval | None:
-        """The request under the cursor."""
         target = self.target_in_hand
         return target if isinstance(target, Approval) else None
 
@@ -69,14 +66,12 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
 
     @on(Followed)
     async def open_request(self, event: Followed) -> None:
-        """Enter: look at the plan, and decide."""
         if isinstance(event.target, Approval):
             event.stop()
             await perform(self, BY_ID["approvals.decide"])
 
     @work(exclusive=True, group="write")
     async def do_decide(self) -> None:
-        """Look at the plan, then approve or deny it."""
         request = self.request_in_hand
         if request is None:
             return

@@ -64,7 +64,6 @@ class IncidentCallers:
             self._changed()
 
     def drop(self) -> None:
-        """Nobody waits any more."""
         if self._asked is not None:
             self._asked.drop()
 

@@ -99,7 +99,6 @@ class CheckDetails(Dialog[None]):
         self._seen = seen
 
     def compose(self) -> ComposeResult:
-        """Line by line, and the way back."""
         signs = ((sign_of(text, self._seen.state), text) for text in self._seen.lines)
         lines = [Content.assemble((f"{sign.text} ", sign.style), text) for sign, text in signs]
         with framed(self._title):

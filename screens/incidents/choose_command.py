@@ -17,7 +17,6 @@ class ChooseCommand(ChoiceDialog[str]):
         self._commands = commands
 
     def on_mount(self) -> None:
-        """The first is under the cursor."""
         self.offer(self._commands, _line)
 
 

@@ -109,7 +109,6 @@ class DeclareDialog(Dialog[int | None]):
         self._ticking: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """What is chosen from, what is known, and the way back."""
         with framed("Declare incident: which runbook?"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("Reading the runbooks…"), id="about")
@@ -126,7 +125,6 @@ class DeclareDialog(Dialog[int | None]):
             yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
-        """Ask which runbooks there are."""
         for hidden in ("#choices", "#fields", "#said"):
             self.query_one(hidden).display = False
         facts = self._facts
@@ -172,7 +170,6 @@ class DeclareDialog(Dialog[int | None]):
 
     @on(Followed)
     def choose(self, event: Followed) -> None:
-        """Go on with a runbook, or with what it is about."""
         event.stop()
         self.query_one("#said").display = False
         match event.target:
@@ -256,7 +253,6 @@ class DeclareDialog(Dialog[int | None]):
         self.query_one("#choices").display = False
 
     def _ask_by(self, by: ScopeBy) -> None:
-        """Go on with what is known of the tokens."""
         facts = self._facts
         match by:
             case ScopeBy.ORGANISATION:

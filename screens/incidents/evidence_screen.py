@@ -56,25 +56,20 @@ class EvidenceListScreen(UseScreen[IncidentView]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """How many pieces there are."""
         return "Evidence", counted(len(self.answer.evidence), "piece") if self.answer is not None else ""
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        """Ask for the incident."""
         return incident_work(self.facts).show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
-        """Return the pieces."""
         return list_lines(answer, width, self.facts, self.step)
 
     def possible(self, action: Action) -> bool | None:
-        """There has to be a piece under the cursor."""
         if action.name == "copy-hash" and not isinstance(self.target_in_hand, EvidenceRoute):
             return None
         return super().possible(action)
 
     def do_copy_hash(self) -> None:
-        """Send the hash of the piece under the cursor to the clipboard."""
         target = self.target_in_hand
         if isinstance(target, EvidenceRoute):
             text = target.sha256
@@ -142,16 +137,13 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """What it is."""
         return "Content", self.piece.title
 
     def ask_for(self, cancelled: Cancellation) -> LaidOut:
-        """Read it and lay it out."""
         text = incident_work(self.facts).evidence(self.piece.incident, self.piece.evidence)
         return LaidOut(len(text), readable(text))
 
     def lines(self, answer: LaidOut, width: int) -> Iterable[Line]:
-        """Return the hash, then the content."""
         yield Line(Content.assemble(("sha256  ", "$muted"), (self.piece.sha256, "bold")))
         words = f"{answer.characters:,} characters; the hash was compared, and is the one that was captured"
         yield Line(Content.assemble(("● ", "$success"), (words, "$muted")))
@@ -171,7 +163,6 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
 
     @on(Followed)
     def stay(self, event: Followed) -> None:
-        """A value leads nowhere."""
         if isinstance(event.target, CopiedValue):
             event.stop()
 

@@ -177,7 +177,6 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_answer(self) -> None:
-        """Decide what the step asks."""
         from screens.incidents.choose_answer import ChooseAnswer
 
         step = self.step_in_hand
@@ -193,13 +192,11 @@ class IncidentActor(MainScreen):
         self._capture_and("Capturing evidence and running the check", incident_work(self.facts).finish)
 
     def do_check(self) -> None:
-        """Look now at what proves the step."""
         step = self.step_in_hand
         if step is not None:
             self.look_now(step.step.id)
 
     def do_check_lines(self) -> None:
-        """Show all that the step's check saw."""
         from screens.incidents.check_lines import CheckDetails
 
         step = self.step_in_hand
@@ -207,7 +204,6 @@ class IncidentActor(MainScreen):
             self.app.push_screen(CheckDetails(step, seen))
 
     def do_capture(self) -> None:
-        """Keep the evidence that the step names."""
         self._capture_and("Capturing evidence", incident_work(self.facts).capture)
 
     def _capture_and(self, words: str, call: Callable[..., Any]) -> None:
@@ -221,12 +217,10 @@ class IncidentActor(MainScreen):
             )
 
     def do_skip(self, reason: str) -> None:
-        """End the step without doing it."""
         about = "The step ends without being done and without its check. Why? The report will say so."
         self._with_reason("Skip", about, reason, lambda work, step, why: work.skip(self.incident, step, why))
 
     def do_reopen(self, reason: str) -> None:
-        """Take the step up again."""
         about = "Why does the step have to be done again? The report will show the reason."
         self._with_reason(
             "Reopen", about, reason, lambda work, step, why: work.reopen(self.incident, step, why)
@@ -251,7 +245,6 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_accept_lost(self, reason: str) -> None:
-        """Accept as lost what stands in the step's way and opens for nobody."""
         from screens.incidents.loss_dialog import LossDialog
 
         step, title = self.step_in_hand, "Accept as unrecoverable"
@@ -282,7 +275,6 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_note(self, text: str) -> None:
-        """Write a note into the timeline."""
         step = self.step_in_hand
         id_ = step.step.id if step is not None else ""
         about = (
@@ -296,7 +288,6 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_close(self, outcome: str) -> None:
-        """Close the incident."""
         about = "How did it end? One sentence, for the report. Refused while steps remain."
         proposed = closing_words(self.view) if self.view is not None else ""
         title = "Close the incident"
@@ -337,7 +328,6 @@ class IncidentActor(MainScreen):
             self.look_soon()
 
     def do_stop(self) -> None:
-        """Stop what is under way for the step."""
         run = self._run_of(self.step_in_hand)
         if run is not None and run.asked is not None:
             run.asked.cancellation.set()
@@ -361,11 +351,9 @@ class IncidentActor(MainScreen):
     # Elsewhere
 
     def do_evidence(self) -> None:
-        """To all evidence."""
         self.post_message(Followed(EvidenceListRoute(self.incident)))
 
     def do_order(self) -> None:
-        """Show the tokens in the order in which to revoke them."""
         order, view = self.facts.services.token_order, self.view
         if order is None or view is None:
             self.say("The tokens of this incident can't be put in order here.", trouble=True)
@@ -375,19 +363,15 @@ class IncidentActor(MainScreen):
         self.app.push_screen(OrderDialog(order, view.incident))
 
     def do_timeline(self) -> None:
-        """To who did what, and when."""
         self.post_message(Followed(EntriesRoute(self.incident)))
 
     def do_people(self) -> None:
-        """To who does what, and what is to be done after it."""
         self.post_message(Followed(PeopleRoute(self.incident)))
 
     def do_approvals(self) -> None:
-        """To what waits for a second identity."""
         self.post_message(Followed(ApprovalsRoute()))
 
     def do_report(self, path: str) -> None:
-        """Write the report to a file."""
         from screens.incidents.report_dialog import ReportDialog
 
         if self.view is not None:

@@ -80,7 +80,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self._callers = IncidentCallers(self, facts, incident, self._paint)
 
     def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the steps with the one under the cursor, and what Enter does."""
         yield Notice()
         with Horizontal(id="page"):
             yield StepList()
@@ -89,7 +88,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """Its number, its title, what it is about."""
         if self.answer is None:
             return "Incident", f"INC-{self.incident}"
         incident = self.answer.incident
@@ -99,12 +97,10 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
 
     @property
     def view(self) -> IncidentView | None:
-        """The incident, once it is known."""
         return self.answer
 
     @property
     def named(self) -> Named | None:
-        """The suspects, on the key that the incident is about."""
         known = self._suspects.known
         if self.answer is None or known is None or not known.found:
             return None
@@ -113,7 +109,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
 
     @property
     def step_in_hand(self) -> StepView | None:
-        """The step under the cursor."""
         target = self.target_in_hand
         if self.answer is None or not isinstance(target, AtStep):
             return None
@@ -125,11 +120,9 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         return min(super().took, MOST_TOOK)
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        """Ask where it stands."""
         return incident_work(self.facts).show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
-        """Return phases and steps."""
         running = frozenset(step for number, step in runs_of(self.facts).running if number == self.incident)
         return phase_lines(answer, width, self.facts.clock(), running)
 
@@ -150,16 +143,13 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self._look_if_due()
 
     def proved(self, step: StepView) -> bool:
-        """Return whether a step's check passed when it was last looked at here."""
         seen = self._seen.get(step.step.id)
         return seen is not None and seen.passed
 
     def seen_of(self, step: StepView) -> CheckResult | None:
-        """Return what a step's check saw last, here or wherever it was remembered."""
         return self._seen.get(step.step.id) or step.check
 
     def go_to_step(self, step_id: str) -> None:
-        """Put the cursor on a step."""
         steps = self.query_one(StepList)
         for index, line in enumerate(steps.written):
             if line.target == AtStep(step_id):
@@ -169,18 +159,15 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     # What is shown
 
     def show_facts(self) -> None:
-        """Paint the page as far as it is known."""
         told = self.trouble or self._join_trouble
         self.query_one(Notice).tell(told)
         self.query_one(StepList).write(self._lines)
         self._paint()
 
     def cursor_moved(self) -> None:
-        """Show the step under the cursor, and what Enter does there."""
         self._paint()
 
     def _paint(self) -> None:
-        """Paint the step, the header's note and the hint."""
         if not self.is_mounted or not self.query(StepPane):
             return
         view, step = self.answer, self.step_in_hand
@@ -250,7 +237,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self.show_path(Content.assemble(*parts))
 
     def page_step(self, pages: int) -> None:
-        """Scroll the step."""
         self.query_one(StepPane).page(pages)
 
     # What goes on by itself
@@ -308,7 +294,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             self.look_now(step.step.id)
 
     def look_now(self, step_id: str) -> None:
-        """Look at what proves a step, unless that is being done for one."""
         if self._look is not None and self._look.waiting:
             return
         if (self.incident, step_id) in runs_of(self.facts).running:
@@ -348,7 +333,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
 
     @on(Followed)
     def next_thing(self, event: Followed) -> None:
-        """Enter on a step: do the next sensible thing for it."""
         if isinstance(event.target, AtStep):
             event.stop()
             self.call_later(self.do_next)
@@ -380,7 +364,6 @@ class ApprovalRequests:
         self._changed()
 
     def drop(self) -> None:
-        """Nobody waits any more."""
         if self._asked is not None:
             self._asked.drop()
 

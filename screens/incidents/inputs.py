@@ -74,7 +74,6 @@ class InputsForm(VerticalScroll, can_focus=False):
         self._refused, self._why = refused, why
 
     def compose(self) -> ComposeResult:
-        """A label and a field below it, for each."""
         for number, field in enumerate(self._fields):
             with Vertical(classes="field"):
                 optional = "" if field.required or field.choices else "  (may be left empty)"
@@ -221,11 +220,9 @@ class Checklist(LineList):
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """The chosen values, in the order of the choices."""
         return tuple(value for value, _ in self._field.choices if value in self._chosen)
 
     def action_choose(self) -> None:
-        """Choose what is under the cursor, or take it back."""
         if self.current is not None and isinstance(self.current.target, str):
             self._chosen ^= {self.current.target}
             self._paint()

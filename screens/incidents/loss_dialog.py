@@ -31,17 +31,13 @@ class LossDialog(PlanDialog[ActionPlan, Agreed]):
         return plan(self._incident, self._reason, cancelled=cancelled)
 
     def content(self, plan: ActionPlan) -> Content:
-        """Which tokens, and what it means."""
         return plan_content(plan)
 
     def heading(self, plan: ActionPlan) -> str:
-        """How many there are."""
         return shortened(plan.title, 80)
 
     def label(self, plan: ActionPlan) -> str:
-        """What the button says that goes on."""
         return "Accept as lost"
 
     def go_on(self, plan: ActionPlan, consent: Consent) -> None:
-        """Hand it on."""
         self.dismiss(Agreed(plan, consent, {}))

@@ -41,19 +41,16 @@ class OrderDialog(Dialog[None]):
         self._asked: PendingCall[Ordered] | None = None
 
     def compose(self) -> ComposeResult:
-        """The order once it is known."""
         with framed(f"{self._incident.name}: revoke in this order", "PgUp PgDn: the rest of the text"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("Working out the order…"), id="order")
             yield buttons(("Close", "cancel"))
 
     def on_mount(self) -> None:
-        """Ask for it."""
         self.query_one("#cancel").focus()
         self._asked = ask(self, self._work_out, self._show, group="order", limit=_LIMIT_SECONDS)
 
     def on_unmount(self) -> None:
-        """Nobody waits any more."""
         if self._asked is not None:
             self._asked.drop()
 

@@ -66,16 +66,13 @@ class PeopleScreen(UseScreen[Standing]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The screen below names the incident."""
         return "People", ""
 
     def ask_for(self, cancelled: Cancellation) -> Standing:
-        """Ask for the incident, and how it stands."""
         service = incident_work(self.facts)
         return Standing(service.show(self.incident), service.handover(self.incident))
 
     def lines(self, answer: Standing, width: int) -> Iterable[Line]:
-        """Return roles, follow-ups, and what to know on taking over."""
         return people_lines(answer, width, self.facts)
 
     def possible(self, action: Action) -> bool | None:
@@ -102,7 +99,6 @@ class PeopleScreen(UseScreen[Standing]):
 
     @work(exclusive=True, group="write")
     async def do_take(self) -> None:
-        """Take the role under the cursor."""
         role = self.target_in_hand
         if not isinstance(role, IncidentRole) or self.answer is None:
             return
@@ -123,7 +119,6 @@ class PeopleScreen(UseScreen[Standing]):
 
     @work(exclusive=True, group="write")
     async def do_assign(self, who: str) -> None:
-        """Give the role under the cursor to somebody."""
         role = self.target_in_hand
         if not isinstance(role, IncidentRole):
             return
@@ -141,14 +136,11 @@ class PeopleScreen(UseScreen[Standing]):
 
     @work(exclusive=True, group="write")
     async def do_follow_up(self) -> None:
-        """Keep what is to be done after the incident."""
-
         await self.app.push_screen_wait(FollowUpDialog(self.facts, self.incident))
         self.ask_anew()
 
     @work(exclusive=True, group="write")
     async def do_follow_up_done(self, outcome: str) -> None:
-        """Note that the follow-up under the cursor is done."""
         follow_up = self.target_in_hand
         if not isinstance(follow_up, FollowUp):
             return
@@ -234,7 +226,6 @@ class FollowUpDialog(Dialog[FollowUp | None]):
         self._facts, self._incident = facts, incident
 
     def compose(self) -> ComposeResult:
-        """The three lines, what is wrong with them, and the ways on and back."""
         with framed(f"Follow-up of INC-{self._incident}"):
             yield Static(
                 Content("Kept with the incident and in its report. Never write a token here."),
@@ -247,13 +238,11 @@ class FollowUpDialog(Dialog[FollowUp | None]):
             yield buttons(("Cancel", "cancel"), ("Keep", "keep"))
 
     def on_mount(self) -> None:
-        """The first line first."""
         self.query_one("#what").focus()
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#keep")
     def keep(self) -> None:
-        """Keep it, or say what is missing."""
         what, owner, until = (self.query_one(f"#{id_}", Input).value.strip() for id_, _ in _FIELDS)
         try:
             due = date.fromisoformat(until) if until else None

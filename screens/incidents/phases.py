@@ -38,11 +38,9 @@ class StepList(LineList):
     """The steps. A page up or down is one of the step that is shown beside them."""
 
     def do_page_up(self) -> None:
-        """What stands above in the step."""
         self._page_step(-1)
 
     def do_page_down(self) -> None:
-        """What stands below in the step."""
         self._page_step(1)
 
     def _page_step(self, pages: int) -> None:

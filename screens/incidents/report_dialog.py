@@ -54,7 +54,6 @@ class ReportDialog(FileDialog):
         self._incident = incident
 
     def compose(self) -> ComposeResult:
-        """The forms, the file's name, and the ways on and back."""
         with framed(f"Report of {self._incident.name}"):
             yield LineList(id="forms")
             yield from self.asking(
@@ -62,7 +61,6 @@ class ReportDialog(FileDialog):
             )
 
     def on_mount(self) -> None:
-        """The forms are above the file's name."""
         self.query_one("#forms", LineList).write(
             lambda size: [
                 Line(Content.assemble(" ", fit(form.words, max(size.width - 2, 8))), form) for form in FORMS
@@ -79,13 +77,11 @@ class ReportDialog(FileDialog):
             line.focus()
 
     def writer(self, path: Path) -> Callable[[Cancellation], int]:
-        """Write the report."""
         service, number = incident_work(self._facts), self._incident.id
         self.say(Content("Writing the report…"))
         return lambda _: write_report(service, number, path)
 
     def done(self, written: int, path: Path) -> str:
-        """How long the report is, and where."""
         return f"{written:,} characters in {_named(path)}."
 
 

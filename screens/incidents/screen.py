@@ -65,17 +65,14 @@ class IncidentsScreen(ListScreen[IncidentView]):
         self._lead_at: float | None = None
 
     def body(self) -> Iterable[Widget]:
-        """What waits, the incidents, and a word on the one under the cursor."""
         yield Static(id="lead")
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield HintLine()
 
     def on_mount(self) -> None:
-        """Ask what waits, too."""
         self._ask_lead()
 
     def ask_anew(self) -> None:
-        """Ask for the incidents and what waits anew."""
         super().ask_anew()
         self._ask_lead()
 
@@ -99,25 +96,21 @@ class IncidentsScreen(ListScreen[IncidentView]):
         shown.update(Content("\n").join(lines))
 
     def show_list(self) -> None:
-        """Show where in the list the cursor is, and what can be done with the incident under it."""
         view = self.row_in_hand
         self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state, self.facts.services.approvals is not None)
         self.query_one(HintLine).say(_hint(view) if view is not None else "")
 
     def route_of(self, row: IncidentView) -> IncidentRoute:
-        """The incident's page."""
         return IncidentRoute(row.incident.id)
 
     @work(exclusive=True, group="write")
     async def do_new_incident(self) -> None:
-        """Choose a runbook and what it is about, then open an incident."""
         from screens.incidents.beginning import begin_incident
 
         await begin_incident(self)
 
     def do_approvals(self) -> None:
-        """To what waits for a second identity."""
         self.post_message(Followed(ApprovalsRoute()))
 
 

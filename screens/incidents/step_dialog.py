@@ -137,7 +137,6 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     @on(InputsForm.Filled)
     @on(Button.Pressed, "#preview")
     async def preview(self) -> None:
-        """Take the inputs and continue."""
         for form in self.query(InputsForm):
             taken = form.take_inputs()
             if taken is None:
@@ -152,24 +151,19 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     # What would happen
 
     def make(self, cancelled: Cancellation) -> ActionPlan:
-        """Ask for the plan."""
         plan = incident_work(self.facts).plan_action
         return plan(self._incident, self._step, dict(self._inputs), cancelled=cancelled)
 
     def content(self, plan: ActionPlan) -> Content:
-        """What the action would do."""
         return plan_content(plan)
 
     def heading(self, plan: ActionPlan) -> str:
-        """What the action would do, in short."""
         return shortened(plan.title, 80)
 
     def label(self, plan: ActionPlan) -> str:
-        """The same, shorter."""
         return shortened(plan.title, 40)
 
     def go_on(self, plan: ActionPlan, consent: Consent) -> None:
-        """Hand it on."""
         self.dismiss(Agreed(plan, consent, self._inputs))
 
 

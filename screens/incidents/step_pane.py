@@ -28,7 +28,6 @@ class StepPane(VerticalScroll, can_focus=False):
         self._shown: object = None
 
     def compose(self) -> ComposeResult:
-        """One text."""
         yield Static(id="step")
 
     def write(self, lines: Callable[[int], Iterable[Line]], about: object) -> None:
@@ -47,7 +46,6 @@ class StepPane(VerticalScroll, can_focus=False):
             self.scroll_home(animate=False)
 
     def on_resize(self, event: Resize) -> None:
-        """Write the lines for the new width."""
         if event.size:
             self.write(self._write, self._about)
 

@@ -62,7 +62,6 @@ class IncidentSuspects:
             self._changed()
 
     def drop(self) -> None:
-        """Nobody waits any more."""
         if self._asked is not None:
             self._asked.drop()
 

@@ -43,15 +43,12 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The screen below names the incident."""
         return "Timeline", ""
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:
-        """Ask for the incident."""
         return incident_work(self.facts).show(self.incident)
 
     def lines(self, answer: IncidentView, width: int) -> Iterable[Line]:
-        """Return the entries."""
         return entry_lines(answer, width, self.facts)
 
 

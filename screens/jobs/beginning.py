@@ -116,15 +116,12 @@ class RestoreDialog(Proposal[RestorePlan]):
         self._job = job
 
     def make(self, cancelled: Cancellation) -> RestorePlan:
-        """Ask for the plan."""
         return self._undoing().plan_restore(self._job)
 
     def content(self, plan: RestorePlan) -> Content:
-        """What would be restored, under which keys."""
         return restore_content(plan, self.facts.key_words)
 
     def label(self, plan: RestorePlan) -> str:
-        """How many would be restored."""
         return f"Restore {counted(plan.tokens, 'token')}" if plan.tokens else ""
 
     def start(self, plan: RestorePlan, consent: Consent) -> Begun:
@@ -188,22 +185,18 @@ class JobPreview(Proposal[JobPlan]):
         """Processes that were agreed to."""
 
     def make(self, cancelled: Cancellation) -> JobPlan:
-        """Ask for the plan."""
         plan = job_work(self.facts).plan_job
         return plan(self._verb, self._selection, self._target, JobOptions(), cancelled=cancelled)
 
     def content(self, plan: JobPlan) -> Content:
-        """Who would lose access first, then the plan."""
         losses = [*loss_lines(plan), BLANK] if plan.losses else []
         return painted([*losses, *plan_lines(plan.plan, plan.kms_calls)])
 
     def label(self, plan: JobPlan) -> str:
-        """What would be done, to how many tokens."""
         words = plan.plan.verb.words.capitalize()
         return f"{words} {counted(plan.plan.tokens, 'token')}" if plan.plan.tokens else ""
 
     def settings(self) -> Iterable[Widget]:
-        """How fast, and what that comes to."""
         plan = self._plan
         if plan is None:
             return
@@ -219,7 +212,6 @@ class JobPreview(Proposal[JobPlan]):
     @on(Input.Changed, "#rate")
     @on(Input.Changed, "#processes")
     def show_takes(self) -> None:
-        """Say what the job takes as it is set now."""
         if self._plan is None or not self.query("#takes"):
             return
         plan, number = self.chosen(self._plan), self._processes()
@@ -235,7 +227,6 @@ class JobPreview(Proposal[JobPlan]):
     @on(Input.Submitted, "#rate")
     @on(Input.Submitted, "#processes")
     def next_field(self) -> None:
-        """On to the next field."""
         self.focus_next()
 
     def chosen(self, plan: JobPlan) -> JobPlan | None:

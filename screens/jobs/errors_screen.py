@@ -37,15 +37,12 @@ class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The kind."""
         return "Not written", shortened(self.kind, 60)
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Unwritten, ...]:
-        """Ask for the tokens."""
         return job_work(self.facts).unwritten(self.job, self.kind, limit=MOST + 1)
 
     def lines(self, answer: tuple[Unwritten, ...], width: int) -> Iterable[Line]:
-        """Return the tokens."""
         return error_lines(answer, width, self.job)
 
 

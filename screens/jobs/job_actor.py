@@ -31,19 +31,16 @@ class JobActor(MainScreen):
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:
-        """Grey out what the job's state has no use for."""
         possible = super().possible(action)
         if possible and action.scope is ActionScope.JOB and not _fits(action.name, self.job_in_hand):
             return None
         return possible
 
     def do_pause_job(self) -> None:
-        """Ask, then pause the job."""
         about = "Within a second no process calls KMS any more. What is sealed is written; the rest waits."
         self._change("Pause", lambda _: [about], lambda jobs, job: jobs.pause_job(job))
 
     def do_resume_job(self) -> None:
-        """Ask, then let the job go on."""
         self._change(
             "Resume",
             lambda view: [*([f"It stopped: {view.why}"] if view.why else []), _who_works(view)],
@@ -51,7 +48,6 @@ class JobActor(MainScreen):
         )
 
     def do_retry_job(self) -> None:
-        """Ask, then let the tokens be tried anew that could not be written."""
         self._change(
             "Retry",
             lambda view: [
@@ -62,7 +58,6 @@ class JobActor(MainScreen):
         )
 
     def do_cancel_job(self) -> None:
-        """Ask for the job's number, then end it for good."""
         self._change(
             "End",
             lambda view: [
@@ -74,19 +69,16 @@ class JobActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_new_job(self) -> None:
-        """Ask what for, then begin a job."""
         await begin_job(self)
 
     @work(exclusive=True, group="write")
     async def do_restore_job(self) -> None:
-        """Show what would be restored, then begin the job that does it."""
         view = self.job_in_hand
         if view is not None:
             await begin_restore(self, view.job.id)
 
     @work(exclusive=True, group="write")
     async def do_work_here(self, number: str) -> None:
-        """Ask, then let processes of this host work on the job."""
         view, processes = self.job_in_hand, self.facts.services.job_processes
         if view is None or processes is None:
             return

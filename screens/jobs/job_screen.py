@@ -33,20 +33,16 @@ class JobScreen(JobActor, UseScreen[JobView]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The job's number."""
         return "Job", str(self.job)
 
     @property
     def job_in_hand(self) -> JobView | None:
-        """This job, once it is known."""
         return self.answer
 
     def ask_for(self, cancelled: Cancellation) -> JobView:
-        """Ask where it stands."""
         return job_work(self.facts).show_job(self.job)
 
     def lines(self, answer: JobView, width: int) -> Iterable[Line]:
-        """Return the page."""
         return job_lines(answer, width, self.facts)
 
     def _keep(self, answer: JobView | Trouble) -> None:
@@ -58,7 +54,6 @@ class JobScreen(JobActor, UseScreen[JobView]):
         self._show_state()
 
     def cursor_moved(self) -> None:
-        """Say what can be done with the line under the cursor, and with the job."""
         super().cursor_moved()
         self._show_state()
 

@@ -35,7 +35,6 @@ class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
         raise NotImplementedError
 
     def go_on(self, plan: Plan, consent: Consent) -> None:
-        """Begin the job."""
         self.under_way(
             f"{self._title}: starting",
             "Counting all tokens before the change, and creating the job… If you leave, find it in the list.",

@@ -31,7 +31,6 @@ class Question(Dialog[bool]):
         self._typed = typed
 
     def compose(self) -> ComposeResult:
-        """What would happen, and the ways on and back."""
         with framed(self._title):
             yield Static(Content("\n").join(Content(line) for line in self._about))
             if self._typed:
@@ -51,16 +50,13 @@ class Question(Dialog[bool]):
 
     @on(Input.Changed, "#typed")
     def show_ready(self) -> None:
-        """Offer to go on once what has to be typed is typed."""
         self.query_one("#confirm", Button).disabled = not self._agreed
 
     @on(Input.Submitted, "#typed")
     @on(Button.Pressed, "#confirm")
     def go_on(self) -> None:
-        """Agree."""
         if self._agreed:
             self.dismiss(True)
 
     def action_leave(self) -> None:
-        """Go back."""
         self.dismiss(False)

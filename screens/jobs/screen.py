@@ -36,24 +36,20 @@ class JobsScreen(JobActor, ListScreen[JobView]):
     EVERY = 5.0
 
     def body(self) -> Iterable[Widget]:
-        """The jobs, and a word on the one under the cursor."""
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield HintLine()
 
     @property
     def job_in_hand(self) -> JobView | None:
-        """The job under the cursor."""
         return self.row_in_hand
 
     def show_list(self) -> None:
-        """Show where in the list the cursor is, and what can be done with the job under it."""
         view = self.job_in_hand
         self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state, view.state if view else None, bool(view and view.poisoned))
         self.query_one(HintLine).say(_hint(view, self.facts) if view is not None else "")
 
     def route_of(self, row: JobView) -> JobRoute:
-        """The job's page."""
         return JobRoute(row.job.id)
 
 

@@ -37,7 +37,6 @@ class BlockActor(MainScreen):
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:
-        """Nobody is blocked where nobody is named, nor unblocked who isn't blocked."""
         possible = super().possible(action)
         if possible and action.scope is ActionScope.BLOCKING:
             named = self.named if self.is_mounted else None
@@ -74,12 +73,10 @@ class BlockActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_block(self) -> None:
-        """Choose whom to block on which key, see the plan, then block."""
         await self._change_block(ChangeKind.BLOCK)
 
     @work(exclusive=True, group="write")
     async def do_unblock(self) -> None:
-        """Choose who is to use which key again, see the plan, then undo the block."""
         await self._change_block(ChangeKind.UNBLOCK)
 
     async def _change_block(self, kind: ChangeKind) -> None:

@@ -52,19 +52,15 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
             self.tell("", Content(f"{words}. What was read by then is kept if you leave."))
 
     def content(self, plan: ChangePlan) -> Content:
-        """What would be changed."""
         return painted(plan_lines(plan, MOST_LINES))
 
     def heading(self, plan: ChangePlan) -> str:
-        """The change and its key."""
         return plan.title
 
     def label(self, plan: ChangePlan) -> str:
-        """The change."""
         return "" if plan.changes_nothing else plan.title
 
     def go_on(self, plan: ChangePlan, consent: Consent) -> None:
-        """Make the change."""
         self.under_way(f"{plan.title}: under way", "Asking KMS, then reading the effect back…")
         run = self.facts.services.key_changes.make_change
         self._asked = ask(

@@ -34,27 +34,22 @@ class GuideScreen(AnswerScreen[Guide]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """From which key to which."""
         words = self.facts.key_words
         to = words.short(self._new) if self._new else "a new key"
         return "Rotation", f"{words.short(self._old)} → {to}"
 
     def ask_for(self, cancelled: Cancellation) -> Guide:
-        """Look where the rotation stands."""
         return self.facts.services.replacement.read_guide(self._old, self._new, cancelled=cancelled)
 
     def lines(self, answer: Guide, width: int) -> Iterable[Line]:
-        """Return the steps."""
         return guide_lines(answer, width)
 
     def possible(self, action: Action) -> bool | None:
-        """Only commands and configuration lines can be copied."""
         if action.scope is ActionScope.ROTATION:
             return True if self.target_in_hand is not None else None
         return super().possible(action)
 
     def do_copy_line(self) -> None:
-        """Send the command or setting under the cursor to the clipboard."""
         target = self.target_in_hand
         if isinstance(target, Instruction):
             send_to_clipboard(self, cell_as_text(target.text), target.text)

@@ -55,23 +55,19 @@ class KeyActor(MainScreen):
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:
-        """Without a key nothing can be done to one."""
         if action.scope is ActionScope.KEY and action.name != "create" and self.key_in_hand is None:
             return None
         return super().possible(action)
 
     def do_policy(self) -> None:
-        """To who may do what with the key."""
         if self.key_in_hand is not None:
             self.post_message(Followed(PolicyRoute(self.key_in_hand)))
 
     def do_use(self) -> None:
-        """To how the key was used, and by whom."""
         if self.key_in_hand is not None:
             self.post_message(Followed(KeyUseRoute(self.key_in_hand)))
 
     def do_watch(self, from_: str) -> None:
-        """To every use of the key as it comes, from now on or from the time that is named."""
         key, now = self.key_in_hand, self.facts.clock()
         if key is None:
             return
@@ -87,7 +83,6 @@ class KeyActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_replace(self, by: str) -> None:
-        """To the guide through a manual rotation."""
         key = self.key_in_hand
         if key is None:
             return
@@ -104,7 +99,6 @@ class KeyActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_move_tokens(self) -> None:
-        """Begin a job over every token under the key."""
         from screens.jobs.beginning import begin_job
         from screens.jobs.choose_tokens import under
 
@@ -114,7 +108,6 @@ class KeyActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident about the key."""
         from screens.incidents.about import About
         from screens.incidents.beginning import begin_incident
 
@@ -126,7 +119,6 @@ class KeyActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_create(self) -> None:
-        """Make a new key."""
         change = await self.app.push_screen_wait(CreateDialog())
         if change is not None:
             await self._carry_out(lambda: change)
@@ -183,7 +175,6 @@ class ChooseGrant(ChoiceDialog[str]):
         self._key_arn = key_arn
 
     def on_mount(self) -> None:
-        """Ask for the grants."""
         read = self._facts.services.policies.read
         self.ask_for("Asking KMS for grants…", lambda _: read(self._key_arn), self._show)
 
@@ -210,7 +201,6 @@ class Choice(Checkbox):
     BUTTON_INNER = " "
 
     def watch_value(self) -> None:
-        """Show the choice."""
         self.BUTTON_INNER = "X" if self.value else " "
         super().watch_value()
         self.refresh()
@@ -228,7 +218,6 @@ class CreateDialog(Dialog[KeyChange | None]):
     """
 
     def compose(self) -> ComposeResult:
-        """The fields, one line each, and the ways on and back."""
         with framed("New key: nothing changed yet"):
             yield Static(
                 Content("Each role gets the least it needs. ARNs, separated by commas."),
@@ -250,17 +239,14 @@ class CreateDialog(Dialog[KeyChange | None]):
             yield LineInput(value, placeholder=hint, id=name, compact=True)
 
     def on_mount(self) -> None:
-        """The alias first."""
         self.query_one("#alias").focus()
 
     @on(Input.Submitted)
     def next_field(self) -> None:
-        """On to the next field."""
         self.focus_next()
 
     @on(Button.Pressed, "#preview")
     def go_on(self) -> None:
-        """Return the key to make."""
         days = self._given("rotation")
         if days and not (days.isascii() and days.isdecimal() and len(days) <= 5):
             self.query_one("#rotation").focus()

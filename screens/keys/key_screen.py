@@ -63,7 +63,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The key's name."""
         return "Key", self.facts.key_words.long(self.key_arn)
 
     @property
@@ -72,11 +71,9 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         return self.key_arn
 
     def ask_for(self, cancelled: Cancellation) -> KeyState:
-        """Ask KMS about this key."""
         return self.facts.services.keys.show(self.key_arn)
 
     def ask_anew(self) -> None:
-        """Ask KMS about this key and who may use it."""
         if not self._policy_asked:
             self._policy_asked = True
             read = self.facts.services.policies.read
@@ -94,7 +91,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         super().ask_anew()
 
     def on_unmount(self) -> None:
-        """Nobody waits any more for the events to be counted."""
         if self._asked_use is not None:
             self._asked_use.drop()
 
@@ -106,7 +102,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
                 self.show_facts()
 
     def _keep_copies(self, answer: NeedingCopies | Trouble) -> None:
-        """Show which registered copies need the key."""
         copies = NeedingCopies(unknown=answer.message) if isinstance(answer, Trouble) else answer
         if copies != self._copies:
             self._copies = copies
@@ -122,7 +117,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             self.show_facts()
 
     def lines(self, answer: KeyState, width: int) -> Iterable[Line]:
-        """Return the key, its materials over time, who may use it, and what is wrong with it."""
         status, now = self.facts.status.value, self.facts.clock()
         return (
             *fact_lines(answer, status, now, width),

@@ -29,7 +29,6 @@ class PolicyText(LineList):
         return 0 <= index < self.line_count()
 
     def possible(self, action: Action) -> bool | None:
-        """No line leads any deeper."""
         return False if action.name == "open" else super().possible(action)
 
 
@@ -45,21 +44,17 @@ class PolicyScreen(AnswerScreen[KeyPolicy]):
         self.key_arn = key_arn
 
     def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, and the text."""
         yield Notice()
         yield PolicyText()
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """Whose policy it is stands before it in the path."""
         return "Policy", ""
 
     def ask_for(self, cancelled: Cancellation) -> KeyPolicy:
-        """Ask KMS for policy and grants."""
         return self.facts.services.policies.read(self.key_arn)
 
     def lines(self, answer: KeyPolicy, width: int) -> Iterable[Line]:
-        """Return the policy in words, and word for word."""
         return policy_lines(answer, width)
 
 

@@ -45,7 +45,6 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
         """The keys and the counts of the tokens under them by which the list is sorted and shown."""
 
     def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the keys, and the one under the cursor at a glance."""
         yield Notice()
         yield Panes(
             self.facts,
@@ -58,26 +57,21 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
 
     @property
     def key_in_hand(self) -> str | None:
-        """The key under the cursor."""
         return self.row_in_hand.key_arn if self.row_in_hand is not None else None
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When KMS last listed its keys."""
         return self.facts.keys.at, self.facts.keys.asking
 
     @property
     def tried(self) -> datetime | None:
-        """When KMS did not tell of its keys."""
         return self.facts.keys.tried
 
     def ask_anew(self) -> None:
-        """Ask for the keys anew, and for the tokens under them."""
         self.facts.ask_keys()
         self.facts.ask_status()
 
     def show_facts(self) -> None:
-        """List the keys that are known now."""
         fact = self.facts.keys
         self.say_trouble(fact)
         waiting_for = "No answer yet: r asks again." if fact.trouble else "Asking KMS for keys…"
@@ -90,14 +84,12 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
         self.show_list()
 
     def show_list(self) -> None:
-        """Show where in the list the cursor is, and what is known of the key under it."""
         self.share_height()
         self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state)
         self._show_glance()
 
     def on_resize(self) -> None:
-        """Divide the lines anew, and draw what is known of the key as wide as there is room."""
         if self._pane is not None:
             self.show_list()
 
@@ -113,7 +105,6 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
             glance.update(Content("\n").join([name, *(line.content for line in lines)]), layout=False)
 
     def route_of(self, row: KeyState) -> KeyRoute:
-        """The whole key."""
         return KeyRoute(row.key_arn)
 
 

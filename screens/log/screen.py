@@ -37,7 +37,6 @@ class LogScreen(ListScreen[LogLine]):
         self._following = True
 
     def body(self) -> Iterable[Widget]:
-        """The lines, and the whole of one."""
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield Static(id="line")
 
@@ -51,7 +50,6 @@ class LogScreen(ListScreen[LogLine]):
         self.cursor_moved()
 
     def cursor_moved(self) -> None:
-        """Show the whole of the line under the cursor."""
         following = Content.assemble(("following   ", "$accent")) if self._following else Content("")
         self.show_path(Content.assemble(following, self.pane.note()))
         row = self.pane.table.current
@@ -68,7 +66,6 @@ class LogScreen(ListScreen[LogLine]):
         )
 
     def do_follow(self) -> None:
-        """Stay at the newest line, or stop."""
         self._following = not self._following
         if self._following:
             self.pane.table.do_first()

@@ -47,15 +47,12 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The page's title, once it is known."""
         return (self.answer.title if self.answer is not None else "Manual"), ""
 
     def ask_for(self, cancelled: Cancellation) -> ManualPage:
-        """Read the page."""
         return self.facts.services.manual.page(self.topic)
 
     def lines(self, answer: ManualPage, width: int) -> Iterable[Line]:
-        """Return the page."""
         asked = (answer.topic, width)
         if self._laid_out[0] != asked:
             rows = [part for row in page_rows(answer.text, width) for part in folded(row, width)]
@@ -114,7 +111,6 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
         text.move_to(next((number for number in found if number > text.cursor), found[0]))
 
     def do_find(self, words: str) -> None:
-        """Look for words on this page; without any, ask for them."""
         if words:
             self._find(words)
         else:

@@ -32,16 +32,13 @@ class ManualScreen(ListScreen[ManualPage]):
         self._told: tuple[object, ...] = ()
 
     def body(self) -> Iterable[Widget]:
-        """The pages, and lines of one."""
         yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
         yield Static(id="lines")
 
     def route_of(self, row: ManualPage) -> object | None:
-        """Lead to the page, at what is looked for."""
         return ManualPageRoute(row.topic, self.pane.feed.shown.filter)
 
     def show_list(self) -> None:
-        """Show where in the list the cursor is, and lines of the page under it."""
         self.refresh_hints(*self.pane.state)
         self.cursor_moved()
 

@@ -34,7 +34,6 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The principal's short name."""
         return "Principal", who(clean(self._arn))
 
     @property
@@ -43,11 +42,9 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
         return Named((self._arn,))
 
     def ask_for(self, cancelled: Cancellation) -> BlastRadius:
-        """Count its events, and the tokens under the key materials that it used."""
         return self.facts.services.event_use.blast_radius(self._arn, cancelled=cancelled)
 
     def lines(self, answer: BlastRadius, width: int) -> Iterable[Line]:
-        """Return the page."""
         return principal_lines(answer, blocks_of(self.facts, (self._arn,)), width, self.facts)
 
     def possible(self, action: Action) -> bool | None:
@@ -59,7 +56,6 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident with the principal as its suspect."""
         from screens.incidents.about import about_principal
         from screens.incidents.beginning import begin_incident
 

@@ -31,7 +31,6 @@ class ChooseKey(ChoiceDialog[KeyState]):
         self._facts = facts
 
     def on_mount(self) -> None:
-        """Ask for the keys."""
         targets = self._facts.services.keys.targets
         self.ask_for("Asking KMS for keys…", lambda _: targets(), self._show)
 

@@ -24,17 +24,13 @@ class Preview(PlanDialog[Plan, tuple[Plan, Consent]]):
         self._target = target
 
     def make(self, cancelled: Cancellation) -> Plan:
-        """Ask for the plan."""
         return self.facts.services.work.plan_reencryption(self._verb, self._selection, self._target)
 
     def content(self, plan: Plan) -> Content:
-        """What would happen to which tokens."""
         return painted(plan_lines(plan))
 
     def label(self, plan: Plan) -> str:
-        """What would be done, to how many tokens."""
         return f"{plan.verb.words.capitalize()} {counted(plan.tokens, 'token')}" if plan.tokens else ""
 
     def go_on(self, plan: Plan, consent: Consent) -> None:
-        """Hand it on."""
         self.dismiss((plan, consent))

@@ -156,7 +156,6 @@ class KeyColumns:
         self._name = width - self._tokens - 2 - self._bar - 2 - self._state - self._used - self._evidence
 
     def heading(self) -> Content:
-        """The headings."""
         text = (
             fit("by key and material", self._name)
             + fit("tokens", self._tokens, right=True)

@@ -41,7 +41,6 @@ class ProblemActor(MainScreen):
         return (self.problem_in_hand,)
 
     def possible(self, action: Action) -> bool | None:
-        """Grey out what the line under the cursor gives nothing to do for."""
         possible = super().possible(action)
         if not possible or action.id not in _ON_PROBLEMS:
             return possible
@@ -50,7 +49,6 @@ class ProblemActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_encrypt(self) -> None:
-        """Begin a job that encrypts what is stored in plaintext or dev format."""
         from crypto_core.reencryption.plan import Selection, Verb
         from screens.jobs.beginning import begin_job
         from screens.jobs.choose_tokens import Chosen
@@ -62,7 +60,6 @@ class ProblemActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_verify(self) -> None:
-        """Open the tokens behind the line, which asks KMS about each, and say whether they opened."""
         from crypto_core.reencryption.plan import Selection
         from screens.connections.run import Run
 
@@ -73,7 +70,6 @@ class ProblemActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
-        """Start an incident about the problem or finding under the cursor."""
         from screens.incidents.about import About, about_finding, about_tokens
         from screens.incidents.beginning import begin_incident
 

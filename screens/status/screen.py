@@ -75,7 +75,6 @@ class StatusScreen(ProblemActor):
         self._shown_counting: CensusProgress | None = None
 
     def body(self) -> Iterable[Widget]:
-        """Trouble, the page, and beside it what its line under the cursor is about."""
         yield Notice()
         yield Panes(
             self.facts,
@@ -91,12 +90,10 @@ class StatusScreen(ProblemActor):
         self._looks = self.set_interval(COUNTING_LOOKS, self._show_counting, pause=True)
 
     def cursor_moved(self) -> None:
-        """Say what can be done about the line under the cursor, and what it is about."""
         super().cursor_moved()
         self._show_side()
 
     def _show_side(self) -> None:
-        """Show the side where there is room for it."""
         panes = self.query_one(Panes)
         if panes.arrangement is Arrangement.ALONE or self.facts.status.value is None:
             return
@@ -109,7 +106,6 @@ class StatusScreen(ProblemActor):
         self.query_one("#side", Static).update(content, layout=False)
 
     def show_facts(self) -> None:
-        """Paint the status that is known now."""
         fact = self.facts.status
         self.show_path()
         self.say_trouble(fact)
@@ -178,7 +174,6 @@ class StatusScreen(ProblemActor):
         return counting_content(self.facts.counting, width)
 
     def _show_counting(self) -> None:
-        """Show how far the count is, if that has changed."""
         counting = self.facts.counting if self.facts.status.asking else None
         if counting != self._shown_counting and self.is_current:
             self._shown_counting = counting
@@ -242,21 +237,17 @@ class StatusScreen(ProblemActor):
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When the tokens were counted, and whether they are being counted."""
         return self.facts.status.at, self.facts.status.asking
 
     @property
     def tried(self) -> datetime | None:
-        """When the tokens could not be counted."""
         return self.facts.status.tried
 
     @property
     def took(self) -> float:
-        """Seconds that the census took."""
         return self.facts.status.took
 
     def ask_anew(self) -> None:
-        """Count all tokens and ask for the keys anew."""
         self.facts.ask_status()
         self.facts.ask_keys()
 

@@ -30,15 +30,12 @@ class KeyUseScreen(UseScreen[KeyUseSummary]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The key's name."""
         return "Use", self.facts.key_words.long(self._key_arn)
 
     def ask_for(self, cancelled: Cancellation) -> KeyUseSummary:
-        """Count the events about the key."""
         return self.facts.services.event_use.key_use(self._key_arn, cancelled=cancelled)
 
     def lines(self, answer: KeyUseSummary, width: int) -> Iterable[Line]:
-        """Return the page."""
         return key_use_lines(answer, width, self.facts)
 
 

@@ -46,7 +46,6 @@ class TokenScreen(UseScreen[OpenedAndUsed]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The token."""
         return "Timeline", str(self._ref)
 
     def ask_for(self, cancelled: Cancellation) -> OpenedAndUsed:
@@ -58,7 +57,6 @@ class TokenScreen(UseScreen[OpenedAndUsed]):
         return OpenedAndUsed(timeline, use)
 
     def lines(self, answer: OpenedAndUsed, width: int) -> Iterable[Line]:
-        """Return the page."""
         use = () if answer.use is None else use_lines(answer.use, width, self.facts)
         return token_lines(answer.timeline, width, self.facts, use)
 

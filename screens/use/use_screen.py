@@ -36,7 +36,6 @@ class UseScreen(AnswerScreen[Answer], Generic[Answer]):
             self.ask_anew()
 
     def on_unmount(self) -> None:
-        """Nobody waits any more."""
         self.stop_asking()
 
     def _lines(self, size: Size) -> Sequence[Line]:

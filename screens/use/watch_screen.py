@@ -51,7 +51,6 @@ class WatchScreen(UseScreen[WatchedUses]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """The key's name."""
         return "Watch", self.facts.key_words.long(self._key_arn)
 
     @property
@@ -60,11 +59,9 @@ class WatchScreen(UseScreen[WatchedUses]):
         return SHORTEST_SECONDS / 20
 
     def ask_for(self, cancelled: Cancellation) -> WatchedUses:
-        """Look once."""
         return self._watching.look(cancelled)
 
     def lines(self, answer: WatchedUses, width: int) -> Iterable[Line]:
-        """Return the page."""
         return watch_lines(answer, width, self.facts)
 
     def _keep(self, answer: WatchedUses | Trouble) -> None:

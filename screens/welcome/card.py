@@ -46,7 +46,6 @@ class WelcomeCard(Dialog[str | None]):
     ]
 
     def compose(self) -> ComposeResult:
-        """What this is, the keys, and the way on."""
         with framed("Welcome to Keydeck", "Esc closes, q quits"):
             yield Static(Content(ABOUT), classes="about")
             lines = (Content.assemble((f"  {one.shown}  ", "bold $accent"), one.why) for one in FIRST_KEYS)
@@ -58,5 +57,4 @@ class WelcomeCard(Dialog[str | None]):
         self.query_one("#cancel").focus()
 
     def action_begin(self, command: str) -> None:
-        """Close it and go there."""
         self.dismiss(command)

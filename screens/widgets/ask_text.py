@@ -27,14 +27,12 @@ class AskText(Dialog[str | None]):
         self._label, self._optional = label, optional
 
     def compose(self) -> ComposeResult:
-        """What it is for, the line, and the ways on and back."""
         with framed(shortened(self._title, 78)):
             yield Static(Content(self._about), classes="about")
             yield LineInput(self._before, id="text", compact=True)
             yield buttons(("Cancel", "cancel"), (self._label, "go-on"))
 
     def on_mount(self) -> None:
-        """The line first."""
         self.query_one("#text").focus()
         self.show_ready()
 
@@ -46,7 +44,6 @@ class AskText(Dialog[str | None]):
     @on(Input.Submitted, "#text")
     @on(Button.Pressed, "#go-on")
     def go_on(self) -> None:
-        """Return the text."""
         if self._text or self._optional:
             self.dismiss(self._text)
 

@@ -33,7 +33,6 @@ class ChoiceDialog(Dialog[Choice | None], Generic[Choice]):
         self._title, self._about, self._below = title, about, below
 
     def compose(self) -> ComposeResult:
-        """The choices, what stands around them, and the way back."""
         with framed(self._title):
             if self._about:
                 with VerticalScroll(classes="body", can_focus=False):

@@ -150,13 +150,11 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=top, animate=False, immediate=True)
 
     def on_resize(self, event: Resize) -> None:
-        """Lines are as wide as the view."""
         self._lengthen(Size(event.size.width, self.line_count() + self.STICKY))
         self.refresh()
         self._keep_in_sight()
 
     def render_line(self, y: int) -> Strip:
-        """Paint the line at `y` of what is in sight."""
         width = self.size.width
         index = y + self.scroll_offset.y
         if index >= self.line_count():
@@ -186,37 +184,29 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
             self.move_to(index)
 
     def possible(self, action: Action) -> bool | None:
-        """Nothing can be opened where the cursor rests on nothing."""
         if action.name == "open" and not (self.line_count() and self.selectable(self.cursor)):
             return None
         return super().possible(action)
 
     def do_up(self) -> None:
-        """One line up."""
         self.move_to(self.cursor - 1, -1)
 
     def do_down(self) -> None:
-        """One line down."""
         self.move_to(self.cursor + 1, 1)
 
     def do_page_up(self) -> None:
-        """One page up."""
         self.move_to(self.cursor - self._page, -1)
 
     def do_page_down(self) -> None:
-        """One page down."""
         self.move_to(self.cursor + self._page, 1)
 
     def do_first(self) -> None:
-        """To the first line."""
         self.move_to(0, 1)
 
     def do_last(self) -> None:
-        """To the last line."""
         self.move_to(self.line_count() - 1, -1)
 
     def do_open(self) -> None:
-        """Go deeper into the line under the cursor."""
         if self.line_count() and self.selectable(self.cursor):
             self.post_message(self.Chosen(self, self.cursor))
 

@@ -58,7 +58,6 @@ class FileDialog(Dialog[None]):
         return self._asked is not None and self._asked.waiting
 
     def on_mount(self) -> None:
-        """The file's name first."""
         self.query_one("#path").focus()
 
     def on_unmount(self) -> None:
@@ -69,7 +68,6 @@ class FileDialog(Dialog[None]):
     @on(Input.Submitted, "#path")
     @on(Button.Pressed, "#write")
     def write(self) -> None:
-        """Write the file."""
         if self.writing:
             return
         path = expanded(self.query_one("#path", Input).value.strip())

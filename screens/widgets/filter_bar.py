@@ -75,7 +75,6 @@ class FilterBar(Vertical):
         """The expression that a fault is shown for."""
 
     def compose(self) -> ComposeResult:
-        """The input and the line for faults."""
         suggester = _FilterSuggester(self._fields, lambda: self._saved)
         yield LineInput(placeholder=self._example, suggester=suggester)
         yield Static(id="fault")
@@ -132,22 +131,18 @@ class FilterBar(Vertical):
         self.post_message(self.Submitted(words))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Drop the error: the text has changed."""
         if event.value != self._faulty:
             self.fault(None)
 
     def action_close(self) -> None:
-        """Keep the previous filter."""
         self.post_message(self.Closed())
 
     def action_recall(self, direction: int) -> None:
-        """Show an earlier or later filter."""
         field = self.query_one(Input)
         field.value = self._recall.step(direction, field.value)
         field.cursor_position = len(field.value)
 
     def action_complete(self) -> None:
-        """Accept the suggestion."""
         self.query_one(Input).action_cursor_right()
 
     def _help(self) -> Content:

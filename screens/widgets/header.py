@@ -66,17 +66,14 @@ class Header(Vertical):
         self._where: tuple[object, Content] = (None, Content(""))
 
     def compose(self) -> ComposeResult:
-        """The place, its troubles, and the path to this screen."""
         yield TextLines(id="where")
         yield Static(id="trouble")
         yield TextLines(id="crumbs")
 
     def on_mount(self) -> None:
-        """Follow the facts."""
         self._facts.subscribe(self, lambda _: self._show_soon())
 
     def on_resize(self) -> None:
-        """What fits depends on the width."""
         self._troubles = None
         self.show()
 
@@ -107,7 +104,6 @@ class Header(Vertical):
             self.call_next(self.show)
 
     def show(self) -> None:
-        """Paint all lines."""
         self._due = False
         width = self.size.width - 2
         if width <= 0 or not self.is_mounted:

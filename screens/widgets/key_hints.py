@@ -34,7 +34,6 @@ class KeyHints(Widget):
     """The last hints that were to be painted."""
 
     def on_mount(self) -> None:
-        """Follow the screen's bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:

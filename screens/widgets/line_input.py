@@ -24,7 +24,6 @@ class LineInput(Input):
     """
 
     def validate_value(self, value: str) -> str:
-        """Return the text that the line holds."""
         return clean(value, LONGEST)
 
     def validate_placeholder(self, placeholder: str | Content) -> str | Content:

@@ -82,24 +82,19 @@ class LineList(CursorView):
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def line_count(self) -> int:
-        """How many lines there are."""
         return len(self._lines)
 
     def selectable(self, index: int) -> bool:
-        """True if the line leads somewhere."""
         return self._lines[index].target is not None
 
     def line(self, index: int) -> Content:
-        """What a line shows."""
         return self._lines[index].content
 
     def on_resize(self, event: Resize) -> None:
-        """Write the lines for the new size."""
         if event.size:
             self.write(self._write)
 
     def on_cursor_view_chosen(self, event: CursorView.Chosen) -> None:
-        """Say where the line leads."""
         event.stop()
         if self.current is not None:
             self.post_message(Followed(self.current.target))

@@ -85,7 +85,6 @@ class Panes(Container):
         return order[(order.index(self.arrangement) + 1) % len(order)]
 
     def on_mount(self) -> None:
-        """Stand as chosen."""
         self.follow_choice()
 
     def on_resize(self, event: Resize) -> None:

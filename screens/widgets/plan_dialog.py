@@ -79,14 +79,12 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         return plan
 
     def compose(self) -> ComposeResult:
-        """The plan when it is made."""
         with framed(f"{self._title}: {UNCHANGED}" if self._title else UNCHANGED.capitalize()):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content(self.LOOKING), id="plan")
             yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
-        """Begin with the plan."""
         self.query_one("#cancel").focus()
         self.begin()
 
@@ -95,7 +93,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         self._asked = ask(self, self.make, self._show, group="plan", limit=self.LIMIT_SECONDS)
 
     def on_unmount(self) -> None:
-        """Cancel: the call in flight is asked to stop."""
         if self._asked is not None:
             self._asked.drop()
 

@@ -44,13 +44,11 @@ class ColumnChooser(Dialog[Columns | None]):
         self._widths = dict(widths)
 
     def compose(self) -> ComposeResult:
-        """The columns, and the ways out."""
         with framed("Columns", "space shows or hides, K J move, < > width, 0 its own width"):
             yield LineList()
             yield buttons(("Cancel", "cancel"), ("As at first", "reset"), ("Apply", "apply"))
 
     def on_mount(self) -> None:
-        """Begin in the list."""
         columns = self.query_one(LineList)
         columns.styles.height = min(len(self._order), 14)
         columns.write(self._lines)
@@ -82,14 +80,12 @@ class ColumnChooser(Dialog[Columns | None]):
 
     @on(Followed)
     def action_show_or_hide(self) -> None:
-        """Show or hide the column under the cursor."""
         name = self._under_cursor
         if name != self._listing.columns[0].name:
             self._shown ^= {name}
             self._paint()
 
     def action_move(self, by: int) -> None:
-        """Move the column under the cursor within the order."""
         lines = self.query_one(LineList)
         at = self._order.index(self._under_cursor)
         to = at + by
@@ -99,7 +95,6 @@ class ColumnChooser(Dialog[Columns | None]):
             lines.move_to(to)
 
     def action_widen(self, by: int) -> None:
-        """Give the column under the cursor another width."""
         name = self._under_cursor
         column = self._listing.column(name)
         now = self._widths.get(name) or (column.least if column else NARROWEST)
@@ -116,10 +111,8 @@ class ColumnChooser(Dialog[Columns | None]):
 
     @on(Button.Pressed, "#apply")
     def apply(self) -> None:
-        """Take the choice."""
         self.dismiss(Columns(tuple(n for n in self._order if n in self._shown), dict(self._widths)))
 
     @on(Button.Pressed, "#reset")
     def reset(self) -> None:
-        """Take the table's default columns."""
         self.dismiss(Columns())

@@ -45,17 +45,14 @@ class ExportDialog(FileDialog, Generic[Row]):
         self._written = 0
 
     def compose(self) -> ComposeResult:
-        """What is written, where to, and the way back."""
         with framed("Export"):
             yield Static(Content(f"{self._what()}\nA name ending in .csv writes CSV, in .jsonl JSON Lines."))
             yield from self.asking("")
 
     def on_mount(self) -> None:
-        """Say how far it is."""
         self.set_interval(0.2, self._show_progress)
 
     def writer(self, path: Path) -> Callable[[Cancellation], int]:
-        """Write the rows, page by page."""
         listing = self._listing
         source, query, marked = listing.source(self._facts), self._query, self._marked
         left_out = {listing.identity(row) for row in self._all_but}
@@ -74,7 +71,6 @@ class ExportDialog(FileDialog, Generic[Row]):
         )
 
     def done(self, written: int, path: Path) -> str:
-        """How many rows there are, and where."""
         return f"{self._listing.counted(written)} in {path}."
 
     def _note(self, written: int) -> None:

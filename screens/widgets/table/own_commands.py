@@ -28,7 +28,6 @@ class ChooseCommand(ChoiceDialog[UserCommand]):
         self._commands = commands
 
     def on_mount(self) -> None:
-        """Offer them."""
         self.offer(self._commands, _line)
 
 
@@ -45,7 +44,6 @@ class AskToRun(Dialog[bool]):
         self._command, self._arguments = command, arguments
 
     def compose(self) -> ComposeResult:
-        """What would be run, to the letter."""
         with framed(shortened(self._command.title, 78)):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content(clean(shlex.join(self._arguments), 16_000)))
@@ -55,11 +53,9 @@ class AskToRun(Dialog[bool]):
             yield buttons(("Cancel", "cancel"), ("Run", "run"))
 
     def on_mount(self) -> None:
-        """The way back first."""
         self.query_one("#cancel").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Run it."""
         if event.button.id == "run":
             event.stop()
             self.dismiss(True)
@@ -73,7 +69,6 @@ class CommandSaid(Dialog[None]):
         self._command, self._outcome = command, outcome
 
     def compose(self) -> ComposeResult:
-        """Its words as text, and its end."""
         outcome = self._outcome
         end = outcome.trouble or f"Exit code {outcome.exit_code}."
         with framed(shortened(self._command.title, 78), end):

@@ -65,19 +65,16 @@ class TablePane(Actor, Vertical, Generic[Row]):
         )
 
     def compose(self) -> ComposeResult:
-        """The filter, trouble, the rows."""
         yield FilterBar(self.listing.fields, self._example)
         yield Notice()
         yield Table(self.facts, self.listing, self.feed.window)
 
     @property
     def table(self) -> Table[Row]:
-        """The table."""
         return cast("Table[Row]", self.query_one(Table))
 
     @property
     def bar(self) -> FilterBar:
-        """The filter's bar."""
         return self.query_one(FilterBar)
 
     def on_mount(self) -> None:
@@ -96,7 +93,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
                 self._bindings.bind(command.key, f"own({command.name!r})", command.title, show=True)
 
     def action_own(self, name: str) -> None:
-        """Do what the key of a command of the team's own stands for."""
         self.do_own(name)
 
     def _begin_anew(self) -> None:
@@ -213,7 +209,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
     # Actions
 
     def possible(self, action: Action) -> bool | None:
-        """Grey out what needs a row where there is none."""
         if not self.is_mounted or not self.table.is_mounted:
             return None
         rows = bool(self.feed.window.rows)
@@ -231,11 +226,9 @@ class TablePane(Actor, Vertical, Generic[Row]):
         return super().possible(action)
 
     def do_left(self) -> None:
-        """To the column on the left."""
         self.table.move_column(-1)
 
     def do_right(self) -> None:
-        """To the column on the right."""
         self.table.move_column(1)
 
     def do_filter(self, expression: str) -> None:
@@ -278,7 +271,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self._ask_order(order_after(self.listing, asked, self.table.columns.current))
 
     def do_reverse(self) -> None:
-        """Reverse the order."""
         self._ask_order(replace(self.feed.asked, descending=not self.feed.asked.descending))
 
     def _ask_order(self, query: Query | Trouble) -> None:
@@ -289,7 +281,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.feed.begin(query)
 
     def do_columns(self) -> None:
-        """Choose columns and their widths."""
         columns = self.table.columns
         dialog = ColumnChooser(self.listing, tuple(c.name for c in columns.chosen), columns.widths)
         self.app.push_screen(dialog, lambda chosen: None if chosen is None else self._columns(chosen))
@@ -300,11 +291,9 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.table.rows_changed(self.feed.window.rows)
 
     def do_wider(self) -> None:
-        """Make the column under the cursor wider."""
         self._widen(4)
 
     def do_narrower(self) -> None:
-        """Make the column under the cursor narrower."""
         self._widen(-4)
 
     def _widen(self, by: int) -> None:
@@ -321,11 +310,9 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self.table.do_down()
 
     def do_mark_down(self) -> None:
-        """Mark the row and the one below."""
         self._mark_range(self.table.do_down)
 
     def do_mark_up(self) -> None:
-        """Mark the row and the one above."""
         self._mark_range(self.table.do_up)
 
     def _mark_range(self, move: Callable[[], None]) -> None:
@@ -342,7 +329,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self._marked()
 
     def do_unmark(self) -> None:
-        """Clear all marks."""
         self.table.marks.clear()
         self._marked()
 
@@ -364,7 +350,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
         copy(self.table, self.listing, self.facts, "marked")
 
     def do_export(self, path: str) -> None:
-        """Write what the filter lets through, or the marked rows, to a file."""
         dialog: ExportDialog[Row] = ExportDialog(
             self.facts, self.listing, self.feed.shown, self.table.marks, path
         )
@@ -372,7 +357,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     @work(exclusive=True, group="write")
     async def do_own(self, name: str) -> None:
-        """Run a command of the team's own on the row under the cursor."""
         service, row = self.facts.services.user_commands, self.table.current
         commands = service.offered(self.listing.name) if service is not None else ()
         if service is None or not commands or row is None:

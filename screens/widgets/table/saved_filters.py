@@ -38,7 +38,6 @@ class SavedFilters(Dialog[str | None]):
         self._current = current
 
     def compose(self) -> ComposeResult:
-        """The filters, a name for the one that is set, and the way back."""
         with framed("Saved filters", "Enter applies, D forgets, Esc closes"):
             yield Static(id="none")
             yield LineList()
@@ -48,7 +47,6 @@ class SavedFilters(Dialog[str | None]):
             yield buttons(("Close", "cancel"))
 
     def on_mount(self) -> None:
-        """Show what is saved."""
         self._show()
         if self._memory.saved_filters(self._table):
             self.query_one(LineList).focus()
@@ -75,13 +73,11 @@ class SavedFilters(Dialog[str | None]):
 
     @on(Followed)
     def apply(self, event: Followed) -> None:
-        """Apply the filter under the cursor."""
         event.stop()
         self.dismiss(self._memory.saved_filters(self._table).get(str(event.target)))
 
     @on(Input.Submitted, "#name")
     def save(self, event: Input.Submitted) -> None:
-        """Save the filter that is set."""
         name = saved_name(event.value)
         if name and not self._memory.save_filter(self._table, name, self._current):
             self.app.notify("This filter can't be saved.", markup=False)
@@ -90,7 +86,6 @@ class SavedFilters(Dialog[str | None]):
         self._show()
 
     def action_forget(self) -> None:
-        """Delete the filter under the cursor."""
         line = self.query_one(LineList).current
         if line is not None:
             self._memory.forget_filter(self._table, str(line.target))

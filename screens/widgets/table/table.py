@@ -163,7 +163,6 @@ class Table(CursorView, Generic[Row]):
             self.refresh()
 
     def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
-        """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
         super().lines_changed(cursor, follow=follow)
         self._remember_here()
 
@@ -199,11 +198,9 @@ class Table(CursorView, Generic[Row]):
         self._look_for_edges(int(new), int(new) + self.size.height)
 
     def line_count(self) -> int:
-        """The rows that are held, and what stands below them."""
         return len(self._window.rows) + len(self._ending)
 
     def selectable(self, index: int) -> bool:
-        """True for rows."""
         return index < len(self._window.rows)
 
     def heading(self) -> Content:
@@ -228,7 +225,6 @@ class Table(CursorView, Generic[Row]):
         return Content.assemble(*parts)
 
     def line(self, index: int) -> Content:
-        """What stands below the last row."""
         beyond = index - len(self._window.rows)
         words = self._ending[beyond] if beyond < len(self._ending) else ""
         return Content.assemble((" " * _LEAD + words, "$muted"))
@@ -244,7 +240,6 @@ class Table(CursorView, Generic[Row]):
         return strips
 
     def render_line(self, y: int) -> Strip:
-        """Give one line: where the mouse is."""
         self._painter.like(self._look())
         return self._strip(y, self._thumb())
 
@@ -295,7 +290,6 @@ class Table(CursorView, Generic[Row]):
         return [column.cell(row, self._facts)[0] for column in self.columns.chosen]
 
     def row_changed(self) -> None:
-        """Paint the row under the cursor anew: its mark changed."""
         self._refresh_line(self.cursor)
 
     def _thumb(self) -> range:
@@ -310,7 +304,6 @@ class Table(CursorView, Generic[Row]):
         return range(top, top + size)
 
     def on_resize(self, event: Resize) -> None:
-        """Choose the columns for the new width."""
         super().on_resize(event)
         self._place()
 
@@ -332,14 +325,12 @@ class Table(CursorView, Generic[Row]):
             self.post_message(self.HeadingPressed(column))
 
     def do_first(self) -> None:
-        """To the first row of the list."""
         if self._window.above:
             self.post_message(self.EdgeWanted(first=True))
         else:
             super().do_first()
 
     def do_last(self) -> None:
-        """To the last row of the list."""
         if self._window.below:
             self.post_message(self.EdgeWanted(first=False))
         else:
