@@ -206,7 +206,6 @@ class Container:
 
     @cached_property
     def services(self) -> Services:
-        """What the screens call."""
         return Services(
             surroundings=self._surroundings,
             status=self.status,
@@ -259,7 +258,6 @@ class Container:
 
     @deferred_property
     def store(self) -> TokenStore:
-        """What reads and writes stored tokens."""
         from crypto_core.database.tokens.store import TokenStore
 
         return TokenStore(self.engine, self.catalogue, self.answers, carrier=self._carrier)
@@ -273,7 +271,6 @@ class Container:
 
     @deferred_property
     def keys(self) -> KeyInventory:
-        """The KMS keys that there are."""
         from crypto_core.keys.inventory import KeyInventory
 
         return KeyInventory(self.kms, guarding=lambda: (*self.keyring.trusted, *self.attributor.met))
@@ -306,7 +303,6 @@ class Container:
 
     @deferred_property
     def status(self) -> StatusService:
-        """What counts the tokens by format and key."""
         from crypto_core.database.tokens.fresh_proof import FreshProver
         from crypto_core.keys.service import StatusService
 
@@ -333,7 +329,6 @@ class Container:
 
     @deferred_property
     def inspector(self) -> Inspector:
-        """What reads one token's envelope, field by field."""
         from crypto_core.database.tokens.inspection import Inspector
 
         return Inspector(self.inventory, self.store, self.attributor, sharing=self._sharing)
@@ -342,7 +337,6 @@ class Container:
 
     @deferred_property
     def journal(self) -> Journal:
-        """What writes down each change."""
         from crypto_core.database.state.journal import Journal
 
         browser = f"browser of {self.settings.browser_user}" if self.settings.browser_user else ""
@@ -350,7 +344,6 @@ class Container:
 
     @deferred_property
     def approvals(self) -> ApprovalBook:
-        """What is asked before something is done that needs a second identity."""
         from crypto_core.database.state.approval_book import ApprovalBook
 
         return ApprovalBook(
@@ -409,14 +402,12 @@ class Container:
 
     @deferred_property
     def policies(self) -> KeyPolicies:
-        """What reads key policies."""
         from crypto_core.keys.policy.reading import KeyPolicies
 
         return KeyPolicies(self.kms, self.keys)
 
     @deferred_property
     def posture(self) -> PostureService:
-        """The rules about keys, access and trails."""
         from crypto_core.keys.posture.examination import PostureService
 
         return PostureService(
@@ -432,7 +423,6 @@ class Container:
 
     @deferred_property
     def key_changes(self) -> KeyChangeService:
-        """What changes keys."""
         from crypto_core.keys.changes.reading import KeyReader
         from crypto_core.keys.changes.service import KeyChangeService
 
@@ -473,7 +463,6 @@ class Container:
 
     @deferred_property
     def replacement(self) -> ManualRotation:
-        """The guide through a manual rotation."""
         from crypto_core.keyring.preflight import Preflight
         from crypto_core.keys.replacement.seen import Configuration, RotationReader
         from crypto_core.keys.replacement.service import ManualRotation
@@ -521,7 +510,6 @@ class Container:
 
     @deferred_property
     def verifier(self) -> Verifier:
-        """What opens tokens and says only whether they opened."""
         from crypto_core.reencryption.verification import Verifier
 
         return Verifier(
@@ -535,14 +523,12 @@ class Container:
 
     @deferred_property
     def opener(self) -> ValueOpener:
-        """What opens stored values of any format."""
         from crypto_core.database.tokens.opening import ValueOpener
 
         return ValueOpener(self.keyring, dev_key=self.settings.dev_key, observer=self.observer)
 
     @deferred_property
     def token_search(self) -> TokenSearch:
-        """What finds the rows that hold a token."""
         from crypto_core.reencryption.token_search.search import TokenSearch
 
         return TokenSearch(
@@ -581,7 +567,6 @@ class Container:
 
     @deferred_property
     def work(self) -> TokenWorkService:
-        """What writes tokens anew."""
         from crypto_core.reencryption.runner import Runner
         from crypto_core.reencryption.service import TokenWorkService
 
@@ -602,7 +587,6 @@ class Container:
 
     @deferred_property
     def tripwires(self) -> Tripwires:
-        """What adds, lists and removes decoys."""
         from crypto_core.tripwires.service import Tripwires
         from crypto_core.tripwires.tripwire_keys import TripwireKeys
 
@@ -619,7 +603,6 @@ class Container:
 
     @deferred_property
     def column_guards(self) -> ColumnGuardService:
-        """What has the database refuse whatever is no envelope."""
         from crypto_core.database.column_guards.service import ColumnGuardService
 
         return ColumnGuardService(
@@ -632,7 +615,6 @@ class Container:
 
     @deferred_property
     def materials(self) -> MaterialService:
-        """What counts tokens by key material."""
         from crypto_core.reencryption.materials import MaterialService
 
         return MaterialService(self.keys, self.status, self.inventory, self.verifier)
@@ -657,7 +639,6 @@ class Container:
 
     @deferred_property
     def jobs(self) -> JobService:
-        """What writes many tokens anew as jobs."""
         from crypto_core.reencryption.jobs.access import AccessComparison
         from crypto_core.reencryption.jobs.chunk_pipeline import piped
         from crypto_core.reencryption.jobs.final_census import Closer
@@ -687,28 +668,24 @@ class Container:
 
     @deferred_property
     def forecaster(self) -> Forecaster:
-        """What forecasts what a job takes of hosts, KMS and PostgreSQL."""
         from crypto_core.reencryption.scale.service import Forecaster
 
         return Forecaster(self.catalogue)
 
     @deferred_property
     def undoing(self) -> Undoing:
-        """What undoes jobs and forgets replaced envelopes."""
         from crypto_core.reencryption.jobs.undo import Undoing
 
         return Undoing(self._job_parts(), self.keys, **self._guard)
 
     @deferred_property
     def backup_restoring(self) -> BackupRestoring:
-        """What puts replaced envelopes back."""
         from crypto_core.reencryption.backup_restore import BackupRestoring
 
         return BackupRestoring(self._job_parts(), self.catalogue, self.keyring, **self._guard)
 
     @deferred_property
     def job_processes(self) -> HostProcesses:
-        """What starts processes that work on jobs."""
         from console.host.host_processes import HostProcesses
 
         return HostProcesses(self.settings, self.trusted_keys)
@@ -717,12 +694,10 @@ class Container:
 
     @deferred_property
     def events(self) -> EventStore:
-        """The events that are kept on this machine."""
         return open_events(self.settings, self.keys.known_aliases)
 
     @deferred_property
     def event_puller(self) -> EventPuller:
-        """What fetches CloudTrail's events."""
         from crypto_core.trail.sources.engines.athena import AthenaSettings
         from crypto_core.trail.sources.engines.engines import EngineSettings
         from crypto_core.trail.sources.puller import EventPuller
@@ -759,7 +734,6 @@ class Container:
 
     @deferred_property
     def event_use(self) -> EventUse:
-        """What tells the use of tokens and keys."""
         from crypto_core.database.tokens.backups import replaced
         from crypto_core.database.tokens.value_hashes import ValueHashes
         from crypto_core.trail.use.service import EventUse
@@ -779,7 +753,6 @@ class Container:
 
     @deferred_property
     def token_uses(self) -> TokenUses:
-        """What joins openings of tokens with their uses at the providers."""
         from crypto_core.provider_logs.joining import TokenUses
         from crypto_core.provider_logs.store import ProviderLog
 
@@ -795,7 +768,6 @@ class Container:
 
     @deferred_property
     def key_monitor(self) -> KeyMonitor:
-        """The watch over retired keys."""
         from crypto_core.trail.key_watch.watch import KeyMonitor
 
         return KeyMonitor(
@@ -810,7 +782,6 @@ class Container:
 
     @deferred_property
     def trail_rules(self) -> TrailRules:
-        """The rules about CloudTrail's events."""
         from crypto_core.database.state.installation import require_schemas
         from crypto_core.guard.guard import Guard
 
@@ -825,7 +796,6 @@ class Container:
 
     @deferred_property
     def providers(self) -> ProviderService:
-        """What asks providers about tokens and revokes them."""
         from crypto_core.providers.service import ProviderService
 
         return ProviderService(
@@ -858,7 +828,6 @@ class Container:
 
     @deferred_property
     def token_order(self) -> TokenOrder:
-        """What puts the tokens of an incident in that order."""
         from crypto_core.incidents.tokens.scoped import ScopedTokens
         from crypto_core.incidents.tokens.token_order import TokenOrder
 
@@ -890,7 +859,6 @@ class Container:
 
     @deferred_property
     def incidents(self) -> IncidentService:
-        """What keeps incidents and works on them."""
         from crypto_core.database.state.incidents import IncidentStore
         from crypto_core.incidents.report.service import ReportService
         from crypto_core.incidents.runbooks.library import RunbookLibrary
@@ -922,14 +890,12 @@ class Container:
 
     @deferred_property
     def compliance(self) -> ComplianceService:
-        """What judges controls by what is measured."""
         from crypto_core.compliance.service import ComplianceService
 
         return ComplianceService(self.controls, self.snapshots)
 
     @deferred_property
     def periods(self) -> PeriodService:
-        """What judges controls over days, by the records of evidence."""
         from crypto_core.compliance.period.service import PeriodService
         from crypto_core.compliance.period.stores import ReaderStores
 
@@ -944,14 +910,12 @@ class Container:
 
     @deferred_property
     def evidence_records(self) -> EvidenceRecordTable:
-        """Where records of evidence are kept."""
         from crypto_core.database.state.evidence_records import EvidenceRecordTable
 
         return EvidenceRecordTable(self.state_engine, self.journal)
 
     @deferred_property
     def record_book(self) -> RecordBook:
-        """What reads records of evidence and follows their chain."""
         from crypto_core.compliance.records.book import RecordBook
 
         return RecordBook(self.evidence_records, self._signer(), self.journal.database_id)
@@ -967,7 +931,6 @@ class Container:
 
     @deferred_property
     def evidence_recorder(self) -> EvidenceRecorder:
-        """What makes the record of a day."""
         from importlib.metadata import version
 
         from crypto_core.compliance.records.recording import EvidenceRecorder
@@ -999,7 +962,6 @@ class Container:
 
     @deferred_property
     def packs(self) -> PackWriter:
-        """What writes evidence packs."""
         from importlib.metadata import version
         from socket import gethostname
 
@@ -1075,7 +1037,6 @@ class Container:
 
     @deferred_property
     def notices(self) -> NoticeService:
-        """What makes notifications and sends them."""
         from crypto_core.notices.service import NoticeService
 
         return NoticeService(
@@ -1137,7 +1098,6 @@ class Container:
 
     @deferred_property
     def suspects(self) -> SuspectSearch:
-        """What finds whom an incident is about."""
         from crypto_core.incidents.suspects import SuspectSearch
 
         return SuspectSearch(self.events, self.trail_rules, self._identity)

@@ -27,11 +27,9 @@ class LazyGroup(click.Group):
         self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the table's order."""
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, None for a name that isn't in the table."""
         if cmd_name not in self._table:
             return None
         module = import_module(self._table[cmd_name][0])

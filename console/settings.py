@@ -93,7 +93,6 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
         return self
 
     def table(self) -> TokenTable:
-        """The table as the database adapter knows it."""
         return TokenTable(
             name=self.name,
             id_column=self.id if isinstance(self.id, str) or len(self.id) > 1 else self.id[0],
@@ -557,7 +556,6 @@ class Settings(BaseSettings):
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where the providers are asked."""
         return Endpoints(
             self.github_url,
             self.slack_url,
@@ -634,7 +632,6 @@ class _Found(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """What was found."""
         return self._values
 
 

@@ -160,7 +160,6 @@ class KeydeckApp(Actor, App[None]):
             ending_signals.hear(self._end)
 
     async def on_mount(self) -> None:
-        """Begin on the first screen, with everything asked for."""
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
         self.facts.subscribe(self, lambda _: self._show_title())
         self.screen_change_signal.subscribe(self, lambda _: self._show_title())
@@ -217,7 +216,6 @@ class KeydeckApp(Actor, App[None]):
             event.prevent_default()
 
     def on_unmount(self) -> None:
-        """Cancel the calls in flight."""
         self.facts.leave()
         self._terminal_title.restore()
 
@@ -261,7 +259,6 @@ class KeydeckApp(Actor, App[None]):
             await self.navigation.back()
 
     async def action_ascend(self, depth: int) -> None:
-        """Back to a screen of the path in the header."""
         await self.navigation.ascend(depth)
 
     async def do_previous(self) -> None:
@@ -270,7 +267,6 @@ class KeydeckApp(Actor, App[None]):
             self.tell("There is no previous place.")
 
     def do_help(self) -> None:
-        """Explain what can be done on this screen, now."""
         from screens.help.screen import Help
 
         title = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
@@ -281,7 +277,6 @@ class KeydeckApp(Actor, App[None]):
             await self.do_manual("")
 
     async def do_estates(self) -> None:
-        """How all estates stand."""
         if isinstance(self.screen, MainScreen):
             self.screen.post_message(Followed(EstatesRoute()))
 
@@ -308,7 +303,6 @@ class KeydeckApp(Actor, App[None]):
         return sorted(doables, key=lambda d: order[d.action.id])
 
     def do_command(self) -> None:
-        """Type a command."""
         values = {"theme": tuple(self._theme_names()), "filter": self._saved_names(), "sort": self._sorts()}
         choices = [
             Command(
@@ -338,20 +332,17 @@ class KeydeckApp(Actor, App[None]):
         return False
 
     def do_palette(self) -> None:
-        """Find a command by any part of its words."""
         if not isinstance(self.screen, CommandPalette):
             self.push_screen(
                 CommandPalette(providers=[ActionProvider], placeholder="Part of a command's words")
             )
 
     def do_refresh(self) -> None:
-        """Reload this screen."""
         self.facts.ask_surroundings()
         if isinstance(self.screen, MainScreen):
             self.screen.ask_anew()
 
     def do_pause(self) -> None:
-        """Pause or resume automatic refresh."""
         if isinstance(self.screen, MainScreen):
             self.screen.refreshing.pause()
             self.screen.show_facts()
@@ -393,7 +384,6 @@ class KeydeckApp(Actor, App[None]):
         self.tell(f"Layout: {panes.arrangement.words}")
 
     def do_theme(self, name: str) -> None:
-        """Another theme: the one that is named, or the next one."""
         chosen = theme_named(name, self.available_themes) if name else theme_after(self.theme)
         if chosen is None:
             self.tell(f"There is no theme {name}. Themes: {', '.join(self._theme_names())}.", trouble=True)
@@ -421,7 +411,6 @@ class KeydeckApp(Actor, App[None]):
     # Where to work
 
     def do_context(self, argument: str) -> None:
-        """Another AWS profile, Region or database."""
         from screens.context.screen import ContextChange, ContextDialog
 
         contexts = self.facts.services.contexts
@@ -475,7 +464,6 @@ class KeydeckApp(Actor, App[None]):
         self.tell("q quits")
 
     async def do_quit(self) -> None:
-        """Leave at once."""
         await self.action_quit()
 
     async def action_quit(self) -> None:
@@ -509,7 +497,6 @@ class KeydeckApp(Actor, App[None]):
         return tuple(sorted({job for crew in crews for job in crew.at_work()}))
 
     def possible(self, action: Action) -> bool | None:
-        """Grey out what leads nowhere."""
         if action.name == "context" and self.facts.services.contexts is None:
             return None
         if action.id == "everywhere.jobs" and self.facts.services.jobs is None:

@@ -49,11 +49,9 @@ class ConsoleContexts:
 
     @property
     def services(self) -> Services:
-        """The services for where the console works now."""
         return self._services(self._container)
 
     def current(self) -> Context:
-        """Return where the console works now."""
         with self._lock:
             chosen, container = self._chosen, self._container
         try:
@@ -63,7 +61,6 @@ class ConsoleContexts:
         return replace(chosen, region=region)
 
     def offered(self) -> Offered:
-        """Return what can be switched to."""
         profiles, trouble = self._profiles()
         first = () if self._settings.profile else ("",)
         regions = dict.fromkeys([*self._settings.regions, self.current().region, *self._known_regions()])
@@ -78,13 +75,11 @@ class ConsoleContexts:
         )
 
     def sign_in(self, profile: str) -> SignIn:
-        """Return the sign-in of a profile. Asks nobody. Raises SettingsError."""
         from crypto_core.aws.device_login import login_of
 
         return login_of(profile)
 
     def open_address(self, address: str) -> None:
-        """Open an https address in this machine's browser. Raises RefusedError where there is none."""
         from console.host.browser import open_in_browser
 
         open_in_browser(address)
@@ -92,7 +87,6 @@ class ConsoleContexts:
     def estates(
         self, cancelled: Event | None = None
     ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
-        """Return how every estate stands now, and the keys that environments share."""
         from console.estates.named import estates_of
         from console.estates.overview import EstateOverview, shared_keys
 

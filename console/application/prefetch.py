@@ -87,7 +87,6 @@ class _Inventory:
         limit: int = 200,
         cancelled: Event | None = None,
     ) -> Page[InventoryRow]:
-        """Return a page as Inventory says."""
         foreseen_one = query == self._query and start is None and not backwards and limit == 200
         if foreseen_one and self._ahead.fresh:
             return self._ahead.take_census(cancelled)
@@ -114,7 +113,6 @@ class _Status:
         cancelled: Event | None = None,
         progress: Callable[[CensusProgress], None] | None = None,
     ) -> Status:
-        """Return the status as StatusService says."""
         if not self._ahead.fresh:
             return self._source.take_census(cancelled=cancelled, progress=progress)
         if progress is not None and self._seen is not None:

@@ -27,7 +27,6 @@ class Title:
         driver.write(f"\x1b]0;{title}\x07")
 
     def restore(self) -> None:
-        """Put back the title that was there before."""
         if self._driver is not None:
             self._driver.write(_RESTORE)
             self._driver = None

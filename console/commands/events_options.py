@@ -176,7 +176,6 @@ class OpenStore:
         return pages_of(self.events, query, size=_PAGE, limit=limit)
 
     def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
-        """Return groups of events, and how many events of AWS services the filter hides."""
         found = self.events.groups(
             counting.fields,
             wanted,
@@ -187,12 +186,10 @@ class OpenStore:
         return found, self.events.summary(wanted).hidden_service_events
 
     def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        """Return the values of a field, and how many events of AWS services the filter hides."""
         found = self.events.tally((field,), f"{wanted} {field}:*", limit=limit)
         return found, self.events.summary(wanted).hidden_service_events
 
     def coverage(self, since: datetime | None, until: datetime | None, *more: str) -> Coverage:
-        """Return what the answer covers; `more` are further reasons."""
         told = reach(self.events, self.covered, since, until)
         reasons = [*more, *told.reasons]
         if self.aliases_missing:
@@ -211,7 +208,6 @@ class OpenCopy:
         return self.events.pages(query, limit=limit)
 
     def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
-        """Return groups of events, and how many events of AWS services the filter hides."""
         return self.events.groups(
             counting.fields,
             wanted,
@@ -221,12 +217,10 @@ class OpenCopy:
         )
 
     def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        """Return the values of a field, and how many events of AWS services the filter hides."""
         found, hidden = self.events.groups((field,), wanted, limit=limit, valued=True)
         return as_tallies(found), hidden
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
-        """Return what the answer covers; `more` are further reasons."""
         return Coverage((*more, self.events.mark.told))
 
 
@@ -240,17 +234,14 @@ class OpenTable:
     yes: bool
 
     def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
-        """Return groups of events, and how many events of AWS services the filter hides."""
         asked = GroupsQuestion(counting.fields, counting.distinct, counting.thresholds, counting.limit)
         return self._run(asked, wanted)
 
     def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        """Return the values of a field, and how many events of AWS services the filter hides."""
         found, hidden = self._run(GroupsQuestion((field,), limit=limit, valued=True), wanted)
         return as_tallies(found), hidden
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
-        """Return what the answer covers; `more` are further reasons."""
         kept = "events of KMS and CloudTrail, as far as its files hold them: which periods is not known"
         return Coverage((*more, f"Athena's table {clean(self.table, 300)}: {kept}."))
 

@@ -87,7 +87,6 @@ def guard(
 
 
 def print_plan(plan: GuardPlan, *, err: bool = False) -> None:
-    """Print what would be done."""
     print_line(f"{plan.summary}." if plan.steps else NOTHING, err=err)
     for step in plan.steps:
         print_line(f"● {step.sentence}", err=err)

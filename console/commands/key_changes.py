@@ -190,7 +190,6 @@ def _change(
 
 
 def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
-    """Print what a change would do."""
     print_line(plan.title, err=err)
     for line in plan_lines(plan):
         print_styled(line, err=err)

@@ -39,7 +39,6 @@ class RateType(click.FloatRange):
         super().__init__(min=0, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
         return 0.0 if value == "auto" else float(super().convert(value, param, ctx))
 
 

@@ -106,7 +106,6 @@ class _Drawing:
         self._draw: Callable[[int, int, str], None] | None = None
 
     def show(self, now: CensusProgress) -> None:
-        """Draw how far it is."""
         if self._draw is None and now.done < now.pages:
             self._draw = self._drawn.enter_context(bar("counting"))
         if self._draw is not None:

@@ -125,7 +125,6 @@ def reseal(*, dry_run: bool, yes: bool, as_json: bool) -> int:
 
 
 def print_add(plan: AddPlan, *, err: bool = False) -> None:
-    """Print what would be added."""
     print_line(f"{plan.summary}.", err=err)
     print_line(f"● Sealed as {plan.format} under {plan.key_words}.", err=err)
     for name, said in plan.columns.items():
@@ -134,7 +133,6 @@ def print_add(plan: AddPlan, *, err: bool = False) -> None:
 
 
 def print_remove(plan: RemovePlan, *, err: bool = False) -> None:
-    """Print what would be removed."""
     print_line(f"{plan.summary}.", err=err)
     for ref in plan.refs:
         print_line(f"● Deletes the row of {ref}", err=err)
@@ -146,7 +144,6 @@ def print_remove(plan: RemovePlan, *, err: bool = False) -> None:
 
 
 def print_reseal(plan: ResealPlan, *, err: bool = False) -> None:
-    """Print what would be done."""
     print_line(f"{plan.summary}: {plan.key}.", err=err)
 
 

@@ -60,7 +60,6 @@ class WritingOptions:
 
     @property
     def job_options(self) -> JobOptions:
-        """How the job is to be run."""
         lag = MAX_LAG_SECONDS if self.max_lag is None else self.max_lag
         return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted, lag)
 

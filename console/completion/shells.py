@@ -52,7 +52,6 @@ class LineComplete(BashComplete):
     source_template = _BASH
 
     def source(self) -> str:
-        """Return the script."""
         return self.source_template % self.source_vars()
 
     def get_completion_args(self) -> tuple[list[str], str]:

@@ -40,12 +40,10 @@ class Deeds:
         self._deeds: list[Deed] = []
 
     def add(self, deed: Deed) -> None:
-        """Note one more."""
         with self._lock:
             self._deeds.append(deed)
 
     def all(self) -> tuple[Deed, ...]:
-        """Return all of them, the oldest first."""
         with self._lock:
             return tuple(self._deeds)
 

@@ -71,7 +71,6 @@ class Measures:
         }
 
     def close(self) -> None:
-        """Close the services."""
         _leave(self.container)
 
     def reach(self, end: End) -> None:

@@ -49,7 +49,6 @@ class PlatformTeam:
         self._thread = threading.Thread(target=self._work, name="platform-team", daemon=True)
 
     def start(self) -> None:
-        """Begin in the background."""
         self._thread.start()
 
     def stop(self) -> None:

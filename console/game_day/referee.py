@@ -72,7 +72,6 @@ class Referee:
         }
 
     def close(self) -> None:
-        """Close the database connection."""
         self._engine.dispose()
 
     def look_at_all(self, intruder: Intruder) -> tuple[EndSeen, ...]:
@@ -89,7 +88,6 @@ class Referee:
         return tuple(seen[end] for end in self._scenario.ends)
 
     def look_at(self, end: End, intruder: Intruder) -> EndSeen:
-        """Return one end."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -71,7 +71,6 @@ class PhaseTime:
         return max(0.0, 1.0 - over)
 
     def __str__(self) -> str:
-        """The time and its budget in words."""
         word = _WORDS[self.kind]
         budget = f", budget {span(self.budget_seconds)}" if self.budget_seconds else ", no budget"
         if self.seconds is None:
@@ -80,7 +79,6 @@ class PhaseTime:
         return f"{word} after {span(self.seconds)}{budget}{': too late' if late else ''}"
 
     def as_json(self) -> dict[str, Any]:
-        """One entry of "times"."""
         return {"phase": self.kind.value, "seconds": self.seconds, "budget_seconds": self.budget_seconds}
 
 

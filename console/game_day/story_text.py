@@ -18,14 +18,12 @@ _TEAM = (
 
 
 def scenario_lines() -> Iterator[str]:
-    """Yield what scenarios there are."""
     width = max(map(len, SCENARIOS))
     for scenario in SCENARIOS.values():
         yield f"{scenario.id:{width}}  {scenario.title}"
 
 
 def briefing_lines(scenario: Scenario) -> Iterator[str]:
-    """Yield the briefing of the operator before the intruder begins."""
     yield f"── Game day: {scenario.title}"
     for paragraph in scenario.briefing:
         yield from wrap(paragraph, _WIDTH)
@@ -38,7 +36,6 @@ def briefing_lines(scenario: Scenario) -> Iterator[str]:
 
 
 def score_lines(score: Score) -> Iterator[str]:
-    """Yield the score."""
     yield f"── Score of {score.scenario}: {score.points} of 100"
     for end in score.ends:
         sign = {True: "✔ reached", False: "✖ not reached", None: "· not counted"}[end.reached]

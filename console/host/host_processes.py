@@ -35,7 +35,6 @@ class HostProcesses:
         self._left = False
 
     def fitting(self, calls_per_second: float, tokens: int) -> int:
-        """Return how many processes a job gets."""
         return fitting_processes(calls_per_second, tokens)
 
     def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
@@ -59,13 +58,11 @@ class HostProcesses:
                     ) from error
 
     def at_work(self) -> Mapping[int, int]:
-        """Return how many processes of this console work on each job."""
         with self._lock:
             self._sort_out()
             return Counter(job for job, _ in self._started)
 
     def trouble(self, job: int) -> str:
-        """Return why processes stopped working on a job, "" if none did."""
         with self._lock:
             self._sort_out()
             return self._trouble.get(job, "")

@@ -117,7 +117,6 @@ class RunnerProcess:
 
     @property
     def pid(self) -> int:
-        """The process."""
         return self._process.pid
 
     @property

@@ -33,7 +33,6 @@ class HostCommands:
         self._read_only = read_only
 
     def offered(self, where: str) -> tuple[UserCommand, ...]:
-        """Return the commands that are offered on a list."""
         return tuple(command for command in self._commands if where in command.lists)
 
     def run(self, command: UserCommand, fields: Mapping[str, Any], cancelled: Event) -> CommandOutcome:

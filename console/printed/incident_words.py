@@ -37,7 +37,6 @@ def _when(moment: datetime | None) -> str | None:
 
 
 def check_document(result: CheckResult | None) -> dict[str, Any] | None:
-    """Return what a check saw as a JSON document's part."""
     if result is None:
         return None
     return {
@@ -50,7 +49,6 @@ def check_document(result: CheckResult | None) -> dict[str, Any] | None:
 
 
 def action_document(action: StepAction) -> dict[str, Any]:
-    """Return what an action does as a JSON document's part."""
     return {
         "operations": [operation.name for operation in action.operations],
         "changes": list(action.changes),
@@ -61,7 +59,6 @@ def action_document(action: StepAction) -> dict[str, Any]:
 
 
 def step_document(view: StepView) -> dict[str, Any]:
-    """Return a step as a JSON document's part."""
     return {
         "step": view.step.id,
         "number": view.number,
@@ -97,7 +94,6 @@ def evidence_document(piece: EvidencePiece) -> dict[str, Any]:
 
 
 def entry_document(entry: TimelineEntry) -> dict[str, Any]:
-    """Return a line of the timeline as a JSON document's part."""
     return {
         "at": _when(entry.at),
         "actor": entry.actor,
@@ -139,7 +135,6 @@ def document_of(view: IncidentView, *, whole: bool = False) -> dict[str, Any]:
 
 
 def runbook_document(runbook: Runbook) -> dict[str, Any]:
-    """Return a runbook as a JSON document's part."""
     return {
         "id": runbook.id,
         "version": runbook.version,
@@ -216,7 +211,6 @@ def follow_up_listing(
 
 
 def accepted_document(accepted: Iterable[Acceptance]) -> dict[str, Any]:
-    """Return what was accepted as lost as a JSON document's part."""
     return {"accepted_as_unrecoverable": [one.as_json() for one in accepted]}
 
 
@@ -300,7 +294,6 @@ def print_step(step: StepView, view: IncidentView) -> None:
 
 
 def print_check(result: CheckResult) -> None:
-    """Print what a check saw."""
     so_far = f"  {result.done:,} of {result.total:,}" if result.total else ""
     click.echo(f"check     {CHECKS[result.state].text} {result.state.value}{so_far}")
     for line in result.lines:

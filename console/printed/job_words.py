@@ -64,7 +64,6 @@ def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
 
 
 def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
-    """Return jobs as a list to be printed."""
     return Listing(
         name="jobs",
         schema="job",

@@ -16,9 +16,7 @@ from console.printed.forms import Form
 class Row(Protocol):
     """Takes a line of an estate."""
 
-    def __call__(self, name: str, line: str, *, heading: bool) -> None:
-        """Print it."""
-        ...
+    def __call__(self, name: str, line: str, *, heading: bool) -> None: ...
 
 
 class EstatesOutput:
@@ -73,7 +71,6 @@ class _Lines(io.StringIO):
         self._rest, self._heading = "", True
 
     def write(self, text: str) -> int:
-        """Take a part of the text."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if line.strip():

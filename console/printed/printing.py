@@ -115,7 +115,6 @@ class Meter:
         self._pace = Pace()
 
     def update(self, progress: RunProgress) -> None:
-        """Show where the run stands."""
         self.show(progress.done + progress.poisoned, progress.total, progress.per_second)
 
     def show(self, through: int, total: int, per_second: float | None = None, *, waiting: str = "") -> None:

@@ -112,7 +112,6 @@ class Postgres:
 
     @property
     def running(self) -> bool:
-        """True while the server's process lives."""
         return self._process is not None and self._process.poll() is None
 
     @property

@@ -83,12 +83,10 @@ class Sandbox:
 
     @property
     def region(self) -> str:
-        """The AWS Region of everything in the sandbox."""
         return self.endpoint.region
 
     @property
     def endpoint_url(self) -> str:
-        """URL of the AWS endpoint."""
         return self.endpoint.url
 
     @property

@@ -35,7 +35,6 @@ class Addresses:
 
     @property
     def secure(self) -> bool:
-        """Whether the browser's connection is encrypted."""
         return self.url.startswith("https:")
 
 

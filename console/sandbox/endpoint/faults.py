@@ -144,19 +144,15 @@ class Faults:
         self.throttle_lookups(LOOKUPS_PER_SECOND)
 
     def delay(self, milliseconds: float) -> None:
-        """Delay every AWS answer by so many milliseconds."""
         self.latency = milliseconds / 1000
 
     def delay_delivery(self, seconds: float) -> None:
-        """Let LookupEvents know of a call only after so many seconds."""
         self.lag = seconds
 
     def throttle(self, rate: float | None) -> None:
-        """Allow `rate` cryptographic operations a second; None lifts the limit, 0 refuses all."""
         self._crypto = None if rate is None else TokenBucket(rate)
 
     def throttle_lookups(self, rate: float | None) -> None:
-        """Allow `rate` LookupEvents a second for each Region; None lifts the limit."""
         if rate is not None and rate < 0:
             raise validation(f"A rate can't be negative: {rate}")
         self._lookup_rate = rate
@@ -175,7 +171,6 @@ class Faults:
         self.held.add(principal)
 
     def expire(self, access_key_id: str) -> None:
-        """Let the session behind an access key id run out."""
         self.expired.add(access_key_id)
 
     def struck(self, operation: str, region: str) -> FaultRule | None:

@@ -67,7 +67,6 @@ class EndpointProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
         return self._child.pid
 
     @property
@@ -77,7 +76,6 @@ class EndpointProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the child is alive."""
         return self._child.poll() is None
 
     def stderr_tail(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from console.container import Container
 from console.demonstration.damaged_connections import DamagedConnections
-from console.demonstration.story import TITLE, Story
+from console.demonstration.story import INCIDENT_TITLE, Story
 from console.game_day.measures import agreed
 from console.game_day.platform_part import PlatformPart
 from console.game_day.platform_team import PlatformTeam
@@ -74,7 +74,7 @@ def test_the_demo_opens_on_a_past_and_its_platform_switches_keys(
     assert "not complete" not in caplog.text
 
     (view,) = incidents.incidents()
-    assert (view.incident.title, view.incident.state) == (TITLE, IncidentState.CLOSED)
+    assert (view.incident.title, view.incident.state) == (INCIDENT_TITLE, IncidentState.CLOSED)
     assert {one.state for one in incidents.show(1).steps} == {StepState.DONE, StepState.NOT_NEEDED}
     assert "Tokens dead: **1** (0 alive)" in incidents.report(1)
     (job,) = jobs.jobs()
