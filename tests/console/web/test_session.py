@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import make_url
 
 from console.container import Container
-from console.web import process, site
+from console.web import process
+from console.web import site as web_site
 from console.web.process import child_environment, console_command
 from console.web.site import MESSAGE_BYTES
 from crypto_core.guard.outcome import Outcome
@@ -157,7 +158,7 @@ async def test_a_console_that_does_not_listen_is_killed(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "GRACE", 0.2)
-    monkeypatch.setattr(site, "STALLED", 0.2)
+    monkeypatch.setattr(web_site, "STALLED", 0.2)
     site = await serving(DEAF)
     await site.enter()
     before = set(psutil.Process().children())
