@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from console.commands.asking import consent_to
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, together, trust_option
-from console.commands.writing_options import Seconds, WritingOptions, writing_consent
 from console.completion.offers import key_names, token_references
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
@@ -19,15 +20,83 @@ from console.printed.job_words import code_of, print_takes, say_end, takes_of
 from console.printed.plan_words import print_nothing_to_do, print_plan, print_result
 from console.printed.printing import meter, print_json, print_line, say
 from crypto_core.errors import RefusedError, SettingsError
-from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.jobs.model import FEW, JobPlan
+from crypto_core.guard.consent import Consent, Subject
+from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.reencryption.scale.forecast import SUPPOSABLE
 from crypto_core.references import RowRef, TokenRef, parse_reference
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.forecast_words import forecast_lines
 from screens.jobs.work import job_work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritingOptions:
+    """The options that rewrap, reencrypt and encrypt have in common."""
+
+    target: str | None
+    dry_run: bool
+    yes: bool
+    job: bool
+    processes: int | None
+    rate: float | None
+    """The limit in KMS calls a second, 0 for auto; None where the option was not given."""
+    max_lag: float | None
+    verify: str | None
+    accepted: tuple[str, ...]
+    trust: tuple[str, ...]
+    as_json: bool
+    forecast: bool = False
+    supposed: tuple[str, ...] = ()
+    allow_downgrade: bool = False
+
+    def __post_init__(self) -> None:
+        if self.supposed and not self.forecast:
+            raise click.UsageError("--suppose goes with --plan.")
+
+    @property
+    def as_job(self) -> bool:
+        """True if it is to be a job however few tokens there are."""
+        asked = self.processes or self.verify or self.accepted
+        limits = self.rate is not None or self.max_lag is not None
+        return self.job or self.forecast or limits or bool(asked)
+
+    @property
+    def supposed_numbers(self) -> dict[str, float]:
+        """What a forecast supposes, by name. Raises UsageError."""
+        numbers = {}
+        for given in self.supposed:
+            name, _, number = given.partition("=")
+            try:
+                numbers[name] = float(number.replace(",", ""))
+            except ValueError as error:
+                raise click.UsageError(f"--suppose takes NAME=NUMBER, not {clean(given, 60)!r}.") from error
+        return numbers
+
+    @property
+    def job_options(self) -> JobOptions:
+        lag = MAX_LAG_SECONDS if self.max_lag is None else self.max_lag
+        return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted, lag)
+
+
+class Seconds(click.ParamType[float]):
+    """A number of seconds; off is 0."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds. Raises BadParameter."""
+        if value == "off":
+            return 0.0
+        return float(click.FloatRange(min=0, max=86_400).convert(value, param, ctx))
+
+
+def writing_consent(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
+    """Ask before tokens are written anew: `subject` is the plan or its job. Raises Abort, UsageError."""
+    question = f"{plan.verb.words.capitalize()} {plan.selection}?"
+    return consent_to(subject, question, yes=yes, about="This changes tokens.", typed="the number of tokens")
 
 
 class RateType(click.FloatRange):

@@ -10,10 +10,9 @@ from typing import Any, Generic, TypeVar
 import click
 
 from console.manual.schemas import fields_of
-from console.printed.documents import json_text, yaml_text
 from console.printed.forms import Form
 from console.printed.pager import print_lines
-from console.printed.printing import say
+from console.printed.printing import json_text, say, yaml_text
 from console.printed.tables import Table
 from console.printed.terminal import width_of_terminal
 from crypto_core.lists.row_files import CsvWriter

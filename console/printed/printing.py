@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from console.printed.documents import json_text, yaml_text
 from console.printed.forms import Form, chosen_form
 from console.printed.pace import Pace, pace_words
 from console.printed.tables import Table
@@ -21,7 +21,7 @@ from crypto_core.text.cleaning import clean
 from screens.signs import SIGNS
 from screens.styled import StyledLine
 
-if TYPE_CHECKING:  # the plan of tokens brings the database's modules, which most commands do without
+if TYPE_CHECKING:
     from crypto_core.reencryption.plan import RunProgress
 
 Answer = TypeVar("Answer")
@@ -161,3 +161,18 @@ def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
         task = drawn.add_task(label, total=None, word="")
         yield lambda done, total, word: drawn.update(task, completed=done, total=total, word=word)
+
+
+def json_text(document: Any, indent: int | None = None) -> str:
+    """Return a document as JSON."""
+    return json.dumps(document, indent=indent, ensure_ascii=True)
+
+
+def yaml_text(document: Any) -> str:
+    """Return a document as YAML, with an end of line. What JSON can't hold is a TypeError."""
+    import yaml
+
+    plain = json.loads(json.dumps(document))  # texts of other types would get YAML's tags
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(plain, Dumper=dumper, sort_keys=False, allow_unicode=False, width=1_000)
+    return text

@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import ClassVar
 
 from textual import on
-from textual.containers import Horizontal
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
+from textual.events import Resize
 from textual.geometry import Size
 from textual.widget import Widget
+from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
@@ -31,7 +34,6 @@ from screens.incidents.next_thing import hint
 from screens.incidents.phases import AtStep, StepList, phase_lines
 from screens.incidents.running import Waiting, runs_of
 from screens.incidents.step_lines import StepNow, step_lines
-from screens.incidents.step_pane import StepPane
 from screens.incidents.suspects import IncidentSuspects
 from screens.incidents.words import elapsed, incident_sign, subject, there, through
 from screens.incidents.work import approval_gate, incident_work
@@ -393,3 +395,44 @@ def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datet
             return f"The request is refused. {request.problem}", False
     ends = ago(request.expires_at, now)
     return f"Waits for a second identity; the request ends {ends}. {waiting.remedy}".strip(), False
+
+
+class StepPane(VerticalScroll, can_focus=False):
+    """Lines that are written anew for each width, painted only where they are others than before."""
+
+    DEFAULT_CSS = """
+    StepPane { padding: 0 1; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    StepPane > Static { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._write: Callable[[int], Iterable[Line]] = lambda _width: ()
+        self._about: object = None
+        self._shown: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="step")
+
+    def write(self, lines: Callable[[int], Iterable[Line]], about: object) -> None:
+        """Show what `lines` returns for this width; from its beginning where it is `about` something else."""
+        self._write = lines
+        width = self.size.width - 3
+        if width <= 0:
+            return
+        content = Content("\n").join([line.content for line in lines(width)])
+        seen = (content.plain, content.spans)
+        if seen != self._shown:
+            self._shown = seen
+            self.query_one("#step", Static).update(content)
+        if about != self._about:
+            self._about = about
+            self.scroll_home(animate=False)
+
+    def on_resize(self, event: Resize) -> None:
+        if event.size:
+            self.write(self._write, self._about)
+
+    def page(self, pages: int) -> None:
+        """Scroll by so many pages."""
+        self.scroll_relative(y=pages * max(self.size.height - 1, 1), animate=False)

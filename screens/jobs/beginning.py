@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic
 
 from textual import on
 from textual.containers import Horizontal
@@ -18,23 +19,70 @@ from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
+from screens.asking import ask
+from screens.blocking import Trouble, attempt
 from screens.facts import Facts
 from screens.jobs.choose_tokens import ChooseTokens, Chosen
-from screens.jobs.proposal import Begun, Proposal, worked_on
 from screens.jobs.work import job_work
 from screens.key_words import KeyWords
 from screens.main_screen import MainScreen
 from screens.plan_words import ABOUT, loss_lines, plan_lines, takes_words
 from screens.reencryption.choose_key import ChooseKey
 from screens.routes import Followed, JobRoute
+from screens.services import JobProcesses
 from screens.styled import BLANK
 from screens.widgets.cells import cut, fit, fit_middle, painted
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, line
+from screens.widgets.notice import trouble_content
+from screens.widgets.plan_dialog import LOOKING, Plan, PlanDialog
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.undo import Undoing
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A job that has begun; `trouble` is why nothing here works on it, "" where something does."""
+
+    job: int
+    trouble: str = ""
+
+
+class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
+    """Returns the started job, None without one or if the operator left: then the list of jobs shows it."""
+
+    BODY = 42
+    LOOKING: ClassVar[str] = f"{LOOKING} Esc stops that."
+    LIMIT_SECONDS: ClassVar[float] = 3_600.0
+    """A plan over many tokens takes its time; the operator can leave it at any moment."""
+
+    def start(self, plan: Plan, consent: Consent) -> Begun:
+        """Begin the job; called in a worker. Raises what the service raises."""
+        raise NotImplementedError
+
+    def go_on(self, plan: Plan, consent: Consent) -> None:
+        self.under_way(
+            f"{self._title}: starting",
+            "Counting all tokens before the change, and creating the job… If you leave, find it in the list.",
+        )
+        self._asked = ask(self, lambda _: self.start(plan, consent), self._end, group="begin", limit=600)
+
+    def _end(self, answer: Begun | Trouble) -> None:
+        if isinstance(answer, Begun):
+            self.dismiss(answer)
+            return
+        self.tell(f"{self._title}: not started", trouble_content(answer), leave="Close")
+
+
+def worked_on(processes: JobProcesses | None, job: int, number: int, *, trust: Iterable[str] = ()) -> Begun:
+    """Let processes of this console work on a job that has been made; it is there whether they do or not."""
+    if processes is None:
+        return Begun(job, f"Nothing here is working on it. Continue it with: keydeck jobs join {job}.")
+    found = attempt(lambda: processes.work_on(job, number, trust=tuple(trust)))
+    return Begun(job, str(found) if isinstance(found, Trouble) else "")
+
 
 _FOR: dict[Verb, str] = {
     Verb.REENCRYPT: "new data keys: also after a compromise",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.incidents.model import IncidentView, StepState
-from screens.incidents.step_pane import StepPane
+from screens.incidents.incident_screen import StepPane
 from tests.screens.deck import Deck
 from tests.screens.stage import Stage
 from tests.screens.stage_incidents import key_compromise, with_steps

@@ -20,10 +20,9 @@ from crypto_core.providers.messages import Target
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from screens.incidents.incident_screen import IncidentScreen
+from screens.incidents.incident_screen import IncidentScreen, StepPane
 from screens.incidents.report_dialog import ReportDialog
 from screens.incidents.running import runs_of
-from screens.incidents.step_pane import StepPane
 from tests.screens.deck import LARGE, Deck
 from tests.screens.stage import Stage
 

@@ -11,7 +11,6 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.errors import JobChangedError
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.views import NOT_READABLE
 from crypto_core.reencryption.plan import Selection, Verb
