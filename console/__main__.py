@@ -170,10 +170,6 @@ def run(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-if __name__ == "__main__":
-    main()
-
-
 def require_fips_for(command: str | None, arguments: Sequence[str] = ()) -> None:
     """Pass if a command may start; None is the console. `arguments` are what stands behind its name.
 
@@ -193,3 +189,7 @@ def require_fips_for(command: str | None, arguments: Sequence[str] = ()) -> None
         require_fips()
     else:
         require_fips_where_set({VARIABLE: os.environ.get(VARIABLE, "")})
+
+
+if __name__ == "__main__":
+    main()
