@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
 from textual.dom import DOMNode
@@ -53,6 +54,54 @@ class PendingCall(Generic[T]):
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
+
+
+class PolledCall(Generic[T]):
+    """Makes a call again and again, one at a time; one that takes long is made less often.
+
+    `every` is in seconds. `changed` is called with each new answer.
+    """
+
+    def __init__(
+        self,
+        node: DOMNode,
+        clock: Callable[[], datetime],
+        every: float,
+        call: Callable[[Cancellation], T],
+        changed: Callable[[], None],
+        *,
+        group: str,
+    ) -> None:
+        self._node, self._clock, self._every, self._call = node, clock, every, call
+        self._changed, self._group = changed, group
+        self._asked: PendingCall[T] | None = None
+        self._at: datetime | None = None
+        self._rest = every
+        self.known: T | Trouble | None = None
+        """The last answer, None before the first."""
+
+    def ask_if_due(self) -> None:
+        """Make the call unless one is under way or was just made."""
+        now = self._clock()
+        if self._asked is not None and self._asked.waiting:
+            return
+        if self._at is not None and (now - self._at).total_seconds() < self._rest:
+            return
+        self._at = now
+        self._asked = ask(self._node, self._call, self._keep, group=self._group)
+
+    def drop(self) -> None:
+        """Cancel the call that is under way as far as possible."""
+        if self._asked is not None:
+            self._asked.drop()
+
+    def _keep(self, answer: T | Trouble) -> None:
+        now = self._clock()
+        took = (now - self._at).total_seconds() if self._at is not None else 0.0
+        self._at, self._rest = now, max(self._every, took * 10)
+        if answer != self.known:
+            self.known = answer
+            self._changed()
 
 
 def ask(

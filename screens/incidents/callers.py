@@ -1,71 +1,24 @@
-"""Who calls the incident's key now: asked for every few seconds, and a line each on its page."""
+"""Who calls the incident's key now: a line each on its page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-
-from textual.dom import DOMNode
 
 from crypto_core.incidents.key_callers import MINUTES, KeyCaller, KeyCallers
 from crypto_core.text.counting import counted
 from screens.ages import ago, local
-from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
-from screens.facts import Facts
-from screens.incidents.work import incident_work
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
 
-EVERY_SECONDS = 5.0
-"""How often they are asked for at most."""
 _SHOWN = 6
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 _UNKNOWN = "·"
 """A minute without a call of which not all events are fetched."""
 _NARROW = 74
 """With less room a caller's sparkline has a line of its own."""
-
-
-class IncidentCallers:
-    """Asks who calls an incident's key, one call at a time; `changed` is called with each new answer."""
-
-    def __init__(self, node: DOMNode, facts: Facts, incident: int, changed: Callable[[], None]) -> None:
-        self._node, self._facts, self._incident, self._changed = node, facts, incident, changed
-        self._asked: PendingCall[KeyCallers | None] | None = None
-        self._at: datetime | None = None
-        self._rest = EVERY_SECONDS
-        self.known: KeyCallers | Trouble | None = None
-        """None until there was an answer, and for an incident about no key."""
-
-    def ask_if_due(self) -> None:
-        """Ask, unless they were just asked for; what takes long is asked for less often."""
-        now = self._facts.clock()
-        if self._asked is not None and self._asked.waiting:
-            return
-        if self._at is not None and (now - self._at).total_seconds() < self._rest:
-            return
-        self._at = now
-        work = incident_work(self._facts)
-        self._asked = ask(
-            self._node,
-            lambda cancelled: work.callers(self._incident, cancelled=cancelled),
-            self._keep,
-            group="callers",
-        )
-
-    def _keep(self, answer: KeyCallers | Trouble | None) -> None:
-        now = self._facts.clock()
-        took = (now - self._at).total_seconds() if self._at is not None else 0.0
-        self._at, self._rest = now, max(EVERY_SECONDS, took * 10)
-        if answer != self.known:
-            self.known = answer
-            self._changed()
-
-    def drop(self) -> None:
-        if self._asked is not None:
-            self._asked.drop()
 
 
 def callers_in_short(callers: KeyCallers | Trouble | None, width: int, now: datetime) -> Iterator[Line]:

@@ -20,21 +20,20 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepView
 from crypto_core.incidents.people import IncidentRole
+from crypto_core.incidents.suspects import Suspects
 from crypto_core.key_names import is_key_arn
 from screens.actions.action import ActionScope
 from screens.ages import ago
 from screens.answer_screen import AnswerScreen
-from screens.asking import PendingCall, ask
+from screens.asking import PendingCall, PolledCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.identities import person
-from screens.incidents.callers import IncidentCallers
 from screens.incidents.incident_actor import IncidentActor
 from screens.incidents.next_thing import hint
 from screens.incidents.phases import AtStep, StepList, phase_lines
 from screens.incidents.running import Waiting, runs_of
 from screens.incidents.step_lines import StepNow, step_lines
-from screens.incidents.suspects import IncidentSuspects
 from screens.incidents.words import elapsed, incident_sign, subject, there, through
 from screens.incidents.work import approval_gate, incident_work
 from screens.key_changes.block_actor import BlockActor
@@ -50,6 +49,10 @@ MOST_REST_SECONDS = 20.0
 """How long what takes its time to be looked at is left alone, unless it takes longer than half of that."""
 MOST_TOOK = 0.2
 """What takes longer is not asked for less often: an incident is worked on by several."""
+CALLERS_SECONDS = 5.0
+"""How often callers of the key are asked for at most."""
+SUSPECTS_SECONDS = 20.0
+"""How often suspects are asked for at most: while no event comes, the answer is known."""
 JOIN_SECONDS = 5.0
 """How often this operator's presence is reported."""
 EVERY_SECONDS = 3.0
@@ -78,8 +81,22 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self._joined: datetime | None = None
         self._join_trouble: Trouble | None = None
         self._requests = ApprovalRequests(self, facts, self._paint)
-        self._suspects = IncidentSuspects(self, facts, incident, self._paint)
-        self._callers = IncidentCallers(self, facts, incident, self._paint)
+        self._suspects = PolledCall(
+            self,
+            facts.clock,
+            SUSPECTS_SECONDS,
+            lambda cancelled: incident_work(facts).suspects(incident, cancelled=cancelled),
+            self._paint,
+            group="suspects",
+        )
+        self._callers = PolledCall(
+            self,
+            facts.clock,
+            CALLERS_SECONDS,
+            lambda cancelled: incident_work(facts).callers(incident, cancelled=cancelled),
+            self._paint,
+            group="callers",
+        )
 
     def body(self) -> Iterable[Widget]:
         yield Notice()
@@ -103,11 +120,16 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
 
     @property
     def named(self) -> Named | None:
-        known = self._suspects.known
+        known = self._known_suspects
         if self.answer is None or known is None or not known.found:
             return None
         key = self.answer.incident.scope.key
         return Named(known.arns, (key,) if is_key_arn(key) else ())
+
+    @property
+    def _known_suspects(self) -> Suspects | None:
+        known = self._suspects.known
+        return Suspects(gaps=(str(known),)) if isinstance(known, Trouble) else known
 
     @property
     def step_in_hand(self) -> StepView | None:
@@ -213,7 +235,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             outcome=runs.outcomes.get(key),
             waiting=words,
             approved=approved,
-            suspects=self._suspects.known,
+            suspects=self._known_suspects,
             blocks=self.blocks_seen,
             callers=self._callers.known,
         )
