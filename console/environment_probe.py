@@ -160,7 +160,6 @@ class _Question(Generic[T]):
 
 
 def _answered(*questions: _Question[AwsSide] | _Question[DatabaseSide]) -> list[object]:
-    """Ask all at once; returns those that have not been answered in time."""
     futures = {question.begin(): question for question in questions}
     done, late = wait(futures, timeout=ANSWER_SECONDS)
     for future in done:

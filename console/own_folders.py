@@ -32,10 +32,7 @@ def state_folder() -> Path | None:
 
 
 def data_folder() -> Path:
-    """Return the folder for Keydeck's data: XDG_DATA_HOME, else ~/.local/share.
-
-    Without either it is a new one, private to its owner, which is gone with this process.
-    """
+    """Return XDG_DATA_HOME or ~/.local/share; without either a private folder, gone with this process."""
     return _folder("XDG_DATA_HOME", ".local/share") or Path(_passing_folder().name)
 
 

@@ -645,10 +645,7 @@ def _read_from(sources: tuple[PydanticBaseSettingsSource, ...]) -> Iterator[None
 
 
 def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
-    """Return the settings. `options` are by field name, None meaning not given.
-
-    Raises SettingsError naming the setting, where it came from, or the file's line.
-    """
+    """Return the settings; `options` are by field name, None if not given. Raises SettingsError."""
     path = settings_file()
     given = {name: value for name, value in (options or {}).items() if value is not None}
     of_file = _by_variable({} if path is None else _from_file(path))
@@ -716,10 +713,7 @@ def _check_key(name: str, key: str, origins: Mapping[str, str]) -> None:
 
 
 def settings_file() -> Path | None:
-    """Return where the settings file is: KEYDECK_SETTINGS, else in the user's configuration folder.
-
-    None for a user without one.
-    """
+    """Return the settings file: KEYDECK_SETTINGS, else in the user's folder; None for a user without one."""
     if os.environ.get(FILE_VARIABLE):
         return Path(os.environ[FILE_VARIABLE])
     folder = settings_folder()

@@ -29,10 +29,7 @@ _AND = re.compile(r"\s+AND$")
 
 
 def since(words: str, last: datetime | None, now: datetime) -> datetime:
-    """Return from when on to fetch: as the operator says (`2h`, a date), else from a little before `last` on.
-
-    Raises InvalidFilterError for words that name no time.
-    """
+    """Return the start of a fetch: `2h`, a date, or a little before `last`. Raises InvalidFilterError."""
     if words:
         none = InvalidFilterError(f"{shortened(words, 40)!r} is not a valid time.", position=0, remedy=_TIMES)
         if '"' in words:  # it would end the value

@@ -101,10 +101,7 @@ class ConsoleContexts:
         database: str | None = None,
         estate: str | None = None,
     ) -> Services:
-        """Return services for another place; Region "" is the one of the settings. Raises SettingsError.
-
-        An estate brings its own profile, Regions and database.
-        """
+        """Return services for a place or an estate; Region "" is the settings'. Raises SettingsError."""
         with self._lock:
             before, settings = self._chosen, self._settings
             try:
@@ -225,7 +222,6 @@ class ConsoleContexts:
         )
 
     def _profiles(self) -> tuple[list[str], str]:
-        """The profiles of AWS's configuration files, and why they can't be told."""
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session
 
@@ -246,7 +242,6 @@ class ConsoleContexts:
             return ()  # Which files can't be read is told with the profiles.
 
     def _known_regions(self) -> list[str]:
-        """The Regions of this partition in which boto3 knows KMS."""
         from botocore.exceptions import UnknownRegionError
 
         session = _regions_of_boto3()

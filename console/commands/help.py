@@ -57,7 +57,6 @@ def help_(
 
 
 def _lines(root: click.Context, topic: str) -> Iterable[str]:
-    """The lines of a page; of a command's help where no page has its name."""
     commands = root.command
     if topic not in ENTRIES and isinstance(commands, click.Group):
         names = commands.list_commands(root)

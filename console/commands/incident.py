@@ -200,7 +200,6 @@ def show(*, incident: int, as_json: bool) -> int:
 
 
 def _accepted(work: IncidentService, incident: int) -> tuple[tuple[Acceptance, ...], str]:
-    """What was accepted as lost; or why that is not known."""
     try:
         return work.accepted_losses(incident), ""
     except EvidenceError as error:

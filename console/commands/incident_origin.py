@@ -62,7 +62,6 @@ def _only_key(keys: tuple[str, ...]) -> str:
 
 
 def _finding(services: Container, rule: str, given: IncidentScope) -> Finding:
-    """The finding of a rule, about the key or the suspect that was given if any was."""
     found = [one for one in examine(services, given.since, None)[0].findings if one.rule == rule]
     about = [one for one in found if one.subject in (given.key, given.principal)] or found
     if len(about) == 1:

@@ -87,10 +87,7 @@ def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...
 
 
 def search_rows(services: Container, wanted: Sequence[WantedToken], *, everywhere: bool) -> FoundTokens:
-    """Look for the rows that hold some tokens, and say what was found. The tokens are wiped.
-
-    Raises KmsError, DatabaseError, InterruptedRunError.
-    """
+    """Look for rows that hold tokens, and wipe these. Raises KmsError, DatabaseError, InterruptedRunError."""
     try:
         with (
             cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled,

@@ -92,7 +92,6 @@ def list_(
 
 
 def _print_outside(check: JournalCheck) -> None:
-    """Print up to where the journal is fixed outside of its database, and by what."""
     stamped = [one for one in check.outside if one.stamped_at is not None]
     kept = [one for one in check.outside if one.where]
     if stamped and (at := stamped[-1].stamped_at) is not None:

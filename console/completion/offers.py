@@ -105,7 +105,6 @@ def _references(typed: str) -> Iterator[str]:
 
 
 def _services() -> Container:
-    """The services, for as long as the process lives."""
     from console.container import Container
     from console.settings import load
 

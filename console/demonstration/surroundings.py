@@ -59,10 +59,7 @@ def commands_folder() -> str:
 
 
 def run_shell(environment: Mapping[str, str]) -> int:
-    """Run the user's shell in an environment until it ends; returns its exit code.
-
-    What ends this process ends the shell first.
-    """
+    """Run the user's shell, ended with this process, in an environment; returns its exit code."""
     path = environment.get("PATH", os.defpath)
     known = {"PATH": f"{commands_folder()}{os.pathsep}{path}"} if commands_folder() else {}
     # Ctrl-C is the shell's. A handler, unlike SIG_IGN, isn't handed down to it.

@@ -45,10 +45,7 @@ class FileLogBook(logging.Handler):
     """Takes what is logged, keeps the latest lines, and writes them to a file if there is one."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open the file that the settings mean.
-
-        If it can't be opened, `trouble` says why, and there are only the lines in memory.
-        """
+        """Open the settings' file; if that fails, `trouble` says why, and only lines in memory are kept."""
         super().__init__()
         self._recent = Recent()
         self._trouble = NO_TEXT

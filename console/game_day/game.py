@@ -121,7 +121,6 @@ def past_calls(scenario: Scenario, key_arn: str, now: datetime) -> Iterator[Past
 
 
 def _caller(past: Past, scenario: Scenario) -> tuple[str, str, str]:
-    """Who called: access key, address and user agent."""
     if not past.by:
         return access_keys.PLATFORM, PLATFORM_ADDRESSES[0], PLATFORM_AGENT
     persona = scenario.persona(past.by)

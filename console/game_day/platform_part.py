@@ -87,10 +87,7 @@ class PlatformPart:
             engine.dispose()
 
     def connect_account(self, keyring: KmsKeyring) -> None:
-        """Connect a test account, as a platform's team does to see under which key it writes.
-
-        Raises KmsError, DatabaseError.
-        """
+        """Connect a test account, to see which key it writes under. Raises KmsError, DatabaseError."""
         ref = TokenRef("gh_connection", "access_token", f"test-account-{next(self._numbers)}")
         table = platform.metadata.tables[ref.table]
         now = datetime.now(UTC)

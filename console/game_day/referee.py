@@ -144,7 +144,6 @@ class Referee:
         return not waiting, f"{counted(len(waiting), 'key')} more than before wait for deletion"
 
     def _waiting(self) -> Iterator[str]:
-        """The ids of the keys that wait for their deletion."""
         kms = self._sandbox.client("kms", access_keys.DEPLOYMENT)
         for page in kms.get_paginator("list_keys").paginate():
             for key in page["Keys"]:

@@ -73,7 +73,6 @@ class Responder:
         self._tell(f"── {title}")
 
     def _notice(self) -> None:
-        """Fetch the events, and print the findings about the intruder, and any gap."""
         try:
             found = self.findings()
         except KeydeckError as error:

@@ -62,7 +62,6 @@ class PhaseTime:
 
     @property
     def share(self) -> float:
-        """0 to 1: how much of its points it is worth."""
         if self.seconds is None:
             return 0.0
         if not self.budget_seconds or self.seconds <= self.budget_seconds:

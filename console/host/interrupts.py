@@ -19,10 +19,7 @@ IN_HAND = "Stopping after the tokens in flight; what is written stays. Press aga
 
 @contextmanager
 def cancelled_by_interrupt(message: str = IN_HAND) -> Iterator[Event]:
-    """Give an event that SIGINT or SIGTERM sets while the block runs. A second signal ends the process.
-
-    `message` is said at the first one.
-    """
+    """Give an event that SIGINT or SIGTERM sets, saying `message`; a second signal ends the process."""
     event = Event()
     if current_thread() is not main_thread():
         yield event

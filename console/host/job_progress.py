@@ -72,7 +72,6 @@ def follow(work: JobService, job: int, cancelled: Event) -> JobView:
 
 
 def _shown(work: JobService, job: int, cancelled: Event) -> JobView:
-    """Where a job stands; a database that is away is waited for, as by those who write."""
     try:
         return work.show_job(job)
     except DatabaseError as error:

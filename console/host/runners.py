@@ -34,10 +34,7 @@ _SAID = 4_000
 
 
 def processes_for(calls_per_second: float, cores: int | None = None) -> int:
-    """Return how many processes a job of that rate, 0 for any, gets on this machine.
-
-    One core stays for PostgreSQL.
-    """
+    """Return how many processes a job of that rate (0: any) gets here; one core is PostgreSQL's."""
     free = max((cores if cores is not None else worker_scaling.cores()) - 1, 1)
     wanted = ceil(calls_per_second / CALLS_OF_A_PROCESS) or MOST_PROCESSES
     return min(free, wanted, MOST_PROCESSES)

@@ -33,7 +33,6 @@ def html_files() -> dict[str, str]:
 
 
 def _index() -> str:
-    """The contents: every page with its summary, by chapter."""
     parts = ["<h1>The manual of Keydeck</h1>"]
     for chapter, entries in CONTENTS.items():
         parts.append(f"<h2>{escape(chapter)}</h2>\n<dl>")

@@ -10,10 +10,7 @@ from crypto_core.text.cleaning import clean
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Write texts under their names into a folder, which is made. Return the files.
-
-    Earlier ones are replaced. Raises SettingsError where that can't be done.
-    """
+    """Write texts by name into a folder, over earlier ones; return the files. Raises SettingsError."""
     files = {folder / name: text for name, text in texts.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)

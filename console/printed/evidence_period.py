@@ -115,7 +115,6 @@ def _lapses(heading: str, lapses: Sequence[Lapse], none: str) -> Iterator[str]:
 
 
 def _when(lapse: Lapse) -> str:
-    """From when to when it is known, and by when it is known to be over."""
     first, last = _moment(lapse.first_at), _moment(lapse.last_at)
     known = f"{first} UTC" if lapse.first_at == lapse.last_at else f"{first} to {last} UTC"
     if lapse.before is None:

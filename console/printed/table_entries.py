@@ -27,7 +27,6 @@ def _value(value: str | list[str]) -> str:
 
 
 def _escaped(character: str) -> str:
-    """A character as a basic string of TOML has it: 4 or 8 hexadecimal digits, and no surrogates."""
     code = ord(character)
     if 0x20 <= code < 0x7F:
         return character

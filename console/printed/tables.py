@@ -99,7 +99,6 @@ def _text(cell: object) -> str:
 
 
 def _width(texts: Iterable[str]) -> int:
-    """How many cells of a terminal the widest of them takes."""
     from rich.cells import cell_len
 
     return max(map(cell_len, texts))
@@ -110,7 +109,6 @@ def _line(texts: Sequence[str], columns: Sequence[_Column]) -> str:
 
 
 def _folded(texts: Sequence[str], columns: Sequence[_Column]) -> Iterator[str]:
-    """A row's lines: what is too long for its column goes on below."""
     parts = [_parts(texts[c.place], c.width, "" if number else _INDENT) for number, c in enumerate(columns)]
     for line in zip_longest(*parts, fillvalue=""):
         yield _GAP.join(c.padded(text) for c, text in zip(columns, line, strict=True)).rstrip()

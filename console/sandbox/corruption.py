@@ -34,9 +34,7 @@ class Corruption(StrEnum):
 
 
 def corrupt(kind: Corruption, envelope: EnvelopeV1, other_encrypted_data_key: bytes) -> str:
-    """Return the stored form of `envelope`, broken in that way. Whatever still looks like v1 keeps its head,
-    so it counts under the key of its encrypted data key.
-    """
+    """Return `envelope` broken in that way. What still looks like v1 keeps its head, so its key is known."""
     stored = serialise(envelope)
     match kind:
         case Corruption.TRUNCATED:

@@ -145,7 +145,6 @@ def _insert(engine: Engine, rows: dict[str, list[dict[str, str | None]]]) -> Non
 
 
 def _line(fields: Iterable[str | None]) -> str:
-    """One row in COPY's text format (PostgreSQL documentation, COPY, "Text Format")."""
     return "\t".join("\\N" if field is None else field.translate(_ESCAPES) for field in fields) + "\n"
 
 

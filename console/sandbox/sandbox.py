@@ -115,10 +115,7 @@ class Sandbox:
         return self.postgres.superuser_url
 
     def client(self, service: str, access_key: str = access_keys.ON_CALL, *, config: Any = None) -> Any:
-        """Return a boto3 client for the endpoint that acts as the owner of an access key.
-
-        `config` is botocore's Config, such as one with another user agent.
-        """
+        """Return a boto3 client, with botocore's `config`, that acts as the owner of an access key."""
         import boto3
 
         wanted = (service, access_key)

@@ -79,10 +79,7 @@ def addresses(host: str, port: int, public_url: str | None = None) -> Addresses:
 
 
 def hosts_of(host: str, port: int, names: Sequence[str]) -> Addresses:
-    """Return the addresses of a server without a page: loopback, its own, and these names.
-
-    A name may have a port of its own, of a proxy. Raises SettingsError for a malformed one.
-    """
+    """Return a server's addresses: loopback, its own, and names (port allowed). Raises SettingsError."""
     own = addresses(host, port)
     found = set(own.hosts).union(*(_spelled("http", one, port) for one in _LOOPBACK))
     for given in names:

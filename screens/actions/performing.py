@@ -59,10 +59,7 @@ class Actor:
 
 
 async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
-    """Do an action, by whatever way it was asked for; returns whether it was begun.
-
-    Read only, what changes anything is refused here, whoever asks; the services refuse it again.
-    """
+    """Do an action; returns whether it was begun. Read only, what changes anything is refused."""
     host = cast(Host, cast(DOMNode, actor).app)
     if action.changes and host.read_only:
         host.tell(f"Read-only: {action.title} is refused.", trouble=True)

@@ -177,7 +177,6 @@ def _change_words(change: ChangeFact) -> str:
 
 
 def _route_of(change: ChangeFact) -> EventRoute | JobRoute | None:
-    """Where Enter leads: to the event, or to the job."""
     if change.source == "CloudTrail":
         return EventRoute(change.id)
     if change.source == "jobs" and change.id.isdecimal() and len(change.id) < 18:

@@ -372,7 +372,6 @@ def _gap_style(gaps: int) -> str:
 
 
 def _records(standing: Standing, facts: Facts, width: int) -> Iterator[Content]:
-    """What the records are worth, or how to begin with them."""
     period = standing.period
     if period is None:
         yield _how_to_begin(standing, facts, width)

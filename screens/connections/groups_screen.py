@@ -118,7 +118,6 @@ def _as_one(expression: str) -> str:
 
 
 def _choice(answer: TokenGroups) -> Line:
-    """How many groups, and by what else the tokens can be counted."""
     groups = len(answer.rows) + answer.others
     parts: list[str | tuple[str, str]] = [(counted(groups, "group"), "bold"), " by "]
     for by, word in WORDS.items():

@@ -45,9 +45,7 @@ def cover(
     facts: Facts,
     width: int,
 ) -> Content:
-    """Return one line: how many calls of services and of Keydeck are hidden, whether all was fetched, what
-    the store has.
-    """
+    """Return one line: how many calls are hidden, whether all was fetched, what the store has."""
     roomy = width >= _ROOMY
     match summary:
         case None:

@@ -173,7 +173,6 @@ def _field(
     hint: str = "Enter: these events.",
     style: str = "",
 ) -> Iterator[Line]:
-    """A name and its value, folded; "" is left out."""
     if not value:
         return
     if target is None and field:

@@ -163,10 +163,7 @@ def identity(facts: Facts) -> str:
 
 
 def readable(raw: bytes) -> list[Content]:
-    """Return a record's JSON as coloured lines, in ASCII; what is too long is cut, and the cut is said.
-
-    Meant for a worker's thread: colouring takes its time.
-    """
+    """Return a record's JSON as coloured ASCII lines, cut where too long. Slow: for a worker's thread."""
     try:
         text = json.dumps(load(raw), indent=2, ensure_ascii=True)
     except (ValueError, RecursionError):

@@ -92,7 +92,6 @@ class Help(Dialog[bool | None]):
 
 
 def _told(doable: Doable, width: int, cells: int) -> list[Content]:
-    """One action: its keys, its command in so many cells, what it does, on as many lines as that takes."""
     action = doable.action
     words = action.explanation + (f" ({doable.why_not})" if doable.why_not else "")
     first, *more = wrap(words, max(width - _KEYS - cells - 3, 20), break_on_hyphens=False)

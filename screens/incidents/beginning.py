@@ -9,10 +9,7 @@ from screens.routes import Followed, IncidentRoute
 
 
 async def begin_incident(screen: MainScreen, about: About | None = None) -> bool:
-    """Ask for what isn't known yet, open an incident and go to its page; returns whether one was opened.
-
-    Called in a worker of the screen.
-    """
+    """In a worker: ask what is unknown, open an incident and its page; returns whether one was opened."""
     number = await screen.app.push_screen_wait(DeclareDialog(screen.facts, about or About()))
     if number is None:
         return False

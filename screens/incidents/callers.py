@@ -69,7 +69,6 @@ def _nobody(callers: KeyCallers) -> str:
 
 
 def _until(callers: KeyCallers, now: datetime) -> str:
-    """Up to when all events are fetched."""
     if callers.complete_until is None:
         return "not fetched"
     return f"fetched until {local(callers.complete_until, now):%H:%M} ({ago(callers.complete_until, now)})"

@@ -504,7 +504,6 @@ def _written(moment: datetime | None) -> str:
 
 
 def _with_subject(scope: IncidentScope, kind: SubjectKind, text: str) -> IncidentScope:
-    """Return the scope with its subject as the operator named it."""
     match kind:
         case SubjectKind.KEY:
             return replace(scope, key=text)

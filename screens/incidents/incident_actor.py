@@ -317,7 +317,6 @@ class IncidentActor(MainScreen):
         return text
 
     def _kept(self, title: str, call: Callable[[], Answer]) -> Answer:
-        """Return what the storing call returns; the text typed for `title` is forgotten then."""
         answer = call()
         self._unkept.pop(title, None)
         return answer

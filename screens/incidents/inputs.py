@@ -118,7 +118,6 @@ class InputsForm(VerticalScroll, can_focus=False):
                 self._say(number, trouble_content(self._why))
 
     def _say(self, number: int, words: Content) -> None:
-        """Say what is wrong with a field directly below it, and go there."""
         for place, said in enumerate(self.query(".field > .wrong").results(Static)):
             said.display = place == number
             if place == number:
@@ -185,7 +184,6 @@ class InputsForm(VerticalScroll, can_focus=False):
         return isinstance(widget, Input) and bool(widget.value.strip())
 
     def _chosen(self, widget: Checklist) -> tuple[str, ...]:
-        """What is chosen of a list, and what was entered beside it."""
         others = self.query_one(f"#{widget.id}-others", Input).value
         return tuple(dict.fromkeys((*widget.chosen, *listed(others))))
 

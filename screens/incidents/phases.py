@@ -75,7 +75,6 @@ def phase_lines(view: IncidentView, width: int, now: datetime, running: frozense
 def _step(
     step: StepView, sign: Sign, width: int, now: datetime, *, now_due: bool, waits: bool
 ) -> Iterator[Content]:
-    """Yield the line of a step, and its title's further lines where it is longer than one."""
     end = ""
     if width >= ROOMY:
         end = fit("undecided", _WHEN, right=True) if waits else _end(step, now)

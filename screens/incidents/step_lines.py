@@ -233,7 +233,6 @@ def evidence_lines(
 
 
 def _next(view: IncidentView, step: StepView, width: int) -> Iterator[Line]:
-    """What comes after this step."""
     if view.incident.state is IncidentState.CLOSED:
         yield from prose(f"closed: {view.incident.outcome}", width, style="$muted")
         return

@@ -141,10 +141,7 @@ def action_lines(plan: ActionPlan) -> Iterator[StyledLine]:
 
 
 def filled(text: str, incident: Incident, facts: Facts) -> Content:
-    """Return a line of a runbook, filled in: its keys by the names that operators know them by.
-
-    Commands have the whole ARNs, and stand out.
-    """
+    """Return a runbook's line, filled in: keys by their names, whole ARNs in commands, which stand out."""
     values = _values(incident, facts)
     arns = {"key": values["key"], "new_key": values["new_key"]}
     names = values | {name: facts.key_words.long(arn) for name, arn in arns.items() if arn}

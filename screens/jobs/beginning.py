@@ -94,10 +94,7 @@ MOST_PROCESSES = 64
 
 
 async def begin_job(screen: MainScreen, chosen: Chosen | None = None, verb: Verb | None = None) -> bool:
-    """Ask for what isn't known yet, begin a job and go to its page; returns whether one has begun.
-
-    Called in a worker of the screen.
-    """
+    """In a worker: ask what is unknown, begin a job and go to its page; returns whether one has begun."""
     app, facts = screen.app, screen.facts
     chosen = chosen or await app.push_screen_wait(ChooseTokens(facts))
     if chosen is None:
@@ -313,7 +310,6 @@ class JobPreview(Proposal[JobPlan]):
 
 
 def _number(text: str) -> float | None:
-    """A number above 0, None for anything else."""
     text = text.replace(",", "").replace("_", "")
     if not text.isascii() or not text.replace(".", "", 1).isdecimal() or len(text) > 12:
         return None

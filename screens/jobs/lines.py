@@ -90,7 +90,6 @@ def _counts(view: JobView, width: int) -> Line:
 
 
 def _kms(view: JobView, width: int) -> Iterator[Line]:
-    """How KMS answered in the last minute."""
     room = max(width - NAME_CELLS - _NUMBER, 10)
     starved = view.pace is not None and view.pace.standing is Standing.STARVED
     words = f"{view.kms_calls:,}, {rate_words(view)}"
@@ -122,10 +121,7 @@ def _window(samples: Sequence[ThroughputSample]) -> str:
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:
-    """Return values as bars of one cell each, the newest last; where there are more, the highest of each few.
-
-    Nothing is blank, the highest is full.
-    """
+    """Return values as bars of one cell each, the newest last, the highest full, none blank."""
     if not values or cells <= 0:
         return ""
     if len(values) > cells:

@@ -159,7 +159,6 @@ class ChooseBlock(ChoiceDialog[BlockChoice]):
             self.say(Content("\n").join([Content(words) for words in self._why_none(answer)]))
 
     def _why_none(self, answer: _Found) -> Iterator[str]:
-        """Why there is nothing to choose."""
         if self._kind is ChangeKind.BLOCK:
             there = answer.blocks.of(self._named.principals)
             said = (*answer.refused, *blocked_words(there, self._facts))
@@ -183,7 +182,6 @@ class ChooseBlock(ChoiceDialog[BlockChoice]):
 
 
 def _blockable(principals: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return who can be blocked, and for the others a sentence each."""
     allowed, refused = [], []
     for principal in principals:
         try:

@@ -72,7 +72,6 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
         )
 
     def _end(self, outcome: ChangeResult | Trouble) -> None:
-        """Show what came of it."""
         if isinstance(outcome, Trouble):
             self.tell("Not done", trouble_content(outcome), leave="Close")
             return

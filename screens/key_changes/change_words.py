@@ -13,10 +13,7 @@ UNVERIFIED = "KMS reported success, but the change could not be confirmed."
 
 
 def plan_lines(plan: ChangePlan, most: int | None = None) -> Iterator[StyledLine]:
-    """Yield what a change does and does not do, what it is about, and what to beware of.
-
-    Of a policy's difference at most so many lines are shown.
-    """
+    """Yield what a change does, does not do and risks; at most `most` lines of a policy's difference."""
     yield (plan.key_name, "bold"), f"  {plan.region}"
     if plan.key_arn:
         yield ((plan.key_arn, "$muted"),)

@@ -140,7 +140,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         )
 
     def _picture(self, key: KeyState, status: Status | None, now: datetime, width: int) -> Sequence[Line]:
-        """The materials over time."""
         picture = timeline(key, status, now, width - NAME_CELLS)
         names = ("", "material", "tokens", "since")
         lines = [
@@ -154,7 +153,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         return principal_lines(self._use, self.key_arn, width, self.facts) if self._use is not None else ()
 
     def _may_use(self, width: int) -> Sequence[Line]:
-        """Who may use the key, and the way to its policy."""
         match self._policy:
             case KeyPolicy():
                 return access_lines(self._policy, width, MOST_ACCESSES)
@@ -220,10 +218,7 @@ def finding_lines(key: KeyState, posture: Posture | None, width: int) -> list[Li
 def recent_use(
     services: Services, key_arn: str, now: datetime, cancelled: Cancellation
 ) -> KeyUseSummary | None:
-    """Return the use of the last fourteen days, UTC; None where the store has no events at all.
-
-    Raises what EventUse.key_use raises.
-    """
+    """Return the use of the last 14 days, UTC; None without any event. Raises as EventUse.key_use."""
     if not services.events.state()[0]:
         return None
     since = datetime.combine(_days(now)[0], time(), UTC)
@@ -275,7 +270,6 @@ def _denied(number: int) -> tuple[str, str]:
 
 
 def _principal(name: str, row: EventTally, use: KeyUseSummary, width: int, facts: Facts) -> Line:
-    """A principal's calls; who was denied is marked."""
     arn = row.texts[0]
     right = f"{row.events:>9,}  {'✖ ' if row.denied else '  '}{row.denied:,} denied"
     last = f"   last {moment_words(row.last, facts.clock())}"

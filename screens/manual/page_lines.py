@@ -32,10 +32,7 @@ Row = tuple[Piece, ...]
 
 
 def page_rows(text: str, width: int) -> list[Row]:
-    """Return a page as lines of at most `width` cells, but for code, whose lines are whole.
-
-    Pictures are left out.
-    """
+    """Return a page without pictures as lines of at most `width` cells; lines of code are whole."""
     tree = SyntaxTreeNode(MarkdownIt("commonmark", {"html": False}).enable("table").parse(text))
     return list(_spaced(tree.children, max(width, _LEAST)))
 
@@ -62,7 +59,6 @@ def topics_in(rows: Iterable[Row]) -> tuple[str, ...]:
 
 
 def _spaced(blocks: Sequence[SyntaxTreeNode], width: int) -> Iterator[Row]:
-    """Yield blocks with an empty line between two of them."""
     begun = False
     for block in blocks:
         rows = list(_block(block, width))
@@ -118,7 +114,6 @@ def _indented(rows: Iterable[Row], first: str, rest: str | None = None) -> Itera
 
 
 def _inline(block: SyntaxTreeNode, style: str = "") -> list[Piece]:
-    """Return what a block's text is made of."""
     return [piece for child in block.children for piece in _pieces(child, Piece("", style))]
 
 

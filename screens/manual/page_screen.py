@@ -71,7 +71,6 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
         text.move_to(self._line or 0)
 
     def _found(self) -> list[int]:
-        """The lines that have what is looked for."""
         written = self.query_one(EventText).written
         return lines_with(self._words, (line.content.plain for line in written))
 

@@ -100,7 +100,6 @@ def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
 
 
 def _at_most(answer: BlastRadius) -> str:
-    """How many of the tokens in reach the store's calls opened at most: one each."""
     most, reach = answer.opened_at_most, answer.tokens_reachable
     if most is None or reach is None:
         return "of tokens that could not be counted"
@@ -108,7 +107,6 @@ def _at_most(answer: BlastRadius) -> str:
 
 
 def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
-    """What could have been: none of these calls names a token."""
     yield from prose(f"Possible, never certain: {_at_most(answer)}", width, style="bold $warning")
     if not answer.could:
         return
@@ -127,7 +125,6 @@ def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
 
 
 def _receipted(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
-    """Facts by receipt, token by token."""
     yield heading("Opened, each named by receipts", width, "calls")
     tokens = answer.receipted.tokens
     for one in tokens[:MOST_RECEIPTED]:

@@ -162,13 +162,11 @@ class StatusScreen(ProblemActor):
         return at is None or (self.facts.clock() - at).total_seconds() >= FINDINGS_SECONDS
 
     def _examined(self) -> str:
-        """What of the findings is not known yet, and the key that shows it."""
         if self.facts.posture.value is not None:
             return ""
         return "examining keys…" if self.facts.posture.asking else "keys not examined: 7"
 
     def _waiting(self, width: int) -> Content:
-        """What there is before the first answer: trouble, or how far the count is."""
         if self.facts.status.trouble and not self.facts.status.asking:
             return Content.assemble(("No answer yet: r asks again.", "$muted"))
         return counting_content(self.facts.counting, width)

@@ -104,7 +104,6 @@ def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
 
 
 def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
-    """The facts at a glance."""
     if not named.events:
         return fact("exact", "no event names this token", width, style="$muted")
     rewrapped = f"rewrapped {named.rewrapped:,}×, " if named.rewrapped else ""
@@ -114,7 +113,6 @@ def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
 
 
 def _by_receipt(found: ReceiptedUse, width: int, facts: Facts) -> Line:
-    """What receipts say, at a glance."""
     use = found.use
     if not use.events:
         return fact("by receipt", "no receipt is about this token", width, style="$muted")
@@ -125,7 +123,6 @@ def _by_receipt(found: ReceiptedUse, width: int, facts: Facts) -> Line:
 
 
 def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
-    """What could have been, at a glance."""
     calls = sum(use.calls for use in could)
     if not calls:
         return fact("possible", "no call could have opened it, of those in the store", width, style="$muted")

@@ -158,7 +158,6 @@ def _counts(look: WatchStatus, width: int) -> Line:
 
 
 def _quiet(look: WatchStatus, width: int, facts: Facts) -> Line:
-    """For how long there was provably no use; never more than that is claimed."""
     now = facts.clock()
     last = f"; last use {clock_time(look.last_use, now)}" if look.last_use else ""
     if look.more:
@@ -175,7 +174,6 @@ def _quiet(look: WatchStatus, width: int, facts: Facts) -> Line:
 
 
 def _covered(look: WatchStatus, width: int, facts: Facts) -> Line:
-    """Up to when all is known."""
     late = f"CloudTrail may be {span(LATE)} late"
     if look.gaps or look.covered_until is None:
         return fact("covered", "not all: what is missing is listed below", width, style="$warning")

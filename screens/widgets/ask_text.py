@@ -18,10 +18,7 @@ class AskText(Dialog[str | None]):
     def __init__(
         self, title: str, about: str, text: str = "", *, label: str = "Go on", optional: bool = False
     ) -> None:
-        """`text` stands in the line at first; `label` is on the button that goes on.
-
-        Nothing goes on without a text, unless it is `optional`.
-        """
+        """`text` is there at first; `label` is on the button, which needs a text unless it is `optional`."""
         super().__init__()
         self._title, self._about, self._before = title, about, text
         self._label, self._optional = label, optional

@@ -92,11 +92,9 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         self._tell_moved()
 
     def _show_lines(self) -> None:
-        """Paint the lines that are in sight now."""
         self.refresh()
 
     def _lengthen(self, size: Size) -> None:
-        """Let so many cells and lines be scrolled over."""
         self.virtual_size = size
 
     def move_to(self, index: int, direction: int = 1) -> None:

@@ -185,6 +185,5 @@ class _FilterSuggester(Suggester):
 
 
 def _first(names: object, typed: str, lead: str = "") -> str | None:
-    """The first of some names that begins with what is typed."""
     every = [lead + str(name) for name in names]  # type: ignore[attr-defined]
     return next((n for n in every if n.startswith(typed) and n != typed and clean(n) == n), None)

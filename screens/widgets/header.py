@@ -153,7 +153,6 @@ class Header(Vertical):
         return line
 
     def _crumbs(self, bare: int) -> Content:
-        """The path, of its first `bare` screens their names alone."""
         parts: list[Content] = []
         for number, (name, part) in enumerate(self._path):
             last = number == len(self._path) - 1

@@ -22,10 +22,7 @@ class SecretInput(LineInput):
         return super().post_message(message)
 
     def take(self) -> Secret | None:
-        """Return the entered text and empty the field; None if it is empty.
-
-        Blanks around it come from copying, and are left out.
-        """
+        """Return the entered text without blanks around it and empty the field; None if it is empty."""
         text = self.value.strip()
         self.clear()
         return Secret.of(text) if text else None

@@ -131,10 +131,7 @@ class Faults:
         self._lookups: dict[str, TokenBucket] = {}
 
     def clear(self) -> None:
-        """No latency, no throttling of KMS, no faults, denials, expired sessions; LookupEvents as in AWS.
-
-        Nobody is held to key policies any more.
-        """
+        """Set all as at first: no latency, faults, denials or holds; LookupEvents limited as in AWS."""
         self.latency = self.lag = 0.0
         self.rules.clear()
         self.denials.clear()

@@ -107,10 +107,7 @@ class EndpointGate:
         self._crypto = CryptoOperations(self.keys, self.faults).by_name | signing.by_name
 
     async def answer(self, request: HttpRequest, source_ip: str) -> HttpAnswer:
-        """Answer one AWS request and record it.
-
-        Raises ResetConnectionError and HalfAnswerError when that was asked for.
-        """
+        """Answer one AWS request and record it. Raises ResetConnectionError, HalfAnswerError."""
         if not self.moto.is_ready:
             await self.moto.ready()
         call, record = self._identify(request, source_ip)

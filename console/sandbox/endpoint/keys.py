@@ -106,10 +106,7 @@ class KeyStore:
         self.last_uses: dict[str, LastUse] = {}
 
     def find(self, region: str, reference: object) -> "Key":
-        """Return the key that a key id, key ARN, alias name or alias ARN names.
-
-        Raises NotFoundException or ValidationException in KMS's words.
-        """
+        """Return the key of an id, ARN or alias. Raises NotFoundException, ValidationException."""
         if not isinstance(reference, str) or not reference:
             raise violated("Value at 'keyId'", "not be null")
         key = self._found.get((region, reference))

@@ -66,7 +66,6 @@ def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any], 
 
 
 def _resources(record: Record) -> Iterator[tuple[str, str]]:
-    """Type and name of what a call is about; a bucket by its name."""
     for arn in record.resources:
         yield "AWS::KMS::Key", arn
     if record.source == S3 and record.request and record.request.get("bucketName"):

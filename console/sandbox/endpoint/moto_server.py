@@ -89,10 +89,7 @@ class MotoServer:
     def put_object(
         self, bucket: str, key: str, value: bytes, metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Store an object in a bucket, with headers that come back with it.
-
-        Raises moto's MissingBucket. Call it through `run_in_thread`.
-        """
+        """Store an object with headers. Raises moto's MissingBucket. Call it through `run_in_thread`."""
         from moto.s3.models import s3_backends
 
         stored = s3_backends[ACCOUNT]["aws"].put_object(bucket, key, value)

@@ -14,10 +14,7 @@ Row = TypeVar("Row")
 
 
 def copy(table: Table[Row], listing: Listing[Row], facts: Facts, what: str) -> None:
-    """Send what is named ("cell", "reference", "row" or "marked") to the clipboard and say so.
-
-    Where nothing is marked, the row under the cursor is meant.
-    """
+    """Copy the "cell", "reference", "row" or "marked" rows (the row under the cursor if none) and say so."""
     row = table.current
     if row is None:
         return

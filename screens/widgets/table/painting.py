@@ -153,7 +153,6 @@ class Painter(Generic[Row]):
         return Strip(segments, look.width)
 
     def _style(self, named: str, ground: Style) -> RichStyle | None:
-        """The style that a cell has on a ground."""
         key = (named, ground)
         if key not in self._styles:
             strips = Visual.to_strips(self._widget, Content.assemble(("x", named)), 1, 1, ground)

@@ -86,7 +86,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self._begin_anew()
 
     def _bind_own(self) -> None:
-        """Give the team's commands the keys that the settings give them."""
         service = self.facts.services.user_commands
         for command in service.offered(self.listing.name) if service is not None else ():
             if command.key:
