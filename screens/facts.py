@@ -101,7 +101,6 @@ class Facts:
 
     @property
     def read_only(self) -> bool:
-        """True if the services refuse every change."""
         place = self.surroundings.value
         return self.services.read_only or (place is not None and place.read_only)
 

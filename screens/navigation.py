@@ -40,12 +40,10 @@ class Navigation:
 
     @property
     def here(self) -> NavigationPlace:
-        """Where the operator is now."""
         above = tuple(s for s in self._app.screen_stack[1:] if isinstance(s, MainScreen))
         return NavigationPlace(self._app.current_mode, above)
 
     async def start(self, mode: str) -> None:
-        """Open the first screen."""
         await self._app.switch_mode(mode)
 
     async def go(self, mode: str) -> None:

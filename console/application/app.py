@@ -132,7 +132,6 @@ class KeydeckApp(Actor, App[None]):
 
     @property
     def read_only(self) -> bool:
-        """True if nothing may be changed."""
         return self.facts.read_only
 
     def tell(self, message: str, *, trouble: bool = False) -> None:

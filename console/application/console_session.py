@@ -26,7 +26,7 @@ def open_console(
     `settings` stands in for what files and environment say, for the sandbox. Without `remember` nothing of
     what the operator chose is kept. With `welcomes` it opens with the welcome card.
     """
-    from console.application.hangup import ended_with_the_terminal
+    from console.application.ending_signals import ended_with_the_terminal
     from console.garbage import uncollected
     from console.heap import share_heap
 

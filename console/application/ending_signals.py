@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
+from threading import Event, Thread
 
 GRACE_SECONDS = 15.0
 """How long leaving may take after a signal; then the process ends as it stands."""
@@ -23,6 +24,7 @@ _MODES = (1000, 1002, 1003, 1004, 1006, 1015, 1049, 2004, 2048)
 _AS_BEFORE = b"".join(b"\x1b[?%dl" % mode for mode in _MODES) + b"\x1b[<u\x1b[?25h"
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""How long the process may take to clean up behind itself, where it does at all on SIGHUP."""
 
 
 def exit_code_of(number: int) -> int:
@@ -82,3 +84,44 @@ def as_before() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ended_with_the_terminal() -> Iterator[None]:
+    """Within, the end of the terminal on standard input ends the process, as SIGHUP does.
+
+    The kernel sends SIGHUP only to the terminal's own session, and `nohup` has it ignored. A console that is
+    left without a terminal would wait for keys for ever, one processor busy with that.
+    """
+    if sys.__stdin__ is None or not sys.__stdin__.isatty():
+        yield
+        return
+    awake, wake = os.pipe()
+    left = Event()
+    watching = Thread(
+        target=_watch, args=(sys.__stdin__.fileno(), awake, left), name="keydeck-hangup", daemon=True
+    )
+    watching.start()
+    try:
+        yield
+    finally:
+        left.set()
+        os.close(wake)
+        watching.join()
+        os.close(awake)
+
+
+def _watch(terminal: int, awake: int, left: Event) -> None:
+    poll = select.poll()
+    # Hang-ups are told unasked; asked for anything else, keys would wake this thread too.
+    poll.register(terminal, 0)
+    poll.register(awake, 0)
+    while not left.is_set():
+        for descriptor, told in poll.poll():
+            if descriptor == terminal and told & select.POLLHUP:
+                os.kill(os.getpid(), signal.SIGHUP)
+                if not left.wait(GRACE_SECONDS):
+                    os._exit(128 + signal.SIGHUP)
+            if descriptor == terminal:
+                # This system can't tell of its terminals.
+                return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,7 +11,6 @@ import click
 from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.printed.printing import print_gaps, print_json, print_line, print_table, utc
-from console.printed.table_entries import is_printable, table_entry
 from crypto_core.database.tokens.sweep.candidates import NAMED
 from crypto_core.database.tokens.sweep.proposals import Proposal, propose
 from crypto_core.database.tokens.sweep.results import Sweep
@@ -107,3 +107,27 @@ def _document(sweep: Sweep, proposals: Sequence[Proposal], unseen: Sequence[str]
             "reasons": list(dict.fromkeys((*sweep.reasons, *unseen))),
         },
     }
+
+
+def table_entry(entry: Mapping[str, Any]) -> str:
+    """Return an entry as TOML, ASCII only: what it holds acts on no terminal."""
+    return "\n".join(("[[tables]]", *(f"{name} = {_value(value)}" for name, value in entry.items())))
+
+
+def is_printable(entry: Mapping[str, Any]) -> bool:
+    """True if the entry reads as it is, so that a person can check it before it is used."""
+    values = (value if isinstance(value, list) else [value] for value in entry.values())
+    return all(clean(text) == text for texts in values for text in texts)
+
+
+def _value(value: str | list[str]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return "".join(_escaped(character) for character in json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0x20 <= code < 0x7F:
+        return character
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

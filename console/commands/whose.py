@@ -11,8 +11,7 @@ import click
 from console.commands.incident_origin import completed_scope
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
-from console.commands.tokenless_group import NO_ARGUMENT, TokenlessGroup
-from console.commands.whose_index import index
+from console.commands.whose_index import NO_ARGUMENT, TokenlessGroup, index
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.incident_words import document_of
 from console.printed.printing import meter, print_json, print_line, say

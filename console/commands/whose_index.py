@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from console.commands.asking import consent_to
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of, trust_option
-from console.commands.tokenless_group import TokenlessGroup
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import meter, print_facts, print_gaps, print_json, say, utc
 from crypto_core.reencryption.token_search.index_plan import IndexFilling, IndexStatus
 from crypto_core.text.counting import counted, listed
+
+NO_ARGUMENT = (
+    "A token that was typed here is in the shell's history, and was in the list of processes: have it issued "
+    "again. Enter one when asked, or name a file with --file."
+)
+
+
+class TokenlessGroup(click.Group):
+    """Refuses what is none of its commands without a word of it."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"{ctx.command_path} takes no argument. {NO_ARGUMENT}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 _SHOWN_ROWS = 20
 

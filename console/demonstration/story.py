@@ -224,7 +224,6 @@ class FinishedJob:
     world: World
 
     def start(self, cancelled: Event) -> int:
-        """Plan it, make it and return its number."""
         target = self.world.current_key.arn
         under_old = self.world.sealed_under(self.world.old_key)[:JOB_TOKENS]
         if not under_old:
@@ -257,7 +256,6 @@ class ClosedIncident:
     platform: PlatformPart
 
     def declare(self) -> int:
-        """Declare it and return its number."""
         scope = IncidentScope(
             references=(str(self._leaked()),),
             since=self.world.now - _INCIDENT_SINCE,

@@ -52,7 +52,6 @@ class PlatformTeam:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it and wait until it has; safe to call twice."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(30)

@@ -39,7 +39,6 @@ class Book:
         return tuple(map(_page, ENTRIES))
 
     def page(self, topic: str) -> ManualPage:
-        """Return one page. Raises SettingsError for a topic that is none, with what may be meant."""
         if topic not in ENTRIES:
             raise SettingsError(
                 f"The manual has no page {clean(topic, 60)!r}.",

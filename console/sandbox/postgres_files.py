@@ -67,7 +67,6 @@ class PostgresFiles:
         return cls(Path(spec.origin).parent.parent)
 
     def program(self, name: str) -> Path:
-        """Return the path of `postgres` or `initdb`."""
         return self.site / WHEEL / "pginstall" / "bin" / name
 
     def usable_by(self, user: ServiceUser) -> bool:

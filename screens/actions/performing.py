@@ -19,9 +19,7 @@ class Host(Protocol):
     """What the app tells actions."""
 
     @property
-    def read_only(self) -> bool:
-        """True if nothing may be changed."""
-        ...
+    def read_only(self) -> bool: ...
 
     def tell(self, message: str, *, trouble: bool = False) -> None:
         """Say something to the operator in passing."""

@@ -54,7 +54,6 @@ class FileDialog(Dialog[None]):
 
     @property
     def writing(self) -> bool:
-        """True while the file is being written."""
         return self._asked is not None and self._asked.waiting
 
     def on_mount(self) -> None:

@@ -80,7 +80,6 @@ class FilterBar(Vertical):
         yield Static(id="fault")
 
     def open(self, expression: str, history: Sequence[str], saved: Mapping[str, str]) -> None:
-        """Show the bar with the current filter in it."""
         self._recall = InputHistory(history)
         self._saved = saved
         self.display = True
@@ -92,12 +91,10 @@ class FilterBar(Vertical):
         self.screen.set_focus(field)
 
     def close(self) -> None:
-        """Hide the bar."""
         self.display = False
 
     @property
     def is_open(self) -> bool:
-        """True while the bar is shown."""
         return bool(self.display)
 
     def fault(self, trouble: Trouble | None) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from console.container import Container
 from console.event_file import abilities_file
+from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
-from console.sandbox.provider_truth import truth_of
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

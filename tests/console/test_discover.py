@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from console.commands.discover import table_entry
 from console.container import Container
-from console.printed.table_entries import table_entry
 from console.sandbox.postgres import OPERATOR
 from crypto_core import encrypt_token
 from crypto_core.findings.severity import Severity

@@ -15,7 +15,6 @@ class EndpointClock:
         return self._ahead != 0
 
     def now(self) -> float:
-        """Return the time in epoch seconds."""
         return time.time() + self._ahead
 
     def move(self, to: float | None) -> None:

@@ -136,7 +136,6 @@ class KeyStore:
         )
 
     def restore(self, kept: KeptBesideMoto) -> None:
-        """Know about keys what was known then."""
         self._companions = {key_id: one.copy() for key_id, one in kept.companions.items()}
         self._by_identifier = dict(kept.by_identifier)
         self.last_uses = dict(kept.last_uses)

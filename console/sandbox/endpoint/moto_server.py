@@ -57,7 +57,6 @@ class MotoServer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the backends can be used without waiting."""
         return self._loaded is None
 
     async def run_in_thread(self, work: Callable[[], T]) -> T:
@@ -69,7 +68,6 @@ class MotoServer:
         return await self.run_in_thread(lambda: self._call(request))
 
     def kms(self, region: str) -> "KmsBackend":
-        """Return the KMS backend of a region."""
         from moto.kms.models import kms_backends
 
         return kms_backends[ACCOUNT][region]

@@ -40,7 +40,6 @@ class SandboxTrail:
         return len(self._undelivered)
 
     def add(self, record: Record) -> None:
-        """Keep a record of a call that just happened."""
         self._number(record)
         self.calls[record.action] += 1
         records = self._records

@@ -140,12 +140,10 @@ class Feed(Generic[Row]):
         ask(self._node, lambda _: read(), lambda answer: self._take_some(refs, answer), group="rows")
 
     def end(self) -> None:
-        """Ask for the last rows."""
         query = self.shown
         self._ask(PageKind.END, query, lambda cancelled: [self._page(query, cancelled, backwards=True)])
 
     def top(self) -> None:
-        """Ask for the first rows of what is shown."""
         query = self.shown
         self._ask(PageKind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
 

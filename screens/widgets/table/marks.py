@@ -49,12 +49,10 @@ class Marks(Generic[Row]):
             self._rows.pop(self._identity(row), None)
 
     def mark_all(self, expression: str) -> None:
-        """Mark all that a filter lets through."""
         self._rows.clear()
         self.filter = expression
 
     def clear(self) -> None:
-        """Clear all marks."""
         self._rows.clear()
         self.filter = None
 

@@ -44,17 +44,14 @@ class RowWindow(Generic[Row]):
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The rows that are held."""
         return self._rows
 
     @property
     def first(self) -> Cursor | None:
-        """Where the first page that is held begins."""
         return self._parts[0].first if self._parts else None
 
     @property
     def last(self) -> Cursor | None:
-        """Where the last page that is held ends."""
         return self._parts[-1].last if self._parts else None
 
     def place(self, identity: Hashable) -> int | None:

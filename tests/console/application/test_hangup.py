@@ -36,11 +36,11 @@ def test_the_end_of_the_terminal_ends_the_process(ignored: bool, status: int) ->
     with begun(
         f"""
         import signal, time
-        from console.application import hangup
-        hangup.GRACE_SECONDS = 0.2
+        from console.application import ending_signals
+        ending_signals.GRACE_SECONDS = 0.2
         if {ignored}:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with hangup.ended_with_the_terminal():
+        with ending_signals.ended_with_the_terminal():
             print("ready", flush=True)
             time.sleep(120)
         """
@@ -53,8 +53,8 @@ def test_who_has_left_is_not_bothered() -> None:
     with begun(
         """
         import sys, threading, time
-        from console.application import hangup
-        with hangup.ended_with_the_terminal():
+        from console.application import ending_signals
+        with ending_signals.ended_with_the_terminal():
             pass
         assert [t.name for t in threading.enumerate()] == ["MainThread"]
         print("ready", flush=True)
@@ -71,9 +71,9 @@ def test_who_has_left_is_not_bothered() -> None:
 
 
 def test_without_a_terminal_there_is_nothing_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from console.application import hangup
+    from console.application import ending_signals
 
     with Path(os.devnull).open(encoding="ascii") as nothing:
         monkeypatch.setattr(sys, "__stdin__", nothing)
-        with hangup.ended_with_the_terminal():
+        with ending_signals.ended_with_the_terminal():
             pass

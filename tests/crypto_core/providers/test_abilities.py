@@ -15,9 +15,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from console.sandbox.provider_abilities import visible
+from console.sandbox.provider_abilities import truth_of, visible
 from console.sandbox.provider_tokens import MARKER, Style
-from console.sandbox.provider_truth import truth_of
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
 from crypto_core.database.tokens.opening import ValueOpener

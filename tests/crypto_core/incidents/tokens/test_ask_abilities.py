@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
+from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
-from console.sandbox.provider_truth import truth_of
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.errors import AbilityBookError, NotConfirmedError
