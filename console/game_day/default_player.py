@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.game_day.measures import Measures
-from console.game_day.responder import PATIENCE, noticed
+from console.game_day.responder import Player, noticed
 from console.game_day.runbook_work import RunbookWork
-from console.game_day.story_text import briefing_lines
 from crypto_core.errors import KeydeckError
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
@@ -25,7 +24,6 @@ from screens.signs import SIGNS
 if TYPE_CHECKING:
     from console.game_day.game import Game
     from console.game_day.platform_part import PlatformPart
-    from console.game_day.score import Score
 
 _DECLARES_KEY = "key-incident"
 """The step that says to declare an incident of the key."""
@@ -83,31 +81,15 @@ class DefaultWork(RunbookWork):
         self.work(key)
 
 
-class DefaultPlayer:
-    """Plays one game. `tell` gets each line of the story."""
+class DefaultPlayer(Player):
+    """Takes the console's defaults: the first finding, the first runbook, what dialogs fill in."""
 
-    def __init__(self, game: Game, tell: Callable[[str], None]) -> None:
-        self._game = game
-        self._tell = tell
-        self._platform = game.platform
-        self._measures = Measures(game, self._platform, tell)
-
-    def play(self) -> Score:
-        """Let the intruder make its moves, respond, and return the score. Raises DatabaseError."""
-        for line in briefing_lines(self._game.scenario):
-            self._tell(line)
-        self._game.begin(0)
-        try:
-            self._game.intruder.played.wait(PATIENCE)
-            first = self._first_finding()
-            work = DefaultWork(self._game, self._measures, self._platform, self._tell, first)
-            incident = work.declare()
-            if incident is not None:
-                work.work(incident)
-            self._tell("")
-            return self._game.finish(self._measures.container.services.incidents)
-        finally:
-            self._measures.close()
+    def _respond(self) -> None:
+        first = self._first_finding()
+        work = DefaultWork(self._game, self._measures, self._platform, self._tell, first)
+        incident = work.declare()
+        if incident is not None:
+            work.work(incident)
 
     def _first_finding(self) -> About:
         """What the first finding in the list is about; nothing where there is none."""

@@ -27,8 +27,8 @@ _WINDOW = timedelta(hours=26)
 """What is examined: the last day, and a little more, so that a night ago is inside at any hour."""
 
 
-class Responder:
-    """Responds to one game. `tell` gets each line of the story."""
+class Player:
+    """Plays one game. `tell` gets each line of the story."""
 
     def __init__(self, game: Game, tell: Callable[[str], None]) -> None:
         self._game = game
@@ -43,24 +43,34 @@ class Responder:
         self._game.begin(0)
         try:
             self._game.intruder.played.wait(PATIENCE)
-            self._head("What CloudTrail shows")
-            self._notice()
-            runbook = RunbookWork(self._game, self._measures, self._platform, self._tell)
-            incident = runbook.declare()
-            self._head("Measures")
-            # First of all: while the intruder gets in, whatever else is done is lost to it again.
-            self._reach(End.SHUT_OUT)
-            if incident is not None:
-                self._head("The runbook")
-                runbook.work(incident)
-                self._head("What is left")
-            for end in self._game.scenario.ends:
-                if end is not End.SHUT_OUT:
-                    self._reach(end)
+            self._respond()
             self._tell("")
             return self._game.finish(self._measures.container.services.incidents)
         finally:
             self._measures.close()
+
+    def _respond(self) -> None:
+        raise NotImplementedError
+
+
+class Responder(Player):
+    """Responds properly: what the rules find, the runbook, and whatever end is not reached by then."""
+
+    def _respond(self) -> None:
+        self._head("What CloudTrail shows")
+        self._notice()
+        runbook = RunbookWork(self._game, self._measures, self._platform, self._tell)
+        incident = runbook.declare()
+        self._head("Measures")
+        # First of all: while the intruder gets in, whatever else is done is lost to it again.
+        self._reach(End.SHUT_OUT)
+        if incident is not None:
+            self._head("The runbook")
+            runbook.work(incident)
+            self._head("What is left")
+        for end in self._game.scenario.ends:
+            if end is not End.SHUT_OUT:
+                self._reach(end)
 
     def _reach(self, end: End) -> None:
         try:

@@ -135,7 +135,7 @@ class ComplianceScreen(AnswerScreen[Standing]):
         rows = shown_rows(self._rows, self.framework, only_wrong=self.only_wrong)
         about = [row for row in self._rows if self.framework in ("", row.control.framework.id)]
         width = max(self.size.width - 2, 20)
-        self.query_one("#standing", Static).update(summary(standing, about, self.facts, width))
+        self.query_one("#standing", Static).update(summary(standing, about, width))
         judged = standing.now.judgements if standing.now is not None else ()
         words: dict[str, str] = {one.control.id: one.words for one in judged}
         self.map.show(rows, standing.since, standing.until, words)
@@ -335,10 +335,10 @@ def _refused(words: str, why: str) -> InvalidFilterError:
     return InvalidFilterError(f"{shortened(words, 40)!r} {why}.", position=0, remedy=_WRITTEN)
 
 
-def summary(standing: Standing, rows: Sequence[ControlRow], facts: Facts, width: int) -> Content:
+def summary(standing: Standing, rows: Sequence[ControlRow], width: int) -> Content:
     """Return how the controls that are listed stand, and what the records are worth."""
     first = spread(_counts(rows), _right(standing), width)
-    return Content("\n").join([first, *_records(standing, facts, width)])
+    return Content("\n").join([first, *_records(standing, width)])
 
 
 def _counts(rows: Sequence[ControlRow]) -> Content:
@@ -371,10 +371,10 @@ def _gap_style(gaps: int) -> str:
     return "$warning" if gaps else "$muted"
 
 
-def _records(standing: Standing, facts: Facts, width: int) -> Iterator[Content]:
+def _records(standing: Standing, width: int) -> Iterator[Content]:
     period = standing.period
     if period is None:
-        yield _how_to_begin(standing, facts, width)
+        yield _how_to_begin(standing, width)
         return
     if period.problems:
         more = len(period.problems) - 1
@@ -398,7 +398,7 @@ def _records(standing: Standing, facts: Facts, width: int) -> Iterator[Content]:
         yield Content.assemble(sign, (cut(words, width - 2), "$muted"))
 
 
-def _how_to_begin(standing: Standing, facts: Facts, width: int) -> Content:
+def _how_to_begin(standing: Standing, width: int) -> Content:
     if standing.no_records:
         return Content.assemble(("▲ ", "$warning"), cut(standing.no_records, width - 2))
     return Content.assemble(

@@ -55,7 +55,7 @@ SUSPECTS_SECONDS = 20.0
 """How often suspects are asked for at most: while no event comes, the answer is known."""
 JOIN_SECONDS = 5.0
 """How often this operator's presence is reported."""
-EVERY_SECONDS = 3.0
+APPROVALS_SECONDS = 3.0
 
 
 class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
@@ -376,7 +376,7 @@ class ApprovalRequests:
         now = self._facts.clock()
         if self._facts.services.approvals is None or (self._asked is not None and self._asked.waiting):
             return
-        if self._at is not None and (now - self._at).total_seconds() < EVERY_SECONDS:
+        if self._at is not None and (now - self._at).total_seconds() < APPROVALS_SECONDS:
             return
         self._at = now
         gate = approval_gate(self._facts)
