@@ -84,11 +84,11 @@ def worked_on(processes: JobProcesses | None, job: int, number: int, *, trust: I
     return Begun(job, str(found) if isinstance(found, Trouble) else "")
 
 
-_FOR: dict[Verb, str] = {
+_VERB_PURPOSES: dict[Verb, str] = {
     Verb.REENCRYPT: "new data keys: also after a compromise",
     Verb.REWRAP: "the same data keys: to move without an incident",
 }
-_NAME = 14
+_VERB_CELLS = 14
 _WARNING = ("▲ ", "$warning")
 MOST_PROCESSES = 64
 
@@ -145,12 +145,12 @@ class ChooseVerb(ChoiceDialog[Verb]):
 
     def on_mount(self) -> None:
         """The way to recover is under the cursor."""
-        self.offer(tuple(_FOR), _line)
+        self.offer(tuple(_VERB_PURPOSES), _line)
 
 
 def _line(verb: Verb, width: int) -> Line:
-    words = fit(_FOR[verb], max(width - _NAME - 2, 8))
-    return line(" ", (fit(verb.words, _NAME), "bold"), words, target=verb)
+    words = fit(_VERB_PURPOSES[verb], max(width - _VERB_CELLS - 2, 8))
+    return line(" ", (fit(verb.words, _VERB_CELLS), "bold"), words, target=verb)
 
 
 class RestoreDialog(Proposal[RestorePlan]):
