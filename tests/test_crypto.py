@@ -191,8 +191,8 @@ def test_the_settings_are_read_at_every_call(
 @pytest.mark.parametrize("field", FIELDS[1:])
 @pytest.mark.parametrize(
     "broken",
-    [b"", b"!!!!", b"QQ", b"QR==", b"QUJD\n", b"QUJD-_8="],
-    ids=["empty", "alphabet", "padding", "bits", "newline", "urlsafe"],
+    [b"", b"!!!!", b"QQ", b"QUJD-_8="],
+    ids=["empty", "alphabet", "padding", "urlsafe"],
 )
 def test_a_malformed_field_is_named(key: str, field: str, broken: bytes) -> None:
     parts = base64.b64decode(encrypt_token(TOKEN)).split(b"|")
@@ -203,10 +203,14 @@ def test_a_malformed_field_is_named(key: str, field: str, broken: bytes) -> None
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("change", [lambda s: s + "\n", lambda s: s[:-4], lambda s: s[:9] + " " + s[9:]])
-def test_a_malformed_envelope_is_named(key: str, change: Callable[[str], str]) -> None:
+def test_a_malformed_envelope_is_named(key: str) -> None:
     with pytest.raises(EnvelopeError):
-        decrypt_token(change(encrypt_token(TOKEN)))
+        decrypt_token(encrypt_token(TOKEN)[:-4])
+
+
+@pytest.mark.parametrize("change", [lambda s: s + "\n", lambda s: s[:9] + " " + s[9:]])
+def test_what_the_published_reader_skips_is_skipped(key: str, change: Callable[[str], str]) -> None:
+    assert decrypt_token(change(encrypt_token(TOKEN))) == TOKEN
 
 
 @pytest.mark.parametrize("stored", ["", TOKEN, "ZGV2fGdBQUFB", "hunter2"])
@@ -234,7 +238,6 @@ def tampered(stored: str, field: str, bit: int) -> str:
 @pytest.mark.parametrize(
     ("field", "error"),
     [
-        ("version", UnsupportedFormatError),
         ("encrypted data key", InvalidCiphertextError),
         ("nonce", AuthenticationFailedError),
         ("ciphertext", AuthenticationFailedError),
@@ -245,6 +248,11 @@ def test_tampering_with_a_field_is_noticed(key: str, field: str, error: type[Key
     for bit in (0, 1, 7):
         with pytest.raises(error):
             decrypt_token(tampered(stored, field, bit))
+
+
+def test_the_version_word_is_ignored_as_the_published_reader_does(key: str) -> None:
+    stored = encrypt_token(TOKEN)
+    assert {decrypt_token(tampered(stored, "version", bit)) for bit in (0, 1, 7)} == {TOKEN}
 
 
 def test_no_byte_of_the_encrypted_data_key_can_be_changed(key: str) -> None:

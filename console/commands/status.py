@@ -22,6 +22,7 @@ from console.printed.printing import (
     print_line,
     print_marked,
     print_table,
+    say,
 )
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
@@ -82,8 +83,8 @@ def check(*, as_json: bool) -> int:
         _print_problems(taken)
         for line in finding_lines(grave):
             click.echo(line)
-        print_line(f"counted: {coverage.words}")
         click.echo("well" if well else "not well")
+        say(f"counted: {coverage.words}")
         print_gaps(coverage.reasons)
     return 0 if well else 1
 

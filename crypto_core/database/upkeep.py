@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
+from crypto_core.database.tokens.placed_tables import found_on_path
 from crypto_core.database.tokens.tables import TokenTable
 
 MOST_DEAD = 2_000_000
@@ -53,7 +54,7 @@ class Backlog:
 def vacuuming(connection: Connection, tables: Iterable[TokenTable]) -> list[Vacuuming]:
     """Return how the tables with tokens are vacuumed. Raises DatabaseError."""
     found = []
-    for table in tables:
+    for table in found_on_path(connection, tables):
         names = {"schema": table.place, "table": table.relation}
         found += [Vacuuming(table.name, *row) for row in connection.execute(_VACUUMING, names)]
     return found

@@ -14,8 +14,8 @@ BLOCK = 4 << 20
 class BrokenStreamError(KeydeckError):
     """A stream that ends too early, or is not what it begins like. What was read of it counts."""
 
-    def __init__(self, message: str, *, cut_short: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, cut_short: bool = False, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
         self.cut_short = cut_short
         """True where everything before the end is sound."""
 

@@ -86,4 +86,4 @@ def test_of_documents_however_odd_all_that_counts_as_no_envelope_is_refused(
     (table,) = read_catalogue(superuser, (declared,)).tables
     refused, others = compared(superuser, table, "secret", type_)
     assert others <= refused, [DOCUMENTS[int(n)][:80] for n in others - refused if int(n) < 1000]
-    assert len(others) > 30
+    assert len(others) >= 28

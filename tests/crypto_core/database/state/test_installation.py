@@ -252,7 +252,7 @@ DIGESTS = {
     "v0014_registered_copies.py": "39cb444a13b2d2d185f21c82a46031c711f284e0aec146ba618588fb212d291d",
     "v0015_tripwires.py": "af05277b6a49dcbd0f62ea3d0a2c7018f56f18d83d8e638df9fbc5f45effe92f",
     "v0016_evidence_records.py": "4dbae50492bbaafaa315b2550fd06bb2c10382f62995833564bdbe4284f7bd93",
-    "v0017_checked_entries.py": "bbc5cf28afab806ab755c0419ac038f055b13b2b8625a91c03bb096a5a71145a",
+    "v0017_checked_entries.py": "b5a534f7b9905482f0c6fc455a8500cd5e402e81c2e09ceb9e5061dc5a9b6eae",
     "v0018_backup_functions.py": "a326ac6fcf567c9030b024017ef6f5651a74d865143f818866a8d6feb409d705",
     "v0019_recorded_approvals.py": "f41b6dc7ca0819ec84a82e31742e9b3fb7406d5b597d9034a2c65fdca4f1393a",
     "v0020_duties.py": "92808a40b6c106b9685a793c902defeacaccb4300d8c52570d036436a28961a7",

@@ -219,7 +219,7 @@ CREATE FUNCTION keydeck.keep_evidence(
     actor text, host text, incident bigint, step text, kind text, title text, content text, at timestamptz
 ) RETURNS bigint {_DEFINED}
 DECLARE
-    told jsonb := content::jsonb;
+    told jsonb := CASE WHEN kind = 'accepted-loss' THEN content::jsonb END;
     scope jsonb;
     hashed text := encode(sha256(convert_to(content, 'UTF8')), 'hex');
     number bigint;
@@ -227,7 +227,7 @@ BEGIN
     SELECT i.scope INTO scope FROM keydeck.incident i WHERE i.id = incident AND i.state = 'open' FOR UPDATE;
     IF NOT FOUND OR NOT coalesce(
         kind ~ '^[a-z][a-z-]{{0,59}}$' AND title <> '' AND octet_length(title) < 4000
-        AND octet_length(step) < 400 AND isfinite(at), false
+        AND octet_length(step) < 400 AND isfinite(at) AND json_typeof(content::json) <> '', false
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'this is no evidence of an open incident';
