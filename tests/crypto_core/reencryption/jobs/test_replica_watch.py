@@ -81,7 +81,8 @@ def test_auroras_own_function_is_asked_where_there_is_one(services: Container, s
     with superuser.begin() as connection:
         connection.execute(
             text(
-                "CREATE FUNCTION pg_catalog.aurora_replica_status() RETURNS TABLE (server_id text, session_id text, "
+                "CREATE FUNCTION pg_catalog.aurora_replica_status()"
+                " RETURNS TABLE (server_id text, session_id text, "
                 "replica_lag_in_msec double precision) LANGUAGE sql AS $$ VALUES ('writer', "
                 "'MASTER_SESSION_ID', NULL), ('reader-1', 'a', 20), ('reader-2', 'b', 12500) $$"
             )
