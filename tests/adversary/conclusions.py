@@ -67,7 +67,8 @@ def _quiet(play: Play, ran: Ran, *command: str) -> Iterator[str]:
     """What ran in the operator's session without a word, and what was planted where only Keydeck writes."""
     said = ran.stdout + ran.stderr
     for what in play.ran():
-        if what in INHERENT:
+        # What a policy calls runs on the path that it sets for itself.
+        if what in INHERENT or "policy with a search path" in play.kinds:
             said += play.keydeck("doctor").stdout
         if not any(name in said for name in ("attached", "altered", "instead", "lie_", "emptied")):
             yield f"{' '.join(command)}: exit {ran.exit_code}, and {what} ran unnamed"
@@ -86,7 +87,7 @@ def status(play: Play) -> Iterator[str]:
         coverage = census["coverage"]
         where = (
             under
-            if coverage.get("kind", "read") == "read"
+            if coverage.get("elsewhere", "read") == "read"
             else [p for p in under if p.split(".")[-1] in DECLARED]
         )
         if coverage["complete"] and counted < len(where):

@@ -104,6 +104,8 @@ class Play:
     tokens: dict[str, str] = field(default_factory=dict)
     """Every token that could be opened before Keydeck did anything: by its own text, its place."""
     notes: list[str] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
+    """The kinds of objects that attacks made."""
     log_begins: int = 0
     held: list[Any] = field(default_factory=list)
     """Connections that stay open during the play."""

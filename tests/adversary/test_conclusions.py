@@ -41,6 +41,7 @@ def played(
         conclusion.prepare(one)
         for each in attacks:
             each.run(one, random)
+            one.kinds.add(each.kind)
         one.forget_log()
         return list(conclusion.judge(one)), one.notes
 
@@ -70,7 +71,7 @@ def test_no_conclusion_is_false_where_an_adversary_was(
     ground: Ground, attack: Attack, conclusion: Conclusion
 ) -> None:
     random = Random(f"{SEED}/{attack.name}/{conclusion.name}")
-    # Where the tokens were moved, what is left is the adversary's; where they weren't, it hides what is there.
+    # Where the tokens were moved, what is left is the adversary's; else it hides what is there.
     false, notes = played(ground, [attack], conclusion, random, moved=random.random() < 0.5)
     assert not false, (attack.cause, notes)
 
