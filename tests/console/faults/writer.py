@@ -68,7 +68,7 @@ class Platform:
         stored = self._sealed(value)
 
         def write(connection: Connection) -> None:
-            statement = f"UPDATE {table} SET {column} = :stored WHERE id::text = :id"
+            statement = f"UPDATE public.{table} SET {column} = :stored WHERE id::text = :id"
             connection.execute(text(statement), {"stored": stored, "id": row_id})
             sleep(held)
 
@@ -100,7 +100,7 @@ class Platform:
             return
 
         def write(connection: Connection) -> None:
-            connection.execute(text(f"DELETE FROM {table} WHERE id::text = :id"), {"id": row_id})
+            connection.execute(text(f"DELETE FROM public.{table} WHERE id::text = :id"), {"id": row_id})
 
         self._surely(write, lambda: self._stored(table, COLUMNS[table][0], row_id) is None)
         for column in COLUMNS[table]:
@@ -108,7 +108,7 @@ class Platform:
         self.counts["removed"] += 1
 
     def _some_row(self, table: str, column: str) -> str | None:
-        statement = f"SELECT id::text FROM {table} WHERE {column} LIKE 'djF8%' OFFSET :skip LIMIT 1"
+        statement = f"SELECT id::text FROM public.{table} WHERE {column} LIKE 'djF8%' OFFSET :skip LIMIT 1"
         skip = self.dice.randrange(150)
 
         def read() -> str | None:
@@ -136,7 +136,7 @@ class Platform:
 
     def _stored(self, table: str, column: str, row_id: str) -> str | None:
         def read() -> str | None:
-            statement = text(f"SELECT {column} FROM {table} WHERE id::text = :id")
+            statement = text(f"SELECT {column} FROM public.{table} WHERE id::text = :id")
             with connected(self.engine) as connection:
                 found: str | None = connection.scalar(statement, {"id": row_id})
                 return found
