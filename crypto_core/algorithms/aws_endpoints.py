@@ -91,7 +91,6 @@ def _taken(
 
 
 def _asked(endpoint: ServiceEndpoint) -> Handshake | str:
-    """What a handshake came to, or why there was none."""
     host, port = endpoint.place
     if endpoint.proxy:
         return "reached through a proxy: what is agreed on behind it is not looked at"

@@ -116,7 +116,6 @@ class KmsApprovalCalls:
 
 
 def _time_of(answer: Mapping[str, Any]) -> datetime:
-    """The time by AWS's clock."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
         return parsedate_to_datetime(str(headers["date"])).astimezone(UTC)

@@ -472,7 +472,6 @@ def _is_rehearsal(operation: str, parameters: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def _translated(operation: str, keys: Sequence[str] = (), service: str = "kms") -> Iterator[None]:
-    """What fails before anything is sent, as an error of ours."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -89,7 +89,6 @@ def _events(topic: Topic, events: int, newest: Sequence[TrailEvent]) -> Check:
 
 
 def _fetched(topic: Topic, region: str, windows: Sequence[TimeWindow], now: datetime) -> Check:
-    """What pulls fetched of one Region as a whole."""
     pull = f"keydeck events pull --region {region}"
     if not windows:
         said = "No events fetched yet; only imported files are known."

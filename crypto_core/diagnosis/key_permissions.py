@@ -211,7 +211,6 @@ class _KeyChecks:
 
 
 def _parameters(operation: str) -> dict[str, Any]:
-    """The least that a call is asked for."""
     if operation == "GetKeyPolicy":
         return {"PolicyName": "default"}
     return {"Limit": 1} if operation.startswith("List") else {}

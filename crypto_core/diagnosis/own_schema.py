@@ -3,23 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, evidence_record, function_of, journal, journal_end, metadata
+from crypto_core.database.schema import evidence_record as table
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.own_journal import own_anchors, own_journal
-from crypto_core.diagnosis.own_records import own_records
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_login_tables
 from crypto_core.guard.signature import Signer
+from crypto_core.text.counting import counted, listed
+
+_LOOKED_AT = 30
+"""Days before today that are looked at."""
+_FRESH = timedelta(hours=36)
+_SCHEDULE = "Print what makes one every day: keydeck evidence schedule."
+
+
+def own_records(engine: Engine, topic: Topic) -> Check:
+    """Say whether there is a signed record of each of the last days. Raises DatabaseError."""
+    c = table.c
+    now = datetime.now(UTC)
+    recent = select(c.taken_at, c.signature).where(c.taken_at >= now - timedelta(days=_LOOKED_AT))
+    with connected(engine) as connection:
+        rows = connection.execute(recent).all()
+        first, last = connection.execute(select(func.min(c.taken_at), func.max(c.taken_at))).one()
+    if last is None:
+        return topic.ok("None was made yet: see keydeck evidence schedule.")
+    begun = max(first.astimezone(UTC).date(), (now - timedelta(days=_LOOKED_AT)).date())
+    there = {row.taken_at.astimezone(UTC).date() for row in rows}
+    days = [begun + timedelta(days=n) for n in range((now.date() - begun).days)]
+    gaps = [day.isoformat() for day in days if day not in there]
+    said = f"The last one is of {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+    if now - last > _FRESH:
+        return topic.warning(f"{said} None since.", _SCHEDULE)
+    if gaps:
+        return topic.warning(f"{said} None of {listed(gaps, 5)}: {counted(len(gaps), 'day')}.", _SCHEDULE)
+    if unsigned := sum(not bytes(row.signature) for row in rows):
+        return topic.warning(
+            f"{said} {counted(unsigned, 'record')} of the last {_LOOKED_AT} days unsigned.",
+            "Set KEYDECK_SIGNING_KEY, and let whoever records sign: keydeck grants operator.",
+        )
+    return topic.ok(f"{said} Each of the last days has one, signed.")
+
 
 _NEEDED = own_tables(KeydeckRole.RESPONDER)
 """The privileges on each table that all of Keydeck's operations need."""
@@ -66,10 +101,10 @@ def own_schema(
     yield schema.by(partial(_version, engine))
     held = {(row.relname, row.privilege) for row in rows if row.held}
     present = {row.relname for row in rows}
-    for table in sorted({t.name for t in metadata.tables.values()} | {"version"}):
-        topic = Topic(area, f"{SCHEMA}.{table}")
-        if table in present:
-            yield _table(topic, table, held, found.role, read_only=read_only, tokens=tokens)
+    for name in sorted({t.name for t in metadata.tables.values()} | {"version"}):
+        topic = Topic(area, f"{SCHEMA}.{name}")
+        if name in present:
+            yield _table(topic, name, held, found.role, read_only=read_only, tokens=tokens)
         else:
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
@@ -112,7 +147,6 @@ def _version(engine: Engine, schema: Topic) -> Check:
 
 
 def _versions() -> tuple[str, frozenset[str]]:
-    """The schema's latest version, and all versions that this Keydeck knows."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory(str(Path(next(iter(state.__path__))) / "migrations"))

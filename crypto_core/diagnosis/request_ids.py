@@ -102,7 +102,6 @@ def _made(kms: KmsApi, arn: str, region: str) -> tuple[str, ...]:
 
 
 def _recorded(kms: KmsApi, region: str, since: datetime) -> set[str]:
-    """The request ids of Decrypts that CloudTrail's event history has from a moment on."""
     asked: dict[str, Any] = {
         "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "Decrypt"}],
         "StartTime": since - _NEAR,

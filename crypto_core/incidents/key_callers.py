@@ -202,7 +202,6 @@ class KeyCallerSearch:
         return {who: tuple(of_each) for who, of_each in counts.items()}
 
     def _taken_away(self, view: IncidentView, gaps: list[str]) -> datetime | None:
-        """When the key was first locked down or somebody was blocked on it, in this incident's time."""
         moments = [
             at
             for step in view.steps

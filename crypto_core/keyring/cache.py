@@ -57,7 +57,6 @@ class DataKeyCache:
         self._purges = 0
 
     def __len__(self) -> int:
-        """How many data keys are held."""
         return len(self._entries)
 
     @property

@@ -177,7 +177,6 @@ class KeyInventory:
         return self._in_short(state, aliases)
 
     def _in_short(self, state: KeyState, aliases: _Aliases) -> KeyState:
-        """A key with its aliases, its last use and its rotation."""
         return self._parts.with_rotation(self._parts.with_use(self._with_aliases(state, aliases)))
 
     def _named(self, name: str) -> KeyState:

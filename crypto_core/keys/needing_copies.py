@@ -26,7 +26,6 @@ class NeedingCopy:
     kept_until: datetime | None = None
 
     def __str__(self) -> str:
-        """The copy in a few words."""
         dates = [f"taken {self.taken_at:%Y-%m-%d}"] if self.taken_at else []
         dates += [f"kept until {self.kept_until:%Y-%m-%d}"] if self.kept_until else ["kept without an end"]
         return f"{self.name} ({', '.join([*dates, *([self.location] if self.location else [])])})"

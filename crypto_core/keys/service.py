@@ -185,7 +185,6 @@ class StatusService:
         return find_copies(self.engine, self.catalogue(), cancelled=cancelled)
 
     def _sweep(self, cancelled: Event | None) -> tuple[Sweep | None, tuple[str, ...]]:
-        """The sweep of the whole database, and why no other place can be ruled out."""
         try:
             sweep = self.sweeps.known(cancelled=cancelled)
         except DatabaseError as error:
@@ -193,7 +192,6 @@ class StatusService:
         return sweep, sweep.reasons
 
     def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:
-        """The state of every key that guards tokens or is configured, by ARN."""
         names = dict.fromkeys([*(c.wrapping[0] for c in counts if c.wrapping), *self.keyring.trusted], None)
         self.keys.refresh_aliases()
         states: dict[str, KeyState] = {}

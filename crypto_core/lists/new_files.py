@@ -102,7 +102,6 @@ def followed(path: Path) -> Path:
 
 @contextmanager
 def _appearing(path: Path, appeared: list[Path]) -> Iterator[TextIO]:
-    """Give a new file, and note it once it has appeared under its name."""
     if os.path.lexists(path):
         raise ExportError(f"{path} already exists.", remedy="Choose another name.")
     followed(path.parent)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from threading import Event
+from typing import Any
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
@@ -17,11 +20,13 @@ from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.outcome import Outcome
 from crypto_core.providers import github
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
+    Liveness,
     LivenessRequest,
     Progress,
     RevocationPlan,
@@ -31,7 +36,6 @@ from crypto_core.providers.answers import (
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, ask
 from crypto_core.providers.messages import Said, Target, unknown
-from crypto_core.providers.record import ACTION, change_of, counts_of, ended, planned, subject_of
 from crypto_core.providers.revocation import Revocation
 from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
 from crypto_core.providers.sendable_tokens import all_to_send, wipe
@@ -40,6 +44,82 @@ from crypto_core.providers.token_asking import TokenAsking
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+
+ACTION = "revoke tokens"
+_LISTED = 1_000
+"""References that one entry names; it always has their number."""
+
+
+def change_of(plan: RevocationPlan, still: Callable[[], None]) -> GuardedChange:
+    """Return a revocation as the guard, the journal and a second person see it."""
+    subject = subject_of(len(plan.tokens))
+    names = ", ".join(sorted(plan.by_provider))
+    return GuardedChange(
+        action=ACTION,
+        subject=subject,
+        words=f"revoke {subject}",
+        plan=plan,
+        summary=clean(f"Revoke {subject} at {names}", 300),
+        shown=_shown(plan),
+        still=still,
+        changes_nothing=not plan.tokens,
+    )
+
+
+def planned(plan: RevocationPlan) -> dict[str, Any]:
+    """Return what the journal keeps of a plan."""
+    return {
+        "plan": plan.digest,
+        "tokens": [str(ref) for ref in plan.tokens[:_LISTED]],
+        "number": len(plan.tokens),
+        "by_provider": dict(plan.by_provider),
+        "calls": dict(plan.calls),
+        "by_hand": len(plan.by_hand),
+        "endpoints": list(plan.endpoints),
+    }
+
+
+def ended(result: RevocationResult, *, interrupted: bool) -> Ended[RevocationResult]:
+    """Return how a revocation ended."""
+    outcome = _outcome(result, interrupted=interrupted)
+    return Ended(result, outcome, counts_of(result), f"{outcome.value}, {result.dead} dead")
+
+
+def subject_of(number: int) -> str:
+    """Return what a revocation of so many tokens is about."""
+    return counted(number, "token")
+
+
+def _shown(plan: RevocationPlan) -> dict[str, Any]:
+    """A plan as a second person sees it: what it does first, then all that the journal keeps of it."""
+    does = [
+        f"Revokes {subject_of(number)} at {name}, in {counted(plan.calls.get(name, 0), 'request')}."
+        for name, number in sorted(plan.by_provider.items())
+    ]
+    left = [f"{one.ref} ({one.provider}), by hand: {one.how}" for one in plan.by_hand[:_LISTED]]
+    return {"does": does, "does_not": left, "warnings": list(plan.warnings), **planned(plan)}
+
+
+def counts_of(result: RevocationResult) -> dict[str, Any]:
+    """Return what the journal keeps of what came of it."""
+    not_dead = [str(token.ref) for token in result.tokens if token.proved is not Liveness.DEAD]
+    return {
+        "number": len(result.tokens),
+        "accepted": sum(token.accepted for token in result.tokens),
+        "proved": dict(Counter(token.proved.value for token in result.tokens)),
+        "not_proved_dead": not_dead[:_LISTED],
+        "by_hand": len(result.by_hand),
+        "reason": result.stopped_by,
+    }
+
+
+def _outcome(result: RevocationResult, *, interrupted: bool) -> Outcome:
+    if result.stopped_by:
+        return Outcome.INTERRUPTED if interrupted else Outcome.FAILED
+    done = all(token.accepted or token.proved is Liveness.DEAD for token in result.tokens)
+    return Outcome.DONE if done else Outcome.FAILED
 
 
 class ProviderService:

@@ -116,7 +116,6 @@ class TokenAsking:
     def _agreed_target(
         self, ref: TokenRef, row: InventoryRow | None, endpoints: Sequence[str]
     ) -> Target | ByHand:
-        """Whom to ask about a token now, or why it is not asked about."""
         if row is None:
             return ByHand(ref, "", _GONE)
         target = target_of(row, self.endpoints)

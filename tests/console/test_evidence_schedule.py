@@ -20,7 +20,7 @@ import yaml
 from console.container import Container
 from console.watch.duties import DUTIES, DutyWork
 from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
-from crypto_core.diagnosis.own_records import own_records
+from crypto_core.diagnosis.own_schema import own_records
 from tests.console.command_types import Keydeck
 from tests.crypto_core.compliance.records.recorded import move_clock, records_of, signer_of
 

@@ -61,8 +61,6 @@ def _tokens(key: KeyFact) -> str:
 
 
 def _inventory(now: datetime, facts: GuardingKeyFacts) -> ControlAnswer:
-    """Whether of each key its purpose, kind, state and the age of its materials are known."""
-
     def judged(key: KeyFact) -> tuple[str, str]:
         unknown = [
             what

@@ -64,7 +64,6 @@ def _journal_signed(now: datetime, facts: JournalFacts) -> ControlAnswer:
 
 
 def _unanchored(facts: JournalFacts) -> list[str]:
-    """What is to be known of a journal that nothing outside of its database fixes."""
     return [] if facts.outside else [NOT_ANCHORED]
 
 

@@ -88,7 +88,6 @@ def _contained(now: datetime, facts: IncidentFacts) -> ControlAnswer:
 
 
 def _of_incidents(lines: Sequence[str], incidents: Sequence[IncidentFact]) -> list[Cause]:
-    """One cause an incident, as its line tells it."""
     return [cause(NO_KIND, one.name, line) for line, one in zip(lines, incidents, strict=True)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import util
 
-from crypto_core.compliance.pack.cbom import cryptography_bom
+from crypto_core.compliance.pack.bom.document import cryptography_bom
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
 from crypto_core.compliance.pack.oscal import oscal_results

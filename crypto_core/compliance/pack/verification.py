@@ -119,7 +119,6 @@ def _recomputed(
 
 
 def _remarks(found: PackVerdict) -> Iterator[str]:
-    """What is to be known of a pack beside what is wrong."""
     journal = found.journal
     if journal:
         yield from (f"Journal, acknowledged: {one}" for one in journal.acknowledged)

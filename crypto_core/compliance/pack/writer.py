@@ -249,7 +249,6 @@ def _is_wanted(path: str, forms: Collection[str]) -> bool:
 
 
 def _noting_ends(lines: Iterator[str], ends: list[dict[str, Any]]) -> Iterator[bytes]:
-    """Pass the journal's lines on, and note the first entry and the last."""
     yield next(lines).encode()
     first = last = ""
     for line in lines:

@@ -6,24 +6,281 @@ is a gap: it counts as nothing, least of all as met.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import groupby
 
-from crypto_core.compliance.control import Exemption, FrameworkControl
-from crypto_core.compliance.facts import ChangeFacts, DrillFacts, IncidentFacts, UseFacts
+from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.control import ControlCatalogue, Exemption, FrameworkControl
+from crypto_core.compliance.facts import (
+    ChangeFacts,
+    DrillFacts,
+    IncidentFact,
+    IncidentFacts,
+    ReviewFact,
+    UseFact,
+    UseFacts,
+)
 from crypto_core.compliance.library import Controls
-from crypto_core.compliance.period.access import access_of, drills_of, incidents_of
-from crypto_core.compliance.period.judged_records import judge_records
+from crypto_core.compliance.period.judged_records import RANK, JudgedRecord, judge_records
 from crypto_core.compliance.period.lapses import find_lapses
-from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.compliance.period.population import population_of
+from crypto_core.compliance.period.period import (
+    AuditPeriod,
+    ControlDay,
+    ControlPeriod,
+    Lapse,
+    LapseSource,
+    Span,
+)
+from crypto_core.compliance.period.population import moments_of, population_of
 from crypto_core.compliance.period.sampling import default_seed, draw_sample
-from crypto_core.compliance.period.spans import by_day, control_period, days_of
-from crypto_core.compliance.period.unknowns import unknowns_of
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.compliance.snapshot import Lack, MissingPart
+from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
+from crypto_core.key_names import same_key
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counting import counted
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(gaps=600)
+class AccessInPeriod:
+    """Uses summed by principal, action and key, the most calls first; reviews; uses that none looked at.
+
+    `reviews` are those of the period; a later one has looked at its uses, too.
+    """
+
+    uses: tuple[UseFact, ...]
+    reviews: tuple[ReviewFact, ...]
+    unreviewed: tuple[UseFact, ...]
+    gaps: tuple[CleanText, ...] = ()
+
+
+def access_of(
+    records: Iterable[EvidenceRecord], at_hand: UseFacts | MissingPart, since: date, until: date
+) -> AccessInPeriod:
+    """Return what the records tell of uses and reviews, and of reviews what is known now."""
+    begin, end = moments_of(since, until)
+    uses: dict[tuple[str, str, str], UseFact] = {}
+    reviews: dict[str, ReviewFact] = {}
+    gaps: list[str] = []
+    reached: datetime | None = None
+    for record in records:
+        facts = record.snapshot.part(SnapshotPart.USES)
+        if not isinstance(facts, UseFacts):
+            continue
+        if reached is not None and facts.since < reached:
+            gaps.append("Uses of some hours stand in two records and are counted twice.")
+        reached = max(facts.until, reached or facts.until)
+        gaps += [f"Uses: {gap}" for gap in facts.gaps]
+        reviews |= {one.id: one for one in facts.reviews}
+        for use in facts.uses:
+            key = (use.who, use.action, use.key)
+            uses[key] = _added(uses[key], use) if key in uses else use
+    if isinstance(at_hand, UseFacts):
+        reviews |= {one.id: one for one in at_hand.reviews}
+    within = sorted((one for one in reviews.values() if begin <= one.at < end), key=lambda one: one.at)
+    every = tuple(reviews.values())
+    ordered = sorted(uses.values(), key=lambda one: (-one.calls, one.who, one.action, one.key))
+    return AccessInPeriod(
+        tuple(ordered),
+        tuple(within),
+        tuple(one for one in ordered if not _reviewed(one, every)),
+        tuple(clean(gap, 600) for gap in dict.fromkeys(gaps)),
+    )
+
+
+def incidents_of(
+    records: Sequence[EvidenceRecord], at_hand: IncidentFacts | MissingPart, since: date, until: date
+) -> tuple[IncidentFact, ...]:
+    """Return the incidents that were open on any day, as they are known last, in the order of time."""
+    begin, end = moments_of(since, until)
+    found: dict[str, IncidentFact] = {}
+    for facts in (*(one.snapshot.part(SnapshotPart.INCIDENTS) for one in records), at_hand):
+        if isinstance(facts, IncidentFacts):
+            found |= {one.name: one for one in facts.incidents}
+    within = [
+        one
+        for one in found.values()
+        if one.declared_at < end and (one.closed_at is None or one.closed_at >= begin)
+    ]
+    return tuple(sorted(within, key=lambda one: (one.declared_at, one.name)))
+
+
+def drills_of(
+    records: Iterable[EvidenceRecord], at_hand: DrillFacts | MissingPart, since: date, until: date
+) -> tuple[datetime, ...]:
+    """Return when a restore was tried within the period, as far as a record tells, in the order of time."""
+    begin, end = moments_of(since, until)
+    told = (*(one.snapshot.part(SnapshotPart.DRILLS) for one in records), at_hand)
+    moments = {one.last_at for one in told if isinstance(one, DrillFacts) and one.last_at}
+    return tuple(sorted(one for one in moments if begin <= one < end))
+
+
+def _added(one: UseFact, other: UseFact) -> UseFact:
+    return replace(
+        one,
+        calls=one.calls + other.calls,
+        denied=one.denied + other.denied,
+        first_at=min(one.first_at, other.first_at),
+        last_at=max(one.last_at, other.last_at),
+    )
+
+
+def _reviewed(use: UseFact, reviews: Iterable[ReviewFact]) -> bool:
+    """Whether a review looked at the key after its last use; one that names no key is of all."""
+    return any(
+        one.at >= use.last_at and (not one.keys or any(same_key(use.key, key) for key in one.keys))
+        for one in reviews
+    )
+
+
+MOST_LISTED = 40
+"""Sentences at most; how many more there are is the last one."""
+
+
+def unknowns_of(
+    records: Sequence[EvidenceRecord],
+    before: EvidenceRecord | None,
+    days: Sequence[date],
+    removed: Iterable[date],
+    gaps: Iterable[str],
+    granting: Iterable[ControlCatalogue],
+) -> tuple[CleanText, ...]:
+    """Return what is not known: before the first record, on days without one, and of missing parts.
+
+    `removed` are days whose record was taken away, `gaps` what else could not be looked at, `granting` the
+    catalogues of whose exceptions some held.
+    """
+    told = [*_told(records, before, days, set(removed)), *_granted_later(records, granting), *gaps]
+    more = len(told) - MOST_LISTED
+    ends = [f"and {more:,} more"] if more > 0 else []
+    return tuple(clean(one, 600) for one in (*told[:MOST_LISTED], *ends))
+
+
+def _told(
+    records: Sequence[EvidenceRecord],
+    before: EvidenceRecord | None,
+    days: Sequence[date],
+    removed: set[date],
+) -> Iterator[str]:
+    if not records:
+        yield "There is no record of these days: nothing is known of them but what stores hold now."
+        return
+    if before is None:
+        first = records[0].taken_at
+        yield f"No record is older than {first:%Y-%m-%d %H:%M} UTC: what was wrong may have begun earlier."
+    recorded = {one.day for one in records}
+    taken_away = [day for day in days if day in removed and day not in recorded]
+    never = [day for day in days if day not in removed and day not in recorded]
+    if never:
+        yield f"{counted(len(never), 'day')} without a record: {_listed(never)}."
+    if taken_away:
+        yield (
+            f"{counted(len(taken_away), 'day')} whose record was taken away, by its time to be kept: "
+            f"{_listed(taken_away)}."
+        )
+    yield from _missing_parts(records)
+
+
+def _granted_later(records: Sequence[EvidenceRecord], granting: Iterable[ControlCatalogue]) -> Iterator[str]:
+    """Catalogues that were others then: an exception may have been granted once it was needed."""
+    for catalogue in granting:
+        others = [one.day for one in records if one.catalogues.get(catalogue.id) != catalogue.digest]
+        if others:
+            yield (
+                f"Exceptions of catalogue {catalogue.id}: on {counted(len(set(others)), 'day')} "
+                f"({_listed(others)}) it was another text, or none. Whether they had been granted by then is "
+                "not shown."
+            )
+
+
+def _missing_parts(records: Sequence[EvidenceRecord]) -> Iterator[str]:
+    for part in SnapshotPart:
+        lacks: dict[Lack, tuple[str, list[date]]] = {}
+        for record in records:
+            found = record.snapshot.part(part)
+            if isinstance(found, MissingPart):
+                lacks.setdefault(found.lack, (found.reason, []))[1].append(record.day)
+        for lack, (reason, missing) in lacks.items():
+            days = counted(len(set(missing)), "day")
+            yield f"{part} was not measured on {days} ({_listed(missing)}): {lack}: {reason}"
+
+
+def _listed(days: Sequence[date]) -> str:
+    rows: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if rows and (day - rows[-1][1]).days == 1:
+            rows[-1] = (rows[-1][0], day)
+        else:
+            rows.append((day, day))
+    told = [f"{first}" if first == last else f"{first} to {last}" for first, last in rows[:5]]
+    more = [f"and {len(rows) - 5} more"] if len(rows) > 5 else []
+    return ", ".join([*told, *more])
+
+
+def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date]) -> tuple[date, ...]:
+    """Return the days of a period that are over, and today if there is a record of it already."""
+    today = made_at.date()
+    last = min(until, today if today in set(recorded) else today - timedelta(days=1))
+    return tuple(since + timedelta(days=n) for n in range((last - since).days + 1))
+
+
+def by_day(judged: Iterable[JudgedRecord]) -> dict[date, tuple[JudgedRecord, ...]]:
+    """Return the records of each day that has one."""
+    return {day: tuple(found) for day, found in groupby(judged, key=lambda one: one.record.day)}
+
+
+def spans_of(days: Iterable[ControlDay]) -> tuple[Span, ...]:
+    """Return the spans that days come to: each day is in one, and neighbours differ."""
+    return tuple(_spans(days))
+
+
+def _spans(days: Iterable[ControlDay]) -> Iterator[Span]:
+    for status, found in groupby(days, key=lambda one: one.status):
+        row = [one.day for one in found]
+        yield Span(status, row[0], row[-1])
+
+
+def control_period(
+    control: FrameworkControl,
+    days: Sequence[date],
+    records: Mapping[date, Sequence[JudgedRecord]],
+    exemptions: tuple[Exemption, ...],
+    lapses: Iterable[Lapse],
+) -> ControlPeriod:
+    """Return a control's days and spans; `lapses` are those of any control."""
+    by_events = _days_by_events(control, lapses, days)
+    told = tuple(_day(control, day, records.get(day, ()), exemptions, day in by_events) for day in days)
+    return ControlPeriod(control, told, spans_of(told), exemptions)
+
+
+def _day(
+    control: FrameworkControl,
+    day: date,
+    records: Sequence[JudgedRecord],
+    exemptions: Iterable[Exemption],
+    by_events: bool,
+) -> ControlDay:
+    worst = min(records, key=lambda one: RANK[one.status(control)], default=None)
+    status = worst.status(control) if worst else None
+    number = worst.record.number if worst else 0
+    known = by_events and status is not ControlStatus.NOT_MET
+    if known:
+        status = ControlStatus.NOT_MET
+    excepted = status is ControlStatus.NOT_MET and any(one.holds_on(day) for one in exemptions)
+    return ControlDay(day, status, number, excepted, known)
+
+
+def _days_by_events(control: FrameworkControl, lapses: Iterable[Lapse], days: Sequence[date]) -> set[date]:
+    """The days on which events alone tell that a control was not met."""
+    found = [
+        one
+        for one in lapses
+        if one.source is LapseSource.EVENTS and any(control.id == its.id for its in one.controls)
+    ]
+    return {day for one in found for day in days if one.first_at.date() <= day <= one.last_at.date()}
+
 
 NOT_ASKED = MissingPart(Lack.NOTHING, clean("nothing was asked now"))
 
@@ -120,7 +377,6 @@ def audit_period(
 def _exemptions(
     controls: Controls, chosen: Sequence[FrameworkControl], asked: PeriodQuestion
 ) -> dict[str, list[Exemption]]:
-    """The exceptions that held on any day of the period, by control."""
     wanted = {one.id for one in chosen}
     found: dict[str, list[Exemption]] = {}
     for one in (exemption for catalogue in controls.catalogues for exemption in catalogue.exemptions):

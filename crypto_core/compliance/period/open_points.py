@@ -70,7 +70,6 @@ def _of_records(period: AuditPeriod) -> Iterator[OpenPoint]:
 
 
 def _of_lapses(period: AuditPeriod) -> Iterator[OpenPoint]:
-    """What is not met still, and what an auditor will ask about."""
     for lapse in period.lapses:
         if lapse.excepted:
             continue
@@ -117,7 +116,6 @@ def _why(judged: Judgement) -> tuple[str, str]:
 
 
 def _of_exceptions(period: AuditPeriod) -> Iterator[OpenPoint]:
-    """Exceptions that are over by the period's end, or soon after."""
     controls = {one.control.id: one.control for one in period.controls}
     for one in period.exemptions:
         control = controls.get(one.control)
@@ -129,7 +127,6 @@ def _of_exceptions(period: AuditPeriod) -> Iterator[OpenPoint]:
 
 
 def _of_people(period: AuditPeriod) -> Iterator[OpenPoint]:
-    """Uses of keys that nobody reviewed, incidents that are open, restores that nobody tried."""
     if period.unreviewed:
         who = listed(sorted({one.who for one in period.unreviewed}), _NAMED)
         calls = sum(one.calls for one in period.unreviewed)
@@ -162,7 +159,6 @@ def _point(
 
 
 def _numbers(controls: Iterable[FrameworkControl]) -> str:
-    """Controls by framework and number."""
     return listed([f"{one.framework.id} {one.number}" for one in controls], _NAMED)
 
 
@@ -171,7 +167,6 @@ def _command(lapse: Lapse) -> str:
 
 
 def _command_of(tests: Iterable[str]) -> str:
-    """The command that shows what a test looks at."""
     for name in tests:
         if name in _COMMANDS:
             return _COMMANDS[name]

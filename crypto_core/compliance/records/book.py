@@ -99,7 +99,6 @@ def _link(one: EvidenceRecord | RecordOutline) -> RecordLink:
 
 
 def _lacking(rows: Mapping[int, RecordOutline], named: NamedRecords) -> Iterator[str]:
-    """What is wrong with the chain as a whole, a sentence each."""
     yield from made_twice(named)
     before = 0
     for number in sorted(rows.keys() | named.by_number.keys()):
@@ -122,7 +121,6 @@ def _lacking(rows: Mapping[int, RecordOutline], named: NamedRecords) -> Iterator
 def _wrong(
     record: EvidenceRecord, row: RecordOutline | None, digests: Mapping[int, bytes], database_id: str
 ) -> Iterator[str]:
-    """What is wrong with one record, a sentence each."""
     what = f"Record {record.number}"
     if row is None:
         yield f"{what} is not in the database."

@@ -183,7 +183,6 @@ class EvidenceRecorder:
         )
 
     def _signature(self, digest: bytes) -> tuple[Signature | None, str]:
-        """The signature, or why there is none."""
         if self._signer is None:
             return None, NO_SIGNING_KEY
         try:

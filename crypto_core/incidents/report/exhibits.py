@@ -182,7 +182,6 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
 
 
 def _parts(content: object) -> Iterator[Mapping[str, Any]]:
-    """The document itself and the documents that it holds by name."""
     if isinstance(content, dict):
         yield content
         for value in content.values():
@@ -221,7 +220,6 @@ def _census(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> Censu
 
 
 def _proof(told: Mapping[str, Any]) -> tuple[str, bool]:
-    """A fresh proof in words, and whether it left nothing out."""
     groups, asked, gaps = _count(told.get("groups")), _count(told.get("asked")), _list(told, "gaps")
     if groups is None or asked is None:
         return "", False

@@ -18,11 +18,103 @@ from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.json import exported
-from crypto_core.incidents.report.outline import build
-from crypto_core.incidents.report.pages import html_report, markdown_report
-from crypto_core.incidents.report.section import Signed, Sources
+from crypto_core.incidents.report.own_sections import OwnSections, are_used
+from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources
+from crypto_core.incidents.report.sections.actions import ActionsSection
+from crypto_core.incidents.report.sections.census import CensusSection
+from crypto_core.incidents.report.sections.losses import LossesSection
+from crypto_core.incidents.report.sections.open_points import OpenPointsSection
+from crypto_core.incidents.report.sections.overview import (
+    DRAFT,
+    ScopeSection,
+    SummarySection,
+    TimesSection,
+    VouchingSection,
+)
+from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
+from crypto_core.incidents.report.sections.records import (
+    EvidenceSection,
+    StepsSection,
+    TimelineSection,
+)
+from crypto_core.incidents.report.sections.suspects import SuspectsSection
+from crypto_core.incidents.report.sections.tokens import TokensSection
+from crypto_core.incidents.report.sections.uses import UsesSection
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
+from crypto_core.reports.html import as_html
+from crypto_core.reports.markdown import as_markdown
+from crypto_core.reports.masking import masked
+from crypto_core.reports.page import Page
+from crypto_core.reports.stylesheet import stylesheet
 from crypto_core.text.cleaning import clean
+
+SECTIONS: tuple[type[ReportSection], ...] = (
+    SummarySection,
+    OpenPointsSection,
+    ScopeSection,
+    SuspectsSection,
+    TimesSection,
+    CensusSection,
+    LossesSection,
+    TokensSection,
+    UsesSection,
+    StepsSection,
+    TimelineSection,
+    ActionsSection,
+    EvidenceSection,
+    PeopleSection,
+    FollowUpsSection,
+    VouchingSection,
+)
+
+
+def build(sources: Sources) -> Report:
+    """Return the report of an incident as it stands."""
+    *others, last = SECTIONS
+    kinds = (*others, *((OwnSections,) if are_used() else ()), last)
+    return masked(Report(tuple(sources.section(kind) for kind in kinds)))
+
+
+_WIDTHS = """\
+#open-points th:nth-child(1) { width: 5.5rem; }
+#open-points th:nth-child(2) { width: 30%; }
+#times th:nth-child(1) { width: 46%; }
+#times th:nth-child(2) { width: 22%; }
+#steps th:nth-child(2) { width: 24%; }
+#steps th:nth-child(3) { width: 26%; }
+#timeline th:nth-child(1) { width: 11.5rem; }
+#timeline th:nth-child(2) { width: 5.5rem; }
+#timeline th:nth-child(4) { width: 26%; }
+#actions th:nth-child(3), #actions th:nth-child(4) { width: 25%; }
+#evidence th:nth-child(4) { width: 24%; }
+#evidence th:nth-child(3) { width: 22%; }
+"""
+STYLESHEET = stylesheet(_WIDTHS, "#summary, #times, #signature")
+
+
+def html_report(signed: Signed) -> str:
+    """Return the report as one HTML page."""
+    return as_html(_page(signed), STYLESHEET)
+
+
+def markdown_report(signed: Signed) -> str:
+    """Return the report as Markdown."""
+    return as_markdown(_page(signed))
+
+
+def _page(signed: Signed) -> Page:
+    summary = signed.report.section(SummarySection)
+    head = summary.head
+    return Page(
+        "Incident report",
+        head.name,
+        head.title,
+        summary.headline,
+        summary.figures,
+        signed.shown_sections(),
+        draft=head.state == DRAFT,
+    )
+
 
 _log = logging.getLogger(__name__)
 

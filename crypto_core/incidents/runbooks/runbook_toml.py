@@ -151,7 +151,6 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
 
 
 def _lines(fields: Fields) -> list[tuple[CleanText, tuple[CleanText, ...]]]:
-    """What to do, line by line, each with the providers that it is about."""
     found: list[tuple[CleanText, tuple[CleanText, ...]]] = []
     for number, value in enumerate(fields.values("do", _LINES), 1):
         if isinstance(value, str):

@@ -120,7 +120,6 @@ class StepActions:
                 raise
 
     def _action(self, view: IncidentView, step: StepView) -> tuple[IncidentAction, StepAction]:
-        """What carries a step's action out, and what that does."""
         kind = step.step.action
         name = f"Step {step.step.id} of {view.incident.name}"
         if kind is None:

@@ -142,6 +142,5 @@ def restored_at(
 
 
 def _which(engine: Engine) -> tuple[Any, ...]:
-    """What tells a database from all others that run now."""
     with connected(engine) as connection:
         return tuple(connection.execute(IDENTITY).one())

@@ -2,23 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from crypto_core.errors import RefusedError
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.steps.step_contracts import Toolbox
+from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskAbilities
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.blast import TrailCaptures
-from crypto_core.incidents.tokens.captures import hashed_queries, liveness_summary, verification_summary
+from crypto_core.incidents.tokens.blast import TrailCaptures, scope_refs
 from crypto_core.incidents.tokens.checks import TokenChecks, tokens_open
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
 from crypto_core.incidents.tokens.provider_use import ProviderUse
+from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.replica import ReplicaAnswers
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.verify_restored import VerifyRestored
 from crypto_core.incidents.tokens.verify_tokens import VerifyTokens
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+
+if TYPE_CHECKING:
+    from crypto_core.providers.answers import HashedQuery
+    from crypto_core.providers.service import ProviderService
+
+
+QUERIES = 1_000
+"""Tokens whose audit log queries are made."""
+
+
+def hashed_queries(
+    baseline: Baseline,
+    providers: ProviderService,
+    note: Callable[[Situation, tuple[HashedQuery, ...]], None],
+    situation: Situation,
+) -> tuple[Captured, ...]:
+    """Return what to search GitHub's audit log for, token by token, without the token.
+
+    `note` is told of the hashes, by which events in the store are found. Raises KmsError, DatabaseError,
+    EventStoreError.
+    """
+    refs = scope_refs(baseline, situation)
+    there = {token.ref for token in baseline.read(refs[:QUERIES], situation.cancelled)}
+    queries = providers.hashed_queries(tuple(ref for ref in refs[:QUERIES] if ref in there))
+    note(situation, queries)
+    content = {
+        "captured_at": datetime.now(UTC).isoformat(),
+        "where": "GitHub: organisation settings, Logs, Audit log; or the enterprise's audit log",
+        "queries": [{"reference": str(one.ref), "query": clean(one.query, 200)} for one in queries],
+        "not_made": max(len(refs) - QUERIES, 0),
+        "without_query": len(there) - len(queries),
+    }
+    title = f"Audit log queries (hashed-query) of {counted(len(queries), 'token')}"
+    return (Captured(CaptureKind.HASHED_QUERY, title, content),)
+
+
+def _in_short(kind: CaptureKind, title: str, content: dict[str, Any] | None) -> tuple[Captured, ...]:
+    """What an action has found out, where it stands when the step ends; its own evidence has each token."""
+    if content is None:
+        raise RefusedError(
+            f"There is no {kind} to keep yet.", remedy="Run the action that finds it out first."
+        )
+    return (Captured(kind, title, {"summary": True, **content}),)
+
+
+def verification_summary(remembered: Remembered, situation: Situation) -> tuple[Captured, ...]:
+    """Return the last verification, without its examples. Raises RefusedError where there is none yet."""
+    last = remembered.last(situation.incident, CaptureKind.VERIFICATION)
+    if last is not None:
+        last = {name: value for name, value in last.items() if name != "not_opened_examples"}
+    return _in_short(CaptureKind.VERIFICATION, "The last verification", last)
+
+
+def liveness_summary(remembered: Remembered, situation: Situation) -> tuple[Captured, ...]:
+    """Return how many of the old tokens are dead. Raises RefusedError if no provider was asked yet."""
+    before = remembered.before(situation.incident)
+    answers = remembered.answers(situation.incident)
+    told = None
+    if before is not None and answers.by_mark:
+        told = counts(before.marks, answers) | {"last_asked": answers.at}
+    return _in_short(CaptureKind.LIVENESS, "Where the old tokens stand", told)
 
 
 def token_tools(parts: TokenDependencies) -> Toolbox:

@@ -85,7 +85,6 @@ class VerifyRestored(TokenAction):
 
 
 def _beforehand(name: str, copy: RegisteredCopy | None) -> tuple[str, ...]:
-    """Which keys the copy needs, as far as it was scanned."""
     if copy is not None:
         return tuple(needed_keys(copy))
     shown = clean(name, 100)

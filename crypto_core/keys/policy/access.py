@@ -95,7 +95,6 @@ def accesses(policy: PolicyDocument, grants: Sequence[Grant] = (), key_arn: str 
 
 
 def _denied(principal: PolicyPrincipal, denials: Iterable[Statement]) -> frozenset[str]:
-    """The actions that are denied to a principal whatever it does."""
     found: set[str] = set()
     for denial in denials:
         if denial.conditions:

@@ -28,7 +28,6 @@ class Change:
     loses: frozenset[str]
 
     def __str__(self) -> str:
-        """The change in words."""
         words = []
         if self.gains:
             words.append(f"gains: {in_words(self.gains)}")

@@ -50,7 +50,6 @@ class Sentence:
     powers: tuple[Power, ...]
 
     def __str__(self) -> str:
-        """The sentence."""
         where = f", {self.where}" if self.where else ""
         return f"{self.who} {self.may} {self.what}{where} ({self.source})"
 

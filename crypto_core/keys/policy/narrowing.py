@@ -44,7 +44,6 @@ class Narrowing:
         return frozenset(a for v in self.values if (a := account_of(v)))
 
     def __str__(self) -> str:
-        """The restriction in words."""
         values = " or ".join(clean(v, 200) for v in self.values)
         return {
             Bound.ACCOUNT: f"only from account {values}",

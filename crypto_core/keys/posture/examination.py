@@ -140,7 +140,6 @@ class PostureService:
             return ()
 
     def _resolved(self, names: Iterable[str], gaps: list[Gap]) -> frozenset[str]:
-        """The ARNs of the keys that are meant by configured names."""
         found = set()
         for name in names:
             if parse_key_name(name).is_key_arn:

@@ -57,7 +57,6 @@ def _bounded(policy: IdentityPolicy, holders: PolicyHolders) -> IdentityPolicy:
 
 
 def _note_holders(page: Mapping[str, Any], holders: PolicyHolders) -> None:
-    """Note who has what, and what boundaries allow."""
     for group in page.get("GroupDetailList") or ():
         holders.groups[str(group.get("GroupName"))] = _attached(group)
     for member in (*(page.get("UserDetailList") or ()), *(page.get("RoleDetailList") or ())):

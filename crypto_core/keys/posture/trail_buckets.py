@@ -27,7 +27,6 @@ _LETS = "does not restrict it"
 
 
 def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[TrailBucket, str, str]]:
-    """Yield each bucket once, with its ARN and the names of its trails."""
     found: dict[str, tuple[TrailBucket, str, list[str]]] = {}
     for trail in trails:
         if trail.bucket is not None:

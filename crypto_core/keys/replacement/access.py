@@ -29,7 +29,6 @@ class Loss:
     """What it hangs on under the new key; "" where the action is not allowed at all."""
 
     def __str__(self) -> str:
-        """The loss in words."""
         what = " and ".join(self.actions)
         if self.condition:
             return f"{self.who}: {what} under the new key only {self.condition}"

@@ -163,7 +163,6 @@ def _warnings(seen: RotationState, new: KeyState) -> Iterator[str]:
 
 
 def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
-    """What shows that something still seals under the old key."""
     if seen.old_use is not None and seen.old_use.seals:
         yield (
             f"{seen.old_use.seals:,} times something was sealed under the old key since, the last at "
@@ -183,7 +182,6 @@ def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | No
 
 
 def _blind(olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
-    """What keeps it from being known how the old key is used."""
     for state in olds:
         if "last use" in state.missing:
             yield f"Not known: last use of {state.key_arn}: {state.missing['last use']}"

@@ -39,7 +39,6 @@ class UseSeen:
         return not self.uses and self.covered_until is not None and not self.gaps
 
     def __str__(self) -> str:
-        """The evidence, in words."""
         if self.uses:
             who = listed([clean(name, 200) for name in self.by], 5)
             return (

@@ -84,8 +84,6 @@ def _read_end(draft: AbilityDraft) -> None:
 
 
 def _at_site(product: str, path: str) -> Any:
-    """Return what asks at a product's site with an API token."""
-
     def request(draft: AbilityDraft) -> Request | None:
         if not draft.target.email or (draft.target.provider == "confluence") != (product == "confluence"):
             return None

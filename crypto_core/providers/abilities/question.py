@@ -163,7 +163,6 @@ def _unread(reply: Reply) -> str:
 
 
 def _leave_open(draft: AbilityDraft, question: AbilityQuestion) -> None:
-    """Note that a list ended before its last page."""
     if Ability.REPOSITORIES in question.about and draft.repositories is not None:
         draft.repositories = part_of(draft.repositories)
     if Ability.PLACES in question.about:

@@ -13,7 +13,7 @@ from crypto_core.algorithms.algorithm import (
     Primitive,
     algorithm_of_spec,
 )
-from crypto_core.algorithms.server_hello import GROUPS
+from crypto_core.algorithms.tls_probe import GROUPS
 from crypto_core.aws.kms_signer import ALGORITHMS as SIGNING
 
 

@@ -127,7 +127,6 @@ def _ticks(period: AuditPeriod, days: int) -> Iterator[tuple[int, str]]:
 
 
 def _kind(day: ControlDay) -> tuple[ControlStatus | None, bool, bool]:
-    """What tells days of one run from others."""
     return day.status, day.excepted, day.by_events
 
 

@@ -99,7 +99,6 @@ def _unproved(step: StepView, about: str) -> Iterator[OpenPoint]:
 
 
 def _of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
-    """Evidence that was changed or is incomplete."""
     for exhibit in exhibits:
         piece = exhibit.evidence
         about = f"Evidence {piece.id}, {piece.title}"

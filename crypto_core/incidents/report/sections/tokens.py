@@ -105,6 +105,5 @@ def said_of(exhibits: Sequence[Exhibit]) -> tuple[dict[str, str], dict[str, str]
 
 
 def _counted_by(view: IncidentView, check: CheckKind) -> int | None:
-    """How many a step's check had counted last."""
     results = [step.check for step in view.steps if step.step.check is check and step.check is not None]
     return results[-1].done if results and results[-1].total else None

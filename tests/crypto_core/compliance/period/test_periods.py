@@ -20,10 +20,15 @@ from crypto_core.compliance.facts import (
     UseFact,
     UseFacts,
 )
-from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.judging import (
+    AtHand,
+    CheckedRecords,
+    PeriodQuestion,
+    audit_period,
+    spans_of,
+)
 from crypto_core.compliance.period.period import ControlDay
 from crypto_core.compliance.period.sampling import draw_sample
-from crypto_core.compliance.period.spans import spans_of
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean

@@ -15,10 +15,9 @@ from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, SigningTime
 from crypto_core.incidents.report.exhibits import read
-from crypto_core.incidents.report.outline import build
 from crypto_core.incidents.report.section import Report, Sources
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
-from crypto_core.incidents.report.service import ReportService
+from crypto_core.incidents.report.service import ReportService, build
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.sample import Sample, at
 
