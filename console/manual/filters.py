@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crypto_core.database.tokens.inventory_expressions import FIELDS as OF_TOKENS
-from crypto_core.lists.filter_fields import Field, ValueKind
+from crypto_core.lists.filter_values import Field, ValueKind
 from crypto_core.trail.event_fields import FREE
 from crypto_core.trail.query import FIELDS as OF_EVENTS
 from crypto_core.trail.query import OTHER_NAMES

@@ -1,4 +1,9 @@
-"""One TLS handshake with a server, and what it came to. Nothing is sent through it."""
+"""One TLS handshake with a server, and what it came to. Nothing is sent through it.
+
+Python's ssl tells protocol and cipher, but before 3.15 not the group. The server's first messages have it in
+clear: those of TLS 1.3 in ServerHello's key_share (RFC 8446, 4.2.8), of earlier versions in ServerKeyExchange
+(RFC 8422, 5.4).
+"""
 
 from __future__ import annotations
 

@@ -11,11 +11,10 @@ from typing import Any
 
 from crypto_core.compliance.change_reader import LATE, ChangeReader
 from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact, UseFact
-from crypto_core.compliance.journal_changes import REVIEW
+from crypto_core.compliance.journal_changes import REVIEW, without_rows
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_json import written
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.compliance.without_rows import without_rows
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError, SettingsError

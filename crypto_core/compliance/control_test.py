@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from crypto_core.compliance.answer import ControlAnswer, lacking
-from crypto_core.compliance.cause import Cause
+from crypto_core.compliance.answer import Cause, ControlAnswer, lacking
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import clean
 

@@ -1,24 +1,46 @@
 """Changes as the journal has them: approvals decided, tokens written anew, and other operations that ended.
 
 A run is one change, however many entries tell of it: its number is that of the entry that began it. Rows are
-left out of it: the column and the number of tokens stay.
+left out of it: the column and the number of tokens stay, never whose token it is.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from crypto_core.compliance.facts import ChangeFact, ChangeKind, ReviewFact
-from crypto_core.compliance.without_rows import counted_by_column, without_rows
 from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.database.state.journal_entry import told_in
 from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import RECORD, JournalEntry
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.counting import counted
+
+_ROW = re.compile(
+    r"(?<![\w:/.@%-])(?!arn:|aws:|https?:|s3:|kms:)(?P<place>[A-Za-z_][\w.%*-]*):(?=[^\s:/]).*", re.DOTALL
+)
+"""`table.column:row-id` or `table:row-id`, and whatever follows: an id may hold anything."""
+_ADDRESS = re.compile(r"[^\s@<>(),;:/]+@[^\s@<>(),;:/]+\.[^\s@<>(),;:/]+")
+
+
+def without_rows(text: str, limit: int = 600) -> CleanText:
+    """Return a text in which a row's id, and all behind it, is left out, and e-mail addresses are."""
+    return clean(_ADDRESS.sub("(address)", _ROW.sub(r"\g<place> (a row)", text)), limit)
+
+
+def counted_by_column(references: Iterable[str]) -> str:
+    """Return how many tokens references name, by column: `gh_connection.access_token: 12 tokens`."""
+    numbers: dict[str, int] = {}
+    for one in references:
+        place = one.partition(":")[0]
+        numbers[place] = numbers.get(place, 0) + 1
+    return ", ".join(f"{place}: {counted(number, 'token')}" for place, number in sorted(numbers.items()))
+
 
 JOURNAL, JOBS = "journal", "jobs"
 REVIEW = BY_NAME["evidence review"].name

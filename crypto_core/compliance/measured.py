@@ -18,9 +18,9 @@ from crypto_core.compliance.facts import (
     ProblemFact,
     TokenFacts,
 )
+from crypto_core.compliance.journal_changes import without_rows
 from crypto_core.compliance.key_standing import materials_of
 from crypto_core.compliance.trail_changes import policy_digest
-from crypto_core.compliance.without_rows import without_rows
 from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding, Gap

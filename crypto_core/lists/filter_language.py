@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_fields import Field, ValueKind
 from crypto_core.lists.filter_terms import (
     SET,
     Alternative,
@@ -32,6 +31,8 @@ from crypto_core.lists.filter_terms import (
 from crypto_core.lists.filter_values import (
     HOURS,
     WEEKDAYS,
+    Field,
+    ValueKind,
     ValueReader,
     cycle,
     error,
@@ -39,9 +40,8 @@ from crypto_core.lists.filter_values import (
     known,
     network,
 )
-from crypto_core.lists.folding import lower
 from crypto_core.lists.foreign_spellings import OBJECTS, Foreign, foreign_value, foreign_word
-from crypto_core.lists.regular_expression import PatternError, pattern
+from crypto_core.lists.regular_expression import PatternError, lower, pattern
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.lists.folding import lower
-from crypto_core.lists.regular_expression import Pattern
+from crypto_core.lists.regular_expression import Pattern, lower
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -7,12 +7,49 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import Enum
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_fields import Field, ValueKind
 from crypto_core.lists.filter_terms import Alternative
-from crypto_core.lists.folding import lower
+from crypto_core.lists.regular_expression import lower
 from crypto_core.text.cleaning import clean
+
+
+class ValueKind(Enum):
+    """What a field's values are."""
+
+    TEXT = "text"
+    ADDRESS = "address"
+    """A text, or a network such as 10.20.0.0/16 that an address is in."""
+    NUMBER = "number"
+    DATE = "date"
+    CYCLE = "cycle"
+    """One of `values`, or a range of them, which may begin again behind the last: `22..06`."""
+    SINCE = "since"
+    """A moment, or how long ago, from which on the field `of` must be."""
+    UNTIL = "until"
+    """A moment, or how long ago, up to which the field `of` must be."""
+    FLAG = "flag"
+    """A property: the name alone is the condition."""
+    KEYED = "keyed"
+    """Texts by a key, which is written behind a dot: `param.grantee:…`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field that can be asked for. `values` are the only ones it takes, where there are only some."""
+
+    name: str
+    kind: ValueKind = ValueKind.TEXT
+    values: tuple[str, ...] = ()
+    of: str = ""
+    """The field that `since` and `until` are about."""
+
+    @property
+    def shown(self) -> str:
+        """How lists of fields name it."""
+        return f"{self.name}.NAME" if self.kind is ValueKind.KEYED else self.name
+
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from crypto_core.lists.folding import lower
+
+def lower(text: str) -> str:
+    """The text in lower case, character by character, as PostgreSQL's lower() in C.UTF-8 has it."""
+    if text.isascii():
+        return text.lower()
+    return "".join(small if len(small := c.lower()) == 1 else c for c in text)
+
 
 LONGEST = 300
 """Characters of a regular expression."""

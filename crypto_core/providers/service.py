@@ -1,4 +1,7 @@
-"""What screens, commands and incidents call: asks providers about tokens, and revokes them."""
+"""What screens, commands and incidents call: asks providers about tokens, and revokes them.
+
+The journal and the log hold counts, references and hosts of revocations, never a token.
+"""
 
 from __future__ import annotations
 

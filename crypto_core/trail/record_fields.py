@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crypto_core.lists.folding import lower
+from crypto_core.lists.regular_expression import lower
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.record_reader import load
 

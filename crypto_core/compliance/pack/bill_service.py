@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
-from crypto_core.compliance.pack.bom.document import snapshot_bom
+from crypto_core.compliance.pack.cbom import snapshot_bom
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader

@@ -7,18 +7,58 @@ with Keydeck alone, is in `module`; without it the pack has no such file, and sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import util
 
-from crypto_core.compliance.pack.bom.document import cryptography_bom
+from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
 from crypto_core.compliance.pack.oscal import oscal_results
 from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import report_json
+from crypto_core.compliance.pack.sections.limits import VERIFY
+from crypto_core.compliance.pack.words import period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.proof.assembly import VERIFIER, verifier_source
+from crypto_core.reports.masking import masked
 from crypto_core.text.cleaning import CleanText, clean
+
+README = "README.txt"
+
+
+def readme(period: AuditPeriod, context: PackContext) -> bytes:
+    """Return the text."""
+    lines = (
+        f"Evidence from {period_words(period)}, made by Keydeck {context.version}.",
+        "",
+        "Begin with report.html, which needs no network; report.json and the CSV files are for programs.",
+        "manifest.json names every file with its SHA-256; signature.json is the signature over it.",
+        "",
+        *(f"{name}: {text}" for name, text in VERIFY),
+        "",
+        "The public key in manifest.json proves only that all of this fits together.",
+    )
+    return "\n".join((*lines, "")).encode()
+
+
+def hidden_tokens(period: AuditPeriod) -> AuditPeriod:
+    """Return the period with nothing in its texts that looks like a token; its records stay as they are."""
+    return replace(
+        period,
+        lapses=masked(period.lapses),
+        explained=masked(period.explained),
+        changes=masked(period.changes),
+        sample=masked(period.sample),
+        uses=masked(period.uses),
+        unreviewed=masked(period.unreviewed),
+        reviews=masked(period.reviews),
+        incidents=masked(period.incidents),
+        problems=masked(period.problems),
+        unknown=masked(period.unknown),
+        exemptions=masked(tuple(period.exemptions)),
+        controls=tuple(replace(one, exemptions=masked(one.exemptions)) for one in period.controls),
+    )
+
 
 MakesDocument = Callable[[AuditPeriod, PackContext], bytes]
 """Returns a file's bytes. Pure: the same period and context give the same."""

@@ -9,9 +9,7 @@ from typing import Any
 from crypto_core.compliance.facts import ChangeFacts, DrillFacts, IncidentFacts, UseFacts
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument
-from crypto_core.compliance.pack.hidden import hidden_tokens
-from crypto_core.compliance.pack.readme import README, readme
+from crypto_core.compliance.pack.documents import DOCUMENTS, README, PackDocument, hidden_tokens, readme
 from crypto_core.compliance.pack.report_json import PeriodInputs, parsed, read_context, read_inputs
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod

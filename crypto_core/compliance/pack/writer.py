@@ -12,9 +12,14 @@ from typing import Any
 
 from crypto_core.compliance.control import ControlCatalogue
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument, made_documents
-from crypto_core.compliance.pack.hidden import hidden_tokens
-from crypto_core.compliance.pack.readme import README, readme
+from crypto_core.compliance.pack.documents import (
+    DOCUMENTS,
+    README,
+    PackDocument,
+    hidden_tokens,
+    made_documents,
+    readme,
+)
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints

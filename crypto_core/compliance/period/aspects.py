@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crypto_core.compliance.cause import Cause
+from crypto_core.compliance.answer import Cause
 from crypto_core.compliance.facts import ChangeFact
 
 

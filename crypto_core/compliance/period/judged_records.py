@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crypto_core.compliance.all_tests import ALL_TESTS
-from crypto_core.compliance.answer import ControlAnswer, ControlStatus
-from crypto_core.compliance.cause import Cause
+from crypto_core.compliance.answer import Cause, ControlAnswer, ControlStatus
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.records.record import EvidenceRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
-from crypto_core.compliance.cause import Cause
+from crypto_core.compliance.answer import Cause
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.period.judged_records import JudgedRecord

@@ -3,6 +3,10 @@
 Causes that are about one thing and came and went with the same records are one. Changes say what began and
 ended it. What was opened and closed between two records is known by the changes alone. An event of a change
 that belongs to a trouble is none of its own, and neither is one that an operation on record explains.
+
+A record shows a cause, or shows that it is gone, or can't tell: a part was not measured, a finding was
+suppressed, or something could not be looked at that could be when the cause was last seen. What a record
+can't tell, and days without one, end nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import ControlAnswer, ControlStatus
-from crypto_core.compliance.cause import Cause, without_counts
+from crypto_core.compliance.answer import Cause, ControlAnswer, ControlStatus, without_counts
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.period.aspects import (
     CHANGED_ASPECTS,

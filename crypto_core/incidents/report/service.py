@@ -1,4 +1,8 @@
-"""Makes reports: reads the journal, builds the document, has it signed and puts it into a form."""
+"""Makes reports: reads the journal, builds the document, has it signed and puts it into a form.
+
+Redacted by construction: everything comes from models that hold no secret, evidence gives only what an
+allow-list names (exhibits.py), and the whole passes masking.py, for what people write into notes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,6 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
-from crypto_core.incidents.report.json import exported
 from crypto_core.incidents.report.own_sections import OwnSections, are_used
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
@@ -40,7 +43,7 @@ from crypto_core.incidents.report.sections.records import (
 from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.sections.uses import UsesSection
-from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
+from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, exported, sign
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
 from crypto_core.reports.masking import masked

@@ -2,6 +2,11 @@
 
 Signed is the digest of signing.py over the report's canonical JSON, for a purpose of its own, so that the
 signature can't be passed off as one over something else that the same key signs.
+
+The exported document is {"report": …, "sha256": …, "signature": … or null, "unsigned_because": …}. The report
+has "schema" and "schema_version"; the version goes up whenever a member is renamed, removed or comes to mean
+something else, not when one is added. Its members are the fields of all sections. Moments are ISO 8601 in
+UTC, durations are in seconds, what isn't known is null.
 """
 
 from __future__ import annotations
@@ -14,12 +19,35 @@ from typing import Any
 
 from crypto_core.errors import EndedKeyError, KeydeckError, RefusedError
 from crypto_core.guard.signature import Signature, Signer, SigningTime, digest_of
-from crypto_core.incidents.report.json import as_json
 from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.proof.forms import another_database
-from crypto_core.reports.json import canonical, written
+from crypto_core.reports.json import canonical, json_value, written
 from crypto_core.reports.masking import shown
 from crypto_core.text.cleaning import clean
+
+SCHEMA = "keydeck incident report"
+SCHEMA_VERSION = 1
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the report as a JSON document's part."""
+    members: dict[str, Any] = {}
+    for section in report.sections:
+        members |= json_value(section)
+    return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **members}
+
+
+def exported(signed: Signed) -> str:
+    """Return the document that is exported, with a line break at its end."""
+    return written(
+        {
+            "report": as_json(signed.report),
+            "sha256": signed.sha256,
+            "signature": signed.signature.as_json() if signed.signature else None,
+            "unsigned_because": signed.unsigned_because,
+        }
+    )
+
 
 PURPOSE = "incident report"
 NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."

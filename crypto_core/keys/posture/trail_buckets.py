@@ -19,8 +19,7 @@ from crypto_core.findings.controls import (
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.posture.bucket import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, TrailBucket
-from crypto_core.keys.posture.trails import Trail
+from crypto_core.keys.posture.trails import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, Trail, TrailBucket
 from crypto_core.text.cleaning import NO_TEXT
 
 _LETS = "does not restrict it"

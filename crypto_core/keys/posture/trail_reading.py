@@ -1,6 +1,6 @@
 """Reads how trails and their buckets are set up.
 
-API reference: DescribeTrails, GetTrailStatus, GetEventSelectors.
+API reference: DescribeTrails, GetTrailStatus, GetEventSelectors, GetBucketPolicyStatus, GetPublicAccessBlock, …
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, NotConfiguredError
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.posture.bucket import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, TrailBucket
-from crypto_core.keys.posture.trails import Trail, recorded
+from crypto_core.keys.posture.trails import (
+    ACCOUNT_BLOCK,
+    ACL,
+    BLOCK,
+    LOGGING,
+    POLICY,
+    Trail,
+    TrailBucket,
+    recorded,
+)
 from crypto_core.text.cleaning import clean
 
 _EVERYBODY = (

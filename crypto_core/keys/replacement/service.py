@@ -1,4 +1,8 @@
-"""What screens and commands call to be guided through a manual rotation. It only looks."""
+"""What screens and commands call to be guided through a manual rotation. It only looks.
+
+AWS KMS Developer Guide, "Rotate keys manually" (keep the old key to open what it has wrapped) and "Delete an
+AWS KMS key" (disable first, and see that nothing needs it).
+"""
 
 from __future__ import annotations
 

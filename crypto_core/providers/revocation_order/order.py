@@ -1,5 +1,8 @@
 """The order of revocation: worst first, with a sentence for each point, dead tokens last. Pure, and the same
-for the same answers."""
+for the same answers.
+
+Damage is at most 100, exposure at least 1. What isn't known weighs as much as the worst that it may be.
+"""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ from crypto_core.compliance.facts import (
     PartFacts,
     UseFacts,
 )
+from crypto_core.compliance.journal_changes import counted_by_column, without_rows
 from crypto_core.compliance.key_standing import materials_of
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.compliance.without_rows import counted_by_column, without_rows
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.state import KeyMaterial
 from crypto_core.text.cleaning import clean

@@ -28,7 +28,7 @@ from crypto_core.compliance.key_standing import (
     PRE_ACTIVE,
     SUSPENDED,
 )
-from crypto_core.compliance.pack.bom.document import cryptography_bom, snapshot_bom
+from crypto_core.compliance.pack.cbom import cryptography_bom, snapshot_bom
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import CleanText, clean

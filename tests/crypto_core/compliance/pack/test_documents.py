@@ -13,8 +13,7 @@ import pytest
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.facts import ReviewFact
 from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
-from crypto_core.compliance.pack.documents import DOCUMENTS
-from crypto_core.compliance.pack.hidden import hidden_tokens
+from crypto_core.compliance.pack.documents import DOCUMENTS, hidden_tokens
 from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import parsed, read_inputs, report_json
 from crypto_core.compliance.pack.words import first_of_each_kind, status_words

@@ -22,9 +22,8 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.errors import AnotherDatabaseError, ApprovalNeededError, RefusedError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.report.json import written
 from crypto_core.incidents.report.service import ReportService
-from crypto_core.incidents.report.signing import check_report
+from crypto_core.incidents.report.signing import check_report, written
 from tests.crypto_core.incidents.sample import sample
 
 ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"

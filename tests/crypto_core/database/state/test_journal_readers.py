@@ -15,7 +15,7 @@ CHECKED = {
     "crypto_core/database/state/evidence_records.py": "names of records and removals are checked entries",
     "crypto_core/database/state/incidents.py": "the digests of evidence are in checked entries",
     "crypto_core/database/tokens/tripwire_list.py": "the list's digest is in a checked entry",
-    "crypto_core/diagnosis/own_journal.py": "the chain itself, and checkpoints by checked entries",
+    "crypto_core/diagnosis/own_schema.py": "the chain itself, and checkpoints by checked entries",
 }
 SHOWN = {
     "console/commands/drill.py": "a count is printed",

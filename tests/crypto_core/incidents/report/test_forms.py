@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from crypto_core.incidents.report.json import as_json
+from crypto_core.incidents.report.signing import as_json
 from crypto_core.incidents.report.words import found_out
 from crypto_core.reports.markdown import escaped
 from crypto_core.reports.words import duration, moment, span

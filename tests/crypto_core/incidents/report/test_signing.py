@@ -11,8 +11,7 @@ import pytest
 
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from crypto_core.guard.signature import Signature
-from crypto_core.incidents.report.json import written
-from crypto_core.incidents.report.signing import check_report, digest_of_report
+from crypto_core.incidents.report.signing import check_report, digest_of_report, written
 from tests.crypto_core.incidents.report.making import SIGNING_KEY, HmacSigner, service_of
 from tests.crypto_core.incidents.sample import sample
 
