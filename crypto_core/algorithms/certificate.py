@@ -63,7 +63,6 @@ def read_certificate(der: bytes) -> CertificateFact:
 
 
 def _key(certificate: Certificate) -> tuple[str, int | None]:
-    """The public key's algorithm and its size in bits; one that the library doesn't know by its number."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 

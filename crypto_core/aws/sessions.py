@@ -200,7 +200,6 @@ class AwsSessions:
         return renewal_instructions(profiles, os.environ, self.profile)
 
     def _look(self) -> None:
-        """Drop the session if the files behind its credentials have changed."""
         with self._building():
             now = self._clock()
             if now - self._looked_at < LOOK_SECONDS:

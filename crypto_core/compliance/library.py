@@ -103,7 +103,6 @@ class ControlLibrary:
 
 
 def _read(file: Traversable | Path, named: str) -> ControlCatalogue | str:
-    """Return the catalogue of a file, or why there is none; an error names the file."""
     try:
         return read_catalogue(_text(file, named), named)
     except ControlError as error:

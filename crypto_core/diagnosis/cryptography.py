@@ -121,7 +121,6 @@ def _group(endpoint: EndpointFact) -> str:
 
 
 def _hybrid_hint(endpoint: EndpointFact) -> str:
-    """What would make key exchange withstand quantum computers, "" where it does."""
     algorithm = ALGORITHMS.get(endpoint.group or "")
     if algorithm is not None and algorithm.quantum_category:
         return ""

@@ -440,7 +440,6 @@ def _host() -> str:
 
 
 def _shortened(scope: IncidentScope) -> dict[str, object]:
-    """The scope for the journal: of very many references how many they are."""
     told = scope.as_json()
     if len(scope.references) > 100:
         told["references"] = [*scope.references[:100], f"and {len(scope.references) - 100:,} more"]

@@ -131,7 +131,6 @@ def _within(seconds: float, budget: int) -> bool | None:
 
 
 def _not_yet(seconds: float, budget: int) -> bool | None:
-    """For an open step: False once its budget has passed, else not known yet."""
     return False if budget and seconds > budget else None
 
 

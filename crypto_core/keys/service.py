@@ -216,7 +216,6 @@ class StatusService:
         return states, trouble
 
     def _trusted(self, states: Mapping[str, KeyState]) -> tuple[frozenset[str], list[str]]:
-        """ARNs of the trusted keys, and which configured names could not be resolved to one."""
         arns, untold = set(), []
         for name in self.keyring.trusted:
             if parse_key_name(name).is_key_arn:

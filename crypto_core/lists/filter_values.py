@@ -209,7 +209,6 @@ def _date(value: str, start: int, other: str = "") -> _Span:
 
 
 def _is_day(value: str) -> bool:
-    """True for a date without a time."""
     try:
         date.fromisoformat(value)
     except ValueError:

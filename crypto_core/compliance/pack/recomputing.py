@@ -97,7 +97,6 @@ def _not(why: str) -> Recomputed:
 
 
 def _contradiction(inputs: PeriodInputs, context: PackContext, manifest: Manifest) -> str:
-    """What the report says otherwise than the manifest, "" for nothing."""
     pairs = {
         "since": (inputs.since, manifest.since),
         "until": (inputs.until, manifest.until),

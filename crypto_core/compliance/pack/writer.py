@@ -152,7 +152,6 @@ class PackWriter:
         wanted: Iterable[PackDocument],
         anchors: Sequence[bytes],
     ) -> tuple[list[PackedFile], dict[str, Any]]:
-        """Write everything but the manifest; returns the files, and what the journal holds."""
         files: list[PackedFile] = []
 
         def write(name: str, parts: Iterable[bytes]) -> None:

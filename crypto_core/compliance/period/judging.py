@@ -273,7 +273,6 @@ def _day(
 
 
 def _days_by_events(control: FrameworkControl, lapses: Iterable[Lapse], days: Sequence[date]) -> set[date]:
-    """The days on which events alone tell that a control was not met."""
     found = [
         one
         for one in lapses

@@ -97,7 +97,6 @@ def _covered(exemptions: Sequence[Exemption], days: Sequence[date]) -> bool:
 
 
 def _worst(trouble: Trouble) -> list[Cause]:
-    """Its causes where each is at its worst, the worst first."""
     runs = trouble.runs or trouble.happened
     return sorted((run.worst for run in runs), key=lambda one: (-one.size, one.id))
 

@@ -53,7 +53,6 @@ def open_points(period: AuditPeriod) -> tuple[OpenPoint, ...]:
 
 
 def _of_records(period: AuditPeriod) -> Iterator[OpenPoint]:
-    """What is wrong with the records, and days without one."""
     for problem in period.problems:
         yield _point(Severity.CRITICAL, f"The records can't be relied on: {problem}", "journal verify")
     if period.unchecked:

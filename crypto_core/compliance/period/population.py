@@ -68,7 +68,6 @@ def population_of(
 
 
 def _told(records: Iterable[EvidenceRecord]) -> Iterable[tuple[int, ChangeFacts]]:
-    """What records tell; those that lack the part are told with other missing parts."""
     for record in records:
         facts = record.snapshot.part(SnapshotPart.CHANGES)
         if isinstance(facts, ChangeFacts):

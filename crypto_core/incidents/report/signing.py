@@ -173,7 +173,6 @@ def check_report(
 
 
 def _changed(whole: Mapping[str, Any], digest: bytes, *, same: bool, signature: Signature | None) -> str:
-    """What the document itself shows to be wrong with it, "" for nothing."""
     if not same:
         return "It was rewritten after its export: its spacing or order differs."
     if whole["sha256"] != digest.hex():

@@ -95,7 +95,6 @@ class RunbookLibrary:
 
 
 def _read(file: Traversable | Path, source: str, named: str) -> Runbook | str:
-    """Return the runbook of a file, or why there is none; an error names the file."""
     try:
         text = _text(file, named)
         return read_runbook(text, source) if source == named else _built_in(text, source, named)

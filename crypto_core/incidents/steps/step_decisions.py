@@ -184,7 +184,6 @@ class StepDecisions:
 
 
 def _follow(runbook: Runbook, change: IncidentChange, decided: str) -> dict[str, str]:
-    """Set the steps that hang on a decision; return their new states by id."""
     changed = {}
     answer = change.step(decided).answer
     for step, state in list(consequences(runbook, decided, change.step)):
@@ -202,7 +201,6 @@ def _follow(runbook: Runbook, change: IncidentChange, decided: str) -> dict[str,
 
 
 def _give_up_undecided(runbook: Runbook, change: IncidentChange) -> list[str]:
-    """Skip the steps whose decision was skipped; return their ids."""
     given_up = []
     for step in runbook.steps:
         decision = undecided(runbook, step.id, change.step)

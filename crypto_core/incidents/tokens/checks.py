@@ -178,7 +178,6 @@ def _why(held: Held, reason: str) -> str:
 
 
 def _moment(at: str) -> str:
-    """A moment of the evidence, an ISO 8601 text, to the second."""
     try:
         return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:

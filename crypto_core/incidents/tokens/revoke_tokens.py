@@ -98,7 +98,6 @@ class RevokeTokens(TokenAction):
     def _ordered(
         self, situation: Situation, refs: Sequence[TokenRef]
     ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
-        """The tokens, the worst first; none of them where the order is not known, with the reason."""
         try:
             return self._order.order_of(situation.incident, refs, situation.cancelled), ()
         except (AbilityBookError, TrailError) as error:  # containment doesn't wait for an order
@@ -136,7 +135,6 @@ class RevokeTokens(TokenAction):
 
 
 def _in_order(plan: RevocationPlan, order: Sequence[RankedToken]) -> tuple[str, ...]:
-    """The tokens that are revoked, the worst first, each with the reason for its place."""
     called = set(plan.tokens)
     ranked = [f"{one.ref}: score {one.score:,}: {one.why}" for one in order if one.ref in called]
     if not ranked:

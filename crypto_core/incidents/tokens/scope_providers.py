@@ -42,7 +42,6 @@ class ScopeProviders:
         return () if "" in names or len(names) > _MOST_NAMES else tuple(sorted(names))
 
     def _names(self, scope: IncidentScope) -> Iterator[str]:
-        """The providers; "" for one that isn't known."""
         catalogue = self._catalogue()
         if scope.references:
             refs = [r for text in scope.references for r in catalogue.references(parse_reference(text))]

@@ -116,7 +116,6 @@ def _is_refused(principal: PolicyPrincipal, denial: Statement) -> bool:
 
 
 def _is_of(principal: PolicyPrincipal, named: PolicyPrincipal) -> bool:
-    """True if a statement about `named` is one about `principal` as well."""
     if named.is_everyone or principal == named:
         return True
     return named.is_account and named.account == principal.account

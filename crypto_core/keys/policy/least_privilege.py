@@ -112,7 +112,6 @@ def _statement(role: Role, arns: Sequence[str]) -> dict[str, Any]:
 
 
 def _home(key_arn: str) -> tuple[str, str]:
-    """The partition and account of a key."""
     parts = key_arn.split(":")
     if len(parts) < 6 or parts[0] != "arn" or not parts[4]:
         raise PolicyError(

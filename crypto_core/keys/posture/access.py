@@ -201,7 +201,6 @@ def _by_grant(facts: KeyFacts) -> Iterator[Access]:
 
 
 def _accounts(access: Access) -> frozenset[str]:
-    """The callers' accounts; empty if unknown."""
     if access.accounts or access.all_but:
         return access.accounts
     account = account_of(access.principal.value)  # also of an identity provider

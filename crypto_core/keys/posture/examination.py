@@ -175,7 +175,6 @@ class PostureService:
     def _read(
         self, state: KeyState, cancelled: Event | None
     ) -> tuple[tuple[Access, ...] | None, tuple[Grant, ...] | None, Mapping[str, str]]:
-        """Policy and grants of a key, each None where it can't be read; the reasons by part."""
         if state.manager != "CUSTOMER" or state.state == "NotFound":
             return None, None, {}
         missing: dict[str, str] = {}
@@ -230,7 +229,6 @@ def _about_identities(policies: Sequence[IdentityPolicy], gaps: Iterable[Gap]) -
 
 
 def _guards(status: Status) -> tuple[ColumnGuard, ...]:
-    """The guards of columns that hold tokens, and those that are there elsewhere."""
     holding = {share.column for share in status.by_column if share.tokens}
     return tuple(one for one in status.guards if one.constrained or str(one.column) in holding)
 

@@ -79,7 +79,6 @@ def _attached(member: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _account_of(arn: str) -> tuple[str, str]:
-    """Account and partition of an ARN."""
     _, partition, _, _, account, *_ = [*arn.split(":"), *[""] * 5]
     return account, partition
 

@@ -1,6 +1,7 @@
 """Reads how trails and their buckets are set up.
 
-API reference: DescribeTrails, GetTrailStatus, GetEventSelectors, GetBucketPolicyStatus, GetPublicAccessBlock, …
+API reference: DescribeTrails, GetTrailStatus, GetEventSelectors, GetBucketPolicyStatus,
+GetPublicAccessBlock, …
 """
 
 from __future__ import annotations

@@ -109,7 +109,6 @@ def _missing(seen: RotationState) -> Step:
 
 
 def _unfit(seen: RotationState, new: KeyState) -> str:
-    """Why a key can never take the old one's place, "" if it can."""
     if new.key_arn == seen.old.key_arn:
         named = f"{seen.new_name} is the key to replace: {new.key_arn}."
         return f"{named} An alias may have been moved already: name both keys by ARN."

@@ -80,7 +80,6 @@ def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
 
 
 def _gap_runs(period: AuditPeriod) -> Iterator[str]:
-    """Days without a record, those in a row together."""
     numbered = enumerate(sorted(period.gaps))
     for _, run in groupby(numbered, key=lambda one: one[1] - timedelta(days=one[0])):
         days = [day for _, day in run]

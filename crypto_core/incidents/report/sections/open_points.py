@@ -73,7 +73,6 @@ class OpenPointsSection(ReportSection):
 
 
 def _of_steps(view: IncidentView) -> Iterator[OpenPoint]:
-    """Steps that are open, were skipped, or ended without their proof."""
     not_begun = [step for step in view.steps if step.state is StepState.TODO]
     if not_begun:
         named = "; ".join(f"{step.number}, {step.step.title}" for step in not_begun)
@@ -111,7 +110,6 @@ def _of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
 
 
 def _of_tokens(sources: Sources) -> Iterator[OpenPoint]:
-    """Tokens that are alive, of which nothing is known, or that a person has to revoke."""
     if given_up := sources.section(LossesSection).accepted_losses:
         number = counted(len(given_up), "token")
         lost = f"{number} can't be opened by anybody: accepted as unrecoverable. Their owners connect again."
