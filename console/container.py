@@ -1107,7 +1107,7 @@ class Container:
         """All that steps of incidents can do, check and capture."""
         from crypto_core.incidents.keys.dependencies import KeyDependencies
         from crypto_core.incidents.keys.toolbox import key_tools
-        from crypto_core.incidents.subjects import joined
+        from crypto_core.incidents.steps.step_contracts import joined
         from crypto_core.incidents.tokens.toolbox import token_tools
         from crypto_core.incidents.tripwire_watch import TripwireWatch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import ControlTest
 from crypto_core.compliance.control_tests import (
     cryptography,
     findings,

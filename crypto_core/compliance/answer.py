@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.compliance.snapshot import Lack, MissingPart
+from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
@@ -137,3 +137,32 @@ def lacking(missing: MissingPart) -> ControlAnswer:
 def _first(lines: Sequence[str]) -> list[str]:
     more = len(lines) - MOST_LINES
     return [*lines[:MOST_LINES], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTest:
+    """One test. `ask` gets the moment of the snapshot and the facts of `parts`, in their order.
+
+    It is asked only where all of these are there: what is missing is never met.
+    """
+
+    name: str
+    measures: str
+    parts: tuple[SnapshotPart, ...]
+    ask: Callable[..., ControlAnswer]
+
+    def answer(self, snapshot: Snapshot) -> ControlAnswer:
+        """Return what the test says of a snapshot. Pure."""
+        found = [snapshot.part(part) for part in self.parts]
+        for one in found:
+            if isinstance(one, MissingPart):
+                return lacking(one)
+        answer = self.ask(snapshot.taken_at, *found)
+        if not (answer.causes or answer.undecided):
+            return answer
+        return replace(answer, causes=self._named(answer.causes), undecided=self._named(answer.undecided))
+
+    def _named(self, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
+        """Each cause once; one without a kind is known by this test."""
+        named = [one if one.kind else replace(one, kind=clean(self.name)) for one in causes]
+        return tuple({one.id: one for one in reversed(named)}.values())[::-1]

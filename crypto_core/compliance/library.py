@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from crypto_core.compliance.catalogue_toml import read_catalogue
 from crypto_core.compliance.control import ControlCatalogue, Exemption, FrameworkControl
 from crypto_core.errors import ControlError, SettingsError
+from crypto_core.lists.toml_files import shipped_files, text_of
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.likeness import meant
-from crypto_core.text.toml_reading import SIZE_LIMIT
 
-_BUILT_IN = "builtin"
 _FILE_LIMIT = 100
 
 
@@ -70,8 +68,7 @@ class ControlLibrary:
         return _joined(tuple(catalogues.values()), tuple(troubles))
 
     def _built_in(self) -> Iterator[ControlCatalogue | str]:
-        folder = resources.files(__package__).joinpath(_BUILT_IN)
-        files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
+        files = shipped_files(__package__)
         if not files:
             yield str(
                 ControlError(
@@ -79,7 +76,7 @@ class ControlLibrary:
                     remedy="Install it again.",
                 )
             )
-        for file in sorted(files, key=lambda one: one.name):
+        for file in files:
             yield _read(file, f"built-in {file.name}")
 
     def _own(self) -> Iterator[ControlCatalogue | str]:
@@ -104,25 +101,9 @@ class ControlLibrary:
 
 def _read(file: Traversable | Path, named: str) -> ControlCatalogue | str:
     try:
-        return read_catalogue(_text(file, named), named)
+        return read_catalogue(text_of(file, named, ControlError, "Check KEYDECK_CONTROLS."), named)
     except ControlError as error:
         return str(error)
-
-
-def _text(file: Traversable | Path, named: str) -> str:
-    try:
-        if not file.is_file():
-            raise ControlError(f"{named} is not a file.", remedy="Check KEYDECK_CONTROLS.")
-        with file.open("rb") as opened:
-            content = opened.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise ControlError(f"{named} can't be read: {error.strerror}.") from error
-    if len(content) > SIZE_LIMIT:
-        raise ControlError(f"{named} is longer than {SIZE_LIMIT // 1024} KiB.")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ControlError(f"{named} is not text in UTF-8.") from error
 
 
 def _clash(found: ControlCatalogue, before: Mapping[str, ControlCatalogue], taken: Mapping[str, str]) -> str:

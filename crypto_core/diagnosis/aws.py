@@ -15,8 +15,16 @@ from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.aws.sessions import OF_A_ROLE, boto_session
-from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
-from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
+from crypto_core.diagnosis.check import (
+    REMEDY,
+    Check,
+    CheckOutcome,
+    Clock,
+    Topic,
+    clock_check,
+    stays_here,
+    system_clock,
+)
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,

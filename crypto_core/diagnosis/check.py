@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from crypto_core.errors import KeydeckError
@@ -107,3 +108,37 @@ class Topic:
             return self.unknown_by(error)
         except Exception as error:  # noqa: BLE001  # a check that breaks is a result too
             return self.unknown(f"Not known: the check failed ({type_name(error)}).")
+
+
+Clock = Callable[[], datetime]
+
+REMEDY = "Set this machine's clock by NTP (timedatectl set-ntp true), or the other's if that one is wrong."
+
+
+def system_clock() -> datetime:
+    """Return the time of this machine, aware."""
+    return datetime.now(UTC)
+
+
+def clock_check(
+    topic: Topic, whose: str, off_by: float, limits: tuple[float, float], *, consequence: str = ""
+) -> Check:
+    """Return how far `whose` clock is ahead of ours, `off_by` in seconds; `limits`: warning, failure."""
+    distance = abs(off_by)
+    direction = "ahead of" if off_by > 0 else "behind"
+    if distance < 1.5:
+        said = f"This machine and {whose} agree within {distance:.1f} s."
+    else:
+        said = f"The clock of {whose} is {_span(distance)} {direction} this machine's."
+    warning, failure = limits
+    if distance <= warning:
+        return topic.ok(said)
+    told = topic.failed if distance > failure else topic.warning
+    return told(f"{said} {consequence}".rstrip(), REMEDY)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:,.0f} min" if minutes < 120 else f"{minutes / 60:,.1f} h"

@@ -28,8 +28,15 @@ from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.upkeep import backlogs, vacuuming
-from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
-from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
+from crypto_core.diagnosis.check import (
+    Check,
+    CheckOutcome,
+    Clock,
+    Topic,
+    clock_check,
+    stays_here,
+    system_clock,
+)
 from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns
 from crypto_core.errors import DatabaseUnreachableError, KeydeckError

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
-from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.diagnosis.clocks import Clock, system_clock
+from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.paging import Query

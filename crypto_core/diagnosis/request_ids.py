@@ -15,8 +15,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.diagnosis.clocks import Clock, system_clock
+from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
 from crypto_core.errors import EventStoreError, KmsError
 from crypto_core.key_names import account_of, is_key_arn, region_of
 from crypto_core.trail.store import EventStore

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crypto_core.log.rate_limit import LogRateLimit
+from crypto_core.log.observation import LogRateLimit
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean

@@ -6,8 +6,15 @@ from datetime import datetime, timedelta
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.fips import lacking_fips
-from crypto_core.compliance.answer import NO_KIND, Cause, ControlAnswer, answer, cause, not_assessed
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import (
+    NO_KIND,
+    Cause,
+    ControlAnswer,
+    ControlTest,
+    answer,
+    cause,
+    not_assessed,
+)
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import stays_here

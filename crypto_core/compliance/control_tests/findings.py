@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import Cause, ControlAnswer, answer, cause, not_assessed
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import Cause, ControlAnswer, ControlTest, answer, cause, not_assessed
 from crypto_core.compliance.facts import FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.severity import Severity

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import NO_KIND, ControlAnswer, answer, cause, not_assessed
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import NO_KIND, ControlAnswer, ControlTest, answer, cause, not_assessed
 from crypto_core.compliance.facts import CheckFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import CheckOutcome

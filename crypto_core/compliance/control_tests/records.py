@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import ControlAnswer, ControlTest, answer, not_assessed
 from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.proof.journal import NOT_ANCHORED

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import NO_KIND, Cause, ControlAnswer, answer, cause, not_assessed
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import (
+    NO_KIND,
+    Cause,
+    ControlAnswer,
+    ControlTest,
+    answer,
+    cause,
+    not_assessed,
+)
 from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts, UseFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.incidents.runbooks.catalogue import SubjectKind

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from crypto_core.compliance.answer import Cause, ControlAnswer, answer, cause, not_assessed, without_counts
-from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.answer import (
+    Cause,
+    ControlAnswer,
+    ControlTest,
+    answer,
+    cause,
+    not_assessed,
+    without_counts,
+)
 from crypto_core.compliance.facts import SettingFacts, TokenFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.database.column_guards.model import GuardState

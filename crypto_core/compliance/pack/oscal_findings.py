@@ -17,7 +17,6 @@ from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import GuardingKeyFacts, KeyFact
 from crypto_core.compliance.pack.algorithms_in_use import algorithms_in_use, quantum_readiness
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.newest import newest_part
 from crypto_core.compliance.pack.oscal_datatypes import (
     Json,
     OscalNames,
@@ -76,7 +75,7 @@ class OscalSystem:
         return self.names.of(self.result, *parts)
 
     def _database(self) -> Json:
-        found = newest_part(self.period, SnapshotPart.KEYS)
+        found = self.period.newest(SnapshotPart.KEYS)
         lacking = found.reason if isinstance(found, MissingPart) else ""
         return filled(
             uuid=self._of("database"),
@@ -114,7 +113,7 @@ class OscalSystem:
         return quantum_readiness(algorithms_in_use(records[-1].snapshot)) if records else ()
 
     def _keys(self) -> tuple[KeyFact, ...]:
-        found = newest_part(self.period, SnapshotPart.KEYS)
+        found = self.period.newest(SnapshotPart.KEYS)
         return found.keys if isinstance(found, GuardingKeyFacts) else ()
 
     def _key(self, key: KeyFact) -> Json:

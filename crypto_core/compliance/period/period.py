@@ -10,9 +10,10 @@ from enum import StrEnum
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import Exemption, FrameworkControl
-from crypto_core.compliance.facts import ChangeFact, ChangeKind, IncidentFact, ReviewFact, UseFact
+from crypto_core.compliance.facts import ChangeFact, ChangeKind, IncidentFact, PartFacts, ReviewFact, UseFact
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 
 class LapseSource(StrEnum):
@@ -164,3 +165,9 @@ class AuditPeriod:
     def fails(self) -> bool:
         """True if there is a lapse that nobody excepted."""
         return any(not lapse.excepted for lapse in self.lapses)
+
+    def newest(self, part: SnapshotPart) -> PartFacts | MissingPart:
+        """Return a part by the last record, or why it is missing; an older one stands in for nothing."""
+        if not self.records:
+            return MissingPart(Lack.NOTHING, clean("there is no record in the period"))
+        return self.records[-1].snapshot.part(part)

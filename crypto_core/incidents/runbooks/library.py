@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
+from crypto_core.lists.toml_files import shipped_files, text_of
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
-from crypto_core.text.toml_reading import SIZE_LIMIT
 
-_BUILT_IN = "builtin"
 _FILE_LIMIT = 500
 
 
@@ -65,15 +63,14 @@ class RunbookLibrary:
         )
 
     def _built_in(self) -> Iterator[Runbook | str]:
-        folder = resources.files(__package__).joinpath(_BUILT_IN)
-        files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
+        files = shipped_files(__package__)
         if not files:
             told = RunbookError(
                 "The built-in runbooks are missing: the installation is incomplete.",
                 remedy="Install it again.",
             )
             yield str(told)
-        for file in sorted(files, key=lambda one: one.name):
+        for file in files:
             yield _read(file, "built in", f"built-in {file.name}")
 
     def _own(self) -> Iterator[Runbook | str]:
@@ -96,26 +93,10 @@ class RunbookLibrary:
 
 def _read(file: Traversable | Path, source: str, named: str) -> Runbook | str:
     try:
-        text = _text(file, named)
+        text = text_of(file, named, RunbookError)
         return read_runbook(text, source) if source == named else _built_in(text, source, named)
     except RunbookError as error:
         return str(error)
-
-
-def _text(file: Traversable | Path, named: str) -> str:
-    try:
-        if not file.is_file():
-            raise RunbookError(f"{named} is not a file.")
-        with file.open("rb") as opened:
-            content = opened.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise RunbookError(f"{named} can't be read: {error.strerror}.") from error
-    if len(content) > SIZE_LIMIT:
-        raise RunbookError(f"{named} is longer than {SIZE_LIMIT // 1024} KiB.")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise RunbookError(f"{named} is not text in UTF-8.") from error
 
 
 def _built_in(text: str, source: str, named: str) -> Runbook:

@@ -186,3 +186,21 @@ class Toolbox:
     actions: Mapping[ActionKind, IncidentAction] = field(default_factory=dict)
     checks: Mapping[CheckKind, IncidentCheck] = field(default_factory=dict)
     captures: Mapping[CaptureKind, IncidentCapture] = field(default_factory=dict)
+
+
+def _by_subject(of_key: IncidentCheck, of_tokens: IncidentCheck) -> IncidentCheck:
+    """Return the check that fits the incident's scope, of one that there is for keys and for tokens."""
+    return lambda situation: (of_key if situation.incident.scope.key else of_tokens)(situation)
+
+
+def joined(keys: Toolbox, tokens: Toolbox, any_subject: Toolbox | None = None) -> Toolbox:
+    """Return all as one toolbox. Where keys and tokens have a check, the incident's scope decides."""
+    others = any_subject or Toolbox()
+    checks: dict[CheckKind, IncidentCheck] = {**others.checks, **keys.checks, **tokens.checks}
+    for kind in keys.checks.keys() & tokens.checks.keys():
+        checks[kind] = _by_subject(keys.checks[kind], tokens.checks[kind])
+    return Toolbox(
+        actions={**others.actions, **keys.actions, **tokens.actions},
+        checks=checks,
+        captures={**others.captures, **keys.captures, **tokens.captures},
+    )

@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from crypto_core.diagnosis import Area, Check, CheckOutcome, Topic, examine
-from crypto_core.diagnosis.clocks import clock_check
+from crypto_core.diagnosis.check import clock_check
 from crypto_core.errors import SettingsError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 

@@ -15,7 +15,7 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError
 from crypto_core.log.logbook import LogLine, Recent
-from crypto_core.log.rate_limit import LogRateLimit
+from crypto_core.log.observation import LogRateLimit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.errors import ReceiptError, SettingsError
-from crypto_core.log.rate_limit import LogRateLimit
+from crypto_core.log.observation import LogRateLimit
 from crypto_core.receipts import recorder as recorder_module
 from crypto_core.receipts.destination import LOGGER, FileSink, LoggerSink, recorder_for
 from crypto_core.receipts.receipt import LostReceipts, Receipt, read_receipt

@@ -5,7 +5,6 @@ from __future__ import annotations
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.openssl_modules import OpensslModule
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
-from crypto_core.compliance.pack.newest import newest_part
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.reports.cells import Cell, ShownSection, code, facts, number, table
@@ -18,7 +17,7 @@ _MOST = 3
 
 def cryptography(period: AuditPeriod) -> ShownSection:
     """Return algorithms, connections, signing keys and OpenSSLs as the last record has them."""
-    found = newest_part(period, SnapshotPart.CRYPTOGRAPHY)
+    found = period.newest(SnapshotPart.CRYPTOGRAPHY)
     if not isinstance(found, CryptographyFacts):
         reason = found.reason if isinstance(found, MissingPart) else "the record has something else"
         return ShownSection(_ID, _TITLE, lead=f"Not known: {masked(reason)}.")
