@@ -39,6 +39,11 @@ _SERVER_HELLO, _SERVER_KEY_EXCHANGE = 2, 12
 _KEY_SHARE, _NAMED_CURVE = 51, 3
 _VERSION_AND_RANDOM = 34
 
+TIMEOUT_SECONDS = 3.0
+_MOST_BYTES = 262_144
+"""A server that sends more before the handshake ends is given up."""
+_HEAD = 65_536
+
 
 def group_of(answer: bytes) -> str | None:
     """Return the group in what a server sent first, "group N" for an unknown one; None if it names none.
@@ -83,12 +88,6 @@ def _in_key_exchange(kind: int, body: bytes) -> int | None:
     if kind != _SERVER_KEY_EXCHANGE or len(body) < 3 or body[0] != _NAMED_CURVE:
         return None
     return int.from_bytes(body[1:3])
-
-
-TIMEOUT_SECONDS = 3.0
-_MOST_BYTES = 262_144
-"""A server that sends more before the handshake ends is given up."""
-_HEAD = 65_536
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,11 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
 """A number that stands by itself, such as a count; not part of a name, a date or an ARN."""
 
+NO_KIND = NO_TEXT
+"""The kind of a cause that is known by its test alone; the test's name stands for it."""
+MOST_LINES = 8
+"""Lines of evidence of one kind that an answer has."""
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(300)
@@ -47,14 +52,6 @@ def cause(kind: str, subject: str = "", what: str = "", size: int = 0, at: datet
 def without_counts(text: str) -> CleanText:
     """Return a text with "#" for each number that stands by itself: the same while numbers change."""
     return clean(_COUNT.sub("#", text), 300)
-
-
-NO_KIND = NO_TEXT
-"""The kind of a cause that is known by its test alone; the test's name stands for it."""
-
-
-MOST_LINES = 8
-"""Lines of evidence of one kind that an answer has."""
 
 
 class ControlStatus(StrEnum):

@@ -27,6 +27,16 @@ _ROW = re.compile(
 """`table.column:row-id` or `table:row-id`, and whatever follows: an id may hold anything."""
 _ADDRESS = re.compile(r"[^\s@<>(),;:/]+@[^\s@<>(),;:/]+\.[^\s@<>(),;:/]+")
 
+JOURNAL, JOBS = "journal", "jobs"
+REVIEW = BY_NAME["evidence review"].name
+_UNTOLD = (RECORD, REVIEW, "journal checkpoint")
+"""What the records themselves tell of."""
+_MOST_REVIEWS = 200
+CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
+_APPROVED = "approvals use"
+_NUMBERS = ("done", "restored", "purged", "tokens", "poisoned", "waves")
+"""The numbers of a run's end that a change shows."""
+
 
 def without_rows(text: str, limit: int = 600) -> CleanText:
     """Return a text in which a row's id, and all behind it, is left out, and e-mail addresses are."""
@@ -40,17 +50,6 @@ def counted_by_column(references: Iterable[str]) -> str:
         place = one.partition(":")[0]
         numbers[place] = numbers.get(place, 0) + 1
     return ", ".join(f"{place}: {counted(number, 'token')}" for place, number in sorted(numbers.items()))
-
-
-JOURNAL, JOBS = "journal", "jobs"
-REVIEW = BY_NAME["evidence review"].name
-_UNTOLD = (RECORD, REVIEW, "journal checkpoint")
-"""What the records themselves tell of."""
-_MOST_REVIEWS = 200
-CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
-_APPROVED = "approvals use"
-_NUMBERS = ("done", "restored", "purged", "tokens", "poisoned", "waves")
-"""The numbers of a run's end that a change shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,11 @@ from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import type_name
 from crypto_core.text.cleaning import clean
 
+Clock = Callable[[], datetime]
+CLOCK_REMEDY = (
+    "Set this machine's clock by NTP (timedatectl set-ntp true), or the other's if that one is wrong."
+)
+
 
 class CheckOutcome(StrEnum):
     """How a check came out."""
@@ -110,11 +115,6 @@ class Topic:
             return self.unknown(f"Not known: the check failed ({type_name(error)}).")
 
 
-Clock = Callable[[], datetime]
-
-REMEDY = "Set this machine's clock by NTP (timedatectl set-ntp true), or the other's if that one is wrong."
-
-
 def system_clock() -> datetime:
     """Return the time of this machine, aware."""
     return datetime.now(UTC)
@@ -134,7 +134,7 @@ def clock_check(
     if distance <= warning:
         return topic.ok(said)
     told = topic.failed if distance > failure else topic.warning
-    return told(f"{said} {consequence}".rstrip(), REMEDY)
+    return told(f"{said} {consequence}".rstrip(), CLOCK_REMEDY)
 
 
 def _span(seconds: float) -> str:

@@ -47,6 +47,11 @@ from crypto_core.text.counting import counted
 _LONG_SECONDS = 3_600
 _LARGE_BYTES = 1 << 30
 
+OLDEST_VERSION = 13
+"""PostgreSQL's oldest major version that Keydeck is made for."""
+_SKEW_SECONDS = (5.0, 300.0)
+"""From when on a clock that differs is a warning, and a failure: journal and backups tell times."""
+
 
 def upkeep(engine: Engine, tables: Sequence[TokenTable], *, area: str, read_only: bool) -> Iterator[Check]:
     """Yield what there is to say of replicas, and of vacuuming."""
@@ -92,13 +97,6 @@ def _vacuum(engine: Engine, tables: Sequence[TokenTable], topic: Topic) -> Check
         said = f"A transaction that runs for {longest / 60:,.0f} min keeps dead rows from being removed."
         return topic.warning(said, "Find it in pg_stat_activity, by the oldest xact_start, and end it.")
     return topic.ok(f"{counted(len(found), 'table')} vacuumed in time by autovacuum's settings.")
-
-
-OLDEST_VERSION = 13
-"""PostgreSQL's oldest major version that Keydeck is made for."""
-
-_SKEW_SECONDS = (5.0, 300.0)
-"""From when on a clock that differs is a warning, and a failure: journal and backups tell times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,14 @@ _WRITERS = text(
 )
 _AHEAD = text("SELECT at > clock_timestamp() + interval '1 minute' FROM keydeck.journal_end")
 
+_LOOKED_AT = 30
+"""Days before today that are looked at."""
+_FRESH = timedelta(hours=36)
+_SCHEDULE = "Print what makes one every day: keydeck evidence schedule."
+_NEEDED = own_tables(KeydeckRole.RESPONDER)
+"""The privileges on each table that all of Keydeck's operations need."""
+_OF_TOKENS = token_login_tables(KeydeckRole.RESPONDER)
+
 
 def own_journal(engine: Engine, signer: Signer | None, anchoring: Anchoring | None, topic: Topic) -> Check:
     """Return what `keydeck journal verify` finds, and what to do about it. Raises DatabaseError."""
@@ -135,12 +143,6 @@ def _way_on(chain: Chain, last: WrittenLast | None) -> str:
     )
 
 
-_LOOKED_AT = 30
-"""Days before today that are looked at."""
-_FRESH = timedelta(hours=36)
-_SCHEDULE = "Print what makes one every day: keydeck evidence schedule."
-
-
 def own_records(engine: Engine, topic: Topic) -> Check:
     """Say whether there is a signed record of each of the last days. Raises DatabaseError."""
     c = table.c
@@ -166,11 +168,6 @@ def own_records(engine: Engine, topic: Topic) -> Check:
             "Set KEYDECK_SIGNING_KEY, and let whoever records sign: keydeck grants operator.",
         )
     return topic.ok(f"{said} Each of the last days has one, signed.")
-
-
-_NEEDED = own_tables(KeydeckRole.RESPONDER)
-"""The privileges on each table that all of Keydeck's operations need."""
-_OF_TOKENS = token_login_tables(KeydeckRole.RESPONDER)
 
 
 def own_schema(

@@ -55,6 +55,17 @@ MOST_EVENTS = 500
 Gained = tuple[str, str]
 """The ARN of who got access, and how, in words."""
 
+HABITS = frozenset(
+    rule.id
+    for rule in (new_network, new_agent, context_missing, context_wrong, wrong_write_key, failed_burst)
+)
+"""Rules about what a deployment, a new subnet, a damaged row or a missing right changes as well."""
+_VOLUME = frozenset({bulk_decrypt.id, bulk_tokens.id})
+MOST = 300
+"""So many suspects are listed."""
+_KEPT = 16
+"""Of so many incidents the last answer is kept."""
+
 
 def access_gained(
     events: EventStore,
@@ -128,18 +139,6 @@ def _named(event: TrailEvent) -> frozenset[str]:
 
 def _at(event: TrailEvent) -> str:
     return f"on {event.time:%Y-%m-%d at %H:%M} UTC"
-
-
-HABITS = frozenset(
-    rule.id
-    for rule in (new_network, new_agent, context_missing, context_wrong, wrong_write_key, failed_burst)
-)
-"""Rules about what a deployment, a new subnet, a damaged row or a missing right changes as well."""
-_VOLUME = frozenset({bulk_decrypt.id, bulk_tokens.id})
-MOST = 300
-"""So many suspects are listed."""
-_KEPT = 16
-"""Of so many incidents the last answer is kept."""
 
 
 @dataclass(frozen=True, slots=True)

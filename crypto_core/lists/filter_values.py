@@ -14,6 +14,16 @@ from crypto_core.lists.filter_terms import Alternative
 from crypto_core.lists.regular_expression import lower
 from crypto_core.text.cleaning import clean
 
+_AGO = re.compile(r"(\d{1,6})([smhdw])", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DAYS = {
+    day[:3]: day for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+}
+WEEKDAYS = tuple(_DAYS)
+"""The values of a field that is a day of the week."""
+HOURS = tuple(f"{hour:02}" for hour in range(24))
+"""Those of one that is an hour of the day."""
+
 
 class ValueKind(Enum):
     """What a field's values are."""
@@ -49,18 +59,6 @@ class Field:
     def shown(self) -> str:
         """How lists of fields name it."""
         return f"{self.name}.NAME" if self.kind is ValueKind.KEYED else self.name
-
-
-_AGO = re.compile(r"(\d{1,6})([smhdw])", re.IGNORECASE)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-
-_DAYS = {
-    day[:3]: day for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-}
-WEEKDAYS = tuple(_DAYS)
-"""The values of a field that is a day of the week."""
-HOURS = tuple(f"{hour:02}" for hour in range(24))
-"""Those of one that is an hour of the day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,25 +15,23 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-
-def lower(text: str) -> str:
-    """The text in lower case, character by character, as PostgreSQL's lower() in C.UTF-8 has it."""
-    if text.isascii():
-        return text.lower()
-    return "".join(small if len(small := c.lower()) == 1 else c for c in text)
-
-
 LONGEST = 300
 """Characters of a regular expression."""
 MOST_REPEATED = 200
 """The highest numbers of all `{2,5}` together."""
 _DEEPEST = 20
 """Groups within each other."""
-
 _LETTERS, _DIGITS, _SPACES = "abcdefghijklmnopqrstuvwxyz", "0123456789", " \t\n\v\f\r"
 _CLASSES = {"d": _DIGITS, "w": _DIGITS + _LETTERS + "_", "s": _SPACES}
 _REPEAT = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
 _SPECIAL = frozenset(r"\.[](){}|*+?^$-&~#")
+
+
+def lower(text: str) -> str:
+    """The text in lower case, character by character, as PostgreSQL's lower() in C.UTF-8 has it."""
+    if text.isascii():
+        return text.lower()
+    return "".join(small if len(small := c.lower()) == 1 else c for c in text)
 
 
 class PatternError(ValueError):

@@ -14,6 +14,10 @@ from crypto_core.errors import DryRunPassedError, KeydeckError
 _MOST = 1_000
 """How many kinds are remembered; past that, all are forgotten."""
 
+_log = logging.getLogger(__name__)
+UNEXPECTED = "UnexpectedError"
+"""The name for an exception that is none of this package's errors."""
+
 
 class LogRateLimit:
     """Lets one event of a kind through in so many seconds. Thread-safe."""
@@ -35,12 +39,6 @@ class LogRateLimit:
                 self._last.clear()
             self._last[kind] = now
             return True
-
-
-_log = logging.getLogger(__name__)
-
-UNEXPECTED = "UnexpectedError"
-"""The name for an exception that is none of this package's errors."""
 
 
 _FAILURES = LogRateLimit(seconds=10.0)

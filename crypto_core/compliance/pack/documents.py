@@ -25,6 +25,9 @@ from crypto_core.text.cleaning import CleanText, clean
 
 README = "README.txt"
 
+MakesDocument = Callable[[AuditPeriod, PackContext], bytes]
+"""Returns a file's bytes. Pure: the same period and context give the same."""
+
 
 def readme(period: AuditPeriod, context: PackContext) -> bytes:
     """Return the text."""
@@ -58,10 +61,6 @@ def hidden_tokens(period: AuditPeriod) -> AuditPeriod:
         exemptions=masked(tuple(period.exemptions)),
         controls=tuple(replace(one, exemptions=masked(one.exemptions)) for one in period.controls),
     )
-
-
-MakesDocument = Callable[[AuditPeriod, PackContext], bytes]
-"""Returns a file's bytes. Pure: the same period and context give the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ from crypto_core.compliance.pack.oscal_observations import (
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 
+OPEN, CLOSED, EXCEPTED = "open", "closed", "deviation-approved"
+_NONE_KNOWN: Json = {"description": "No control of this framework is known.", "include-all": {}}
+"""A selection has to select: all that there are, which are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class OscalSystem:
@@ -136,11 +140,6 @@ class OscalSystem:
             ),
             implemented_components=[{"component-uuid": self._of("database")}],
         )
-
-
-OPEN, CLOSED, EXCEPTED = "open", "closed", "deviation-approved"
-_NONE_KNOWN: Json = {"description": "No control of this framework is known.", "include-all": {}}
-"""A selection has to select: all that there are, which are none."""
 
 
 def objective_of(control: FrameworkControl) -> str:

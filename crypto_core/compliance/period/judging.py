@@ -41,6 +41,10 @@ from crypto_core.key_names import same_key
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counting import counted
 
+MOST_LISTED = 40
+"""Sentences at most; how many more there are is the last one."""
+NOT_ASKED = MissingPart(Lack.NOTHING, clean("nothing was asked now"))
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=600)
@@ -133,10 +137,6 @@ def _reviewed(use: UseFact, reviews: Iterable[ReviewFact]) -> bool:
         one.at >= use.last_at and (not one.keys or any(same_key(use.key, key) for key in one.keys))
         for one in reviews
     )
-
-
-MOST_LISTED = 40
-"""Sentences at most; how many more there are is the last one."""
 
 
 def unknowns_of(
@@ -279,9 +279,6 @@ def _days_by_events(control: FrameworkControl, lapses: Iterable[Lapse], days: Se
         if one.source is LapseSource.EVENTS and any(control.id == its.id for its in one.controls)
     ]
     return {day for one in found for day in days if one.first_at.date() <= day <= one.last_at.date()}
-
-
-NOT_ASKED = MissingPart(Lack.NOTHING, clean("nothing was asked now"))
 
 
 @dataclass(frozen=True, slots=True)

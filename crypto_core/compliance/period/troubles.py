@@ -35,6 +35,9 @@ from crypto_core.compliance.period.judged_records import JudgedRecord
 from crypto_core.compliance.period.period import LapseSource
 from crypto_core.compliance.period.turns import NO_TURN, TRAIL, Subjects, Turn, beginning, ending, fact
 
+_NEAR = timedelta(minutes=15)
+"""So far from an event the operation that made it is on record."""
+
 
 @dataclass(eq=False, slots=True)
 class Run:
@@ -127,10 +130,6 @@ def _last_without(
 ) -> datetime | None:
     """When the last of the records was taken that shows it was not so; those that can't tell are passed."""
     return next((one.at for one in reversed(earlier) if shows_gone(one, record, cause, tests)), None)
-
-
-_NEAR = timedelta(minutes=15)
-"""So far from an event the operation that made it is on record."""
 
 
 @dataclass(eq=False, slots=True)

@@ -70,14 +70,6 @@ SECTIONS: tuple[type[ReportSection], ...] = (
     VouchingSection,
 )
 
-
-def build(sources: Sources) -> Report:
-    """Return the report of an incident as it stands."""
-    *others, last = SECTIONS
-    kinds = (*others, *((OwnSections,) if are_used() else ()), last)
-    return masked(Report(tuple(sources.section(kind) for kind in kinds)))
-
-
 _WIDTHS = """\
 #open-points th:nth-child(1) { width: 5.5rem; }
 #open-points th:nth-child(2) { width: 30%; }
@@ -93,6 +85,18 @@ _WIDTHS = """\
 #evidence th:nth-child(3) { width: 22%; }
 """
 STYLESHEET = stylesheet(_WIDTHS, "#summary, #times, #signature")
+_log = logging.getLogger(__name__)
+ACTION = "incident report"
+"""What the journal calls a signed report."""
+ENTRIES_READ = 100_000
+"""How many of the journal's newest entries are read for a report; the number left out is shown."""
+
+
+def build(sources: Sources) -> Report:
+    """Return the report of an incident as it stands."""
+    *others, last = SECTIONS
+    kinds = (*others, *((OwnSections,) if are_used() else ()), last)
+    return masked(Report(tuple(sources.section(kind) for kind in kinds)))
 
 
 def html_report(signed: Signed) -> str:
@@ -119,20 +123,12 @@ def _page(signed: Signed) -> Page:
     )
 
 
-_log = logging.getLogger(__name__)
-
 FORMS: Mapping[str, Callable[[Signed], str]] = {
     "markdown": markdown_report,
     "html": html_report,
     "json": exported,
 }
 """What a report can be had as."""
-
-ACTION = "incident report"
-"""What the journal calls a signed report."""
-
-ENTRIES_READ = 100_000
-"""How many of the journal's newest entries are read for a report; the number left out is shown."""
 
 
 class ReportService:

@@ -28,6 +28,11 @@ from crypto_core.text.cleaning import clean
 SCHEMA = "keydeck incident report"
 SCHEMA_VERSION = 1
 
+PURPOSE = "incident report"
+NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
+_MEMBERS = {"report", "sha256", "signature", "unsigned_because"}
+_OF_SIGNATURE = {"key_arn", "algorithm", "signature"}
+
 
 def as_json(report: Report) -> dict[str, Any]:
     """Return the report as a JSON document's part."""
@@ -47,13 +52,6 @@ def exported(signed: Signed) -> str:
             "unsigned_because": signed.unsigned_because,
         }
     )
-
-
-PURPOSE = "incident report"
-NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
-
-_MEMBERS = {"report", "sha256", "signature", "unsigned_because"}
-_OF_SIGNATURE = {"key_arn", "algorithm", "signature"}
 
 
 @dataclass(frozen=True, slots=True)

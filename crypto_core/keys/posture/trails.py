@@ -23,6 +23,9 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 POLICY, BLOCK, ACL, LOGGING = "policy status", "public access block", "access list", "access logging"
 ACCOUNT_BLOCK = "public access block of the account"
 
+CONTROLS = (CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS)
+KMS = "kms.amazonaws.com"
+
 
 @dataclass(frozen=True, slots=True)
 class TrailBucket:
@@ -48,8 +51,6 @@ class TrailBucket:
         )
 
 
-CONTROLS = (CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS)
-KMS = "kms.amazonaws.com"
 _TESTS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("Equals", lambda value, wanted: value == wanted),
     ("StartsWith", lambda value, wanted: value.startswith(wanted)),

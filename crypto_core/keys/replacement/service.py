@@ -41,6 +41,10 @@ DUMPS = (
     "oldest of them is kept. Do not schedule its deletion at once."
 )
 
+_log = logging.getLogger(__name__)
+SHORTEST_SECONDS = 5.0
+"""Between two looks: each takes a census and some ten calls of KMS."""
+
 
 def rest(seen: RotationState) -> Step:
     """Return what is left under the old key; moving it is up to the operator."""
@@ -143,11 +147,6 @@ def _shut(seen: RotationState) -> str:
     until = f"; it is deleted on {seen.old.deletion_at:%Y-%m-%d %H:%M %Z}" if seen.old.deletion_at else ""
     return f"{what} while it is {seen.old.state}{until}."
 
-
-_log = logging.getLogger(__name__)
-
-SHORTEST_SECONDS = 5.0
-"""Between two looks: each takes a census and some ten calls of KMS."""
 
 _STEPS: tuple[Callable[[RotationState], Step], ...] = (new_key, preflight, switch, in_use, rest, old_key)
 

@@ -19,6 +19,12 @@ from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
 
+MANY = 10
+VERY_MANY = 100
+SOON_HOURS = 24
+_MOST = 100
+NEVER_ASKED = "its provider was not asked"
+
 
 class Certainty(StrEnum):
     """What kind of statement a reason is."""
@@ -83,14 +89,6 @@ EXPOSURE = {
     "copied": Weight(2, "The same token is stored in {number} rows."),
 }
 """How likely it is that somebody else has it."""
-
-MANY = 10
-VERY_MANY = 100
-SOON_HOURS = 24
-
-
-_MOST = 100
-NEVER_ASKED = "its provider was not asked"
 
 
 @dataclass(frozen=True, slots=True)
