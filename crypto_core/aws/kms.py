@@ -341,10 +341,7 @@ class KmsApi:
             )
 
     def access_key(self) -> AccessKey:
-        """Return the credentials to sign with, which botocore renews ahead of time. Blocks, for seconds even.
-
-        Raises KmsError.
-        """
+        """Return the credentials to sign with, renewed ahead of time. Blocks for seconds. Raises KmsError."""
         with _translated(""):
             return self._sessions.access_key()
 

@@ -38,10 +38,7 @@ class ServiceEndpoint:
 
 
 def tls_context(url: str, authorities: str) -> ssl.SSLContext | None:
-    """Return what verifies an endpoint as botocore does; None for one that is reached without TLS.
-
-    Reads files. Raises OSError.
-    """
+    """Return what verifies an endpoint as botocore does, None without TLS. Reads files. Raises OSError."""
     if not url.startswith("https:"):
         return None
     if Path(authorities).is_dir():

@@ -1,7 +1,4 @@
-"""Reads which algorithms protect what.
-
-Signing keys come from KMS, connections from handshakes, OpenSSLs from this process.
-"""
+"""Reads which algorithms protect what: from KMS, handshakes, and this process's OpenSSLs."""
 
 from __future__ import annotations
 
@@ -50,10 +47,7 @@ class CryptographyReader:
         settings: SettingFacts,
         cancelled: Event | None = None,
     ) -> CryptographyFacts:
-        """Return the facts. An error stands for tokens or keys that could not be read, which is a gap then.
-
-        Raises InterruptedRunError.
-        """
+        """Return the facts; an error in place of tokens or keys is a gap. Raises InterruptedRunError."""
         signing = tuple(self._signing_keys(cancelled))
         endpoints, gaps = self._endpoints(cancelled)
         uses: list[AlgorithmFact | None] = [*map(use_of_signing_key, signing), *uses_of_keydeck()]

@@ -16,7 +16,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.aws.sessions import OF_A_ROLE, boto_session
 from crypto_core.diagnosis.check import (
-    REMEDY,
+    CLOCK_REMEDY,
     Check,
     CheckOutcome,
     Clock,
@@ -229,7 +229,7 @@ def _list(api: KmsApi, operation: str, region: str, clock: Clock) -> _Answered:
             check = topic.warning(f"Denied: {error.action}. {error.message}", error.remedy)
             return _Answered(check, aws_time=_date(headers), our_time=now)
         if isinstance(error, CredentialsError):
-            check = topic.failed(error.message, REMEDY if skewed else error.remedy)
+            check = topic.failed(error.message, CLOCK_REMEDY if skewed else error.remedy)
         elif isinstance(error, KmsUnreachableError):
             check = topic.failed_by(error)
         else:
@@ -259,5 +259,5 @@ def _clock(answered: _Answered | None) -> Check:
     consequence = "AWS refuses signatures that are more than 5 min off."
     check = clock_check(topic, "AWS", off_by, _SKEW_SECONDS, consequence=consequence)
     if answered.skewed and check.outcome is CheckOutcome.OK:
-        return topic.failed("AWS refused a signature because of its time.", REMEDY)
+        return topic.failed("AWS refused a signature because of its time.", CLOCK_REMEDY)
     return check

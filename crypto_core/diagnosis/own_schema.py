@@ -96,10 +96,7 @@ def own_journal(engine: Engine, signer: Signer | None, anchoring: Anchoring | No
 
 
 def own_anchors(engine: Engine, places: Sequence[str], topic: Topic) -> Check:
-    """Return whether checkpoints are anchored outside of the database, and how old the newest is there.
-
-    Raises DatabaseError.
-    """
+    """Say whether checkpoints are anchored outside, and how old the newest is. Raises DatabaseError."""
     if not places:
         remedy = "Set KEYDECK_TSA_URL, KEYDECK_ANCHOR_FILE or KEYDECK_ANCHOR_BUCKET."
         return topic.warning(NOT_ANCHORED, remedy)

@@ -142,10 +142,7 @@ class KeyCallerSearch:
     def callers_of(
         self, view: IncidentView, suspects: Suspects, cancelled: Event | None = None
     ) -> KeyCallers | None:
-        """Return who calls an incident's key; None for one about no key. Raises InterruptedRunError.
-
-        What can't be read is a gap.
-        """
+        """Return who calls its key, gaps included; None without a key. Raises InterruptedRunError."""
         key = view.incident.scope.key
         if not key:
             return None

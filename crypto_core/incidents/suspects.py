@@ -177,10 +177,7 @@ class Suspect:
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=600)
 class Suspects:
-    """The suspects of an incident, those with most reasons first. `more` are not listed.
-
-    `gaps` say why these may not be all.
-    """
+    """Those with most reasons first; `more` are not listed, and `gaps` say why these may not be all."""
 
     found: tuple[Suspect, ...] = ()
     gaps: tuple[str, ...] = ()

@@ -81,10 +81,7 @@ class KeyInventory:
         return tuple(sorted(states, key=lambda s: (s.name.startswith("…"), s.name, s.key_arn)))
 
     def _names(self, pool: ThreadPoolExecutor) -> tuple[dict[str, None], dict[str, KmsError]]:
-        """The ARNs of the keys that can be listed, and the Regions where none can.
-
-        Raises KmsError where no Region answers.
-        """
+        """The ARNs that can be listed, and the Regions where none can. Raises KmsError if none answers."""
 
         def listed(region: str) -> list[str] | KmsError:
             try:
@@ -199,9 +196,7 @@ class KeyInventory:
         return described(m, self._kms.regions[0])
 
     def _read_aliases(self) -> _Aliases:
-        """The aliases of all Regions; of those that don't tell them, what was known. Raises KmsError if none
-        answers.
-        """
+        """Aliases of all Regions; where none are told, those known. Raises KmsError if none answers."""
         found: dict[str, list[CleanText]] = {}
         untold: dict[str, KmsError] = {}
         for region in self._kms.regions:

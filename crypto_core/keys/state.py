@@ -132,10 +132,7 @@ class KeyState:
 
     @property
     def on_demand_used(self) -> int | None:
-        """How many of its 25 rotations on demand it has had.
-
-        None where its materials are not known, or how one of them came.
-        """
+        """How many of its 25 rotations on demand it has had; None where its materials leave that open."""
         if not self.detailed or "materials" in self.missing or not self.materials:
             return None
         later = [m for m in self.materials[1:] if not str(m.state).startswith("PENDING")]

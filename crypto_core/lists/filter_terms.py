@@ -162,10 +162,7 @@ def _merged(one: Either) -> tuple[Clause, ...]:
 
 
 def passes(clauses: Iterable[Clause], read: Callable[[str], Value], *, free: Iterable[str] = ()) -> bool:
-    """True if every clause lets a row through whose fields `read` gives, by name.
-
-    Free text is looked for in the fields `free`.
-    """
+    """True if every clause lets a row's fields through; free text is looked for in `free`."""
     everywhere = tuple(free)
 
     def found(term: Term, alternative: Alternative) -> bool:

@@ -19,10 +19,7 @@ class NewFolder:
         self._names: list[str] = []
 
     def write(self, name: str, parts: Iterable[bytes]) -> tuple[int, str]:
-        """Write a new file that only its owner reads; returns its bytes, and their SHA-256 in hex.
-
-        Raises OSError.
-        """
+        """Write a new file for its owner alone; return its bytes and SHA-256 in hex. Raises OSError."""
         digest, size = hashlib.sha256(), 0
         descriptor = os.open(self._place / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         self._names.append(name)

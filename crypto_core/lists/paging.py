@@ -78,10 +78,7 @@ class PagedSource(Protocol[Row_co]):
 def pages_of(
     source: PagedSource[Row], query: Query, *, size: int, limit: int = 0, cancelled: Event | None = None
 ) -> Iterator[Sequence[Row]]:
-    """Yield what a query lets through, `size` rows at a time and at most `limit` in all; 0 for all of them.
-
-    Raises as PagedSource.page.
-    """
+    """Yield `size` rows at a time, at most `limit` in all, 0 for all. Raises as PagedSource.page."""
     start, given = None, 0
     while not limit or given < limit:
         most = min(size, limit - given) if limit else size

@@ -42,10 +42,7 @@ class BillService:
     version: str
 
     def make(self, cancelled: Event | None = None) -> MadeBill:
-        """Return the bill of what is measured now; what can't be read is absent and named.
-
-        Raises InterruptedRunError.
-        """
+        """Return the bill of what is measured now, with what is missing named. Raises InterruptedRunError."""
         snapshot = self.reader.take(BILL_PARTS, cancelled)
         context = PackContext(self._database(), clean(self.version), snapshot.taken_at, NO_TEXT)
         found = {part: snapshot.part(part) for part in BILL_PARTS}

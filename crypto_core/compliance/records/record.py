@@ -65,10 +65,7 @@ class EvidenceRecord:
 
 
 def read_record(document: str, signature: Signature | None, unsigned_because: str = "") -> EvidenceRecord:
-    """Return the record of a document, whatever has become of it; nothing is verified.
-
-    Raises ValueError for a text that is no record.
-    """
+    """Return the record of a document; nothing is verified. Raises ValueError for a text that is none."""
     try:
         told = _of_this_form(document_of(document))
         return EvidenceRecord(

@@ -41,10 +41,7 @@ class TokenOrder:
     def order_of(
         self, incident: Incident, refs: Sequence[TokenRef], cancelled: Event | None = None
     ) -> tuple[RankedToken, ...]:
-        """Return some of its tokens, the worst first.
-
-        Raises DatabaseError, AbilityBookError, InterruptedRunError.
-        """
+        """Return some of its tokens, the worst first. Raises as RevocationOrdering.order_of."""
         found = self.suspects(incident, cancelled)
         suspicion = Suspicion(found.arns, begin_of(incident), found.gaps)
         return self.ordering.order_of(refs, suspicion, cancelled=cancelled)

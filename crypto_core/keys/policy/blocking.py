@@ -187,10 +187,7 @@ def stands(policy: PolicyDocument, block: BlockStatement) -> bool:
 
 
 def with_blocks(policy: PolicyDocument, blocks: Sequence[BlockStatement]) -> dict[str, Any]:
-    """Return the policy with a statement for each block, instead of an earlier one of the same principal.
-
-    Raises RefusedError.
-    """
+    """Return the policy with these blocks in place of their principals' earlier ones. Raises RefusedError."""
     sids = {block.sid for block in blocks}
     others = [one for one in _raw(policy) if one.get("Sid") not in sids]
     return dict(policy.raw) | {"Statement": [*others, *(block.statement() for block in blocks)]}

@@ -104,10 +104,7 @@ class DescribedTrails:
 def describe_trails(
     kms: KmsApi, regions: Iterable[str], *, cancelled: Event | None = None
 ) -> DescribedTrails:
-    """Return the trails that cover these Regions, those of other Regions among them.
-
-    Raises InterruptedRunError.
-    """
+    """Return the trails that cover these Regions, wherever their home is. Raises InterruptedRunError."""
     described: dict[str, Mapping[str, Any]] = {}
     covering: dict[str, set[str]] = {}
     asked: list[str] = []

@@ -55,8 +55,5 @@ class UseWitness(Protocol):
     """Who keeps CloudTrail's events."""
 
     def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
-        """Return the uses of a key, by the ARNs of all its replicas.
-
-        Raises TrailError, InterruptedRunError.
-        """
+        """Return the uses of a key's replicas, by their ARNs. Raises TrailError, InterruptedRunError."""
         ...
