@@ -9,10 +9,12 @@ from pathlib import Path
 from crypto_core.errors import KeydeckError
 from crypto_core.text.toml_reading import SIZE_LIMIT
 
+BUILT_IN = "builtin"
+
 
 def shipped_files(package: str) -> list[Traversable]:
-    """Return the TOML files that a package brings in its folder `builtin`, by name."""
-    folder = resources.files(package).joinpath("builtin")
+    """Return the TOML files that a package brings in its folder BUILT_IN, by name."""
+    folder = resources.files(package).joinpath(BUILT_IN)
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
     return sorted(files, key=lambda file: file.name)
 
