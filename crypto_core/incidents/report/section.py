@@ -1,7 +1,7 @@
 """What a report is made of: sections, each a frozen record that is read once and shown by every form.
 
 The fields of a section are members of the report's JSON form, cleaned and masked: whoever renders only
-escapes. Another section is a module in sections/ and its place in outline.py.
+escapes. Another section is a module in sections/ and its place in service.py.
 """
 
 from __future__ import annotations
