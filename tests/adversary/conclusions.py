@@ -53,9 +53,10 @@ class Conclusion:
 
 def harmed(play: Play, *command: str) -> Iterator[str]:
     """Do harm to the old key, as far as it lets an operator who reads what is printed."""
-    under = play.under_old()
     ran = play.keydeck(*command, "--yes")
     state = play.key_state()
+    play.commit_held()
+    under = play.under_old()
     if under and state != "Enabled":
         yield f"{command[1]}: exit {ran.exit_code}, {state}, and it opens {len(under)} values: {under[:3]}"
     if ran.exit_code == 0 and state == "Enabled":

@@ -222,6 +222,11 @@ class Play:
         kms = self.ground.sandbox.client("kms")
         return str(kms.get_key_policy(KeyId=self.ground.old, PolicyName="default")["Policy"])
 
+    def commit_held(self) -> None:
+        """What was under way elsewhere all the time is committed now."""
+        for one in self.held:
+            one.commit()
+
     def key_state(self) -> str:
         kms = self.ground.sandbox.client("kms")
         return str(kms.describe_key(KeyId=self.ground.old)["KeyMetadata"]["KeyState"])
