@@ -59,8 +59,8 @@ class ConfirmedTerms:
 
     def _confirmed(self, job: JobRow) -> list[dict[str, str]]:
         """What a job may be like: the terms of its beginning, with the tokens of it or of a later wave."""
-        begun = [detail for detail in self._journal.begun(job.run_id) if detail.keys() >= {"terms", "scope"}]
-        if not begun:
+        begun = self._journal.begun(job.run_id)
+        if not begun or "terms" not in begun[0]:
             raise JobChangedError(
                 f"The journal has no beginning of job {job.id} that was checked: it was not confirmed, or an "
                 "earlier version of Keydeck made it.",
