@@ -550,11 +550,13 @@ def a_trigger_that_defers_itself_anew(play: Play, random: Random) -> None:
         play,
         random,
         "CONSTRAINT TRIGGER {name} AFTER UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
-        "IF pg_trigger_depth() > 1 THEN RETURN NULL; END IF;"
-        " IF current_setting('adversary.times', true) = 'twice' THEN"
-        " UPDATE {t} SET {c} = substr(NEW.{c}, 1, 40) WHERE id = NEW.id; RETURN NULL; END IF;"
-        " PERFORM set_config('adversary.times', 'twice', true); SET CONSTRAINTS ALL DEFERRED;"
-        " UPDATE {t} SET {c} = {c} WHERE id = NEW.id;",
+        # Of each row the first time puts itself off until COMMIT, where the second one writes.
+        "PERFORM set_config('adversary.r' || md5(NEW.id::text), "
+        "coalesce(current_setting('adversary.r' || md5(NEW.id::text), true), '') || 'i', true);"
+        " CASE current_setting('adversary.r' || md5(NEW.id::text))"
+        " WHEN 'i' THEN SET CONSTRAINTS ALL DEFERRED; UPDATE {t} SET {c} = {c} WHERE id = NEW.id;"
+        " WHEN 'ii' THEN UPDATE {t} SET {c} = substr(NEW.{c}, 1, 40) WHERE id = NEW.id;"
+        " ELSE NULL; END CASE;",
     )
 
 

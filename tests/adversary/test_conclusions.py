@@ -73,7 +73,8 @@ def test_no_conclusion_is_false_where_an_adversary_was(
     random = Random(f"{SEED}/{attack.name}/{conclusion.name}")
     # Where the tokens were moved, what is left is the adversary's; else it hides what is there.
     either = (random.random() < 0.5,)
-    for moved in {"reencrypt": (False,), "disable": (True, False)}.get(conclusion.name, either):
+    always = {"reencrypt": (False,), "disable": (True, False), "status": (True, False)}
+    for moved in always.get(conclusion.name, either):
         false, notes = played(ground, [attack], conclusion, random, moved=moved)
         assert not false, (attack.cause, notes)
 
