@@ -75,7 +75,7 @@ PAYLOADS = {
     "more backups": "INSERT INTO keydeck.envelope_backup"
     " (run_id, verb, token_column, row_id, envelope, replaced_at)"
     f" VALUES (gen_random_uuid(), 'rewrap', 'gh_connection.access_token', 'x', '{PLANTED}', now());",
-    "decoys": f"INSERT INTO keydeck.tripwire SELECT 2, '{PLANTED}';",
+    "decoys": f"UPDATE keydeck.tripwire SET document = '{PLANTED}';",
     "nothing": "",
 }
 
@@ -924,7 +924,8 @@ def a_decoy_list_that_names_tokens(play: Play, random: Random) -> None:
     envelope = random.choice(play.ground.envelopes)
     play.run(
         play.other,
-        f"INSERT INTO keydeck.tripwire SELECT 1, '{envelope}'",
+        f"INSERT INTO keydeck.tripwire VALUES (1, 1, '{envelope}', 1)",
+        f"SELECT keydeck.write_tripwire_list('ben', 'host', 'tripwire 1', 1, '{envelope}', '{{}}')",
         f"UPDATE keydeck.tripwire SET document = '{envelope}'",
     )
 
