@@ -5,16 +5,19 @@ PostgreSQL's clock can't be moved, so Keydeck's functions there ask one that sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import pytest
 import time_machine
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
+from crypto_core.database.connection.transaction_start import LimitedCursor
 from tests.conftest import Ran, run_here
 
 _CLOCK = """
@@ -71,9 +74,6 @@ class SimulatedYear:
             connection.execute(text(_CLOCK))
             connection.exec_driver_sql(_FUNCTIONS)
             connection.execute(text(_NO_JOURNAL))
-            name = self.superuser.url.database
-            path = "simulated, pg_catalog, public"
-            connection.execute(text(f"ALTER DATABASE {name} SET search_path = {path}"))
 
     @contextmanager
     def at(self, moment: datetime) -> Iterator[None]:
@@ -82,7 +82,8 @@ class SimulatedYear:
         with self.superuser.begin() as connection:
             connection.execute(text("UPDATE simulated.clock SET ahead = :ahead"), {"ahead": ahead})
         self.sandbox.control.move_clock(moment)
-        with time_machine.travel(moment):
+        with pytest.MonkeyPatch.context() as patch, time_machine.travel(moment):
+            patch.setattr(LimitedCursor, "_begun", _at_simulated_time)
             yield
 
     def live(self, first: date, last: date) -> None:
@@ -98,6 +99,16 @@ class SimulatedYear:
                 if moment.date() == day:
                     with self.at(moment):
                         deed()
+
+
+_BEGUN = LimitedCursor._begun
+
+
+def _at_simulated_time(cursor: LimitedCursor, query: Any) -> Any:
+    """What Keydeck asks PostgreSQL for the time is answered by the simulated clock."""
+    begun = _BEGUN(cursor, query)
+    asked = r"pg_catalog\.(clock_timestamp|now|statement_timestamp)\(\)"
+    return re.sub(asked, r"simulated.\1()", begun) if isinstance(begun, str) else begun
 
 
 def done(*arguments: str, fine: tuple[int, ...] = (0, 1)) -> Ran:
