@@ -119,9 +119,8 @@ class _Compiler(PGCompiler):
         return f"pg_catalog.{written}" if own else written
 
     def visit_collation(self, element: Any, **_: Any) -> str:
-        schema = element.collation_schema or "pg_catalog"
-        written: str = self.preparer.format_collation(element.collation, schema)  # type: ignore[no-untyped-call]
-        return written
+        # Releases of SQLAlchemy that know a collation's schema keep it apart; none here has one.
+        return f"pg_catalog.{self.preparer.quote_identifier(element.collation)}"
 
     def visit_column(self, column: Any, *arguments: Any, **named: Any) -> str:
         written: str = super().visit_column(column, *arguments, **named)
