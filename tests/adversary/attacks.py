@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import psycopg2
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from console.sandbox import access_keys
 from crypto_core.guard.operations import OPERATIONS
@@ -380,7 +382,7 @@ def statistics_over_a_function(play: Play, random: Random) -> None:
         play,
         random,
         "statistics",
-        "CREATE STATISTICS attached ON ({f}({c}::text)), id FROM {t}",
+        "CREATE STATISTICS public.attached ON ({f}({c}::text)), id FROM {t}",
         "ANALYZE {t}",
         lie="a",
         returns="text",
@@ -473,7 +475,7 @@ def a_view_in_a_tables_place(play: Play, random: Random) -> None:
         play.platform,
         function("public.attached", "a text", "text", "view", payload(random), "a"),
         f"ALTER TABLE {table} RENAME TO behind",
-        f"CREATE VIEW {table} AS SELECT {listed} FROM behind",
+        f"CREATE VIEW public.{table} AS SELECT {listed} FROM behind",
         *trigger(
             "instead",
             table,
@@ -490,7 +492,7 @@ def a_partition_with_a_trigger(play: Play, random: Random) -> None:
     play.run(
         play.platform,
         f"ALTER TABLE {table} RENAME TO part",
-        f"CREATE TABLE {table} (LIKE part INCLUDING DEFAULTS) PARTITION BY RANGE (id)",
+        f"CREATE TABLE public.{table} (LIKE part INCLUDING DEFAULTS) PARTITION BY RANGE (id)",
         f"ALTER TABLE {table} ATTACH PARTITION part DEFAULT",
         f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
         *trigger(
@@ -616,7 +618,7 @@ def tokens_spelt_otherwise(play: Play, random: Random) -> None:
 
 def _respell(play: Play, random: Random) -> None:
     table, column = a_table(random)
-    with play.superuser.begin() as connection:
+    with suppress(SQLAlchemyError), play.superuser.begin() as connection:
         if play.moved:
             ids = connection.execute(text(f"SELECT id FROM {table}")).scalars().all()
             values = {i: random.choice(play.ground.envelopes) for i in ids}
@@ -637,7 +639,7 @@ _SECRETS = (
 
 
 def _documents(play: Play, *values: bytes) -> None:
-    with play.superuser.begin() as connection:
+    with suppress(SQLAlchemyError), play.superuser.begin() as connection:
         for value in values:
             connection.execute(text(_SECRETS), {"v": value})
 
@@ -674,7 +676,7 @@ def an_odd_document(play: Play, random: Random) -> None:
 def a_value_that_is_more(play: Play, random: Random) -> None:
     envelope = random.choice(play.ground.envelopes)
     odd = (f"Bearer {envelope}", json.dumps({"t": envelope}), envelope + envelope, f"v1:{envelope}")
-    with play.superuser.begin() as connection:
+    with suppress(SQLAlchemyError), play.superuser.begin() as connection:
         connection.execute(text("UPDATE slack_connection SET bot_token = :v"), {"v": random.choice(odd)})
 
 
@@ -807,7 +809,7 @@ def a_view_without_the_rows(play: Play, random: Random) -> None:
     play.run(
         play.platform,
         f"ALTER TABLE {table} RENAME TO behind",
-        f"CREATE VIEW {table} AS SELECT * FROM behind WHERE false",
+        f"CREATE VIEW public.{table} AS SELECT * FROM behind WHERE false",
         f"GRANT SELECT, UPDATE ON {table} TO {play.ground.operator.name}",
     )
 
@@ -820,9 +822,9 @@ def a_transaction_that_commits_later(play: Play, random: Random) -> None:
     connection = psycopg2.connect(
         play.platform.url.set(drivername="postgresql", query={}).render_as_string(hide_password=False)
     )
-    with connection.cursor() as cursor:
+    with suppress(psycopg2.Error), connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
+            "INSERT INTO public.slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
             " VALUES ('o', 't', %s, now(), now())",
             (random.choice(play.ground.envelopes),),
         )
