@@ -103,9 +103,10 @@ def test_undoing_is_refused_where_it_could_not_be(
     with pytest.raises(RefusedError, match="No envelope is kept"):
         jobs.undoing.plan_restore(done)
     told = [(entry.action, entry.outcome) for entry in services.journal.entries()]
-    assert told[-4:] == [
+    assert told[-5:] == [
         ("backups purge", "dry run"),
         ("backups purge", "started"),
+        ("envelopes purged", "done"),
         ("backups purge", "done"),
         ("jobs restore", "refused"),
     ]
