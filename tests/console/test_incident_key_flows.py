@@ -18,9 +18,9 @@ from console.container import Container
 from console.game_day.loot import envelopes, read_all
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Fault
+from console.sandbox.platform import platform_engine
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.envelope import open_envelope
 from crypto_core.incidents.model import CheckState, StepState
@@ -98,7 +98,7 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
     under = len(world.sealed_under(world.current_key)) + len(world.corrupt)
     unprotected = len(world.plaintext_refs) + len(world.dev_refs)
     assert len(world.tokens) >= 20_000
-    engine = open_engine(large.platform_database_url)
+    engine = platform_engine(large.platform_database_url)
     contexts = ConsoleContexts(load().settings)
     async with operator(contexts.services) as works:
         await declare(works, runbook="key-compromise")
@@ -269,7 +269,7 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", f"{world.old_key.arn},{world.current_key.arn}")
     monkeypatch.setenv("KEYDECK_REGIONS", f"{home},{other}")
     under = world.sealed_under(world.current_key)
-    engine = open_engine(small.platform_database_url)
+    engine = platform_engine(small.platform_database_url)
     with closing(Container(load().settings)) as container:
         put_under(engine, world, container.keyring, under, key)
         container.services.status.take_census()
@@ -329,7 +329,7 @@ def test_both_runbooks_are_worked_through_by_commands_alone(
     def switch(new: str) -> None:
         monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", new)
         monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", f"{world.old_key.arn},{key}")
-        engine = open_engine(small.platform_database_url)
+        engine = platform_engine(small.platform_database_url)
         connect(engine, small, new, NEW_TOKEN)
         engine.dispose()
 
@@ -405,7 +405,7 @@ def keydeck(*arguments: str) -> Ran:
 
 def mend(sandbox: Sandbox) -> None:
     """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
-    engine = open_engine(sandbox.platform_database_url)
+    engine = platform_engine(sandbox.platform_database_url)
     with closing(Container(load().settings)) as container:
         put_under(engine, sandbox.world, container.keyring, sandbox.world.corrupt)
     engine.dispose()
