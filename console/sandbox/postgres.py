@@ -45,6 +45,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
+    "max_prepared_transactions": "4",
     "scram_iterations": "1",  # passwords are 24 random bytes: there is nothing to guess slowly
     "dynamic_shared_memory_type": "mmap",  # in the data folder; /dev/shm is 64 MB in a container
     "fsync": "off",
@@ -55,6 +56,7 @@ _SETTINGS = {
     "parallel_setup_cost": "20000",  # to start processes for few rows takes longer than to read these
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "track_activity_query_size": "8kB",  # what begins a transaction goes before its first statement
     "log_statement": "none",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -183,9 +185,7 @@ class Postgres:
 
     def _launch(self) -> None:
         said_before = self._cluster.said()
-        self._process = self._cluster.start_program(
-            "postgres", "-p", str(self.port), "-c", "max_prepared_transactions=4"
-        )
+        self._process = self._cluster.start_program("postgres", "-p", str(self.port))
         deadline = time.monotonic() + _START_LIMIT
         while True:
             if self._process.poll() is not None:
