@@ -33,7 +33,7 @@ from crypto_core.envelope import (
     Format,
     bound_format,
     classify,
-    parse,
+    parse_strictly,
     seal,
     serialise,
 )
@@ -258,7 +258,7 @@ def test_any_value_passes_if_it_is_read_and_only_if_it_is_shaped_like_it(passes:
     value = "".join(c for c in value if c != "\x00" and not "\ud800" <= c <= "\udfff")
     (passed,) = passes([value])
     try:
-        read = bool(value and parse(value))
+        read = bool(value and parse_strictly(value))
     except EnvelopeError:
         read = False
     assert passed or not (read or value == "")
