@@ -161,12 +161,15 @@ def test_a_plan_and_doctor_tell_of_them_and_a_run_loses_nothing(
     checks = keydeck("doctor", "--json").json["checks"]
     (check,) = [c for c in checks if "gh_connection, when written" in str(c)]
     assert "trigger t on public.gh_connection" in str(check)
-    ran = keydeck("reencrypt", str(ref), "--to", key, "--yes", "--json")
+    unnamed = keydeck("reencrypt", str(ref), "--to", key, "--yes", "--json")
+    assert (unnamed.exit_code, "--runs-code" in unnamed.stderr) == (2, True)
+    agreed = ("--yes", "--runs-code", plan["code"][0]["function"])
+    ran = keydeck("reencrypt", str(ref), "--to", key, *agreed, "--json")
     assert (ran.exit_code, ran.json["done"]) == (1, 0)
     (left,) = ran.json["poisoned"]
     assert "trigger t" in left["reason"]
     assert keydeck("verify", str(ref)).exit_code == 0
-    everything = keydeck("reencrypt", "--all", "--to", key, "--job", "--yes", "--json")
+    everything = keydeck("reencrypt", "--all", "--to", key, "--job", *agreed, "--json")
     assert everything.exit_code == 1
     assert keydeck("verify", str(ref)).exit_code == 0
 
