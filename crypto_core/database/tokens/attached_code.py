@@ -274,8 +274,11 @@ class RunsCode:
 
 
 def require_same_code(before: Sequence[AttachedCode], now: Sequence[AttachedCode]) -> None:
-    """Pass where what runs in a write is what the plan named. Raises RefusedError."""
-    if changed := {str(code): None for code in (*before, *now) if code not in before or code not in now}:
+    """Pass where nothing runs in a write that the plan did not name. Raises RefusedError.
+
+    What was taken away since runs no more.
+    """
+    if changed := {str(code): None for code in now if code not in before}:
         raise RefusedError(
             f"Code that runs in this write has changed since the plan: {listed(list(changed), 5)}.",
             remedy="Nothing was written. Read the code, then make the plan again.",
