@@ -133,7 +133,6 @@ class FullReader:
     book: ReadingBook
     cancelled: Event | None = None
     progress: Callable[[ReadingProgress], None] = lambda _: None
-    rest: float = REST
     slices: int = 0
     """Ranges that were read."""
     _failed: dict[int, str] = field(default_factory=dict)
@@ -193,8 +192,8 @@ class FullReader:
             self.book.keep()
             yield end
             pages = max(1, min(MOST_PAGES, 4 * pages, int(pages * SLICE_SECONDS / max(took, 0.001))))
-            if self.rest and not reading.done:
-                (self.cancelled or Event()).wait(took * self.rest)
+            if not reading.done:
+                (self.cancelled or Event()).wait(took * REST)
 
     def read_end(self, connection: Connection, relations: Sequence[Relation]) -> AtTheEnd:
         """Read in the one snapshot of `connection` all that is not known to be read. Raises DatabaseError."""

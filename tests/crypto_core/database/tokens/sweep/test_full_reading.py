@@ -35,7 +35,7 @@ def heap(services: Container, superuser: Engine, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(full_reading, "FIRST_PAGES", 8)
     monkeypatch.setattr(full_reading, "MOST_PAGES", 8)
     monkeypatch.setattr(full_reading, "SMALL", 10_000)
-    monkeypatch.setattr(full_reading.FullReader, "rest", 0.0)
+    monkeypatch.setattr(full_reading, "REST", 0.0)
     run(
         superuser,
         "CREATE TABLE heap (id int, note text)",
@@ -181,7 +181,7 @@ def test_a_killed_reading_goes_on_where_it_was(
     script = (
         "from console.container import Container; from console.settings import load\n"
         "from crypto_core.database.tokens.sweep import full_reading as f\n"
-        "f.FIRST_PAGES = f.MOST_PAGES = 8; f.SMALL = 100_000; f.FullReader.rest = 5_000.0\n"
+        "f.FIRST_PAGES = f.MOST_PAGES = 8; f.SMALL = 100_000; f.REST = 5_000.0\n"
         "Container(load().settings).sweeps.take_sweep(full=True)\n"
     )
     with superuser.connect() as connection:
