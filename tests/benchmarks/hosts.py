@@ -160,7 +160,7 @@ class Scene:
         """Wait until a host's session has written rows and not yet committed."""
         self.until(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE host(client_addr) = %s AND state = "
-            "'idle in transaction' AND query LIKE '%%UPDATE gh_connection%%')",
+            "'idle in transaction' AND query LIKE '%%UPDATE public.gh_connection%%')",
             Hosts.address(host),
         )
 

@@ -13,8 +13,9 @@ from statistics import median
 MOST, FIRST = 500, 32
 HELD_SECONDS = 0.08
 """How long a transaction is to hold its rows, so that nobody waits for one of them for twice as long."""
-STATEMENTS = 6
-"""What a transaction sends while it holds rows: it locks, writes, backs up, reads back, counts, commits."""
+STATEMENTS = 7
+"""What a transaction sends while it holds rows: it locks, writes, backs up, reads back, looks for rows of
+others, counts, commits."""
 
 
 class BatchSize:

@@ -233,7 +233,7 @@ class ChunkSink:
         ground, chunk, outstanding = self._ground, self._chunk, self._outstanding
         calls = {s.replacement.old.ref: s.kms_calls for s in sealed}
         told_before = counted = BatchCounts()
-        began = locks_at = monotonic()
+        began = locks_at = counted_at = monotonic()
 
         def before(connection: Connection) -> None:
             nonlocal began, locks_at
@@ -247,7 +247,7 @@ class ChunkSink:
             locks_at = monotonic()
 
         def within(connection: Connection, written: frozenset[TokenRef]) -> None:
-            nonlocal told_before, counted
+            nonlocal told_before, counted, counted_at
             told_before = self._tried = outstanding.counted()
             settled = {ref.identity for ref in written} | {p.token.ref.identity for p in refused}
             asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in untold)
@@ -259,12 +259,16 @@ class ChunkSink:
             ground.unwritable.note(connection, chunk.job_id, told)
             if ground.note is not None and written:
                 ground.note(connection, written)
+            counted_at = monotonic()
 
         replacements = [s.replacement for s in sealed]
         written = ground.store.write_tokens(
             ground.run_id, ground.verb, replacements, before=before, within=within, wait=False
         )
-        ground.size.took(len(sealed), monotonic() - locks_at, one_statement=locks_at - began)
+        one_statement = locks_at - began
+        # Rows are free once it is committed; what is read again after that holds none.
+        held = counted_at + one_statement - locks_at
+        ground.size.took(len(sealed), held, one_statement=one_statement)
         self._known += counted
         outstanding.written_down(told_before)
         outstanding.settle({ref.identity for ref in written} | {p.token.ref.identity for p in refused})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 from statistics import median
+from time import sleep
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from console.sandbox.world import World
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.chunks import ChunkStore
-from crypto_core.database.tokens.store import Replacement
+from crypto_core.database.tokens.store import Replacement, TokenStore
 from crypto_core.reencryption.jobs.batch_size import FIRST, HELD_SECONDS, MOST, STATEMENTS, BatchSize
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection
@@ -122,6 +123,24 @@ def test_a_slow_server_gets_small_transactions(
     assert sum(found) >= len(ids) > 4
     assert found[0] == 4
     assert median(found) <= HELD_SECONDS / 0.06
+
+
+def test_what_is_read_again_once_it_is_committed_makes_no_batch_smaller(
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, slept, judged = TokenStore._require_kept, 2.0, list[float]()
+
+    def slow(*arguments: Any) -> None:
+        sleep(slept)
+        kept(*arguments)
+
+    monkeypatch.setattr(TokenStore, "_require_kept", slow)
+    monkeypatch.setattr(BatchSize, "took", lambda _, tokens, seconds, **__: judged.append(seconds))
+    jobs = jobs_of(services)
+    view = jobs.service.join_job(jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn))
+    assert view.state is JobState.DONE, view.why
+    assert judged
+    assert median(judged) < slept
 
 
 def test_what_a_batch_does_before_it_locks_rows_keeps_nobody_waiting(
