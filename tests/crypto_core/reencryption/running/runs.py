@@ -54,9 +54,12 @@ def plan(services: Container, verb: Verb, selection: Selection, target: str) -> 
     return services.services.work.plan_reencryption(verb, selection, target)
 
 
-def run(services: Container, verb: Verb, selection: Selection, target: str, **options: Any) -> RunResult:
+def run(
+    services: Container, verb: Verb, selection: Selection, target: str, *, code: str = "", **options: Any
+) -> RunResult:
+    """Run a plan, and let the named code of others run with it."""
     made = plan(services, verb, selection, target)
-    return services.services.work.run_plan(made, Consent.by_option(made), **options)
+    return services.services.work.run_plan(made, Consent.by_option(made, (code,)), **options)
 
 
 def under(services: Container, key_arn: str) -> int:

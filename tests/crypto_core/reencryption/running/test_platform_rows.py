@@ -223,7 +223,8 @@ def test_a_row_that_the_database_rejects_holds_up_no_other_and_is_told_once(
             )
         )
     before = everything(platform)
-    result = run(services, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
+    chosen = Selection(under_key=world.old_key.arn)
+    result = run(services, Verb.REENCRYPT, chosen, world.current_key.arn, code="public.refuse")
     told = {u.reference: u.reason for u in result.poisoned}
     assert "not this one" in told[str(stubborn)]
     assert result.remaining == 0
