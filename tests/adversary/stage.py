@@ -236,8 +236,9 @@ class Play:
 
 def _engine(url: str) -> Engine:
     """What no attack on names reaches: nothing of the product is between, and the path is its own."""
-    path = "-c search_path=pg_catalog,public"
-    return create_engine(make_url(url).set(drivername="postgresql+psycopg2"), connect_args={"options": path})
+    options = "-c search_path=pg_catalog,public -c lock_timeout=2s"
+    changed = make_url(url).set(drivername="postgresql+psycopg2")
+    return create_engine(changed, connect_args={"options": options})
 
 
 @contextmanager
