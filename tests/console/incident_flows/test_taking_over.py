@@ -221,15 +221,7 @@ async def test_a_region_that_is_down_keeps_the_key_from_being_taken_away_nowhere
         busy.control.add_fault(Fault("*", "reset", region=OTHER))
         await declare(ana, runbook="key-compromise")
         assert ana.view.incident.scope.key == key
-        await ana.finish("scope")
-        await ana.agree("block")
-        print(ana.text())
-        await ana.ended("block")
-        await ana.finish("evidence")
-        await ana.agree("new-key")
-        await ana.ended("new-key")
-        await ana.at("switch")
-        new= ana.view.incident.values["new_key"]
+        new = await until_switched(ana)
         connect(platform, busy, new, NEW_TOKEN)
         # What needs the Region to be proved waits for it, and says so; the operator decides to go on.
         await ana.press("enter")
