@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
+from itertools import product
 
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
@@ -54,8 +55,8 @@ def _stored(format_: Format) -> str:
     )
 
 
-_BETWEEN = r"(\\([nrtbf]|u00[0-9A-Fa-f]{2})?|[^A-Za-z0-9+/\\])*"
-"""Foreign characters that a lenient reader skips, in JSON too."""
+_BETWEEN = r"(\\([nrtbf]|u00[0-9A-Fa-f]{2}|[0-7]{3})?|[^A-Za-z0-9+/\\])*"
+"""Foreign characters that a lenient reader skips, in JSON and in binary as PostgreSQL escapes it, too."""
 _DATA_KEY_BEGINS = ("|", "A", "Q", "AEIMQUYcgkosw048", "ABCDEFGHIJKLMNOP", "A", "H", "ghij")
 """The characters that may begin an encrypted data key of KMS in base64, behind a separator."""
 
@@ -63,6 +64,14 @@ _DATA_KEY_BEGINS = ("|", "A", "Q", "AEIMQUYcgkosw048", "ABCDEFGHIJKLMNOP", "A", 
 def _respelt() -> str:
     """The base64 of how the data key begins behind any version word, foreign characters within it or not."""
     return "|".join(_BETWEEN.join(_base64_of(_DATA_KEY_BEGINS, place)) for place in range(3))
+
+
+def _respelt_within() -> Iterator[str]:
+    """The same with up to three bytes that are foreign to the data key's own base64, in one place of it."""
+    any_byte = "".join(map(chr, range(256)))
+    for place, gap, before in product(range(3), range(1, 4), range(1, len(_DATA_KEY_BEGINS))):
+        parts = (*_DATA_KEY_BEGINS[:before], *gap * [any_byte], *_DATA_KEY_BEGINS[before:])
+        yield "[^A-Za-z0-9+/]*".join(_base64_of(parts, place))
 
 
 def _base64_of(characters: tuple[str, ...], place: int) -> Iterator[str]:
@@ -74,7 +83,10 @@ def _base64_of(characters: tuple[str, ...], place: int) -> Iterator[str]:
             continue
         both = {a + b for a in bits[first] for b in (bits[last] if last > first else [""])}
         digits = {_DIGITS[int(one[begins % 8 :][:6], 2)] for one in both}
-        yield f"[{''.join(sorted(digits))}]" if len(digits) > 1 else re.escape(digits.pop())
+        if digits == set(_DIGITS):
+            yield "[A-Za-z0-9+/]"
+        else:
+            yield f"[{''.join(sorted(digits))}]" if len(digits) > 1 else re.escape(digits.pop())
 
 
 def _issued(prefixes: tuple[str, ...]) -> str:
@@ -89,6 +101,9 @@ PATTERNS: dict[str, str] = {
     **{provider: _issued(prefixes) for provider, prefixes in PROVIDER_PREFIXES.items()},
 }
 """By kind: the stored formats, then the providers whose tokens are told by their prefixes."""
+
+RESPELT_WITHIN = "|".join(_respelt_within())
+"""A v1 envelope whose data key is spelt otherwise itself: for PostgreSQL, which reads each character once."""
 
 ANY_TOKEN = "|".join(f"({pattern})" for pattern in PATTERNS.values())
 BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^({ANY_TOKEN})"

@@ -19,7 +19,14 @@ from sqlalchemy import Engine
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
-from crypto_core.database.tokens.token_patterns import ANY_TOKEN, BEGINS_AS_TOKEN, LEAST_OF_A_TOKEN, PATTERNS
+from crypto_core.database.tokens.token_patterns import (
+    ANY_TOKEN,
+    BEGINS_AS_TOKEN,
+    LEAST_OF_A_TOKEN,
+    PATTERNS,
+    RESPELT_WITHIN,
+)
+from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 TOGETHER = 50
@@ -129,7 +136,8 @@ class SampleReader:
 
     def _looked_at(self, number: int, relation: Relation) -> str:
         values = [f"value_{n}" for n in range(len(relation.columns))]
-        hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_ANY_TOKEN}, false)" for value in values)
+        together = (f"string_agg({value}, E'\\n')" for value in values)
+        hits = (f"coalesce({_has_token(text_of_all)}, false)" for text_of_all in together)
         rows = self._rows(relation, relation.columns)
         return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {rows}"  # noqa: S608  # names are quoted
 
@@ -186,12 +194,14 @@ def _literal(pattern: str) -> str:
     return "'" + pattern.replace("'", "''") + "'"
 
 
-_ANY_TOKEN = _literal(ANY_TOKEN)
+def _has_token(value: str) -> str:
+    """True for text with a token in it. One expression of both would take longer than two."""
+    return f"({value} ~ {_literal(ANY_TOKEN)} OR {value} ~ {_literal(RESPELT_WITHIN)})"
 
 
 def _looks(value: str) -> str:
     """True for a value that holds a token; the shortest are not looked at."""
-    return f"(length({value}) > {LEAST_OF_A_TOKEN} AND {value} ~ {_ANY_TOKEN})"
+    return f"(length({value}) > {LEAST_OF_A_TOKEN} AND {_has_token(value)})"
 
 
 def looks_together(value: str) -> str:
@@ -200,10 +210,9 @@ def looks_together(value: str) -> str:
     What parts them is in no token.
     """
     short = f"octet_length({value}) BETWEEN {LEAST_OF_A_TOKEN + 1} AND {LONG}"
-    alone = f"coalesce(bool_or(octet_length({value}) > {LONG} AND {value} ~ {_ANY_TOKEN}), false)"
-    return (
-        f"({alone} OR coalesce(string_agg({value}, E'\\x01') FILTER (WHERE {short}) ~ {_ANY_TOKEN}, false))"
-    )
+    alone = f"coalesce(bool_or(octet_length({value}) > {LONG} AND {_has_token(value)}), false)"
+    together = f"string_agg({value}, E'\\x01') FILTER (WHERE {short})"
+    return f"({alone} OR coalesce({_has_token(together)}, false))"
 
 
 def kind_counts(column: Candidate) -> str:
@@ -213,7 +222,10 @@ def kind_counts(column: Candidate) -> str:
     conditions = (
         f"{value} ~ {_literal(BEGINS_AS_TOKEN)}",
         "left(ltrim(value_0), 1) = '{'",
-        *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
+        *(
+            f"value_0 ~ {_literal(pattern if kind != Format.V1.value else f'{pattern}|{RESPELT_WITHIN}')}"
+            for kind, pattern in PATTERNS.items()
+        ),
     )
     return ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)
 

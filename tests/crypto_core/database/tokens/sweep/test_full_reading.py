@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from threading import Event
 
 import pytest
@@ -24,6 +25,7 @@ from crypto_core.database.tokens.sweep import full_reading, service
 from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 from crypto_core.errors import InterruptedRunError
 from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.envelope.spellings import HEADER, drawn_value, published_fields, stored_text
 
 Envelope = Callable[[], str]
 RANGE = re.compile(r"ONLY public\.heap WHERE ctid >= '\((\d+),0\)'")
@@ -204,6 +206,26 @@ def test_a_killed_reading_goes_on_where_it_was(
     # Where the new token is, the end reads again.
     assert sorted(set(read)) == list(range(page, max(read) + 1, 8))
     assert {one for one in read if read.count(one) > 1} <= {max(read)}
+
+
+@pytest.mark.parametrize("type_", ["text", "bytea"])
+def test_what_the_platforms_reader_opens_is_found_however_it_is_spelt(
+    services: Container, superuser: Engine, type_: str
+) -> None:
+    """But for one in a hundred of these: where the data key itself is spelt otherwise in two places."""
+    random, rows = Random(1), list[bytes | str]()
+    while len(rows) < 1_000:
+        fields = published_fields(value := drawn_value(random))
+        if fields is None or not fields[0].startswith(HEADER):
+            continue
+        if type_ == "bytea":
+            rows.append(value)
+        elif not (as_text := stored_text(value)).startswith("\\x"):
+            rows.append(as_text)
+    run(superuser, f"CREATE TABLE spelt (one {type_})", f"GRANT SELECT ON spelt TO {OPERATOR}")
+    with superuser.begin() as connection:
+        connection.execute(text("INSERT INTO spelt VALUES (:one)"), [{"one": row} for row in rows])
+    assert 990 <= kinds(services)["spelt"] <= 1_000
 
 
 def test_what_a_file_says_of_another_server_or_other_rules_counts_for_nothing(
