@@ -115,7 +115,10 @@ class Attributor:
                 about = group.edk_prefix, group.wrapping
                 asked_at = census.asked.get(about, (None,))[0]
                 named = once_a_key({group.wrapping, now.get(about, group.wrapping)})
-                counts.append(inferred_count(named, group.tokens, group.tokens, asked_at))
+                if named:
+                    counts.append(inferred_count(named, group.tokens, group.tokens, asked_at))
+                else:
+                    counts.append(unknown_count(group.tokens, "The answer that is kept names no key."))
             else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
         budget, silent, failure = self.limit, None, None

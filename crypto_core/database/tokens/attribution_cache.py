@@ -34,7 +34,7 @@ from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.expressions import unnested
 from crypto_core.errors import DatabaseError
-from crypto_core.key_names import same_key
+from crypto_core.key_names import is_key_arn, same_key
 
 SHA256_BYTES = 32
 
@@ -203,10 +203,13 @@ def named_by_group(asked: Asked) -> dict[bytes, frozenset[Wrapping]]:
 
 
 def once_a_key(wrappings: Iterable[Wrapping]) -> frozenset[Wrapping]:
-    """Replicas of a multi-Region key are one key: of those that KMS has named, the first is kept."""
+    """Replicas of a multi-Region key are one key: of those that KMS has named, the first is kept.
+
+    What is no key's ARN was no answer of KMS's.
+    """
     kept: list[Wrapping] = []
     for arn, material in sorted(wrappings, key=str):
-        if not any(same_key(arn, other) and material == m for other, m in kept):
+        if is_key_arn(arn) and not any(same_key(arn, other) and material == m for other, m in kept):
             kept.append((arn, material))
     return frozenset(kept)
 

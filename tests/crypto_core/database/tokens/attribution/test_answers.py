@@ -79,6 +79,15 @@ def test_what_is_remembered_has_its_age(
     assert all(datetime.fromisoformat(at) < later.taken_at for at in told)
 
 
+def test_an_answer_that_names_no_key_keeps_nobody_from_the_status(
+    services: Container, fresh: Callable[..., Container], superuser: Engine
+) -> None:
+    truth = by_key(services.services.status.take_census())
+    with superuser.begin() as connection:
+        connection.execute(text("UPDATE keydeck.key_answer SET key_arn = key_arn || ':planted'"))
+    assert by_key(fresh().services.status.take_census()) == truth
+
+
 def test_read_only_asks_once_and_writes_no_answer(
     services: Container, fresh: Callable[..., Container], decrypts: Callable[[], int], superuser: Engine
 ) -> None:
