@@ -84,7 +84,7 @@ def test_an_answer_that_names_no_key_keeps_nobody_from_the_status(
 ) -> None:
     truth = by_key(services.services.status.take_census())
     with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.key_answer SET key_arn = key_arn || ':planted'"))
+        connection.execute(text("UPDATE keydeck.key_answer SET key_arn = key_arn || '/planted'"))
     assert by_key(fresh().services.status.take_census()) == truth
 
 
