@@ -1,8 +1,8 @@
 """Whatever an adversary does in a role, no conclusion is false.
 
 Each kind of object is played with each conclusion; beside that, combinations are drawn, some hundred in the
-deep lane. `ADVERSARY_DRAWS=5000 pytest -m deep -n 2 -s tests/adversary/test_conclusions.py` draws so many,
-and `ADVERSARY_SEED=<n>` others; each line printed is one conclusion that was false, and by which cause.
+deep lane. `ADVERSARY_DRAWS=5000 pytest -m deep -n 4 tests/adversary/test_conclusions.py -k drawn` draws so
+many, and `ADVERSARY_SEED=<n>` others; each line of a failure is one conclusion that was false.
 """
 
 from __future__ import annotations
@@ -94,6 +94,4 @@ def test_no_conclusion_is_false_whatever_is_drawn(ground: Ground, part: int) -> 
         if false:
             causes.update({a.cause for a in attacks})
             found.append((number, moved, [a.name for a in attacks], false))
-    for one in found:
-        print(one)
-    assert not found, causes
+    assert not found, f"{causes}\n" + "\n".join(map(str, found))
