@@ -307,10 +307,12 @@ def _code(
 ) -> None:
     """A function and what calls it on a table: `{f}` is the function, `{t}` and `{c}` the place."""
     table, column = a_table(random)
+    # Of its own name: what one attack attached must not run as another's.
+    name = f"public.attached_{kind.lower().replace(' ', '_')}"
     play.run(
         play.platform,
-        function("public.attached", "a text", returns, kind, payload(random), lie),
-        *(one.format(f="public.attached", t=table, c=column) for one in statements),
+        function(name, "a text", returns, kind, payload(random), lie),
+        *(one.format(f=name, t=table, c=column) for one in statements),
     )
 
 

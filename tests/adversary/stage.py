@@ -108,6 +108,8 @@ class Play:
     kinds: set[str] = field(default_factory=set)
     """The kinds of objects that attacks made."""
     log_begins: int = 0
+    planted_before: frozenset[str] = frozenset()
+    """What attacks planted with the rights that they have, as rows."""
     held: list[Any] = field(default_factory=list)
     """Connections that stay open during the play."""
 
@@ -177,17 +179,17 @@ class Play:
 
         Where a table doesn't keep who wrote, all of an attack's words count.
         """
-        found = []
+        return sorted({name for name, row in self._planted(by) if row not in self.planted_before})
+
+    def _planted(self, by: str) -> Iterator[tuple[str, str]]:
         with self.superuser.connect() as connection:
             for name in _OWN:
-                rows = connection.execute(
-                    text(
-                        f"SELECT row_to_json(t)::text FROM keydeck.{name} t WHERE t::text LIKE '%{PLANTED}%'"
-                    )
-                ).scalars()
-                if any(json.loads(row).get("database_role", by) == by for row in rows):
-                    found.append(name)
-        return found
+                statement = (
+                    f"SELECT row_to_json(t)::text FROM keydeck.{name} t WHERE t::text LIKE '%{PLANTED}%'"
+                )
+                for row in connection.execute(text(statement)).scalars():
+                    if json.loads(row).get("database_role", by) == by:
+                        yield name, row
 
     def kept_backups(self) -> set[str]:
         """The tokens that the backups hold."""
@@ -214,9 +216,10 @@ class Play:
     def _log(self) -> Path:
         return Path(self.ground.sandbox.postgres._cluster.log)
 
-    def forget_log(self) -> None:
-        """What ran up to now counts no more."""
+    def begin(self) -> None:
+        """What ran, and what was planted, up to now counts no more."""
         self.log_begins = self._log.stat().st_size
+        self.planted_before = frozenset(row for _, row in self._planted(self.ground.operator.name))
 
     def policy(self) -> str:
         """The old key's policy."""
@@ -265,7 +268,7 @@ def play(ground: Ground, *, moved: bool) -> Iterator[Play]:
         folder.mkdir()
         point_at(ground.sandbox, ground.operator.url(ground.sandbox.database_url, name), folder, patch)
         one = Play(ground, name, moved, *engines, patch)
-        one.forget_log()
+        one.begin()
         stack.callback(lambda: [held.close() for held in one.held])
         yield one
 

@@ -42,7 +42,7 @@ def played(
         for each in attacks:
             each.run(one, random)
             one.kinds.add(each.kind)
-        one.forget_log()
+        one.begin()
         return list(conclusion.judge(one)), one.notes
 
 
