@@ -242,7 +242,7 @@ class _PlanRun:
             return _Written(token, poison=error.message)
         except EnvelopeError as error:
             if token.format.protected:
-                self.by.answers.remember([answer_of_damage(token, error)])
+                self.by.answers.remember([answer_of_damage(token, error.message)])
             return _Written(token, poison=error.message)
         except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
             return self._not_under_the_source(token, error)

@@ -689,6 +689,16 @@ def _granted(play: Play, table: str) -> str:
     return f"GRANT SELECT ON {table} TO {play.ground.operator.name}"
 
 
+SETTINGS = (
+    *("standard_conforming_strings = off", "quote_all_identifiers = on", "transform_null_equals = on"),
+    *("bytea_output = escape", "array_nulls = off", "DateStyle = 'SQL, DMY'", "IntervalStyle = sql_standard"),
+    *("extra_float_digits = -15", "TimeZone = 'Pacific/Kiritimati'", "xmloption = document"),
+    *("row_security = off", "default_transaction_isolation = serializable", "constraint_exclusion = on"),
+    *("default_transaction_read_only = on", "client_encoding = SQL_ASCII", "lc_messages = 'C'"),
+    *("plan_cache_mode = force_generic_plan", "enable_seqscan = off", "statement_timeout = 900"),
+)
+
+
 @attack(PLATFORM, UNREAD, "needle among many rows", leaves_tokens=True)
 def envelopes_among_many_rows(play: Play, random: Random) -> None:
     envelope = random.choice(play.ground.envelopes)
@@ -699,6 +709,19 @@ def envelopes_among_many_rows(play: Play, random: Random) -> None:
         f"UPDATE public.notes SET body = '{envelope}' WHERE id = {random.randrange(1, 30000)}",
         _granted(play, "public.notes"),
         "ANALYZE public.notes",
+    )
+
+
+@attack(PLATFORM, PATH, "setting of the database", leaves_tokens=True)
+def the_database_says_what_statements_mean(play: Play, random: Random) -> None:
+    envelope, settings = random.choice(play.ground.envelopes), random.sample(SETTINGS, 3)
+    play.run(
+        play.platform,
+        "CREATE TABLE public.notes (id int, body text)",
+        # A document whose first letter is written by its number.
+        f"""INSERT INTO public.notes SELECT 1, concat('{{"t": "', chr(92), 'u0064{envelope[1:]}"}}')""",
+        _granted(play, "public.notes"),
+        *(f"ALTER DATABASE {play.name} SET {setting}" for setting in settings),
     )
 
 

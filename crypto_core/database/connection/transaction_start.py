@@ -78,10 +78,25 @@ def _restricting(kinds: str) -> str:
     return f"CASE WHEN {known} THEN NULL ELSE pg_catalog.set_config('{RESTRICTING}', {allowed}, true) END"
 
 
-def _limits(seconds: Mapping[str, int]) -> str:
-    limits = ", ".join(_no_longer_than(*limit) for limit in seconds.items())
+_MEANING = {
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
     # Compiling takes longer than it saves here: every answer is wanted at once.
-    return f"SELECT {limits}, pg_catalog.set_config('jit', 'off', true), "
+    "jit": "off",
+}
+"""What statements mean and how values are written, whatever the database's owner has set for its sessions."""
+
+
+def _limits(seconds: Mapping[str, int]) -> str:
+    limits = [_no_longer_than(*limit) for limit in seconds.items()]
+    meaning = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in _MEANING.items()]
+    return f"SELECT {', '.join(limits + meaning)}, "
 
 
 _LIMITS = _limits(_SECONDS)
@@ -154,6 +169,11 @@ def connection_of(
     return make
 
 
+def _reads_backslashes(connection: Any) -> bool:
+    """True where a session takes what travels together apart otherwise, before the first of it has run."""
+    return connection.get_parameter_status("standard_conforming_strings") == "off"  # type: ignore[no-any-return]
+
+
 class LimitedCursor(WatchedCursor):
     """Sends what begins a transaction with its first statement."""
 
@@ -185,6 +205,8 @@ class LimitedCursor(WatchedCursor):
             return query
         if connection.autocommit and connection.pin and query not in _NAMELESS:
             raise ProgrammingError("Outside a transaction the search path isn't pinned.")
+        if self._first and query not in _NAMELESS and _reads_backslashes(connection):
+            self._begin_apart()
         ahead, connection.ahead = connection.ahead, ""
         pin = "" if connection.autocommit else connection.pin
         return f"{connection.start if self._first else pin}{ahead}{query}"

@@ -199,7 +199,7 @@ class Attributor:
             # Which key wrapped it is to be known of every envelope, also of one that another database reads.
             context = envelope.opening_context(token.ref, envelope.named_database)
         except (EnvelopeError, InvalidReferenceError) as error:
-            return Probe(token, answer_of_damage(token, error))
+            return Probe(token, answer_of_damage(token, error.message))
         try:
             with CallSubject(token.ref):
                 answer = self.keyring.attribute(
@@ -284,11 +284,10 @@ def answer_about(stored: str, key: KeyAnswer) -> KnownAttribution:
     return KnownAttribution(digest(stored), parse(stored).edk_prefix, key.key_arn, key.key_material_id)
 
 
-def answer_of_damage(token: StoredToken, error: EnvelopeError | InvalidReferenceError) -> KnownAttribution:
+def answer_of_damage(token: StoredToken, reason: str) -> KnownAttribution:
     """Return what is to be remembered of a token that does not open, whatever KMS says."""
     holds = holds_whole_envelope(token.value.reveal())
-    reason = f"{error.message} {HOLDING}" if holds else error.message
-    return KnownAttribution(token.digest, None, None, None, reason)
+    return KnownAttribution(token.digest, None, None, None, f"{reason} {HOLDING}" if holds else reason)
 
 
 def _damaged(group: GroupCount, census: Census) -> str:

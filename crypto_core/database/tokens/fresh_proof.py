@@ -631,7 +631,7 @@ def _malformed(token: StoredToken) -> KnownAttribution | None:
     try:
         parse(token.value.reveal())
     except EnvelopeError as error:
-        return answer_of_damage(token, error)
+        return answer_of_damage(token, error.message)
     return None
 
 
@@ -642,7 +642,7 @@ def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyC
     except WrongBindingError:
         return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
     except (EnvelopeError, InvalidReferenceError) as error:
-        reason = answer_of_damage(token, error).reason
+        reason = answer_of_damage(token, error.message).reason
         return damaged_count(1, f"{reason} Its data key is under {key_arn}.")
     except KeydeckError:
         return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)

@@ -63,7 +63,7 @@ async def opened(
     except WrongBindingError as error:
         return Opened(Verification(ref, False, None, None, error.message), None)
     except (EnvelopeError, InvalidReferenceError) as error:
-        broken = answer_of_damage(token, error)
+        broken = answer_of_damage(token, error.message)
         return Opened(Verification(ref, False, None, None, error.message), broken)
     except KmsError as error:
         if error.transient or isinstance(error, CredentialsError):

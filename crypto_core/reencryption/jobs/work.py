@@ -37,6 +37,8 @@ PASSING = (HELD, CONTRADICTED)
 """What another try, later, may not meet."""
 KEYS_DIFFER = frozenset({"incorrect-key", "untrusted-key", "invalid-ciphertext", UNKNOWN_KEY})
 """Kinds of failures after which KMS is asked which key a token is really under."""
+DAMAGED = frozenset({"authentication-failed", "malformed", "unsupported-format", "envelope"})
+"""Kinds of failures of a stored envelope that opens under no key."""
 
 Written = Callable[[Connection, frozenset[TokenRef]], None]
 
@@ -45,8 +47,8 @@ Written = Callable[[Connection, frozenset[TokenRef]], None]
 class ChunkGround:
     """What a chunk is worked on with. `note` is called in each batch's transaction, at its end.
 
-    `key_asked` gets what can't be written because of its key, and has KMS asked about that: it returns why,
-    None for a token that is under another key than the one that is being emptied.
+    `look_into` gets what can't be written because of its key, and has KMS asked about that: it returns why,
+    None for a token that is under another key than the one that is being emptied. Damage is remembered.
     """
 
     store: TokenStore
@@ -56,7 +58,7 @@ class ChunkGround:
     verb: str
     scope: TokenScope
     endure: Endurance
-    key_asked: Callable[[Poison], Poison | None]
+    look_into: Callable[[Poison], Poison | None]
     size: BatchSize = field(default_factory=BatchSize)
     note: Written | None = None
 
@@ -174,8 +176,7 @@ class ChunkSink:
         """
         ground, kept = self._ground, list[Poison]()
         for one in poison:
-            asked = one.kind in KEYS_DIFFER
-            told = ground.endure(partial(ground.key_asked, one)) if asked else one
+            told = ground.endure(partial(ground.look_into, one))
             if told is None:
                 self._outstanding.settle([one.token.ref.identity])
                 self._outstanding.count(changed=1, kms_calls=one.kms_calls)

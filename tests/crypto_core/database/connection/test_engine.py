@@ -20,6 +20,7 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection import engine as engine_module
 from crypto_core.database.connection import watchdog
 from crypto_core.database.connection.engine import connected, open_engine, patient
+from crypto_core.database.qualified_sql import run_as_it_is
 from crypto_core.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
@@ -219,6 +220,33 @@ def test_behind_a_pooler_that_drops_options_each_transaction_has_its_time_limits
         assert connection.scalar(text("SHOW statement_timeout")) == "0"
     assert wire.dropped == []
     asking.dispose()
+
+
+def test_what_a_statement_means_is_not_the_databases_to_say(
+    environment: dict[str, str], superuser: Engine
+) -> None:
+    settings = (
+        *("standard_conforming_strings = off", "transform_null_equals = on", "array_nulls = off"),
+        *("quote_all_identifiers = on", "bytea_output = escape", "DateStyle = 'SQL, DMY'"),
+        *("IntervalStyle = sql_standard", "extra_float_digits = -15"),
+    )
+    with superuser.begin() as connection:
+        for setting in settings:
+            connection.execute(text(f"ALTER DATABASE {superuser.url.database} SET {setting}"))
+    asked = (
+        r"SELECT 'a\\b', NULL = NULL, '{NULL}'::text[] IS NOT DISTINCT FROM ARRAY[NULL]::text[],"
+        " format_type('int8'::regtype, NULL), 'public.gh_connection'::regclass::text, 'x'::bytea::text,"
+        " DATE '2026-12-01'::text, interval '25 hours 1 day'::text, (0.1::float8 + 0.2)::text"
+    )
+    opened = open_engine(environment["DATABASE_URL"])
+    for _ in range(2):
+        with connected(opened) as connection:
+            (row,) = run_as_it_is(connection, asked)
+        assert tuple(row) == (
+            *("a\\\\b", None, True, "bigint", "public.gh_connection", r"\x78"),
+            *("2026-12-01", "1 day 25:00:00", "0.30000000000000004"),
+        )
+    opened.dispose()
 
 
 def test_a_beginning_adds_no_statement_that_is_waited_for(environment: dict[str, str], wire: Pooler) -> None:

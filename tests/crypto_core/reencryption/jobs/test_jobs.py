@@ -21,6 +21,7 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import (
@@ -34,6 +35,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.ports import Compared
 from crypto_core.reencryption.jobs.service import JobService
+from crypto_core.reencryption.jobs.work import DAMAGED
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.database.tokens.test_chunks import clock_goes_back
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
@@ -148,6 +150,25 @@ def _under(census: object, arn: str) -> int:
 def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> None:
     view = jobs.service.join_job(jobs.start(old(world), world.current_key.arn))
     assert any("is not known" in remark for remark in view.remarks)
+
+
+def test_what_a_job_could_not_open_is_known_as_damaged_as_after_a_run(
+    services: Container, world: World
+) -> None:
+    service, chosen = services.jobs, Selection(under_key=world.current_key.arn)
+    plan = service.plan_job(Verb.REENCRYPT, chosen, world.old_key.arn, JobOptions())
+    number = service.start_job(plan, Consent.typed(plan, plan.confirmation))
+    service.join_job(number)
+    listed = [one for kind in DAMAGED for one in service.unwritten(number, kind)]
+    unwritten = {one.reference: one.reason for one in listed}
+    answers = AttributionCache(services.engine)
+    damaged = services.store.read_many([r for r in world.corrupt if str(r) in unwritten])
+    assert damaged
+    for token in damaged:
+        known = answers.of(token.digest)
+        assert known is not None
+        assert known.key_arn is None
+        assert known.reason.startswith(unwritten[str(token.ref)])
 
 
 @pytest.mark.deep
