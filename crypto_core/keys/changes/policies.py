@@ -31,8 +31,13 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     return draft_policy(reader, state, change.policy, accept_lockout=change.accept_lockout)
 
 
-def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False) -> Draft:
-    """Return what putting a policy would do. Raises PolicyError, KmsError, RefusedError for a lockout."""
+def draft_policy(
+    reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False, takes: bool = True
+) -> Draft:
+    """Return what putting a policy would do; one that only leaves a denial out `takes` nothing away.
+
+    Raises PolicyError, KmsError, RefusedError for a lockout.
+    """
     then = parse_policy(policy)
     text = reader.policy_text(state)
     warnings: list[str] = []
@@ -48,7 +53,7 @@ def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lock
     if not same:
         warnings += lockout_warnings(reader, then, state.key_arn, accepted=accept_lockout)
         warnings += _access_warnings(now, then, found, state.key_arn)
-        shut_out = tuple(_shut_out(reader, now, then, state.key_arn))
+        shut_out = tuple(_shut_out(reader, now, then, state.key_arn)) if takes else ()
         if shut_out:
             tokens = reader.tokens(state)
             seen[TOKENS] = str(tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -102,6 +103,21 @@ def test_a_principal_is_refused_whatever_allows_it_and_let_in_again_by_its_name(
     assert json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]) == json.loads(before)
     with pytest.raises(RefusedError, match="is not blocked on this key"):
         changes.plan_change(unblock(key, named))
+
+
+def test_to_let_somebody_in_again_takes_nothing_away_whoever_asks(
+    changes: KeyChangeService, made: Made, key: str, kms: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account's root is whom a default policy names: nobody else is seen to keep Decrypt then."""
+    root = f"arn:aws:iam::{ACCOUNT}:root"
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(statement({"AWS": root}, "*")))
+    made(block(key))
+    api = changes._reader.kms
+    asking = replace(api.identity(), arn=root)
+    monkeypatch.setattr(type(api), "identity", lambda _: asking)
+    plan = changes.plan_change(unblock(key))
+    assert (plan.tokens, plan.refused_unless_typed) == (None, False)
+    assert made(plan.change).verified
 
 
 def test_a_press_is_enough_where_the_policy_says_who_the_platform_is(
