@@ -364,10 +364,6 @@ class CodeNotEnteredError(
     """A profile needs a code of an MFA device, and it was not entered, or nobody could be asked for it."""
 
 
-class SignInError(CredentialsError, remedy="To begin again, choose the profile once more (:context)."):
-    """A sign-in to IAM Identity Center ended without a token: denied, expired or refused."""
-
-
 class KmsUnreachableError(KmsError, transient=True, remedy="Check the network and AWS_ENDPOINT_URL."):
     """No answer from the KMS endpoint: no route, refused, or timed out."""
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     # A service is loaded when it is first used.
     from threading import Event
 
-    from crypto_core.aws.device_login import DeviceCode
     from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
@@ -123,18 +122,6 @@ class Offered:
     """The profiles that sign in by IAM Identity Center (SSO) and are not signed in."""
 
 
-class SignIn(Protocol):
-    """A sign-in that is confirmed in a browser. Both calls block on AWS."""
-
-    def begin(self) -> DeviceCode:
-        """Return what the operator opens and compares. Raises KmsError, SettingsError."""
-        ...
-
-    def wait(self, code: DeviceCode, cancelled: Event) -> bool:
-        """Return True once it is confirmed, False once `cancelled` is set. Raises KmsError, SettingsError."""
-        ...
-
-
 class Contexts(Protocol):
     """Where the console works can be changed without a restart. Read-only stays what it is."""
 
@@ -167,14 +154,6 @@ class Contexts(Protocol):
         Raises SettingsError for what isn't offered, and then all stays as it was. Calls under way on the
         services before go on to their end. Trouble with the new place shows in its surroundings.
         """
-        ...
-
-    def sign_in(self, profile: str) -> SignIn:
-        """Return the sign-in of a profile among `Offered.signed_out`. Asks nobody. Raises SettingsError."""
-        ...
-
-    def open_address(self, address: str) -> None:
-        """Open an https address in this machine's browser. Raises RefusedError where there is none."""
         ...
 
 

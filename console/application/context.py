@@ -22,7 +22,7 @@ from console.lazy_services import if_made
 from console.settings import Settings, masked_url
 from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.text.cleaning import clean
-from screens.services import Context, DatabaseChoice, Offered, Services, SignIn, Surroundings
+from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
@@ -73,16 +73,6 @@ class ConsoleContexts:
             trouble=trouble,
             signed_out=self._signed_out(),
         )
-
-    def sign_in(self, profile: str) -> SignIn:
-        from crypto_core.aws.device_login import login_of
-
-        return login_of(profile)
-
-    def open_address(self, address: str) -> None:
-        from console.host.browser import open_in_browser
-
-        open_in_browser(address)
 
     def estates(
         self, cancelled: Event | None = None
@@ -234,7 +224,7 @@ class ConsoleContexts:
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session
 
-        from crypto_core.aws.device_login import signed_out
+        from crypto_core.aws.sso_profiles import signed_out
 
         try:
             return tuple(p for p in signed_out(Session().full_config) if clean(p, 200) == p)

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
-from textual.widgets import Button, Input, Static
+from textual.widgets import Input, Static
 
-from screens.asking import PendingCall, ask
+from screens.asking import ask
 from screens.blocking import Trouble
 from screens.routes import Followed
-from screens.services import Context, Contexts, Offered, SignIn
+from screens.services import Context, Contexts, Offered
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
 
-if TYPE_CHECKING:
-    from crypto_core.aws.device_login import DeviceCode
-
 _REGIONS = 8
 """Regions shown before one is looked for by its name."""
-
-
-_SIGNED_OUT = "SSO, signed out: Enter signs in"
-LIMIT_SECONDS = 3_600.0
-"""Longer than any code is valid: AWS says when it has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ class ContextDialog(Dialog[ContextChange | None]):
         """Enter in the search goes to the list; where one name is left, it is taken."""
         lines = [line for line in self._lines(self.size) if isinstance(line.target, ContextChange)]
         if len(lines) == 1:
-            self._take(lines[0].target)  # type: ignore[arg-type]
+            self.dismiss(lines[0].target)  # type: ignore[arg-type]
         else:
             self.query_one(LineList).focus()
 
@@ -124,7 +114,7 @@ class ContextDialog(Dialog[ContextChange | None]):
                 [
                     (
                         p or "(none)",
-                        _SIGNED_OUT if p in offered.signed_out else "",
+                        f"SSO, signed out: aws sso login --profile {p}" if p in offered.signed_out else "",
                         p == now.profile,
                         ContextChange(profile=p),
                     )
@@ -152,103 +142,4 @@ class ContextDialog(Dialog[ContextChange | None]):
     def choose(self, event: Followed) -> None:
         event.stop()
         if isinstance(event.target, ContextChange):
-            self._take(event.target)
-
-    def _take(self, choice: ContextChange) -> None:
-        """Return the choice; for a profile that is not signed in, once it is."""
-        if self._offered is None or choice.profile not in self._offered.signed_out:
-            self.dismiss(choice)
-            return
-
-        def ended(signed_in: bool | None) -> None:
-            if signed_in:
-                self.dismiss(choice)
-
-        self.app.push_screen(LoginDialog(self._contexts, choice.profile or ""), ended)
-
-
-class LoginDialog(Dialog[bool]):
-    """Returns True once the profile is signed in, False if the operator went back."""
-
-    DEFAULT_CSS = "LoginDialog #state { margin-top: 1; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "open", "Open in a browser", tooltip="Open the address in this machine's browser"),
-    ]
-
-    def __init__(self, contexts: Contexts, profile: str) -> None:
-        super().__init__()
-        self._contexts = contexts
-        self._profile = profile
-        self._code: DeviceCode | None = None
-        self._waiting: PendingCall[bool] | None = None
-
-    def compose(self) -> ComposeResult:
-        with framed(f"Sign in: profile {self._profile}", "o opens the address, Esc goes back"):
-            yield Static(id="code")
-            yield Static(id="state")
-            yield buttons(("Cancel", "cancel"), ("Open in a browser", "open"))
-
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
-        self.query_one("#open", Button).disabled = True
-        self._say(Content.assemble(("asking AWS for a code…", "$muted")))
-        ask(self, lambda _: self._begin(), self._begun, group="sign-in")
-
-    def on_unmount(self) -> None:
-        if self._waiting is not None:
-            self._waiting.drop()
-
-    def _begin(self) -> tuple[SignIn, DeviceCode]:
-        login = self._contexts.sign_in(self._profile)
-        return login, login.begin()
-
-    def _begun(self, answer: tuple[SignIn, DeviceCode] | Trouble) -> None:
-        if isinstance(answer, Trouble):
-            self._say(trouble_content(answer))
-            return
-        login, code = answer
-        self._code = code
-        self.query_one("#code", Static).update(
-            Content.assemble(
-                "Open this address, on any device:\n",
-                (code.address, "$accent"),
-                "\n\nConfirm there, only if it shows this code:\n",
-                (code.code, "bold"),
-            )
-        )
-        self._say(Content.assemble(("waiting until it is confirmed…", "$muted")))
-        self.query_one("#open", Button).disabled = False
-        self._waiting = ask(
-            self,
-            lambda cancelled: login.wait(code, cancelled),
-            self._ended,
-            group="sign-in",
-            limit=LIMIT_SECONDS,
-        )
-
-    def _ended(self, answer: bool | Trouble) -> None:
-        if isinstance(answer, Trouble):
-            self._code = None
-            self.query_one("#open", Button).disabled = True
-            self._say(trouble_content(answer))
-        else:
-            self.dismiss(answer)
-
-    @on(Button.Pressed, "#open")
-    def action_open(self) -> None:
-        code = self._code
-        if code is not None:
-            link = str(code.link or code.address)
-            ask(self, lambda _: self._contexts.open_address(link), self._opened, group="browser")
-
-    def _opened(self, answer: Trouble | None) -> None:
-        if isinstance(answer, Trouble):
-            self._say(trouble_content(answer))
-        else:
-            self._say(Content.assemble(("opened; waiting until it is confirmed…", "$muted")))
-
-    def _say(self, words: Content) -> None:
-        self.query_one("#state", Static).update(words)
-
-    def action_leave(self) -> None:
-        self.dismiss(False)
+            self.dismiss(event.target)

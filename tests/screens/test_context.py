@@ -7,9 +7,7 @@ from threading import Event
 
 import pytest
 
-from crypto_core.aws.device_login import DeviceCode
-from crypto_core.errors import KeydeckError, SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.errors import SettingsError
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import ContextDialog
 from screens.estate_standing import EstateStanding, SharedKey
@@ -25,42 +23,6 @@ from tests.screens.test_hostile_text import assert_harmless
 REGIONS = ("eu-west-1", "eu-central-1", *(f"us-test-{n}" for n in range(1, 12)), "us-east-1")
 
 
-SHOWN = DeviceCode(
-    clean("https://device.sso.eu-west-1.amazonaws.com/"),
-    clean("MPTL-QKRD"),
-    clean("https://device.sso.eu-west-1.amazonaws.com/?user_code=MPTL-QKRD"),
-)
-
-
-@dataclass
-class StageSignIn:
-    """A sign-in that ends when a test says so."""
-
-    code: DeviceCode = SHOWN
-    held: list[tuple[Event, Event | None]] = field(default_factory=list)
-    begins: KeydeckError | None = None
-    ends: KeydeckError | None = None
-    confirmed: Event = field(default_factory=Event)
-    cancelled: bool = False
-
-    def begin(self) -> DeviceCode:
-        """The code."""
-        if self.begins is not None:
-            raise self.begins
-        return self.code
-
-    def wait(self, code: DeviceCode, cancelled: Event) -> bool:
-        """True once a test has confirmed it."""
-        self.held.append((self.confirmed, cancelled))
-        while not self.confirmed.wait(0.01):
-            if cancelled.is_set():
-                self.cancelled = True
-                return False
-        if self.ends is not None:
-            raise self.ends
-        return True
-
-
 @dataclass
 class StageContexts:
     """A stage for each database; profile and Region only change what the header says."""
@@ -71,9 +33,6 @@ class StageContexts:
     profiles: tuple[str, ...] = ("", "admin", "audit")
     trouble: str = ""
     signed_out: tuple[str, ...] = ()
-    login: StageSignIn = field(default_factory=StageSignIn)
-    no_login: KeydeckError | None = None
-    opened: list[str] = field(default_factory=list)
     standings: tuple[EstateStanding, ...] = ()
     shared: tuple[SharedKey, ...] = ()
 
@@ -93,18 +52,6 @@ class StageContexts:
         self.stage.enter("offered")
         databases = [DatabaseChoice(name, f"postgresql://ana:***@{name}/tokens") for name in self._stages()]
         return Offered(self.profiles, REGIONS, tuple(databases), self.trouble, self.signed_out)
-
-    def sign_in(self, profile: str) -> StageSignIn:
-        """The sign-in of a profile."""
-        if self.no_login is not None:
-            raise self.no_login
-        self.login.held = self.stage.held
-        return self.login
-
-    def open_address(self, address: str) -> None:
-        """Open an address."""
-        self.stage.enter("browser")
-        self.opened.append(address)
 
     def switch(
         self,

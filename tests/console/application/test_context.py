@@ -19,10 +19,9 @@ from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import Settings, load
-from crypto_core.aws.device_login import DeviceLogin
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
@@ -332,7 +331,7 @@ def test_a_token_is_written_in_the_place_that_was_switched_to(
     assert "AKIACONTEXTOPS000001" in started.actor
 
 
-def test_a_profile_that_sso_has_signed_out_is_offered_with_its_sign_in(
+def test_a_profile_that_sso_has_signed_out_is_offered_as_such(
     contexts: ConsoleContexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -342,11 +341,6 @@ def test_a_profile_that_sso_has_signed_out_is_offered_with_its_sign_in(
             "sso_account_id = 123456789012\nsso_role_name = operators\n"
         )
     assert contexts.offered().signed_out == ("sso",)
-    assert isinstance(contexts.sign_in("sso"), DeviceLogin)
-    with pytest.raises(SettingsError, match="does not sign in"):
-        contexts.sign_in("ops")
-    with pytest.raises(RefusedError, match="Only https"):
-        contexts.open_address("http://acme.example/")
 
 
 def test_an_estate_is_gone_to_whole_or_not_at_all(settings: Settings) -> None:
