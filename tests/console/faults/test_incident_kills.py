@@ -70,7 +70,11 @@ MOMENTS = {
 """When each step of the runbook about keys is killed, in this order."""
 ANSWERS = {"leaked": "no", "retention": "delete", "key": "the key stays"}
 
-SKIPPED = {"quiet": "Its hour is not waited for here", "copies": "No copy of this world is registered"}
+SKIPPED = {
+    "block": "Who else is suspected depends on which events have come by now",
+    "quiet": "Its hour is not waited for here",
+    "copies": "No copy of this world is registered",
+}
 """What can't be proved of this world."""
 
 REVOKED = "its effect is remembered"
@@ -157,8 +161,10 @@ def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing
                 crew.environment["KEYDECK_TRUSTED_KEYS"] += f",{key}"
                 PlatformPart(crew.sandbox).writes_under(new_key)
                 return ["--wait", "--interval", "1"]
+            # What is proposed depends on which events have come by now.
+            if step == "block":
+                return ["--set", f"principals=arn:aws:iam::{ACCOUNT}:user/intruder"]
             if step == "new-key":
-                # What is proposed depends on which events have come by now.
                 return ["--set", f"platform=arn:aws:iam::{ACCOUNT}:role/keydeck-platform"]
             return ["--answer", ANSWERS[step]] if step in ANSWERS else []
 

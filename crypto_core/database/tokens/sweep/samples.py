@@ -136,8 +136,7 @@ class SampleReader:
 
     def _looked_at(self, number: int, relation: Relation) -> str:
         values = [f"value_{n}" for n in range(len(relation.columns))]
-        together = (f"string_agg({value}, E'\\n')" for value in values)
-        hits = (f"coalesce({_has_token(text_of_all)}, false)" for text_of_all in together)
+        hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_literal(ANY_TOKEN)}, false)" for value in values)
         rows = self._rows(relation, relation.columns)
         return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {rows}"  # noqa: S608  # names are quoted
 
