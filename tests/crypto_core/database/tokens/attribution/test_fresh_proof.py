@@ -27,6 +27,13 @@ from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_
 Decrypts = Callable[[], int]
 
 
+_NAMED_TWICE = """
+    SELECT count(*) FROM (
+        SELECT FROM keydeck.key_answer GROUP BY edk_prefix HAVING count(DISTINCT key_arn) > 1
+    ) AS groups
+"""
+
+
 def _poison(superuser: Engine, key_arn: str) -> None:
     with superuser.begin() as connection:
         connection.execute(text("UPDATE keydeck.key_answer SET key_arn = :arn"), {"arn": key_arn})
@@ -74,8 +81,12 @@ def test_remembered_answers_count_for_nothing_and_new_ones_are_remembered(
     asked = decrypts()
     # What KMS said stands beside what was forged, or in its place where it was asked about that very token:
     # the group is a conflict from now on, or under the old key, and no zero.
+    with superuser.connect() as connection:
+        beside = connection.scalar(text(_NAMED_TWICE))
     status = services.status.take_census()
-    assert decrypts() == asked + 1, "what KMS has not named in this process is compared with what it says"
+    assert decrypts() == asked + beside, (
+        "what KMS has not named in this process is compared with what it says"
+    )
     conflict = any(share.evidence is Evidence.CONFLICT for share in status.keys)
     assert conflict or status.tokens_under(world.old_key.arn)
 
