@@ -21,7 +21,7 @@ class SsoSettings:
 
 
 def sso_settings(configuration: Mapping[str, Any], profile: str) -> SsoSettings | None:
-    """Return where a profile signs in, or the one by way of which it takes its role; None where it doesn't.
+    """Return where a profile signs in by SSO, following `source_profile`; None if it doesn't.
 
     `configuration` is botocore's `full_config`.
     """

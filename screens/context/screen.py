@@ -23,6 +23,7 @@ from screens.widgets.notice import trouble_content
 
 _REGIONS = 8
 """Regions shown before one is looked for by its name."""
+_SIGNED_OUT = "signed out of SSO: run aws sso login"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class ContextDialog(Dialog[ContextChange | None]):
                 [
                     (
                         p or "(none)",
-                        f"SSO, signed out: aws sso login --profile {p}" if p in offered.signed_out else "",
+                        _SIGNED_OUT if p in offered.signed_out else "",
                         p == now.profile,
                         ContextChange(profile=p),
                     )

@@ -138,6 +138,20 @@ async def test_enter_on_a_line_of_the_list_switches() -> None:
         assert "20 tokens" in d.text()
 
 
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_profile_that_sso_has_signed_out_says_so_and_can_be_chosen(size: tuple[int, int]) -> None:
+    stage = Stage()
+    contexts = StageContexts(stage, signed_out=("audit",))
+    stage.contexts = contexts
+    async with deck(stage, size=size) as d:
+        await d.press("c")
+        (line,) = [line for line in d.lines() if "signed out of SSO: run aws sso login" in line]
+        assert "audit" in line
+        await d.type("audit")
+        await d.press("enter")
+        assert contexts.current().profile == "audit"
+
+
 async def test_escape_in_the_dialog_changes_nothing() -> None:
     async with deck(places(archive=small())) as d:
         await d.press("c", "escape")

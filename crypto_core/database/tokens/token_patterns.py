@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 
 from crypto_core.envelope import (
@@ -66,12 +67,18 @@ def _respelt() -> str:
     return "|".join(_BETWEEN.join(_base64_of(_DATA_KEY_BEGINS, place)) for place in range(3))
 
 
-def _respelt_within() -> Iterator[str]:
-    """The same with up to three bytes that are foreign to the data key's own base64, in one place of it."""
+@cache
+def respelt_within() -> str:
+    """Return the pattern of a v1 envelope with foreign bytes in its data key's own base64.
+
+    Up to three of them, in one place. For PostgreSQL, which reads each character once.
+    """
     any_byte = "".join(map(chr, range(256)))
+    found: list[str] = []
     for place, gap, before in product(range(3), range(1, 4), range(1, len(_DATA_KEY_BEGINS))):
         parts = (*_DATA_KEY_BEGINS[:before], *gap * [any_byte], *_DATA_KEY_BEGINS[before:])
-        yield "[^A-Za-z0-9+/]*".join(_base64_of(parts, place))
+        found.append("[^A-Za-z0-9+/]*".join(_base64_of(parts, place)))
+    return "|".join(found)
 
 
 def _base64_of(characters: tuple[str, ...], place: int) -> Iterator[str]:
@@ -81,8 +88,10 @@ def _base64_of(characters: tuple[str, ...], place: int) -> Iterator[str]:
         first, last = begins // 8 - place, (begins + 5) // 8 - place
         if first < 0 or last >= len(bits):
             continue
-        both = {a + b for a in bits[first] for b in (bits[last] if last > first else [""])}
-        digits = {_DIGITS[int(one[begins % 8 :][:6], 2)] for one in both}
+        skipped = begins % 8
+        heads = {one[skipped : skipped + 6] for one in bits[first]}
+        tails = {one[: skipped - 2] for one in bits[last]} if last > first else {""}
+        digits = {_DIGITS[int(head + tail, 2)] for head, tail in product(heads, tails)}
         if digits == set(_DIGITS):
             yield "[A-Za-z0-9+/]"
         else:
@@ -101,9 +110,6 @@ PATTERNS: dict[str, str] = {
     **{provider: _issued(prefixes) for provider, prefixes in PROVIDER_PREFIXES.items()},
 }
 """By kind: the stored formats, then the providers whose tokens are told by their prefixes."""
-
-RESPELT_WITHIN = "|".join(_respelt_within())
-"""A v1 envelope whose data key is spelt otherwise itself: for PostgreSQL, which reads each character once."""
 
 ANY_TOKEN = "|".join(f"({pattern})" for pattern in PATTERNS.values())
 BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^({ANY_TOKEN})"

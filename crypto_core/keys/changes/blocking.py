@@ -48,10 +48,10 @@ def _draft_block(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft
 
 def _draft_unblock(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     who, now = clean(change.principal, 200), parse_policy(reader.policy_text(state))
-    draft = draft_policy(reader, state, json.dumps(without_block(now, change.principal)), takes=False)
+    draft = draft_policy(reader, state, json.dumps(without_block(now, change.principal)))
     does = [f"{who} may do again what policy, grants and IAM allow it. Make sure that it is trusted."]
     title = f"Unblock {who} on {state.name}"
-    return _told(draft, change, state, title, does, (), typed=False)
+    return _told(draft, change, state, title, does, (), typed=draft.tokens is not None)
 
 
 def _told(

@@ -31,13 +31,8 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     return draft_policy(reader, state, change.policy, accept_lockout=change.accept_lockout)
 
 
-def draft_policy(
-    reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False, takes: bool = True
-) -> Draft:
-    """Return what putting a policy would do; one that only leaves a denial out `takes` nothing away.
-
-    Raises PolicyError, KmsError, RefusedError for a lockout.
-    """
+def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False) -> Draft:
+    """Return what putting a policy would do. Raises PolicyError, KmsError, RefusedError for a lockout."""
     then = parse_policy(policy)
     text = reader.policy_text(state)
     warnings: list[str] = []
@@ -53,7 +48,7 @@ def draft_policy(
     if not same:
         warnings += lockout_warnings(reader, then, state.key_arn, accepted=accept_lockout)
         warnings += _access_warnings(now, then, found, state.key_arn)
-        shut_out = tuple(_shut_out(reader, now, then, state.key_arn)) if takes else ()
+        shut_out = tuple(_shut_out(reader, now, then, state.key_arn))
         if shut_out:
             tokens = reader.tokens(state)
             seen[TOKENS] = str(tokens)
@@ -204,7 +199,11 @@ def _shut_out(reader: KeyReader, now: PolicyDocument, then: PolicyDocument, key_
         if named and principal in seals - kept and not any(a.is_public for a in after):
             yield f"{principal.name} makes data keys under the key and loses {_OPENS}: it is the platform's."
     session = _SESSION.fullmatch(caller)
-    if before and not any(a.all_but or not _is(a.principal.value, caller, session) for a in after):
+    others = [
+        any(a.all_but or not _is(a.principal.value, caller, session) for a in some)
+        for some in (before, after)
+    ]
+    if others == [True, False]:
         yield f"Nobody but Keydeck keeps {_OPENS}: the platform can't open the tokens."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
@@ -43,14 +44,7 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, ReplicaWatch
 from crypto_core.reencryption.jobs.transient_retry import Endurance
-from crypto_core.reencryption.jobs.work import (
-    CONTRADICTED,
-    DAMAGED,
-    KEYS_DIFFER,
-    ChunkGround,
-    ChunkPages,
-    ChunkSink,
-)
+from crypto_core.reencryption.jobs.work import CONTRADICTED, ChunkGround, ChunkPages, ChunkSink
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -163,7 +157,8 @@ class JobRunner:
             job.verb,
             TokenScope.from_json(job.scope),
             Endurance(heart.halt),
-            partial(self._look_into, order),
+            partial(self._key_asked, order),
+            self._remember_damage,
             self._size,
             partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None,
         )
@@ -226,18 +221,18 @@ class JobRunner:
             )
         return own
 
-    def _look_into(self, order: TokenTask, poison: Poison) -> Poison | None:
-        """Remember damage; where it is for its key, ask KMS which the token is really under: that is, too.
+    def _remember_damage(self, poison: Sequence[Poison]) -> None:
+        self.parts.attributor.answers.remember(answer_of_damage(one.token, one.reason) for one in poison)
+
+    def _key_asked(self, order: TokenTask, poison: Poison) -> Poison | None:
+        """Ask KMS which key the token is really under; that is remembered.
 
         Returns None for another key than the one that is emptied, else the reason, with the key's name where
         it is one that may not be asked. Raises KmsError where KMS fails for now to say so.
         """
-        attributor, token = self.parts.attributor, poison.token
-        if poison.kind in DAMAGED and token.format.protected:
-            attributor.answers.remember([answer_of_damage(token, poison.reason)])
-        if poison.kind not in KEYS_DIFFER or (order.source is None and poison.kind != UNKNOWN_KEY):
+        if order.source is None and poison.kind != UNKNOWN_KEY:
             return poison
-        probe = attributor.ask_kms([token])[0]
+        probe = self.parts.attributor.ask_kms([poison.token])[0]
         if probe.failure is not None and probe.failure.transient:
             raise probe.failure
         key_arn = probe.answer.key_arn if probe.answer is not None else None

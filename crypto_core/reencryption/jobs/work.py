@@ -47,8 +47,9 @@ Written = Callable[[Connection, frozenset[TokenRef]], None]
 class ChunkGround:
     """What a chunk is worked on with. `note` is called in each batch's transaction, at its end.
 
-    `look_into` gets what can't be written because of its key, and has KMS asked about that: it returns why,
-    None for a token that is under another key than the one that is being emptied. Damage is remembered.
+    `key_asked` gets what can't be written because of its key, and has KMS asked about that: it returns why,
+    None for a token that is under another key than the one that is being emptied. `damaged` gets what is
+    damaged, to remember it.
     """
 
     store: TokenStore
@@ -58,7 +59,8 @@ class ChunkGround:
     verb: str
     scope: TokenScope
     endure: Endurance
-    look_into: Callable[[Poison], Poison | None]
+    key_asked: Callable[[Poison], Poison | None]
+    damaged: Callable[[Sequence[Poison]], None]
     size: BatchSize = field(default_factory=BatchSize)
     note: Written | None = None
 
@@ -175,8 +177,11 @@ class ChunkSink:
         What KMS says now to be under the key after all is tried again later.
         """
         ground, kept = self._ground, list[Poison]()
+        damaged = [one for one in poison if one.kind in DAMAGED and one.token.format.protected]
+        ground.endure(partial(ground.damaged, damaged))
         for one in poison:
-            told = ground.endure(partial(ground.look_into, one))
+            asked = one.kind in KEYS_DIFFER
+            told = ground.endure(partial(ground.key_asked, one)) if asked else one
             if told is None:
                 self._outstanding.settle([one.token.ref.identity])
                 self._outstanding.count(changed=1, kms_calls=one.kms_calls)

@@ -24,7 +24,7 @@ from crypto_core.database.tokens.token_patterns import (
     BEGINS_AS_TOKEN,
     LEAST_OF_A_TOKEN,
     PATTERNS,
-    RESPELT_WITHIN,
+    respelt_within,
 )
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
@@ -195,7 +195,7 @@ def _literal(pattern: str) -> str:
 
 def _has_token(value: str) -> str:
     """True for text with a token in it. One expression of both would take longer than two."""
-    return f"({value} ~ {_literal(ANY_TOKEN)} OR {value} ~ {_literal(RESPELT_WITHIN)})"
+    return f"({value} ~ {_literal(ANY_TOKEN)} OR {value} ~ {_literal(respelt_within())})"
 
 
 def _looks(value: str) -> str:
@@ -222,7 +222,7 @@ def kind_counts(column: Candidate) -> str:
         f"{value} ~ {_literal(BEGINS_AS_TOKEN)}",
         "left(ltrim(value_0), 1) = '{'",
         *(
-            f"value_0 ~ {_literal(pattern if kind != Format.V1.value else f'{pattern}|{RESPELT_WITHIN}')}"
+            f"value_0 ~ {_literal(pattern if kind != Format.V1.value else f'{pattern}|{respelt_within()}')}"
             for kind, pattern in PATTERNS.items()
         ),
     )
