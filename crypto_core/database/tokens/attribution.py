@@ -26,6 +26,7 @@ from crypto_core.database.tokens.attribution_cache import (
 from crypto_core.database.tokens.census import Census, GroupCount
 from crypto_core.database.tokens.key_counts import (
     HOLDING,
+    OVERTAKEN,
     Found,
     KeyCount,
     damaged_count,
@@ -36,6 +37,7 @@ from crypto_core.database.tokens.key_counts import (
     may_pass,
     merged_counts,
     over_limit_gap,
+    overtaken_gap,
     unknown_count,
 )
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
@@ -270,6 +272,9 @@ class Attributor:
         if left > 0 and stopped is not None:
             counts.append(unknown_count(left, stopped.message))
             failures[str(stopped)] += left
+        elif left > 0 and asked < budget:
+            counts.append(unknown_count(left, OVERTAKEN))
+            return Found(asked, counts, overtaken_gap(left), told=told, overtaken=True)
         elif left > 0:
             counts.append(unknown_count(left, "not asked"))
             return Found(asked, counts, over_limit_gap(left, self.limit), told=told)

@@ -41,6 +41,7 @@ from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.key_counts import (
     HOLDING,
+    OVERTAKEN,
     Found,
     KeyCount,
     damaged_count,
@@ -51,6 +52,7 @@ from crypto_core.database.tokens.key_counts import (
     may_pass,
     merged_counts,
     over_limit_gap,
+    overtaken_gap,
     unknown_count,
 )
 from crypto_core.database.tokens.lost_tokens import (
@@ -88,6 +90,8 @@ from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 
+COUNTS = 4
+"""How often is counted where the platform changes tokens between the count and KMS's answers."""
 FEW = 200
 """So many tokens that seem to be left under a key are opened one by one: what is damaged opens for nobody."""
 
@@ -125,6 +129,8 @@ class FreshProof:
     """What does not count as under its key, as its loss was accepted and it opens for nobody."""
     remarks: tuple[str, ...] = ()
     """Why an acceptance does not count, what could not be opened anew, and how many decoys are left out."""
+    overtaken: bool = field(default=False, repr=False)
+    """True if tokens changed between the count and KMS's answers: a proof made anew may be whole."""
 
     @property
     def taken_at(self) -> datetime:
@@ -271,6 +277,15 @@ class FreshProver:
             counting = replace(self, store=self._plain_store(every), catalogue=every)
             proof = counting.prove(about=about, everywhere=everywhere, in_full=in_full, cancelled=cancelled)
             return replace(proof, remarks=(*proof.remarks, wrong))
+        for _ in range(COUNTS):
+            proof = self._proved_once(about, everywhere, in_full, cancelled)
+            if not proof.overtaken:
+                break
+        return proof
+
+    def _proved_once(
+        self, about: str, everywhere: bool, in_full: bool, cancelled: Event | None
+    ) -> FreshProof:
         census, sweep, gaps = self._counted(everywhere, in_full, cancelled)
         proof = _Questions(self, census, cancelled).proof()
         if everywhere and not in_full:
@@ -359,7 +374,7 @@ class FreshProver:
             number -= sum(self.store.count(replace(scope, references=tuple(given_up))).values())
         if number != proof.tokens_under(key_arn):
             # Of some it isn't known whether they are under it; or what is stored has changed meanwhile.
-            return proof
+            return replace(proof, overtaken=not proof.doubtful)
         cipher = TokenCipher(self.keyring.trusting(key_arn))
         counts = [c for c in proof.counts if c.wrapping is None or not same_key(c.wrapping[0], key_arn)]
         asked, broken = 0, set(proof.broken)
@@ -445,6 +460,7 @@ class _Questions:
     """Why no other question would fare better."""
     given_up: dict[TokenRef, AcceptedLoss] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    overtaken: bool = False
 
     def proof(self) -> FreshProof:
         """Ask, and return what came of it."""
@@ -476,6 +492,7 @@ class _Questions:
             broken=frozenset(digest for digest, named in self.single.items() if named is None),
             accepted=tuple(sorted(self.given_up.values(), key=lambda loss: loss.value.ref)),
             remarks=(*self.remarks, *left_out_decoys(self.census.decoys)),
+            overtaken=self.overtaken,
         )
 
     def _give_up(self, parts: Sequence[_Part]) -> None:
@@ -573,8 +590,9 @@ class _Questions:
             self.counts.append(unknown_count(tokens, "not asked"))
             self._gap(over_limit_gap(tokens, self.by.limit))
         else:
-            self.counts.append(unknown_count(tokens, "changed while it was counted"))
-            self._gap(f"{counted(tokens, 'token')} in {part.column} changed while they were counted.")
+            self.overtaken = True
+            self.counts.append(unknown_count(tokens, OVERTAKEN))
+            self._gap(overtaken_gap(tokens, str(part.column)))
 
     def _ask_each(self, tokens: int, pages: Iterator[list[StoredToken]]) -> Found:
         """Count so many tokens by an answer of their own each."""
@@ -588,6 +606,7 @@ class _Questions:
         self.asked += found.asked
         self.counts += found.counts
         self.single |= found.told
+        self.overtaken |= found.overtaken
         self._gap(found.gap)
         self._note_failure(found.failure)
         return found

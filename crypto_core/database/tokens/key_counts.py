@@ -25,12 +25,15 @@ class KeyCount:
     """When KMS was asked: of several answers the oldest; None where there is none."""
 
 
+OVERTAKEN = "changed while it was counted"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What asking about some tokens came to. `failure` is as for Attribution.
 
     `told` are the answers about tokens that were asked about each for itself, by digest; None for one that
-    is no intact envelope.
+    is no intact envelope. `overtaken` is true if some were gone before they could be asked about.
     """
 
     asked: int
@@ -38,6 +41,7 @@ class Found:
     gap: str = ""
     failure: KmsError | None = None
     told: Mapping[bytes, Wrapping | None] = field(default_factory=dict)
+    overtaken: bool = False
 
 
 def inferred_count(
@@ -97,6 +101,11 @@ def over_limit_gap(tokens: int, limit: int) -> str:
         f"{counted(tokens, 'token')}: KMS was not asked which key (at most {limit:,} questions a census). "
         "Ask about every token with: keydeck verify --all."
     )
+
+
+def overtaken_gap(tokens: int, where: str = "") -> str:
+    """Say that tokens were replaced or deleted after they were counted."""
+    return f"{counted(tokens, 'token')}{where and f' in {where}'} changed while they were counted."
 
 
 _DOUBT = (Evidence.VERIFIED, Evidence.INFERRED, Evidence.UNKNOWN, Evidence.CONFLICT)

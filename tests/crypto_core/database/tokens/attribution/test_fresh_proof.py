@@ -18,6 +18,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.tokens import fresh_proof
+from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.envelope import ENVELOPE_FORMATS, parse, serialise
 from crypto_core.errors import DatabaseError
@@ -159,6 +161,45 @@ def test_every_envelope_without_a_kms_header_is_asked_about(
     proof = services.status.prove()
     assert (decrypts() - before, proof.asked) == (7, 7)
     assert (proof.doubtful, proof.complete) == (7, False)
+
+
+@pytest.mark.parametrize("headed", [True, False])
+@pytest.mark.parametrize("in_full", [True, False])
+def test_tokens_that_change_between_count_and_question_are_counted_anew(
+    services: Container, platform: Engine, monkeypatch: pytest.MonkeyPatch, headed: bool, in_full: bool
+) -> None:
+    only(platform)
+    put(platform, "gh-0", encrypt_token("gho_0"))
+    ((honest, _),) = [c.wrapping for c in services.status.prove().counts if c.wrapping]
+    changed = 0
+
+    def count_then_change(*args: Any, **options: Any) -> Census:
+        nonlocal changed
+        if len(changes) > changed:
+            # A token that is there, and then another one in another column.
+            sealed = encrypt_token(f"gho_{changed}")
+            changes[changed](sealed if headed else without_header(sealed))
+        census = take_census(*args, **options)
+        if len(changes) > changed:
+            with platform.begin() as connection:
+                connection.execute(text("UPDATE gh_connection SET refresh_token = NULL"))
+            changed += 1
+        return census
+
+    def put_beside(stored: str) -> None:
+        with platform.begin() as connection:
+            connection.execute(text("UPDATE gh_connection SET refresh_token = :it"), {"it": stored})
+
+    monkeypatch.setattr(fresh_proof, "take_census", count_then_change)
+    changes = [put_beside] * (fresh_proof.COUNTS - 1)
+    proof = services.status.prove(in_full=in_full)
+    assert changed == len(changes)
+    assert (proof.gaps, proof.tokens_under(honest), proof.tokens) == ((), 1, 1)
+    # What changes at every count proves nothing.
+    changed, changes = 0, [put_beside] * fresh_proof.COUNTS
+    proof = services.status.prove(in_full=in_full)
+    assert not proof.complete
+    assert any("1 token" in gap and "changed while they were counted" in gap for gap in proof.gaps)
 
 
 def test_what_is_over_the_limit_is_a_gap(services: Container, world: World) -> None:
