@@ -25,10 +25,10 @@ from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean, shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.groups import GroupsQuestion, as_tallies
+from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.query import Aliases, enclosed, parse
 from crypto_core.trail.store import EventStore, StoredEvent
-from crypto_core.trail.store.statistics import EventGroups, Threshold
+from crypto_core.trail.store.statistics import Threshold
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.use.reach import Covered, reach
 
@@ -175,8 +175,8 @@ class OpenStore:
         """Yield the events of a query, a page at a time."""
         return pages_of(self.events, query, size=_PAGE, limit=limit)
 
-    def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
-        found = self.events.groups(
+    def groups(self, wanted: str, counting: Groups) -> tuple[Tallies, int]:
+        found = self.events.tally(
             counting.fields,
             wanted,
             distinct=counting.distinct,
@@ -207,7 +207,7 @@ class OpenCopy:
         """Yield the events of a query, a page at a time."""
         return self.events.pages(query, limit=limit)
 
-    def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
+    def groups(self, wanted: str, counting: Groups) -> tuple[Tallies, int]:
         return self.events.groups(
             counting.fields,
             wanted,
@@ -217,8 +217,7 @@ class OpenCopy:
         )
 
     def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        found, hidden = self.events.groups((field,), wanted, limit=limit, valued=True)
-        return as_tallies(found), hidden
+        return self.events.groups((field,), wanted, limit=limit, valued=True)
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
         return Coverage((*more, self.events.mark.told))
@@ -233,19 +232,18 @@ class OpenTable:
     most: int | None
     yes: bool
 
-    def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
+    def groups(self, wanted: str, counting: Groups) -> tuple[Tallies, int]:
         asked = GroupsQuestion(counting.fields, counting.distinct, counting.thresholds, counting.limit)
         return self._run(asked, wanted)
 
     def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        found, hidden = self._run(GroupsQuestion((field,), limit=limit, valued=True), wanted)
-        return as_tallies(found), hidden
+        return self._run(GroupsQuestion((field,), limit=limit, valued=True), wanted)
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
         kept = "events of KMS and CloudTrail, as far as its files hold them: which periods is not known"
         return Coverage((*more, f"Athena's table {clean(self.table, 300)}: {kept}."))
 
-    def _run(self, question: GroupsQuestion, wanted: str) -> tuple[EventGroups, int]:
+    def _run(self, question: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
         with cancelled_by_interrupt("Stopping the query. Press again to stop at once.") as cancelled:
             plan = self.statistics.plan_statistics(question, wanted, most=self.most, cancelled=cancelled)
             for remark in plan.remarks:

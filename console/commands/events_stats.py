@@ -103,7 +103,7 @@ def stats(
             others = counted(found.others, "group")
             cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
         coverage = opened.coverage(since, until, *cut)
-    document = found.as_json()
+    document = {"by": list(fields), "distinct": distinct or None, **found.as_json({"events": "count"})}
     listing = Listing(
         name="rows",
         rows=document.pop("rows"),

@@ -9,7 +9,8 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.statistics import CLOCK, EventGroup, EventGroups
+from crypto_core.trail.store.statistics import CLOCK
+from crypto_core.trail.store.tallies import EventTally, Tallies
 from screens.actions.action import ActionScope
 from screens.event_filters import term, with_term
 from screens.events.pivot_screen import shown_value, word_of
@@ -29,7 +30,7 @@ _SPLIT = ("key", "material")
 """Fields whose texts hold several values."""
 
 
-class GroupsScreen(UseScreen[EventGroups]):
+class GroupsScreen(UseScreen[Tallies]):
     """Enter on a group leads to its events."""
 
     NAME = "groups"
@@ -44,12 +45,12 @@ class GroupsScreen(UseScreen[EventGroups]):
     def crumb(self) -> tuple[str, str]:
         return f"By {', '.join(map(word_of, self._fields))}", ""
 
-    def ask_for(self, cancelled: Cancellation) -> EventGroups:
-        return self.facts.services.events.groups(
+    def ask_for(self, cancelled: Cancellation) -> Tallies:
+        return self.facts.services.events.tally(
             self._fields, self.expression, limit=MANY, cancelled=cancelled
         )
 
-    def lines(self, answer: EventGroups, width: int) -> Iterator[Line]:
+    def lines(self, answer: Tallies, width: int) -> Iterator[Line]:
         if not answer.rows:
             yield Line(Content("No event passes this filter: there is nothing to count."))
             return
@@ -61,14 +62,14 @@ class GroupsScreen(UseScreen[EventGroups]):
             words = f"… and {counted(answer.others, 'further group')}, {answer.rest:,} events"
             yield Line(Content.assemble((words, "$muted")))
 
-    def _line(self, row: EventGroup, most: int, width: int) -> Line:
+    def _line(self, row: EventTally, most: int, width: int) -> Line:
         wide = width >= 100
         room = width - 9 - 9 - 9 - (34 if wide else 0)
         clock = sum(field in CLOCK for field in self._fields)
         others = max(len(self._fields) - clock, 1)
         wanted = max((room - clock * (_CLOCK_ROOM + 1)) // others - 1, 8)
         parts: list[str | tuple[str, str]] = []
-        for field, value in zip(self._fields, row.values, strict=True):
+        for field, value in zip(self._fields, row.texts, strict=True):
             words = "-"
             if value:
                 words = who(value) if field == "principal" else shown_value(field, value, self.facts)
@@ -79,8 +80,8 @@ class GroupsScreen(UseScreen[EventGroups]):
         seen = span_words(row.first, row.last, self.facts.clock())
         if wide:
             parts.append((f"  {seen}", "$muted"))
-        principal = dict(zip(self._fields, row.values, strict=True)).get("principal", "")
-        narrowed = narrowed_to(self.expression, self._fields, row.values)
+        principal = dict(zip(self._fields, row.texts, strict=True)).get("principal", "")
+        narrowed = narrowed_to(self.expression, self._fields, row.texts)
         hint = f"Enter: only these events. {'' if wide else f'{seen}  '}{principal}"
         return Line(Content.assemble(*parts), NarrowedEventsRoute(narrowed, principal), hint)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -27,7 +28,7 @@ from crypto_core.trail.parquet.layout import NAME, TEXTS, Partition, write_mark
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import EventGroups, Threshold
+from crypto_core.trail.store.statistics import Threshold
 from tests.crypto_core.trail.records import ACCOUNT, KEY, MATERIAL, NOW
 
 DAYS = 30
@@ -92,8 +93,11 @@ def timed(what: str, ask: Callable[[], object]) -> None:
 
 def count_groups(of: EventCopy | EventStore, fields: tuple[str, ...], expression: str, distinct: str) -> str:
     """Ask for groups of more than ten events; return how many there are."""
-    found = of.groups(fields, expression, distinct=distinct, thresholds=[Threshold("count", ">", 10)])
-    counted = found if isinstance(found, EventGroups) else found[0]
+    asked: dict[str, Any] = {"distinct": distinct, "thresholds": [Threshold("count", ">", 10)]}
+    if isinstance(of, EventStore):
+        counted = of.tally(fields, expression, **asked)
+    else:
+        counted, _ = of.groups(fields, expression, **asked)
     return f"{len(counted.rows) + counted.others:,} groups"
 
 

@@ -15,7 +15,6 @@ from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram, Pivot
-from crypto_core.trail.store.statistics import EventGroups
 from crypto_core.trail.store.tallies import Tallies
 
 
@@ -68,22 +67,10 @@ class StageEvents:
         self._enter("events.pivot", cancelled)
         return self.store.pivot(field, expression, limit=limit, cancelled=cancelled)
 
-    def groups(self, fields: Sequence[str], expression: str = "", **more: Any) -> EventGroups:
-        """By several fields."""
-        self._enter("events.groups", more.get("cancelled"))
-        return self.store.groups(fields, expression, **more)
-
-    def tally(
-        self,
-        fields: Sequence[str],
-        expression: str = "",
-        *,
-        limit: int = 100,
-        cancelled: Event | None = None,
-    ) -> Tallies:
+    def tally(self, fields: Sequence[str], expression: str = "", **more: Any) -> Tallies:
         """Counts by several fields together."""
-        self._enter("events.tally", cancelled)
-        return self.store.tally(fields, expression, limit=limit, cancelled=cancelled)
+        self._enter("events.tally", more.get("cancelled"))
+        return self.store.tally(fields, expression, **more)
 
     def event(self, event_id: str) -> StoredEvent:
         """One."""

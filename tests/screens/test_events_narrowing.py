@@ -163,7 +163,7 @@ async def test_events_are_counted_by_several_fields_and_enter_leads_to_a_group_s
         await d.press("enter")
         assert 'user/intruder" time:2026-' in expression(d)
         assert f"1 of {number[1]} event" in d.lines()[1]
-        there.faults["events.groups"] = EventStoreError("The store is damaged.")
+        there.faults["events.tally"] = EventStoreError("The store is damaged.")
         await d.command("pivots hour,day")
         await d.until(lambda: "The store is damaged." in d.text())
         await d.press("escape")

@@ -10,7 +10,7 @@ from crypto_core.lists.filter_language import HOURS, WEEKDAYS
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event_sql.conditions import CLOCK, DATED, DAY, flag
-from crypto_core.trail.store.statistics import EventGroup, EventGroups, Threshold
+from crypto_core.trail.store.statistics import Threshold
 from crypto_core.trail.store.tallies import EventTally, Tallies
 
 LONGEST = 16_000
@@ -74,32 +74,26 @@ class GroupsQuestion:
         texts = [n for n, name in enumerate(self.fields) if name not in CLOCK]
         return ["events > 0", *chosen, *(f"k{n} <> ''" for n in texts if self.valued)]
 
-    def read(self, rows: Sequence[Sequence[Any]]) -> tuple[EventGroups, int]:
+    def read(self, rows: Sequence[Sequence[Any]]) -> tuple[Tallies, int]:
         width = len(self.fields)
         found = [self._group(row[:width], row[width:]) for row in rows if row[-4] in (True, "true")]
         if not rows:
-            return EventGroups(self.fields, self.distinct), 0
+            return Tallies(self.fields), 0
         groups, events, hidden = map(int, rows[0][-3:])
         left = groups - len(found), events - sum(one.events for one in found)
-        return EventGroups(self.fields, self.distinct, tuple(found), *left), hidden
+        return Tallies(self.fields, tuple(found), *left), hidden
 
-    def _group(self, keys: Sequence[Any], measures: Sequence[Any]) -> EventGroup:
+    def _group(self, keys: Sequence[Any], measures: Sequence[Any]) -> EventTally:
         events, failed, denied, first, last, _, differing = map(int, measures[:7])
-        return EventGroup(
+        return EventTally(
             tuple(map(_value, self.fields, keys)),
             events,
             failed,
             denied,
-            differing if self.distinct else None,
             moment(first),
             moment(last),
+            differing if self.distinct else None,
         )
-
-
-def as_tallies(found: EventGroups) -> Tallies:
-    """Return groups as tallies, which know nothing of what is different."""
-    rows = (EventTally(r.values, r.events, r.failed, r.denied, r.first, r.last) for r in found.rows)
-    return Tallies(found.fields, tuple(rows), found.others, found.rest)
 
 
 def _grouped(columns: Sequence[str], source: str, places: Sequence[str]) -> str:

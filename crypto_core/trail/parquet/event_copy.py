@@ -32,7 +32,8 @@ from crypto_core.trail.parquet.layout import (
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import StoredEvent, Summary
-from crypto_core.trail.store.statistics import FIELDS, EventGroups, Threshold
+from crypto_core.trail.store.statistics import FIELDS, Threshold
+from crypto_core.trail.store.tallies import Tallies
 
 _OTHERWISE = ("key", "material")
 """Columns whose texts are asked for in ways that do not stand in them, or hold several values."""
@@ -124,7 +125,7 @@ class EventCopy:
         thresholds: Sequence[Threshold] = (),
         limit: int = 100,
         valued: bool = False,
-    ) -> tuple[EventGroups, int]:
+    ) -> tuple[Tallies, int]:
         """Return a filter's events by some of statistics.FIELDS together, and how many `-service` hides."""
         for name in (*fields, *([distinct] if distinct else ())):
             if name not in FIELDS:

@@ -6,7 +6,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true, union_all
@@ -19,7 +18,7 @@ from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
 from crypto_core.trail.store.conditions import Conditions, hour_of_day, weekday, whole
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.parts import by_way, parts, way
-from crypto_core.trail.store.tallies import moment_json
+from crypto_core.trail.store.tallies import EventTally, Tallies
 
 CLOCK = ("hour", "day", "weekday")
 NO_TIME = seconds(UNDATED) // 86_400
@@ -30,7 +29,7 @@ _UNDATED = seconds(UNDATED) // HOUR
 
 def key_of(columns: Mapping[str, Any], name: str) -> ColumnElement[int]:
     """Return what a table's rows are grouped by for a field, or for one of CLOCK."""
-    if name not in CLOCK:
+    if name in columns and name != "hour":
         column: ColumnElement[int] = columns[name]
         return column
     hours = columns["hour"] if "hour" in columns else whole(columns["at"], HOUR)
@@ -72,50 +71,7 @@ def threshold(text: str) -> Threshold | None:
     return Threshold(found[1], found[2], int(found[3])) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class EventGroup:
-    """Events that are alike. `values` are what they have in the fields asked for, "" for nothing.
-
-    `denied` are among the `failed`. `distinct` is how many different values they have in the field that was
-    asked for, those that have none left out; None where none was.
-    """
-
-    values: tuple[CleanText, ...]
-    events: int
-    failed: int
-    denied: int
-    distinct: int | None
-    first: datetime
-    last: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EventGroups:
-    """Groups, the largest first. `others` are further ones that pass the thresholds, with `rest` events."""
-
-    fields: tuple[str, ...]
-    distinct: str
-    rows: tuple[EventGroup, ...] = ()
-    others: int = 0
-    rest: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "by": list(self.fields),
-            "distinct": self.distinct or None,
-            "rows": [
-                dict(zip(self.fields, row.values, strict=True))
-                | {"count": row.events, "failed": row.failed, "denied": row.denied}
-                | ({"distinct": row.distinct} if self.distinct else {})
-                | {"first": moment_json(row.first), "last": moment_json(row.last)}
-                for row in self.rows
-            ],
-            "others": self.others,
-            "rest": self.rest,
-        }
-
-
-def count_groups(
+def tally(
     connection: Connection,
     found: Conditions,
     fields: Sequence[str],
@@ -123,7 +79,7 @@ def count_groups(
     distinct: str = "",
     thresholds: Sequence[Threshold] = (),
     limit: int = 100,
-) -> EventGroups:
+) -> Tallies:
     """Return the groups of events that are alike in `fields`, the `limit` largest ones in detail."""
     asked = {*fields, *([distinct] if distinct else ())}
     every = []
@@ -145,14 +101,14 @@ def count_groups(
         # A sum over nothing is no group.
         every.append(statement.group_by(*keys, *value).having(func.count() > 0))
     if not every:
-        return EventGroups(tuple(fields), distinct)
+        return Tallies(tuple(fields))
     rows = connection.execute(_chosen(every, len(fields), distinct, thresholds).limit(limit)).all()
     if not rows:
-        return EventGroups(tuple(fields), distinct)
+        return Tallies(tuple(fields))
     all_, events = int(rows[0].groups), int(rows[0].total)
     shown = _shown(connection, fields, rows, distinct=bool(distinct))
     rest = events - sum(row.events for row in shown)
-    return EventGroups(tuple(fields), distinct, shown, all_ - len(shown), rest)
+    return Tallies(tuple(fields), shown, all_ - len(shown), rest)
 
 
 def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence[Threshold]) -> Any:
@@ -185,18 +141,18 @@ def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence
 
 def _shown(
     connection: Connection, fields: Sequence[str], rows: Sequence[Any], *, distinct: bool
-) -> tuple[EventGroup, ...]:
+) -> tuple[EventTally, ...]:
     texts = [[int(row[n]) for row in rows] for n, name in enumerate(fields) if name not in CLOCK]
     named = texts_of(connection, sorted({number for column in texts for number in column}))
     return tuple(
-        EventGroup(
+        EventTally(
             tuple(_value(name, int(row[n]), named) for n, name in enumerate(fields)),
             row[len(fields)],
             row.failed,
             row.denied,
-            row.distinct if distinct else None,
             moment(int(row.first)),
             moment(int(row.last)),
+            row.distinct if distinct else None,
         )
         for row in rows
     )

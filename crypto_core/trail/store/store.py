@@ -25,7 +25,7 @@ from crypto_core.trail.own_calls import OWN, with_callers, without_own
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store import counts, new_since, receipt_questions, statistics, tallies
+from crypto_core.trail.store import counts, new_since, receipt_questions, statistics
 from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.conditions import Conditions, resolve
@@ -43,11 +43,13 @@ from crypto_core.trail.store.receipt_writer import AddedReceipts
 from crypto_core.trail.store.request_id_proof import confirmed
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
-from crypto_core.trail.store.statistics import EventGroups, Threshold
-from crypto_core.trail.store.tallies import Day, Tallies
+from crypto_core.trail.store.statistics import Threshold
+from crypto_core.trail.store.tallies import Day, Tallies, days_of
 from crypto_core.trail.store.vocabulary import changed
 
 AT_ONCE = 10_000
+_EVERY = 10_000_000
+"""More days than there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,34 +248,17 @@ class EventStore:
         fields: Sequence[str],
         expression: str = "",
         *,
-        limit: int = 100,
-        cancelled: Event | None = None,
-    ) -> Tallies:
-        """Return a filter's events by what they have in several columns together; see tallies.FIELDS."""
-        for field in fields:
-            if field not in tallies.FIELDS:
-                raise unknown_sort(field, tallies.FIELDS)
-        with self._asking(expression, cancelled) as asked:
-            return tallies.tally(*asked, fields, limit)
-
-    def groups(
-        self,
-        fields: Sequence[str],
-        expression: str = "",
-        *,
         distinct: str = "",
         thresholds: Sequence[Threshold] = (),
         limit: int = 100,
         cancelled: Event | None = None,
-    ) -> EventGroups:
+    ) -> Tallies:
         """Return a filter's events by some of statistics.FIELDS together; see statistics.py."""
         for field in (*fields, *([distinct] if distinct else ())):
             if field not in statistics.FIELDS:
                 raise unknown_sort(field, statistics.FIELDS)
         with self._asking(expression, cancelled) as asked:
-            return statistics.count_groups(
-                *asked, fields, distinct=distinct, thresholds=thresholds, limit=limit
-            )
+            return statistics.tally(*asked, fields, distinct=distinct, thresholds=thresholds, limit=limit)
 
     def receipts(self) -> ReceiptExtent | None:
         with self.file.reading() as connection:
@@ -312,8 +297,7 @@ class EventStore:
             return receipt_questions.subjects(*asked, limit, values_only=values_only)
 
     def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
-        with self._asking(expression, cancelled) as asked:
-            return tallies.by_day(*asked)
+        return days_of(self.tally(("day",), expression, limit=_EVERY, cancelled=cancelled))
 
     def arrivals(
         self,

@@ -85,11 +85,11 @@ def test_the_demo_opens_on_a_past_and_its_platform_switches_keys(
     assert found[0].rule == "event-bulk-decrypt"
     assert {one.subject for one in found if one.severity is not Severity.LOW} == {INTRUDER}
     # What the story called itself is hidden, and counted.
-    assert not services.events.groups(("principal",), "-own principal:*oncall").rows
+    assert not services.events.tally(("principal",), "-own principal:*oncall").rows
     assert services.events.summary("-own").hidden_own_events > 100
     radius = services.event_use.blast_radius(INTRUDER)
     assert radius.could
-    assert services.events.groups(("day",), "principal:*platform").rows
+    assert services.events.tally(("day",), "principal:*platform").rows
     # Of the platform's calls, receipts say for which token each was; of the intruder's, nothing does.
     own, others = "name:Decrypt -failed principal:*platform", f"name:Decrypt -failed principal:{INTRUDER}"
     assert services.events.summary(f"{own} receipt:*").events == services.events.summary(own).events > 20

@@ -170,8 +170,7 @@ def trail(text: str, folder: Path) -> Built:
     yield from store.page(Query("*")).rows
     yield from store.pivot("agent").values
     yield from store.pivot("key").values
-    yield from store.tally(("agent", "session")).rows
-    yield from store.groups(("agent", "principal")).rows
+    yield from store.tally(("agent", "session", "principal")).rows
     history = History(store.file)
     yield from history.groups(("principal", "agent"), (), Span())
     yield from history.hourly((), Span()).values()

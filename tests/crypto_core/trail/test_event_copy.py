@@ -14,7 +14,6 @@ from crypto_core.errors import InvalidFilterError, KeydeckError, TrailError
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
-from crypto_core.trail.event_sql.groups import as_tallies
 from crypto_core.trail.parquet.event_copy import EventCopy
 from crypto_core.trail.parquet.export import export_events
 from crypto_core.trail.parquet.layout import NoCopyError
@@ -88,9 +87,9 @@ def test_values_are_those_of_the_store(copy: EventCopy, filled: EventStore, fiel
     for expression in ("", "failed OR name:ReEncrypt", "name:Nothing"):
         mine, _ = copy.groups((field, "region"), expression, limit=1_000, valued=True)
         its = filled.tally((field, "region"), f"({expression or 'id:*'}) {field}:* region:*", limit=1_000)
-        assert set(as_tallies(mine).rows) == set(its.rows)
+        assert set(mine.rows) == set(its.rows)
         assert (mine.others, mine.rest) == (0, 0)
-        few = as_tallies(copy.groups((field, "region"), expression, limit=2, valued=True)[0])
+        few = copy.groups((field, "region"), expression, limit=2, valued=True)[0]
         assert (len(few.rows) + few.others, few.events) == (len(its.rows), its.events)
 
 
@@ -121,7 +120,7 @@ def test_statistics_are_those_of_the_store(
 ) -> None:
     asked: dict[str, Any] = {"distinct": distinct, "thresholds": thresholds}
     mine, hidden = copy.groups(fields, expression, limit=1_000, **asked)
-    its = filled.groups(fields, expression, limit=1_000, **asked)
+    its = filled.tally(fields, expression, limit=1_000, **asked)
     assert set(mine.rows) == set(its.rows)
     assert (mine.others, mine.rest, hidden) == (0, 0, filled.summary(expression).hidden_service_events)
     few, same = copy.groups(fields, expression, limit=2, **asked)
@@ -131,7 +130,7 @@ def test_statistics_are_those_of_the_store(
 
 def test_all_events_together_are_a_group_and_none_are_no_group(copy: EventCopy, filled: EventStore) -> None:
     for expression in ("", "name:Nothing", "name:Nothing -service"):
-        assert copy.groups((), expression, distinct="token")[0] == filled.groups(
+        assert copy.groups((), expression, distinct="token")[0] == filled.tally(
             (), expression, distinct="token"
         )
 
@@ -179,6 +178,6 @@ def test_what_a_copy_holds_is_clean_whoever_wrote_it(tmp_path: Path, filled: Eve
     rows.write_parquet(str(tmp_path / "new.parquet"))
     (tmp_path / "new.parquet").replace(path)
     copy = EventCopy(made)
-    assert copy.groups(("name",))[0].rows[0].values == ("[31m[/red]",)
+    assert copy.groups(("name",))[0].rows[0].texts == ("[31m[/red]",)
     with pytest.raises(TrailError, match="is no event"):
         ids(copy, Query())

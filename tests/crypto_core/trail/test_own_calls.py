@@ -58,7 +58,7 @@ def test_a_filter_says_of_each_call_what_the_watch_says(store: EventStore) -> No
     )
     assert store.count(Query("(own OR agent:aws-cli*) -principal:*ben")) == 3
     assert store.histogram("own") is not None
-    assert store.groups(("principal",), "-own").rows
+    assert store.tally(("principal",), "-own").rows
 
 
 def test_where_nobody_is_known_nothing_is_hidden(store: EventStore) -> None:

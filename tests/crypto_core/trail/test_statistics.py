@@ -18,7 +18,8 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import parse, values
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import FIELDS, EventGroups, Threshold, threshold
+from crypto_core.trail.store.statistics import FIELDS, Threshold, threshold
+from crypto_core.trail.store.tallies import Tallies
 from tests.crypto_core.trail.records import NOW, context, denied, event, read, role, user
 from tests.lanes import examples
 
@@ -80,9 +81,9 @@ def expected(
     return found
 
 
-def _told(found: EventGroups) -> dict[tuple[str, ...], tuple[object, ...]]:
+def _told(found: Tallies) -> dict[tuple[str, ...], tuple[object, ...]]:
     return {
-        row.values: (row.events, row.failed, row.denied, row.distinct, row.first, row.last)
+        row.texts: (row.events, row.failed, row.denied, row.distinct, row.first, row.last)
         for row in found.rows
     }
 
@@ -111,20 +112,20 @@ _THRESHOLDS = st.builds(
 def test_groups_are_those_of_the_events_one_by_one(
     filled: EventStore, fields: list[str], expression: str, distinct: str, thresholds: list[Threshold]
 ) -> None:
-    found = filled.groups(fields, expression, distinct=distinct, thresholds=thresholds, limit=1_000)
+    found = filled.tally(fields, expression, distinct=distinct, thresholds=thresholds, limit=1_000)
     assert _told(found) == expected(fields, expression, distinct, thresholds)
     assert (found.others, found.rest) == (0, 0)
     sizes = [row.events for row in found.rows]
     assert sizes == sorted(sizes, reverse=True)
-    few = filled.groups(fields, expression, distinct=distinct, thresholds=thresholds, limit=2)
+    few = filled.tally(fields, expression, distinct=distinct, thresholds=thresholds, limit=2)
     assert few.rows == found.rows[:2]
     assert (few.others, few.rest) == (max(len(sizes) - 2, 0), sum(sizes[2:]))
 
 
 def test_what_is_different_is_counted_without_those_that_have_nothing(filled: EventStore) -> None:
-    (row,) = filled.groups([], distinct="token", thresholds=[Threshold("distinct", "=", 5)]).rows
+    (row,) = filled.tally([], distinct="token", thresholds=[Threshold("distinct", "=", 5)]).rows
     assert row.distinct == 5
-    assert filled.groups([], distinct="token", thresholds=[Threshold("distinct", ">", 5)]).rows == ()
+    assert filled.tally([], distinct="token", thresholds=[Threshold("distinct", ">", 5)]).rows == ()
 
 
 @pytest.mark.parametrize(
@@ -145,4 +146,4 @@ def test_a_threshold_is_written_so(text: str, found: Threshold | None) -> None:
 
 def test_a_field_that_there_is_not_is_named(filled: EventStore) -> None:
     with pytest.raises(KeydeckError, match="nme"):
-        filled.groups(["nme"])
+        filled.tally(["nme"])

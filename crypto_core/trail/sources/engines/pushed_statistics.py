@@ -30,7 +30,7 @@ from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
 from crypto_core.trail.sources.lake_sql import quoted
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import Rest
-from crypto_core.trail.store.statistics import EventGroups
+from crypto_core.trail.store.tallies import Tallies
 
 TWICE = (
     "A call with two records, of two accounts' trails or of a VPC endpoint besides, counts twice; a record "
@@ -73,7 +73,7 @@ class StatisticsPlan:
 class PushedGroups:
     """What a query counted, how many events of AWS services the filter hid, and what it cost."""
 
-    groups: EventGroups
+    groups: Tallies
     hidden: int
     notes: tuple[str, ...]
 

@@ -136,7 +136,7 @@ def test_every_field_holds_what_the_store_has(
         fields = FIELDS[start : start + MOST_FIELDS]
         for expression in ("", "service", "human OR root OR console"):
             found = counted(prepared, GroupsQuestion(fields, "ip", limit=1_000), expression)
-            its = filled.groups(fields, expression, distinct="ip", limit=1_000)
+            its = filled.tally(fields, expression, distinct="ip", limit=1_000)
             assert (fields, expression, set(found.groups.rows)) == (fields, expression, set(its.rows))
         assert found.notes == ("Athena scanned 123,456 bytes, 0.0001 USD at list price.",)
 
@@ -162,7 +162,7 @@ def agrees(statistics: AthenaStatistics, filled: EventStore, expression: str) ->
         if not any(said in refused.message for said in ("regular expression", "IPv6", "more than 400")):
             raise
         return
-    assert set(found.groups.rows) == set(filled.groups(question.fields, expression, limit=1_000).rows)
+    assert set(found.groups.rows) == set(filled.tally(question.fields, expression, limit=1_000).rows)
 
 
 @pytest.mark.parametrize("expression", [one for one in EXAMPLES if "twin" not in one][::3])
@@ -192,7 +192,7 @@ def test_groups_are_chosen_and_limited_where_they_are_counted(
 ) -> None:
     few = GroupsQuestion(("token", "hour"), "principal", (Threshold("count", "<", 3),), 2, valued=True)
     found = counted(statistics, few, "-service since:30d")
-    all_ = filled.groups(
+    all_ = filled.tally(
         few.fields, "-service since:30d token:*", distinct="principal", thresholds=few.thresholds, limit=1_000
     )
     assert len(found.groups.rows) == 2
@@ -225,8 +225,8 @@ def test_values_are_bound_whatever_is_in_them(
     athena.asked.clear()
     asked = 'principal:*DROP*logs* name:Decrypt -agent:"x\'; DROP TABLE logs; --","$v0","?"'
     found = counted(statistics, GroupsQuestion(("principal",)), asked)
-    assert set(found.groups.rows) == set(filled.groups(("principal",), asked).rows)
-    assert found.groups.rows[0].values[0].endswith('"logs"; -- [31m[/red]')
+    assert set(found.groups.rows) == set(filled.tally(("principal",), asked).rows)
+    assert found.groups.rows[0].texts[0].endswith('"logs"; -- [31m[/red]')
     (started,) = athena.named("StartQueryExecution")
     assert "drop" not in started["QueryString"].lower()
     plan = statistics.plan_statistics(GroupsQuestion(("principal",)), asked)

@@ -111,7 +111,7 @@ def test_counts_are_those_of_the_events(aws: WatchedAws, athena: TrinoServer, tm
     for fields, expression in asked:
         plan = statistics.plan_statistics(GroupsQuestion(fields, "principal"), expression)
         found = statistics.run_statistics(plan, Consent.pressed(plan))
-        its = store.groups(fields, expression, distinct="principal")
+        its = store.tally(fields, expression, distinct="principal")
         assert (fields, expression, set(found.groups.rows)) == (fields, expression, set(its.rows))
     assert "region IN ('us-east-1')" in plan.statement
     assert "time_dt" not in plan.scans.partition("WHERE")[2]
@@ -132,7 +132,7 @@ def test_only_what_the_definition_has_is_asked_for(
     athena.database.execute(f"ALTER TABLE {TABLE} ADD COLUMN eventday VARCHAR")
     athena.database.execute(f"UPDATE {TABLE} SET eventday = '20261125'")
     (row,) = statistics.run_statistics(plan, Consent.pressed(plan)).groups.rows
-    assert (row.values, row.events) == (("2026-11-25", "StopLogging"), 1)
+    assert (row.texts, row.events) == (("2026-11-25", "StopLogging"), 1)
 
 
 def test_fields_within_columns_are_read_from_their_types() -> None:
