@@ -94,7 +94,8 @@ class Memory:
         match self._section("orders").get(table):
             case [str(sort), bool(descending)]:
                 return SortOrder(sort, descending)
-        return SortOrder()
+            case _:
+                return SortOrder()
 
     def remember_order(self, table: str, order: SortOrder) -> None:
         self._put("orders", table, [order.sort, order.descending])
@@ -105,7 +106,8 @@ class Memory:
             case [list(chosen), dict(widths)]:
                 whole = {str(n): w for n, w in widths.items() if type(w) is int and 1 <= w <= 500}
                 return Columns(tuple(_texts(chosen)), whole)
-        return Columns()
+            case _:
+                return Columns()
 
     def remember_columns(self, table: str, columns: Columns) -> None:
         self._put("columns", table, [list(columns.chosen), dict(columns.widths or {})])

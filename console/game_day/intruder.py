@@ -275,7 +275,7 @@ class Intruder:
                 return kms("disable_key")
             case Act.DELETE:
                 return kms("schedule_key_deletion", PendingWindowInDays=WINDOW_DAYS)
-            case _:
+            case Act.READ | Act.OPEN | Act.USE:
                 return CallOutcome.LOST
 
     def _let_in(self, persona: Persona, key: dict[str, str]) -> CallOutcome:

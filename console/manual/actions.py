@@ -14,6 +14,7 @@ _PLACES: dict[ActionScope, str] = {
     ActionScope.TABLE: "In a table",
     ActionScope.STATUS: "Status",
     ActionScope.CONNECTIONS: "Connections",
+    ActionScope.GROUPS: "Connections in groups",
     ActionScope.KEYS: "Keys",
     ActionScope.KEY: "A KMS key, in the list and on its page",
     ActionScope.POLICY: "A key's policy",

@@ -40,4 +40,6 @@ def described(model: type[Settings]) -> dict[str, str]:
             match field, text:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
                     says[name] = " ".join(words.split())
+                case _:
+                    pass
     return says

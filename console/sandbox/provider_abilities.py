@@ -87,7 +87,8 @@ def github(path: str, query: str, token: str) -> HttpAnswer | None:
                 for name in truth.organisations or ("someone",)
             ]
             return json_answer(200, {"total_count": len(installed), "installations": installed}, *headers)
-    return None
+        case _:
+            return None
 
 
 def visible(token: str) -> list[Repository]:
@@ -150,7 +151,8 @@ def slack(path: str, query: str, token: str) -> HttpAnswer | None:
             return json_answer(
                 200, {"ok": True, "teams": teams, "response_metadata": {"next_cursor": onward}}
             )
-    return None
+        case _:
+            return None
 
 
 def sites(token: str, name: str) -> list[dict[str, Any]]:
@@ -187,7 +189,8 @@ def atlassian(path: str, query: str, token: str) -> HttpAnswer | None:
             if truth.writes_wiki:
                 may.append({"operation": "create", "targetType": "page"})
             return json_answer(200, {"operations": may})
-    return None
+        case _:
+            return None
 
 
 def more_of_account(query: str, token: str, *, wiki: bool) -> dict[str, Any]:

@@ -119,7 +119,8 @@ class Providers:
                 return self._slack(request.method, path, query, token)
             case "atlassian":
                 return self._atlassian(path, query, scheme, token, user)
-        return json_answer(404, {"message": "Not Found"})
+            case _:
+                return json_answer(404, {"message": "Not Found"})
 
     def _struck(self, provider: str, path: str) -> ProviderFault | None:
         for fault in self._faults:
@@ -155,6 +156,8 @@ class Providers:
                 return json_answer(200, {"type": "anonymous", "displayName": "Anonymous"})
             case "unnamed":
                 return json_answer(200, {})
+            case _:
+                return None
         return None
 
     def _github(
@@ -199,7 +202,8 @@ class Providers:
                 return HttpAnswer(204, [], b"")
             case "GET", _ if self._alive(token):
                 return abilities.github(path, query, token) or json_answer(404, {"message": "Not Found"})
-        return json_answer(404, {"message": "Not Found"})
+            case _:
+                return json_answer(404, {"message": "Not Found"})
 
     def _slack(self, method: str, path: str, query: str, token: str) -> HttpAnswer:
         if not self._alive(token):

@@ -212,3 +212,5 @@ async def _act(said: object, socket: web.WebSocketResponse, process: ConsoleProc
             await process.focus()
         case ["blur"]:
             await process.blur()
+        case _:
+            pass

@@ -61,10 +61,10 @@ class Algorithm:
             return "How it stands against quantum computers is not known."
         if self.quantum_category:
             return f"No known quantum attack breaks it (NIST category {self.quantum_category})."
-        return _BROKEN.get(self.primitive, "No quantum security category applies.")
+        return _BROKEN[self.primitive]
 
 
-_BROKEN = {
+_BROKEN = dict.fromkeys(Primitive, "No quantum security category applies.") | {
     Primitive.SIGNATURE: (
         "A large quantum computer could forge it. What was signed could then be changed or back-dated; "
         "nothing becomes readable."

@@ -44,10 +44,13 @@ class Facts(StrEnum):
 
     @property
     def package(self) -> str:
-        return _PACKAGES.get(self, "crypto_core.keys.posture")
+        return _PACKAGES[self]
 
 
-_PACKAGES = {Facts.EVENTS: "crypto_core.trail.rules", Facts.PROVIDERS: "crypto_core.provider_logs.rules"}
+_PACKAGES = dict.fromkeys(Facts, "crypto_core.keys.posture") | {
+    Facts.EVENTS: "crypto_core.trail.rules",
+    Facts.PROVIDERS: "crypto_core.provider_logs.rules",
+}
 
 
 @dataclass(frozen=True, slots=True)

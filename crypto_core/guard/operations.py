@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.envelope.encryption_context import DATABASE
-from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE
+from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE, Purpose
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
@@ -262,7 +262,13 @@ _SIGNS = frozenset({"kms:Sign", "kms:GenerateMac"})
 """No role but the signer's is granted these."""
 _CALLS = "kms:GenerateDataKeyWithoutPlaintext"
 """The call by which somebody asks and approves: each role is granted it for its own purposes alone."""
-_PURPOSES = {KeydeckRole.OPERATOR: ASKERS, KeydeckRole.RESPONDER: ASKERS, KeydeckRole.APPROVER: APPROVERS}
+_PURPOSES: Mapping[KeydeckRole, tuple[Purpose, ...]] = {
+    KeydeckRole.INSPECTOR: (),
+    KeydeckRole.OPERATOR: ASKERS,
+    KeydeckRole.RESPONDER: ASKERS,
+    KeydeckRole.APPROVER: APPROVERS,
+    KeydeckRole.SIGNER: (),
+}
 
 
 def _of_approvals(word: str, effect: str) -> Operation:
@@ -711,7 +717,7 @@ def iam_policy(
     if binding is not None and cryptographic:
         own = {f"kms:EncryptionContext:{DATABASE}": binding}
         statements[-1]["Condition"] = {"StringEqualsIfExists": own}
-    if approvals_key and role in _PURPOSES:
+    if approvals_key and _PURPOSES[role]:
         calls = _statement("Approvals", (_CALLS,), [approvals_key])
         purpose = {f"kms:EncryptionContext:{PURPOSE}": sorted(_PURPOSES[role])}
         statements.append(calls | {"Condition": {"StringEquals": purpose}})

@@ -12,7 +12,7 @@ from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN, Target
 from crypto_core.providers.registry import provider_of, provider_of_row, question_of
 from crypto_core.secret import Secret
 
-_NOT_OPENED = {
+_NOT_OPENED = dict.fromkeys(Format, "") | {
     Format.EMPTY: "no token is stored",
     Format.UNRECOGNISED: "what is stored is not recognised: plaintext or corrupt. See keydeck inspect",
 }
@@ -21,8 +21,8 @@ _NOT_OPENED = {
 def target_of(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
     """Return the provider endpoint for a token's row, or why there is none."""
     provider = provider_of_row(row.provider)
-    if row.format in _NOT_OPENED:
-        return ByHand(row.ref, provider.name if provider else row.provider, _NOT_OPENED[row.format])
+    if why := _NOT_OPENED[row.format]:
+        return ByHand(row.ref, provider.name if provider else row.provider, why)
     if provider is None:
         return ByHand(row.ref, row.provider, "Keydeck knows no way to ask this provider")
     return provider.target(row, endpoints)

@@ -43,7 +43,7 @@ class Verb(StrEnum):
     @property
     def calls_per_token(self) -> int:
         """KMS calls that one token takes."""
-        return {"rewrap": 3, "reencrypt": 2, "encrypt": 2}[self.value]
+        return {Verb.REWRAP: 3, Verb.REENCRYPT: 2, Verb.ENCRYPT: 2}[self]
 
     @property
     def formats(self) -> frozenset[Format]:

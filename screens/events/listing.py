@@ -94,9 +94,10 @@ def values(row: StoredEvent, column: str) -> tuple[str, str]:
             return "time", event.time.isoformat().replace("+00:00", "Z") if event.dated else ""
         case "key":
             return "key", event.key_arns[0] if event.key_arns else event.alias
-    if column in EVENT_FIELDS:
-        return column, EVENT_FIELDS[column].text(event)
-    return "id", event.event_id
+        case _ if column in EVENT_FIELDS:
+            return column, EVENT_FIELDS[column].text(event)
+        case _:
+            return "id", event.event_id
 
 
 def _record(row: StoredEvent) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _SIGNS = (
     ("● none", "$success", "protected, key enabled"),
     ("○ low", "$muted", "empty, or not readable"),
 )
-_GROUPS = {
+_GROUPS = dict.fromkeys(ActionScope, "here") | {
     ActionScope.TABLE: "in the table",
     ActionScope.LIST: "moving",
     ActionScope.EVERYWHERE: "everywhere",
@@ -74,9 +74,9 @@ class Help(Dialog[bool | None]):
         self.query_one("#actions", Static).update(Content("\n").join(self._lines(width)))
 
     def _lines(self, width: int) -> list[Content]:
-        groups: dict[str, list[Doable]] = {title: [] for title in ("here", *_GROUPS.values())}
+        groups: dict[str, list[Doable]] = {title: [] for title in reversed(_GROUPS.values())}
         for doable in self._doables:
-            groups[_GROUPS.get(doable.action.scope, "here")].append(doable)
+            groups[_GROUPS[doable.action.scope]].append(doable)
         command = max(_COMMAND, *(len(doable.action.name) + 1 for doable in self._doables))
         lines: list[Content] = []
         for title, group in groups.items():

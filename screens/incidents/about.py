@@ -66,7 +66,8 @@ class About:
                 return replace(scope, key=self.key)
             case SubjectKind.TOKENS:
                 return replace(scope, references=self.references, filter=self.filter)
-        return scope
+            case SubjectKind.DATABASE:
+                return scope
 
 
 def about_tokens(references: Sequence[TokenRef], expression: str | None, words: str) -> About:

@@ -25,7 +25,7 @@ from screens.widgets.line_list import Line, line
 SHORT: Final = 6
 """Lines of a check that stand on the page."""
 _NAME = 10
-_BARS = {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
+_BARS = dict.fromkeys(CheckState, "$accent") | {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
 _UNKNOWN = ("Not known", "Not counted:", "Not seen", "CloudTrail: not known", "Whether ")
 _AGAINST = (
     "Loses access",
@@ -70,7 +70,7 @@ def check_lines(
         ).truncate(width, ellipsis=True)
     )
     if seen.total:
-        yield Line(progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent")))
+        yield Line(progress(seen.done, seen.total, width, _BARS[seen.state]))
     if seen.lost and not step.state.ended:
         words = f" accepts {counted(seen.lost, 'token')} as lost that nobody can open"
         yield line(("L", "bold $accent"), (words, "$muted"))

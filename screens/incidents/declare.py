@@ -195,6 +195,8 @@ class DeclareDialog(Dialog[int | None]):
                 self._opener = arn
                 self._scope = replace(self._scope, principal=arn if is_principal(arn) else "")
                 self._ask_rest(ask_subject=False)
+            case _:
+                pass
 
     # About what
 
@@ -263,7 +265,7 @@ class DeclareDialog(Dialog[int | None]):
                 self._wait_to_offer()
                 self._say(Content("Reading who opened tokens…"))
                 ask(self, lambda c: principals(facts, c), self._offer_found, group="subjects")
-            case _:
+            case ScopeBy.NAMED | ScopeBy.LEAKED | ScopeBy.HASHED:
                 self._ask_rest(ask_subject=by is not ScopeBy.LEAKED)
 
     def _offer_found(
@@ -305,9 +307,13 @@ class DeclareDialog(Dialog[int | None]):
         self.query_one("#fields").display = True
         hashed, leaked = self._by is ScopeBy.HASHED, self._by is ScopeBy.LEAKED
         tokens = "hashed_token, of GitHub's audit log" if hashed else "references, or a filter"
-        hints = {SubjectKind.KEY: "ARN, id or alias", SubjectKind.TOKENS: tokens}
+        hints = {
+            SubjectKind.KEY: "ARN, id or alias",
+            SubjectKind.TOKENS: tokens,
+            SubjectKind.DATABASE: "its name in the settings",
+        }
         placeholders = {
-            "subject": hints.get(book.subject, "its name in the settings"),
+            "subject": hints[book.subject],
             "title": book.title,
             "since": "when it may have begun: 2h, 7d, a date; empty if not known",
         }
@@ -509,10 +515,11 @@ def _with_subject(scope: IncidentScope, kind: SubjectKind, text: str) -> Inciden
             return replace(scope, key=text)
         case SubjectKind.DATABASE:
             return replace(scope, database=text)
-    words = [word for word in text.replace(",", " ").split() if word]
-    if words and all(_is_reference(word) for word in words):
-        return replace(scope, references=tuple(words))
-    return replace(scope, filter=text)
+        case SubjectKind.TOKENS:
+            words = [word for word in text.replace(",", " ").split() if word]
+            if words and all(_is_reference(word) for word in words):
+                return replace(scope, references=tuple(words))
+            return replace(scope, filter=text)
 
 
 def _is_reference(word: str) -> bool:

@@ -441,6 +441,8 @@ def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -
             return True
         case "close":
             return open_
+        case _:
+            pass
     if step is None or not open_ or running:
         return False
     match name:
@@ -455,7 +457,8 @@ def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -
             return bool(step.step.captures)
         case "reopen":
             return step.state in (StepState.DONE, StepState.SKIPPED)
-    return not step.state.ended
+        case _:
+            return not step.state.ended
 
 
 def closing_words(view: IncidentView) -> str:
@@ -491,7 +494,8 @@ def outcome_of(answer: Any) -> CallResult:
         case tuple():
             pieces = [piece for piece in answer if isinstance(piece, EvidencePiece)]
             return CallResult(tuple(f"captured: {piece.title}" for piece in pieces))
-    return CallResult()
+        case _:
+            return CallResult()
 
 
 def wipe(inputs: Mapping[str, str | Secret]) -> None:

@@ -415,8 +415,9 @@ def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datet
             return "", False
         case Decision.CHANGED:
             return f"The request is refused. {request.problem}", False
-    ends = ago(request.expires_at, now)
-    return f"Waits for a second identity; the request ends {ends}. {waiting.remedy}".strip(), False
+        case Decision.PENDING:
+            ends = ago(request.expires_at, now)
+            return f"Waits for a second identity; the request ends {ends}. {waiting.remedy}".strip(), False
 
 
 class StepPane(VerticalScroll, can_focus=False):

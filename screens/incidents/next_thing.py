@@ -64,6 +64,8 @@ def hint(
             return f"{words} f: end the step as it is." if begun else words
         case "incident.answer":
             return "Enter: decide it now." if step.state is StepState.SKIPPED else "Enter: decide."
+        case _:
+            pass
     if step.step.captures:
         return "Enter: capture the evidence, run the check, and end the step."
     return "Enter: run the check, and end the step." if step.step.check else "Enter: end the step."

@@ -18,7 +18,7 @@ from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line, line
 
 _LEAD = 8 + 2 + 12 + 1 + 10
-_STYLES = {
+_STYLES = dict.fromkeys(EntryKind, "") | {
     EntryKind.DONE: "$success",
     EntryKind.SKIPPED: "$warning",
     EntryKind.REOPENED: "$warning",
@@ -76,6 +76,6 @@ def _entry(entry: TimelineEntry, at: str, number: int | None, width: int) -> Ite
                 (f"{at}  ", "$muted"),
                 fit(person(entry.actor), 12),
                 " ",
-                (fit(entry.kind.value, 10), _STYLES.get(entry.kind, "")),
+                (fit(entry.kind.value, 10), _STYLES[entry.kind]),
             )
         yield line(lead, part)

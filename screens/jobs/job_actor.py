@@ -143,7 +143,8 @@ def _fits(name: str, view: JobView | None) -> bool:
             return view.state in (JobState.PAUSED, JobState.FAILED)
         case "retry-job":
             return view.poisoned > 0 and view.state is not JobState.CANCELLED
-    return not view.state.ended
+        case _:
+            return not view.state.ended
 
 
 def _about(view: JobView) -> tuple[str, str]:

@@ -24,8 +24,8 @@ SAVED = "@"
 """What the name of a saved filter begins with."""
 
 
-_BEHIND = {ValueKind.FLAG: "", ValueKind.KEYED: "."}
-"""What stands behind a field's name, if it is no colon."""
+_BEHIND = dict.fromkeys(ValueKind, ":") | {ValueKind.FLAG: "", ValueKind.KEYED: "."}
+"""What stands behind a field's name."""
 _LISTED = (ValueKind.TEXT, ValueKind.CYCLE)
 """Fields whose values are completed, where there are only some."""
 
@@ -172,7 +172,7 @@ class _FilterSuggester(Suggester):
         name, colon, typed = word.partition(":")
         if not colon:
             found = _first(self._fields, word)
-            return f"{lead}{negated}{found}{_BEHIND.get(self._fields[found].kind, ':')}" if found else None
+            return f"{lead}{negated}{found}{_BEHIND[self._fields[found].kind]}" if found else None
         field = self._fields.get(name.lower())
         if field is None or field.kind not in _LISTED or not field.values:
             return None

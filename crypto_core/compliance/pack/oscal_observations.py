@@ -178,7 +178,9 @@ def days_values(days: StatusDays) -> dict[str, object]:
 
 
 def _word(status: ControlStatus | None) -> str:
-    return {None: "No record", ControlStatus.PARTLY: "Partly met"}.get(status) or f"{status}".capitalize()
+    if status is None:
+        return "No record"
+    return "Partly met" if status is ControlStatus.PARTLY else status.capitalize()
 
 
 def _spans(days: StatusDays) -> Iterator[tuple[ControlStatus | None, date, date]]:

@@ -30,6 +30,8 @@ def transactions(step: ColumnStep, least: Format) -> Iterator[tuple[str, ...]]:
             yield (add,)
         case StepKind.REPLACE:
             yield drop, add
+        case StepKind.VALIDATE:
+            pass
     if step.validates:
         yield (f"{table} VALIDATE CONSTRAINT {name}",)
 

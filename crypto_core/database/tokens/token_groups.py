@@ -114,7 +114,7 @@ class GroupTally:
                 yield from ((row.name, Format(row.format), row.tokens) for row in connection.execute(rows))
             case GroupBy.KEY:
                 yield from self._by_key(connection.execute(_by_head(place, self.keys, source, passing)))
-            case _:
+            case GroupBy.FORMAT | GroupBy.PROVIDER:
                 for name, tokens in connection.execute(formats_counted(place.stored, source, passing)):
                     value = place.table.provider if self.by is GroupBy.PROVIDER else str(name)
                     yield value, Format(name), tokens

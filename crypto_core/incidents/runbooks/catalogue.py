@@ -202,8 +202,9 @@ STEP_ACTIONS: Mapping[ActionKind, StepAction] = {
 }
 """All actions. What is asked before a step's action and what it needs derives from here."""
 
-CHECK_OPTIONS: Mapping[CheckKind, Options] = {
+_NO_OPTIONS: Options = {}
+CHECK_OPTIONS: Mapping[CheckKind, Options] = dict.fromkeys(CheckKind, _NO_OPTIONS) | {
     CheckKind.KEY_QUIET: {"minutes": int},
     CheckKind.KEY_STATE: {"state": str},
 }
-"""The options of checks; those that aren't here have none."""
+"""The options of checks."""

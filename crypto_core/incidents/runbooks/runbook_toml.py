@@ -57,7 +57,6 @@ _MONTH_SECONDS = 31 * 86_400
 _ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TIME = re.compile(r"(\d{1,7}) ?(s|sec|seconds?|min|minutes?|h|hours?|d|days?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DEMANDED = {CheckKind.KEY_STATE: "state"}
 
 
 class _RunbookFields(Fields):
@@ -123,9 +122,9 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
     if step_id in earlier:
         fields.refuse("id", "is another step's already")
     action, action_options = _kind(fields, "action", ActionKind, lambda kind: kind.does.options)
-    check, check_options = _kind(fields, "check", CheckKind, lambda kind: CHECK_OPTIONS.get(kind, {}))
-    if check in _DEMANDED and _DEMANDED[check] not in check_options:
-        fields.refuse("check", f"{check} needs {_DEMANDED[check]}")
+    check, check_options = _kind(fields, "check", CheckKind, lambda kind: CHECK_OPTIONS[kind])
+    if check is CheckKind.KEY_STATE and "state" not in check_options:
+        fields.refuse("check", f"{check} needs state")
     do = _lines(fields)
     step = RunbookStep(
         id=step_id,

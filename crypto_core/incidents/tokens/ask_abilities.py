@@ -103,6 +103,11 @@ class AbilityChecks:
         names = listed(f"{name}: not known, so it counts as the worst" for name in unknown)
         return seen(CheckState.PASSED, line, *names, done=done, total=total)
 
+    def in_short(self, situation: Situation) -> dict[str, Any] | None:
+        """Return of how many tokens it is known what they can do; None if no provider was asked yet."""
+        last = self._last(situation.incident)
+        return None if last is None else {"known": len(last["known"]), "not_known": len(last["not_known"])}
+
     def _last(self, incident: Incident) -> dict[str, Any] | None:
         found = self._baseline.remembered.last(incident, CaptureKind.ABILITIES)
         whole = found is not None and all(isinstance(found.get(n), list) for n in ("known", "not_known"))

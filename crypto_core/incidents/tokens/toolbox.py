@@ -88,11 +88,16 @@ def liveness_summary(remembered: Remembered, situation: Situation) -> tuple[Capt
     return _in_short(CaptureKind.LIVENESS, "Where the old tokens stand", told)
 
 
+def abilities_summary(checks: AbilityChecks, situation: Situation) -> tuple[Captured, ...]:
+    """Return of how many tokens it is known what they can do. Raises RefusedError as above."""
+    return _in_short(CaptureKind.ABILITIES, "Known of what the tokens can do", checks.in_short(situation))
+
+
 def token_tools(parts: TokenDependencies) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Nothing is called yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
-    used = ProviderUse(baseline, parts)
+    used, abilities = ProviderUse(baseline, parts), AbilityChecks(baseline)
     checks, trail = TokenChecks(baseline, parts.open_restored, parts.outside), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
@@ -106,7 +111,7 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
         checks={
             CheckKind.SCOPE_KNOWN: checks.scope_known,
             CheckKind.TOKENS_OPEN: tokens_open,
-            CheckKind.ABILITIES_ASKED: AbilityChecks(baseline).abilities_asked,
+            CheckKind.ABILITIES_ASKED: abilities.abilities_asked,
             CheckKind.TOKENS_DEAD: checks.tokens_dead,
             CheckKind.TOKENS_REPLACED: checks.tokens_replaced,
             CheckKind.PROVIDER_EVENTS_COVERED: used.covered,
@@ -120,5 +125,6 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
             CaptureKind.PROVIDER_EVENTS: used.captured,
             CaptureKind.VERIFICATION: partial(verification_summary, remembered),
             CaptureKind.LIVENESS: partial(liveness_summary, remembered),
+            CaptureKind.ABILITIES: partial(abilities_summary, abilities),
         },
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,8 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.sigma import sigma_id
 
 SCHEMA = "1.8.0"
-_SOURCES: Mapping[Facts | None, tuple[str, list[str]]] = {
+_POSTURE = ("Key posture", ["AWS KMS", "AWS CloudTrail"])
+_SOURCES = dict.fromkeys(Facts, _POSTURE) | {
     Facts.EVENTS: ("CloudTrail", ["AWS CloudTrail"]),
     Facts.PROVIDERS: ("Provider audit log", ["Provider audit logs", "AWS CloudTrail"]),
 }
@@ -47,6 +48,7 @@ _RESOURCES = (
 )
 
 _SEVERITY = {
+    Severity.NONE: (1, "Informational"),
     Severity.LOW: (2, "Low"),
     Severity.MEDIUM: (3, "Medium"),
     Severity.HIGH: (4, "High"),
@@ -71,9 +73,9 @@ def ocsf_finding(
 ) -> dict[str, Any]:
     """Return a finding as OCSF has it. `at` is when it was made, `suppressed` why it isn't told, if so."""
     rule = rule_by_id(finding.rule)
-    of_events = rule is not None and rule.facts in _SOURCES
+    of_events = rule is not None and _SOURCES[rule.facts] is not _POSTURE
     class_uid, class_name = DETECTION if of_events else COMPLIANCE
-    number, caption = _SEVERITY.get(finding.severity, (1, "Informational"))
+    number, caption = _SEVERITY[finding.severity]
     document: dict[str, Any] = {
         "activity_id": CREATE,
         "activity_name": "Create",
@@ -111,7 +113,7 @@ def ocsf_finding(
 
 
 def _info(finding: Finding, rule: Rule[...] | None, at: datetime) -> dict[str, Any]:
-    kind, sources = _SOURCES.get(rule.facts if rule else None, ("Key posture", ["AWS KMS", "AWS CloudTrail"]))
+    kind, sources = _SOURCES[rule.facts] if rule else _POSTURE
     analytic = {"uid": finding.rule, "name": rule.title if rule else finding.rule}
     info: dict[str, Any] = {
         "uid": finding_uid(finding),

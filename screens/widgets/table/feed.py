@@ -238,6 +238,8 @@ class Feed(Generic[Row]):
             case PageKind.END:
                 self.window.show(answer, None)
                 self._rebase()
+            case PageKind.SOME:
+                pass
         if kind in (PageKind.FRESH, PageKind.AGAIN):
             self._count(query)
         self._came(RowsCame(kind, [row for page in answer for row in page.rows], moved))

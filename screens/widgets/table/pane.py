@@ -222,7 +222,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
                 return True if self.feed.asking else None
             case "filter":
                 return not self.bar.is_open
-        return super().possible(action)
+            case _:
+                return super().possible(action)
 
     def do_left(self) -> None:
         self.table.move_column(-1)

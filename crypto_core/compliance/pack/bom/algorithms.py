@@ -29,6 +29,7 @@ _FUNCTIONS = {
     Primitive.KEY_AGREEMENT: (CryptoFunction.KEYDERIVE,),
     Primitive.KEY_ENCAPSULATION: (CryptoFunction.ENCAPSULATE, CryptoFunction.DECAPSULATE),
     Primitive.COMBINER: (CryptoFunction.ENCAPSULATE, CryptoFunction.DECAPSULATE),
+    Primitive.UNKNOWN: (),
 }
 _MODES = {"GCM": CryptoMode.GCM, "CBC": CryptoMode.CBC}
 _CURVES = {
@@ -83,7 +84,7 @@ def _crypto(fact: AlgorithmFact, *, hardware: bool) -> CryptoProperties:
             curve=_CURVES.get(fact.name),
             execution_environment=CryptoExecutionEnvironment.HARDWARE if hardware else None,
             mode=mode,
-            crypto_functions=_FUNCTIONS.get(fact.primitive, ()),
+            crypto_functions=_FUNCTIONS[fact.primitive],
             classical_security_level=fact.classical_bits,
             nist_quantum_security_level=fact.quantum_category,
         ),

@@ -22,6 +22,7 @@ BY_HAND_SHOWN = 100
 """Tokens that are named one by one; the rest is counted."""
 
 _OF_CHECK = {
+    CheckState.PASSED: Severity.NONE,
     CheckState.FAILED: Severity.HIGH,
     CheckState.UNKNOWN: Severity.MEDIUM,
     CheckState.NOT_YET: Severity.MEDIUM,

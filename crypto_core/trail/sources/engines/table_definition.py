@@ -176,4 +176,6 @@ def _paths_of(column: str, kind: str) -> Iterator[str]:
                 within.pop()
             case ",":
                 name = ""
+            case _:
+                pass
         last = sign.strip()

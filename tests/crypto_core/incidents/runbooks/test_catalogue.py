@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from console.container import Container
+from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.guard.operations import BY_NAME, KeydeckRole, iam_policy
 from crypto_core.guard.performing import performing, require_named
-from crypto_core.incidents.runbooks.catalogue import STEP_ACTIONS, ActionKind
+from crypto_core.incidents.runbooks.catalogue import STEP_ACTIONS, ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.steps.own_checks import own_checks
 
 
 def test_every_action_says_what_it_does() -> None:
     assert set(STEP_ACTIONS) == set(ActionKind)
     assert len({kind.does.words for kind in ActionKind}) == len(ActionKind)
     assert all(kind.does.operations for kind in ActionKind)
+
+
+def test_the_console_has_every_action_check_and_piece_of_evidence(services: Container) -> None:
+    own = own_checks(IncidentStore(services.state_engine, services.journal))
+    assert set(services.tools.actions) == set(ActionKind)
+    assert {*services.tools.checks, *own} == set(CheckKind)
+    assert set(services.tools.captures) == set(CaptureKind)
 
 
 def test_what_an_action_takes_is_what_its_operations_take() -> None:

@@ -13,7 +13,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.errors import AbilityBookError, NotConfirmedError
 from crypto_core.incidents.model import CheckState
-from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.providers.ability_service import AbilityService
 from crypto_core.references import TokenRef
@@ -83,6 +83,9 @@ def test_a_token_that_nobody_can_be_asked_about_is_named_and_revoked_first(
     seen = stage.look(CHECK)
     assert seen.state is CheckState.PASSED
     assert f"{refresh}: not known, so it counts as the worst" in " ".join(seen.lines)
+    in_short = stage.capture(CaptureKind.ABILITIES)
+    assert (in_short["summary"], in_short["known"], in_short["not_known"]) == (True, 1, 1)
+    assert stage.look(CHECK).state is CheckState.PASSED, "a step that keeps it in short still passes"
     assert stage.plan(REVOKE).inner.tokens[0] == refresh
     sandbox.providers.clear()
 

@@ -75,8 +75,9 @@ def test_the_rows_and_the_queries_are_kept_without_a_token_or_an_envelope(
     assert [one["reference"] for one in queries["queries"]] == [str(github)]
     assert queries["queries"][0]["query"].startswith('hashed_token:"')
     assert queries["without_query"] == 2
-    with pytest.raises(RefusedError, match="no liveness to keep yet"):
-        stage.capture(CaptureKind.LIVENESS)
+    for kind in (CaptureKind.LIVENESS, CaptureKind.ABILITIES):
+        with pytest.raises(RefusedError, match=f"no {kind} to keep yet"):
+            stage.capture(kind)
     with platform.connect() as connection:
         envelope = connection.exec_driver_sql(
             "SELECT access_token FROM gh_connection WHERE id = %s", (github.row_id,)
