@@ -8,6 +8,7 @@ from typing import Any
 
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.json_records import JsonRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class EstateStanding:
 
 @dataclass(frozen=True, slots=True)
 @cleans(300)
-class SharedKey:
+class SharedKey(JsonRecord):
     """A KMS key under which estates of different environments have tokens."""
 
     key_arn: CleanText
@@ -68,6 +69,3 @@ class SharedKey:
         """What is wrong, in a sentence."""
         of = " and ".join(self.estates)
         return f"{self.key_arn} guards tokens of {of}: give each environment its own key."
-
-    def as_json(self) -> dict[str, Any]:
-        return {"key_arn": self.key_arn, "estates": list(self.estates)}

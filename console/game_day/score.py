@@ -30,6 +30,7 @@ from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 ENDS, TIMES, AFTER, STEPS = 40, 40, 10, 10
 TOO_LATE = 3
@@ -49,7 +50,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class PhaseTime:
+class PhaseTime(JsonRecord):
     """How long a phase took, in seconds; None if it never ended. `budget_seconds` 0 is no budget.
 
     Noticing is counted from the intruder's first move to the declaration; all else from the declaration to
@@ -59,6 +60,8 @@ class PhaseTime:
     kind: PhaseKind
     seconds: float | None
     budget_seconds: int
+
+    json_shape = shape("phase=kind ...")
 
     @property
     def share(self) -> float:
@@ -76,9 +79,6 @@ class PhaseTime:
             return f"not {word}{budget}"
         late = self.budget_seconds and self.seconds > self.budget_seconds
         return f"{word} after {span(self.seconds)}{budget}{': too late' if late else ''}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {"phase": self.kind.value, "seconds": self.seconds, "budget_seconds": self.budget_seconds}
 
 
 @dataclass(frozen=True, slots=True)

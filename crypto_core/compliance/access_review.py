@@ -24,6 +24,7 @@ from crypto_core.incidents.steps.evidence_sanitising import kept_text
 from crypto_core.proof.forms import canonical
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 _REASON = 500
 _FIRST_DAYS = 90
@@ -32,7 +33,7 @@ _FIRST_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 @cleans(600)
-class AccessReview:
+class AccessReview(JsonRecord):
     """What is looked at. `uses` are from `since` to `until`; `gaps` are what could not be read of it."""
 
     keys: tuple[KeyFact, ...]
@@ -41,6 +42,8 @@ class AccessReview:
     since: datetime
     until: datetime
     gaps: tuple[CleanText, ...] = ()
+
+    json_shape = shape("sha256 names *document")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,10 +66,6 @@ class AccessReview:
     def sha256(self) -> str:
         """The digest of that, in hex: what the journal has."""
         return hashlib.sha256(canonical(self.document).encode()).hexdigest()
-
-    def as_json(self) -> dict[str, Any]:
-        """What `keydeck evidence review --json` prints of it."""
-        return {"sha256": self.sha256, "names": list(self.names), **self.document}
 
 
 class AccessReviewer:

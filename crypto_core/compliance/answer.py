@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
 """A number that stands by itself, such as a count; not part of a name, a date or an ARN."""
@@ -71,7 +71,7 @@ class ControlStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(lines=600, reason=600, unseen=600)
-class ControlAnswer:
+class ControlAnswer(JsonRecord):
     """A test's answer. `lines` are its evidence; `lack` and `reason` say why it is not assessed."""
 
     status: ControlStatus
@@ -85,14 +85,7 @@ class ControlAnswer:
     unseen: tuple[CleanText, ...] = ()
     """What could not be looked at: something wrong may hide there."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The answer as a JSON document's part."""
-        return {
-            "status": self.status.value,
-            "lines": list(self.lines),
-            "lack": self.lack.value if self.lack else None,
-            "reason": self.reason or None,
-        }
+    json_shape = shape("status lines lack reason?")
 
 
 def answer(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus, not_assessed
@@ -14,19 +13,32 @@ from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.snapshot import Lack, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import CleanText
+from crypto_core.text.json_records import JsonRecord, shape
 
 _NUMBER = re.compile(r"([0-9]+)|([^0-9]+)")
 """The parts of a number such as CC6.1 or 10.4.1.1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(JsonRecord):
     """What one control comes to. `answers` are by the test's name; `exemption` holds, `ended` is over."""
 
     control: FrameworkControl
     answers: tuple[tuple[CleanText, ControlAnswer], ...]
     exemption: Exemption | None = None
     ended: Exemption | None = None
+
+    json_shape = shape(
+        "control=control.id framework=control.framework.id standard=control.framework.title "
+        "edition=control.framework.edition number=control.number title=control.title "
+        "question=control.question owner=control.owner? status words reason? limit=control.limit? "
+        "exception=exemption tests",
+        tests=lambda record: [
+            {"test": name, "measures": ALL_TESTS[name].measures if name in ALL_TESTS else None}
+            | answer.as_json()
+            for name, answer in record.answers
+        ],
+    )
 
     @property
     def status(self) -> ControlStatus:
@@ -66,30 +78,6 @@ class Judgement:
         parts = _NUMBER.findall(f"{self.control.framework.title} {self.control.number}")
         numbers = tuple((int(digits or 0), text) for digits, text in parts)
         return self.status.rank, self.exemption is not None, numbers
-
-    def as_json(self) -> dict[str, Any]:
-        """The judgement as a JSON document's part: what a record of a day keeps."""
-        control = self.control
-        return {
-            "control": control.id,
-            "framework": control.framework.id,
-            "standard": control.framework.title,
-            "edition": control.framework.edition,
-            "number": control.number,
-            "title": control.title,
-            "question": control.question,
-            "owner": control.owner or None,
-            "status": self.status.value,
-            "words": self.words,
-            "reason": self.reason or None,
-            "limit": control.limit or None,
-            "exception": self.exemption.as_json() if self.exemption else None,
-            "tests": [
-                {"test": name, "measures": ALL_TESTS[name].measures if name in ALL_TESTS else None}
-                | answer.as_json()
-                for name, answer in self.answers
-            ],
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class FrameworkControl:
 
 
 @dataclass(frozen=True, slots=True)
-class Exemption:
+class Exemption(JsonRecord):
     """An exception from a control that somebody granted, from a day to a day (UTC), both included.
 
     `since` is None where the catalogue names no first day: then it holds for all days before its last.
@@ -52,6 +52,8 @@ class Exemption:
     by: CleanText
     until: date
     since: date | None = None
+
+    json_shape = shape("reason by since until")
 
     def holds(self, now: datetime) -> bool:
         """Return whether it holds at a moment."""
@@ -66,14 +68,9 @@ class Exemption:
         """What stands behind the status."""
         return f"excepted until {self.until:%Y-%m-%d}: {self.reason}"
 
-    def as_json(self) -> dict[str, Any]:
-        """The exception as a JSON document's part."""
-        since = self.since.isoformat() if self.since else None
-        return {"reason": self.reason, "by": self.by, "since": since, "until": self.until.isoformat()}
-
 
 @dataclass(frozen=True, slots=True)
-class ControlCatalogue:
+class ControlCatalogue(JsonRecord):
     """What one file holds: controls, and owners of and exceptions from those of any file."""
 
     id: CleanText
@@ -85,12 +82,7 @@ class ControlCatalogue:
     owners: Mapping[str, CleanText] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The catalogue as a JSON document's part, without its controls."""
-        return {
-            "id": self.id,
-            "version": self.version,
-            "source": self.source,
-            "sha256": self.digest,
-            "controls": len(self.controls),
-        }
+    json_shape = shape(
+        "id version source sha256=digest controls",
+        controls=lambda record: len(record.controls),
+    )

@@ -22,6 +22,7 @@ from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 ADD, REMOVE = BY_NAME["copies add"].name, BY_NAME["copies remove"].name
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}")
@@ -41,7 +42,7 @@ class NewCopy:
 
 @dataclass(frozen=True, slots=True)
 @cleans(name=100, location=300, added_by=300)
-class RegisteredCopy:
+class RegisteredCopy(JsonRecord):
     """A registered copy, and what it holds, with the keys that are known by now."""
 
     name: CleanText
@@ -53,6 +54,8 @@ class RegisteredCopy:
     taken_at: datetime | None = None
     kept_until: datetime | None = None
 
+    json_shape = shape("name location taken_at kept_until scanned_at added_at added_by holds")
+
     def needing(self, key_arn: str) -> NeedingCopy:
         doubtful = sum(need.envelopes for need in self.holds.needs if need.key_arn is None)
         return NeedingCopy(
@@ -63,18 +66,6 @@ class RegisteredCopy:
             self.taken_at,
             self.kept_until,
         )
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "location": self.location,
-            "taken_at": self.taken_at.isoformat() if self.taken_at else None,
-            "kept_until": self.kept_until.isoformat() if self.kept_until else None,
-            "scanned_at": self.scanned_at.isoformat(),
-            "added_at": self.added_at.isoformat(),
-            "added_by": self.added_by,
-            "holds": self.holds.as_json(),
-        }
 
 
 @dataclass(eq=False)

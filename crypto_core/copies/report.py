@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 GONE = "gone"
 ENABLED = "Enabled"
@@ -47,7 +47,7 @@ def opening_of(state: str | None) -> Opening:
 
 @dataclass(frozen=True, slots=True)
 @cleans(alias=300, key_state=60, note=1_000)
-class KeyNeed:
+class KeyNeed(JsonRecord):
     """Envelopes of one copy under one key material. `key_arn` is None where nobody knows the key."""
 
     key_arn: str | None
@@ -62,41 +62,25 @@ class KeyNeed:
     key_state: CleanText | None = None
     note: str = ""
 
+    json_shape = shape("key_arn alias key_state ... opened_by=opening note")
+
     @property
     def opening(self) -> Opening:
         return opening_of(self.key_state)
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "key_arn": self.key_arn,
-            "alias": self.alias,
-            "key_state": self.key_state,
-            "key_material_id": self.key_material_id,
-            "envelopes": self.envelopes,
-            "distinct": self.distinct,
-            "by_format": dict(self.by_format),
-            "evidence": self.evidence.value,
-            "edk_prefix": self.edk_prefix,
-            "opened_by": self.opening.value,
-            "note": self.note,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Exposed:
+class Exposed(JsonRecord):
     """Values that anybody can open or read: in dev format, or tokens in plaintext, of one provider."""
 
     kind: str
     values: int
     distinct: int
 
-    def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "values": self.values, "distinct": self.distinct}
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(path=1_000, places=900, problems=900)
-class CopyReport:
+class CopyReport(JsonRecord):
     """What one copy holds. `problems` is what could not be read, `coverage` all that may be missing."""
 
     path: CleanText
@@ -110,6 +94,14 @@ class CopyReport:
     """Where damaged values and those that anybody can open stand; the first of them."""
     problems: tuple[str, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
+
+    json_shape = shape(
+        "path files bytes=size envelopes distinct damaged keys=needs exposed opened_by lost_with ...",
+        opened_by=lambda record: {o.value: record.opened_by(o) for o in Opening},
+        lost_with=lambda record: [
+            {"key_arn": arn, "envelopes": record.lost_with(arn)} for arn in record.key_arns
+        ],
+    )
 
     @property
     def envelopes(self) -> int:
@@ -136,30 +128,13 @@ class CopyReport:
     def key_arns(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(need.key_arn for need in self.needs if need.key_arn))
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "path": self.path,
-            "files": self.files,
-            "bytes": self.size,
-            "envelopes": self.envelopes,
-            "distinct": self.distinct,
-            "damaged": self.damaged,
-            "keys": [need.as_json() for need in self.needs],
-            "exposed": [one.as_json() for one in self.exposed],
-            "opened_by": {o.value: self.opened_by(o) for o in Opening},
-            "lost_with": [{"key_arn": arn, "envelopes": self.lost_with(arn)} for arn in self.key_arns],
-            "places": list(self.places),
-            "problems": list(self.problems),
-            "coverage": self.coverage.as_json(),
-        }
-
 
 FORM = "keydeck-scan-1"
 """What a scan's document calls itself, so that no other one is taken for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class ScanReport:
+class ScanReport(JsonRecord):
     """What a scan found, copy by copy."""
 
     scanned_at: datetime
@@ -167,16 +142,9 @@ class ScanReport:
     offline: bool = False
     """True if KMS was not asked: keys and their states are known only as far as they were before."""
 
+    json_shape = shape("form ... copies", form=FORM)
+
     @property
     def well(self) -> bool:
         """True if everything was read and nothing is open to anybody."""
         return not any(copy.open_to_anybody or copy.problems for copy in self.copies)
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck scan --json` prints."""
-        return {
-            "form": FORM,
-            "scanned_at": self.scanned_at.isoformat(),
-            "offline": self.offline,
-            "copies": [copy.as_json() for copy in self.copies],
-        }

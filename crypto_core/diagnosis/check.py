@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import type_name
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecord
 
 Clock = Callable[[], datetime]
 CLOCK_REMEDY = (
@@ -47,7 +48,7 @@ def heading(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(JsonRecord):
     """One result. All text is cleaned and redacted here, wherever it comes from.
 
     `area` is the heading that it stands under, `name` what was looked at, `said` what was found, `remedy`
@@ -64,10 +65,6 @@ class Check:
         object.__setattr__(self, "area", heading(self.area))
         for field, limit in (("name", 200), ("said", 600), ("remedy", 600)):
             object.__setattr__(self, field, clean(redacted(getattr(self, field)), limit))
-
-    def as_json(self) -> dict[str, str]:
-        """Return the check as a JSON object."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(rule=100, subject=300, title=300, evidence=1_000, remedy=1_000, controls=100, techniques=20)
-class Finding:
+class Finding(JsonRecord):
     """Something in the posture or in CloudTrail that deserves an operator. Cleaned text.
 
     `rule` is stable, such as kms-rotation-off. `subject` is a key ARN, an alias, a trail's ARN, a Region or
@@ -34,21 +34,6 @@ class Finding:
     events: tuple[str, ...] = ()
     first_at: datetime | None = None
     last_at: datetime | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "rule": self.rule,
-            "severity": self.severity.value,
-            "subject": self.subject,
-            "title": self.title,
-            "evidence": self.evidence,
-            "remedy": self.remedy,
-            "controls": list(self.controls),
-            "techniques": list(self.techniques),
-            "events": list(self.events),
-            "first_at": self.first_at.isoformat() if self.first_at else None,
-            "last_at": self.last_at.isoformat() if self.last_at else None,
-        }
 
 
 @dataclass(frozen=True, slots=True)

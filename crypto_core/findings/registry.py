@@ -22,6 +22,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecord, shape
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class NoSigma:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Generic[_Facts]):
+class Rule(JsonRecord, Generic[_Facts]):
     """One rule; called with its facts, it yields its findings and gaps.
 
     `severity` is the worst that it says; a single finding may be less. `about` adds to the title what is
@@ -125,6 +126,8 @@ class Rule(Generic[_Facts]):
     package: str = ""
     """Whose rule it is, by the name of its entry point; "" for Keydeck's own."""
 
+    json_shape = shape("rule=id title severity facts about techniques controls")
+
     def __call__(self, *facts: _Facts.args, **more: _Facts.kwargs) -> Said:
         for one in self._said(*facts, **more):
             if isinstance(one, Gap):
@@ -143,17 +146,6 @@ class Rule(Generic[_Facts]):
                 raise
             _log.exception("Rule %s of package %s failed.", self.id, self.package)
             yield Gap(clean(f"{self.id} was not examined: it failed: {type(error).__name__}"), self.severity)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "rule": self.id,
-            "title": self.title,
-            "severity": self.severity.value,
-            "facts": self.facts.value,
-            "about": self.about,
-            "techniques": list(self.techniques),
-            "controls": list(self.controls),
-        }
 
 
 def _checked(said: Finding | Gap) -> Finding | Gap:

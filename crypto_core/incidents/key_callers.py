@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.state.journal import EntryFilter, Journal
@@ -24,9 +23,9 @@ from crypto_core.incidents.suspects import Suspects
 from crypto_core.key_names import homes_of, is_multi_region, same_key
 from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.tallies import moment_json
 from crypto_core.trail.use.asking import asked_as, term
 from crypto_core.trail.use.reach import Reaches
 
@@ -37,7 +36,7 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 @cleans(arn=700)
-class KeyCaller:
+class KeyCaller(JsonRecord):
     """A principal that called a key. `by_minute` are its calls of the last minutes, the oldest first.
 
     `last` is its last call since the incident may have begun, `denied` how many were denied since the key was
@@ -50,6 +49,8 @@ class KeyCaller:
     denied: int = 0
     suspect: bool = False
 
+    json_shape = shape("principal=arn suspect calls_by_minute=by_minute last? denied")
+
     @property
     def name(self) -> str:
         """The principal as a row has room for it, such as user/build-bot."""
@@ -60,20 +61,10 @@ class KeyCaller:
         """Its calls of the last minutes."""
         return sum(self.by_minute)
 
-    def as_json(self) -> dict[str, Any]:
-        """The principal as a JSON document's part."""
-        return {
-            "principal": self.arn,
-            "suspect": self.suspect,
-            "calls_by_minute": list(self.by_minute),
-            "last": moment_json(self.last),
-            "denied": self.denied,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=600)
-class KeyCallers:
+class KeyCallers(JsonRecord):
     """Who called a key, suspects first. `begins` is the first of the minutes.
 
     `complete_until` is the moment up to which all events are fetched, None where none is known to be; `since`
@@ -87,6 +78,11 @@ class KeyCallers:
     since: datetime | None = None
     others: int = 0
     gaps: tuple[str, ...] = ()
+
+    json_shape = shape(
+        "callers callers_begin=begins? callers_complete_until=complete_until? denied_since=since? "
+        "other_callers=others callers_gaps=gaps"
+    )
 
     @property
     def calls(self) -> int:
@@ -113,17 +109,6 @@ class KeyCallers:
             return 0
         whole = (self.complete_until + timedelta(seconds=1) - self.begins) // timedelta(minutes=1)
         return min(max(whole, 0), MINUTES)
-
-    def as_json(self) -> dict[str, Any]:
-        """What `keydeck incident show --json` says of it."""
-        return {
-            "callers": [caller.as_json() for caller in self.callers],
-            "callers_begin": moment_json(self.begins),
-            "callers_complete_until": moment_json(self.complete_until),
-            "denied_since": moment_json(self.since),
-            "other_callers": self.others,
-            "callers_gaps": list(self.gaps),
-        }
 
 
 @dataclass(eq=False)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.people import NOBODY, People
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 class IncidentState(StrEnum):
@@ -70,7 +70,8 @@ class EntryKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentScope:
+@cleans(origin=512, principal=700, found_by=512, providers=100, alias=256)
+class IncidentScope(JsonRecord):
     """What an incident is about, as it was declared: the part that its runbook's subject names is set.
 
     `since` is since when the compromise is suspected, `origin` what it was declared from in words, such as
@@ -92,27 +93,16 @@ class IncidentScope:
     alias: str = ""
     """The alias that the key had when the incident was declared: a step may give it to another key."""
 
+    json_shape = shape(
+        "key? references filter? database? since origin? principal? found_by? providers alias?"
+    )
+
     def __str__(self) -> str:
         """The subject in one line, to be shown: the parts themselves are as they were declared."""
         if self.references:
             more = len(self.references) - 3
             return clean(", ".join(self.references[:3])) + (f" and {more:,} more" if more > 0 else "")
         return clean(self.key or self.filter or self.database)
-
-    def as_json(self) -> dict[str, Any]:
-        """The scope as a JSON document's part."""
-        return {
-            "key": self.key or None,
-            "references": list(self.references),
-            "filter": self.filter or None,
-            "database": self.database or None,
-            "since": self.since.isoformat() if self.since else None,
-            "origin": self.origin or None,
-            "principal": self.principal or None,
-            "found_by": self.found_by or None,
-            "providers": list(self.providers),
-            "alias": self.alias or None,
-        }
 
 
 def finding_origin(finding: Finding) -> str:
@@ -162,7 +152,8 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+@cleans(lines=512)
+class CheckResult(JsonRecord):
     """What a check saw. `done` and `total` tell how far it is, where that can be counted.
 
     `lost` is how many tokens stand in its way that open for nobody, and may be accepted as lost.

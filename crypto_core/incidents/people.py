@@ -15,6 +15,7 @@ from typing import Any
 from crypto_core.database.schema import INCIDENT_PEOPLE
 from crypto_core.database.state.incident_changes import JournaledRow
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 ROLE, FOLLOW_UP, FOLLOW_UP_DONE = INCIDENT_PEOPLE
 """What the journal calls each of them."""
@@ -45,7 +46,7 @@ _DUTIES = {
 
 @dataclass(frozen=True, slots=True)
 @cleans(TEXT_LIMIT)
-class Assignment:
+class Assignment(JsonRecord):
     """Who has a role, since when, and by whom it was given; `who` "" is nobody."""
 
     role: IncidentRole
@@ -54,20 +55,12 @@ class Assignment:
     by: CleanText
     note: CleanText = NO_TEXT
 
-    def as_json(self) -> dict[str, Any]:
-        """The role as a JSON document's part."""
-        return {
-            "role": self.role.value,
-            "who": self.who or None,
-            "since": self.since.isoformat(),
-            "by": self.by,
-            "note": self.note or None,
-        }
+    json_shape = shape("role who? ... note?")
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(TEXT_LIMIT)
-class FollowUp:
+class FollowUp(JsonRecord):
     """What is to be done after an incident, by whom and until when; `number` counts within the incident."""
 
     number: int
@@ -80,6 +73,8 @@ class FollowUp:
     ended_by: CleanText = NO_TEXT
     outcome: CleanText = NO_TEXT
 
+    json_shape = shape("follow_up=number text owner? ... done_at=ended_at done_by=ended_by? outcome?")
+
     def overdue(self, today: date) -> bool:
         """Return whether it is not done, and its day has passed."""
         return self.ended_at is None and self.due is not None and self.due < today
@@ -87,20 +82,6 @@ class FollowUp:
     def stands(self, today: date) -> str:
         """Return in a word where it stands: done, overdue or open."""
         return "done" if self.ended_at is not None else "overdue" if self.overdue(today) else "open"
-
-    def as_json(self) -> dict[str, Any]:
-        """The follow-up as a JSON document's part."""
-        return {
-            "follow_up": self.number,
-            "text": self.text,
-            "owner": self.owner or None,
-            "due": self.due.isoformat() if self.due else None,
-            "added_at": self.added_at.isoformat(),
-            "added_by": self.added_by,
-            "done_at": self.ended_at.isoformat() if self.ended_at else None,
-            "done_by": self.ended_by or None,
-            "outcome": self.outcome or None,
-        }
 
 
 @dataclass(frozen=True, slots=True)

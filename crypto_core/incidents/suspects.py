@@ -38,6 +38,7 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.bulk import bulk_decrypt, bulk_tokens, failed_burst
 from crypto_core.trail.rules.contexts import context_missing, context_wrong
@@ -46,7 +47,6 @@ from crypto_core.trail.rules.rule_context import BASELINE_DAYS, name_of, request
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.wrong_keys import wrong_write_key
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.tallies import moment_json
 from crypto_core.trail.use.asking import asked_as, term
 
 MOST_EVENTS = 500
@@ -143,7 +143,7 @@ def _at(event: TrailEvent) -> str:
 
 @dataclass(frozen=True, slots=True)
 @cleans(arn=700, why=400, findings=300)
-class Suspect:
+class Suspect(JsonRecord):
     """A principal, by its ARN, that an incident is about, and why. Cleaned text.
 
     `findings` are the titles of those that name it. `calls` are its events since the incident may have begun,
@@ -157,21 +157,12 @@ class Suspect:
     first: datetime | None = None
     last: datetime | None = None
 
+    json_shape = shape("principal=arn why calls first? last? findings")
+
     @property
     def name(self) -> str:
         """The principal as a row has room for it, such as user/build-bot."""
         return name_of(self.arn)
-
-    def as_json(self) -> dict[str, Any]:
-        """The suspect as a JSON document's part."""
-        return {
-            "principal": self.arn,
-            "why": list(self.why),
-            "calls": self.calls,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "findings": list(self.findings),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import fields
 
 from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
 from crypto_core.database.state.incidents import IncidentWhole, PresenceRow
 from crypto_core.incidents.model import (
     CheckResult,
-    CheckState,
     EntryKind,
     EvidencePiece,
     Incident,
@@ -26,6 +23,7 @@ from crypto_core.incidents.model import (
 from crypto_core.incidents.people import people_of
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import record_of
 
 _LONG = 4_000
 
@@ -62,7 +60,7 @@ def incident_of(row: IncidentRow) -> Incident:
         id=row.id,
         title=clean(row.title),
         state=IncidentState(row.state),
-        scope=scope_of(row.scope),
+        scope=record_of(IncidentScope, row.scope),
         declared_at=row.declared_at,
         declared_by=clean(row.declared_by),
         values={clean(name): clean(value, _LONG) for name, value in row.known.items()},
@@ -100,48 +98,10 @@ def _step_view(step: RunbookStep, number: int, row: StepRow) -> StepView:
         reason=clean(row.reason, _LONG),
         answer=clean(row.answer),
         trouble=clean(row.trouble, _LONG),
-        check=check_of(row.check_result) if row.check_result else None,
+        check=record_of(CheckResult, row.check_result) if row.check_result else None,
     )
 
 
 def evidence_of(row: EvidenceRow) -> EvidencePiece:
     """Return a piece of evidence without its content."""
     return EvidencePiece(**{field.name: getattr(row, field.name) for field in fields(EvidencePiece)})
-
-
-def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
-    """Return a scope from what `Scope.as_json` made of it."""
-    since = stored.get("since")
-    return IncidentScope(
-        key=str(stored.get("key") or ""),
-        references=tuple(map(str, stored.get("references") or ())),
-        filter=str(stored.get("filter") or ""),
-        database=str(stored.get("database") or ""),
-        since=datetime.fromisoformat(since) if since else None,
-        origin=clean(stored.get("origin")),
-        principal=clean(stored.get("principal"), 700),
-        found_by=clean(stored.get("found_by")),
-        providers=tuple(clean(name, 100) for name in stored.get("providers") or ()),
-        alias=clean(stored.get("alias"), 256),
-    )
-
-
-def check_of(stored: Mapping[str, Any]) -> CheckResult:
-    """Return a check's result from its JSON; see `check_as_json`."""
-    at = stored.get("at")
-    return CheckResult(
-        CheckState(stored["state"]),
-        tuple(clean(line) for line in stored.get("lines", ())),
-        int(stored.get("done", 0)),
-        int(stored.get("total", 0)),
-        datetime.fromisoformat(at) if at else None,
-        int(stored.get("lost", 0)),
-    )
-
-
-def check_as_json(result: CheckResult) -> dict[str, Any]:
-    """Return a check's result as JSON."""
-    return asdict(result) | {
-        "state": result.state.value,
-        "at": result.at.isoformat() if result.at else None,
-    }

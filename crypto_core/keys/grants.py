@@ -11,11 +11,12 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(grant_id=130, name=256, operations=60, constraints=200)
-class Grant:
+class Grant(JsonRecord):
     """A grant as KMS lists it. `constraints` is the encryption context that callers must give."""
 
     grant_id: CleanText
@@ -26,22 +27,16 @@ class Grant:
     constraints: Mapping[str, Mapping[str, CleanText]]
     created_at: datetime | None
 
+    json_shape = shape(
+        "grant_id name grantee retiring operations constraints created_at",
+        grantee=lambda record: clean(record.grantee.value),
+        retiring=lambda record: clean(record.retiring.value) if record.retiring else None,
+    )
+
     @property
     def argument(self) -> str:
         """The id as one word of a shell command: 64 hex digits of KMS, anything of what stands in for it."""
         return shlex.quote(self.grant_id)
-
-    def as_json(self) -> dict[str, Any]:
-        """The grant as a JSON document's part. Cleaned text."""
-        return {
-            "grant_id": self.grant_id,
-            "name": self.name,
-            "grantee": clean(self.grantee.value),
-            "retiring": clean(self.retiring.value) if self.retiring else None,
-            "operations": list(self.operations),
-            "constraints": {kind: dict(pairs) for kind, pairs in self.constraints.items()},
-            "created_at": self.created_at.isoformat() if self.created_at else None,
-        }
 
 
 def parse_grant(raw: Mapping[str, Any]) -> Grant:

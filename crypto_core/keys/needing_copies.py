@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from crypto_core.text.cleaning import CleanText, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(name=100, location=300)
-class NeedingCopy:
+class NeedingCopy(JsonRecord):
     """A registered copy with envelopes under a key, or with some whose key is not known."""
 
     name: CleanText
@@ -25,26 +25,17 @@ class NeedingCopy:
     taken_at: datetime | None = None
     kept_until: datetime | None = None
 
+    json_shape = shape("name location ...")
+
     def __str__(self) -> str:
         dates = [f"taken {self.taken_at:%Y-%m-%d}"] if self.taken_at else []
         dates += [f"kept until {self.kept_until:%Y-%m-%d}"] if self.kept_until else ["kept without an end"]
         return f"{self.name} ({', '.join([*dates, *([self.location] if self.location else [])])})"
 
-    def as_json(self) -> dict[str, Any]:
-        """The copy as a JSON document's part."""
-        return {
-            "name": self.name,
-            "location": self.location,
-            "envelopes": self.envelopes,
-            "doubtful": self.doubtful,
-            "taken_at": self.taken_at.isoformat() if self.taken_at else None,
-            "kept_until": self.kept_until.isoformat() if self.kept_until else None,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(unknown=600)
-class NeedingCopies:
+class NeedingCopies(JsonRecord):
     """What is known of copies that need a key. What is not registered is not known."""
 
     registered: int = 0
@@ -54,6 +45,11 @@ class NeedingCopies:
     """Those that have none under it as far as is known, and some whose key is not known."""
     unknown: str = ""
     """Why the register could not be read."""
+
+    json_shape = shape(
+        "registered ...",
+        registered=lambda record: None if record.unknown else record.registered,
+    )
 
     @property
     def lines(self) -> Iterator[str]:
@@ -75,12 +71,3 @@ class NeedingCopies:
                 f"None of the registered copies ({self.registered:,}) needs the key, as they were scanned. "
                 "Of copies that are not registered nothing is known."
             )
-
-    def as_json(self) -> dict[str, Any]:
-        """The document's part "copies"."""
-        return {
-            "registered": None if self.unknown else self.registered,
-            "needing": [copy.as_json() for copy in self.needing],
-            "doubtful": [copy.as_json() for copy in self.doubtful],
-            "unknown": self.unknown,
-        }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from crypto_core.key_names import region_of, short_key
 from crypto_core.keys.grants import Grant
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 ON_DEMAND_LIMIT = 25
 """Rotations on demand that a key gets in its life (API reference, RotateKeyOnDemand)."""
@@ -24,7 +24,7 @@ PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
 
 @dataclass(frozen=True, slots=True)
 @cleans(state=60, rotation=60, import_state=60)
-class KeyMaterial:
+class KeyMaterial(JsonRecord):
     """One generation of a key. `state` is KMS's word: CURRENT, NON_CURRENT, PENDING_ROTATION, …
 
     `rotation` says how it came: AUTOMATIC or ON_DEMAND, None for the first one. Imported material may
@@ -39,10 +39,12 @@ class KeyMaterial:
     import_state: CleanText | None = None
     """IMPORTED or PENDING_IMPORT for imported material."""
 
+    json_shape = shape("... -import_state")
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(store_id=100, name=256, kind=60, connection=60, error=80)
-class CustomKeyStore:
+class CustomKeyStore(JsonRecord):
     """Where a key's material is kept outside KMS: a CloudHSM cluster or an external key manager."""
 
     store_id: str
@@ -54,10 +56,12 @@ class CustomKeyStore:
     error: CleanText | None = None
     """KMS's code for why it is not connected."""
 
+    json_shape = shape("custom_key_store_id=store_id name type=kind connection_state=connection error")
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(1_000, raw=_IDENTITIES, description=200)
-class KeyState:
+class KeyState(JsonRecord):
     """What KMS says of one key. A field is None where it isn't known; `missing` says why.
 
     `missing` maps a part (state, aliases, rotation, materials, last use, tags, grants, key store) to the
@@ -100,6 +104,15 @@ class KeyState:
     grants: tuple[Grant, ...] | None = None
     detailed: bool = False
     missing: dict[str, str] = field(default_factory=dict)
+
+    json_shape = shape(
+        "key_arn region aliases key_state=state description created_at deletion_at manager origin spec usage "
+        "multi_region primary_arn replicas deletion_window_days expires_at custom_key_store=key_store tags "
+        "grants current_key_material_id=current_material_id materials rotation_enabled rotation_period_days "
+        "next_rotation_at rotation_started_at on_demand_rotations_used=on_demand_used last_used_at "
+        "last_used_for use_tracked_since missing",
+        replicas=lambda key: [{"key_arn": arn, "region": region_of(arn)} for arn in key.replica_arns],
+    )
 
     @property
     def name(self) -> str:
@@ -144,63 +157,3 @@ class KeyState:
         """Which generation a material is, 1 being the first; None where it can't be told."""
         ordered = [m.key_material_id for m in self.materials]
         return ordered.index(key_material_id) + 1 if key_material_id in ordered else None
-
-    def as_json(self) -> dict[str, Any]:
-        """The key as a JSON document's part; times in ISO 8601, UTC."""
-        return {
-            "key_arn": self.key_arn,
-            "region": self.region,
-            "aliases": list(self.aliases),
-            "key_state": self.state,
-            "description": self.description,
-            "created_at": _iso(self.created_at),
-            "deletion_at": _iso(self.deletion_at),
-            "manager": self.manager,
-            "origin": self.origin,
-            "spec": self.spec,
-            "usage": self.usage,
-            "multi_region": self.multi_region,
-            "primary_arn": self.primary_arn,
-            "replicas": [{"key_arn": arn, "region": region_of(arn)} for arn in self.replica_arns],
-            "deletion_window_days": self.deletion_window_days,
-            "expires_at": _iso(self.expires_at),
-            "custom_key_store": _store(self.key_store),
-            "tags": dict(self.tags),
-            "grants": [g.as_json() for g in self.grants] if self.grants is not None else None,
-            "current_key_material_id": self.current_material_id,
-            "materials": [
-                {
-                    "key_material_id": m.key_material_id,
-                    "state": m.state,
-                    "since": _iso(m.since),
-                    "rotation": m.rotation,
-                    "expires_at": _iso(m.expires_at),
-                }
-                for m in self.materials
-            ],
-            "rotation_enabled": self.rotation_enabled,
-            "rotation_period_days": self.rotation_period_days,
-            "next_rotation_at": _iso(self.next_rotation_at),
-            "rotation_started_at": _iso(self.rotation_started_at),
-            "on_demand_rotations_used": self.on_demand_used,
-            "last_used_at": _iso(self.last_used_at),
-            "last_used_for": self.last_used_for,
-            "use_tracked_since": _iso(self.use_tracked_since),
-            "missing": dict(self.missing),
-        }
-
-
-def _store(store: CustomKeyStore | None) -> dict[str, Any] | None:
-    if store is None:
-        return None
-    return {
-        "custom_key_store_id": store.store_id,
-        "name": store.name,
-        "type": store.kind,
-        "connection_state": store.connection,
-        "error": store.error,
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -19,10 +19,11 @@ from crypto_core.findings.severity import Severity
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnShare:
+class ColumnShare(JsonRecord):
     """The tokens of one column by format; NULLs are no tokens and not counted."""
 
     column: str
@@ -31,10 +32,15 @@ class ColumnShare:
     respelt: int = 0
     """Those of v1 that are spelt otherwise than Keydeck writes them, as far as length or mark tells."""
 
+    json_shape = shape(
+        "column tokens by_format spelt_otherwise=respelt",
+        by_format=lambda share: {one: share.by_format.get(one, 0) for one in Format},
+    )
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(alias=300, key_state=60, note=1_000)
-class KeyShare:
+class KeyShare(JsonRecord):
     """The tokens under one key material. `key_arn` is None for envelopes whose key nobody could tell.
 
     `asked` is how many of them KMS was asked about. `note` says what the operator should know, such as
@@ -52,6 +58,8 @@ class KeyShare:
     note: str = ""
     asked_at: datetime | None = field(default=None, compare=False)
     """When KMS was asked, of several answers the oldest; None where it was not."""
+
+    json_shape = shape("key_arn alias key_state key_material_id tokens evidence asked_at")
 
 
 class ProblemKind(StrEnum):
@@ -73,7 +81,7 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(title=600, where=600, remedy=1_000)
-class Problem:
+class Problem(JsonRecord):
     """Something that deserves an operator. `filter` finds the rows behind it, `key_arn` the key."""
 
     severity: Severity
@@ -85,21 +93,11 @@ class Problem:
     key_arn: str | None = None
     kind: ProblemKind | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """The problem as a JSON document's part."""
-        return {
-            "severity": self.severity.value,
-            "title": self.title,
-            "where": self.where,
-            "remedy": self.remedy,
-            "tokens": self.tokens,
-            "filter": self.filter,
-            "key_arn": self.key_arn,
-        }
+    json_shape = shape("severity title where remedy tokens filter key_arn")
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(JsonRecord):
     """The whole answer. Totals add up: columns, formats and keys each account for every token."""
 
     taken_at: datetime
@@ -122,6 +120,13 @@ class Status:
     decoys: DecoyCount = field(default_factory=DecoyCount)
     """Decoys of tripwires: in no other number here."""
 
+    json_shape = shape(
+        "tokens protected problems by_format by_column keys accepted_as_unrecoverable=accepted decoys "
+        "coverage",
+        protected=lambda status: status.protected_json(),
+        by_format=lambda status: {one: status.by_format.get(one, 0) for one in Format},
+    )
+
     @property
     def protected(self) -> int:
         """Tokens in an envelope that only KMS opens."""
@@ -142,36 +147,3 @@ class Status:
     def tokens_under(self, key_arn: str) -> int:
         """How many tokens are under a key, over all its materials and replicas."""
         return sum(share.tokens for share in self.keys if share.key_arn and same_key(share.key_arn, key_arn))
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck status --json` prints."""
-        return {
-            "tokens": self.tokens,
-            "protected": self.protected_json(),
-            "problems": [problem.as_json() for problem in self.problems],
-            "by_format": {f.value: self.by_format.get(f, 0) for f in Format},
-            "by_column": [
-                {
-                    "column": column.column,
-                    "tokens": column.tokens,
-                    "by_format": {f.value: column.by_format.get(f, 0) for f in Format},
-                    "spelt_otherwise": column.respelt,
-                }
-                for column in self.by_column
-            ],
-            "keys": [
-                {
-                    "key_arn": share.key_arn,
-                    "alias": share.alias,
-                    "key_state": share.key_state,
-                    "key_material_id": share.key_material_id,
-                    "tokens": share.tokens,
-                    "evidence": share.evidence.value,
-                    "asked_at": share.asked_at.isoformat() if share.asked_at else None,
-                }
-                for share in self.keys
-            ],
-            "accepted_as_unrecoverable": [of_key.as_json() for of_key in self.accepted],
-            "decoys": self.decoys.as_json(),
-            "coverage": self.coverage.as_json(),
-        }

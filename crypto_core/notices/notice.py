@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.findings.severity import Severity
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 
 _LIMITS = {"title": 200, "subject": 300, "who": 300, "detail": 1_000, "remedy": 600, "command": 200}
 _MENTION = re.compile(r"@(?=(?:everyone|here|channel|all|team)\b)", re.IGNORECASE)
@@ -41,7 +40,7 @@ def outward(text: object, limit: int) -> CleanText:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(JsonRecord):
     """One notice: `title` says what happened, `subject` to what; twins have one `id`, however often sent."""
 
     id: str
@@ -55,30 +54,11 @@ class Notice:
     remedy: str = ""
     command: str = ""
 
+    json_shape = shape("...", at=lambda notice: notice.at.astimezone(UTC))
+
     def __post_init__(self) -> None:
         for name, limit in _LIMITS.items():
             object.__setattr__(self, name, outward(getattr(self, name), limit))
-
-    def as_json(self) -> dict[str, Any]:
-        """The notice as a JSON document; `notice_of` reads it."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {
-            "kind": self.kind.value,
-            "severity": self.severity.value,
-            "at": self.at.astimezone(UTC).isoformat(),
-        }
-
-
-def notice_of(stored: Mapping[str, Any]) -> Notice:
-    """Return the notice of what `as_json` made. Raises KeyError, TypeError, ValueError for anything else."""
-    texts = {name: str(stored.get(name, "")) for name in _LIMITS}
-    return Notice(
-        clean(stored["id"], 40),
-        NoticeKind(stored["kind"]),
-        Severity(stored["severity"]),
-        datetime.fromisoformat(stored["at"]),
-        **texts,
-    )
 
 
 def notice_id(*parts: object) -> str:

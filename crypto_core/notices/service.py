@@ -34,12 +34,13 @@ from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import READ_ONLY
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentView
-from crypto_core.notices.notice import Notice, NoticeKind, notice_id, notice_of
+from crypto_core.notices.notice import Notice, NoticeKind, notice_id
 from crypto_core.notices.receiver import NoticeSettings, Receiver, rows_for
 from crypto_core.notices.sender import AppriseSender, Letter, Sender
 from crypto_core.notices.standing import Standing, late_steps
 from crypto_core.proof.forms import JournalEntry
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecordError, record_of
 
 DUTY = "notices"
 GIVE_UP_SECONDS = 86_400.0
@@ -225,8 +226,8 @@ def _notices(
 def _readable(row: NoticeRow) -> Notice:
     """The notice of a row, whatever has become of it: who may write the table may write anything."""
     try:
-        return notice_of(row.told)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return record_of(Notice, row.told)
+    except JsonRecordError:
         title = f"A notice that can't be read: row {row.id}"
         return Notice(clean(row.digest, 40), NoticeKind.CHECK, Severity.HIGH, row.made_at, title)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from crypto_core.provider_logs.mappings import hash_of
 from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.providers.answers import HashedQuery
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
+from crypto_core.text.json_records import JsonRecord, shape
 
 _FIELD = "hashed_token:"
 
 
 @dataclass(frozen=True, slots=True)
-class NotedHashes:
+class NotedHashes(JsonRecord):
     """The tokens whose hashes are known now; `new` of them were not known before."""
 
     refs: tuple[TokenRef, ...]
@@ -25,13 +25,7 @@ class NotedHashes:
     without: tuple[TokenRef, ...]
     """Those that are none of GitHub's, or that don't open."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck events provider hash --json` prints."""
-        return {
-            "noted": [str(ref) for ref in self.refs],
-            "new": self.new,
-            "without": [str(ref) for ref in self.without],
-        }
+    json_shape = shape("noted=refs ...")
 
 
 @dataclass(frozen=True, slots=True)

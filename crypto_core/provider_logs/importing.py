@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import IO, Any
+from typing import IO
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError
@@ -18,6 +18,7 @@ from crypto_core.provider_logs.event import ProviderEvent
 from crypto_core.provider_logs.mappings import MalformedEventError, read_event
 from crypto_core.provider_logs.store import ProviderLog, batches
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.unpacking import UnreadableError
 
@@ -30,7 +31,7 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 @cleans(file=500, reason=300)
-class Damaged:
+class Damaged(JsonRecord):
     """What could not be read: a line or element of a file, or (`number` 0) the file, or the rest of it."""
 
     file: str
@@ -42,7 +43,7 @@ class Damaged:
 
 
 @dataclass(frozen=True, slots=True)
-class LogImport:
+class LogImport(JsonRecord):
     """What an import brought. `damaged` names the first MOST_NAMED of `damaged_number`."""
 
     files: int
@@ -55,24 +56,13 @@ class LogImport:
     last: datetime | None
     interrupted: bool = False
 
+    json_shape = shape(
+        "files events new duplicates by_provider first last damaged damaged_number interrupted",
+    )
+
     @property
     def duplicates(self) -> int:
         return self.events - self.new
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck events provider import --json` prints."""
-        return {
-            "files": self.files,
-            "events": self.events,
-            "new": self.new,
-            "duplicates": self.duplicates,
-            "by_provider": self.by_provider,
-            "first": self.first.isoformat() if self.first else None,
-            "last": self.last.isoformat() if self.last else None,
-            "damaged": [{"file": d.file, "number": d.number, "reason": d.reason} for d in self.damaged],
-            "damaged_number": self.damaged_number,
-            "interrupted": self.interrupted,
-        }
 
 
 class LogFiles:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
-from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
@@ -24,6 +23,7 @@ from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import NoAnswer, sendable
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.secret import Secret
+from crypto_core.text.json_records import JsonRecord, shape
 
 LATE = timedelta(minutes=10)
 """So late events may still come: the last minutes of a window are not counted as covered."""
@@ -32,7 +32,7 @@ MOST_PAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class LogPull:
+class LogPull(JsonRecord):
     """What a pull brought. `finished` is False where it stopped before the last page, for `reason`."""
 
     provider: str
@@ -48,22 +48,10 @@ class LogPull:
     reason: str = ""
     interrupted: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck events provider pull --json` prints."""
-        return {
-            "provider": self.provider,
-            "organisation": self.name or None,
-            "since": self.since.isoformat(),
-            "until": self.until.isoformat(),
-            "pages": self.pages,
-            "events": self.events,
-            "new": self.new,
-            "duplicates": self.events - self.new,
-            "damaged": self.damaged,
-            "finished": self.finished,
-            "resumed": self.resumed,
-            "reason": self.reason or None,
-        }
+    json_shape = shape(
+        "provider organisation=name? ... duplicates damaged finished resumed reason? -interrupted",
+        duplicates=lambda record: record.events - record.new,
+    )
 
 
 class LogPuller:

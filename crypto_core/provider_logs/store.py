@@ -15,6 +15,7 @@ from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
 from crypto_core.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.packing import DictionaryPacker
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
@@ -83,7 +84,7 @@ class EventChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSummary:
+class LogSummary(JsonRecord):
     """What there is of one provider's place."""
 
     provider: str
@@ -92,14 +93,7 @@ class LogSummary:
     first: datetime
     last: datetime
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "provider": self.provider,
-            "place": self.place or None,
-            "events": self.events,
-            "first": self.first.isoformat(),
-            "last": self.last.isoformat(),
-        }
+    json_shape = shape("provider place? ...")
 
 
 @dataclass(frozen=True, slots=True)

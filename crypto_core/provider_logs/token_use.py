@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 class Certainty(StrEnum):
@@ -31,7 +31,7 @@ class Doing(StrEnum):
 @cleans(
     who=300, address=100, agent=300, what=300, place=120, event_id=200, provider=40, reason=600, theft=600
 )
-class TokenDeed:
+class TokenDeed(JsonRecord):
     """One entry. `theft` says why it looks like a thief's, `reason` why it is here; `old`: since replaced."""
 
     at: datetime
@@ -48,29 +48,17 @@ class TokenDeed:
     theft: str = ""
     old: bool = False
 
+    json_shape = shape(
+        "time=at doing certainty who? address? user_agent=agent? what place? provider? event_id reason "
+        "looks_like_theft=theft? old_token=old"
+    )
+
     @property
     def words(self) -> str:
         """What happened, in one line without the time."""
         verb = self.doing.value if self.certainty is Certainty.FACT else f"may have been {self.doing.value}"
         told = f"{verb} by {short_name(self.who) or 'somebody'} from {self.address or 'an unknown address'}"
         return f"{told}: {self.what}" + (f", {self.place}" if self.place else "")
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "time": self.at.isoformat(),
-            "doing": self.doing.value,
-            "certainty": self.certainty.value,
-            "who": self.who or None,
-            "address": self.address or None,
-            "user_agent": self.agent or None,
-            "what": self.what,
-            "place": self.place or None,
-            "provider": self.provider or None,
-            "event_id": self.event_id,
-            "reason": self.reason,
-            "looks_like_theft": self.theft or None,
-            "old_token": self.old,
-        }
 
 
 def short_name(who: str) -> str:
@@ -80,7 +68,7 @@ def short_name(who: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 @cleans(provider=40, statements=600)
-class TokenUse:
+class TokenUse(JsonRecord):
     """Openings and uses of a token in the order of time. `left_out` are older ones that are not listed."""
 
     ref: TokenRef
@@ -89,6 +77,11 @@ class TokenUse:
     left_out: int
     statements: tuple[str, ...]
     coverage: Coverage
+
+    json_shape = shape(
+        "provider? used may_have_been_used=may_have_used look_like_theft timeline=deeds ... -ref",
+        look_like_theft=lambda record: len(record.thefts),
+    )
 
     @property
     def used(self) -> int:
@@ -104,15 +97,3 @@ class TokenUse:
 
     def _number(self, certainty: Certainty) -> int:
         return sum(one.doing is Doing.USED and one.certainty is certainty for one in self.deeds)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "provider": self.provider or None,
-            "used": self.used,
-            "may_have_been_used": self.may_have_used,
-            "look_like_theft": len(self.thefts),
-            "timeline": [one.as_json() for one in self.deeds],
-            "left_out": self.left_out,
-            "statements": list(self.statements),
-            "coverage": self.coverage.as_json(),
-        }

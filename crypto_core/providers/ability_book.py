@@ -18,10 +18,11 @@ from threading import Lock
 
 from crypto_core.errors import AbilityBookError
 from crypto_core.lists.own_file import make_own
-from crypto_core.providers.abilities.record import TokenAbilities, abilities_from
+from crypto_core.providers.abilities.record import TokenAbilities
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import record_of
 
 _VERSION = 1
 _WAIT_SECONDS = 10.0
@@ -160,7 +161,7 @@ def _name(ref: TokenRef) -> str:
 def _read(ref: TokenRef, document: str) -> TokenAbilities | None:
     """The answer of a row; None for one that can't be read, which counts as none."""
     try:
-        return abilities_from(json.loads(document), ref)
+        return record_of(TokenAbilities, json.loads(document), ref=ref)
     except (ValueError, RecursionError):
         return None
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.guard.consent import Danger
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 class Liveness(StrEnum):
@@ -23,7 +23,7 @@ class Liveness(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLiveness:
+class TokenLiveness(JsonRecord):
     """A provider's answer about one token. Cleaned text. `whose` is the account, if named."""
 
     ref: TokenRef
@@ -33,16 +33,7 @@ class TokenLiveness:
     at: datetime
     whose: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of "tokens"."""
-        return {
-            "reference": str(self.ref),
-            "provider": self.provider,
-            "liveness": self.liveness.value,
-            "reason": self.reason,
-            "whose": self.whose or None,
-            "at": self.at.isoformat(),
-        }
+    json_shape = shape("reference=ref ... whose? at")
 
 
 @dataclass(frozen=True, slots=True)

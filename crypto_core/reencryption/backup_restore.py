@@ -50,6 +50,7 @@ from crypto_core.reencryption.patience import ask_patiently
 from crypto_core.reencryption.plan import Unwritten, Verb
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 RESTORE = "backups restore"
 MOST = 50_000
@@ -82,7 +83,7 @@ class BackupSelection:
 
 
 @dataclass(frozen=True, slots=True)
-class BackupRestorePlan(RunsCode):
+class BackupRestorePlan(JsonRecord, RunsCode):
     """What putting back comes to."""
 
     selection: BackupSelection
@@ -94,6 +95,12 @@ class BackupRestorePlan(RunsCode):
     """The keys that the envelopes are under, as far as known."""
     code: tuple[AttachedCode, ...] = ()
     """What others have had run when these tokens are written."""
+
+    json_shape = shape(
+        "selection tokens references refused keys=key_arns code plan=digest",
+        references=lambda record: [str(ref) for ref, _ in record.kept[:PAGE]],
+        refused=lambda record: len(record.refused),
+    )
 
     @property
     def tokens(self) -> int:
@@ -119,20 +126,8 @@ class BackupRestorePlan(RunsCode):
     def digest(self) -> str:
         """Names exactly this."""
         told: list[Any] = [RESTORE, str(self.selection), [(str(ref), number) for ref, number in self.kept]]
-        told += [[code.as_json for code in self.code]]
+        told += [[code.as_json() for code in self.code]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-    def as_json(self) -> dict[str, Any]:
-        """The plan as the journal keeps it and as a second person reads it."""
-        return {
-            "selection": str(self.selection),
-            "tokens": self.tokens,
-            "references": [str(ref) for ref, _ in self.kept[:PAGE]],
-            "refused": len(self.refused),
-            "keys": list(self.key_arns),
-            "code": [code.as_json for code in self.code],
-            "plan": self.digest,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from threading import Event
-from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import Inventory
@@ -23,10 +22,11 @@ from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
-class MaterialTokens:
+class MaterialTokens(JsonRecord):
     """The tokens on one key material. `evidence` is None where there is none; `asked` of them KMS was asked.
 
     `number` is the generation, 1 being the first, None for material that KMS does not list. `tried` are the
@@ -42,6 +42,12 @@ class MaterialTokens:
     asked: int
     tried: tuple[Verification, ...] = ()
 
+    json_shape = shape(
+        "number key_material_id state=material.state since=material.since rotation=material.rotation tokens "
+        "evidence asked tried opened failed",
+        tried=lambda record: len(record.tried),
+    )
+
     @property
     def opened(self) -> int:
         """How many of the tried tokens opened."""
@@ -52,47 +58,25 @@ class MaterialTokens:
         """The tried tokens that did not open."""
         return tuple(v for v in self.tried if not v.opened)
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of "materials"; times in ISO 8601, UTC."""
-        since = self.material.since if self.material else None
-        return {
-            "number": self.number,
-            "key_material_id": self.key_material_id,
-            "state": self.material.state if self.material else None,
-            "since": since.isoformat() if since else None,
-            "rotation": self.material.rotation if self.material else None,
-            "tokens": self.tokens,
-            "evidence": self.evidence.value if self.evidence else None,
-            "asked": self.asked,
-            "tried": len(self.tried),
-            "opened": self.opened,
-            "failed": [v.as_json() for v in self.failed],
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class KeyMaterials:
+class KeyMaterials(JsonRecord):
     """A key's materials, the first one first, with the tokens on each."""
 
     key: KeyState
     materials: tuple[MaterialTokens, ...]
     coverage: Coverage
 
+    json_shape = shape(
+        "key_arn=key.key_arn key_state=key.state current_key_material_id=key.current_material_id tokens "
+        "materials coverage",
+        tokens=lambda record: sum(m.tokens for m in record.materials),
+    )
+
     @property
     def failed(self) -> tuple[Verification, ...]:
         """The tokens that should have opened and did not."""
         return tuple(chain.from_iterable(m.failed for m in self.materials))
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck keys materials --json` prints."""
-        return {
-            "key_arn": self.key.key_arn,
-            "key_state": self.key.state,
-            "current_key_material_id": self.key.current_material_id,
-            "tokens": sum(m.tokens for m in self.materials),
-            "materials": [m.as_json() for m in self.materials],
-            "coverage": self.coverage.as_json(),
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

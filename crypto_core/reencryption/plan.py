@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.store import TokenScope
@@ -18,6 +17,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted, listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)
 _IN_PLACE = frozenset({Format.PLAINTEXT, Format.DEV})
@@ -80,7 +80,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 @cleans(reference=1_000, reason=2_000)
-class Unwritten:
+class Unwritten(JsonRecord):
     """A token that is not written, and why."""
 
     reference: str
@@ -88,26 +88,24 @@ class Unwritten:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(JsonRecord):
     """So many tokens of one format, and the format that they are written in."""
 
     source: Format
     written: Format
     tokens: int
 
+    json_shape = shape("from=source to=written tokens")
+
     @property
     def changes(self) -> bool:
         """True if the format is another one afterwards."""
         return self.source is not self.written
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of a plan's "conversions"."""
-        return {"from": self.source.value, "to": self.written.value, "tokens": self.tokens}
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(target_name=300, by_column=300, warnings=1_000)
-class Plan(RunsCode):
+class Plan(JsonRecord, RunsCode):
     """A dry run's result. Nothing has been changed; `refused` are tokens that would be left as they are."""
 
     verb: Verb
@@ -131,6 +129,12 @@ class Plan(RunsCode):
     """True of a job over more tokens of a filter than a plan lists: they are looked up when it begins."""
     code: tuple[AttachedCode, ...] = ()
     """What others have had run when these tokens are written."""
+
+    json_shape = shape(
+        "dry_run verb selection to=target_key_arn tokens by_column refused warnings binding conversions "
+        "kms_calls coverage code",
+        dry_run=True,
+    )
 
     @property
     def conversions(self) -> tuple[Conversion, ...]:
@@ -191,27 +195,9 @@ class Plan(RunsCode):
             "tokens": self.tokens,
             "by_column": sorted(self.by_column.items()),
             "by_format": sorted(self.by_format.items()),
-            "code": [code.as_json for code in self.code],
+            "code": [code.as_json() for code in self.code],
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that a dry run prints with --json."""
-        return {
-            "dry_run": True,
-            "verb": self.verb.value,
-            "selection": str(self.selection),
-            "to": self.target_key_arn,
-            "tokens": self.tokens,
-            "by_column": dict(self.by_column),
-            "refused": [{"reference": u.reference, "reason": u.reason} for u in self.refused],
-            "warnings": list(self.warnings),
-            "binding": self.binding,
-            "conversions": [c.as_json() for c in self.conversions],
-            "kms_calls": self.kms_calls,
-            "coverage": self.coverage.as_json(),
-            "code": [code.as_json for code in self.code],
-        }
 
 
 def _parts(value: Selection | TokenScope) -> list[tuple[str, str]]:
@@ -239,7 +225,7 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True)
 @cleans(stopped_by=2_000)
-class RunResult:
+class RunResult(JsonRecord):
     """What a run did. `remaining` are planned tokens that it did not reach (interrupted, or KMS gone)."""
 
     verb: Verb
@@ -255,32 +241,21 @@ class RunResult:
     interrupted: bool = False
     stopped_by: str = ""
 
+    json_shape = shape(
+        "verb to=target_key_arn planned done conflicts_retried changed_meanwhile poisoned remaining "
+        "seconds tokens_per_second kms_calls interrupted stopped_by",
+        seconds=lambda record: round(record.seconds, 3),
+        tokens_per_second=lambda record: round(record.done / record.seconds, 1) if record.seconds else 0.0,
+    )
+
     @property
     def complete(self) -> bool:
         """True if every planned token was written, by this run or another writer."""
         return not self.poisoned and not self.remaining
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck reencrypt --json` prints. Rates are tokens a second."""
-        return {
-            "verb": self.verb.value,
-            "to": self.target_key_arn,
-            "planned": self.planned,
-            "done": self.done,
-            "conflicts_retried": self.conflicts_retried,
-            "changed_meanwhile": self.changed_meanwhile,
-            "poisoned": [{"reference": u.reference, "reason": u.reason} for u in self.poisoned],
-            "remaining": self.remaining,
-            "seconds": round(self.seconds, 3),
-            "tokens_per_second": round(self.done / self.seconds, 1) if self.seconds else 0.0,
-            "kms_calls": self.kms_calls,
-            "interrupted": self.interrupted,
-            "stopped_by": self.stopped_by,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(JsonRecord):
     """Whether one token opened, and under which key. `reason` says why it didn't."""
 
     ref: TokenRef
@@ -289,12 +264,4 @@ class Verification:
     key_material_id: str | None
     reason: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of what `keydeck verify --json` prints."""
-        return {
-            "reference": str(self.ref),
-            "opened": self.opened,
-            "key_arn": self.key_arn,
-            "key_material_id": self.key_material_id,
-            "reason": self.reason,
-        }
+    json_shape = shape("reference=ref ...")

@@ -14,6 +14,7 @@ from typing import Any
 from crypto_core.key_uses import OPENS
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.json_records import JsonRecord, shape
 
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
@@ -82,7 +83,7 @@ def _of_record(name: str, most: int = SHORT) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class TrailEvent:
+class TrailEvent(JsonRecord):
     """One call as CloudTrail recorded it. `event_id` is its identity: the same one may be delivered twice.
 
     First come the texts that stand in a record as they are here, then what is made out of more of it.
@@ -120,6 +121,14 @@ class TrailEvent:
     """Such as TLSv1.3; "" where the record doesn't tell."""
     raw: bytes = field(default=b"", repr=False, compare=False)
     """The record as JSON, UTF-8."""
+
+    json_shape = shape(
+        "event_id time name source principal=principal.arn principal_type=principal.kind "
+        "session=principal.session access_key_id=principal.access_key_id source_ip vpc_endpoint? "
+        "user_agent error_code? error_message? key_arns alias? key_material_ids=material_ids "
+        "encryption_context token_ref region account by_service invoked_by=principal.invoked_by?",
+        time=lambda record: record.time.isoformat() if record.dated else None,
+    )
 
     @property
     def dated(self) -> bool:
@@ -166,30 +175,3 @@ class TrailEvent:
             or self.principal.invoked_by.endswith(".amazonaws.com")
             or self.source_ip.endswith(".amazonaws.com")
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """The event as a JSON document's part, without the raw record."""
-        return {
-            "event_id": self.event_id,
-            "time": self.time.isoformat() if self.dated else None,
-            "name": self.name,
-            "source": self.source,
-            "principal": self.principal.arn,
-            "principal_type": self.principal.kind,
-            "session": self.principal.session,
-            "access_key_id": self.principal.access_key_id,
-            "source_ip": self.source_ip,
-            "vpc_endpoint": self.vpc_endpoint or None,
-            "user_agent": self.user_agent,
-            "error_code": self.error_code or None,
-            "error_message": self.error_message or None,
-            "key_arns": list(self.key_arns),
-            "alias": self.alias or None,
-            "key_material_ids": list(self.material_ids),
-            "encryption_context": dict(self.encryption_context),
-            "token_ref": str(self.token_ref) if self.token_ref else None,
-            "region": self.region,
-            "account": self.account,
-            "by_service": self.by_service,
-            "invoked_by": self.principal.invoked_by or None,
-        }

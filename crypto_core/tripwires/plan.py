@@ -14,6 +14,7 @@ from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 MOST_ROWS = 20
 """Decoys that one tripwire has at most."""
@@ -80,7 +81,7 @@ class AddPlan(RunsCode):
             self.key_arn,
             sorted(self.request.given),
             list(self.columns),
-            [code.as_json for code in self.code],
+            [code.as_json() for code in self.code],
         ]
         return _hashed(told)
 
@@ -196,7 +197,7 @@ class ResealPlan:
 
 @dataclass(frozen=True, slots=True)
 @cleans(table=200, key_arn=300, refs=300, gone=300)
-class TripwireState:
+class TripwireState(JsonRecord):
     """A tripwire as it stands. `standing` of its `decoys` are as they were made."""
 
     number: int
@@ -208,27 +209,16 @@ class TripwireState:
     gone: tuple[str, ...] = ()
     """Those whose row is gone, or was changed: they trip nothing, and what is in them counts as a token."""
 
+    json_shape = shape("tripwire=number made_at table format key_arn decoys=refs gone stands")
+
     @property
     def stands(self) -> bool:
         """True if every decoy is as it was made."""
         return not self.gone
 
-    def as_json(self) -> dict[str, Any]:
-        """An entry of what `keydeck tripwire list --json` prints."""
-        return {
-            "tripwire": self.number,
-            "made_at": self.made_at.isoformat(),
-            "table": self.table,
-            "format": self.format.value,
-            "key_arn": self.key_arn,
-            "decoys": list(self.refs),
-            "gone": list(self.gone),
-            "stands": self.stands,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class TripwireResult:
+class TripwireResult(JsonRecord):
     """What became of a plan, as read back."""
 
     number: int | None
@@ -236,13 +226,7 @@ class TripwireResult:
     unjournaled: str = ""
     """Why the end is not in the journal, "" if it is."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that the command prints."""
-        return {
-            "tripwire": self.number,
-            "state": self.state.as_json() if self.state else None,
-            "unjournaled": self.unjournaled,
-        }
+    json_shape = shape("tripwire=number ...")
 
 
 def _hashed(told: list[Any]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(1_000)
-class PackCheck:
+class PackCheck(JsonRecord):
     """What a pack proves. Where something is wrong, the rest is a mere claim. Cleaned text.
 
     `unproved` says why nothing is proved though nothing is wrong, "" where it is.
@@ -45,33 +45,12 @@ class PackCheck:
     recomputed: tuple[CleanText, ...] = ()
     """The files that were made again from the records, and are the same byte for byte."""
 
+    json_shape = shape(
+        "proved problems unproved_because=unproved? remarks since until framework? database_id? made_at? "
+        "made_by? version? sha256? key_arn? algorithm? key_from? ..."
+    )
+
     @property
     def proved(self) -> bool:
         """Whether the pack is what the key signed, and fits together."""
         return not self.problems and not self.unproved
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck evidence verify --json` prints."""
-        return {
-            "proved": self.proved,
-            "problems": list(self.problems),
-            "unproved_because": self.unproved or None,
-            "remarks": list(self.remarks),
-            "since": self.since.isoformat() if self.since else None,
-            "until": self.until.isoformat() if self.until else None,
-            "framework": self.framework or None,
-            "database_id": self.database_id or None,
-            "made_at": self.made_at or None,
-            "made_by": self.made_by or None,
-            "version": self.version or None,
-            "sha256": self.sha256 or None,
-            "key_arn": self.key_arn or None,
-            "algorithm": self.algorithm or None,
-            "key_from": self.key_from or None,
-            "files": self.files,
-            "records": self.records,
-            "entries": self.entries,
-            "anchored": self.anchored,
-            "kept_outside": list(self.kept_outside),
-            "recomputed": list(self.recomputed),
-        }

@@ -42,6 +42,7 @@ from crypto_core.proof.pack import (
 )
 from crypto_core.proof.records import record_line
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ FOR_PEOPLE = {"html": "report.html", "markdown": "report.md", "pdf": "report.pdf
 
 @dataclass(frozen=True, slots=True)
 @cleans(500, raw=("path", "signature"))
-class PackMade:
+class PackMade(JsonRecord):
     """A pack that was written. `sha256`, in hex, is that of its manifest, as the journal names it."""
 
     path: Path
@@ -67,18 +68,10 @@ class PackMade:
     unjournaled: CleanText = NO_TEXT
     """Why the journal doesn't name it, "" where it does."""
 
-    def as_json(self) -> dict[str, Any]:
-        """What `keydeck evidence pack --json` prints."""
-        return {
-            "path": clean(self.path, 500),
-            "sha256": self.sha256,
-            "files": self.files,
-            "bytes": self.bytes,
-            "signature": self.signature.as_json() if self.signature else None,
-            "unsigned_because": self.unsigned_because or None,
-            "left_out": list(self.left_out),
-            "not_journaled_because": self.unjournaled or None,
-        }
+    json_shape = shape(
+        "path sha256 files bytes signature unsigned_because? left_out not_journaled_because=unjournaled?",
+        path=lambda record: clean(record.path, 500),
+    )
 
 
 class PackWriter:

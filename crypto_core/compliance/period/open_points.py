@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlStatus
@@ -15,6 +14,7 @@ from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counting import counted, listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 SOON = timedelta(days=30)
 """An exception that ends within so many days of the period's end is open."""
@@ -27,7 +27,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 @cleans(600)
-class OpenPoint:
+class OpenPoint(JsonRecord):
     """One point, and how pressing it is. `controls` are the ids of those that it is about, () for all."""
 
     severity: Severity
@@ -36,14 +36,7 @@ class OpenPoint:
     """What settles it, or shows it whole; "" where nothing of Keydeck's does."""
     controls: tuple[CleanText, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The point as a JSON document's part."""
-        return {
-            "severity": self.severity.value,
-            "what": self.what,
-            "command": self.command or None,
-            "controls": list(self.controls),
-        }
+    json_shape = shape("... command? controls")
 
 
 def open_points(period: AuditPeriod) -> tuple[OpenPoint, ...]:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any
 
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
@@ -29,13 +28,14 @@ from crypto_core.guard.signature import Signature, Signer
 from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
 from crypto_core.proof.records import FORM
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 NO_SIGNING_KEY = "no signing key is configured (KEYDECK_SIGNING_KEY)"
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(500)
-class RecordedDay:
+class RecordedDay(JsonRecord):
     """A record and what came with it. `checkpoint` is None where `unanchored_because` says why.
 
     In a dry run the record is as it would be, unsigned, and `written` is False.
@@ -47,6 +47,18 @@ class RecordedDay:
     """Whether a signing key is set."""
     checkpoint: Checkpoint | None = None
     unanchored_because: CleanText = NO_TEXT
+
+    json_shape = shape(
+        "written number=record.number taken_at=record.taken_at sha256=record.digest "
+        "previous=record.previous bytes signature=record.signature "
+        "unsigned_because=record.unsigned_because? missing checkpoint=checkpoint.seq "
+        "no_checkpoint_because=unanchored_because?",
+        bytes=lambda record: len(record.record.document.encode()),
+        missing=lambda record: [
+            {"part": part.value, "lack": one.lack.value, "reason": one.reason}
+            for part, one in record.missing.items()
+        ],
+    )
 
     @property
     def missing(self) -> dict[SnapshotPart, MissingPart]:
@@ -62,26 +74,6 @@ class RecordedDay:
         """
         unsigned = self.written and self.signs and (self.record.signature is None or self.checkpoint is None)
         return unsigned or any(one.lack is not Lack.NOTHING for one in self.missing.values())
-
-    def as_json(self) -> dict[str, Any]:
-        """What `keydeck evidence record --json` prints."""
-        record = self.record
-        return {
-            "written": self.written,
-            "number": record.number,
-            "taken_at": record.taken_at.isoformat(),
-            "sha256": record.digest.hex(),
-            "previous": record.previous.hex(),
-            "bytes": len(record.document.encode()),
-            "signature": record.signature.as_json() if record.signature else None,
-            "unsigned_because": record.unsigned_because or None,
-            "missing": [
-                {"part": part.value, "lack": one.lack.value, "reason": one.reason}
-                for part, one in self.missing.items()
-            ],
-            "checkpoint": self.checkpoint.seq if self.checkpoint else None,
-            "no_checkpoint_because": self.unanchored_because or None,
-        }
 
 
 class EvidenceRecorder:

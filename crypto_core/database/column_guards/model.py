@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
+from crypto_core.text.json_records import JsonRecord, shape
 
 _PREFIX = "keydeck_envelopes_"
 _LONGEST = 63
@@ -28,7 +28,7 @@ class GuardState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnGuard:
+class ColumnGuard(JsonRecord):
     """One token column and its guard. `place` and `quoted` are the table and the column, ready for SQL."""
 
     column: TokenColumn
@@ -50,6 +50,8 @@ class ColumnGuard:
     obstacle: str = ""
     """Why the column can't be guarded."""
 
+    json_shape = shape("column state least constraint owner owned obstacle")
+
     @property
     def constraint(self) -> str:
         """The constraint's name."""
@@ -64,18 +66,6 @@ class ColumnGuard:
     def constrained(self) -> bool:
         """True if a constraint of this name is there, whatever it says."""
         return self.state not in (GuardState.MISSING, GuardState.IMPOSSIBLE)
-
-    def as_json(self) -> dict[str, Any]:
-        """The guard as a JSON document's part."""
-        return {
-            "column": str(self.column),
-            "state": self.state.value,
-            "least": self.least.value if self.least else None,
-            "constraint": self.constraint,
-            "owner": self.owner,
-            "owned": self.owned,
-            "obstacle": self.obstacle,
-        }
 
 
 def constraint_name(column: str) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
@@ -15,6 +14,7 @@ from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ _VERBS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnStep:
+class ColumnStep(JsonRecord):
     """What is to be done for one column. `refused` are stored values that the check refuses.
 
     `risk` is why it may stop the platform from writing, "" if nothing says so.
@@ -64,6 +64,10 @@ class ColumnStep:
     validates: bool = False
     refused: int = 0
     risk: str = ""
+
+    json_shape = shape(
+        "column constraint=guard.constraint does=kind was=guard.state becomes=expected refused risk"
+    )
 
     @property
     def column(self) -> TokenColumn:
@@ -83,35 +87,19 @@ class ColumnStep:
         validated = ", validated at once" if self.validates and self.kind is not StepKind.VALIDATE else ""
         return f"{_VERBS[self.kind]} {self.column}{validated}."
 
-    def as_json(self) -> dict[str, Any]:
-        """The step as a JSON document's part."""
-        return {
-            "column": str(self.column),
-            "constraint": self.guard.constraint,
-            "does": self.kind.value,
-            "was": self.guard.state.value,
-            "becomes": self.expected.value,
-            "refused": self.refused,
-            "risk": self.risk,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=1_000)
-class LeftOut:
+class LeftOut(JsonRecord):
     """A column for which nothing is done, and why."""
 
     column: TokenColumn
     reason: str
 
-    def as_json(self) -> dict[str, str]:
-        """The column as a JSON document's part."""
-        return {"column": str(self.column), "reason": self.reason}
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(warnings=2_000)
-class GuardPlan(RunsCode):
+class GuardPlan(JsonRecord, RunsCode):
     """A dry run's result; nothing has been changed."""
 
     request: GuardRequest
@@ -120,6 +108,11 @@ class GuardPlan(RunsCode):
     """Columns that stay as they are because a guard may stop the platform there, or can't be had."""
     warnings: tuple[str, ...] = ()
     code: tuple[AttachedCode, ...] = ()
+
+    json_shape = shape(
+        "does least=request.least all=request.everything columns=steps left_out warnings plan=digest",
+        does=lambda record: "remove" if record.request.removes else "apply",
+    )
 
     @property
     def summary(self) -> str:
@@ -149,26 +142,14 @@ class GuardPlan(RunsCode):
             (str(s.column), s.guard.place, s.kind.value, s.validates, s.guard.state.value, bool(s.risk))
             for s in self.steps
         ]
-        code = [code.as_json for code in self.code]
+        code = [code.as_json() for code in self.code]
         told = ["guard", self.request.removes, self.request.least.value, steps, *([code] if code else [])]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-    def as_json(self) -> dict[str, Any]:
-        """The plan as the journal keeps it, and a second person reads it."""
-        return {
-            "does": "remove" if self.request.removes else "apply",
-            "least": self.request.least.value,
-            "all": self.request.everything,
-            "columns": [step.as_json() for step in self.steps],
-            "left_out": [left.as_json() for left in self.left_out],
-            "warnings": list(self.warnings),
-            "plan": self.digest,
-        }
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(why=2_000)
-class ColumnOutcome:
+class ColumnOutcome(JsonRecord):
     """Where a column's guard stands after a run; `why` says what stopped it, "" where it is as planned."""
 
     column: TokenColumn
@@ -176,17 +157,9 @@ class ColumnOutcome:
     """None where it could not be read back."""
     why: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """The outcome as a JSON document's part."""
-        return {
-            "column": str(self.column),
-            "state": self.state.value if self.state else None,
-            "why": self.why,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class GuardResult:
+class GuardResult(JsonRecord):
     """What became of a plan, as read back from the catalogue."""
 
     plan: GuardPlan
@@ -194,15 +167,9 @@ class GuardResult:
     unjournaled: str = ""
     """Why the end is not in the journal, "" if it is."""
 
+    json_shape = shape("*plan done ...")
+
     @property
     def done(self) -> bool:
         """True if every column is as planned."""
         return not any(outcome.why for outcome in self.outcomes)
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck guard --apply --json` prints."""
-        return self.plan.as_json() | {
-            "done": self.done,
-            "outcomes": [outcome.as_json() for outcome in self.outcomes],
-            "unjournaled": self.unjournaled,
-        }

@@ -28,6 +28,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, SignedEntry
 from crypto_core.proof.journal import JournalContents
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 SUBJECT = "journal"
 _ACTION = BY_NAME["journal break"].journaled_as
@@ -100,20 +101,14 @@ class BreakPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class BreakResult:
+class BreakResult(JsonRecord):
     """The checkpoint that acknowledges a break, and what the journal's verification finds with it."""
 
     checkpoint: Checkpoint
     check: JournalCheck
     unjournaled: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck journal break --json` prints."""
-        return {
-            "checkpoint": self.checkpoint.as_json(),
-            "journal": self.check.as_json(),
-            "unjournaled": self.unjournaled or None,
-        }
+    json_shape = shape("checkpoint journal=check unjournaled?")
 
 
 class JournalBreaks:

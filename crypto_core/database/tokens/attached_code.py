@@ -8,9 +8,8 @@ function calls in turn isn't followed. A publication's row filter holds built-in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -21,6 +20,7 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.errors import RefusedError
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 ENVELOPE_CHARACTERS = 400
 """No envelope is shorter: a data key that KMS wrapped has 152 bytes and more, and is in base64 twice."""
@@ -192,7 +192,7 @@ UPDATE = 16
 
 @dataclass(frozen=True, slots=True)
 @cleans(name=200, relation=200, function=300, owner=100)
-class AttachedCode:
+class AttachedCode(JsonRecord):
     """A function that others have had run on a table; `function` is "" for a rule that runs statements alone.
 
     `table` is the token table, "" for what is the database's; `relation` is where it is attached: a
@@ -210,6 +210,8 @@ class AttachedCode:
     agreed: bool = field(default=False, compare=False)
     """True if the settings agree to this very definition, or it can do nothing to Keydeck's own tables."""
 
+    json_shape = shape("... -columns -agreed")
+
     def __str__(self) -> str:
         where = f" on {self.relation}" if self.relation else ""
         runs = f" runs {self.function}" if self.function else " rewrites statements"
@@ -219,16 +221,6 @@ class AttachedCode:
     def agreement(self) -> str:
         """What `agreed_code` in the settings holds of it: its name, and of its definition's digest enough."""
         return f"{self.known_as.partition('(')[0]}@{self.digest[:16]}"
-
-    @property
-    def as_json(self) -> dict[str, str]:
-        """The code as plans print and sign it."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> AttachedCode:
-        """Return the code of `as_json`."""
-        return cls(**{f.name: told[f.name] for f in fields(cls) if f.compare})
 
     @property
     def known_as(self) -> str:

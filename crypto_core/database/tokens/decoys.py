@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,15 @@ def no_decoys(*, anew: bool = False) -> Decoys:
 
 
 @dataclass(frozen=True, slots=True)
-class DecoyCount:
+class DecoyCount(JsonRecord):
     """What a census found of the decoys: those as they were made, and those that are gone or changed."""
 
     standing: tuple[Decoy, ...] = ()
     gone: tuple[Decoy, ...] = ()
+
+    json_shape = shape(
+        "rows tokens gone", rows=lambda count: len(count.standing), gone=lambda count: len(count.gone)
+    )
 
     @property
     def tokens(self) -> int:
@@ -105,7 +110,3 @@ class DecoyCount:
         tripwires = counted(len({decoy.tripwire for decoy in (*self.standing, *self.gone)}), "tripwire")
         gone = f"; {len(self.gone):,} gone, or changed since" if self.gone else ""
         return f"{counted(len(self.standing), 'decoy')} of {tripwires}, in no number here{gone}"
-
-    def as_json(self) -> dict[str, Any]:
-        """A JSON document's part."""
-        return {"rows": len(self.standing), "tokens": self.tokens, "gone": len(self.gone)}

@@ -30,6 +30,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 if TYPE_CHECKING:
     pass
@@ -151,13 +152,19 @@ class TokenTrial:
 
 @dataclass(frozen=True, slots=True)
 @cleans(incidents=60)
-class AcceptedUnderKey:
+class AcceptedUnderKey(JsonRecord):
     """The accepted losses of one key, beside how many tokens are under it with them."""
 
     key_arn: str
     under: int
     accepted: tuple[AcceptedLoss, ...]
     incidents: tuple[str, ...] = field(default=())
+
+    json_shape = shape(
+        "key_arn under accepted incidents references",
+        accepted=lambda record: len(record.accepted),
+        references=lambda record: [str(loss.value.ref) for loss in record.accepted],
+    )
 
     @classmethod
     def by_key(cls, losses: Iterable[AcceptedLoss], under: Mapping[str, int]) -> tuple[AcceptedUnderKey, ...]:
@@ -177,16 +184,6 @@ class AcceptedUnderKey:
         of_it = f"{which}{number:,}" if number == self.under else f"{number:,} of them"
         where = in_words(self.incidents)
         return f"{self.under:,} under {clean(name)}, {of_it} accepted as unrecoverable in {where}"
-
-    def as_json(self) -> dict[str, object]:
-        """One entry of "accepted_as_unrecoverable"."""
-        return {
-            "key_arn": self.key_arn,
-            "under": self.under,
-            "accepted": len(self.accepted),
-            "incidents": list(self.incidents),
-            "references": [str(loss.value.ref) for loss in self.accepted],
-        }
 
 
 def incidents_of(losses: Iterable[AcceptedLoss]) -> tuple[str, ...]:

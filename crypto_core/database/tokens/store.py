@@ -98,6 +98,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted, listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -137,7 +138,7 @@ KEEPS_TOKEN = frozenset({"rewrap", "reencrypt"})
 
 
 @dataclass(frozen=True, slots=True)
-class TokenScope:
+class TokenScope(JsonRecord):
     """Which tokens, in terms of the database. Everything given must hold.
 
     `edk_prefixes` are key material groups; None among them stands for envelopes without a KMS header.
@@ -159,36 +160,8 @@ class TokenScope:
     token_bytes: frozenset[int] = frozenset()
     unindexed: int | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """The scope as a job keeps it, without its references, which the job's chunks list."""
-        prefixes = self.edk_prefixes
-        return {
-            "formats": sorted(f.value for f in self.formats),
-            "key_arns": sorted(self.key_arns),
-            "edk_prefixes": None if prefixes is None else [p if p is None else p.hex() for p in prefixes],
-            "unasked": self.unasked,
-            "digests": sorted(d.hex() for d in self.digests),
-            "but": sorted(d.hex() for d in self.but),
-            "token_bytes": sorted(self.token_bytes),
-            "unindexed": self.unindexed,
-        }
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> TokenScope:
-        """Return the scope from the JSON of `as_json`."""
-        prefixes = told["edk_prefixes"]
-        return cls(
-            frozenset(map(Format, told["formats"])),
-            key_arns=frozenset(told["key_arns"]),
-            edk_prefixes=None
-            if prefixes is None
-            else tuple(p if p is None else bytes.fromhex(p) for p in prefixes),
-            unasked=bool(told["unasked"]),
-            digests=frozenset(map(bytes.fromhex, told.get("digests", ()))),
-            but=frozenset(map(bytes.fromhex, told.get("but", ()))),
-            token_bytes=frozenset(map(int, told.get("token_bytes", ()))),
-            unindexed=told.get("unindexed"),
-        )
+    json_shape = shape("... -references")
+    """A job keeps it without its references, which the job's chunks list."""
 
 
 @dataclass(slots=True)

@@ -45,6 +45,7 @@ from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 OPERATION = "incident accept-lost"
 KIND = "accepted-loss"
@@ -61,7 +62,7 @@ FindKept = Callable[[Iterable[TokenRef]], Iterable[TokenRef]]
 
 @dataclass(frozen=True, slots=True)
 @cleans(reference=400, why=400)
-class LostToken:
+class LostToken(JsonRecord):
     """A token of an acceptance. `sha256` is that of the stored value that was accepted as lost."""
 
     reference: str
@@ -71,7 +72,7 @@ class LostToken:
 
 @dataclass(frozen=True, slots=True)
 @cleans(key_arn=200, reason=1_000, by=300)
-class Acceptance:
+class Acceptance(JsonRecord):
     """What was accepted as lost at one time, by whom and why."""
 
     evidence: int
@@ -81,23 +82,16 @@ class Acceptance:
     by: str
     at: datetime
 
+    json_shape = shape(
+        "evidence key_arn number tokens reason by at",
+        number=lambda record: len(record.tokens),
+    )
+
     def __str__(self) -> str:
         """The acceptance in one line."""
         refs = [token.reference for token in self.tokens]
         more = f" and {len(refs) - SHOWN:,} more" if len(refs) > SHOWN else ""
         return f"{counted(len(refs), 'token')}: {', '.join(refs[:SHOWN])}{more}"
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of "accepted_as_unrecoverable"."""
-        return {
-            "evidence": self.evidence,
-            "key_arn": self.key_arn,
-            "number": len(self.tokens),
-            "tokens": [{"reference": t.reference, "sha256": t.sha256, "why": t.why} for t in self.tokens],
-            "reason": self.reason,
-            "by": self.by,
-            "at": self.at.isoformat(),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from crypto_core.proof.forms import another_database
 from crypto_core.reports.json import canonical, json_value, written
 from crypto_core.reports.masking import shown
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecord, shape
 
 SCHEMA = "keydeck incident report"
 SCHEMA_VERSION = 1
@@ -55,7 +56,7 @@ def exported(signed: Signed) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportCheck:
+class ReportCheck(JsonRecord):
     """What an exported report proves. Where something is wrong, the rest is a mere claim. Cleaned text."""
 
     wrong: str = ""
@@ -72,25 +73,14 @@ class ReportCheck:
     signed_by: str = ""
     """By when it was signed, as the journal has it; "" if that doesn't record it."""
 
+    json_shape = shape(
+        "proved wrong? incident=name? state? made_at? sha256? key_arn? algorithm? database_id? signed_by?"
+    )
+
     @property
     def proved(self) -> bool:
         """Whether the report is what the configured key signed."""
         return not self.wrong
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck incident verify-report --json` prints."""
-        return {
-            "proved": self.proved,
-            "wrong": self.wrong or None,
-            "incident": self.name or None,
-            "state": self.state or None,
-            "made_at": self.made_at or None,
-            "sha256": self.sha256 or None,
-            "key_arn": self.key_arn or None,
-            "algorithm": self.algorithm or None,
-            "database_id": self.database_id or None,
-            "signed_by": self.signed_by or None,
-        }
 
 
 def digest_of_report(document: Mapping[str, Any]) -> bytes:

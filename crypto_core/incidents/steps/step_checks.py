@@ -24,7 +24,6 @@ from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept
 from crypto_core.incidents.steps.own_checks import EVIDENCE_CHECKS
 from crypto_core.incidents.steps.parts import IncidentParts, begin_next, out_of_order, still_open
 from crypto_core.incidents.steps.step_contracts import Capturing, Situation, looked_at
-from crypto_core.incidents.views import check_as_json
 
 ENDED, INCOMPLETE = "Ended.", "Not complete."
 """How the timeline's line begins about an action that came to an end: all of it done, or a part left."""
@@ -110,7 +109,7 @@ class StepProof:
             row = change.step(step_id)
             if change.incident.state == IncidentState.CLOSED.value or StepState(row.state).ended:
                 return
-            change.set_step(step_id, row.state, row.state, check_result=check_as_json(seen))
+            change.set_step(step_id, row.state, row.state, check_result=seen.as_json())
             told = (row.check_result or {}).get("state")
             if told != seen.state.value:
                 text = kept_text(f"Check {step.step.check}: {seen.state}. {joined(seen.lines)}", 2_000)
@@ -133,7 +132,7 @@ class StepProof:
                 actor=actor,
                 reason=row.trouble if seen is None and row.trouble.startswith(INCOMPLETE) else "",
                 trouble="",
-                **({"check_result": check_as_json(seen)} if seen else {}),
+                **({"check_result": seen.as_json()} if seen else {}),
             )
             proof = f" {joined(seen.lines)}" if seen else " It has no check."
             change.tell(EntryKind.DONE.value, step_id, kept_text(f"{step.step.title}.{proof}{note}", 2_000))

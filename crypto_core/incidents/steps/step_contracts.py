@@ -23,6 +23,7 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, Ch
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 Capturing = Callable[[int, int, str], None]
 """Told how many kinds of evidence of how many are captured, and which is captured now, "" for none."""
@@ -78,7 +79,7 @@ class InputField:
 
 @dataclass(frozen=True, slots=True)
 @cleans(title=300, does=1_000, does_not=1_000, warnings=1_000)
-class ActionPlan:
+class ActionPlan(JsonRecord):
     """What an action would do; nothing has been changed. Cleaned text. A subject of a consent.
 
     `inner` is the plan of the service that does it, which only the action itself looks into.
@@ -93,18 +94,7 @@ class ActionPlan:
     warnings: tuple[str, ...] = ()
     inner: Any = field(default=None, repr=False, compare=False)
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that --dry-run prints."""
-        return {
-            "dry_run": True,
-            "title": self.title,
-            "danger": self.danger.value,
-            "confirmation": self.confirmation,
-            "plan": self.digest,
-            "does": list(self.does),
-            "does_not": list(self.does_not),
-            "warnings": list(self.warnings),
-        }
+    json_shape = shape("dry_run title danger confirmation plan=digest does does_not warnings", dry_run=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import reach
@@ -42,7 +43,7 @@ _V2_ALONE = (
 
 
 @dataclass(slots=True)
-class _Opener:
+class _Opener(JsonRecord):
     """A principal, and what it opened or could have opened."""
 
     tokens: int = 0
@@ -56,15 +57,6 @@ class _Opener:
         self.calls = max(self.calls, calls) if same_calls else self.calls + calls
         self.first = min(self.first or first, first)
         self.last = max(self.last or last, last)
-
-    def as_json(self) -> dict[str, Any]:
-        """The counts."""
-        return {
-            "tokens": self.tokens,
-            "calls": self.calls,
-            "first": self.first.isoformat() if self.first else None,
-            "last": self.last.isoformat() if self.last else None,
-        }
 
 
 @dataclass(slots=True)

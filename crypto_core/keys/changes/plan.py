@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.lost_tokens import AcceptedLoss, accepted_words
@@ -15,6 +14,7 @@ from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 UNCOUNTED = "uncounted"
 """What is typed instead of a number where the tokens under a key can't be counted."""
@@ -26,21 +26,17 @@ _GONE_BY = ("seen", "expected", "operations", "confirmation", "policy")
 
 @dataclass(frozen=True, slots=True)
 @cleans(name=60, before=2_000, after=2_000)
-class ChangedFact:
+class ChangedFact(JsonRecord):
     """One thing about the key, before and after the change. Cleaned text."""
 
     name: str
     before: str
     after: str
 
-    def as_json(self) -> dict[str, str]:
-        """One entry of "facts"."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=1_000)
-class TokensAtRisk:
+class TokensAtRisk(JsonRecord):
     """The tokens that can't be opened while the key can't be used."""
 
     under: int = 0
@@ -58,6 +54,11 @@ class TokensAtRisk:
     """Tokens that are not counted: they open for nobody, and were accepted as lost."""
     copies: NeedingCopies | None = field(default=None, compare=False)
     """Registered copies that need the key; None where that is not asked."""
+
+    json_shape = shape(
+        "under doubtful gaps backups accepted_as_unrecoverable copies proof",
+        accepted_as_unrecoverable=lambda record: [str(loss.value.ref) for loss in record.accepted],
+    )
 
     @property
     def at_most_known(self) -> int:
@@ -120,18 +121,6 @@ class TokensAtRisk:
             parts.append(f"besides {accepted_words(self.accepted)}")
         return ", ".join(parts)
 
-    def as_json(self) -> dict[str, Any]:
-        """The document's part "tokens"."""
-        return {
-            "under": self.under,
-            "doubtful": self.doubtful,
-            "gaps": list(self.gaps),
-            "backups": self.backups,
-            "accepted_as_unrecoverable": [str(loss.value.ref) for loss in self.accepted],
-            "copies": self.copies.as_json() if self.copies else None,
-            "proof": self.proof.as_json() if self.proof else None,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 @cleans(1_000, raw=_GONE_BY, policy_lines=2_000)
@@ -165,7 +154,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 @cleans(key_name=1_000, region=1_000)
-class ChangePlan(Draft):
+class ChangePlan(JsonRecord, Draft):
     """A dry run's result; nothing has been changed. `change` is the requested change, as it is sent."""
 
     change: KeyChange
@@ -173,6 +162,14 @@ class ChangePlan(Draft):
     """"" for a key that is to be made."""
     key_name: str
     region: str
+
+    json_shape = shape(
+        "dry_run *change title key_arn? key_name region changes_nothing does does_not warnings facts "
+        "operations danger confirmation refused_unless_typed tokens policy_changes "
+        "policy_diff=policy_lines",
+        dry_run=True,
+        operations=lambda record: [f"kms:{operation}" for operation in record.operations],
+    )
 
     @property
     def danger(self) -> Danger:
@@ -226,33 +223,10 @@ class ChangePlan(Draft):
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that --dry-run prints with --json."""
-        return {
-            "dry_run": True,
-            **self.change.as_json(),
-            "title": self.title,
-            "key_arn": self.key_arn or None,
-            "key_name": self.key_name,
-            "region": self.region,
-            "changes_nothing": self.changes_nothing,
-            "does": list(self.does),
-            "does_not": list(self.does_not),
-            "warnings": list(self.warnings),
-            "facts": [fact.as_json() for fact in self.facts],
-            "operations": [f"kms:{operation}" for operation in self.operations],
-            "danger": self.danger.value,
-            "confirmation": self.confirmation,
-            "refused_unless_typed": self.refused_unless_typed,
-            "tokens": self.tokens.as_json() if self.tokens else None,
-            "policy_changes": list(self.policy_changes),
-            "policy_diff": list(self.policy_lines),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(stopped_by=2_000, unverified=2_000, next_steps=2_000, unjournaled=2_000)
-class ChangeResult:
+class ChangeResult(JsonRecord):
     """The outcome of a change. The later values of `facts` were read from KMS, never concluded."""
 
     plan: ChangePlan
@@ -273,18 +247,8 @@ class ChangeResult:
     unjournaled: str = ""
     """Why the end is not in the journal; its beginning is."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that the command prints with --json."""
-        return {
-            "dry_run": False,
-            **self.plan.change.as_json(),
-            "title": self.plan.title,
-            "key_arn": self.key_arn or None,
-            "verified": self.verified,
-            "facts": [fact.as_json() for fact in self.facts],
-            "done": [f"kms:{operation}" for operation in self.done],
-            "stopped_by": self.stopped_by,
-            "unverified": self.unverified,
-            "next_steps": list(self.next_steps),
-            "unjournaled": self.unjournaled,
-        }
+    json_shape = shape(
+        "dry_run *plan.change title=plan.title key_arn? verified facts done ...",
+        dry_run=False,
+        done=lambda record: [f"kms:{operation}" for operation in record.done],
+    )

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
@@ -35,6 +34,7 @@ from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
+from crypto_core.text.json_records import JsonRecord, shape
 
 WORKERS = 8
 GRANT_LISTS_PER_SECOND = 50.0
@@ -42,12 +42,14 @@ GRANT_LISTS_PER_SECOND = 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class Posture:
+class Posture(JsonRecord):
     """What the rules say, the worst first, and what they could not look at."""
 
     taken_at: datetime
     findings: tuple[Finding, ...]
     gaps: tuple[Gap, ...] = ()
+
+    json_shape = shape("findings coverage")
 
     @property
     def coverage(self) -> Coverage:
@@ -63,13 +65,6 @@ class Posture:
     def well(self) -> bool:
         """True if nothing is of severity high or worse, nor can be unseen."""
         return self.examined and not any(finding.severity.grave for finding in self.findings)
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck findings --json` prints."""
-        return {
-            "findings": [finding.as_json() for finding in self.findings],
-            "coverage": self.coverage.as_json(),
-        }
 
 
 @dataclass(eq=False)

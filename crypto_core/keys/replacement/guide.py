@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 class StepId(StrEnum):
@@ -60,16 +60,14 @@ class DoKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(text=4_000, instead_of=4_000)
-class Instruction:
+class Instruction(JsonRecord):
     """One thing to do. `instead_of` is the line that a setting takes the place of, "" where it is new."""
 
     kind: DoKind
     text: str
     instead_of: str = ""
 
-    def as_json(self) -> dict[str, str | None]:
-        """One entry of "do"."""
-        return {"kind": self.kind.value, "text": self.text, "instead_of": self.instead_of or None}
+    json_shape = shape("... instead_of?")
 
 
 def command(text: str) -> Instruction:
@@ -97,7 +95,7 @@ def enabling(key: KeyState) -> tuple[Instruction, ...]:
 
 @dataclass(frozen=True, slots=True)
 @cleans(evidence=1_000, warnings=1_000)
-class Step:
+class Step(JsonRecord):
     """One step. Texts are cleaned. `do` is what to do next for it; what is done may be followed by more.
 
     A step that is `optional` need not be done for the rotation to be complete. One that is `urgent` does not
@@ -113,6 +111,8 @@ class Step:
     urgent: bool = False
     blocks: bool = True
 
+    json_shape = shape("step=id number title state optional evidence do warnings")
+
     @property
     def title(self) -> str:
         """The step in words."""
@@ -123,23 +123,10 @@ class Step:
         """Its place, counted from 1."""
         return list(StepId).index(self.id) + 1
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of "steps"."""
-        return {
-            "step": self.id.value,
-            "number": self.number,
-            "title": self.title,
-            "state": self.state.value,
-            "optional": self.optional,
-            "evidence": list(self.evidence),
-            "do": [instruction.as_json() for instruction in self.do],
-            "warnings": list(self.warnings),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(outside=2_000)
-class Guide:
+class Guide(JsonRecord):
     """A manual rotation as it stands at one moment. Nothing of it is kept: it is read anew each time."""
 
     taken_at: datetime
@@ -152,6 +139,10 @@ class Guide:
     coverage: Coverage
     outside: str = ""
     """What failed outside, such as the database; the steps that go by it are not known."""
+
+    json_shape = shape(
+        "taken_at old_key=old.key_arn new_key=new.key_arn complete tokens_under_old_key=tokens steps coverage"
+    )
 
     @property
     def complete(self) -> bool:
@@ -171,18 +162,6 @@ class Guide:
     def step(self, step_id: StepId) -> Step:
         """Return one step."""
         return next(step for step in self.steps if step.id is step_id)
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck keys replace --json` prints."""
-        return {
-            "taken_at": self.taken_at.isoformat(),
-            "old_key": self.old.key_arn,
-            "new_key": self.new.key_arn if self.new else None,
-            "complete": self.complete,
-            "tokens_under_old_key": self.tokens,
-            "steps": [step.as_json() for step in self.steps],
-            "coverage": self.coverage.as_json(),
-        }
 
 
 def in_turn(steps: Iterable[Step]) -> Iterator[Step]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 MOST_LISTED = 200
 """Scopes, permissions and places that one answer names."""
@@ -35,7 +35,7 @@ class Ability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(why=300)
-class NotKnown:
+class NotKnown(JsonRecord):
     """What a provider did not tell, and why."""
 
     what: Ability
@@ -46,7 +46,7 @@ class NotKnown:
 
 
 @dataclass(frozen=True, slots=True)
-class Repositories:
+class Repositories(JsonRecord):
     """How many repositories a token sees. Unless `whole` there are at least so many."""
 
     public: int = 0
@@ -71,7 +71,7 @@ class Repositories:
 
 @dataclass(frozen=True, slots=True)
 @cleans(provider=100, reason=300, kind=100, whose=200, lasts=200, scopes=120, permissions=160, places=200)
-class TokenAbilities:
+class TokenAbilities(JsonRecord):
     """One provider's answer about one token. None is for what isn't known; `not_known` says why.
 
     `inferred` are the abilities that follow from what the provider said, and were not said in so many words.
@@ -103,6 +103,11 @@ class TokenAbilities:
     whole: bool = True
     """False if a question went unanswered that may be answered the next time."""
 
+    json_shape = shape(
+        "reference=ref provider asked_at=at liveness reason kind? whose? scopes permissions places "
+        "places_whole repositories ... lasts? inferred not_known whole",
+    )
+
     @property
     def dead(self) -> bool:
         """Whether its provider refuses it."""
@@ -117,96 +122,6 @@ class TokenAbilities:
     def lines(self) -> tuple[CleanText, ...]:
         """Return what is known, a sentence each, and then what isn't."""
         return tuple(clean(line, 1_000) for line in _lines(self))
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of "tokens"; `abilities_from` reads it back."""
-        return {
-            "reference": str(self.ref),
-            "provider": self.provider,
-            "asked_at": self.at.isoformat(),
-            "liveness": self.liveness.value,
-            "reason": self.reason,
-            "kind": self.kind or None,
-            "whose": self.whose or None,
-            "scopes": None if self.scopes is None else list(self.scopes),
-            "permissions": list(self.permissions),
-            "places": list(self.places),
-            "places_whole": self.places_whole,
-            "repositories": _repositories_json(self.repositories),
-            "projects": self.projects,
-            "reads_private": self.reads_private,
-            "writes": self.writes,
-            "admin": self.admin,
-            "expires": self.expires.isoformat() if self.expires else None,
-            "lasts": self.lasts or None,
-            "inferred": [one.value for one in self.inferred],
-            "not_known": [{"what": one.what.value, "why": one.why} for one in self.not_known],
-            "whole": self.whole,
-        }
-
-
-def abilities_from(document: Mapping[str, Any], ref: TokenRef) -> TokenAbilities:
-    """Return what `as_json` wrote of a token. Raises ValueError for anything else."""
-    try:
-        scopes, repositories = document["scopes"], document["repositories"]
-        return TokenAbilities(
-            ref,
-            str(document["provider"]),
-            _moment(document["asked_at"]),
-            Liveness(document["liveness"]),
-            str(document["reason"]),
-            kind=str(document["kind"] or ""),
-            whose=str(document["whose"] or ""),
-            scopes=None if scopes is None else _texts(scopes),
-            permissions=_texts(document["permissions"]),
-            places=_texts(document["places"]),
-            places_whole=bool(document["places_whole"]),
-            repositories=None if repositories is None else _repositories(repositories),
-            projects=None if document["projects"] is None else int(document["projects"]),
-            reads_private=_told(document["reads_private"]),
-            writes=_told(document["writes"]),
-            admin=_told(document["admin"]),
-            expires=None if document["expires"] is None else _moment(document["expires"]),
-            lasts=str(document["lasts"] or ""),
-            inferred=tuple(Ability(one) for one in document["inferred"]),
-            not_known=tuple(NotKnown(Ability(o["what"]), str(o["why"])) for o in document["not_known"]),
-            whole=bool(document["whole"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("no answer about a token") from error
-
-
-def _repositories_json(found: Repositories | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "public": found.public,
-        "private": found.private,
-        "internal": found.internal,
-        "writable": found.writable,
-        "administered": found.administered,
-        "whole": found.whole,
-    }
-
-
-def _repositories(told: Mapping[str, Any]) -> Repositories:
-    numbers = {
-        name: int(told[name]) for name in ("public", "private", "internal", "writable", "administered")
-    }
-    return Repositories(**numbers, whole=bool(told["whole"]))
-
-
-def _texts(told: Iterable[object]) -> tuple[str, ...]:
-    return tuple(map(str, told))
-
-
-def _told(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _moment(text: object) -> datetime:
-    at = datetime.fromisoformat(str(text))
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 _YES_OR_NO = (

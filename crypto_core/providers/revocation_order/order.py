@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.providers.abilities.record import Ability, TokenAbilities
 from crypto_core.providers.answers import Liveness
@@ -18,6 +17,7 @@ from crypto_core.providers.revocation_order.exposure import Exposure
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 MANY = 10
 VERY_MANY = 100
@@ -93,7 +93,7 @@ EXPOSURE = {
 
 @dataclass(frozen=True, slots=True)
 @cleans(sentence=600)
-class Reason:
+class Reason(JsonRecord):
     """Points of a score, the sentence for them, and what kind of statement it is."""
 
     points: int
@@ -103,13 +103,9 @@ class Reason:
     def __str__(self) -> str:
         return f"{self.sentence.removesuffix('.')} ({self.certainty}, {self.points})."
 
-    def as_json(self) -> dict[str, Any]:
-        """The reason as a JSON document's part."""
-        return {"points": self.points, "sentence": self.sentence, "certainty": self.certainty.value}
-
 
 @dataclass(frozen=True, slots=True)
-class RankedToken:
+class RankedToken(JsonRecord):
     """A token in the order. `score` is damage times exposure, 0 where its provider refuses it."""
 
     ref: TokenRef
@@ -119,6 +115,13 @@ class RankedToken:
     exposure: tuple[Reason, ...]
     abilities: TokenAbilities | None
     """What the order goes by; None where its provider was never asked about this value."""
+
+    json_shape = shape(
+        "rank reference=ref score damage exposure dead asked_at=abilities.at why reasons",
+        damage=lambda record: sum(one.points for one in record.damage),
+        exposure=lambda record: sum(one.points for one in record.exposure),
+        reasons=lambda record: (*record.damage, *record.exposure),
+    )
 
     @property
     def dead(self) -> bool:
@@ -132,20 +135,6 @@ class RankedToken:
             return clean("Its provider refuses it: dead.")
         heaviest = [max(kind, key=lambda one: one.points) for kind in (self.damage, self.exposure) if kind]
         return clean(" ".join(one.sentence for one in heaviest), 400)
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of "order"."""
-        return {
-            "rank": self.rank,
-            "reference": str(self.ref),
-            "score": self.score,
-            "damage": sum(one.points for one in self.damage),
-            "exposure": sum(one.points for one in self.exposure),
-            "dead": self.dead,
-            "asked_at": self.abilities.at.isoformat() if self.abilities else None,
-            "why": self.why,
-            "reasons": [one.as_json() for one in (*self.damage, *self.exposure)],
-        }
 
 
 def ranked(

@@ -16,6 +16,7 @@ from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
 from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 FEW = 200
 """Up to so many tokens are written by one process at once, and nothing of it is kept as a job."""
@@ -173,7 +174,7 @@ class JobRunnerView:
 
 @dataclass(frozen=True, slots=True)
 @cleans(why=2_000, errors=100, remarks=2_000, waiting=300)
-class JobView:
+class JobView(JsonRecord):
     """A job and where it stands. Quick to ask for: twice a second is fine."""
 
     job: Job
@@ -209,29 +210,15 @@ class JobView:
     waiting: str = ""
     """What the job waits for just now, to go on by itself; "" while it doesn't."""
 
+    json_shape = shape(
+        "job=job.id state verb=job.verb selection=job.selection to=job.target_key_arn planned=job.planned "
+        "done conflicts_retried=conflicts poisoned errors remaining seconds tokens_per_second kms_calls "
+        "why waiting remarks",
+        seconds=lambda record: round(record.seconds, 3),
+        tokens_per_second=lambda record: round(record.tokens_per_second, 1),
+    )
+
     @property
     def complete(self) -> bool:
         """True if nothing is left."""
         return self.state is JobState.DONE and not self.poisoned
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck reencrypt --json` ends with. Rates are tokens a second."""
-        return {
-            "job": self.job.id,
-            "state": self.state.value,
-            "verb": self.job.verb.value,
-            "selection": self.job.selection,
-            "to": self.job.target_key_arn,
-            "planned": self.job.planned,
-            "done": self.done,
-            "conflicts_retried": self.conflicts,
-            "poisoned": self.poisoned,
-            "errors": dict(self.errors),
-            "remaining": self.remaining,
-            "seconds": round(self.seconds, 3),
-            "tokens_per_second": round(self.tokens_per_second, 1),
-            "kms_calls": self.kms_calls,
-            "why": self.why,
-            "waiting": self.waiting,
-            "remarks": list(self.remarks),
-        }

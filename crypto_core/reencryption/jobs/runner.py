@@ -48,6 +48,7 @@ from crypto_core.reencryption.jobs.work import CONTRADICTED, ChunkGround, ChunkP
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import record_of
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class JobRunner:
     def _require_code(self, job: JobRow) -> None:
         """Pass if the code that runs in the job's writes is what was agreed to. Raises RefusedError."""
         if "code" in job.plan:
-            planned = tuple(AttachedCode.from_json(told) for told in job.plan["code"])
+            planned = tuple(record_of(AttachedCode, told) for told in job.plan["code"])
             require_same_code(planned, self.parts.store.code_at(job.plan["by_column"]))
 
     def _chunk(
@@ -155,7 +156,7 @@ class JobRunner:
             parts.unwritable,
             job.run_id,
             job.verb,
-            TokenScope.from_json(job.scope),
+            record_of(TokenScope, job.scope),
             Endurance(heart.halt),
             partial(self._key_asked, order),
             self._remember_damage,

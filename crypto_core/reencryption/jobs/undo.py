@@ -63,7 +63,7 @@ class RestorePlan(RunsCode):
     @property
     def digest(self) -> str:
         """Names exactly this."""
-        return _digest(RESTORE, asdict(self) | {"code": [code.as_json for code in self.code]})
+        return _digest(RESTORE, asdict(self) | {"code": [code.as_json() for code in self.code]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ def _draft(undone: JobRow, plan: RestorePlan, actor: str, run: Run) -> JobDraft:
             "restores": plan.job,
             "key_arns": list(plan.key_arns),
             "by_column": undone.plan.get("by_column", {}),
-            "code": [code.as_json for code in plan.code],
+            "code": [code.as_json() for code in plan.code],
         },
         plan_digest=plan.digest,
         planned=plan.tokens,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
@@ -16,13 +15,14 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 VERB = "enter token"
 """What the journal and the kept envelopes call it."""
 
 
 @dataclass(frozen=True, slots=True)
-class EntryPlan(RunsCode):
+class EntryPlan(JsonRecord, RunsCode):
     """A dry run's result. Nothing has been changed or sent. Cleaned text; a subject of a consent.
 
     `whose` helps to recognise the row, as (column, text). `old_key` is the ARN of the key that the old token
@@ -47,6 +47,12 @@ class EntryPlan(RunsCode):
     code: tuple[AttachedCode, ...] = ()
     """What others have had run when the row is written."""
 
+    json_shape = shape(
+        "dry_run reference=ref provider to=key_arn format old_format old_key? old_value_kept=kept already "
+        "never_asked? code plan=digest warnings",
+        dry_run=True,
+    )
+
     @property
     def summary(self) -> str:
         """What is to be done, on one line."""
@@ -69,24 +75,6 @@ class EntryPlan(RunsCode):
         """What has to be typed where the danger is TYPED: the row's id."""
         return clean(self.ref.identity, 200).strip() or "replace"
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that a dry run prints and the journal keeps."""
-        return {
-            "dry_run": True,
-            "reference": str(self.ref),
-            "provider": self.provider,
-            "to": self.key_arn,
-            "format": self.format.value,
-            "old_format": self.old_format.value,
-            "old_key": self.old_key or None,
-            "old_value_kept": self.kept,
-            "already": self.already,
-            "never_asked": self.never_asked or None,
-            "code": [code.as_json for code in self.code],
-            "plan": self.digest,
-            "warnings": list(self.warnings),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Entered:
@@ -107,11 +95,17 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
-class EntriesPlan:
+class EntriesPlan(JsonRecord):
     """The plans of many rows, each with the line that its token came in. A subject of a consent."""
 
     entries: tuple[tuple[int, EntryPlan], ...]
     warnings: tuple[str, ...] = ()
+
+    json_shape = shape(
+        "dry_run plan=digest rows warnings",
+        dry_run=True,
+        rows=lambda plan: [{"line": line, **entry.as_json()} for line, entry in plan.entries],
+    )
 
     @property
     def unagreed(self) -> tuple[str, ...]:
@@ -146,11 +140,6 @@ class EntriesPlan:
     def summary(self) -> str:
         """What is to be done, on one line."""
         return f"Write new tokens over the old ones of {counted(self.to_write, 'row')}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that a dry run prints and the journal keeps."""
-        rows = [{"line": line, **entry.as_json()} for line, entry in self.entries]
-        return {"dry_run": True, "plan": self.digest, "rows": rows, "warnings": list(self.warnings)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +176,7 @@ def digest_of_entry(
         key_arn,
         format_.value,
         str(already),
-        *(repr(c.as_json) for c in code),
+        *(repr(c.as_json()) for c in code),
     )
     parts = (*(text.encode(errors="surrogatepass") for text in told), old_digest)
     for part in parts:

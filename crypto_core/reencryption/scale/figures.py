@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.reencryption.plan import Verb
+from crypto_core.text.json_records import JsonRecord
 
 
 class Origin(StrEnum):
@@ -25,7 +25,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(JsonRecord):
     """One number that a forecast starts from. `source` is the benchmark, the view or the document."""
 
     name: str
@@ -33,16 +33,6 @@ class Figure:
     unit: str
     origin: Origin
     source: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The figure as JSON writes it."""
-        return {
-            "name": self.name,
-            "value": self.value,
-            "unit": self.unit,
-            "origin": self.origin.value,
-            "source": self.source,
-        }
 
 
 BULK_JOBS, HOSTS, WAL = "tests.benchmarks.bulk_jobs", "tests.benchmarks.hosts", "tests.benchmarks.postgres"

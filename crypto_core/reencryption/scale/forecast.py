@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from crypto_core.database.tokens.table_figures import DatabaseFigures, TableFigures
 from crypto_core.reencryption.bulk.quota import DOLLARS_PER_CALL
@@ -21,6 +20,7 @@ from crypto_core.reencryption.scale.figures import (
     Figure,
 )
 from crypto_core.reencryption.scale.figures import ENVELOPE_BYTES as MEASURED_ENVELOPE_BYTES
+from crypto_core.text.json_records import JsonRecord, shape
 
 TOKENS, QUOTA, RATE, CALLS = "tokens", "quota", "rate", "calls-per-token"
 CORES, CPU_US, DATABASE_CPU_US = "cores", "cpu-us", "database-cpu-us"
@@ -31,7 +31,7 @@ SUPPOSABLE = (TOKENS, QUOTA, RATE, CORES, CPU_US, DATABASE_CPU_US, ENVELOPE_BYTE
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(JsonRecord):
     """One thing that the job takes, in a unit, and what to do about it."""
 
     name: str
@@ -39,24 +39,15 @@ class Result:
     unit: str
     advice: str
 
-    def as_json(self) -> dict[str, Any]:
-        """The result as JSON writes it."""
-        return {"name": self.name, "value": round(self.value, 4), "unit": self.unit, "advice": self.advice}
+    json_shape = shape("name value unit advice", value=lambda record: round(record.value, 4))
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(JsonRecord):
     """What a job takes, and the figures that this was reckoned from."""
 
     results: tuple[Result, ...]
     figures: tuple[Figure, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The part "forecast" of the document that `--plan --json` prints."""
-        return {
-            "results": [one.as_json() for one in self.results],
-            "figures": [one.as_json() for one in self.figures],
-        }
 
     def __getitem__(self, name: str) -> float:
         """The value of a result."""

@@ -8,24 +8,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from threading import Event
-from typing import Any
 
 from crypto_core.guard.consent import Danger
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 BUILD, DROP = "whose index build", "whose index drop"
 
 
 @dataclass(frozen=True, slots=True)
-class IndexPlan:
+class IndexPlan(JsonRecord):
     """Filling the index with at most so many envelopes, or dropping it. `key_arn` wraps the index's key."""
 
     operation: str
     envelopes: int
     key_arn: str = ""
+
+    json_shape = shape("envelopes key_arn?")
 
     @property
     def summary(self) -> str:
@@ -50,13 +52,9 @@ class IndexPlan:
         told = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(f"keydeck index {told}".encode()).hexdigest()
 
-    def as_json(self) -> dict[str, Any]:
-        """The plan as a JSON document's part, and as the journal keeps it."""
-        return {"envelopes": self.envelopes, "key_arn": self.key_arn or None}
-
 
 @dataclass(frozen=True, slots=True)
-class IndexFilling:
+class IndexFilling(JsonRecord):
     """What came of filling the index: entries made, envelopes that did not open, stale entries forgotten."""
 
     noted: int
@@ -64,14 +62,10 @@ class IndexFilling:
     forgotten: int
     interrupted: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """The outcome as a JSON document's part."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(why_off=500, key_arn=700)
-class IndexStatus:
+class IndexStatus(JsonRecord):
     """How the index stands. `why_off` says why it is not used; `covered` of `envelopes` are in it."""
 
     why_off: str
@@ -83,6 +77,11 @@ class IndexStatus:
     shared: int
     """Tokens that more than one row holds."""
 
+    json_shape = shape(
+        "used why_not=why_off? key_arn? made_at entries envelopes covered shared_tokens=shared coverage",
+        used=lambda record: not record.why_off,
+    )
+
     @property
     def coverage(self) -> Coverage:
         """Which envelopes it does not know."""
@@ -90,30 +89,14 @@ class IndexStatus:
         unknown = f"{counted(missing, 'envelope')} are not in the index: a search opens them"
         return Coverage((unknown,) if missing else ())
 
-    def as_json(self) -> dict[str, Any]:
-        """The status as a JSON document."""
-        return {
-            "used": not self.why_off,
-            "why_not": self.why_off or None,
-            "key_arn": self.key_arn or None,
-            "made_at": None if self.made_at is None else self.made_at.isoformat(),
-            "entries": self.entries,
-            "envelopes": self.envelopes,
-            "covered": self.covered,
-            "shared_tokens": self.shared,
-            "coverage": self.coverage.as_json(),
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class SharedToken:
+class SharedToken(JsonRecord):
     """Rows that hold one token, as the index knows."""
 
     references: tuple[TokenRef, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The rows as a JSON document's part."""
-        return {"references": list(map(str, self.references))}
+    json_shape = shape("references")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,20 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted, listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 _NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=300)
-class UnopenedToken:
+class UnopenedToken(JsonRecord):
     """A stored value that could not be compared with what was looked for, and why."""
 
     ref: TokenRef
     reason: str
+
+    json_shape = shape("reference=ref reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +38,23 @@ class AskedToken:
 
 
 @dataclass(frozen=True, slots=True)
-class OldValue:
+class OldValue(JsonRecord):
     """An envelope that Keydeck had replaced and keeps, and that holds the token: its row did until then."""
 
     ref: TokenRef
     replaced_at: datetime
 
-    def as_json(self) -> dict[str, Any]:
-        """The old value as a JSON document's part."""
-        return {"reference": str(self.ref), "replaced_at": self.replaced_at.isoformat()}
+    json_shape = shape("reference=ref replaced_at")
 
 
 @dataclass(frozen=True, slots=True)
-class DecoyRow:
+class DecoyRow(JsonRecord):
     """A decoy that holds the token, by the list of tripwires: whoever has the token got it from there."""
 
     ref: TokenRef
     tripwire: int
 
-    def as_json(self) -> dict[str, Any]:
-        """The decoy as a JSON document's part."""
-        return {"reference": str(self.ref), "tripwire": self.tripwire}
+    json_shape = shape("reference=ref tripwire")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.key_uses import USES
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.store.tallies import moment_json
 
 
 class UseKind(StrEnum):
@@ -24,7 +23,7 @@ class UseKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KeyUse:
+class KeyUse(JsonRecord):
     """One use. `own` is Keydeck's, by whoever watches; `late` is dated before one of an earlier look.
 
     `own` goes by user agent and identity: who has the operator's credentials can pass for Keydeck.
@@ -35,16 +34,15 @@ class KeyUse:
     own: bool = False
     late: bool = False
 
+    json_shape = shape("... *event")
+
     @property
     def breaks_quiet(self) -> bool:
         return not self.own and self.kind in (UseKind.USE, UseKind.FAILED)
 
-    def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind.value, "own": self.own, "late": self.late, **self.event.as_json()}
-
 
 @dataclass(frozen=True, slots=True)
-class WatchStatus:
+class WatchStatus(JsonRecord):
     """What a watch knows at one moment. `uses` are those not told before, the oldest first.
 
     `counts` are all so far by kind, but for Keydeck's `own`. `covered_until` is up to when all is known, the
@@ -62,6 +60,13 @@ class WatchStatus:
     covered_until: datetime | None
     regions: tuple[str, ...]
     gaps: tuple[str, ...] = ()
+
+    json_shape = shape(
+        "at since counts last_use? quiet_since quiet_seconds covered_until? regions coverage",
+        counts=lambda record: {**record.counts, "own": record.own},
+        quiet_seconds=lambda record: int(record.quiet_for.total_seconds()),
+        coverage=lambda record: {"complete": not record.gaps, "reasons": list(record.gaps)},
+    )
 
     @property
     def used(self) -> bool:
@@ -82,20 +87,6 @@ class WatchStatus:
     def is_quiet(self, period: timedelta) -> bool:
         """True if there was no use for so long, and that is known of all Regions of the key."""
         return self.covered_until is not None and not self.gaps and not self.more and self.quiet_for >= period
-
-    def as_json(self) -> dict[str, Any]:
-        """The look as a JSON document, without its uses."""
-        return {
-            "at": self.at.isoformat(),
-            "since": self.since.isoformat(),
-            "counts": {**self.counts, "own": self.own},
-            "last_use": moment_json(self.last_use),
-            "quiet_since": self.quiet_since.isoformat(),
-            "quiet_seconds": int(self.quiet_for.total_seconds()),
-            "covered_until": moment_json(self.covered_until),
-            "regions": list(self.regions),
-            "coverage": {"complete": not self.gaps, "reasons": list(self.gaps)},
-        }
 
 
 def kind_of(event: TrailEvent) -> UseKind:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import orjson
 
@@ -24,6 +24,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, TrailError
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.parquet.layout import (
     COLUMNS,
@@ -56,7 +57,7 @@ _WRITE = (
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
+class ExportReport(JsonRecord):
     """What an export wrote. `interrupted` is True where it ended early: later days are as they were."""
 
     events: int
@@ -64,13 +65,7 @@ class ExportReport:
     days: int
     interrupted: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "events": self.events,
-            "partitions": self.partitions,
-            "days": self.days,
-            "complete": not self.interrupted,
-        }
+    json_shape = shape("events partitions days complete", complete=lambda record: not record.interrupted)
 
 
 def export_events(

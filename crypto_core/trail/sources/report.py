@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event, Lock
-from typing import Any
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.store import Added
@@ -37,7 +37,7 @@ Progress = Callable[[PullProgress], None]
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=500, notes=500)
-class PullReport:
+class PullReport(JsonRecord):
     """What a pull brought, and what of the window it covers.
 
     `source` is lookup, s3, athena or lake. `places` are the accounts' Regions that were read; of a table it
@@ -61,6 +61,12 @@ class PullReport:
     receipts: ReceiptReport | None = None
     """What came of receipts; None where nobody was asked for them."""
 
+    json_shape = shape(
+        "source regions accounts since until pages records new duplicates kms throttled notes receipts "
+        "coverage",
+        accounts=lambda report: {place.account for place in report.places} - {""},
+    )
+
     @property
     def regions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(place.region for place in self.places))
@@ -68,20 +74,6 @@ class PullReport:
     @property
     def coverage(self) -> Coverage:
         return Coverage(self.gaps)
-
-    def as_json(self) -> dict[str, Any]:
-        counts = ("pages", "records", "new", "duplicates", "kms", "throttled")
-        return {
-            "source": self.source,
-            "regions": list(self.regions),
-            "accounts": sorted({place.account for place in self.places} - {""}),
-            "since": self.since.isoformat(),
-            "until": self.until.isoformat(),
-            **{name: getattr(self, name) for name in counts},
-            "notes": list(self.notes),
-            "receipts": self.receipts.as_json() if self.receipts else None,
-            "coverage": self.coverage.as_json(),
-        }
 
 
 MOST_GAPS = 50

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import DAY, moment
 from crypto_core.trail.receipt_match import APART, OPERATIONS, VALUE, is_token, subject_text
 from crypto_core.trail.store.conditions import Bounds, Conditions, whole
@@ -66,7 +66,7 @@ class OpenedSubjects:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptOfEvent:
+class ReceiptOfEvent(JsonRecord):
     """A receipt with an event's request id, by `writer` ("": a file); it `explains` or contradicts."""
 
     token: CleanText
@@ -79,6 +79,8 @@ class ReceiptOfEvent:
     writer: CleanText
     explains: bool
 
+    json_shape = shape("token_ref=token? stored_sha256=sha256? ... written_by=writer? explains")
+
     @property
     def words(self) -> str:
         what = self.token or (f"a stored value of SHA-256 {self.sha256[:16]}…" if self.sha256 else "no token")
@@ -87,19 +89,6 @@ class ReceiptOfEvent:
             return f"{what}, by {by}"
         when = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
         return f"contradicts the record: {self.operation} at {when} of {what}, by {by}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "token_ref": self.token or None,
-            "stored_sha256": self.sha256 or None,
-            "operation": self.operation,
-            "at": self.at.isoformat(),
-            "host": self.host,
-            "pid": self.pid,
-            "service": self.service,
-            "written_by": self.writer or None,
-            "explains": self.explains,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from crypto_core.lists.filter_language import Clause, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import PIVOTS
@@ -53,7 +54,7 @@ _EVERY = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(JsonRecord):
     """An event by its number in the store, in the order of coming, with what an operator noted on it."""
 
     event: TrailEvent
@@ -65,11 +66,7 @@ class StoredEvent:
     receipts: tuple[ReceiptOfEvent, ...] = ()
     """Told of an event that is asked for by its id."""
 
-    def as_json(self) -> dict[str, Any]:
-        return self.event.as_json() | {
-            "reviewed": self.reviewed_at.isoformat() if self.reviewed_at else None,
-            "note": self.note or None,
-        }
+    json_shape = shape("*event reviewed=reviewed_at note?")
 
 
 @dataclass(frozen=True, slots=True)

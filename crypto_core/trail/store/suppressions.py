@@ -7,7 +7,7 @@ and can be listed. It is about a rule and, by pattern, about subjects.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.lists.filter_language import Alternative
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata, numbers, texts
@@ -36,7 +37,7 @@ suppression = Table(
 
 @dataclass(frozen=True, slots=True)
 @cleans(rule=100, subject=300, reason=500, by=200)
-class Suppression:
+class Suppression(JsonRecord):
     """One of them. `subject` may hold `*` for any characters; "*" alone is every subject."""
 
     number: int
@@ -52,19 +53,15 @@ class Suppression:
             return False
         return self.subject == finding.subject or Alternative(text=self.subject).matches(finding.subject)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"at": self.at.isoformat(), "until": self.until.isoformat()}
-
 
 @dataclass(frozen=True, slots=True)
-class Suppressed:
+class Suppressed(JsonRecord):
     """A finding that isn't told, and why."""
 
     finding: Finding
     by: Suppression
 
-    def as_json(self) -> dict[str, Any]:
-        return {"finding": self.finding.as_json(), "suppression": self.by.as_json()}
+    json_shape = shape("finding suppression=by")
 
 
 def sift(

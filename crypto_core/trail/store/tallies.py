@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_core.text.cleaning import CleanText
+from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.event import UNDATED
 
 
@@ -64,15 +65,12 @@ class Tallies:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class Day(JsonRecord):
     """The events of one day, UTC."""
 
     day: date
     events: int
     failed: int
-
-    def as_json(self) -> dict[str, Any]:
-        return {"day": self.day.isoformat(), "events": self.events, "failed": self.failed}
 
 
 def days_of(found: Tallies) -> tuple[Day, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Tallies, moment_json
 from crypto_core.trail.use.asking import NamedPrincipals
@@ -17,7 +18,7 @@ from crypto_core.trail.use.receipted_tokens import ReceiptedTokens
 
 
 @dataclass(frozen=True, slots=True)
-class Reachable:
+class Reachable(JsonRecord):
     """The v1 tokens that are under a key material now which the principal opened something with.
 
     `key_material_id` is None where records don't tell the material: then the whole key is meant. `tokens` is
@@ -36,18 +37,10 @@ class Reachable:
     """Replaced envelopes under the key that Keydeck keeps; None where that isn't known."""
     filter: str
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "key_arn": self.key_arn,
-            "key_material_id": self.key_material_id,
-            "calls": self.calls,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "tokens": self.tokens,
-            "tokens_with_untold_material": self.untold,
-            "replaced_envelopes_kept": self.backups,
-            "filter": self.filter,
-        }
+    json_shape = shape(
+        "key_arn key_material_id calls first? last? tokens tokens_with_untold_material=untold "
+        "replaced_envelopes_kept=backups filter"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from crypto_core.key_uses import MAKES, READS, REWRAPS
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event_fields import SAID
-from crypto_core.trail.store.tallies import Day, Tallies, moment_json
+from crypto_core.trail.store.tallies import Day, Tallies
 
 MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class NamedUse:
+class NamedUse(JsonRecord):
     """Events whose encryption context, or whose receipt, names a token: facts.
 
     `rows` is by operation, principal, address and error. `opened` are the calls that brought its plaintext,
@@ -33,23 +33,14 @@ class NamedUse:
     filter: str
     """Lets these events through."""
 
+    json_shape = shape(
+        "events opened rewrapped sealed failed first? last? by days filter",
+        by=lambda record: record.rows.as_json(SAID),
+    )
+
     @property
     def events(self) -> int:
         return self.rows.events
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "events": self.events,
-            "opened": self.opened,
-            "rewrapped": self.rewrapped,
-            "sealed": self.sealed,
-            "failed": self.failed,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "by": self.rows.as_json(SAID),
-            "days": [day.as_json() for day in self.days],
-            "filter": self.filter,
-        }
 
 
 def named_use(found: Tallies, days: tuple[Day, ...], expression: str) -> NamedUse:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.blast_radius import BlastRadius
@@ -26,7 +27,7 @@ MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 @cleans(principal=700, gaps=1_000)
-class OpenedTokens:
+class OpenedTokens(JsonRecord):
     """Facts: tokens `named` by records (v2) or `receipted`; and `possible` ones, v1, without a receipt."""
 
     principal: str
@@ -35,6 +36,8 @@ class OpenedTokens:
     receipted: tuple[TokenRef, ...]
     possible: tuple[TokenRef, ...]
     gaps: tuple[str, ...]
+
+    json_shape = shape("... opened=named opened_by_receipt=receipted could_have_been_opened=possible gaps")
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
@@ -60,16 +63,6 @@ class OpenedTokens:
             f"{number} opened: receipts of the calls name them. A fact, as far as the callers are truthful."
         )
         return (facts, told, could, *self.gaps)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "principal": self.principal,
-            "since": self.since.isoformat() if self.since else None,
-            "opened": [str(ref) for ref in self.named],
-            "opened_by_receipt": [str(ref) for ref in self.receipted],
-            "could_have_been_opened": [str(ref) for ref in self.possible],
-            "gaps": list(self.gaps),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.receipt_questions import ReceiptExtent
 from crypto_core.trail.store.tallies import moment_json
@@ -29,7 +30,7 @@ FACT = (
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptCover:
+class ReceiptCover(JsonRecord):
     """The calls of one principal that open something and name no token, held against receipts.
 
     `since` is its first call with a receipt, `until` the newest receipt in the store; both are None for a
@@ -42,18 +43,11 @@ class ReceiptCover:
     explained: int
     without: int
 
+    json_shape = shape("principal since? until? explained without_receipt=without")
+
     @property
     def whole(self) -> bool:
         return self.since is not None and not self.without
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "principal": self.principal,
-            "since": moment_json(self.since),
-            "until": moment_json(self.until),
-            "explained": self.explained,
-            "without_receipt": self.without,
-        }
 
 
 @dataclass(frozen=True, slots=True)

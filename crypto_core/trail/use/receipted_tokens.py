@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import Any, Protocol
+from typing import Protocol
 
 from crypto_core.database.tokens.value_hashes import ValueHash, ValuePlace
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.receipt_questions import OpenedSubject
-from crypto_core.trail.store.tallies import moment_json
 
 MOST = 10_000
 
@@ -32,7 +32,7 @@ class ValueSearch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptedToken:
+class ReceiptedToken(JsonRecord):
     """A token by receipt; `older` if its value was replaced. Any of `rows` with the value may be meant."""
 
     ref: TokenRef
@@ -42,19 +42,11 @@ class ReceiptedToken:
     older: bool = False
     rows: int = 1
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "token_ref": str(self.ref),
-            "calls": self.calls,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "older_value": self.older,
-            "rows_with_the_value": self.rows,
-        }
+    json_shape = shape("token_ref=ref calls first? last? older_value=older rows_with_the_value=rows")
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptedTokens:
+class ReceiptedTokens(JsonRecord):
     """Tokens by receipt. `gone` values are in no row; receipts of `nameless` calls name no token or value."""
 
     tokens: tuple[ReceiptedToken, ...] = ()
@@ -63,6 +55,12 @@ class ReceiptedTokens:
     gone_calls: int = 0
     nameless: int = 0
     calls: int = 0
+
+    json_shape = shape(
+        "tokens calls rows=tokens not_listed=further values_no_longer_stored=gone "
+        "calls_of_values_no_longer_stored=gone_calls calls_that_name_no_token=nameless",
+        tokens=lambda record: len(record.references),
+    )
 
     @property
     def references(self) -> frozenset[TokenRef]:
@@ -81,17 +79,6 @@ class ReceiptedTokens:
         if self.further:
             found.append(f"{self.further:,} more tokens or values are not listed.")
         return tuple(found)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "tokens": len(self.references),
-            "calls": self.calls,
-            "rows": [one.as_json() for one in self.tokens],
-            "not_listed": self.further,
-            "values_no_longer_stored": self.gone,
-            "calls_of_values_no_longer_stored": self.gone_calls,
-            "calls_that_name_no_token": self.nameless,
-        }
 
 
 def receipted_tokens(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
@@ -18,7 +17,8 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
+from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import at
 from crypto_core.trail.use.receipted import ReceiptedUse
@@ -44,7 +44,7 @@ UNSEALED = {
 
 
 @dataclass(frozen=True, slots=True)
-class MaterialUse:
+class MaterialUse(JsonRecord):
     """Calls that opened something under a key material, of a token that nothing names: possibilities.
 
     `without_material` of the calls are under the key, and their records don't tell the material. `explained`
@@ -70,26 +70,15 @@ class MaterialUse:
     filter: str
     """Lets these events through, and those that ReEncrypt brought under the key."""
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "key_arn": self.key_arn,
-            "key_material_id": self.key_material_id,
-            "evidence": self.evidence.value,
-            "since": moment_json(self.since),
-            "replaced_at": moment_json(self.replaced_at),
-            "calls": self.calls,
-            "without_material": self.without_material,
-            "explained_by_receipts": self.explained,
-            "of_values_no_longer_stored": self.unplaced,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "by": Tallies(("principal",), self.by).as_json()["rows"],
-            "filter": self.filter,
-        }
+    json_shape = shape(
+        "key_arn key_material_id evidence since? replaced_at? calls without_material "
+        "explained_by_receipts=explained of_values_no_longer_stored=unplaced first? last? by filter",
+        by=lambda record: Tallies(("principal",), record.by).as_json()["rows"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class TokenTimeline:
+class TokenTimeline(JsonRecord):
     """What is known of one token's use. `named` and `receipted` are facts, `could` is what could have been.
 
     `receipted` is None where the store has no receipts. `statements` say in words which is which. `stored` is
@@ -104,22 +93,11 @@ class TokenTimeline:
     statements: tuple[str, ...]
     coverage: Coverage
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck events token --json` prints."""
-        row = self.stored
-        return {
-            "reference": str(self.ref),
-            "format": row.format.value if row else None,
-            "key_arn": row.key_arn if row else None,
-            "key_material_id": row.key_material_id if row else None,
-            "evidence": row.evidence.value if row else None,
-            "created_at": moment_json(row.created_at) if row else None,
-            "exact": self.named.as_json(),
-            "by_receipt": self.receipted.as_json() if self.receipted else None,
-            "could_have_opened": [use.as_json() for use in self.could],
-            "statements": list(self.statements),
-            "coverage": self.coverage.as_json(),
-        }
+    json_shape = shape(
+        "reference=ref format=stored.format key_arn=stored.key_arn key_material_id=stored.key_material_id "
+        "evidence=stored.evidence created_at=stored.created_at exact=named by_receipt=receipted "
+        "could_have_opened=could statements coverage"
+    )
 
 
 def unnamed(format_: Format) -> bool:

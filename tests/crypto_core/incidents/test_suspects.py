@@ -17,7 +17,7 @@ from crypto_core.incidents.model import Incident, IncidentScope, IncidentState, 
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.scope_check import checked_scope
 from crypto_core.incidents.suspects import MOST, Suspect, Suspects, SuspectSearch
-from crypto_core.incidents.views import scope_of
+from crypto_core.text.json_records import record_of
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, read, record, role, user
@@ -264,7 +264,7 @@ def test_an_account_gives_access_to_its_suspects_and_of_too_many_nobody_is_propo
 def test_a_scope_keeps_whom_it_was_declared_from_and_takes_no_nonsense() -> None:
     book = RunbookLibrary(None).get("key-compromise")
     scope = checked_scope(book, IncidentScope(key=KEY, principal=BOT))
-    assert scope_of(scope.as_json()) == scope
+    assert record_of(IncidentScope, scope.as_json()) == scope
     with pytest.raises(RefusedError, match="not an IAM role") as refused:
         checked_scope(book, IncidentScope(key=KEY, principal="build-bot\x1b[2J"))
     assert "\x1b" not in str(refused.value)

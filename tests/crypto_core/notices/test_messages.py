@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from console.sandbox.provider_tokens import MARKER
 from crypto_core.errors import SettingsError
 from crypto_core.findings.severity import Severity
-from crypto_core.notices.notice import Notice, NoticeKind, notice_id, notice_of, outward
+from crypto_core.notices.notice import Notice, NoticeKind, notice_id, outward
 from crypto_core.notices.receiver import QuietHours, Receiver
 from crypto_core.notices.template import FIELDS, Template, checked_template
+from crypto_core.text.json_records import record_of
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 HOSTILE = "\x1b[31m<!channel> <@U1> @everyone @Here\u202e\n`x` <https://evil.example|click> ghp_" + "a1B2" * 9
@@ -80,7 +81,7 @@ def test_what_looks_like_a_secret_is_in_no_notice() -> None:
     stored = notice(detail=f"ghp_{MARKER}{'a1B2' * 9}", remedy="postgresql://ana:hunter2@db/x").as_json()
     assert MARKER not in str(stored)
     assert "hunter2" not in str(stored)
-    assert notice_of(stored).as_json() == stored
+    assert record_of(Notice, stored).as_json() == stored
     assert outward(outward(HOSTILE, 200), 200) == outward(HOSTILE, 200)
 
 

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_core.providers.abilities.question import AbilityDraft, ask_further
-from crypto_core.providers.abilities.record import Ability, TokenAbilities, abilities_from
+from crypto_core.providers.abilities.record import Ability, TokenAbilities
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 from crypto_core.providers.registry import provider_of
 from crypto_core.references import TokenRef
+from crypto_core.text.json_records import record_of
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 REF = TokenRef("t", "c", "1")
@@ -140,7 +141,7 @@ def test_no_answer_breaks_the_reading_and_what_is_kept_is_clean(
     shown = repr(found.as_json()) + "".join(found.lines())
     assert not set("\x1b\x07\u202e\u2028\ud83d") & set(shown)
     assert len(shown) < 200_000
-    assert abilities_from(json.loads(json.dumps(found.as_json())), REF) == found
+    assert record_of(TokenAbilities, json.loads(json.dumps(found.as_json())), ref=REF) == found
     # What isn't known says why.
     missing = {one.what for one in found.not_known}
     for ability, value in (

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from crypto_core.database.state.anchors.anchor import AnchorStore
 from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, TimeStampRoots
 from crypto_core.errors import AbsentAnchorsError, KeydeckError
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorOutcome:
+class AnchorOutcome(JsonRecord):
     """What came of anchoring a checkpoint in one place. Cleaned text."""
 
     where: CleanText
@@ -24,10 +24,7 @@ class AnchorOutcome:
     at: datetime | None = None
     """The time of a time stamp."""
 
-    def as_json(self) -> dict[str, Any]:
-        """A JSON document's part."""
-        at = self.at.astimezone(UTC).isoformat() if self.at else None
-        return {"where": self.where, "error": self.error or None, "at": at}
+    json_shape = shape("... error? at", at=lambda outcome: outcome.at and outcome.at.astimezone(UTC))
 
 
 @dataclass(frozen=True, slots=True)

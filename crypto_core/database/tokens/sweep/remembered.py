@@ -21,6 +21,7 @@ from crypto_core.database.tokens.sweep.candidates import declared_names
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.errors import DatabaseError
+from crypto_core.text.json_records import JsonRecordError, record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,10 @@ class RememberedSweeps:
 def _read(report: Any) -> Sweep | None:
     """A sweep as it was remembered; None for what isn't one, or one of another version of Keydeck."""
     try:
-        sweep = Sweep.from_json(report)
-        return sweep if sweep.taken_at.tzinfo is not None else None
-    except (AttributeError, KeyError, TypeError, ValueError):
+        sweep = record_of(Sweep, report)
+    except JsonRecordError:
         return None
+    return sweep if sweep.as_json() == report else None
 
 
 _PRESENT = text(

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
+from crypto_core.text import json_records
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord
 
 NAME_LIMIT = 300
 """Characters of a place's name, which has up to three identifiers of 63 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class FoundColumn:
+class FoundColumn(JsonRecord):
     """A column in which values look like tokens. Names are as the database has them: clean them to show them.
 
     `kinds` counts the sampled values that hold a token of a kind, by `patterns.PATTERNS`; `begins` those that
@@ -38,7 +40,7 @@ class FoundColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundTable:
+class FoundTable(JsonRecord):
     """A table with such columns. `visible` is True where its name alone means it, without its schema.
 
     `id_column` is one whose value names one row, or else those of the primary key; None where there is none.
@@ -65,7 +67,7 @@ class FoundTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(JsonRecord):
     """One look through the database, by one role, at one moment.
 
     `full` says that every row was looked at, else samples. `found` are the places that no inventory knew,
@@ -86,6 +88,8 @@ class Sweep:
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     """Every table that `unseen` is about, also where a sentence names but the first ones. Cleaned text."""
+
+    json_shape = json_records.shape("...", seconds=lambda sweep: round(sweep.seconds, 3))
 
     def without(self, declared: frozenset[str]) -> Sweep:
         """Return the sweep without the columns that are declared by now; see `declared_name`."""
@@ -112,45 +116,6 @@ class Sweep:
             for t, c in self.places()
         )
         return tuple(clean(reason, 1_000) for reason in (*undeclared, *self.unseen))
-
-    def as_json(self) -> dict[str, Any]:
-        """The sweep as it is remembered and printed."""
-        told = asdict(self)
-        return told | {
-            "taken_at": self.taken_at.isoformat(),
-            "seconds": round(self.seconds, 3),
-            "declared": sorted(self.declared),
-            "found": [asdict(table) for table in self.found],
-            "unseen": list(self.unseen),
-            "notes": list(self.notes),
-            "unread": list(self.unread),
-        }
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Sweep:
-        """Return the sweep that `as_json` has told."""
-        found = (
-            FoundTable(
-                **{
-                    **table,
-                    "id_column": id_ if isinstance(id_ := table["id_column"], str | None) else tuple(id_),
-                    "beside": tuple(table["beside"]),
-                    "columns": tuple(FoundColumn(**column) for column in table["columns"]),
-                }
-            )
-            for table in told["found"]
-        )
-        return cls(
-            **{
-                **told,
-                "taken_at": datetime.fromisoformat(told["taken_at"]),
-                "declared": frozenset(told["declared"]),
-                "found": tuple(found),
-                "unseen": tuple(told["unseen"]),
-                "notes": tuple(told["notes"]),
-                "unread": tuple(told.get("unread", ())),
-            }
-        )
 
 
 def declared_name(schema: str, table: str, column: str) -> str:

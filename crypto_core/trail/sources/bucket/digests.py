@@ -19,6 +19,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
@@ -44,7 +45,7 @@ _BACKFILL = "_backfill.json.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(JsonRecord):
     """What validating found. Counts of digest files and log files; `breaks` are ends of the chain."""
 
     digests: int = 0
@@ -55,6 +56,20 @@ class Validation:
     files_missing: int = 0
     breaks: int = 0
     problems: tuple[str, ...] = ()
+
+    json_shape = shape(
+        "well digests files breaks problems",
+        digests=lambda record: {
+            "valid": record.digests,
+            "invalid": record.digests_invalid,
+            "missing": record.digests_missing,
+        },
+        files=lambda record: {
+            "valid": record.files,
+            "invalid": record.files_invalid,
+            "missing": record.files_missing,
+        },
+    )
 
     @property
     def well(self) -> bool:
@@ -68,19 +83,6 @@ class Validation:
             f"{self.digests_missing:,} missing; {self.files:,} log files valid, {self.files_invalid:,} "
             f"invalid, {self.files_missing:,} missing; {self.breaks:,} breaks in the chain."
         )
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "well": self.well,
-            "digests": {
-                "valid": self.digests,
-                "invalid": self.digests_invalid,
-                "missing": self.digests_missing,
-            },
-            "files": {"valid": self.files, "invalid": self.files_invalid, "missing": self.files_missing},
-            "breaks": self.breaks,
-            "problems": list(self.problems),
-        }
 
     def __add__(self, other: Validation) -> Validation:
         both = {

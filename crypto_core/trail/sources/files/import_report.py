@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.text.cleaning import CleanText
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.seen_file import FileName
 from crypto_core.trail.sources.files.copied_digests import LOG_NAME, CopyValidation
@@ -121,7 +121,7 @@ class ImportProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedFile:
+class FailedFile(JsonRecord):
     """A file that was not read, or not all of it, and why."""
 
     file: CleanText
@@ -129,7 +129,7 @@ class FailedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportReport:
+class ImportReport(JsonRecord):
     """What an import brought.
 
     `files` are CloudTrail's files that were found, those that failed and those that are unchanged included;
@@ -150,9 +150,7 @@ class ImportReport:
     interrupted: bool = False
     named: NamedFiles = field(default_factory=NamedFiles, compare=False, repr=False)
 
-    def as_json(self) -> dict[str, Any]:
-        counts = ("files", "records", "new", "duplicates", "kms")
-        return {name: getattr(self, name) for name in counts} | {
-            "failed": list(map(asdict, self.failed)),
-            "by_file_names": as_json(self.named.windows().items()),
-        }
+    json_shape = shape(
+        "files records new duplicates kms failed by_file_names",
+        by_file_names=lambda report: as_json(report.named.windows().items()),
+    )

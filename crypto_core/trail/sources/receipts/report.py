@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store.receipt_writer import AddedReceipts
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=500)
-class ReceiptReport:
+class ReceiptReport(JsonRecord):
     """What came of receipts, from files or from a table.
 
     `read` are receipts that were read, `passed_over` lines that are none, `malformed` lines or rows that are
@@ -27,6 +27,11 @@ class ReceiptReport:
     files: int = 0
     gaps: tuple[str, ...] = ()
     newest: datetime | None = None
+
+    json_shape = shape(
+        "files receipts=read new=added.new duplicates=added.duplicates explained=added.explained "
+        "lost=added.lost passed_over malformed gaps"
+    )
 
     def __add__(self, other: ReceiptReport) -> ReceiptReport:
         return ReceiptReport(
@@ -49,16 +54,3 @@ class ReceiptReport:
             f"{counted(self.read, 'receipt')}: {self.added.new:,} new{explained}, "
             f"{self.added.duplicates:,} known already{lost}"
         )
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "files": self.files,
-            "receipts": self.read,
-            "new": self.added.new,
-            "duplicates": self.added.duplicates,
-            "explained": self.added.explained,
-            "lost": self.added.lost,
-            "passed_over": self.passed_over,
-            "malformed": self.malformed,
-            "gaps": list(self.gaps),
-        }

@@ -12,6 +12,7 @@ from console.settings import TableSettings
 from crypto_core.database.tokens.sweep.proposals import propose
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
+from crypto_core.text.json_records import record_of
 
 COLUMN = FoundColumn("token", "text", {"v1": 3}, begins=3, documents=0, rows=3)
 TABLE = FoundTable("public", "notes", "table", True, "id", "integer", ("name", "org_id"), (COLUMN,))
@@ -128,7 +129,7 @@ def test_a_table_elsewhere_is_proposed_with_its_schema_and_what_is_alike_with_a_
 
 def test_an_entry_names_all_columns_of_a_primary_key() -> None:
     found = sweep(replace(TABLE, id_column=("tenant", "number")))
-    assert Sweep.from_json(found.as_json()) == found
+    assert record_of(Sweep, found.as_json()) == found
     entry = proposed(found.found[0]).entry
     assert entry["id"] == ["tenant", "number"]
     assert TableSettings(**entry).table().id_columns == ("tenant", "number")

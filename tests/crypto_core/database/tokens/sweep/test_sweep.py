@@ -21,6 +21,7 @@ from crypto_core.database.tokens.sweep import samples
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import GOOD_FOR, SweepService
 from crypto_core.errors import InterruptedRunError
+from crypto_core.text.json_records import record_of
 from tests.crypto_core.canary import assert_tells_nothing
 from tests.crypto_core.database.tokens.catalogue.statements import run
 
@@ -416,7 +417,7 @@ def test_names_are_quoted_in_sql_and_cleaned_on_the_way_out(
         assert {column.name for _, column in sweep.places()} == set(HOSTILE)
         assert all(dict(column.kinds) == {"v1": 1} for _, column in sweep.places())
         assert not any("\x1b" in reason for reason in sweep.reasons)
-    assert Sweep.from_json(json.loads(json.dumps(sweep.as_json()))) == replace(
+    assert record_of(Sweep, json.loads(json.dumps(sweep.as_json()))) == replace(
         sweep, seconds=round(sweep.seconds, 3)
     )
 
