@@ -15,14 +15,7 @@ from dataclasses import KW_ONLY, dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from crypto_core.errors import (
-    DatabaseError,
-    DatabaseReadOnlyError,
-    KeydeckError,
-    MissingSchemaError,
-    NewerSchemaError,
-    ReadOnlyError,
-)
+from crypto_core import errors
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
@@ -60,7 +53,7 @@ class Guard:
         Raises ReadOnlyError, MissingSchemaError, DatabaseReadOnlyError, NewerSchemaError, DatabaseError.
         """
         if self.read_only:
-            raise ReadOnlyError(f"Cannot {what}: {READ_ONLY}")
+            raise errors.ReadOnlyError(f"Cannot {what}: {READ_ONLY}")
         self.ready()
 
     def require_writable(self) -> None:
@@ -73,9 +66,9 @@ class Guard:
             return
         try:
             self.ready()
-        except (DatabaseReadOnlyError, NewerSchemaError):
+        except (errors.DatabaseReadOnlyError, errors.NewerSchemaError):
             raise
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             _log.info("A plan is made all the same: %s", error.message)
 
     @contextmanager
@@ -84,7 +77,7 @@ class Guard:
         action: str,
         subject: str,
         detail: Mapping[str, Any] | None = None,
-        said: Callable[[KeydeckError], str] = attrgetter("message"),
+        said: Callable[[errors.KeydeckError], str] = attrgetter("message"),
     ) -> Iterator[None]:
         """Journal an error of ours that ends the block, and re-raise it.
 
@@ -94,7 +87,7 @@ class Guard:
         try:
             require_named(action)
             yield
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             outcome = ended_by(error)
             reason = said(error)
             self.try_to_record(action, subject, outcome, {**(detail or {}), "reason": reason})
@@ -108,7 +101,7 @@ class Guard:
         make: Callable[[], P],
         shown: Callable[[P], Mapping[str, Any]],
         detail: Mapping[str, Any] | None = None,
-        said: Callable[[KeydeckError], str] = attrgetter("message"),
+        said: Callable[[errors.KeydeckError], str] = attrgetter("message"),
     ) -> tuple[P, tuple[str, ...]]:
         """Return the plan that `make` makes, journaled as a dry run, and the warnings besides its own.
 
@@ -165,7 +158,7 @@ class Guard:
 
     def _broke_off(self, change: GuardedChange, run: Run, error: BaseException) -> None:
         """Journal what ended a run instead of a result. Only our own errors are made to be shown."""
-        reason = error.message if isinstance(error, KeydeckError) else type(error).__name__
+        reason = error.message if isinstance(error, errors.KeydeckError) else type(error).__name__
         outcome = ended_by(error)
         _log.info("%s, %s: %s: %s", change.action, change.subject, outcome.value, reason)
         self._ended(change, run, outcome, {**run.so_far, "reason": reason})
@@ -180,9 +173,9 @@ class Guard:
             return READ_ONLY
         try:
             self.journal.record(action, subject, outcome, detail)
-        except MissingSchemaError as error:
+        except errors.MissingSchemaError as error:
             return str(error)
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             _log.warning("Not journaled: %s, %s: %s", action, outcome.value, error.message)
             return error.message
         return ""

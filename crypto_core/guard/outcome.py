@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from crypto_core.errors import (
-    ConflictError,
-    DatabaseError,
-    InterruptedRunError,
-    KeydeckError,
-    KeyDisabledError,
-    KeyNotFoundError,
-    KeyStateError,
-    KmsError,
-    MissingSchemaError,
-    ProviderError,
-    RowVanishedError,
-    TrailError,
-    UntrustedKeyError,
-)
+from crypto_core import errors
 
-_OUTSIDE = (KmsError, DatabaseError, ProviderError, TrailError)
+_OUTSIDE = (errors.KmsError, errors.DatabaseError, errors.ProviderError, errors.TrailError)
 """What says that something outside did not do its part, and nothing of whether it may be done."""
 _OURS = (
-    MissingSchemaError,
-    RowVanishedError,
-    ConflictError,
-    UntrustedKeyError,
-    KeyNotFoundError,
-    KeyDisabledError,
-    KeyStateError,
+    errors.MissingSchemaError,
+    errors.RowVanishedError,
+    errors.ConflictError,
+    errors.UntrustedKeyError,
+    errors.KeyNotFoundError,
+    errors.KeyDisabledError,
+    errors.KeyStateError,
 )
 """Those of them that will fail again however often the change is tried."""
 
@@ -47,9 +33,9 @@ class Outcome(StrEnum):
 
 def ended_by(error: BaseException) -> Outcome:
     """Return how something ended by an error: interrupted, refused by a rule of ours, or failed."""
-    if isinstance(error, InterruptedRunError) or not isinstance(error, Exception):
+    if isinstance(error, errors.InterruptedRunError) or not isinstance(error, Exception):
         return Outcome.INTERRUPTED
-    refused = isinstance(error, KeydeckError) and (
+    refused = isinstance(error, errors.KeydeckError) and (
         isinstance(error, _OURS) or not isinstance(error, _OUTSIDE)
     )
     return Outcome.REFUSED if refused else Outcome.FAILED

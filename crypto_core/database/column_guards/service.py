@@ -9,6 +9,7 @@ from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core import errors
 from crypto_core.database.column_guards.guard_states import (
     LONGEST_SECONDS,
     PLAIN_STRINGS,
@@ -37,13 +38,6 @@ from crypto_core.database.tokens.authorship import columns_encrypted_in_place
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.errors import (
-    DatabaseError,
-    InvalidReferenceError,
-    KeydeckError,
-    MissingGrantError,
-    RefusedError,
-)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -102,7 +96,7 @@ class ColumnGuardService:
         try:
             in_place = columns_encrypted_in_place(self._journal.engine, [guard.column for guard in guards])
             unknown = ""
-        except MissingGrantError as error:
+        except errors.MissingGrantError as error:
             in_place, unknown = (
                 frozenset(),
                 f"Whether Keydeck has encrypted tokens here is not known: {error}",
@@ -142,7 +136,7 @@ class ColumnGuardService:
     def _allowed(self, request: GuardRequest) -> GuardPlan:
         order = ENVELOPE_FORMATS.index
         if not request.removes and order(self._write_format) < order(request.least):
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"Keydeck itself writes {self._write_format}, which {request.least} at least would refuse.",
                 remedy=f"Set KEYDECK_WRITE_FORMAT={request.least} once the platform reads and writes it.",
             )
@@ -153,7 +147,7 @@ class ColumnGuardService:
         if foreign:
             owned = ", ".join(f"{place} belongs to {owner}" for place, owner in foreign.items())
             does = " --remove" if request.removes else ""
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"Only the owner of a table can change its constraints, and this role is not: {owned}.",
                 remedy=f"Connect as the owner, or have it run the output of: keydeck guard{does} --sql.",
             )
@@ -171,7 +165,7 @@ class ColumnGuardService:
         def still() -> None:
             now = self._allowed(request)
             if now.digest != plan.digest:
-                raise RefusedError(
+                raise errors.RefusedError(
                     "The columns, or what is stored in them, have changed since the preview.",
                     remedy="Nothing was done. Open a new preview.",
                 )
@@ -213,7 +207,7 @@ class ColumnGuardService:
         unknown = [name for name in columns if name not in {str(guard.column) for guard in guards}]
         if unknown:
             names = ", ".join(str(guard.column) for guard in guards) or "none"
-            raise InvalidReferenceError(
+            raise errors.InvalidReferenceError(
                 f"There is no readable token column {unknown[0]!r}.", remedy=f"Token columns: {names}."
             )
         return tuple(guard for guard in guards if not columns or str(guard.column) in columns)
@@ -226,7 +220,7 @@ class ColumnGuardService:
                     connection.execute(PLAIN_STRINGS)
                     for statement in (LOCK_LIMIT, *statements):
                         run_as_it_is(connection, statement)
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             _log.info("%s: %s", step.column, error.message)
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 return str(error)
@@ -241,7 +235,7 @@ class ColumnGuardService:
         """Where each column stands now, as the catalogue has it."""
         try:
             now = {guard.column: guard for guard in self._read(())}
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             told = f"Could not be read back: {error}"
             return tuple(
                 ColumnOutcome(s.column, None, f"{stopped[s.column]} {told}".strip()) for s in plan.steps

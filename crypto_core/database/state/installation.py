@@ -10,16 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from crypto_core import errors
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import READ_ONLY
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
-from crypto_core.errors import (
-    DatabaseReadOnlyError,
-    MissingGrantError,
-    MissingSchemaError,
-    NewerSchemaError,
-)
 from crypto_core.text.cleaning import clean
 
 VERSION = "0020"
@@ -43,8 +38,8 @@ def install(engine: Engine) -> bool:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             after = _version(connection)
-    except MissingGrantError as error:
-        raise MissingGrantError(
+    except errors.MissingGrantError as error:
+        raise errors.MissingGrantError(
             f"The database role may not create schema {SCHEMA}.",
             remedy="GRANT CREATE ON DATABASE to it, or have a DBA run the output of: keydeck init --sql.",
         ) from error
@@ -74,11 +69,11 @@ def require_schema(engine: Engine) -> None:
     """
     version = _writable_version(engine)
     if version is None:
-        raise MissingSchemaError(
+        raise errors.MissingSchemaError(
             "Keydeck's own schema is not in this database, so no backup and no journal can be kept."
         )
     if version < VERSION:
-        raise MissingSchemaError(
+        raise errors.MissingSchemaError(
             f"Keydeck's own schema is of version {version} here, and {VERSION} is needed.",
             remedy="Update it with: keydeck init.",
         )
@@ -111,10 +106,10 @@ def _writable_version(engine: Engine) -> str | None:
         read_only, standby = connection.execute(READ_ONLY).one()
         if read_only:
             why = "it is a standby" if standby else "the server, the database or the role is set to read only"
-            raise DatabaseReadOnlyError(f"The database accepts no writes: {why}.")
+            raise errors.DatabaseReadOnlyError(f"The database accepts no writes: {why}.")
         version = _version(connection)
     if version is not None and version > VERSION:
-        raise NewerSchemaError(
+        raise errors.NewerSchemaError(
             f"Keydeck's own schema is of version {clean(version, 32)} here, and this Keydeck knows {VERSION}."
         )
     return version

@@ -15,6 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from threading import Event
 
+from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.attribution_cache import (
     About,
@@ -43,12 +44,6 @@ from crypto_core.database.tokens.key_counts import (
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.database.tokens.token_patterns import holds_whole_envelope
 from crypto_core.envelope import ENVELOPE_FORMATS, parse
-from crypto_core.errors import (
-    EnvelopeError,
-    InvalidCiphertextError,
-    InvalidReferenceError,
-    KmsError,
-)
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
@@ -71,7 +66,7 @@ class Attribution:
 
     counts: tuple[KeyCount, ...]
     gaps: tuple[str, ...]
-    failure: KmsError | None = None
+    failure: errors.KmsError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,7 @@ class Probe:
 
     token: StoredToken
     answer: KnownAttribution | None
-    failure: KmsError | None = None
+    failure: errors.KmsError | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -200,14 +195,14 @@ class Attributor:
             envelope = parse(token.value.reveal())
             # Which key wrapped it is to be known of every envelope, also of one that another database reads.
             context = envelope.opening_context(token.ref, envelope.named_database)
-        except (EnvelopeError, InvalidReferenceError) as error:
+        except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
             return Probe(token, answer_of_damage(token, error.message))
         try:
             with CallSubject(token.ref):
                 answer = self.keyring.attribute(
                     envelope.encrypted_data_key, named=envelope.named_key, context=context
                 )
-        except KmsError as error:
+        except errors.KmsError as error:
             return Probe(token, None, error)
         return Probe(token, answer_about(token.value.reveal(), answer))
 
@@ -216,11 +211,11 @@ class Attributor:
         if budget < 1:
             return Found(0, [unknown_count(tokens, "not asked")], over_limit_gap(tokens, self.limit))
         counts: list[KeyCount] = []
-        damaged: KmsError | None = None
+        damaged: errors.KmsError | None = None
         asked = 0
         for asked, member in enumerate(islice(self._members(prefix, groups), MEMBERS_TRIED), start=1):
             probe = self.ask_kms([member])[0]
-            if isinstance(probe.failure, InvalidCiphertextError):
+            if isinstance(probe.failure, errors.InvalidCiphertextError):
                 damaged = probe.failure
             elif probe.failure is not None:
                 counts.append(failed_count(probe.failure, tokens))
@@ -250,7 +245,7 @@ class Attributor:
         counts: list[KeyCount] = []
         told: dict[bytes, Wrapping | None] = {}
         asked, failures = 0, dict[str, int]()
-        stopped: KmsError | None = None
+        stopped: errors.KmsError | None = None
         for page in pages:
             stop_if(cancelled)
             if asked >= budget or stopped is not None:

@@ -14,34 +14,11 @@ from functools import lru_cache, partial
 from threading import Event
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Engine,
-    String,
-    and_,
-    case,
-    cast,
-    func,
-    literal,
-    not_,
-    null,
-    or_,
-    select,
-    union_all,
-)
-from sqlalchemy import Text as SqlText
-from sqlalchemy import column as sql_column
+import sqlalchemy as sa
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.shared_moment import at_one_moment
-from crypto_core.database.tokens.attribution_cache import (
-    STORED_ANSWERS,
-    Asked,
-    AttributionCache,
-    Wrapping,
-    named_by_group,
-)
+from crypto_core.database.tokens import attribution_cache
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.decoy_rows import is_decoy
 from crypto_core.database.tokens.decoys import DecoyCount
@@ -94,7 +71,7 @@ class GroupCount:
     format: Format
     edk_prefix: bytes | None
     asked: bool
-    wrapping: Wrapping | None
+    wrapping: attribution_cache.Wrapping | None
     reason: str
     tokens: int
     sample: TokenRef
@@ -113,8 +90,8 @@ class Census:
     taken_at: datetime
     catalogue: Catalogue
     groups: tuple[GroupCount, ...]
-    known: dict[bytes, frozenset[Wrapping]]
-    asked: Asked = field(default_factory=dict)
+    known: dict[bytes, frozenset[attribution_cache.Wrapping]]
+    asked: attribution_cache.Asked = field(default_factory=dict)
     decoys: DecoyCount = field(default_factory=DecoyCount)
     """What is left out of all groups: nobody's tokens."""
 
@@ -150,13 +127,13 @@ class CensusProgress:
 
 
 def take_census(
-    engine: Engine,
+    engine: sa.Engine,
     catalogue: LiveCatalogue,
-    answers: AttributionCache | None,
+    answers: attribution_cache.AttributionCache | None,
     *,
     cancelled: Event | None = None,
     progress: Callable[[CensusProgress], None] | None = None,
-    beside: Callable[[Connection], None] = lambda _: None,
+    beside: Callable[[sa.Connection], None] = lambda _: None,
 ) -> Census:
     """Return the census; without `answers` nothing that is remembered counts, and all groups are unasked.
 
@@ -184,7 +161,7 @@ def take_census(
         decoys = _count_decoys(connection, current)
         groups = tuple(_decided(connection, current, tally.groups))
         beside(connection)
-    return Census(taken_at, current, groups, named_by_group(asked), asked, decoys)
+    return Census(taken_at, current, groups, attribution_cache.named_by_group(asked), asked, decoys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +178,7 @@ def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_
     large = [table for table in catalogue.tables if sizes.is_large(table.name)]
     small = [table for table in catalogue.tables if table not in large]
     if small:
-        kept = relation is None or relation is STORED_ANSWERS
+        kept = relation is None or relation is attribution_cache.STORED_ANSWERS
         counting = (
             _kept_counting(tuple(small), tuple(map(differing, small)), relation)
             if kept
@@ -222,7 +199,7 @@ def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_
             yield from (_Part(_counting([source], relation), share) for source in sources)
 
 
-def _counted(part: _Part, connection: Connection) -> Sequence[Any]:
+def _counted(part: _Part, connection: sa.Connection) -> Sequence[Any]:
     return connection.execute(part.statement, part.parameters).all()
 
 
@@ -244,13 +221,13 @@ def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation:
         stored = source.stored
         named = [source.source.c[TABLE]] if len(tables) > 1 else []
         values = apart(
-            select(fetched(stored).label("stored"), source.id_text.label("row_id"), *named).where(
+            sa.select(fetched(stored).label("stored"), source.id_text.label("row_id"), *named).where(
                 stored.is_not(None)
             )
         )
-        tokens = apart(select(_told_by(_STORED).label("head"), *values.c))
+        tokens = apart(sa.select(_told_by(_STORED).label("head"), *values.c))
         parts.append(_grouped(tables[0].name, source.column, tokens, relation))
-    return union_all(*parts)
+    return sa.union_all(*parts)
 
 
 @dataclass(eq=False, repr=False)
@@ -300,7 +277,7 @@ class _Tally:
 
 
 def _decided(
-    connection: Connection, catalogue: Catalogue, groups: Iterable[GroupCount]
+    connection: sa.Connection, catalogue: Catalogue, groups: Iterable[GroupCount]
 ) -> Iterator[GroupCount]:
     """The groups, with those that SQL can't decide about parted by what reading their values tells."""
     left = MOST_READ
@@ -316,21 +293,21 @@ def _decided(
         yield from (replace(group, tokens=n, holding=h, undecided=False) for h, n in parted.items() if n)
 
 
-def _count_holding(connection: Connection, catalogue: Catalogue, group: GroupCount) -> int:
+def _count_holding(connection: sa.Connection, catalogue: Catalogue, group: GroupCount) -> int:
     ref = group.sample
     source = token_source(catalogue.table(ref.table), ref.column, whole=True)
-    values = select(source.stored).where(_told_by(source.stored) == f"{_UNDECIDED}{group.format}")
+    values = sa.select(source.stored).where(_told_by(source.stored) == f"{_UNDECIDED}{group.format}")
     told = connection.execute(values, execution_options={"yield_per": 20})
     return sum(may_hold_envelope(str(stored)) for stored in told.scalars())
 
 
-def _count_decoys(connection: Connection, catalogue: Catalogue) -> DecoyCount:
+def _count_decoys(connection: sa.Connection, catalogue: Catalogue) -> DecoyCount:
     """The decoys that stand, in the same moment; those of a table that is not read are neither."""
     standing: set[tuple[str, str]] = set()
     tables = [table for table in catalogue.tables if table.decoys]
     for table in tables:
         rows = table_of(table)
-        found = connection.scalars(select(id_text(table, rows)).where(is_decoy(table, rows, table.decoys)))
+        found = connection.scalars(sa.select(id_text(table, rows)).where(is_decoy(table, rows, table.decoys)))
         standing.update((table.name, row_id) for row_id in found)
     listed = [decoy for table in tables for decoy in table.decoys]
     return DecoyCount(
@@ -349,11 +326,11 @@ _UNDECIDED = "!?"
 
 def _told_by(stored: Any) -> Any:
     """As much of a value as the counts need: an envelope's head, of anything else the format."""
-    return case(
-        (and_(is_envelope(stored), not_(runs_on(stored))), head_of(stored)),
-        else_=func.concat(
-            case(
-                (or_(is_envelope(stored), holds_envelope(stored)), _HOLDING),
+    return sa.case(
+        (sa.and_(is_envelope(stored), sa.not_(runs_on(stored))), head_of(stored)),
+        else_=sa.func.concat(
+            sa.case(
+                (sa.or_(is_envelope(stored), holds_envelope(stored)), _HOLDING),
                 (needs_reading(stored), _UNDECIDED),
                 else_=_NO_ENVELOPE,
             ),
@@ -362,8 +339,8 @@ def _told_by(stored: Any) -> Any:
     )
 
 
-_HEAD: Any = sql_column("head")
-_STORED: Any = sql_column("stored")
+_HEAD: Any = sa.column("head")
+_STORED: Any = sa.column("stored")
 """By these names in every statement, so that what is made of them is made once: see `expressions`."""
 
 
@@ -374,10 +351,10 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     keys: list[Any] = [tokens.c.head, *own]
     joined = tokens
     answer: list[Any] = [
-        literal(False).label("asked"),
-        cast(null(), SqlText).label("key_arn"),
-        cast(null(), SqlText).label("material"),
-        literal("").label("reason"),
+        sa.literal(False).label("asked"),
+        sa.cast(sa.null(), sa.Text).label("key_arn"),
+        sa.cast(sa.null(), sa.Text).label("material"),
+        sa.literal("").label("reason"),
     ]
     if relation is not None:
         r = relation.c
@@ -385,20 +362,20 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             r.digest.is_not(None).label("asked"),
             r.key_arn.label("key_arn"),
             r.key_material_id.label("material"),
-            func.coalesce(r.reason, "").label("reason"),
+            sa.func.coalesce(r.reason, "").label("reason"),
         ]
         keys += answer
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        respelt = func.starts_with(tokens.c.head, RESPELT)
-        same = and_(r.mark == envelopes_mark(_STORED, respelt), (r.digest == digest_of(_STORED)).is_(True))
+        respelt = sa.func.starts_with(tokens.c.head, RESPELT)
+        same = sa.and_(r.mark == envelopes_mark(_STORED, respelt), (r.digest == digest_of(_STORED)).is_(True))
         joined = tokens.outerjoin(relation, same)
     heads = (
-        select(
+        sa.select(
             tokens.c.head,
             *own,
             *answer,
-            func.count().label("tokens"),
-            func.min(tokens.c.row_id).label("row_id"),
+            sa.func.count().label("tokens"),
+            sa.func.min(tokens.c.row_id).label("row_id"),
         )
         .select_from(joined)
         .group_by(*keys)
@@ -407,27 +384,27 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     h = heads.c
     # What is dear to decode is decoded for one head of those that mean the same.
     told_apart = [h[name] for name in ("asked", "key_arn", "material", "reason", *named)]
-    few = select(
-        func.min(h.head).label("head"),
+    few = sa.select(
+        sa.func.min(h.head).label("head"),
         *told_apart,
-        cast(func.sum(h.tokens), BigInteger).label("tokens"),
-        func.min(h.row_id).label("row_id"),
+        sa.cast(sa.func.sum(h.tokens), sa.BigInteger).label("tokens"),
+        sa.func.min(h.row_id).label("row_id"),
     )
     heads = few.group_by(sure_part(_HEAD), *told_apart).subquery()
     h = heads.c
     told = apart(
-        select(
-            case(
+        sa.select(
+            sa.case(
                 *(
-                    (func.starts_with(_HEAD, mark), func.substr(_HEAD, len(mark) + 1))
+                    (sa.func.starts_with(_HEAD, mark), sa.func.substr(_HEAD, len(mark) + 1))
                     for mark in (_HOLDING, _UNDECIDED, _NO_ENVELOPE)
                 ),
-                (func.starts_with(_HEAD, RESPELT), literal(Format.V1.value)),
+                (sa.func.starts_with(_HEAD, RESPELT), sa.literal(Format.V1.value)),
                 else_=format_of(_HEAD),
             ).label("format"),
-            func.starts_with(_HEAD, _HOLDING).label("holding"),
-            func.starts_with(_HEAD, _UNDECIDED).label("undecided"),
-            func.starts_with(_HEAD, RESPELT).label("respelt"),
+            sa.func.starts_with(_HEAD, _HOLDING).label("holding"),
+            sa.func.starts_with(_HEAD, _UNDECIDED).label("undecided"),
+            sa.func.starts_with(_HEAD, RESPELT).label("respelt"),
             edk_prefix_of_head(_HEAD).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *named)),
         ).select_from(heads)
@@ -435,7 +412,10 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     t = told.c
     groups: list[Any] = [t.format, t.holding, t.undecided, t.respelt]
     groups += [t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
-    whose: list[Any] = [t[name] for name in named] or [cast(literal(table), String)]
-    place = [whose[0].label("in_table"), cast(literal(column), String).label("in_column")]
-    tokens = [cast(func.sum(t.tokens), BigInteger).label("tokens"), func.min(t.row_id).label("row_id")]
-    return select(*place, *groups, *tokens).group_by(*groups, *(t[name] for name in named))
+    whose: list[Any] = [t[name] for name in named] or [sa.cast(sa.literal(table), sa.String)]
+    place = [whose[0].label("in_table"), sa.cast(sa.literal(column), sa.String).label("in_column")]
+    tokens = [
+        sa.cast(sa.func.sum(t.tokens), sa.BigInteger).label("tokens"),
+        sa.func.min(t.row_id).label("row_id"),
+    ]
+    return sa.select(*place, *groups, *tokens).group_by(*groups, *(t[name] for name in named))

@@ -12,23 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Engine,
-    LargeBinary,
-    Select,
-    bindparam,
-    cast,
-    delete,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-)
-from sqlalchemy import Text as SqlText
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -71,7 +55,7 @@ class Fingerprint:
     bond: bytes = field(repr=False)
 
 
-def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> ColumnElement[bool]:
+def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> sa.ColumnElement[bool]:
     """True for stored values in `of` about which there is no entry under the index's key of this number.
 
     A subquery with a value is asked row by row by the primary key; PostgreSQL makes no join of it, which may
@@ -79,34 +63,34 @@ def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> 
     """
     f = fingerprint.c
     about = (f.token_column == column, f.row_id == row_id, f.digest == digest)
-    entry = select(literal(1)).where(f.key_id == number, *about).limit(1)
-    result: ColumnElement[bool] = entry.correlate(of).scalar_subquery().is_(None)
+    entry = sa.select(sa.literal(1)).where(f.key_id == number, *about).limit(1)
+    result: sa.ColumnElement[bool] = entry.correlate(of).scalar_subquery().is_(None)
     return result
 
 
-def index_key(engine: Engine) -> IndexKey | None:
+def index_key(engine: sa.Engine) -> IndexKey | None:
     """Return the index's key, None where there is none. Raises DatabaseError."""
     c = fingerprint_key.c
-    newest = select(c.id, c.encrypted_key, c.key_arn, c.made_at).order_by(c.id.desc()).limit(1)
+    newest = sa.select(c.id, c.encrypted_key, c.key_arn, c.made_at).order_by(c.id.desc()).limit(1)
     with connected(engine) as connection:
         row = connection.execute(newest).first()
     return None if row is None else IndexKey(row[0], bytes(row[1]), row[2], row[3])
 
 
-def note_entries(connection: Connection, number: int, entries: Sequence[Fingerprint]) -> None:
+def note_entries(connection: sa.Connection, number: int, entries: Sequence[Fingerprint]) -> None:
     """Keep entries under the key of this number, in the transaction. What is there already stays."""
     if not entries:
         return
     columns: dict[str, tuple[list[Any], Any]] = {
-        "token_column": ([_column(e.ref) for e in entries], SqlText),
-        "row_id": ([e.ref.identity for e in entries], SqlText),
-        "digest": ([e.digest for e in entries], LargeBinary),
-        "fingerprint": ([e.fingerprint for e in entries], LargeBinary),
-        "bond": ([e.bond for e in entries], LargeBinary),
+        "token_column": ([_column(e.ref) for e in entries], sa.Text),
+        "row_id": ([e.ref.identity for e in entries], sa.Text),
+        "digest": ([e.digest for e in entries], sa.LargeBinary),
+        "fingerprint": ([e.fingerprint for e in entries], sa.LargeBinary),
+        "bond": ([e.bond for e in entries], sa.LargeBinary),
     }
     new = unnested("new", columns)
-    same: list[Any] = [cast(literal(number), BigInteger), func.statement_timestamp()]
-    told = select(*same, *(new.c[name] for name in columns))
+    same: list[Any] = [sa.cast(sa.literal(number), sa.BigInteger), sa.func.statement_timestamp()]
+    told = sa.select(*same, *(new.c[name] for name in columns))
     statement = upsert(fingerprint).from_select(["key_id", "noted_at", *columns], told)
     connection.execute(statement.on_conflict_do_nothing())
 
@@ -114,7 +98,7 @@ def note_entries(connection: Connection, number: int, entries: Sequence[Fingerpr
 class FingerprintTable:
     """The index of one database. Thread-safe; blocks on SQL and raises DatabaseError."""
 
-    def __init__(self, engine: Engine, catalogue: LiveCatalogue) -> None:
+    def __init__(self, engine: sa.Engine, catalogue: LiveCatalogue) -> None:
         self._engine = engine
         self._catalogue = catalogue
 
@@ -129,11 +113,11 @@ class FingerprintTable:
 
     def keep_key(self, encrypted_key: bytes, key_arn: str) -> IndexKey:
         """Keep a new key, which is the index's from now on, unless another was kept in the meantime."""
-        values = {"encrypted_key": encrypted_key, "key_arn": key_arn, "made_at": func.clock_timestamp()}
+        values = {"encrypted_key": encrypted_key, "key_arn": key_arn, "made_at": sa.func.clock_timestamp()}
         with connected(self._engine, write=True) as connection:
             connection.execute(text("LOCK TABLE keydeck.fingerprint_key IN SHARE ROW EXCLUSIVE MODE"))
-            if not connection.scalar(select(func.count()).select_from(fingerprint_key)):
-                connection.execute(insert(fingerprint_key).values(values))
+            if not connection.scalar(sa.select(sa.func.count()).select_from(fingerprint_key)):
+                connection.execute(sa.insert(fingerprint_key).values(values))
         kept = self.key()
         assert kept is not None  # noqa: S101  # it was written here, or was there
         return kept
@@ -141,19 +125,19 @@ class FingerprintTable:
     def of_tokens(self, number: int, fingerprints: Sequence[bytes]) -> list[Fingerprint]:
         """Return the entries with some fingerprints."""
         f = fingerprint.c
-        asked = f.fingerprint == func.any(bindparam("asked", list(fingerprints), ARRAY(LargeBinary)))
+        asked = f.fingerprint == sa.func.any(sa.bindparam("asked", list(fingerprints), ARRAY(sa.LargeBinary)))
         with connected(self._engine) as connection:
             return self._entries(connection, _read(number).where(asked))
 
     def of_values(
-        self, connection: Connection, number: int, values: Sequence[tuple[TokenRef, bytes]]
+        self, connection: sa.Connection, number: int, values: Sequence[tuple[TokenRef, bytes]]
     ) -> list[Fingerprint]:
         """Return the entries about some stored values, by reference and digest."""
         f = fingerprint.c
         columns: Mapping[str, tuple[list[Any], Any]] = {
-            "token_column": ([_column(ref) for ref, _ in values], SqlText),
-            "row_id": ([ref.identity for ref, _ in values], SqlText),
-            "digest": ([digest for _, digest in values], LargeBinary),
+            "token_column": ([_column(ref) for ref, _ in values], sa.Text),
+            "row_id": ([ref.identity for ref, _ in values], sa.Text),
+            "digest": ([digest for _, digest in values], sa.LargeBinary),
         }
         asked = unnested("asked", columns)
         same = (f[name] == asked.c[name] for name in columns)
@@ -167,7 +151,7 @@ class FingerprintTable:
         while True:
             page = _read(number).order_by(*order).limit(_PAGE)
             if after is not None:
-                page = page.where(tuple_(*order) > tuple_(*after))
+                page = page.where(sa.tuple_(*order) > sa.tuple_(*after))
             with connected(self._engine) as connection:
                 rows = self._entries(connection, page)
             if not rows:
@@ -177,19 +161,19 @@ class FingerprintTable:
 
     def count(self, number: int) -> int:
         """Return how many entries there are under a key."""
-        counted = select(func.count()).select_from(fingerprint).where(fingerprint.c.key_id == number)
+        counted = sa.select(sa.func.count()).select_from(fingerprint).where(fingerprint.c.key_id == number)
         with connected(self._engine) as connection:
             return int(connection.scalar(counted) or 0)
 
     def shared(self, number: int, limit: int) -> list[tuple[Fingerprint, ...]]:
         """Return the entries of tokens that several rows have or had, by token, those of most rows first."""
         f = fingerprint.c
-        rows = func.count(func.distinct(tuple_(f.token_column, f.row_id)))
-        several = select(f.fingerprint).where(f.key_id == number).group_by(f.fingerprint).having(rows > 1)
+        rows = sa.func.count(sa.func.distinct(sa.tuple_(f.token_column, f.row_id)))
+        several = sa.select(f.fingerprint).where(f.key_id == number).group_by(f.fingerprint).having(rows > 1)
         some = several.order_by(rows.desc(), f.fingerprint).limit(limit).subquery()
         with connected(self._engine) as connection:
             found = self._entries(
-                connection, _read(number).where(f.fingerprint.in_(select(some.c.fingerprint)))
+                connection, _read(number).where(f.fingerprint.in_(sa.select(some.c.fingerprint)))
             )
         groups: dict[bytes, list[Fingerprint]] = {}
         for one in found:
@@ -202,13 +186,13 @@ class FingerprintTable:
         Those of another key are forgotten, too.
         """
         f, b = fingerprint.c, envelope_backup.c
-        there = select(literal(1)).select_from(source.source)
+        there = sa.select(sa.literal(1)).select_from(source.source)
         there = there.where(source.id_text == f.row_id, digest_of(source.stored) == f.digest)
-        kept = select(literal(1)).where(
+        kept = sa.select(sa.literal(1)).where(
             b.token_column == f.token_column, b.row_id == f.row_id, digest_of(b.envelope) == f.digest
         )
         stale = ~there.correlate(fingerprint).exists() & ~kept.correlate(fingerprint).exists()
-        statement = delete(fingerprint).where(f.token_column == source.name, (f.key_id != number) | stale)
+        statement = sa.delete(fingerprint).where(f.token_column == source.name, (f.key_id != number) | stale)
         with connected(self._engine, write=True) as connection:
             connection.execute(text("SET LOCAL enable_nestloop = off"))  # as many rows on either side
             return connection.execute(statement).rowcount
@@ -216,11 +200,11 @@ class FingerprintTable:
     def forget_all(self) -> int:
         """Forget every entry and the key; returns how many entries there were."""
         with connected(self._engine, write=True) as connection:
-            number = connection.execute(delete(fingerprint)).rowcount
-            connection.execute(delete(fingerprint_key))
+            number = connection.execute(sa.delete(fingerprint)).rowcount
+            connection.execute(sa.delete(fingerprint_key))
             return number
 
-    def _entries(self, connection: Connection, statement: Select[Any]) -> list[Fingerprint]:
+    def _entries(self, connection: sa.Connection, statement: sa.Select[Any]) -> list[Fingerprint]:
         catalogue = self._catalogue()
         known = {f"{t.name}.{column}": (t, column) for t in catalogue.tables for column in t.token_columns}
         found = []
@@ -235,9 +219,9 @@ class FingerprintTable:
         return found
 
 
-def _read(number: int) -> Select[Any]:
+def _read(number: int) -> sa.Select[Any]:
     f = fingerprint.c
-    return select(f.token_column, f.row_id, f.digest, f.fingerprint, f.bond).where(f.key_id == number)
+    return sa.select(f.token_column, f.row_id, f.digest, f.fingerprint, f.bond).where(f.key_id == number)
 
 
 def _column(ref: TokenRef) -> str:

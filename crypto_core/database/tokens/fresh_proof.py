@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import told_apart
@@ -71,17 +72,6 @@ from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
-from crypto_core.errors import (
-    DatabaseError,
-    EnvelopeError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    InvalidReferenceError,
-    KeydeckError,
-    KmsError,
-    UntrustedKeyError,
-    WrongBindingError,
-)
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
@@ -121,7 +111,7 @@ class FreshProof:
     gaps: tuple[str, ...]
     groups: Mapping[bytes, frozenset[Wrapping]] = field(repr=False)
     single: Mapping[bytes, Wrapping] = field(repr=False)
-    failure: KmsError | None = None
+    failure: errors.KmsError | None = None
     broken: frozenset[bytes] = field(default=frozenset(), repr=False)
     sweep: Sweep | None = field(default=None, repr=False)
     """What was looked for in other places, right after; None where it was not."""
@@ -350,9 +340,9 @@ class FreshProver:
                 with cipher.open(token.value.reveal(), ref=token.ref).token as opened:
                     if hashlib.sha256(opened.reveal().encode()).digest() == known.token:
                         continue
-            except (IncorrectKeyError, UntrustedKeyError, InvalidCiphertextError):
+            except (errors.IncorrectKeyError, errors.UntrustedKeyError, errors.InvalidCiphertextError):
                 continue  # Nothing is lost with this key.
-            except KeydeckError as error:
+            except errors.KeydeckError as error:
                 why = error.message
             return f"Rows listed as decoys count as tokens: {token.ref}: {why}"
         return ""
@@ -409,7 +399,7 @@ class _Part:
     members: list[StoredToken] = field(default_factory=list)
     probe: Probe | None = None
     """What decides: an answer that names a key, or a failure that has nothing to do with the member."""
-    refused: KmsError | None = None
+    refused: errors.KmsError | None = None
     """What KMS says of a damaged data key; `tried` counts all that were asked about."""
     tried: int = 0
     given_up: int = 0
@@ -437,7 +427,7 @@ class _Part:
     def take(self, probe: Probe) -> None:
         """Take what came of asking about one member. Only a damaged one makes the next worth a question."""
         self.tried += 1
-        if isinstance(probe.failure, InvalidCiphertextError):
+        if isinstance(probe.failure, errors.InvalidCiphertextError):
             self.refused = probe.failure
         elif probe.answer is None or probe.answer.wrapping is not None:
             self.probe = probe
@@ -455,8 +445,8 @@ class _Questions:
     groups: dict[bytes, frozenset[Wrapping]] = field(default_factory=dict)
     single: dict[bytes, Wrapping | None] = field(default_factory=dict)
     asked: int = 0
-    failure: KmsError | None = None
-    silent: KmsError | None = None
+    failure: errors.KmsError | None = None
+    silent: errors.KmsError | None = None
     """Why no other question would fare better."""
     given_up: dict[TokenRef, AcceptedLoss] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -620,7 +610,7 @@ class _Questions:
         if gap:
             self.gaps.append(gap)
 
-    def _note_failure(self, failure: KmsError | None) -> None:
+    def _note_failure(self, failure: errors.KmsError | None) -> None:
         if failure is not None and may_pass(failure):
             self.failure = self.failure or failure
             self.silent = self.silent or lasting_silence(failure)
@@ -631,7 +621,7 @@ def _as_gap(failed: list[str]) -> Iterator[None]:
     """Note that other places could not be read."""
     try:
         yield
-    except DatabaseError as error:
+    except errors.DatabaseError as error:
         failed.append(f"Whether other places hold tokens is not known: {error.message}")
 
 
@@ -649,7 +639,7 @@ def _malformed(token: StoredToken) -> KnownAttribution | None:
     """The answer to remember about a token that can't be parsed as an envelope; None for any other."""
     try:
         parse(token.value.reveal())
-    except EnvelopeError as error:
+    except errors.EnvelopeError as error:
         return answer_of_damage(token, error.message)
     return None
 
@@ -658,12 +648,12 @@ def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyC
     """What a token counts as that seems to be under the key, once it was opened or has failed to."""
     try:
         opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
-    except WrongBindingError:
+    except errors.WrongBindingError:
         return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
-    except (EnvelopeError, InvalidReferenceError) as error:
+    except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
         reason = answer_of_damage(token, error.message).reason
         return damaged_count(1, f"{reason} Its data key is under {key_arn}.")
-    except KeydeckError:
+    except errors.KeydeckError:
         return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
     opened.token.wipe()
     key = opened.wrapped_by

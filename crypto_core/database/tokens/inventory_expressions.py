@@ -7,33 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    String,
-    and_,
-    case,
-    cast,
-    false,
-    func,
-    literal,
-    not_,
-    null,
-    or_,
-)
-from sqlalchemy import Text as SqlText
+import sqlalchemy as sa
 
+from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.decoy_rows import without_decoys
-from crypto_core.database.tokens.expressions import (
-    digest_of,
-    edk_prefix_of,
-    format_of,
-    is_envelope,
-    is_respelt,
-    names_key,
-    plaintext_provider_of,
-    table_of,
-)
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import TokenSource, token_source
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
@@ -77,28 +54,29 @@ class ColumnPlace(TokenSource):
         """Whose the row is; "" where that isn't known."""
         name = self.table.organisation
         if not name:
-            return cast(literal(""), SqlText)
-        text = cast(self.source.c[name], SqlText)
-        return text if name in self.table.required else func.coalesce(text, "")
+            return sa.cast(sa.literal(""), sa.Text)
+        text = sa.cast(self.source.c[name], sa.Text)
+        return text if name in self.table.required else sa.func.coalesce(text, "")
 
     @property
     def created(self) -> Any:
         """When the row was made; NULL where that isn't known."""
         name = self.table.created
         known = name is not None and name in self.table.shown
-        return cast(self.source.c[name] if known else null(), DateTime(timezone=True))
+        return sa.cast(self.source.c[name] if known else sa.null(), sa.DateTime(timezone=True))
 
     @property
     def characters(self) -> Any:
         """The stored value's length. An envelope has as many bytes, and they need not be counted."""
-        return case(
-            (is_envelope(self.stored), func.octet_length(self.stored)), else_=func.length(self.stored)
+        return sa.case(
+            (sql.is_envelope(self.stored), sa.func.octet_length(self.stored)),
+            else_=sa.func.length(self.stored),
         )
 
     @property
     def reference(self) -> Any:
         """The token's reference as text."""
-        return func.concat(f"{self.name}:", self.id_text)
+        return sa.func.concat(f"{self.name}:", self.id_text)
 
     def texts(self, parts: Iterable[str]) -> list[Any]:
         """Where free text is looked for besides the reference, each for itself.
@@ -108,7 +86,7 @@ class ColumnPlace(TokenSource):
         """
         names = [n for n in self.table.shown if n != self.table.organisation]
         shown = [self.source.c[n] for n in names if can_hold(self.table.type_of(n), parts)]
-        return [self.organisation, *(cast(c, SqlText) for c in shown)]
+        return [self.organisation, *(sa.cast(c, sa.Text) for c in shown)]
 
     def columns(self) -> tuple[Any, ...]:
         """What is shown of a token, without its value."""
@@ -132,7 +110,7 @@ class ColumnPlace(TokenSource):
 def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
     """Return the token columns of some tables. Keep them: what is asked about them is put together once."""
     tables = tuple(tables)
-    sources = {table.name: without_decoys(table, table_of(table)) for table in tables}
+    sources = {table.name: without_decoys(table, sql.table_of(table)) for table in tables}
     columns = ((table, column) for table in tables for column in table.token_columns)
     return tuple(
         ColumnPlace(t, c, sources[t.name] if t.is_text(c) else token_source(t, c).source, n)
@@ -143,20 +121,20 @@ def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
 @lru_cache(maxsize=64)
 def _shown(place: ColumnPlace) -> tuple[Any, ...]:
     shown = [n for n in place.table.shown if n != place.table.organisation]
-    pairs = (part for name in shown for part in (name, cast(place.source.c[name], SqlText)))
+    pairs = (part for name in shown for part in (name, sa.cast(place.source.c[name], sa.Text)))
     return (
-        cast(literal(place.table.name), String).label("table"),
-        cast(literal(place.column), String).label("column"),
+        sa.cast(sa.literal(place.table.name), sa.String).label("table"),
+        sa.cast(sa.literal(place.column), sa.String).label("column"),
         place.id_text.label("row_id"),
-        cast(literal(place.table.provider), String).label("provider"),
+        sa.cast(sa.literal(place.table.provider), sa.String).label("provider"),
         place.organisation.label("org"),
-        format_of(place.stored).label("format"),
-        plaintext_provider_of(place.stored).label("leaked"),
+        sql.format_of(place.stored).label("format"),
+        sql.plaintext_provider_of(place.stored).label("leaked"),
         place.characters.label("characters"),
-        edk_prefix_of(place.stored).label("edk_prefix"),
-        case((is_envelope(place.stored), digest_of(place.stored))).label("digest"),
+        sql.edk_prefix_of(place.stored).label("edk_prefix"),
+        sa.case((sql.is_envelope(place.stored), sql.digest_of(place.stored))).label("digest"),
         place.created.label("created_at"),
-        cast(func.json_build_object(*pairs), SqlText).label("shown"),
+        sa.cast(sa.func.json_build_object(*pairs), sa.Text).label("shown"),
     )
 
 
@@ -184,43 +162,47 @@ def can_hold(type_name: str, parts: Iterable[str]) -> bool:
     return written is None or not set("".join(parts).lower()) - set(written.lower())
 
 
-def has_format(stored: Any, formats: Iterable[Format]) -> ColumnElement[bool]:
+def has_format(stored: Any, formats: Iterable[Format]) -> sa.ColumnElement[bool]:
     """True for values in one of some formats."""
     return _has_format(stored, frozenset(formats))
 
 
 @lru_cache(maxsize=256)
-def _has_format(stored: Any, wanted: frozenset[Format]) -> ColumnElement[bool]:
+def _has_format(stored: Any, wanted: frozenset[Format]) -> sa.ColumnElement[bool]:
     if wanted == frozenset(Format):
-        return literal(True)
+        return sa.literal(True)
     envelopes, others = wanted & _ENVELOPES, wanted - _ENVELOPES
-    told = [is_envelope(stored)] if envelopes == _ENVELOPES else [_is(stored, f) for f in sorted(envelopes)]
+    told = (
+        [sql.is_envelope(stored)] if envelopes == _ENVELOPES else [_is(stored, f) for f in sorted(envelopes)]
+    )
     if others == frozenset(Format) - _ENVELOPES:
-        told.append(not_(is_envelope(stored)))
+        told.append(sa.not_(sql.is_envelope(stored)))
     elif others:
         # Nearly every value is an envelope: the rest is not looked at then.
-        told.append(and_(not_(is_envelope(stored)), or_(*(_is(stored, f) for f in sorted(others)))))
-    return or_(false(), *told)
+        told.append(
+            sa.and_(sa.not_(sql.is_envelope(stored)), sa.or_(*(_is(stored, f) for f in sorted(others))))
+        )
+    return sa.or_(sa.false(), *told)
 
 
-def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
+def _is(stored: Any, format_: Format) -> sa.ColumnElement[bool]:
     """True for values in a format; where that has no mark of its own, of those that are no envelopes."""
     if format_ in STORED_PREFIXES:
         if format_.names_key:
-            return names_key(stored, format_)
-        begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_])
-        return or_(begins, is_respelt(stored)) if format_ is Format.V1 else begins
+            return sql.names_key(stored, format_)
+        begins: sa.ColumnElement[bool] = sa.func.starts_with(stored, STORED_PREFIXES[format_])
+        return sa.or_(begins, sql.is_respelt(stored)) if format_ is Format.V1 else begins
     if format_ is Format.EMPTY:
-        empty: ColumnElement[bool] = stored == ""
+        empty: sa.ColumnElement[bool] = stored == ""
         return empty
-    plain = or_(*(leaked_by(stored, provider) for provider in PROVIDER_PREFIXES))
+    plain = sa.or_(*(leaked_by(stored, provider) for provider in PROVIDER_PREFIXES))
     if format_ is Format.PLAINTEXT:
         return plain
-    others = (func.starts_with(stored, p) for f, p in STORED_PREFIXES.items() if f not in _ENVELOPES)
-    return and_(stored != "", not_(or_(*others, plain)))
+    others = (sa.func.starts_with(stored, p) for f, p in STORED_PREFIXES.items() if f not in _ENVELOPES)
+    return sa.and_(stored != "", sa.not_(sa.or_(*others, plain)))
 
 
-def leaked_by(stored: Any, provider: str) -> ColumnElement[bool]:
+def leaked_by(stored: Any, provider: str) -> sa.ColumnElement[bool]:
     """True for plaintext of a provider, by its prefix."""
-    begins = or_(*(func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))
-    return and_(begins, not_(is_envelope(stored)))
+    begins = sa.or_(*(sa.func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))
+    return sa.and_(begins, sa.not_(sql.is_envelope(stored)))

@@ -28,15 +28,8 @@ from sqlalchemy import (
     union_all,
 )
 
+from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.attribution_cache import Wrapping
-from crypto_core.database.tokens.expressions import (
-    HEAD_CHARACTERS,
-    digest_of,
-    edk_prefix_behind_key,
-    envelopes_mark,
-    is_respelt,
-    respelt_prefix,
-)
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES
 from crypto_core.lists.coverage import Evidence
 
@@ -54,13 +47,13 @@ def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]
 def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> ColumnElement[bool]:
     if not prefixes:
         return false()
-    by_head = func.left(stored, HEAD_CHARACTERS).in_(_heads(prefixes))
+    by_head = func.left(stored, sql.HEAD_CHARACTERS).in_(_heads(prefixes))
     named = (
-        and_(func.starts_with(stored, STORED_PREFIXES[f]), edk_prefix_behind_key(stored).in_(prefixes))
+        and_(func.starts_with(stored, STORED_PREFIXES[f]), sql.edk_prefix_behind_key(stored).in_(prefixes))
         for f in ENVELOPE_FORMATS
         if f.names_key
     )
-    return or_(by_head, *named, and_(is_respelt(stored), respelt_prefix(stored).in_(prefixes)))
+    return or_(by_head, *named, and_(sql.is_respelt(stored), sql.respelt_prefix(stored).in_(prefixes)))
 
 
 def _heads(edk_prefixes: tuple[bytes, ...]) -> SelectBase:
@@ -125,8 +118,8 @@ class KeyView:
             return source
         a = self.answers.c
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        same_mark = a.mark == envelopes_mark(stored, is_respelt(stored))
-        return source.outerjoin(self.answers, and_(same_mark, (a.digest == digest_of(stored)).is_(True)))
+        same_mark = a.mark == sql.envelopes_mark(stored, sql.is_respelt(stored))
+        return source.outerjoin(self.answers, and_(same_mark, (a.digest == sql.digest_of(stored)).is_(True)))
 
     def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
         """True for tokens under one of some wrappings. The tokens must be `joined`."""

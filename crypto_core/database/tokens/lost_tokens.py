@@ -13,19 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from crypto_core import errors
 from crypto_core.database.tokens.key_counts import HOLDING
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.database.tokens.token_patterns import holds_whole_envelope
 from crypto_core.envelope import open_envelope, parse
-from crypto_core.errors import (
-    EnvelopeError,
-    InvalidCiphertextError,
-    InvalidReferenceError,
-    KeyDisabledError,
-    KeyStateError,
-    KmsError,
-    WrongBindingError,
-)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
@@ -118,34 +110,34 @@ class TokenTrial:
         try:
             envelope = parse(stored)
             context = envelope.opening_context(token.ref, binding)
-        except (InvalidReferenceError, WrongBindingError) as error:
+        except (errors.InvalidReferenceError, errors.WrongBindingError) as error:
             return TriedToken(value, OpeningResult.UNCLEAR, error.message)
-        except EnvelopeError as error:
+        except errors.EnvelopeError as error:
             if holds_whole_envelope(stored):
                 return TriedToken(value, OpeningResult.UNCLEAR, f"{error.message} {HOLDING}")
             return TriedToken(value, OpeningResult.LOST, error.message)
         blob, named = envelope.encrypted_data_key, envelope.named_key
         try:
             unwrapped = self.keyring.unwrap(blob, only=key_arn, named=named, context=context)
-        except InvalidCiphertextError as error:
+        except errors.InvalidCiphertextError as error:
             if tied is not None and envelope.edk_prefix not in tied:
                 try:
                     answer = self.keyring.attribute(blob, named=named, context=context)
-                except InvalidCiphertextError:
+                except errors.InvalidCiphertextError:
                     pass
-                except KmsError as other:
+                except errors.KmsError as other:
                     return TriedToken(value, OpeningResult.UNCLEAR, other.message)
                 else:
                     return TriedToken(value, OpeningResult.UNCLEAR, f"It is under {answer.key_arn}.")
             return TriedToken(value, OpeningResult.LOST, error.message, bool(context))
-        except (KeyDisabledError, KeyStateError) as error:
+        except (errors.KeyDisabledError, errors.KeyStateError) as error:
             return TriedToken(value, OpeningResult.OUT_OF_USE, error.message)
-        except KmsError as error:
+        except errors.KmsError as error:
             return TriedToken(value, OpeningResult.UNCLEAR, error.message)
         with unwrapped.data_key as data_key:
             try:
                 open_envelope(envelope, data_key, token.ref, binding).wipe()
-            except EnvelopeError as error:
+            except errors.EnvelopeError as error:
                 return TriedToken(value, OpeningResult.LOST, error.message, bool(context))
         return TriedToken(value, OpeningResult.OPENS)
 

@@ -16,28 +16,11 @@ from time import monotonic, sleep
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Engine,
-    LargeBinary,
-    Select,
-    Uuid,
-    and_,
-    bindparam,
-    func,
-    literal_column,
-    or_,
-    select,
-    true,
-    update,
-)
-from sqlalchemy import Text as SqlText
-from sqlalchemy import cast as sql_cast
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 
+from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
@@ -45,6 +28,7 @@ from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECON
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tokens import json_documents
 from crypto_core.database.tokens.attached_code import AttachedCode, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -69,12 +53,6 @@ from crypto_core.database.tokens.expressions import (
     unnested_later,
 )
 from crypto_core.database.tokens.fingerprints import not_indexed
-from crypto_core.database.tokens.json_documents import (
-    FoundMember,
-    find_member,
-    find_string,
-    text_of_bytes,
-)
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
 from crypto_core.database.tokens.token_source import (
@@ -85,13 +63,6 @@ from crypto_core.database.tokens.token_source import (
 )
 from crypto_core.database.tokens.written_rows import WrittenRows
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify, parse
-from crypto_core.errors import (
-    ChangedAtCommitError,
-    ChangedByDatabaseError,
-    DatabaseTimeoutError,
-    EnvelopeError,
-    RowVanishedError,
-)
 from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
@@ -123,7 +94,7 @@ class Replacement:
     source: KeyAnswer | None
 
 
-Carrier = Callable[[Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
+Carrier = Callable[[sa.Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
 """Is told, within the transaction, which values hold the tokens of which others now: by both digests."""
 
 _HAS_XMIN = text(
@@ -173,7 +144,7 @@ class _Committed(WrittenRows):
     written: list[Replacement] = field(default_factory=list)
 
     def differing(
-        self, connection: Connection, table: TokenTable, column: str, values: Mapping[str, str]
+        self, connection: sa.Connection, table: TokenTable, column: str, values: Mapping[str, str]
     ) -> list[str]:
         """Return the ids of the rows that do not hold these values, by row id."""
         if not values:
@@ -182,14 +153,14 @@ class _Committed(WrittenRows):
         given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
         return sorted(set(values) - set(connection.scalars(_comparing(table, column), given)))
 
-    def written_by(self, connection: Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
+    def written_by(self, connection: sa.Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
         """Return those of some rows that this transaction itself wrote last."""
         source = table_of(table)
         named = {"schema": table.place, "table": table.relation}
         if not ids or not connection.scalar(_HAS_XMIN, named):
             return ()
-        number = sql_cast(sql_cast(literal_column("xmin"), SqlText), BigInteger)
-        own = select(id_text(table, source)).where(
+        number = sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
+        own = sa.select(id_text(table, source)).where(
             id_in(table, source, list(ids)), number == self.transaction % 2**32
         )
         return connection.scalars(own).all()
@@ -205,7 +176,7 @@ def _is_damaged(token: StoredToken) -> bool:
         return token.format is Format.UNRECOGNISED
     try:
         parse(token.value.reveal())
-    except EnvelopeError:
+    except errors.EnvelopeError:
         return True
     return False
 
@@ -215,7 +186,7 @@ class TokenStore:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: sa.Engine,
         catalogue: LiveCatalogue,
         answers: AttributionCache,
         *,
@@ -231,7 +202,7 @@ class TokenStore:
         """Return one stored token. Raises InvalidReferenceError, RowVanishedError if it isn't there."""
         found = self.read_many([ref])
         if not found:
-            raise RowVanishedError(self._catalogue.last().why_nothing(ref))
+            raise errors.RowVanishedError(self._catalogue.last().why_nothing(ref))
         return found[0]
 
     def read_many(self, refs: Iterable[TokenRef]) -> list[StoredToken]:
@@ -277,12 +248,12 @@ class TokenStore:
             # In the order of the id itself, so that the primary key's index serves.
             if scope.references is not None:
                 with connected(self._engine) as connection:
-                    statement = select(source.id_text).where(condition).order_by(*source.order())
+                    statement = sa.select(source.id_text).where(condition).order_by(*source.order())
                     refs = [source.ref(identity) for identity in connection.scalars(statement)]
                 yield from self._listed(scope, refs, size)
                 continue
             # Not max(): uuid has none.
-            highest = select(source.id_text).where(source.row_id.is_not(None))
+            highest = sa.select(source.id_text).where(source.row_id.is_not(None))
             with connected(self._engine) as connection:
                 last = connection.scalar(highest.order_by(*source.order(backwards=True)).limit(1))
             after: str | None = None
@@ -319,7 +290,7 @@ class TokenStore:
     def _behind(
         self,
         source: TokenSource,
-        condition: ColumnElement[bool],
+        condition: sa.ColumnElement[bool],
         after: str | None,
         upto: str | None,
         size: int,
@@ -339,7 +310,7 @@ class TokenStore:
         """Return for each draw at most so many tokens of a column in the scope, all as likely."""
         statements = [
             [
-                (source, _read(source).where(condition).order_by(func.random()).limit(size))
+                (source, _read(source).where(condition).order_by(sa.func.random()).limit(size))
                 for source, condition in self.scoped(scope, of=of)
             ]
             for scope, of, size in draws
@@ -353,8 +324,10 @@ class TokenStore:
     def narrowed(self, picked: Picked, scope: TokenScope) -> Picked:
         """Return those of some picked tokens that are in a scope, still as SQL."""
         for source, condition in self.scoped(scope, of=picked.column):
-            inside = select(picked.ids.subquery().c.id)
-            return replace(picked, ids=select(source.id.label("id")).where(condition, source.id.in_(inside)))
+            inside = sa.select(picked.ids.subquery().c.id)
+            return replace(
+                picked, ids=sa.select(source.id.label("id")).where(condition, source.id.in_(inside))
+            )
         return picked
 
     def code_at(self, columns: Iterable[str]) -> tuple[AttachedCode, ...]:
@@ -363,9 +336,9 @@ class TokenStore:
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of some values' digests that a run has written."""
-        told = bindparam("digests", list(digests), ARRAY(LargeBinary))
-        statement = select(envelope_backup.c.written_digest).where(
-            envelope_backup.c.run_id == run_id, envelope_backup.c.written_digest == func.any(told)
+        told = sa.bindparam("digests", list(digests), ARRAY(sa.LargeBinary))
+        statement = sa.select(envelope_backup.c.written_digest).where(
+            envelope_backup.c.run_id == run_id, envelope_backup.c.written_digest == sa.func.any(told)
         )
         with connected(self._engine) as connection:
             return frozenset(bytes(found) for found in connection.scalars(statement))
@@ -376,8 +349,8 @@ class TokenStore:
         verb: str,
         replacements: Sequence[Replacement],
         *,
-        before: Callable[[Connection], None] = lambda connection: None,
-        within: Callable[[Connection, frozenset[TokenRef]], None] | None = None,
+        before: Callable[[sa.Connection], None] = lambda connection: None,
+        within: Callable[[sa.Connection, frozenset[TokenRef]], None] | None = None,
         wait: bool = True,
     ) -> frozenset[TokenRef]:
         """Swap in the new envelopes and back up the old ones, all in one transaction.
@@ -394,7 +367,7 @@ class TokenStore:
         while True:
             try:
                 done = self._write_now(run_id, verb, replacements, before=before, within=within, wait=wait)
-            except DatabaseTimeoutError as error:
+            except errors.DatabaseTimeoutError as error:
                 if not wait or error.sqlstate != LOCK_NOT_AVAILABLE or monotonic() > until:
                     raise
                 sleep(_HELD_SECONDS)
@@ -409,8 +382,8 @@ class TokenStore:
         verb: str,
         replacements: Sequence[Replacement],
         *,
-        before: Callable[[Connection], None],
-        within: Callable[[Connection, frozenset[TokenRef]], None] | None,
+        before: Callable[[sa.Connection], None],
+        within: Callable[[sa.Connection, frozenset[TokenRef]], None] | None,
         wait: bool,
     ) -> _Committed:
         by_column: dict[tuple[str, str], list[Replacement]] = {}
@@ -502,7 +475,7 @@ class TokenStore:
             causes = "; ".join(write_obstacles(connection, table, refs[0].column))
         more = f" and {counted(len(refs) - 1, 'more token')}" if refs[1:] else ""
         wrote = f" It wrote besides: {listed(foreign, 5)}." if foreign else ""
-        raise ChangedAtCommitError(
+        raise errors.ChangedAtCommitError(
             f"{refs[0]}{more}: the database changed what was written when the transaction was committed "
             f"({causes or 'code of the database'}).{wrote}",
             remedy="Disable what changes tokens there. The envelopes that were written are kept: then run "
@@ -511,7 +484,7 @@ class TokenStore:
 
     def scoped(
         self, scope: TokenScope, *, of: TokenColumn | None = None
-    ) -> Iterator[tuple[TokenSource, ColumnElement[bool]]]:
+    ) -> Iterator[tuple[TokenSource, sa.ColumnElement[bool]]]:
         """Give what a scope means in SQL: each column's tokens, and the condition; or of one column, `of`."""
         catalogue = self._catalogue()
         answers = self._answers.relation() if scope.key_arns or scope.unasked else None
@@ -521,7 +494,7 @@ class TokenStore:
                     continue
                 source = token_source(table, column)
                 stored = source.stored
-                conditions: list[ColumnElement[bool]] = [stored.is_not(None)]
+                conditions: list[sa.ColumnElement[bool]] = [stored.is_not(None)]
                 if scope.references is not None:
                     own = (r for r in scope.references if (r.table, r.column) == (table.name, column))
                     ids = [r.identity for r in own]
@@ -530,9 +503,9 @@ class TokenStore:
                     conditions.append(source.is_one_of(ids))
                 if scope.formats != frozenset(Format):
                     conditions.append(format_of(stored).in_(sorted(f.value for f in scope.formats)))
-                grouped = true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
+                grouped = sa.true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
                 if scope.digests:
-                    grouped = or_(grouped, _is_one_of(stored, scope.digests))
+                    grouped = sa.or_(grouped, _is_one_of(stored, scope.digests))
                 if scope.token_bytes:
                     conditions.append(has_token_bytes(stored, scope.token_bytes))
                 if scope.unindexed is not None:
@@ -543,27 +516,29 @@ class TokenStore:
                 if answers is None:
                     conditions.append(grouped)
                 else:
-                    asked = select(answers.c.key_arn).where(answers.c.digest == digest_of(stored))
-                    unasked_and_grouped = and_(~asked.correlate(source.source).exists(), grouped)
+                    asked = sa.select(answers.c.key_arn).where(answers.c.digest == digest_of(stored))
+                    unasked_and_grouped = sa.and_(~asked.correlate(source.source).exists(), grouped)
                     if scope.unasked:
                         conditions.append(unasked_and_grouped)
                     else:
                         told = asked.where(answers.c.key_arn.in_(sorted(scope.key_arns)))
-                        conditions.append(or_(told.correlate(source.source).exists(), unasked_and_grouped))
-                yield source, and_(*conditions)
+                        conditions.append(sa.or_(told.correlate(source.source).exists(), unasked_and_grouped))
+                yield source, sa.and_(*conditions)
 
 
-def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
+def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> sa.ColumnElement[bool]:
     named = in_groups(stored, (prefix for prefix in prefixes if prefix is not None))
-    return or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
+    return sa.or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
 
 
-def _is_one_of(stored: Any, digests: Iterable[bytes]) -> ColumnElement[bool]:
+def _is_one_of(stored: Any, digests: Iterable[bytes]) -> sa.ColumnElement[bool]:
     """True for values with these digests; few are hashed, those with such a mark."""
     listed = sorted(digests)
-    marks = bindparam("marks", [d[:-SHA256_BYTES] for d in listed], ARRAY(LargeBinary), unique=True)
-    told = bindparam("digests", listed, ARRAY(LargeBinary), unique=True)
-    return and_(is_envelope(stored), mark_of(stored) == func.any(marks), digest_of(stored) == func.any(told))
+    marks = sa.bindparam("marks", [d[:-SHA256_BYTES] for d in listed], ARRAY(sa.LargeBinary), unique=True)
+    told = sa.bindparam("digests", listed, ARRAY(sa.LargeBinary), unique=True)
+    return sa.and_(
+        is_envelope(stored), mark_of(stored) == sa.func.any(marks), digest_of(stored) == sa.func.any(told)
+    )
 
 
 _ENVELOPES = tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)
@@ -579,8 +554,8 @@ def digest(stored: str) -> bytes:
     return mark + hashlib.sha256(encoded).digest()
 
 
-def _read(source: TokenSource) -> Select[Any]:
-    return select(source.id_text, source.stored)
+def _read(source: TokenSource) -> sa.Select[Any]:
+    return sa.select(source.id_text, source.stored)
 
 
 def _tokens(source: TokenSource, rows: Iterable[Any]) -> list[StoredToken]:
@@ -606,14 +581,14 @@ def _made_once(make: Callable[Concatenate[TokenTable, P], R]) -> Callable[Concat
 
 
 @_made_once
-def _locking(table: TokenTable) -> Select[Any]:
+def _locking(table: TokenTable) -> sa.Select[Any]:
     source = table_of(table)
-    rows = select(id_text(table, source)).where(id_in_later(table, source))
+    rows = sa.select(id_text(table, source)).where(id_in_later(table, source))
     ordered = rows.order_by(*(source.c[name] for name in table.id_columns))
     return ordered.with_for_update(key_share=True, skip_locked=True)
 
 
-def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
+def _lock(connection: sa.Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
     """Lock rows that no other transaction holds, and wait for none: others wait for those that are locked.
 
     Returns the ids of those that are locked now. Raises DatabaseTimeoutError, with `wait`, if one is held.
@@ -623,9 +598,9 @@ def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait
     if not missing:
         return locked
     source = table_of(table)
-    there = select(id_text(table, source)).where(id_in(table, source, missing))
+    there = sa.select(id_text(table, source)).where(id_in(table, source, missing))
     if (held := connection.scalar(there.limit(1))) is not None:
-        raise DatabaseTimeoutError(
+        raise errors.DatabaseTimeoutError(
             f"The database took too long: another transaction holds row {clean(held, 200)} of {table.name}.",
             sqlstate=LOCK_NOT_AVAILABLE,
         )
@@ -633,7 +608,7 @@ def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait
 
 
 def _swap(
-    connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
+    connection: sa.Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
 ) -> tuple[set[str], dict[str, str]]:
     """Swap single values by their digests; returns the ids that matched, and the new values by row id."""
     values = {r.old.ref.row_id: (r.old.digest, r.stored) for r in replacements}
@@ -642,7 +617,7 @@ def _swap(
 
 
 def _swap_within(
-    connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
+    connection: sa.Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
 ) -> tuple[set[str], dict[str, str]]:
     """Swap tokens within whole values, whose rows are locked; returns as `_swap`, by identities.
 
@@ -651,11 +626,11 @@ def _swap_within(
     """
     by_row = _by_row(replacements)
     base = _written_column(table, column)
-    read = select(id_text(table, base), whole_bytes(table, column, base.c[column]))
+    read = sa.select(id_text(table, base), whole_bytes(table, column, base.c[column]))
     exchanges: dict[str, tuple[bytes, str]] = {}
     matched: dict[str, set[str]] = {}
     for row_id, content in connection.execute(read.where(id_in(table, base, sorted(by_row)))):
-        after, swapped = text_of_bytes(bytes(content or b"")), set[str]()
+        after, swapped = json_documents.text_of_bytes(bytes(content or b"")), set[str]()
         for r in by_row[row_id]:
             found = _found(table, column, after, r.old.ref)
             if found is not None and digest(found.value) == r.old.digest:
@@ -666,13 +641,13 @@ def _swap_within(
     return set[str]().union(*(matched[row_id] for row_id in written)), written
 
 
-def _found(table: TokenTable, column: str, whole: str, ref: TokenRef) -> FoundMember | None:
+def _found(table: TokenTable, column: str, whole: str, ref: TokenRef) -> json_documents.FoundMember | None:
     """Where a token stands in the whole value of its column; None if it isn't there."""
     if column in table.documents:
-        return find_member(whole, ref.member or "")
+        return json_documents.find_member(whole, ref.member or "")
     if table.type_of(column) == "bytea":
-        return FoundMember(whole, 0, len(whole), is_json=False)
-    return find_string(whole)
+        return json_documents.FoundMember(whole, 0, len(whole), is_json=False)
+    return json_documents.find_string(whole)
 
 
 def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]:
@@ -683,7 +658,7 @@ def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]
 
 
 def _exchange(
-    connection: Connection, table: TokenTable, column: str, new_values: Mapping[str, tuple[bytes, str]]
+    connection: sa.Connection, table: TokenTable, column: str, new_values: Mapping[str, tuple[bytes, str]]
 ) -> dict[str, str]:
     """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; returns those that matched.
 
@@ -698,11 +673,11 @@ def _exchange(
 
 
 @_made_once
-def _exchanging(table: TokenTable, column: str) -> Select[Any]:
-    new = unnested_later("new", {"id": SqlText, "digest": LargeBinary, "value": SqlText})
+def _exchanging(table: TokenTable, column: str) -> sa.Select[Any]:
+    new = unnested_later("new", {"id": sa.Text, "digest": sa.LargeBinary, "value": sa.Text})
     source = _written_column(table, column)
     written = (
-        update(source)
+        sa.update(source)
         .values({column: _new_value(table, column, new.c.value)})
         .where(
             id_in_later(table, source),
@@ -712,18 +687,18 @@ def _exchanging(table: TokenTable, column: str) -> Select[Any]:
         .returning(new.c.id)
         .cte("written")
     )
-    return select(written.c.id).where(text(ON_OWN_PATH))
+    return sa.select(written.c.id).where(text(ON_OWN_PATH))
 
 
 @_made_once
-def _comparing(table: TokenTable, column: str) -> Select[Any]:
+def _comparing(table: TokenTable, column: str) -> sa.Select[Any]:
     by_digest = table.is_text(column)
-    new = unnested_later("new", {"id": SqlText, "value": LargeBinary if by_digest else SqlText})
+    new = unnested_later("new", {"id": sa.Text, "value": sa.LargeBinary if by_digest else sa.Text})
     whole = (
         new.c.value if by_digest else _stored_digest(table, column, whole_value(table, column, new.c.value))
     )
     source = _written_column(table, column)
-    return select(new.c.id).where(
+    return sa.select(new.c.id).where(
         id_in_later(table, source),
         id_text(table, source) == new.c.id,
         _stored_digest(table, column, source.c[column]) == whole,
@@ -742,7 +717,7 @@ def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
     """What tells a whole value from others: where it is no text, or has several tokens, its SHA-256."""
     if table.is_text(column):
         return digest_of(text_of(table, column, stored))
-    return func.sha256(whole_bytes(table, column, stored))
+    return sa.func.sha256(whole_bytes(table, column, stored))
 
 
 _IMPATIENT = text(
@@ -754,13 +729,13 @@ _IMPATIENT = text(
 
 
 def _changed(
-    connection: Connection, table: TokenTable, column: str, row_ids: Sequence[str]
-) -> ChangedByDatabaseError:
+    connection: sa.Connection, table: TokenTable, column: str, row_ids: Sequence[str]
+) -> errors.ChangedByDatabaseError:
     obstacles = write_obstacles(connection, table, column)
     causes = "; ".join(obstacles) or "a type, a rule or a trigger of the database"
     named = f"{table.name}.{column}:{clean(row_ids[0], 200)}"
     more = f" and {counted(len(row_ids) - 1, 'more row')}" if row_ids[1:] else ""
-    return ChangedByDatabaseError(
+    return errors.ChangedByDatabaseError(
         f"{named}{more}: the database stored another value than it was given ({causes}). "
         "Nothing was written.",
         remedy="Let the database store envelopes as they are; disable what changes them, then try again.",
@@ -768,7 +743,7 @@ def _changed(
 
 
 def _back_up(
-    connection: Connection,
+    connection: sa.Connection,
     run_id: UUID,
     verb: str,
     replacements: Sequence[Replacement],
@@ -796,7 +771,7 @@ _BACK_UP = text(
     "SELECT b.ids, b.digest FROM keydeck.back_up_envelopes("
     ":run, :verb, :columns, :rows, :envelopes, :keys, :materials, :digests) AS b"
 ).bindparams(
-    bindparam("run", type_=Uuid),
-    *(bindparam(n, type_=ARRAY(SqlText)) for n in ("columns", "rows", "envelopes", "keys", "materials")),
-    bindparam("digests", type_=ARRAY(LargeBinary)),
+    sa.bindparam("run", type_=sa.Uuid),
+    *(sa.bindparam(n, type_=ARRAY(sa.Text)) for n in ("columns", "rows", "envelopes", "keys", "materials")),
+    sa.bindparam("digests", type_=ARRAY(sa.LargeBinary)),
 )

@@ -29,16 +29,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.dialect import ARRAY
+from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.census import Census
-from crypto_core.database.tokens.expressions import (
-    digest_of,
-    format_of,
-    is_envelope,
-    plaintext_provider_of,
-    starts_with_any,
-    unnested,
-)
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource, token_source
 from crypto_core.envelope import (
@@ -162,7 +155,7 @@ def find_copies(
     if not sources:
         return ()
     # A short hash is quickly grouped; that two envelopes are one is then told by their digests.
-    every = union_all(*(select(_hash(s).label("hash")).where(is_envelope(s.stored)) for s in sources))
+    every = union_all(*(select(_hash(s).label("hash")).where(sql.is_envelope(s.stored)) for s in sources))
     hashed = every.subquery()
     twice = select(hashed.c.hash).group_by(hashed.c.hash).having(func.count() > 1)
     with connected(engine, cancelled=cancelled) as connection, patient(connection, LONGEST_SECONDS):
@@ -171,7 +164,7 @@ def find_copies(
             return ()
         # Where they are few, they need not be found again.
         few = len(repeated) <= FEW
-        hashes = unnested("twice", {"hash": (repeated, BigInteger)}) if few else twice.cte("twice")
+        hashes = sql.unnested("twice", {"hash": (repeated, BigInteger)}) if few else twice.cte("twice")
         rows = connection.execute(_copies(sources, hashes)).all()
     found: dict[Format, list[Any]] = {}
     for row in rows:
@@ -211,11 +204,11 @@ def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTok
     told = (
         select(
             cast(provider, SqlText).label("provider"),
-            plaintext_provider_of(source.stored).label("theirs"),
+            sql.plaintext_provider_of(source.stored).label("theirs"),
             cast(own, SqlText).label("own"),
             source.id_text.label("id"),
         )
-        .where(not_(is_envelope(source.stored)), starts_with_any(source.stored, prefixes))
+        .where(not_(sql.is_envelope(source.stored)), sql.starts_with_any(source.stored, prefixes))
         .subquery()
     )
     t = told.c
@@ -236,10 +229,10 @@ def _copies(sources: list[TokenSource], twice: Any) -> Any:
     tokens = union_all(
         *(
             select(
-                format_of(source.stored).label("format"),
-                digest_of(source.stored).label("digest"),
+                sql.format_of(source.stored).label("format"),
+                sql.digest_of(source.stored).label("digest"),
                 func.concat(number, ":", source.id_text).label("place"),
-            ).where(is_envelope(source.stored), _hash(source).in_(select(twice.c.hash)))
+            ).where(sql.is_envelope(source.stored), _hash(source).in_(select(twice.c.hash)))
             for number, source in enumerate(sources)
         )
     ).subquery()

@@ -12,17 +12,7 @@ from itertools import groupby
 from threading import Event
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    Connection,
-    and_,
-    case,
-    false,
-    func,
-    literal_column,
-    or_,
-    select,
-)
+import sqlalchemy as sa
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.expressions import apart
@@ -58,7 +48,7 @@ def source_of(places: Sequence[ColumnPlace], keys: KeyView) -> Any:
 class Surveyor:
     """Counts within one transaction."""
 
-    connection: Connection
+    connection: sa.Connection
     order: ColumnOrder
     matcher: Matcher
     keys: KeyView
@@ -87,9 +77,9 @@ class Surveyor:
 
     def _count_values(self, place: ColumnPlace) -> None:
         sorted_by = self.order.value(place).label("sorted_by")
-        counted = select(sorted_by, func.count()).select_from(source_of([place], self.keys))
+        counted = sa.select(sorted_by, sa.func.count()).select_from(source_of([place], self.keys))
         counted = counted.where(self.matcher.passing(place))
-        counted = counted.group_by(literal_column(sorted_by.name)).limit(Survey.VALUES + 1)
+        counted = counted.group_by(sa.literal_column(sorted_by.name)).limit(Survey.VALUES + 1)
         rows = self.connection.execute(counted).all()
         self._too_many = self._too_many or len(rows) > Survey.VALUES
         self._counts |= {(row[0], place.number): row[1] for row in rows}
@@ -161,34 +151,34 @@ class Surveyor:
         of_row, passing = self.matcher.parted(places)
         if choosy:
             # Rather twice of a few rows than further work on all that don't pass.
-            of_row = and_(of_row, or_(*passing))
+            of_row = sa.and_(of_row, sa.or_(*passing))
         told = [
-            case((passes, self._numbered(place, those))).label(f"value_{place.number}")
+            sa.case((passes, self._numbered(place, those))).label(f"value_{place.number}")
             for place, passes, those in zip(places, passing, values, strict=True)
         ]
         row_id: Any = places[0].id if places[0].has_number_id else places[0].id_text
         rows = apart(
-            select(row_id.label("row_id"), *told).select_from(source_of(places, self.keys)).where(of_row)
+            sa.select(row_id.label("row_id"), *told).select_from(source_of(places, self.keys)).where(of_row)
         )
         numbers = [rows.c[column.name] for column in told]
-        wanted = or_(
-            false(),
+        wanted = sa.or_(
+            sa.false(),
             *(
                 number.in_([n for n, value in enumerate(those) if (value, place.number) in few])
                 for place, those, number in zip(places, values, numbers, strict=True)
             ),
         )
-        collected = func.array_agg(rows.c.row_id, type_=ARRAY(row_id.type)).filter(wanted)
-        ids = case((func.count().filter(wanted) <= 2 * Survey.SPARSE, collected))
-        return select(*numbers, func.count(), ids).group_by(*numbers)
+        collected = sa.func.array_agg(rows.c.row_id, type_=sa.ARRAY(row_id.type)).filter(wanted)
+        ids = sa.case((sa.func.count().filter(wanted) <= 2 * Survey.SPARSE, collected))
+        return sa.select(*numbers, sa.func.count(), ids).group_by(*numbers)
 
     def _numbered(self, place: ColumnPlace, values: Sequence[Value]) -> Any:
         """The place among the values of the one that a token has: all but one are asked for, one by one."""
         otherwise = self.order.otherwise if self.order.otherwise in values else values[-1]
         asked = [(n, value) for n, value in enumerate(values) if value != otherwise]
         if not asked:
-            return literal_column("0")
+            return sa.literal_column("0")
         conditions: list[Any] = [
-            (self.order.has([value], place, self.keys), literal_column(str(n))) for n, value in asked
+            (self.order.has([value], place, self.keys), sa.literal_column(str(n))) for n, value in asked
         ]
-        return case(*conditions, else_=literal_column(str(values.index(otherwise))))
+        return sa.case(*conditions, else_=sa.literal_column(str(values.index(otherwise))))

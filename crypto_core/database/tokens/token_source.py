@@ -38,18 +38,10 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
+from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.decoy_rows import without_decoys
 from crypto_core.database.tokens.decoys import Decoy
-from crypto_core.database.tokens.expressions import (
-    apart,
-    columns_of,
-    id_in,
-    id_of,
-    id_text,
-    is_envelope,
-    table_of,
-    text_of,
-)
+from crypto_core.database.tokens.expressions import id_text
 from crypto_core.database.tokens.page_ranges import rows_between
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
@@ -102,7 +94,7 @@ class TokenSource:
     def stored(self) -> Any:
         """The stored value as text; NULL is no token."""
         value = self.source.c[self.column]
-        return text_of(self.table, self.column, value) if self.is_text else value
+        return sql.text_of(self.table, self.column, value) if self.is_text else value
 
     @property
     def is_text(self) -> bool:
@@ -112,7 +104,7 @@ class TokenSource:
     @property
     def row_id(self) -> Any:
         """The row's id, in its own type and order."""
-        return id_of(self.table, self.source)
+        return sql.id_of(self.table, self.source)
 
     @property
     def id(self) -> Any:
@@ -170,14 +162,14 @@ class TokenSource:
     def is_one_of(self, identities: Sequence[str]) -> ColumnElement[bool]:
         """True for these tokens, through the primary key; without a member for all of the row's."""
         if not self.has_members:
-            return id_in(self.table, self.source, identities)
+            return sql.id_in(self.table, self.source, identities)
         refs = [self.ref(identity) for identity in identities]
-        rows = id_in(self.table, self.source, sorted({ref.row_id for ref in refs}))
+        rows = sql.id_in(self.table, self.source, sorted({ref.row_id for ref in refs}))
         ways: list[ColumnElement[bool]] = []
         if named := [ref.identity for ref in refs if ref.member is not None]:
             ways.append(self.id_text == func.any(bindparam("tokens", named, ARRAY(SqlText), unique=True)))
         if whole := [ref.row_id for ref in refs if ref.member is None]:
-            ways.append(id_in(self.table, self.source, whole))
+            ways.append(sql.id_in(self.table, self.source, whole))
         return and_(rows, or_(*ways)) if ways else rows
 
 
@@ -216,8 +208,8 @@ def _source(
     whole: bool,
     in_range: bool,
 ) -> TokenSource:
-    needed = columns_of(table, _needed(table, [*table.id_columns, *table.shown, column]))
-    rows: Any = table_of(table) if table.is_text(column) else needed
+    needed = sql.columns_of(table, _needed(table, [*table.id_columns, *table.shown, column]))
+    rows: Any = sql.table_of(table) if table.is_text(column) else needed
     some = rows if sampled is None else _sample(rows, sampled)
     some = rows_between(some) if in_range else some
     return _read_from(without_decoys(table, some), table, column, whole=whole)
@@ -248,7 +240,7 @@ def source_of_all(tables: Sequence[TokenTable], column: str) -> TokenSource:
         return token_source(tables[0], column, whole=True)
     first = replace(tables[0], shown=(TABLE,), organisation=None, created=None)
     names = [*first.id_columns, column]
-    real = [(t, without_decoys(t, columns_of(t, _needed(t, names)))) for t in tables]
+    real = [(t, without_decoys(t, sql.columns_of(t, _needed(t, names)))) for t in tables]
     rows = union_all(
         *(
             select(*(own.c[n] for n in dict.fromkeys(names)), cast(literal(t.name), String).label(TABLE))
@@ -297,7 +289,7 @@ def _values(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
         value, rows = once.c.value, rows.join(once, true())
     shown = (rows.c[n] if whole else base.c[n] for n in names)
     statement = select(*shown, cast(value, SqlText).label(column)).select_from(rows)
-    return apart(statement) if whole else statement.subquery()
+    return sql.apart(statement) if whole else statement.subquery()
 
 
 def _string(text: Any) -> Any:
@@ -319,7 +311,7 @@ def _members(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
     )
     members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
     # A name that is an envelope names no member: the two together are one that has none.
-    is_named = not_(is_envelope(members.c.key))
+    is_named = not_(sql.is_envelope(members.c.key))
     pair = cast(func.json_build_object(members.c.key, members.c.value), SqlText)
     told: Any = case((is_named, members.c.value.op("#>>")(_ITSELF)), else_=pair)
     joined = rows.join(members, true())
@@ -335,7 +327,7 @@ def _members(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
         .select_from(joined)
         .where(or_(func.json_typeof(members.c.value).in_(["string", "object", "array"]), not_(is_named)))
     )
-    return apart(statement) if whole else statement.subquery()
+    return sql.apart(statement) if whole else statement.subquery()
 
 
 def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
@@ -347,9 +339,9 @@ def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
 
 def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
     """The same for all rows at once, which several processes of the server may share."""
-    written = apart(select(*base.c, _written(table, column, base).label("#written")))
+    written = sql.apart(select(*base.c, _written(table, column, base).label("#written")))
     text = _text(table, column, written, written.c["#written"])
-    rows = apart(select(*written.c, text.label("#text")))
+    rows = sql.apart(select(*written.c, text.label("#text")))
     return rows.c["#text"], rows
 
 

@@ -23,17 +23,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, OID
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected, patient, told_apart
 from crypto_core.database.qualified_sql import run_as_it_is, text
+from crypto_core.database.tokens.sweep import samples
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
 from crypto_core.database.tokens.sweep.reading_book import ReadingBook, TableReading
-from crypto_core.database.tokens.sweep.samples import (
-    TOGETHER,
-    Counted,
-    Read,
-    kind_counts,
-    looks_together,
-    text_of,
-    why_unread,
-)
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 SMALL = 1_000_000
@@ -76,15 +68,15 @@ class AtTheEnd:
     `changed` is how many rows of which table have changed and were read now.
     """
 
-    found: list[tuple[Relation, Candidate, Counted]] = field(default_factory=list)
-    failed: list[Read] = field(default_factory=list)
+    found: list[tuple[Relation, Candidate, samples.Counted]] = field(default_factory=list)
+    failed: list[samples.Read] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)
 
     def fail(self, relation: Relation, why: str) -> None:
         """Note a table that was not read; one without a reason is another than it was, or gone."""
         if why:
-            self.failed.append(Read(relation, failure=why))
+            self.failed.append(samples.Read(relation, failure=why))
         else:
             self.late.append(relation.place)
 
@@ -98,14 +90,14 @@ class _Part:
     only: str = ""
 
     def rows(self, columns: Sequence[Candidate]) -> str:
-        values = ", ".join(f"{text_of(c, None)} AS value_{n}" for n, c in enumerate(columns))
+        values = ", ".join(f"{samples.text_of(c, None)} AS value_{n}" for n, c in enumerate(columns))
         where = f" WHERE {self.condition}" if self.condition else ""
         return f"(SELECT {values} FROM {self.only}{self.relation.quoted}{where}) AS looked_at"  # noqa: S608
 
     def looked_at(self, number: int) -> str:
         columns = self.relation.columns
         values = [f"value_{n}" for n in range(len(columns))]
-        hits = ", ".join(f"{looks_together(value)} AS {value}" for value in values)
+        hits = ", ".join(f"{samples.looks_together(value)} AS {value}" for value in values)
         numbered = (
             f"(SELECT *, row_number() OVER () / {CHUNK} AS chunk FROM {self.rows(columns)}) AS numbered"  # noqa: S608
         )
@@ -174,12 +166,12 @@ class FullReader:
                 raise
             except DatabaseTimeoutError as error:
                 if pages == 1:
-                    self._failed[relation.oid] = why_unread(error)
+                    self._failed[relation.oid] = samples.why_unread(error)
                     return
                 pages = max(1, pages // 4)
                 continue
             except DatabaseError as error:
-                self._failed[relation.oid] = why_unread(error)
+                self._failed[relation.oid] = samples.why_unread(error)
                 return
             if file != reading.file:
                 return
@@ -252,14 +244,14 @@ class FullReader:
         for _, column, counted in end.found[before:]:
             confirmed[column] = confirmed.get(column, 0) + counted.rows
         for column, rows in confirmed.items():
-            end.found.append((relation, column, Counted(max(0, reading.rows - rows), {}, 0, 0)))
+            end.found.append((relation, column, samples.Counted(max(0, reading.rows - rows), {}, 0, 0)))
 
     def _looks(
         self, connection: Connection, parts: Sequence[_Part], end: AtTheEnd
     ) -> Iterator[tuple[_Part, int, list[Candidate]]]:
         """Give of each part how many rows were read, and the columns that hold what looks like a token."""
-        for first in range(0, len(parts), TOGETHER):
-            yield from self._look(connection, parts[first : first + TOGETHER], end)
+        for first in range(0, len(parts), samples.TOGETHER):
+            yield from self._look(connection, parts[first : first + samples.TOGETHER], end)
 
     def _look(
         self, connection: Connection, parts: Sequence[_Part], end: AtTheEnd
@@ -273,7 +265,7 @@ class FullReader:
             raise
         except DatabaseError as error:
             if len(parts) == 1:
-                end.fail(parts[0].relation, why_unread(error))
+                end.fail(parts[0].relation, samples.why_unread(error))
                 return
             for part in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
                 yield from self._look(connection, part, end)
@@ -286,16 +278,16 @@ class FullReader:
         self, connection: Connection, part: _Part, columns: Sequence[Candidate], end: AtTheEnd
     ) -> None:
         for column in columns:
-            statement = f"SELECT count(*), {kind_counts(column)} FROM {part.rows((column,))}"  # noqa: S608
+            statement = f"SELECT count(*), {samples.kind_counts(column)} FROM {part.rows((column,))}"  # noqa: S608
             try:
                 with told_apart(), connection.begin_nested():
                     (row,) = run_as_it_is(connection, statement)
-                counted = Counted.of(row)
+                counted = samples.Counted.of(row)
             except DatabaseUnreachableError:
                 raise
             except DatabaseError:
                 # Without numbers: it holds tokens.
-                counted = Counted(0, {}, 0, 0)
+                counted = samples.Counted(0, {}, 0, 0)
             end.found.append((part.relation, column, counted))
 
 
@@ -349,7 +341,9 @@ def _states(connection: Connection, relations: Sequence[Relation]) -> dict[int, 
 def look_rules() -> str:
     """Return by what values are looked at, as SQL: who looks otherwise has read nothing yet."""
     columns = (Candidate("", "c", "", spelling, readable=True) for spelling in Spelling)
-    return " ".join((looks_together("value_0"), *(text_of(column, None) for column in columns)))
+    return " ".join(
+        (samples.looks_together("value_0"), *(samples.text_of(column, None) for column in columns))
+    )
 
 
 _STATES = text(
