@@ -12,9 +12,8 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.printed.printing import print_answer, print_gaps, print_json, print_line, print_table, say
 from crypto_core.database.column_guards.model import GuardState
-from crypto_core.database.column_guards.plan import GuardPlan, GuardRequest, GuardResult
+from crypto_core.database.column_guards.plan import GuardPlan, GuardRequest, GuardResult, script
 from crypto_core.database.column_guards.service import SurveyedColumn
-from crypto_core.database.column_guards.statements import script
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.text.counting import counted
 

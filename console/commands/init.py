@@ -10,7 +10,7 @@ from console.commands.operation_command import OperationCommand
 from console.commands.session import services_of
 from console.printed.printing import print_line
 from crypto_core.database.state.installation import ddl, install
-from crypto_core.database.tokens.indexes import offered
+from crypto_core.database.tokens.orders import offered
 from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean

@@ -13,13 +13,12 @@ from sqlalchemy import Engine
 from crypto_core.cancelling import stop_if
 from crypto_core.database.column_guards.guard_states import read_guards
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution import Attributor
+from crypto_core.database.tokens.attribution import Attributor, KeyCount
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, CensusProgress, take_census
 from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.fresh_proof import FreshProof, FreshProver
-from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.database.tokens.left_tokens import LeftTokens, LeftTokenSearch
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey, StoredValue
 from crypto_core.database.tokens.store import TokenScope

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, TextClause, select
 from crypto_core.database.connection.engine import finish_with_next
 from crypto_core.database.connection.transaction_start import ON_OWN_PATH
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.tokens.decoy_rows import is_decoy
 from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.database.tokens.expressions import id_in, id_text, table_of
 from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.token_source import is_decoy
 from crypto_core.errors import ChangedByDatabaseError, RefusedError
 from crypto_core.tripwires.table_shape import ColumnShape, TableShape
 

@@ -19,6 +19,8 @@ from crypto_core.database.column_guards.guard_states import (
 )
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.column_guards.plan import (
+    LOCK_LIMIT,
+    LOCK_SECONDS,
     ColumnOutcome,
     ColumnStep,
     GuardPlan,
@@ -26,15 +28,15 @@ from crypto_core.database.column_guards.plan import (
     GuardResult,
     LeftOut,
     StepKind,
+    transactions,
 )
-from crypto_core.database.column_guards.statements import LOCK_LIMIT, LOCK_SECONDS, transactions
 from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.qualified_sql import run_as_it_is
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attached_code import code_warnings
-from crypto_core.database.tokens.authorship import columns_encrypted_in_place
+from crypto_core.database.tokens.backups import columns_encrypted_in_place
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
@@ -17,12 +17,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
-from crypto_core.database.connection.certificates import verification_failures
 from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
-from crypto_core.database.connection.login_failures import STATEMENT_POOLING, failure_of, login_failure
-from crypto_core.database.connection.pooling import refuses_transactions
-from crypto_core.database.connection.shared_pool import SharedPool
-from crypto_core.database.connection.time_limits import QUERY_CANCELED, with_limit
+from crypto_core.database.connection.login_failures import (
+    STATEMENT_POOLING,
+    failure_of,
+    login_failure,
+    verification_failures,
+)
+from crypto_core.database.connection.pooling import SharedPool, refuses_transactions
 from crypto_core.database.connection.transaction_start import (
     ON_OWN_PATH,
     STATEMENT_TIMEOUT_SECONDS,
@@ -326,3 +328,34 @@ def _translated(error: DBAPIError, lines: list[str], **named: str) -> DatabaseEr
     if "statement pooling" in said:
         return login_failure([said], code, **named)
     return DatabaseError(f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code)
+
+
+QUERY_CANCELED = "57014"
+
+_OWN = f"{STATEMENT_TIMEOUT_SECONDS // 60}min"
+
+
+def with_limit(error: DatabaseTimeoutError, limit: Callable[[], str]) -> DatabaseTimeoutError:
+    """Return the error with the limit of statements in it, where one was cut short and it can be had.
+
+    `limit` returns it as PostgreSQL writes it; it may raise DatabaseError.
+    """
+    if error.sqlstate != QUERY_CANCELED or error.limit:
+        return error
+    try:
+        found = limit()
+    except DatabaseError:
+        return error
+    return DatabaseTimeoutError(
+        f"{error.message.removesuffix('.')}; a statement may take {found} here.",
+        remedy="" if found == _OWN else _RAISE,
+        sqlstate=error.sqlstate,
+        limit=found,
+    )
+
+
+_RAISE = (
+    "Try again when the database is less busy. Where statement_timeout is set for the role, the database or "
+    f"the server, a DBA can raise it for Keydeck, whose own limit is {STATEMENT_TIMEOUT_SECONDS} s: "
+    "ALTER ROLE … SET statement_timeout."
+)

@@ -16,9 +16,8 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code, is_walled_off
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.hidden_rows import hidden_rows
-from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
+from crypto_core.database.tokens.placed_tables import NAMED, placed_tables, view_columns
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable
-from crypto_core.database.tokens.view_columns import view_columns
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.cleaning import CleanText, clean

@@ -20,7 +20,6 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.shared_moment import at_one_moment
 from crypto_core.database.tokens import attribution_cache
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
-from crypto_core.database.tokens.decoy_rows import is_decoy
 from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.expressions import (
     RESPELT,
@@ -38,14 +37,15 @@ from crypto_core.database.tokens.expressions import (
     sure_part,
     table_of,
 )
-from crypto_core.database.tokens.hidden_envelopes import MOST_READ, may_hold_envelope, needs_reading
 from crypto_core.database.tokens.page_ranges import TableSizes, hold_layout, read_sizes
 from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.token_patterns import MOST_READ, may_hold_envelope, needs_reading
 from crypto_core.database.tokens.token_source import (
     TABLE,
     TokenSource,
     alike,
     differing,
+    is_decoy,
     source_of_all,
     token_source,
 )
@@ -64,7 +64,7 @@ class GroupCount:
     `edk_prefix` is the key material group of envelopes, None where the EDK has no KMS header. `asked` is
     True for tokens that KMS was asked about; then `wrapping` is what it said, None with a `reason` for a
     broken envelope. `sample` is one of them. `holding` is True for values that have, or may have, an envelope
-    among other text; `undecided` for those that are yet to be read to know: see `hidden_envelopes`.
+    among other text; `undecided` for those that are yet to be read to know: see `token_patterns`.
     """
 
     column: str

@@ -30,21 +30,15 @@ from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import told_apart
 from crypto_core.database.tokens.attribution import (
+    HOLDING,
     MEMBERS_TRIED,
+    OVERTAKEN,
     PAGE,
     Attributor,
-    Probe,
-    answer_of_damage,
-)
-from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
-from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.census import Census, GroupCount, take_census
-from crypto_core.database.tokens.decoys import DecoyCount
-from crypto_core.database.tokens.key_counts import (
-    HOLDING,
-    OVERTAKEN,
     Found,
     KeyCount,
+    Probe,
+    answer_of_damage,
     damaged_count,
     failed_count,
     gap_of,
@@ -56,6 +50,10 @@ from crypto_core.database.tokens.key_counts import (
     overtaken_gap,
     unknown_count,
 )
+from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.census import Census, GroupCount, take_census
+from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.lost_tokens import (
     AcceptedLoss,
     AcceptedLosses,

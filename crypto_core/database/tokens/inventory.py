@@ -23,8 +23,7 @@ from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlac
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
-from crypto_core.database.tokens.surveying import Surveyor, read_together, source_of
-from crypto_core.database.tokens.surveys import Surveys
+from crypto_core.database.tokens.surveying import Surveyor, Surveys, read_together, source_of
 from crypto_core.database.tokens.table_scan import Position, Search, Walker
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.database.tokens.token_groups import MOST_GROUPS, GroupBy, GroupTally, TokenGroups

@@ -10,9 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from crypto_core.database.tokens import expressions as sql
-from crypto_core.database.tokens.decoy_rows import without_decoys
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.database.tokens.token_source import TokenSource, token_source
+from crypto_core.database.tokens.token_source import TokenSource, token_source, without_decoys
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Evidence

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from crypto_core import errors
-from crypto_core.database.tokens.key_counts import HOLDING
+from crypto_core.database.tokens.attribution import HOLDING
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.database.tokens.token_patterns import holds_whole_envelope
 from crypto_core.envelope import open_envelope, parse

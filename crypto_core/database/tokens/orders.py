@@ -2,20 +2,25 @@
 
 A value is the same here and there: a number, or a text that compares by code points (COLLATE "C"). Then comes
 the column, then the id in its own type and collation, so that the primary key's index serves.
+
+Indexes that make lists by date and by organisation as fast as those by state are offered, never needed and
+never made by Keydeck: the tables are the platform's. Each is of exactly what is sorted by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import DateTime, cast, false, func, literal, literal_column, or_, true
 from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace, has_format
 from crypto_core.database.tokens.key_expressions import KeyView
+from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
@@ -128,3 +133,28 @@ ORDERS: Mapping[SortKey, ColumnOrder] = {
 def needs_keys(sort: SortKey) -> bool:
     """True if the order needs to know which key sealed a token."""
     return sort in (SortKey.KEY, SortKey.EVIDENCE)
+
+
+_quoted = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+
+
+def offered(tables: Iterable[TokenTable]) -> Iterator[str]:
+    """Give one CREATE INDEX CONCURRENTLY statement an index; run each outside a transaction."""
+    for table in tables:
+        row_id = ", ".join(map(_quoted, table.id_columns))
+        if table.created is not None and table.type_of(table.created) == "timestamptz":
+            created = _quoted(table.created)
+            sorted_by = created if table.created in table.required else f"coalesce({created}, '-infinity')"
+            yield _statement(table, "created", f"({sorted_by})", row_id)
+        if table.organisation is not None and table.type_of(table.organisation) in ("text", "varchar"):
+            organisation = _quoted(table.organisation)
+            known = table.organisation in table.required
+            text = organisation if known else f"coalesce({organisation}, '')"
+            yield _statement(table, "org", f'(({text}) COLLATE "C")', row_id)
+
+
+def _statement(table: TokenTable, name: str, sorted_by: str, row_id: str) -> str:
+    index = _quoted(f"keydeck_{table.relation}_{name}")
+    columns = f"{sorted_by}, {row_id}"
+    place = ".".join(_quoted(part) for part in (table.schema, table.relation) if part is not None)
+    return f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} ON {place} ({columns});"

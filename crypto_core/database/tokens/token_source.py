@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     ColumnElement,
+    LargeBinary,
     String,
     and_,
     bindparam,
@@ -39,12 +40,34 @@ from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
 from crypto_core.database.tokens import expressions as sql
-from crypto_core.database.tokens.decoy_rows import without_decoys
 from crypto_core.database.tokens.decoys import Decoy
-from crypto_core.database.tokens.expressions import id_text
+from crypto_core.database.tokens.expressions import digest_of, id_text, text_of
 from crypto_core.database.tokens.page_ranges import rows_between
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
+
+
+def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> ColumnElement[bool]:
+    """True for rows of a table that are decoys, by their ids first: of no other row a value is hashed."""
+    every = tuple(decoys)
+    ids = bindparam("decoys", [d.row_id for d in every], ARRAY(SqlText), unique=True)
+    digests = bindparam(
+        "sealed", [t.digest for d in every for t in d.tokens], ARRAY(LargeBinary), unique=True
+    )
+    same = []
+    for column in table.token_columns:
+        stored = text_of(table, column, rows.c[column])
+        same.append(or_(rows.c[column].is_(None), digest_of(stored) == func.any(digests)))
+    return and_(id_text(table, rows) == func.any(ids), *same)
+
+
+def without_decoys(table: TokenTable, rows: Any) -> Any:
+    """The rows of a table but for its decoys."""
+    if not table.decoys:
+        return rows
+    real = func.coalesce(is_decoy(table, rows, table.decoys), False).is_(False)
+    return select(*rows.c).where(real).subquery()
+
 
 MEMBER = "#member"
 """The column of a secrets column's rows that has the members' names."""

@@ -17,8 +17,7 @@ from threading import Event
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.authorship import written_by_keydeck
-from crypto_core.database.tokens.backups import backups_under
+from crypto_core.database.tokens.backups import backups_under, written_by_keydeck
 from crypto_core.database.tokens.inventory import Inventory, SortKey
 from crypto_core.errors import (
     CredentialsError,

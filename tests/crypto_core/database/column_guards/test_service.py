@@ -24,9 +24,8 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.column_guards import service as guard_service
 from crypto_core.database.column_guards.check_expression import check_expression
 from crypto_core.database.column_guards.model import GuardState, constraint_name
-from crypto_core.database.column_guards.plan import GuardRequest, GuardResult, StepKind
+from crypto_core.database.column_guards.plan import GuardRequest, GuardResult, StepKind, script
 from crypto_core.database.column_guards.service import ColumnGuardService
-from crypto_core.database.column_guards.statements import script
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from console.container import Container
-from crypto_core.database.tokens.indexes import offered
 from crypto_core.database.tokens.inventory import SortKey
+from crypto_core.database.tokens.orders import offered
 from crypto_core.lists.paging import Query
 
 
@@ -25,7 +25,7 @@ def test_a_list_is_read_through_the_index_that_is_offered_for_it(
     name: str,
     nullable: bool,
 ) -> None:
-    monkeypatch.setattr("crypto_core.database.tokens.surveys.Survey.VALUES", 0)
+    monkeypatch.setattr("crypto_core.database.tokens.surveying.Survey.VALUES", 0)
     if nullable:
         with platform.begin() as connection:
             for column in ("org_id", "created_at"):

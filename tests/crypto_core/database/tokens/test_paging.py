@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
 from console.container import Container
-from crypto_core.database.tokens import surveys, table_scan
+from crypto_core.database.tokens import surveying, table_scan
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckError
 from crypto_core.lists.paging import Cursor, Page, Query
@@ -80,7 +80,9 @@ def own_inventory(services: Container, platform: Engine) -> Inventory:
 
 def go_by(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     for name, value in WAYS[way].items():
-        place: Any = table_scan if name == "NEAR" else surveys if name == "LASTS_SECONDS" else surveys.Survey
+        place: Any = (
+            table_scan if name == "NEAR" else surveying if name == "LASTS_SECONDS" else surveying.Survey
+        )
         monkeypatch.setattr(place, name, value)
 
 

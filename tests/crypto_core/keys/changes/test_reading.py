@@ -10,10 +10,10 @@ import pytest
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
+from crypto_core.database.tokens.attribution import KeyCount
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.census import Census
 from crypto_core.database.tokens.fresh_proof import FreshProof
-from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.errors import DatabaseTimeoutError, KmsRequestError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange

@@ -11,8 +11,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens.authorship import written_by_keydeck
-from crypto_core.database.tokens.backups import backups_under, replaced
+from crypto_core.database.tokens.backups import backups_under, replaced, written_by_keydeck
 from crypto_core.database.tokens.store import digest
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent

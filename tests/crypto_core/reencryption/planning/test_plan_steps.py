@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from crypto_core.database.tokens.attribution import KeyCount
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.census import Census
 from crypto_core.database.tokens.fresh_proof import FreshProof
-from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.database.tokens.store import StoredToken, TokenScope, digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn
 from crypto_core.envelope import Format, classify, serialise

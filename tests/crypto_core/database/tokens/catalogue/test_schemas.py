@@ -14,7 +14,7 @@ from crypto_core.database.column_guards.guard_states import read_guards
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.role_grants import role_grants
 from crypto_core.database.tokens.attached_code import write_obstacles
-from crypto_core.database.tokens.indexes import offered
+from crypto_core.database.tokens.orders import offered
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.diagnosis.token_columns import token_columns
 from crypto_core.errors import InvalidReferenceError
