@@ -45,7 +45,6 @@ def seconds_from_now(seconds: float) -> ColumnElement[Any]:
 
 
 def clock_now(connection: Connection) -> datetime:
-    """Return the database's time."""
     now: datetime = connection.execute(select(clock())).scalar_one()
     return now
 

@@ -50,7 +50,6 @@ def request_digest(parts: Mapping[str, str]) -> str:
 
 
 def changed_parts(parts: Mapping[str, str], others: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the parts that differ."""
     return tuple(name for name, digest in parts.items() if others.get(name) != digest)
 
 

@@ -67,7 +67,6 @@ class Proof:
 
 
 def context_of(purpose: Purpose, request: Approval) -> dict[str, str]:
-    """Return the encryption context of a call about a request."""
     return {
         PURPOSE: purpose.value,
         "keydeck:request": str(request.id),

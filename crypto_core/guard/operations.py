@@ -111,7 +111,6 @@ class ChangeKind(StrEnum):
 
     @property
     def operation(self) -> Operation:
-        """The operation that makes this change."""
         return BY_NAME[f"keys {self.value}"]
 
 
@@ -145,7 +144,6 @@ class Operation:
 
     @property
     def writes_tokens(self) -> bool:
-        """True if it changes the platform's columns."""
         return self.changes == TOKENS_CHANGED
 
     @property
@@ -162,7 +160,6 @@ class Operation:
 
     @property
     def journaled_as(self) -> str:
-        """What the journal calls it."""
         return self.journal_name or self.name
 
 
@@ -655,7 +652,6 @@ def operation_of(action: str) -> Operation | None:
 
 
 def of_role(role: KeydeckRole) -> tuple[Operation, ...]:
-    """Return what a role may do."""
     return tuple(one for one in OPERATIONS if one.role in role.includes or one.also is role)
 
 

@@ -55,7 +55,6 @@ class Sample:
 
     @property
     def ids(self) -> list[str]:
-        """Their ids."""
         return [row.values[self.id_column] or "" for row in self.rows]
 
     def is_one_each(self, column: ColumnShape) -> bool:

@@ -54,7 +54,6 @@ class AddPlan(RunsCode):
 
     @property
     def key_words(self) -> str:
-        """The key that the decoys are sealed under."""
         return self.key_arn or NEW_KEY
 
     @property
@@ -130,7 +129,6 @@ class RemovePlan(RunsCode):
 
     @property
     def danger(self) -> Danger:
-        """How much asking it takes."""
         return Danger.CONFIRM
 
     @property
@@ -140,7 +138,6 @@ class RemovePlan(RunsCode):
 
     @property
     def digest(self) -> str:
-        """Names exactly this."""
         return _hashed(
             ["tripwire remove", self.salt, self.number, sorted(self.refs), self.gone, *map(repr, self.code)]
         )
@@ -168,7 +165,6 @@ class ResealPlan:
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         return "Seal the list of tripwires anew, under the key that is written under"
 
     @property
@@ -178,12 +174,10 @@ class ResealPlan:
 
     @property
     def confirmation(self) -> str:
-        """What is typed where typing is asked for."""
         return "reseal"
 
     @property
     def digest(self) -> str:
-        """Names exactly this."""
         return _hashed(["tripwire reseal", self.key])
 
     def shown(self) -> dict[str, Any]:
@@ -213,7 +207,6 @@ class TripwireState(JsonRecord):
 
     @property
     def stands(self) -> bool:
-        """True if every decoy is as it was made."""
         return not self.gone
 
 

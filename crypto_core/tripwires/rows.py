@@ -67,7 +67,6 @@ def require_stored(connection: Connection, table: TokenTable, decoys: Sequence[D
 
 
 def standing(connection: Connection, table: TokenTable, decoys: Sequence[Decoy]) -> tuple[Decoy, ...]:
-    """Return those whose row is there with the tokens that are listed."""
     rows = table_of(table)
     found = set(connection.scalars(select(id_text(table, rows)).where(is_decoy(table, rows, decoys))))
     return tuple(decoy for decoy in decoys if decoy.row_id in found)

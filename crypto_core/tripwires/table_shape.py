@@ -153,5 +153,4 @@ def _column(row: Any) -> ColumnShape:
 
 
 def alike_words(number: int) -> str:
-    """How many rows a draw was made from."""
     return f"drawn from {counted(number, 'row')} of the table"

@@ -54,7 +54,6 @@ class ColumnGuard(JsonRecord):
 
     @property
     def constraint(self) -> str:
-        """The constraint's name."""
         return constraint_name(self.column.column)
 
     @property

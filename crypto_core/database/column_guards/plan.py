@@ -36,7 +36,6 @@ class GuardRequest:
 
     @property
     def subject(self) -> str:
-        """What it is about, as the journal tells it."""
         return ", ".join(self.columns) or "token columns"
 
 
@@ -77,7 +76,6 @@ class ColumnStep(JsonRecord):
 
     @property
     def column(self) -> TokenColumn:
-        """The column."""
         return self.guard.column
 
     @property
@@ -89,7 +87,6 @@ class ColumnStep(JsonRecord):
 
     @property
     def sentence(self) -> str:
-        """What is done, as one sentence."""
         validated = ", validated at once" if self.validates and self.kind is not StepKind.VALIDATE else ""
         return f"{_VERBS[self.kind]} {self.column}{validated}."
 
@@ -138,7 +135,6 @@ class GuardPlan(JsonRecord, RunsCode):
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed: the number of columns."""
         return str(len(self.steps))
 
     @property
@@ -177,7 +173,6 @@ class GuardResult(JsonRecord):
 
     @property
     def done(self) -> bool:
-        """True if every column is as planned."""
         return not any(outcome.why for outcome in self.outcomes)
 
 

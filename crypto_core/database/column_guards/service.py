@@ -234,7 +234,6 @@ class ColumnGuardService:
         return ""
 
     def _outcomes(self, plan: GuardPlan, stopped: dict[TokenColumn, str]) -> tuple[ColumnOutcome, ...]:
-        """Where each column stands now, as the catalogue has it."""
         try:
             now = {guard.column: guard for guard in self._read(())}
         except errors.KeydeckError as error:
@@ -256,7 +255,6 @@ def _outcome(
 
 
 def _risk(guard: ColumnGuard, stored: Stored, *, in_place: bool) -> str:
-    """Why a guard may stop the platform from writing here."""
     if stored.refused:
         many = counted(stored.refused, "stored value")
         return (

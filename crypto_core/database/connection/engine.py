@@ -188,7 +188,6 @@ def note_entry(connection: Connection, number: int) -> None:
 
 
 def own_entries(connection: Connection) -> list[int]:
-    """Return the numbers of the entries that Keydeck itself made in this transaction."""
     return list(connection.info.get(_ENTRIES, ()))
 
 

@@ -88,7 +88,6 @@ class _Crew(Generic[T]):
 
     @property
     def has_more(self) -> bool:
-        """True while a task waits for somebody."""
         return self._taken < len(self.tasks) and not self.over.is_set()
 
     def fail(self, error: BaseException) -> BaseException:

@@ -187,7 +187,6 @@ class LimitedCursor(WatchedCursor):
         super().executemany(query, *arguments)
 
     def copy_expert(self, *arguments: Any, **named: Any) -> None:
-        """Copy rows from or to the client."""
         self._begin_apart()
         super().copy_expert(*arguments, **named)
 

@@ -57,7 +57,6 @@ class DatabaseUrl:
 
     @property
     def host(self) -> str:
-        """The hosts as they are named to people, "" for the driver's own."""
         return clean(", ".join(self.hosts), 300)
 
     @property

@@ -339,7 +339,6 @@ class ApprovalBook:
         return shown[2]
 
     def _here(self) -> _Databases:
-        """The databases that this console works on."""
         with connected(self._tokens) as connection:
             tokens = clean(database_identity(connection), 400)
         return _Databases(tokens, clean(self._journal.database_id(), 100))
@@ -450,7 +449,6 @@ def _confirmed(found: Approval, delivered: DeliveredCalls) -> Approval:
 
 
 def _of_another(found: Approval, fresh: Approval, differing: Iterable[str]) -> str:
-    """Why an approval doesn't hold for what is about to be done."""
     if elsewhere := another_database(
         f"The approval of request {found.id}", fresh.database_id, found.database_id
     ):

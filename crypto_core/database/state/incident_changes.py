@@ -162,7 +162,6 @@ class IncidentChange:
         self._steps = {step.step_id: step for step in steps}
 
     def step(self, step_id: str) -> StepRow:
-        """Return where a step stands."""
         return self._steps.get(step_id, StepRow(step_id))
 
     def set_step(self, step_id: str, seen: str, state: str, **values: Any) -> bool:
@@ -186,11 +185,9 @@ class IncidentChange:
         return True
 
     def people(self) -> tuple[JournaledRow, ...]:
-        """Return what is journaled of its roles and follow-ups so far."""
         return read_people(self._connection, [self.incident.id])[self.incident.id]
 
     def know(self, values: Mapping[str, str]) -> None:
-        """Remember results, besides the earlier ones."""
         if values:
             merged = incident.c.known.op("||")(literal(dict(values), JSONB))
             self._connection.execute(
@@ -211,7 +208,6 @@ class IncidentChange:
         return kept
 
     def tell(self, kind: str, step_id: str, text: str) -> None:
-        """Write a line into the timeline."""
         values = {
             "incident_id": self.incident.id,
             "at": self.now,
@@ -228,7 +224,6 @@ class IncidentChange:
         self._journal.record(action, subject, outcome, detail, within=self._connection, actor=self.actor)
 
     def close(self, outcome: str) -> None:
-        """Close the incident."""
         self._connection.execute(
             update(incident)
             .where(incident.c.id == self.incident.id, incident.c.state == OPEN)

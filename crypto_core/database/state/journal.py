@@ -53,7 +53,6 @@ class EntryFilter:
     outcome: str = ""
 
     def conditions(self) -> Iterator[Any]:
-        """Yield them as SQL."""
         if self.since is not None:
             yield table.c.at >= self.since
         if self.until is not None:
@@ -140,7 +139,6 @@ class Journal:
             return self._append(called)
 
     def _held_up(self) -> DatabaseTimeoutError:
-        """Return the error that names who holds the journal's end."""
         held = lock_holders(self.engine, *_END_LOCK)
         return DatabaseTimeoutError(
             f"The journal's end is locked by another transaction. {held}",

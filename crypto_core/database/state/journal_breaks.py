@@ -49,7 +49,6 @@ class BreakPlan:
 
     @property
     def digest(self) -> str:
-        """Names exactly this break."""
         return hashlib.sha256(json.dumps(self._what(), sort_keys=True).encode()).hexdigest()
 
     @property
@@ -59,12 +58,10 @@ class BreakPlan:
 
     @property
     def confirmation(self) -> str:
-        """The text to type."""
         return f"broken after {self.whole_to}"
 
     @property
     def summary(self) -> str:
-        """The plan in a line."""
         return (
             f"Begin the journal anew: {self._signed_last} {len(self.lost):,} signed places are missing or "
             f"changed; it is whole up to entry {self.whole_to:,} at most."
@@ -72,7 +69,6 @@ class BreakPlan:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What is wrong, a sentence each."""
         missing = [
             f"Entry {one.seq}, signed on {one.at:%Y-%m-%d %H:%M:%S} UTC, is gone or another one."
             for one in self.lost

@@ -69,7 +69,6 @@ class JournalCheckpoints:
 
     @property
     def possible(self) -> bool:
-        """True if checkpoints can be made here."""
         return self._signer is not None and not self._read_only
 
     def checkpoint(self) -> Checkpoint:

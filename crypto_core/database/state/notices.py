@@ -68,7 +68,6 @@ def held_notices(engine: Engine, receiver: str, free: Collection[str]) -> int:
 
 
 def note_sent(connection: Connection, numbers: Collection[int]) -> None:
-    """Note that a receiver took these."""
     sent = {"state": SENT, "ended_at": clock(), "attempts": table.c.attempts + 1, "trouble": ""}
     connection.execute(update(table).where(table.c.id.in_(numbers)).values(sent))
 

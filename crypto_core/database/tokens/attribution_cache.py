@@ -194,7 +194,6 @@ class AttributionCache:
 
 
 def named_by_group(asked: Asked) -> dict[bytes, frozenset[Wrapping]]:
-    """Return the wrappings of each EDK prefix."""
     groups: dict[bytes, set[Wrapping]] = {}
     for prefix, wrapping in asked:
         if prefix is not None:

@@ -103,7 +103,6 @@ class Catalogue:
         return f"{reference}: there is no such row, or it holds no token."
 
     def leaving_out(self, decoys: Decoys) -> Catalogue:
-        """The same but for other decoys."""
         tables = (replace(table, decoys=decoys.of_table(table.name)) for table in self.tables)
         return replace(self, tables=tuple(tables), decoys=decoys)
 
@@ -292,7 +291,6 @@ def _absent(absent: Mapping[tuple[str, str], list[str]]) -> Iterator[CleanText]:
 
 
 def _columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[str, dict[str, Any]]:
-    """What the database says of the columns of some tables, by the tables' names and theirs."""
     every = list(tables)
     asked = {
         "names": [table.name for table in every],

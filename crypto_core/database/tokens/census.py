@@ -204,7 +204,6 @@ def _counted(part: _Part, connection: sa.Connection) -> Sequence[Any]:
 
 
 def _counting_all(tables: Sequence[TokenTable], relation: Any) -> Any:
-    """One statement for all columns of some tables."""
     return _counting([(of, source_of_all(of, column)) for column, of in alike(tables)], relation)
 
 
@@ -243,11 +242,9 @@ class _Tally:
 
     @property
     def groups(self) -> tuple[GroupCount, ...]:
-        """The groups, each once."""
         return tuple(self._groups.values())
 
     def add(self, part: _Part, rows: Iterable[Any]) -> None:
-        """Add a part's rows."""
         for group in map(self._group, rows):
             key = (
                 *(group.column, group.format, group.edk_prefix, group.holding, group.undecided),

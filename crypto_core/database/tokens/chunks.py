@@ -105,12 +105,10 @@ class Chunk:
 
     @property
     def column(self) -> TokenColumn:
-        """The column that its tokens are in."""
         return TokenColumn(self.table_name, self.column_name)
 
     @property
     def counted(self) -> BatchCounts:
-        """What had been counted when it was claimed."""
         return BatchCounts(*(getattr(self, name) for name in _COUNTS))
 
 
@@ -249,13 +247,11 @@ class ChunkStore:
             self._fenced(connection, chunk, changes)
 
     def left(self, connection: Connection, job_id: int, wave: int) -> int:
-        """Return how many chunks of a job are not done, up to a wave."""
         c = job_chunk.c
         unfinished = select(func.count()).where(c.job_id == job_id, c.wave <= wave, c.state != "done")
         return int(connection.execute(unfinished).scalar_one())
 
     def moved(self, connection: Connection, job_id: int, wave: int) -> int:
-        """Return how many tokens a wave has written, given up, or found changed."""
         c = job_chunk.c
         sums = func.coalesce(func.sum(c.done + c.changed + c.poisoned), 0)
         return int(connection.execute(select(sums).where(c.job_id == job_id, c.wave == wave)).scalar_one())
@@ -272,13 +268,11 @@ def _opened(job_id: int, wave: int, column: TokenColumn) -> dict[str, Any]:
 
 
 def _made(connection: Connection, names: Iterable[str], chunks: Select[Any]) -> int:
-    """Make the chunks that a statement gives; returns how many tokens they have."""
     made = insert(job_chunk).from_select(list(names), chunks).returning(job_chunk.c.expected)
     return sum(connection.scalars(made))
 
 
 def _added(counted: BatchCounts, position: str | None = None) -> dict[str, Any]:
-    """What changes in a chunk by a batch."""
     c = job_chunk.c
     changes: dict[str, Any] = {n: c[n] + more for n in _COUNTS if (more := getattr(counted, n))}
     return changes | ({} if position is None else {"position": literal(position)})

@@ -42,7 +42,6 @@ class Decoy:
 
     @property
     def refs(self) -> tuple[TokenRef, ...]:
-        """The references of its tokens."""
         return tuple(TokenRef(self.table, token.column, self.row_id) for token in self.tokens)
 
 
@@ -56,7 +55,6 @@ class Decoys:
     """Keys of tripwires that were removed, and their numbers: old copies still hold what is under them."""
 
     def of_table(self, name: str) -> tuple[Decoy, ...]:
-        """Those of one table."""
         return tuple(decoy for decoy in self.rows if decoy.table == name)
 
     def at(self, ref: TokenRef) -> Decoy | None:
@@ -82,7 +80,6 @@ class ReadDecoys(Protocol):
 
 
 def no_decoys(*, anew: bool = False) -> Decoys:
-    """There are none."""
     return NO_DECOYS
 
 
@@ -99,7 +96,6 @@ class DecoyCount(JsonRecord):
 
     @property
     def tokens(self) -> int:
-        """Tokens of the decoys that stand."""
         return sum(len(decoy.tokens) for decoy in self.standing)
 
     @property

@@ -458,7 +458,6 @@ def id_of(table: TokenTable, source: Any) -> Any:
 
 
 def id_text(table: TokenTable, source: Any) -> Text_:
-    """The row's id as text."""
     parts = [_id_part_text(table, name, source.c[name]) for name in table.id_columns]
     between = (part for one in parts for part in ("/", one))
     return func.concat(*list(between)[1:]) if table.has_composite_id else parts[0]
@@ -510,7 +509,6 @@ def _is_any(table: TokenTable, source: Any, listed: Any) -> ColumnElement[bool]:
 
 
 def _parts(table: TokenTable, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The values of each column of these ids."""
     rows = [table.id_parts(one) for one in ids]
     return {f"part_{number}": [row[number] for row in rows] for number, _ in enumerate(table.id_columns)}
 

@@ -108,7 +108,6 @@ class FingerprintTable:
             return bool(connection.scalar(_MAY, {"right": right}))
 
     def key(self) -> IndexKey | None:
-        """Return the index's key, None where there is none."""
         return index_key(self._engine)
 
     def keep_key(self, encrypted_key: bytes, key_arn: str) -> IndexKey:
@@ -160,7 +159,6 @@ class FingerprintTable:
             yield rows
 
     def count(self, number: int) -> int:
-        """Return how many entries there are under a key."""
         counted = sa.select(sa.func.count()).select_from(fingerprint).where(fingerprint.c.key_id == number)
         with connected(self._engine) as connection:
             return int(connection.scalar(counted) or 0)

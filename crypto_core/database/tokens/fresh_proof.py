@@ -132,7 +132,6 @@ class FreshProof:
 
     @property
     def doubtful(self) -> int:
-        """Tokens whose key is not known."""
         return sum(
             c.tokens
             for c in self.counts
@@ -146,15 +145,12 @@ class FreshProof:
 
     @property
     def tokens(self) -> int:
-        """How many tokens are stored, of every format."""
         return sum(group.tokens for group in self.census.groups)
 
     def tokens_under(self, key_arn: str) -> int:
-        """How many tokens are under a key, over all its materials and replicas."""
         return sum(c.tokens for c in self.counts if c.wrapping and same_key(c.wrapping[0], key_arn))
 
     def by_format(self) -> dict[Format, int]:
-        """How many tokens there are of each format."""
         return {f: sum(g.tokens for g in self.census.groups if g.format is f) for f in Format}
 
     def scope_under(self, key_arn: str, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
@@ -186,7 +182,6 @@ class FreshProof:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The proof as evidence."""
         return {
             "taken_at": self.taken_at.isoformat(),
             "tokens": self.tokens,
@@ -410,7 +405,6 @@ class _Part:
 
     @property
     def column(self) -> TokenColumn:
-        """The column that it is in."""
         return TokenColumn(self.group.sample.table, self.group.sample.column)
 
     @property

@@ -81,7 +81,6 @@ class InventoryRow:
 
     @property
     def severity(self) -> Severity:
-        """What the way the token is stored means by itself."""
         return FORMAT_SEVERITY[self.format]
 
     def as_json(self) -> dict[str, Any]:
@@ -112,7 +111,6 @@ class Organisation:
 
     @property
     def shown(self) -> CleanText:
-        """The name, to be shown."""
         return clean(self.name, 100)
 
 

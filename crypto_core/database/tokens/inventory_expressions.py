@@ -74,7 +74,6 @@ class ColumnPlace(TokenSource):
 
     @property
     def reference(self) -> Any:
-        """The token's reference as text."""
         return sa.func.concat(f"{self.name}:", self.id_text)
 
     def texts(self, parts: Iterable[str]) -> list[Any]:
@@ -92,15 +91,12 @@ class ColumnPlace(TokenSource):
         return _shown(self)
 
     def among(self, rows: Any) -> ColumnPlace:
-        """The same column of only some rows."""
         return replace(self, source=rows)
 
     def sampled(self, percent: float) -> ColumnPlace:
-        """The same column of some per cent of its table's pages."""
         return self.among(token_source(self.table, self.column, sampled=percent).source)
 
     def whole(self) -> ColumnPlace:
-        """The same column, as it is read all through."""
         if self.is_text:
             return self
         return self.among(token_source(self.table, self.column, whole=True).source)
@@ -162,7 +158,6 @@ def can_hold(type_name: str, parts: Iterable[str]) -> bool:
 
 
 def has_format(stored: Any, formats: Iterable[Format]) -> sa.ColumnElement[bool]:
-    """True for values in one of some formats."""
     return _has_format(stored, frozenset(formats))
 
 
@@ -202,6 +197,5 @@ def _is(stored: Any, format_: Format) -> sa.ColumnElement[bool]:
 
 
 def leaked_by(stored: Any, provider: str) -> sa.ColumnElement[bool]:
-    """True for plaintext of a provider, by its prefix."""
     begins = sa.or_(*(sa.func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))
     return sa.and_(begins, sa.not_(sql.is_envelope(stored)))

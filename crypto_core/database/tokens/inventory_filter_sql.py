@@ -79,7 +79,6 @@ class Matcher:
         return and_(there, *of_row), further
 
     def excludes(self, place: ColumnPlace) -> bool:
-        """True if no token of the column can pass."""
         return any(isinstance(self._clause(one, place), False_) for one in self._clauses)
 
     def names_rows(self, place: ColumnPlace) -> bool:

@@ -73,7 +73,6 @@ class UnwritableStore:
         return tuple(Unwritable(_ref(column, row_id), k, reason) for column, row_id, k, reason in rows)
 
     def pages(self, connection: Connection, job_id: int) -> Iterator[list[TokenRef]]:
-        """Give all of them, page by page."""
         c = job_token.c
         after: tuple[str, str] = ("", "")
         while True:

@@ -99,12 +99,10 @@ class KeyView:
 
     @property
     def single(self) -> dict[bytes, Wrapping]:
-        """The groups that have one wrapping."""
         return {prefix: next(iter(ws)) for prefix, ws in self.groups.items() if len(ws) == 1}
 
     @property
     def conflicts(self) -> tuple[bytes, ...]:
-        """The groups that have more."""
         return tuple(prefix for prefix, ws in self.groups.items() if len(ws) > 1)
 
     @property

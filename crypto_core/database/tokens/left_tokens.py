@@ -32,7 +32,6 @@ class LeftTokens:
 
     @classmethod
     def of(cls, tried: Iterable[TriedToken]) -> LeftTokens:
-        """Return them by their results."""
         ordered = sorted(tried, key=lambda one: one.value.ref)
         lost = tuple(one for one in ordered if one.result is OpeningResult.LOST)
         opens = tuple(one for one in ordered if one.result is OpeningResult.OPENS)

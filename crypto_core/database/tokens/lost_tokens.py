@@ -179,12 +179,10 @@ class AcceptedUnderKey(JsonRecord):
 
 
 def incidents_of(losses: Iterable[AcceptedLoss]) -> tuple[str, ...]:
-    """Return the incidents in which losses were accepted, each once."""
     return tuple(dict.fromkeys(loss.incident for loss in losses))
 
 
 def in_words(incidents: Iterable[str]) -> str:
-    """Return incidents by their names."""
     return " and ".join(incidents)
 
 

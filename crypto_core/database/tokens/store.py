@@ -335,7 +335,6 @@ class TokenStore:
         return self._catalogue.code_at(columns)
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
-        """Return those of some values' digests that a run has written."""
         told = sa.bindparam("digests", list(digests), ARRAY(sa.LargeBinary))
         statement = sa.select(envelope_backup.c.written_digest).where(
             envelope_backup.c.run_id == run_id, envelope_backup.c.written_digest == sa.func.any(told)
@@ -559,7 +558,6 @@ def _read(source: TokenSource) -> sa.Select[Any]:
 
 
 def _tokens(source: TokenSource, rows: Iterable[Any]) -> list[StoredToken]:
-    """Tokens from what `_read` selects."""
     return [
         StoredToken(source.ref(identity), classify(stored).format, Secret.of(stored), digest(stored))
         for identity, stored in rows

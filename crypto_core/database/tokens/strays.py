@@ -78,7 +78,6 @@ class OldEnvelopes:
 
     @property
     def words(self) -> str:
-        """How many tokens are where, and what is expected there."""
         why = f"where {self.expected} is demanded" if self.demanded else f"most of which are {self.expected}"
         return f"{counted(self.tokens, f'{self.format} envelope')} among the tokens of {self.column}, {why}"
 
@@ -97,7 +96,6 @@ class ForeignTokens:
 
     @property
     def words(self) -> str:
-        """How many tokens of which provider are in whose rows."""
         plaintexts = counted(self.tokens, "plaintext token")
         return f"{plaintexts} of {self.theirs} in {self.column}, in rows of {self.provider}"
 

@@ -100,7 +100,6 @@ class Walker:
     def _walk(
         self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
-        """The next tokens of one segment."""
         survey, segment = self.survey, (value, place.number)
         if survey.known and not survey.counts.get(segment):
             return []

@@ -65,7 +65,6 @@ class TokenTable:
 
     @property
     def relation(self) -> str:
-        """The table's name in its schema."""
         return split_name(self.name)[1]
 
     @property
@@ -75,12 +74,10 @@ class TokenTable:
 
     @property
     def has_composite_id(self) -> bool:
-        """True if it takes several columns to tell a row from all others."""
         return len(self.id_columns) > 1
 
     @property
     def has_number_id(self) -> bool:
-        """True if the id is one whole number."""
         return not self.has_composite_id and self.kind_of(self.id_columns[0]) == "integer"
 
     def kind_of(self, id_column: str) -> IdKind:
@@ -125,7 +122,6 @@ class TokenColumn:
 
     @classmethod
     def named(cls, name: str) -> TokenColumn:
-        """Return the column of such a name."""
         table, _, column = name.rpartition(".")
         return cls(table, column)
 

@@ -51,12 +51,10 @@ class TokenGroup:
 
     @property
     def tokens(self) -> int:
-        """How many they are."""
         return sum(self.by_format.values())
 
     @property
     def shown(self) -> CleanText:
-        """The value, to be shown."""
         return clean(self.value, 300)
 
 
@@ -74,7 +72,6 @@ class TokenGroups:
 
     @property
     def by_format(self) -> dict[Format, int]:
-        """The tokens of all groups that are listed, by format."""
         return {f: sum(row.by_format.get(f, 0) for row in self.rows) for f in Format}
 
 

@@ -62,7 +62,6 @@ def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> ColumnEle
 
 
 def without_decoys(table: TokenTable, rows: Any) -> Any:
-    """The rows of a table but for its decoys."""
     if not table.decoys:
         return rows
     real = func.coalesce(is_decoy(table, rows, table.decoys), False).is_(False)
@@ -100,17 +99,14 @@ class TokenSource:
 
     @property
     def name(self) -> str:
-        """The column as it is written: table.column."""
         return f"{self.table.name}.{self.column}"
 
     @property
     def of(self) -> TokenColumn:
-        """The column."""
         return TokenColumn(self.table.name, self.column)
 
     @property
     def has_members(self) -> bool:
-        """True for a secrets column."""
         return self.column in self.table.documents
 
     @property
@@ -136,7 +132,6 @@ class TokenSource:
 
     @property
     def has_number_id(self) -> bool:
-        """True if `id` is a whole number."""
         return not self.has_members and self.table.has_number_id
 
     @property

@@ -270,7 +270,6 @@ def _digest(stored: str) -> str:
 
 
 def _noted(detail: str | None) -> tuple[object, object]:
-    """The digest and the version that an entry has of a list."""
     told = told_in(detail or "")
     return told.get("list"), told.get("version")
 

@@ -25,7 +25,6 @@ class AnchorFile:
 
     @property
     def where(self) -> CleanText:
-        """The file's path."""
         return clean(self._path)
 
     def keep(self, anchor: Anchor) -> None:

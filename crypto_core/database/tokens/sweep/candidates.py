@@ -77,11 +77,9 @@ class Relation:
 
     @property
     def place(self) -> str:
-        """Its name to show."""
         return clean(f"{self.schema}.{self.name}", 200)
 
     def readable(self) -> tuple[Candidate, ...]:
-        """The columns that the role may read."""
         return tuple(column for column in self.columns if column.readable)
 
 

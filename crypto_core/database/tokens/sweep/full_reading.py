@@ -55,7 +55,6 @@ class ReadingProgress:
 
     @property
     def words(self) -> str:
-        """How far it is, for a person; what was read needn't be read again."""
         share = self.done / self.bytes if self.bytes else 1.0
         return f"Reading every place in full: {share:.0%} of {self.bytes / 1e6:,.0f} MB, now {self.table}"
 
@@ -320,7 +319,6 @@ class _State:
     xmin: int
 
     def begun(self, relation: Relation) -> TableReading:
-        """A reading that begins now."""
         names = [column.name for column in relation.columns]
         return TableReading(self.file, self.shape, names, self.xmin, self.pages)
 

@@ -119,7 +119,6 @@ def _hindrance(table: FoundTable) -> str:
 
 
 def _is_like(table: FoundTable, found: Sequence[str], documents: set[str], known: TokenTable) -> bool:
-    """True if a table can be described as the built-in one of its name."""
     alike = {c for c in found if (c in documents) is (c in known.documents)}
     return table.id_column == known.id_column and set(found) == alike <= set(known.token_columns)
 

@@ -40,7 +40,6 @@ class Present:
 
     @classmethod
     def of(cls, connection: Connection, tables: Sequence[TokenTable]) -> Present:
-        """Ask the database."""
         role, shape = connection.execute(_PRESENT).one()
         return cls(str(role), str(shape), *declared_names(connection, tables))
 
@@ -55,7 +54,6 @@ class RememberedSweeps:
         self._memory: Sweep | None = None
 
     def remember(self, sweep: Sweep) -> None:
-        """Keep a sweep."""
         with self._lock:
             self._memory = sweep
         if self._read_only:

@@ -58,11 +58,9 @@ class FoundTable(JsonRecord):
 
     @property
     def place(self) -> CleanText:
-        """The table's name to show, with its schema where that is needed."""
         return clean(self.name if self.visible else f"{self.schema}.{self.name}", NAME_LIMIT)
 
     def place_of(self, column: FoundColumn) -> CleanText:
-        """A column's name to show."""
         return clean(f"{self.place}.{column.name}", NAME_LIMIT)
 
 
@@ -103,7 +101,6 @@ class Sweep(JsonRecord):
         return replace(self, found=tuple(kept))
 
     def places(self) -> Iterator[tuple[FoundTable, FoundColumn]]:
-        """Every column that was found, with its table."""
         for table in self.found:
             for column in table.columns:
                 yield table, column
@@ -124,6 +121,5 @@ def declared_name(schema: str, table: str, column: str) -> str:
 
 
 def declared_table(name: str) -> tuple[str, str]:
-    """The schema and the table of such a name."""
     schema, table, _ = json.loads(name)
     return schema, table

@@ -229,7 +229,6 @@ class FullReading:
 
 
 def _unsettled(end: AtTheEnd) -> str:
-    """Why a reading comes to no end."""
     if end.late:
         why = f"rewritten, dropped or altered while they were read: {', '.join(end.late[:NAMED])}"
     else:
