@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Function, func, select
+from sqlalchemy import ColumnElement, Connection, Function, TextClause, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -47,6 +47,19 @@ def seconds_from_now(seconds: float) -> ColumnElement[Any]:
 def clock_now(connection: Connection) -> datetime:
     now: datetime = connection.execute(select(clock())).scalar_one()
     return now
+
+
+def privilege_on(table: str) -> TextClause:
+    """Return what says whether a table of schema keydeck is there and the role has `:privilege` on it."""
+    # to_regclass fails where the role may not use the schema, hence the order.
+    return text(
+        f"""
+        SELECT CASE WHEN to_regnamespace('keydeck') IS NULL THEN false
+               WHEN NOT has_schema_privilege(to_regnamespace('keydeck'), 'USAGE') THEN false
+               WHEN to_regclass('keydeck.{table}') IS NULL THEN false
+               ELSE has_table_privilege(to_regclass('keydeck.{table}'), :privilege) END
+        """  # a name of ours
+    )
 
 
 VERSION_NUMBER = text("SHOW server_version_num")

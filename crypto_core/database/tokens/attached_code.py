@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.placed_tables import found_on_path
-from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.tables import TokenTable, placed_names
 from crypto_core.errors import RefusedError
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
@@ -32,7 +32,7 @@ _CODE = text(
     f"""
     WITH RECURSIVE asked AS (
         SELECT n.name, {place_oid("n.place", "n.relation")} AS oid
-        FROM unnest(CAST(:names AS text[]), CAST(:places AS text[]), CAST(:relations AS text[]))
+        FROM unnest(CAST(:names AS text[]), CAST(:schemas AS text[]), CAST(:tables AS text[]))
             AS n(name, place, relation)
     ), concerned(name, oid) AS (
         SELECT name, oid FROM asked WHERE oid IS NOT NULL
@@ -232,11 +232,8 @@ def attached_code(
     connection: Connection, tables: Iterable[TokenTable], *, events: int = UPDATE
 ) -> tuple[AttachedCode, ...]:
     """Return all code of others that runs when tables are written, by one query. Raises DatabaseError."""
-    named = [(t.name, t.place, t.relation) for t in found_on_path(connection, tables)]
-    names, places, relations = map(list, zip(*named, strict=True)) if named else ([], [], [])
-    rows = connection.execute(
-        _CODE, {"names": names, "places": places, "relations": relations, "events": events}
-    )
+    named = placed_names(found_on_path(connection, tables))
+    rows = connection.execute(_CODE, named | {"events": events})
     return tuple(
         AttachedCode(
             kind, name, table, relation, function, owner, _digest(told, source, owner), tuple(columns)

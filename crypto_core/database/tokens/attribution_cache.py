@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
-from crypto_core.database.qualified_sql import text
+from crypto_core.database.dialect import privilege_on
 from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.expressions import unnested
@@ -213,15 +213,7 @@ def once_a_key(wrappings: Iterable[Wrapping]) -> frozenset[Wrapping]:
     return frozenset(kept)
 
 
-# to_regclass fails where the role may not use the schema, hence the order.
-_MAY = text(
-    """
-    SELECT CASE WHEN to_regnamespace('keydeck') IS NULL THEN false
-           WHEN NOT has_schema_privilege(to_regnamespace('keydeck'), 'USAGE') THEN false
-           WHEN to_regclass('keydeck.key_answer') IS NULL THEN false
-           ELSE has_table_privilege(to_regclass('keydeck.key_answer'), :privilege) END
-    """
-)
+_MAY = privilege_on("key_answer")
 
 
 def _upsert(connection: Connection, answers: list[KnownAttribution]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -17,10 +17,11 @@ from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, atta
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.placed_tables import NAMED, placed_tables, view_columns
-from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable
+from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable, placed_names
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.counting import listed
 from crypto_core.text.likeness import meant
 
 
@@ -129,11 +130,10 @@ class Catalogue:
         for unusable in self.unusable:
             if unusable.column.table == name:
                 raise InvalidReferenceError(str(unusable))
-        more = f" and {len(self.tables) - NAMED:,} more" if len(self.tables) > NAMED else ""
-        names = ", ".join(t.name for t in self.tables[:NAMED]) + more or "none"
+        names = [t.name for t in self.tables]
         raise InvalidReferenceError(
             f"There is no token table {name!r}.",
-            remedy=f"{meant(name, (t.name for t in self.tables))}Token tables here: {names}.",
+            remedy=f"{meant(name, names)}Token tables here: {listed(names, NAMED) or 'none'}.",
         )
 
     def references(self, reference: TokenRef | RowRef) -> tuple[TokenRef, ...]:
@@ -286,18 +286,11 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
 def _absent(absent: Mapping[tuple[str, str], list[str]]) -> Iterator[CleanText]:
     """One sentence for each column that tables of a schema should have and don't."""
     for (_, column), names in absent.items():
-        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-        yield clean(f"There is no column {column} in {', '.join(names[:NAMED])}{more}.", 1_000)
+        yield clean(f"There is no column {column} in {listed(names, NAMED)}.", 1_000)
 
 
-def _columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[str, dict[str, Any]]:
-    every = list(tables)
-    asked = {
-        "names": [table.name for table in every],
-        "schemas": [table.schema for table in every],
-        "places": [table.place for table in every],
-        "tables": [table.relation for table in every],
-    }
+def _columns(connection: Connection, tables: Sequence[TokenTable]) -> dict[str, dict[str, Any]]:
+    asked = placed_names(tables) | {"declared": [table.schema for table in tables]}
     columns: dict[str, dict[str, Any]] = {}
     for row in connection.execute(_COLUMNS, asked):
         columns.setdefault(row.table_name, {})[row.attname] = row
@@ -342,7 +335,7 @@ _COLUMNS = text(
                AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off')
                AND (asked.schema_name IS NULL OR has_schema_privilege(c.relnamespace, 'USAGE')) AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
-    FROM unnest(CAST(:names AS text[]), CAST(:schemas AS text[]), CAST(:places AS text[]),
+    FROM unnest(CAST(:names AS text[]), CAST(:declared AS text[]), CAST(:schemas AS text[]),
                 CAST(:tables AS text[])) AS asked(name, schema_name, place, table_name)
     JOIN pg_class c ON c.oid = {place_oid("asked.place", "asked.table_name")}
     JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid, LATERAL (

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.text.counting import listed
 
 NAMED = 10
 """Names that one sentence gives; of more it gives the number."""
@@ -35,8 +36,7 @@ def hidden_rows(connection: Connection, tables: Iterable[TokenTable]) -> tuple[s
     sentences = []
     for (kind, subject), group in groupby(rows, key=lambda row: (row.kind, row.subject)):
         places = [row.place for row in group]
-        more = f" and {len(places) - NAMED:,} more" if len(places) > NAMED else ""
-        sentences.append(_SENTENCES[kind](subject, f"{', '.join(places[:NAMED])}{more}", len(places)))
+        sentences.append(_SENTENCES[kind](subject, listed(places, NAMED), len(places)))
     return tuple(sentences)
 
 

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from crypto_core import errors
 from crypto_core.database.tokens.attribution import HOLDING
@@ -22,10 +21,8 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.counting import listed
 from crypto_core.text.json_records import JsonRecord, shape
-
-if TYPE_CHECKING:
-    pass
 
 NAMED = 5
 
@@ -197,6 +194,4 @@ def accepted_words(losses: Iterable[AcceptedLoss]) -> str:
 
 def named(refs: Iterable[TokenRef]) -> str:
     """Return the first references, and how many more there are."""
-    found = [str(ref) for ref in refs]
-    more = len(found) - NAMED
-    return ", ".join(found[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return listed([str(ref) for ref in refs], NAMED)

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.tables import TokenTable, placed_names
 
 PAGES = 8_192
 """The fewest pages of a range: 64 MB."""
@@ -75,13 +75,7 @@ class TableSizes:
 
 def read_sizes(connection: Connection, tables: Iterable[TokenTable]) -> TableSizes:
     """Return the tables' sizes. Raises DatabaseError."""
-    asked = list(tables)
-    parameters = {
-        "names": [table.name for table in asked],
-        "schemas": [table.place for table in asked],
-        "tables": [table.relation for table in asked],
-    }
-    rows = connection.execute(_SIZES, parameters).all()
+    rows = connection.execute(_SIZES, placed_names(tables)).all()
     few_answers = all(row.answers < ANSWERS for row in rows)
     return TableSizes(
         {row.name: int(row.pages) for row in rows},

@@ -18,9 +18,10 @@ from crypto_core.database.connection.engine import schemas_on_own_path
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
-from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.tables import TokenTable, placed_names
 from crypto_core.references import table_name
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.counting import listed
 
 NAMED = 10
 """Schemas that one sentence names; of more it gives the number."""
@@ -88,8 +89,7 @@ def _gaps(table: TokenTable, matching: list[str], without: list[str]) -> list[st
         return [f"{none} {table.schema}: no table {table.name} is counted there."]
     if not without:
         return []
-    more = f" and {len(without) - NAMED:,} more" if len(without) > NAMED else ""
-    named = f"{', '.join(without[:NAMED])}{more}"
+    named = listed(without, NAMED)
     return [f"There is no table {table.name} in {named}, where schema = {table.schema} describes one."]
 
 
@@ -123,14 +123,8 @@ def view_columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[s
     """Return of those tables that are views of one table, by name, whether a column is never NULL, and its
     unique keys, by the view's names. A key with None in it has columns that the view doesn't show.
     """
-    every = list(tables)
-    asked = {
-        "names": [table.name for table in every],
-        "schemas": [table.place for table in every],
-        "tables": [table.relation for table in every],
-    }
     found: dict[str, dict[str, Any]] = {}
-    for row in connection.execute(_SHOWN, asked):
+    for row in connection.execute(_SHOWN, placed_names(tables)):
         found.setdefault(row.name, {})[row.attname] = row
     return found
 

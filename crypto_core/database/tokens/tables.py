@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -108,6 +109,16 @@ class TokenTable:
         if column in self.documents:
             return token_ref(self.name, column, identity)
         return TokenRef(self.name, column, identity)
+
+
+def placed_names(tables: Iterable[TokenTable]) -> dict[str, list[str | None]]:
+    """Return the parameters of statements about tables: their names, schemas and names in these."""
+    every = tuple(tables)
+    return {
+        "names": [table.name for table in every],
+        "schemas": [table.place for table in every],
+        "tables": [table.relation for table in every],
+    }
 
 
 @dataclass(frozen=True, slots=True, order=True)

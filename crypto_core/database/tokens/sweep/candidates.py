@@ -15,7 +15,7 @@ from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.results import declared_name, declared_table
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, listed
 
 NAMED = 20
 """Tables that one sentence names; of more it gives the number."""
@@ -202,8 +202,7 @@ def _unreadable(hidden: Iterable[Relation], role: str) -> Iterator[str]:
     for relation in hidden:
         by_schema.setdefault(relation.schema, []).append(relation)
     for schema, relations in sorted(by_schema.items()):
-        names = ", ".join(relation.place for relation in relations[:NAMED])
-        more = f" and {len(relations) - NAMED:,} more" if len(relations) > NAMED else ""
+        names = listed([relation.place for relation in relations], NAMED)
         usage = (
             "" if relations[0].usable else f"GRANT USAGE ON SCHEMA {relations[0].quoted_schema} TO {role}; "
         )
@@ -211,7 +210,7 @@ def _unreadable(hidden: Iterable[Relation], role: str) -> Iterator[str]:
         columns = sum(len(relation.columns) for relation in relations)
         yield (
             f"{counted(columns, 'column')} of {counted(len(relations), 'table')} in schema "
-            f"{clean(schema, 70)} can't be read, so whether tokens are in them is not known: {names}{more}. "
+            f"{clean(schema, 70)} can't be read, so whether tokens are in them is not known: {names}. "
             f"Needed: {usage}{grant}"
         )
 
@@ -220,9 +219,8 @@ def _filtered(relations: Iterable[Relation]) -> Iterator[str]:
     """Where the role sees only some rows."""
     names = [relation.place for relation in relations]
     if names:
-        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
         yield (
-            f"Row-level security hides rows from this role in {', '.join(names[:NAMED])}{more}, so whether "
+            f"Row-level security hides rows from this role in {listed(names, NAMED)}, so whether "
             "tokens are in them is not known. Needed: a role with BYPASSRLS"
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, or_, select
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import privilege_on
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import sweep as swept
 from crypto_core.database.state.installation import is_newer
@@ -126,12 +127,4 @@ _PRESENT = text(
 )
 """What every user's tables and columns are called, and the columns' types, in one number."""
 
-# to_regclass fails where the role may not use the schema, hence the order.
-_MAY = text(
-    """
-    SELECT CASE WHEN to_regnamespace('keydeck') IS NULL THEN false
-           WHEN NOT has_schema_privilege(to_regnamespace('keydeck'), 'USAGE') THEN false
-           WHEN to_regclass('keydeck.sweep') IS NULL THEN false
-           ELSE has_table_privilege(to_regclass('keydeck.sweep'), :privilege) END
-    """
-)
+_MAY = privilege_on("sweep")
