@@ -21,18 +21,17 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
-    bindparam,
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.dialect import privilege_on
 from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer
-from crypto_core.database.tokens.expressions import unnested
+from crypto_core.database.tokens.expressions import is_among, unnested
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import is_key_arn, same_key
 
@@ -140,7 +139,7 @@ class AttributionCache:
         known: dict[bytes, KnownAttribution] = {}
         if wanted and self._stored("SELECT", connection):
             t = key_answer.c
-            asked_about = t.envelope_digest == func.any(bindparam("digests", wanted, ARRAY(LargeBinary)))
+            asked_about = is_among(t.envelope_digest, wanted, LargeBinary)
             told = select(t.envelope_digest, *(t[name] for name in _ANSWER)).where(asked_about)
             for digest, prefix, *rest in connection.execute(told):
                 known[bytes(digest)] = KnownAttribution(

@@ -13,27 +13,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    JSON,
-    ColumnElement,
-    Engine,
-    LargeBinary,
-    Select,
-    Text,
-    bindparam,
-    cast,
-    func,
-    literal,
-    select,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup, journal
 from crypto_core.database.tokens.catalogue import Catalogue
-from crypto_core.database.tokens.expressions import digest_of, format_of, has_token_bytes
+from crypto_core.database.tokens.expressions import digest_of, format_of, has_token_bytes, is_among
 from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.database.tokens.tables import TokenColumn
@@ -69,15 +56,15 @@ class Replaced:
     replaced_at: datetime
 
 
+_B = envelope_backup.c
+
+
 def backups_under(engine: Engine, key_arn: str) -> int:
     """Return the number of replaced envelopes under a key, all its replicas together.
 
     Raises DatabaseError, MissingSchemaError where Keydeck's schema isn't there.
     """
-    b = envelope_backup.c
-    by_key = select(b.key_arn, func.count()).where(b.envelope.is_not(None)).group_by(b.key_arn)
-    with connected(engine) as connection:
-        rows = connection.execute(by_key).all()
+    rows = _rows(engine, select(_B.key_arn, func.count()).where(*_kept()).group_by(_B.key_arn))
     return sum(number for arn, number in rows if arn and same_key(arn, key_arn))
 
 
@@ -86,30 +73,16 @@ def replaced(engine: Engine, ref: TokenRef) -> tuple[Replaced, ...]:
 
     No envelope leaves the database. Raises DatabaseError, MissingSchemaError where the schema isn't there.
     """
-    b = envelope_backup.c
-    kept = (
-        select(format_of(b.envelope), b.key_arn, b.key_material_id, b.replaced_at)
-        .where(
-            b.token_column == f"{ref.table}.{ref.column}", b.row_id == ref.identity, b.envelope.is_not(None)
-        )
-        .order_by(b.replaced_at.desc())
-        .limit(_MOST)
-    )
-    with connected(engine) as connection:
-        rows = connection.execute(kept).all()
-    return tuple(Replaced(Format(format_), arn, material, at) for format_, arn, material, at in rows)
+    columns = (format_of(_B.envelope), _B.key_arn, _B.key_material_id, _B.replaced_at)
+    found = select(*columns).where(_is_of([ref]), *_kept()).order_by(_B.replaced_at.desc()).limit(_MOST)
+    return tuple(Replaced(Format(format_), *others) for format_, *others in _rows(engine, found))
 
 
 def with_backup(engine: Engine, refs: Iterable[TokenRef]) -> frozenset[TokenRef]:
     """Return those of some tokens of which an earlier envelope is kept. Raises DatabaseError."""
-    b = envelope_backup.c
-    names = {(f"{ref.table}.{ref.column}", ref.identity): ref for ref in refs}
-    kept = select(b.token_column, b.row_id).distinct()
-    with connected(engine) as connection:
-        rows = connection.execute(
-            kept.where(tuple_(b.token_column, b.row_id).in_(names), b.envelope.is_not(None))
-        ).all()
-    return frozenset(names[column, row_id] for column, row_id in rows)
+    names = _by_place(refs)
+    found = select(_B.token_column, _B.row_id).distinct().where(_is_of(names.values()), *_kept())
+    return frozenset(names[column, row_id] for column, row_id in _rows(engine, found))
 
 
 def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[bytes, str]:
@@ -117,15 +90,9 @@ def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[byt
 
     Raises DatabaseError.
     """
-    b = envelope_backup.c
-    told = bindparam("digests", list(digests), ARRAY(LargeBinary))
-    kept = (
-        select(b.written_digest, b.envelope)
-        .where(b.run_id == run_id, b.written_digest == func.any(told), b.envelope.is_not(None))
-        .order_by(b.id)
-    )
-    with connected(engine) as connection:
-        return {bytes(digest): envelope for digest, envelope in connection.execute(kept)}
+    wrote = is_among(_B.written_digest, digests, sa.LargeBinary)
+    found = select(_B.written_digest, _B.envelope).where(wrote, *_kept(run_id=run_id)).order_by(_B.id)
+    return {bytes(digest): envelope for digest, envelope in _rows(engine, found)}
 
 
 def stood_before(
@@ -139,15 +106,10 @@ def stood_before(
 
     With `run_id` and `since`, only those that were replaced by this run, or since then. Raises DatabaseError.
     """
-    b = envelope_backup.c
     asked = {(f"{t.ref.table}.{t.ref.column}", t.ref.identity, t.digest): t.ref for t in tokens}
-    told = bindparam("digests", [t.digest for t in tokens], ARRAY(LargeBinary))
-    which = [b.written_digest == func.any(told), b.envelope.is_not(None)]
-    which += [b.run_id == run_id] if run_id is not None else []
-    which += [b.replaced_at >= since] if since is not None else []
-    named = select(b.token_column, b.row_id, b.written_digest, b.id, b.envelope, b.key_arn)
-    with connected(engine) as connection:
-        rows = connection.execute(named.where(*which).order_by(b.id)).all()
+    took = is_among(_B.written_digest, (t.digest for t in tokens), sa.LargeBinary)
+    named = select(_B.token_column, _B.row_id, _B.written_digest, _B.id, _B.envelope, _B.key_arn)
+    rows = _rows(engine, named.where(took, *_kept(run_id=run_id, since=since)).order_by(_B.id))
     found = ((asked.get((column, row_id, bytes(digest))), kept) for column, row_id, digest, *kept in rows)
     return {ref: KeptEnvelope(*kept) for ref, kept in found if ref is not None}
 
@@ -165,21 +127,13 @@ def replaced_values(
     index of tokens has under its key `unindexed`. Raises DatabaseError, MissingSchemaError where the schema
     isn't there.
     """
-    b = envelope_backup.c
-    which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
-    which += [b.token_column.in_([str(column) for column in columns])]
-    which += [has_token_bytes(b.envelope, token_bytes)] if token_bytes else []
+    which = [*_kept(), _B.token_column.in_([str(column) for column in columns])]
+    which += [has_token_bytes(_B.envelope, token_bytes)] if token_bytes else []
     if unindexed is not None:
-        about = (b.token_column, b.row_id, digest_of(b.envelope))
+        about = (_B.token_column, _B.row_id, digest_of(_B.envelope))
         which.append(not_indexed(unindexed, *about, of=envelope_backup))
-    page = select(b.id, b.token_column, b.row_id, b.envelope, b.written_digest).where(*which)
-    after = 0
-    while True:
-        with connected(engine) as connection:
-            rows = connection.execute(page.where(b.id > after).order_by(b.id).limit(_PAGE)).all()
-        if not rows:
-            return
-        after = rows[-1].id
+    columns_ = (_B.id, _B.token_column, _B.row_id, _B.envelope, _B.written_digest)
+    for rows in _pages(engine, select(*columns_).where(*which)):
         yield [(_stored(catalogue, *row[1:4]), bytes(row.written_digest or b"")) for row in rows]
 
 
@@ -187,21 +141,12 @@ def replaced_when(
     engine: Engine, values: Sequence[tuple[int, TokenRef, bytes]]
 ) -> dict[tuple[TokenRef, bytes], datetime]:
     """Return when some kept envelopes were replaced, by token and digest. Raises DatabaseError."""
-    b = envelope_backup.c
-    named = {(f"{ref.table}.{ref.column}", ref.identity): ref for _, ref, _ in values}
+    named = _by_place(ref for _, ref, _ in values)
     if not named:
         return {}
-    kept = select(b.token_column, b.row_id, b.envelope, b.replaced_at).order_by(b.id)
-    rows_of_them = tuple_(b.token_column, b.row_id).in_(list(named))
-    with connected(engine) as connection:
-        rows = connection.execute(kept.where(rows_of_them, b.envelope.is_not(None))).all()
+    kept = select(_B.token_column, _B.row_id, _B.envelope, _B.replaced_at).order_by(_B.id)
+    rows = _rows(engine, kept.where(_is_of(named.values()), *_kept()))
     return {(named[column, row_id], digest(envelope)): at for column, row_id, envelope, at in rows}
-
-
-def _stored(catalogue: Catalogue, column: str, identity: str, envelope: str) -> StoredToken:
-    of = TokenColumn.named(column)
-    ref = catalogue.table(of.table).ref(of.column, identity)
-    return StoredToken(ref, classify(envelope).format, Secret.of(envelope), digest(envelope))
 
 
 def backed_up(
@@ -211,35 +156,21 @@ def backed_up(
 
     Raises DatabaseError.
     """
-    b = envelope_backup.c
-    which: list[ColumnElement[bool]] = [b.envelope.is_not(None), b.written_digest.is_not(None)]
-    which += [b.run_id == run_id] if run_id is not None else []
-    which += [b.replaced_at >= since] if since is not None else []
-    after = 0
-    while True:
-        page = select(b.id, b.token_column, b.row_id).where(*which, b.id > after).order_by(b.id).limit(_PAGE)
-        with connected(engine) as connection:
-            rows = connection.execute(page).all()
-        if not rows:
-            return
-        after = rows[-1].id
-        for_each = ((TokenColumn.named(column), row_id) for _, column, row_id in rows)
-        yield [TokenRef(of.table, of.column, row_id) for of, row_id in for_each]
+    which = (*_kept(run_id=run_id, since=since), _B.written_digest.is_not(None))
+    for rows in _pages(engine, select(_B.id, _B.token_column, _B.row_id).where(*which)):
+        yield [TokenColumn.named(column).token(row_id) for _, column, row_id in rows]
 
 
 def keys_of(engine: Engine, run_id: UUID) -> tuple[str, ...]:
     """Return the ARNs of the keys that a run's kept envelopes are under. Raises DatabaseError."""
-    b = envelope_backup.c
-    named = select(b.key_arn).where(b.run_id == run_id, b.envelope.is_not(None), b.key_arn.is_not(None))
-    with connected(engine) as connection:
-        return tuple(sorted(connection.scalars(named.distinct())))
+    named = select(_B.key_arn).where(*_kept(run_id=run_id), _B.key_arn.is_not(None)).distinct()
+    return tuple(sorted(arn for (arn,) in _rows(engine, named)))
 
 
 def kept(engine: Engine, *, run_id: UUID | None = None, before: datetime | None = None) -> int:
     """Return how many replaced envelopes `purge` would forget. Raises DatabaseError."""
-    counted = select(func.count()).select_from(envelope_backup).where(*_which(run_id, before))
-    with connected(engine) as connection:
-        return int(connection.scalar(counted) or 0)
+    ((number,),) = _rows(engine, select(func.count()).where(*_kept(run_id=run_id, before=before)))
+    return int(number)
 
 
 def purge(
@@ -263,12 +194,41 @@ def _purge_some(engine: Engine, actor: str, host: str, run_id: UUID | None, befo
         return int(connection.scalar(call) or 0)
 
 
-def _which(run_id: UUID | None, before: datetime | None) -> list[ColumnElement[bool]]:
-    b = envelope_backup.c
-    which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
-    which += [b.run_id == run_id] if run_id is not None else []
-    which += [b.replaced_at < before] if before is not None else []
+def _rows(engine: Engine, statement: Select[Any]) -> Sequence[Any]:
+    with connected(engine) as connection:
+        return connection.execute(statement).all()
+
+
+def _pages(engine: Engine, statement: Select[Any]) -> Iterator[Sequence[Any]]:
+    after = 0
+    while rows := _rows(engine, statement.where(_B.id > after).order_by(_B.id).limit(_PAGE)):
+        after = rows[-1].id
+        yield rows
+
+
+def _kept(
+    *, run_id: UUID | None = None, since: datetime | None = None, before: datetime | None = None
+) -> list[ColumnElement[bool]]:
+    """The conditions for what is not purged: of a run, replaced since a moment or before one."""
+    which: list[ColumnElement[bool]] = [_B.envelope.is_not(None)]
+    which += [_B.run_id == run_id] if run_id is not None else []
+    which += [_B.replaced_at >= since] if since is not None else []
+    which += [_B.replaced_at < before] if before is not None else []
     return which
+
+
+def _by_place(refs: Iterable[TokenRef]) -> dict[tuple[str, str], TokenRef]:
+    return {(f"{ref.table}.{ref.column}", ref.identity): ref for ref in refs}
+
+
+def _is_of(refs: Iterable[TokenRef]) -> ColumnElement[bool]:
+    return sa.tuple_(_B.token_column, _B.row_id).in_(list(_by_place(refs)))
+
+
+def _stored(catalogue: Catalogue, column: str, identity: str, envelope: str) -> StoredToken:
+    of = TokenColumn.named(column)
+    ref = catalogue.table(of.table).ref(of.column, identity)
+    return StoredToken(ref, classify(envelope).format, Secret.of(envelope), digest(envelope))
 
 
 _IN_PLACE = "encrypt"
@@ -288,30 +248,28 @@ def written_by_keydeck(
 
 
 def _replaced(engine: Engine, refs: Collection[TokenRef]) -> frozenset[TokenRef]:
-    names = {(f"{ref.table}.{ref.column}", ref.identity): ref for ref in refs}
-    c = envelope_backup.c
-    found = select(c.token_column, c.row_id).distinct().where(tuple_(c.token_column, c.row_id).in_(names))
-    return frozenset(names[column, row_id] for column, row_id in _rows(engine, found))
+    names = _by_place(refs)
+    found = select(_B.token_column, _B.row_id).distinct().where(_is_of(refs))
+    return frozenset(names[column, row_id] for column, row_id in _rows_if_installed(engine, found))
 
 
 def _encrypted(engine: Engine, refs: Collection[TokenRef], since: datetime) -> frozenset[TokenRef]:
     names = {str(ref): ref for ref in refs}
     c = journal.c
-    told = cast(c.detail, JSON).op("->", return_type=JSON)(literal("references", Text))
+    told = sa.cast(c.detail, sa.JSON).op("->", return_type=sa.JSON)(sa.literal("references", sa.Text))
     listed = (
         select(func.json_array_elements_text(told).label("reference"))
         .where(c.action == _IN_PLACE, c.outcome == Outcome.DONE.value, c.at >= since)
         .subquery()
     )
-    wanted = bindparam("names", list(names), ARRAY(Text))
-    found = select(listed.c.reference).where(listed.c.reference == func.any(wanted)).distinct()
-    return frozenset(names[name] for (name,) in _rows(engine, found))
+    named = listed.c.reference
+    found = select(named).where(is_among(named, names, sa.Text)).distinct()
+    return frozenset(names[name] for (name,) in _rows_if_installed(engine, found))
 
 
-def _rows(engine: Engine, statement: Select[Any]) -> Sequence[Any]:
+def _rows_if_installed(engine: Engine, statement: Select[Any]) -> Sequence[Any]:
     try:
-        with connected(engine) as connection:
-            return connection.execute(statement).all()
+        return _rows(engine, statement)
     except MissingSchemaError:
         return ()
 
@@ -326,8 +284,9 @@ def columns_encrypted_in_place(
     j = journal.c
     done = select(j.seq).where(j.action == _IN_PLACE, j.outcome == Outcome.DONE.value)
 
-    def told(column: TokenColumn) -> Any:
+    def is_named(column: TokenColumn) -> bool:
         beginning = json.dumps(f"{column}:").removesuffix('"')
-        return done.where(func.strpos(j.detail, beginning) > 0).exists()
+        found = done.where(func.strpos(j.detail, beginning) > 0).limit(1)
+        return bool(_rows_if_installed(journal_engine, found))
 
-    return frozenset(c for c in columns if any(found for (found,) in _rows(journal_engine, select(told(c)))))
+    return frozenset(filter(is_named, columns))

@@ -150,6 +150,14 @@ def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[boo
     return result
 
 
+def is_among(column: Text_, values: Iterable[Any], type_: Any) -> ColumnElement[bool]:
+    """True where a column has one of some values of a type, which are one parameter."""
+    listed = bindparam("among", list(values), ARRAY(type_), unique=True)
+    # Written as it stands: `==` would put the function any() to the left of a function, where it is none.
+    result: ColumnElement[bool] = column.bool_op("=")(func.any(listed))
+    return result
+
+
 @_kept
 def is_envelope(stored: Text_) -> ColumnElement[bool]:
     """True for values in an envelope format, of any version, also for v1 that is spelt otherwise."""

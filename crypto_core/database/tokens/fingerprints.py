@@ -13,14 +13,13 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup, fingerprint, fingerprint_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.expressions import digest_of, unnested
+from crypto_core.database.tokens.expressions import digest_of, is_among, unnested
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource
 from crypto_core.references import TokenRef
@@ -124,7 +123,7 @@ class FingerprintTable:
     def of_tokens(self, number: int, fingerprints: Sequence[bytes]) -> list[Fingerprint]:
         """Return the entries with some fingerprints."""
         f = fingerprint.c
-        asked = f.fingerprint == sa.func.any(sa.bindparam("asked", list(fingerprints), ARRAY(sa.LargeBinary)))
+        asked = is_among(f.fingerprint, fingerprints, sa.LargeBinary)
         with connected(self._engine) as connection:
             return self._entries(connection, _read(number).where(asked))
 
@@ -211,8 +210,7 @@ class FingerprintTable:
                 table, name = known[column]
                 ref = table.ref(name, row_id)
             else:
-                of = TokenColumn.named(column)
-                ref = TokenRef(of.table, of.column, row_id)
+                ref = TokenColumn.named(column).token(row_id)
             found.append(Fingerprint(ref, bytes(digest), bytes(value), bytes(bond)))
         return found
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, tuple_, update
 from sqlalchemy import Text as SqlText
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import job_token
+from crypto_core.database.tokens.expressions import is_among
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -70,7 +71,10 @@ class UnwritableStore:
         statement = select(c.token_column, c.row_id, c.kind, c.reason).where(*_open(job_id, kind))
         with connected(self._engine) as connection:
             rows = connection.execute(statement.order_by(c.token_column, c.row_id).limit(limit)).all()
-        return tuple(Unwritable(_ref(column, row_id), k, reason) for column, row_id, k, reason in rows)
+        return tuple(
+            Unwritable(TokenColumn.named(column).token(row_id), k, reason)
+            for column, row_id, k, reason in rows
+        )
 
     def pages(self, connection: Connection, job_id: int) -> Iterator[list[TokenRef]]:
         c = job_token.c
@@ -85,12 +89,12 @@ class UnwritableStore:
             if not rows:
                 return
             after = (rows[-1][0], rows[-1][1])
-            yield [_ref(column, row_id) for column, row_id in rows]
+            yield [TokenColumn.named(column).token(row_id) for column, row_id in rows]
 
     def among(self, job_id: int, of: TokenColumn, ids: Sequence[str]) -> frozenset[str]:
         """Return those of some rows' ids whose token of this column can't be written."""
         c = job_token.c
-        wanted = c.row_id == func.any(bindparam("ids", list(ids), ARRAY(SqlText)))
+        wanted = is_among(c.row_id, ids, SqlText)
         statement = select(c.row_id).where(*_open(job_id), c.token_column == str(of), wanted)
         with connected(self._engine) as connection:
             return frozenset(connection.scalars(statement))
@@ -112,14 +116,9 @@ class UnwritableStore:
         where = [*_open(job_id, kind), *([] if attempts is None else [c.attempts < attempts])]
         statement = update(job_token).where(*where).values(resolved_at=func.clock_timestamp())
         rows = connection.execute(statement.returning(c.token_column, c.row_id)).all()
-        return [_ref(column, row_id) for column, row_id in rows]
+        return [TokenColumn.named(column).token(row_id) for column, row_id in rows]
 
 
 def _open(job_id: int, kind: str = "") -> list[ColumnElement[bool]]:
     c = job_token.c
     return [c.job_id == job_id, c.resolved_at.is_(None), *([c.kind == kind] if kind else [])]
-
-
-def _ref(column: str, row_id: str) -> TokenRef:
-    of = TokenColumn.named(column)
-    return TokenRef(of.table, of.column, row_id)

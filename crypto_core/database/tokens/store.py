@@ -44,6 +44,7 @@ from crypto_core.database.tokens.expressions import (
     id_in,
     id_in_later,
     id_text,
+    is_among,
     is_envelope,
     later_ids,
     later_rows,
@@ -335,10 +336,9 @@ class TokenStore:
         return self._catalogue.code_at(columns)
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
-        told = sa.bindparam("digests", list(digests), ARRAY(sa.LargeBinary))
-        statement = sa.select(envelope_backup.c.written_digest).where(
-            envelope_backup.c.run_id == run_id, envelope_backup.c.written_digest == sa.func.any(told)
-        )
+        written = envelope_backup.c.written_digest
+        of_run = (envelope_backup.c.run_id == run_id, is_among(written, digests, sa.LargeBinary))
+        statement = sa.select(written).where(*of_run)
         with connected(self._engine) as connection:
             return frozenset(bytes(found) for found in connection.scalars(statement))
 
@@ -533,11 +533,8 @@ def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> sa.ColumnElemen
 def _is_one_of(stored: Any, digests: Iterable[bytes]) -> sa.ColumnElement[bool]:
     """True for values with these digests; few are hashed, those with such a mark."""
     listed = sorted(digests)
-    marks = sa.bindparam("marks", [d[:-SHA256_BYTES] for d in listed], ARRAY(sa.LargeBinary), unique=True)
-    told = sa.bindparam("digests", listed, ARRAY(sa.LargeBinary), unique=True)
-    return sa.and_(
-        is_envelope(stored), mark_of(stored) == sa.func.any(marks), digest_of(stored) == sa.func.any(told)
-    )
+    marks = is_among(mark_of(stored), (digest[:-SHA256_BYTES] for digest in listed), sa.LargeBinary)
+    return sa.and_(is_envelope(stored), marks, is_among(digest_of(stored), listed, sa.LargeBinary))
 
 
 _ENVELOPES = tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)

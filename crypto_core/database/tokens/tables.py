@@ -136,6 +136,10 @@ class TokenColumn:
         table, _, column = name.rpartition(".")
         return cls(table, column)
 
+    def token(self, identity: str) -> TokenRef:
+        """Return the reference of a token by its identity as Keydeck's own tables keep it."""
+        return TokenRef(self.table, self.column, identity)
+
 
 @dataclass(frozen=True, slots=True)
 class Picked:

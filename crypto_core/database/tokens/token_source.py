@@ -38,7 +38,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy.types import NullType
 
-from crypto_core.database.dialect import ARRAY, JSONB
+from crypto_core.database.dialect import JSONB
 from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.database.tokens.expressions import digest_of, id_text, text_of
@@ -50,15 +50,12 @@ from crypto_core.references import TokenRef, token_ref
 def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> ColumnElement[bool]:
     """True for rows of a table that are decoys, by their ids first: of no other row a value is hashed."""
     every = tuple(decoys)
-    ids = bindparam("decoys", [d.row_id for d in every], ARRAY(SqlText), unique=True)
-    digests = bindparam(
-        "sealed", [t.digest for d in every for t in d.tokens], ARRAY(LargeBinary), unique=True
-    )
+    digests = [token.digest for decoy in every for token in decoy.tokens]
     same = []
     for column in table.token_columns:
         stored = text_of(table, column, rows.c[column])
-        same.append(or_(rows.c[column].is_(None), digest_of(stored) == func.any(digests)))
-    return and_(id_text(table, rows) == func.any(ids), *same)
+        same.append(or_(rows.c[column].is_(None), sql.is_among(digest_of(stored), digests, LargeBinary)))
+    return and_(sql.is_among(id_text(table, rows), (decoy.row_id for decoy in every), SqlText), *same)
 
 
 def without_decoys(table: TokenTable, rows: Any) -> Any:
@@ -185,7 +182,7 @@ class TokenSource:
         rows = sql.id_in(self.table, self.source, sorted({ref.row_id for ref in refs}))
         ways: list[ColumnElement[bool]] = []
         if named := [ref.identity for ref in refs if ref.member is not None]:
-            ways.append(self.id_text == func.any(bindparam("tokens", named, ARRAY(SqlText), unique=True)))
+            ways.append(sql.is_among(self.id_text, named, SqlText))
         if whole := [ref.row_id for ref in refs if ref.member is None]:
             ways.append(sql.id_in(self.table, self.source, whole))
         return and_(rows, or_(*ways)) if ways else rows

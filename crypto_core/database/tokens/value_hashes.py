@@ -12,12 +12,12 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, Engine, LargeBinary, bindparam, func, literal_column, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, Engine, LargeBinary, func, literal_column, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.expressions import is_among
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import token_source
 from crypto_core.errors import MissingSchemaError
@@ -105,8 +105,8 @@ def _stored(
         for column in table.token_columns:
             source = token_source(table, column, whole=True)
             digest = _sha256(source.stored)
-            told = select(digest, source.id_text).where(source.stored.is_not(None), _is_any(digest, hashes))
-            for one, identity in connection.execute(told):
+            with_hash = (source.stored.is_not(None), is_among(digest, hashes, LargeBinary))
+            for one, identity in connection.execute(select(digest, source.id_text).where(*with_hash)):
                 yield bytes(one).hex(), ValuePlace(source.ref(identity), None)
 
 
@@ -116,11 +116,10 @@ def _replaced(
     documents = {table.name: table.documents for table in catalogue.tables}
     b = envelope_backup.c
     digest = _sha256(b.envelope)
-    told = select(digest, b.token_column, b.row_id, b.replaced_at)
-    for one, column, row_id, at in connection.execute(
-        told.where(b.envelope.is_not(None), _is_any(digest, hashes)).order_by(b.replaced_at.desc())
-    ):
-        of = TokenColumn.named(column)
+    with_hash = (b.envelope.is_not(None), is_among(digest, hashes, LargeBinary))
+    columns = select(digest, b.token_column, b.row_id, b.replaced_at)
+    for one, name, row_id, at in connection.execute(columns.where(*with_hash).order_by(b.replaced_at.desc())):
+        of = TokenColumn.named(name)
         member = of.column in documents.get(of.table, ())
         ref = token_ref(of.table, of.column, row_id) if member else TokenRef(of.table, of.column, row_id)
         yield bytes(one).hex(), ValuePlace(ref, at)
@@ -128,8 +127,3 @@ def _replaced(
 
 def _sha256(stored: Any) -> Any:
     return func.sha256(func.convert_to(stored, literal_column("'UTF8'")))
-
-
-def _is_any(digest: Any, hashes: Sequence[bytes]) -> Any:
-    # Written as it stands: `==` would put the function any() to the left, where it is none.
-    return digest.bool_op("=")(func.any(bindparam("hashes", list(hashes), ARRAY(LargeBinary), unique=True)))
