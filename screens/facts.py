@@ -17,7 +17,7 @@ from textual.dom import DOMNode
 from textual.signal import Signal
 
 from crypto_core.cancelling import Cancellation
-from screens.ages import Clock
+from screens.ages import Clock, ago, span
 from screens.asking import LIMIT_SECONDS, PendingCall, ask
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
@@ -111,6 +111,22 @@ class Facts:
         if self._moment is None or read - self._moment[0] > MOMENT_SECONDS:
             self._moment = read, self.clock()
         return self._moment[1]
+
+    def age(self, at: datetime) -> str:
+        """Return how long ago a moment was."""
+        return span(self.moment - at)
+
+    def ago(self, at: datetime) -> str:
+        """Return how long ago a moment was, or in how long it is to come."""
+        return ago(at, self.moment)
+
+    def key(self, key_arn: str, key_material_id: str | None) -> str:
+        """Return the name of a key with the number of its material, as far as KMS listed it."""
+        return self.key_words.short_with_generation(key_arn, key_material_id)
+
+    def material(self, key_material_id: str) -> str:
+        """Return a key material's whole id."""
+        return key_material_id
 
     def subscribe(self, node: DOMNode, callback: Callable[[None], None]) -> None:
         """Call back, with None, after each change for as long as the node is there."""

@@ -8,10 +8,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.tone import Tone
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import InventoryRow
     from screens.key_words import KeyWords
+
+
+STYLES: Mapping[str, str] = {
+    Tone.PLAIN: "",
+    Tone.STRONG: "bold",
+    Tone.GOOD: "$success",
+    Tone.WARNING: "$warning",
+    Tone.BAD: "$error",
+    Tone.QUIET: "$muted",
+    Tone.UNKNOWN: "$disabled",
+    Tone.NOTED: "$accent",
+}
+"""The style of a tone, which names a colour of the theme."""
 
 
 class Sign(NamedTuple):
@@ -22,22 +36,10 @@ class Sign(NamedTuple):
 
 
 SIGNS: Mapping[Severity, Sign] = {
-    Severity.CRITICAL: Sign("✖", "$error"),
-    Severity.HIGH: Sign("▲", "$warning"),
-    Severity.MEDIUM: Sign("△", "$warning"),
-    Severity.LOW: Sign("○", "$muted"),
-    Severity.NONE: Sign("●", "$success"),
+    severity: Sign(sign, STYLES[severity.tone]) for severity, sign in zip(Severity, "✖▲△○●", strict=True)
 }
 
-DECOY_SIGN = "◇"
-"""Before what is a decoy of a tripwire."""
-
-EVIDENCE_STYLES: Mapping[Evidence, str] = {
-    Evidence.VERIFIED: "",
-    Evidence.INFERRED: "$muted",
-    Evidence.CONFLICT: "$warning",
-    Evidence.UNKNOWN: "$warning",
-}
+EVIDENCE_STYLES: Mapping[Evidence, str] = {evidence: STYLES[evidence.tone] for evidence in Evidence}
 
 
 def format_style(format_: Format) -> str:

@@ -14,17 +14,18 @@ from console.completion.offers import token_references
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_facts, print_json, say
+from console.printed.sheets import PRINTED, printed
 from crypto_core.database.tokens.inspection import Inspection
-from crypto_core.database.tokens.inventory import InventoryRow, SortKey
+from crypto_core.database.tokens.inventory import SortKey
+from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
 from crypto_core.errors import RowVanishedError
-from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import listed
 
 _NAMED = 10
-_HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")
+_COLUMNS = "severity=state reference org provider format key material evidence created"
 
 
 @click.command()
@@ -69,8 +70,7 @@ def connections(
             schema="token",
             rows=rows,
             record=InventoryRow.as_json,
-            headers=_HEADERS,
-            cells=_cells,
+            **printed(TOKEN, _COLUMNS),
             spare=("created", "evidence", "material"),
             rest=rest,
         )
@@ -115,20 +115,6 @@ def inspect(*, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
     return 1 if any(i.broken for i in found) else 0
 
 
-def _cells(row: InventoryRow) -> tuple[str, ...]:
-    return (
-        row.severity.value if row.severity.value != "none" else "ok",
-        str(row.ref),
-        row.organisation,
-        row.provider,
-        row.format.value,
-        short_key(row.key_arn) if row.key_arn else "",
-        (row.key_material_id or "")[:8],
-        ("decoy" if row.tripwire else row.evidence.value) if row.format.protected else "",
-        row.created_at.strftime("%Y-%m-%d") if row.created_at else "",
-    )
-
-
 def _print_inspection(inspection: Inspection) -> None:
     row = inspection.row
     facts = [
@@ -149,5 +135,5 @@ def _print_inspection(inspection: Inspection) -> None:
     if inspection.shared_with:
         others = listed(list(map(str, inspection.shared_with)), _NAMED)
         facts.append(("shared", f"the same token is in {others}, by the index"))
-    facts += list(row.shown)
+    facts += [*row.shown, *TOKEN.facts(row, PRINTED)]
     print_facts(facts)

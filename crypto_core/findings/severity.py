@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.lists.tone import Tone
 
 
 class Severity(StrEnum):
@@ -22,6 +23,11 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
     @property
+    def tone(self) -> Tone:
+        """The tone of its word and its sign."""
+        return _TONES[self]
+
+    @property
     def grave(self) -> bool:
         return self.rank <= Severity.HIGH.rank
 
@@ -34,6 +40,13 @@ class Severity(StrEnum):
         return order[min(self.rank + steps, order.index(Severity.LOW))]
 
 
+_TONES = {
+    Severity.CRITICAL: Tone.BAD,
+    Severity.HIGH: Tone.WARNING,
+    Severity.MEDIUM: Tone.WARNING,
+    Severity.LOW: Tone.QUIET,
+    Severity.NONE: Tone.GOOD,
+}
 FORMAT_SEVERITY: dict[Format, Severity] = {
     Format.PLAINTEXT: Severity.CRITICAL,
     Format.DEV: Severity.CRITICAL,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.lists.tone import Tone
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 
@@ -69,3 +70,16 @@ class Evidence(StrEnum):
     """KMS's answers about tokens of one group disagree."""
     UNKNOWN = "unknown"
     """Not known: no answer from KMS, or the envelope is damaged."""
+
+    @property
+    def tone(self) -> Tone:
+        """The tone of its word: what isn't sure stands out."""
+        return _TONES[self]
+
+
+_TONES = {
+    Evidence.VERIFIED: Tone.PLAIN,
+    Evidence.INFERRED: Tone.QUIET,
+    Evidence.CONFLICT: Tone.WARNING,
+    Evidence.UNKNOWN: Tone.WARNING,
+}

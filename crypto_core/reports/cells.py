@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.heat_map import HeatMap
-from crypto_core.reports.tone import Tone
 
 WORD_TONE = {
     "done": Tone.GOOD,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from html import escape
 
-from crypto_core.reports.tone import Tone
+from crypto_core.lists.tone import Tone
 
 LABEL, WIDTH, ROW = 190, 700, 16
 """Units of a drawing: the width of labels and of all days, the height of a row."""

@@ -11,11 +11,11 @@ from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
 from crypto_core.reports.heat_map import as_svg
 from crypto_core.reports.page import Page
 from crypto_core.reports.stylesheet import BAR_STEPS
-from crypto_core.reports.tone import Tone
 
 _SHORT = 8
 """Rows of a table that is kept on one sheet."""

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
 from crypto_core.reports.heat_map import HEAD, LABEL, ROW, WIDTH, HeatLook, HeatMap
 from crypto_core.reports.page import Page
-from crypto_core.reports.tone import Tone
 from crypto_core.text.cleaning import clean
 
 _REGULAR, _BOLD = "Vera", "VeraBd"
@@ -24,8 +24,7 @@ _MOST_LINES = 30
 """Lines that go with a cell's text; of more, their number."""
 _MOST_TEXT = 1200
 _ROWS_OF_MAP = 16
-_INK = {
-    Tone.PLAIN: "#1d2530",
+_INK = dict.fromkeys(Tone, "#1d2530") | {
     Tone.GOOD: "#1f6b3a",
     Tone.WARNING: "#8a5200",
     Tone.BAD: "#a8201a",

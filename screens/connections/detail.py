@@ -10,8 +10,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
+from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.database.tokens.inspection import Inspection
-from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
 from crypto_core.envelope import VERSIONS, Format
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
@@ -21,7 +22,7 @@ from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.key_words import KeyWords
-from screens.signs import DECOY_SIGN, EVIDENCE_STYLES, format_style, row_sign
+from screens.signs import EVIDENCE_STYLES, format_style, row_sign
 from screens.widgets.notice import trouble_content
 from screens.widgets.text_lines import TextLines
 
@@ -88,7 +89,7 @@ class TokenDetail(TextLines):
         if known is None and self._reading is None:
             self._read_when_at_rest()
         asking = self._asking_kms == row.ref
-        text = token_text(row, known, self._facts.key_words, asking=asking, apart=self._is_tall)
+        text = token_text(row, known, self._facts, asking=asking, apart=self._is_tall)
         self._write([*text, *self._ability_lines(row.ref), *self._receipt_lines(row.ref)])
 
     def _ability_lines(self, ref: TokenRef) -> Sequence[Content]:
@@ -232,7 +233,7 @@ class TokenDetail(TextLines):
 def token_text(
     row: InventoryRow,
     inspection: Inspection | Trouble | None,
-    keys: KeyWords,
+    facts: Facts,
     *,
     asking: bool,
     apart: bool = False,
@@ -240,6 +241,7 @@ def token_text(
     """Return the lines of the detail; `apart`, each field has its own."""
     if isinstance(inspection, Inspection):
         row = inspection.row
+    keys = facts.key_words
     sign = row_sign(row, keys)
     stored_by = f" ({row.plaintext_provider})" if row.plaintext_provider else ""
     lines = [
@@ -267,6 +269,8 @@ def token_text(
         lines += _pairs((stored, *said), apart)
     if row.shown:
         lines += _pairs(row.shown, apart)
+    if TOKEN.others:
+        lines += _pairs(tuple(TOKEN.facts(row, facts)), apart)
     return lines
 
 

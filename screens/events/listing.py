@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.trail.event import Principal, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import FIELDS
@@ -11,8 +12,7 @@ from crypto_core.trail.store import StoredEvent
 from screens.facts import Facts
 from screens.moments import clock_time
 from screens.signs import Sign
-from screens.widgets.cells import fit_middle
-from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.columns import Cell
 from screens.widgets.table.listing import Listing
 
 FAILED = Sign("✖", "$error")
@@ -68,16 +68,12 @@ def _key(row: StoredEvent, facts: Facts) -> Cell:
     return words, "$muted" if words == "-" else ""
 
 
-def _token(row: StoredEvent, _facts: Facts) -> Cell:
-    return (str(row.event.token_ref), "") if row.event.token_ref else ("-", "$muted")
-
-
 def _error(row: StoredEvent, _facts: Facts) -> Cell:
     return (row.event.error_code, "$error") if row.event.failed else ("-", "$muted")
 
 
-def _service(row: StoredEvent) -> str:
-    return row.event.source.removesuffix(".amazonaws.com")
+def _service(row: StoredEvent, _facts: Facts) -> Cell:
+    return row.event.source.removesuffix(".amazonaws.com"), "$muted"
 
 
 def _note(row: StoredEvent, _facts: Facts) -> Cell:
@@ -104,27 +100,29 @@ def _record(row: StoredEvent) -> dict[str, Any]:
     return row.as_json() | {"raw": row.event.raw.decode("utf-8", "replace")}
 
 
-COLUMNS: tuple[Column[StoredEvent], ...] = (
-    Column("time", "time", _time, "time", 8, 19, 0),
-    Column("name", "event", lambda row, _: (row.event.name or "-", ""), "", 15, 24, 1),
-    Column("principal", "principal", _principal, "", 15, 30, 2),
-    Column("error", "error", _error, "", 12, 24, 3),
-    Column("ip", "from", lambda row, _: (row.event.source_ip or "-", ""), "", 12, 24, 4),
-    Column("key", "key · material", _key, "", 12, 26, 5),
-    Column("token", "token", _token, "", 16, 44, 6, cut=fit_middle),
-    Column("region", "Region", lambda row, _: (row.event.region, "$muted"), "", 9, 16, 7),
-    Column("note", "note", _note, "", 8, 60, 8, shown=False),
-    Column("session", "session", lambda row, _: (row.event.principal.session, ""), "", 8, 30, 9, shown=False),
-    Column("account", "account", lambda row, _: (row.event.account, ""), "", 12, 14, 10, shown=False),
-    Column("source", "source", lambda row, _: (_service(row), "$muted"), "", 4, 24, 11, shown=False),
-    Column(
-        "agent", "user agent", lambda row, _: (row.event.user_agent, "$muted"), "", 20, 120, 12, shown=False
+SHEET: Sheet[StoredEvent, Facts] = Sheet(
+    "event",
+    "events",
+    (
+        SheetField("time", _time, (8, 19, 0), order=True),
+        SheetField("name", None, (15, 24, 1), "event", "event.name", nothing=("-", "")),
+        SheetField("principal", _principal, (15, 30, 2)),
+        SheetField("error", _error, (12, 24, 3)),
+        SheetField("ip", None, (12, 24, 4), "from", "event.source_ip", nothing=("-", "")),
+        SheetField("key", _key, (12, 26, 5), "key · material"),
+        SheetField("token", None, (16, 44, 6), at="event.token_ref", ends=True),
+        SheetField("region", None, (9, 16, 7), "Region", "event.region", "$muted"),
+        SheetField("note", _note, (8, 60, 8), shown=False),
+        SheetField("session", None, (8, 30, 9), at="event.principal.session", shown=False),
+        SheetField("account", None, (12, 14, 10), at="event.account", shown=False),
+        SheetField("source", _service, (4, 24, 11), shown=False),
+        SheetField("agent", None, (20, 120, 12), "user agent", "event.user_agent", "$muted", shown=False),
     ),
 )
 
 LISTING: Listing[StoredEvent] = Listing(
     name="events",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=lambda facts: facts.services.events,
     fields=FIELDS,
     sort="time",
@@ -133,8 +131,6 @@ LISTING: Listing[StoredEvent] = Listing(
     reference=lambda row: row.event.event_id,
     sign=lambda row, _facts: sign_of(row),
     record=_record,
-    one="event",
-    many="events",
     nothing="No events are in the store.",
 )
 EXAMPLE = "name:Decrypt error:* principal:*intruder* key:alias/tokens since:2h -service"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_key_arn, short_key
-from crypto_core.lists.filter_language import Field
+from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.trail.store.suppressions import Suppressed, sift
-from screens.ages import ago
 from screens.facts import Facts
 from screens.signs import SIGNS
-from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.columns import Cell
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.memory_rows import MemoryRows
 
@@ -26,8 +25,12 @@ def _severity(finding: Finding, _facts: Facts) -> Cell:
     return finding.severity.value, SIGNS[finding.severity].style
 
 
-def _last(finding: Finding, facts: Facts) -> Cell:
-    return (ago(finding.last_at, facts.moment) if finding.last_at else "-"), "$muted"
+def _subject(finding: Finding, facts: Facts) -> Cell:
+    return subject_words(finding, facts), ""
+
+
+def _subjects(finding: Finding, facts: Facts) -> tuple[str, ...]:
+    return finding.subject, finding.subject.rsplit("/", 1)[-1], subject_words(finding, facts)
 
 
 def told(facts: Facts) -> tuple[Finding, ...]:
@@ -62,50 +65,31 @@ def events_filter(finding: Finding) -> str:
     return "id:" + ",".join(f'"{event_id}"' for event_id in ids) if ids else ""
 
 
-COLUMNS: tuple[Column[Finding], ...] = (
-    Column("severity", "severity", _severity, "severity", 10, 11, 0),
-    Column("title", "finding", lambda finding, _: (finding.title, "bold"), "title", 30, 90, 1),
-    Column("subject", "about", lambda f, facts: (subject_words(f, facts), ""), "subject", 18, 40, 2),
-    Column("rule", "rule", lambda finding, _: (finding.rule, "$muted"), "rule", 16, 26, 3),
-    Column(
-        "controls", "controls", lambda f, _: (", ".join(f.controls), "$muted"), "", 20, 60, 4, shown=False
+_SEVERITIES = tuple(s.value for s in Severity if s is not Severity.NONE)
+
+SHEET: Sheet[Finding, Facts] = Sheet(
+    "finding",
+    "findings",
+    (
+        SheetField("severity", _severity, (10, 11, 0), find=True, values=_SEVERITIES, order="severity.rank"),
+        SheetField("title", None, (30, 90, 1), "finding", tone="bold", free=True, order=True),
+        SheetField("subject", _subject, (18, 40, 2), "about", find=_subjects, free=True, order=subject_words),
+        SheetField("rule", None, (16, 26, 3), tone="$muted", free=True, order=True),
+        SheetField("controls", None, (20, 60, 4), tone="$muted", nothing=("", "$muted"), shown=False),
+        SheetField(
+            "techniques", None, (10, 40, 5), "ATT&CK", tone="$muted", nothing=("", "$muted"), shown=False
+        ),
+        SheetField("last", None, (9, 12, 4), "last seen", "last_at", "$muted", order=True),
+        SheetField("control", at="controls", find=True, listed=False),
+        SheetField("technique", at="techniques", find=True, listed=False),
     ),
-    Column(
-        "techniques", "ATT&CK", lambda f, _: (", ".join(f.techniques), "$muted"), "", 10, 40, 5, shown=False
-    ),
-    Column("last", "last seen", _last, "last", 9, 12, 4),
 )
 
-ROWS: MemoryRows[Finding] = MemoryRows(
-    told,
-    {
-        Field("severity", values=tuple(s.value for s in Severity if s is not Severity.NONE)): (
-            lambda finding, _: finding.severity.value
-        ),
-        Field("rule"): lambda finding, _: finding.rule,
-        Field("subject"): lambda finding, facts: (
-            finding.subject,
-            finding.subject.rsplit("/", 1)[-1],
-            subject_words(finding, facts),
-        ),
-        Field("title"): lambda finding, _: finding.title,
-        Field("control"): lambda finding, _: finding.controls,
-        Field("technique"): lambda finding, _: finding.techniques,
-    },
-    identity=lambda finding: f"{finding.rule} {finding.subject} {finding.title}",
-    free=("title", "subject", "rule"),
-    sorts={
-        "severity": lambda finding, _: finding.severity.rank,
-        "title": lambda finding, _: finding.title,
-        "subject": subject_words,
-        "rule": lambda finding, _: finding.rule,
-        "last": lambda finding, _: int(finding.last_at.timestamp()) if finding.last_at else 0,
-    },
-)
+ROWS = MemoryRows(SHEET, told, lambda finding: f"{finding.rule} {finding.subject} {finding.title}")
 
 LISTING: Listing[Finding] = Listing(
     name="findings",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=ROWS,
     fields=ROWS.fields,
     sort="severity",
@@ -114,8 +98,6 @@ LISTING: Listing[Finding] = Listing(
     reference=lambda finding: finding.subject,
     sign=lambda finding, _: SIGNS[finding.severity],
     record=lambda finding: finding.as_json(),
-    one="finding",
-    many="findings",
     nothing="No findings in what was examined. Anything not examined is listed below.",
 )
 EXAMPLE = "severity:critical,high rule:kms-rotation-* -subject:*reports*"

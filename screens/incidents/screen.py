@@ -12,11 +12,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.incidents.model import IncidentState, IncidentView
-from crypto_core.lists.filter_language import Field
+from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.text.cleaning import cleans, shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
-from screens.ages import ago
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -25,9 +24,8 @@ from screens.incidents.words import at_step, budget, incident_sign, runbook_word
 from screens.incidents.work import incident_work
 from screens.list_screen import ListScreen
 from screens.routes import ApprovalsRoute, Followed, IncidentRoute
-from screens.widgets.cells import fit_middle
 from screens.widgets.hint_line import HintLine
-from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.columns import Cell
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.memory_rows import MemoryRows
 from screens.widgets.table.pane import TablePane
@@ -178,46 +176,50 @@ def _state(view: IncidentView, facts: Facts) -> Cell:
     return view.incident.state.value, incident_sign(view, facts.moment).style
 
 
-def _age(view: IncidentView, facts: Facts) -> Cell:
-    return ago(view.incident.declared_at, facts.moment), "$muted"
+def _open_first(view: IncidentView, _facts: Facts) -> int:
+    """Descending, as the list begins: open ones on top, the newest first."""
+    return view.incident.id + (10**9 if view.incident.state is IncidentState.OPEN else 0)
+
+
+def _runbook(view: IncidentView, _facts: Facts) -> Cell:
+    return runbook_words(view), "$muted"
 
 
 def _subject(view: IncidentView, facts: Facts) -> Cell:
     return subject(view.incident.scope, facts), "$muted"
 
 
-COLUMNS: tuple[Column[IncidentView], ...] = (
-    Column("incident", "incident", lambda view, _: (view.incident.name, "bold"), "incident", 8, 10, 0),
-    Column("title", "title", lambda view, _: (view.incident.title, ""), "title", 18, 34, 1),
-    Column("step", "step", _step, "", 20, 48, 2),
-    Column("budget", "budget", _budget, "", 12, 34, 3),
-    Column("who", "who", _who, "", 8, 20, 4),
-    Column("age", "begun", _age, "age", 9, 12, 5),
-    Column("subject", "about", _subject, "", 14, 40, 6, cut=fit_middle),
-    Column("state", "state", _state, "state", 6, 8, 7, shown=False),
-    Column("runbook", "runbook", lambda view, _: (runbook_words(view), "$muted"), "", 14, 24, 8, shown=False),
+_STATES = tuple(IncidentState)
+
+SHEET: Sheet[IncidentView, Facts] = Sheet(
+    "incident",
+    "incidents",
+    (
+        SheetField("incident", None, (8, 10, 0), at="incident.name", tone="bold", order=_open_first),
+        SheetField("title", None, (18, 34, 1), at="incident.title", free=True, order=True),
+        SheetField("step", _step, (20, 48, 2)),
+        SheetField("budget", _budget, (12, 34, 3)),
+        SheetField("who", _who, (8, 20, 4)),
+        SheetField("age", None, (9, 12, 5), "begun", "incident.declared_at", "$muted", order=True),
+        SheetField("subject", _subject, (14, 40, 6), "about", "incident.scope", free=True, ends=True),
+        SheetField(
+            "state",
+            _state,
+            (6, 8, 7),
+            "",
+            "incident.state",
+            find=True,
+            values=_STATES,
+            order=True,
+            shown=False,
+        ),
+        SheetField("runbook", _runbook, (14, 24, 8), at="runbook.id", find=True, shown=False),
+        SheetField("by", at="incident.declared_by", free=True, listed=False),
+    ),
 )
 
-ROWS: MemoryRows[IncidentView] = MemoryRows(
-    lambda facts: incident_work(facts).incidents(limit=MOST),
-    {
-        Field("state", values=tuple(s.value for s in IncidentState)): lambda v, _: v.incident.state.value,
-        Field("title"): lambda view, _: view.incident.title,
-        Field("subject"): lambda view, _: str(view.incident.scope),
-        Field("runbook"): lambda view, _: view.runbook.id,
-        Field("by"): lambda view, _: view.incident.declared_by,
-    },
-    identity=lambda view: view.incident.id,
-    free=("title", "subject", "by"),
-    sorts={
-        # Descending, as the list begins: open ones on top, the newest first.
-        "incident": lambda view, _: (
-            view.incident.id + (10**9 if view.incident.state is IncidentState.OPEN else 0)
-        ),
-        "state": lambda view, _: view.incident.state.value,
-        "title": lambda view, _: view.incident.title,
-        "age": lambda view, _: int(view.incident.declared_at.timestamp()),
-    },
+ROWS = MemoryRows(
+    SHEET, lambda facts: incident_work(facts).incidents(limit=MOST), lambda view: view.incident.id
 )
 
 
@@ -241,7 +243,7 @@ def _record(view: IncidentView) -> dict[str, Any]:
 
 LISTING: Listing[IncidentView] = Listing(
     name="incidents",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=ROWS,
     fields=ROWS.fields,
     sort="incident",
@@ -250,8 +252,6 @@ LISTING: Listing[IncidentView] = Listing(
     reference=lambda view: view.incident.name,
     sign=lambda view, facts: incident_sign(view, facts.moment),
     record=_record,
-    one="incident",
-    many="incidents",
     nothing=(
         "No incident yet.\n"
         "An incident is one run of a runbook: steps, who did them, what proves it.\n"

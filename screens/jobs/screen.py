@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from textual.widget import Widget
 
-from crypto_core.lists.filter_language import Field
+from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from screens.ages import ago
 from screens.facts import Facts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.words import at_work, how_to_work, restorable, share_done, state_sign, to_go, what_words
@@ -17,9 +16,9 @@ from screens.jobs.work import job_work
 from screens.list_screen import ListScreen
 from screens.routes import JobRoute
 from screens.use.lines import who
-from screens.widgets.cells import fit_middle, percent
+from screens.widgets.cells import percent
 from screens.widgets.hint_line import HintLine
-from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.columns import Cell
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.memory_rows import MemoryRows
 from screens.widgets.table.pane import TablePane
@@ -63,16 +62,16 @@ def _hint(view: JobView, facts: Facts) -> str:
     return "Enter: the job, followed as it goes."
 
 
-def _share_done(view: JobView, _facts: Facts) -> Cell:
+def _share(view: JobView, _facts: Facts) -> Cell:
     return percent(round(share_done(view) * 1_000), 1_000), ""
+
+
+def _state(view: JobView, _facts: Facts) -> Cell:
+    return view.state.value, state_sign(view).style
 
 
 def _failed(view: JobView, _facts: Facts) -> Cell:
     return f"{view.poisoned:,}", "$error" if view.poisoned else "$muted"
-
-
-def _remaining(view: JobView, _facts: Facts) -> Cell:
-    return f"{view.remaining:,}", ""
 
 
 def _eta(view: JobView, _facts: Facts) -> Cell:
@@ -83,56 +82,42 @@ def _rate(view: JobView, _facts: Facts) -> Cell:
     return f"{view.tokens_per_second:,.0f}/s", "$muted"
 
 
-def _begun(view: JobView, facts: Facts) -> Cell:
-    return ago(view.job.created_at, facts.moment), "$muted"
+def _by(view: JobView, _facts: Facts) -> Cell:
+    return who(view.job.created_by), "$muted"
 
 
 def _to(view: JobView, facts: Facts) -> Cell:
     return facts.key_words.long(view.job.target_key_arn), "$muted"
 
 
-COLUMNS: tuple[Column[JobView], ...] = (
-    Column("job", "job", lambda view, _: (str(view.job.id), "bold"), "job", 5, 9, 0, right=True),
-    Column("state", "state", lambda view, _: (view.state.value, state_sign(view).style), "state", 9, 10, 1),
-    Column("what", "what", lambda view, _: (what_words(view.job), ""), "", 24, 60, 2, cut=fit_middle),
-    Column("done", "done", _share_done, "done", 8, 9, 3, right=True),
-    Column("failed", "not written", _failed, "failed", 11, 13, 4, right=True),
-    Column("remaining", "remaining", _remaining, "remaining", 9, 13, 5, right=True),
-    Column("written", "written", lambda view, _: (f"{view.done:,}", ""), "written", 9, 13, 9, right=True),
-    Column("rate", "tokens", _rate, "", 9, 12, 7, right=True),
-    Column("eta", "ETA", _eta, "", 6, 8, 5),
-    Column("begun", "begun", _begun, "", 10, 12, 8),
-    Column("by", "by", lambda view, _: (who(view.job.created_by), "$muted"), "by", 12, 30, 10),
-    Column("to", "to", _to, "", 14, 40, 11, shown=False),
+SHEET: Sheet[JobView, Facts] = Sheet(
+    "job",
+    "jobs",
+    (
+        SheetField("job", None, (5, 9, 0), at="job.id", tone="bold", order=True, right=True),
+        SheetField("state", _state, (9, 10, 1), find=True, values=tuple(JobState), order=True),
+        SheetField("what", lambda view, _: (what_words(view.job), ""), (24, 60, 2), ends=True),
+        SheetField("done", _share, (8, 9, 3), order=lambda view, _: share_done(view), right=True),
+        SheetField("failed", _failed, (11, 13, 4), "not written", "poisoned", order=True, right=True),
+        SheetField("remaining", None, (9, 13, 5), order=True, right=True),
+        SheetField("written", None, (9, 13, 9), at="done", order=True, right=True),
+        SheetField("rate", _rate, (9, 12, 7), "tokens", right=True),
+        SheetField("eta", _eta, (6, 8, 5), "ETA"),
+        SheetField("begun", None, (10, 12, 8), at="job.created_at", tone="$muted"),
+        SheetField("by", _by, (12, 30, 10), at="job.created_by", free=True, order=True),
+        SheetField("to", _to, (14, 40, 11), at="job.target_key_arn", find=True, shown=False),
+        SheetField("from", at="job.source_key_arn", find=True, listed=False),
+        SheetField("verb", at="job.verb", find=True, values=tuple(Verb), listed=False),
+        SheetField("selection", at="job.selection", free=True, listed=False),
+        SheetField("host", at="job.host", free=True, listed=False),
+    ),
 )
 
-ROWS: MemoryRows[JobView] = MemoryRows(
-    lambda facts: job_work(facts).jobs(MOST),
-    {
-        Field("state", values=tuple(s.value for s in JobState)): lambda view, _: view.state.value,
-        Field("verb", values=tuple(v.value for v in Verb)): lambda view, _: view.job.verb.value,
-        Field("selection"): lambda view, _: view.job.selection,
-        Field("by"): lambda view, _: view.job.created_by,
-        Field("host"): lambda view, _: view.job.host,
-        Field("from"): lambda view, _: view.job.source_key_arn,
-        Field("to"): lambda view, _: view.job.target_key_arn,
-    },
-    identity=lambda view: view.job.id,
-    sorts={
-        "job": lambda view, _: view.job.id,
-        "state": lambda view, _: view.state.value,
-        "done": lambda view, _: share_done(view),
-        "written": lambda view, _: view.done,
-        "remaining": lambda view, _: view.remaining,
-        "failed": lambda view, _: view.poisoned,
-        "by": lambda view, _: view.job.created_by,
-    },
-    free=("selection", "by", "host"),
-)
+ROWS = MemoryRows(SHEET, lambda facts: job_work(facts).jobs(MOST), lambda view: view.job.id)
 
 LISTING: Listing[JobView] = Listing(
     name="jobs",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=ROWS,
     fields=ROWS.fields,
     sort="job",
@@ -141,8 +126,6 @@ LISTING: Listing[JobView] = Listing(
     reference=lambda view: str(view.job.id),
     sign=lambda view, _: state_sign(view),
     record=lambda view: view.as_json(),
-    one="job",
-    many="jobs",
     nothing="No jobs yet. Press n to start one, or run: keydeck reencrypt --from OLD --to NEW",
 )
 EXAMPLE = "state:running,paused verb:reencrypt to:*9f2c"

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from textual.content import Content
 
+from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
@@ -16,7 +17,7 @@ from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
 from screens.routes import TokensRoute
-from screens.signs import DECOY_SIGN, SIGNS
+from screens.signs import SIGNS
 from screens.use.lines import BLANK, NAME_CELLS, fact
 from screens.widgets.cells import bar, cut, fit
 from screens.widgets.line_list import Line, line

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import ClassVar
+from datetime import datetime
+from typing import Any, ClassVar
 
 from textual.content import Content
 from textual.widget import Widget
@@ -12,9 +12,9 @@ from textual.widgets import Static
 
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.state import KeyState
-from crypto_core.lists.filter_language import Field, ValueKind
+from crypto_core.lists.filter_language import ValueKind
+from crypto_core.lists.sheet import Sheet, SheetField
 from screens.actions.action import ActionScope
-from screens.ages import ago
 from screens.facts import Facts
 from screens.key_words import KeyWords
 from screens.keys.detail import key_lines
@@ -25,7 +25,7 @@ from screens.routes import KeyRoute
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
 from screens.widgets.panes import Arrangement, Panes
-from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.columns import Cell
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.memory_rows import MemoryRows
 from screens.widgets.table.pane import TablePane
@@ -121,11 +121,19 @@ def tokens_under(key: KeyState, facts: Facts) -> int | None:
     return status.tokens_under(key.key_arn) if status is not None else None
 
 
-def _name(key: KeyState) -> str:
+def _name(key: KeyState, _facts: Facts) -> Cell:
     if is_multi_region(key.key_arn):
         # Replicas have one id: the Region tells them apart.
-        return f"{key.name} {key.region}"
-    return KeyWords([key]).long(key.key_arn)
+        return f"{key.name} {key.region}", "bold"
+    return KeyWords([key]).long(key.key_arn), "bold"
+
+
+def _names(key: KeyState, _facts: Facts) -> tuple[str, ...]:
+    return key.key_arn, key.key_arn.rsplit("/", 1)[-1], *key.aliases
+
+
+def _rotates(key: KeyState, _facts: Facts) -> str:
+    return _ROTATES[key.rotation_enabled]
 
 
 def _state(key: KeyState, facts: Facts) -> Cell:
@@ -134,82 +142,60 @@ def _state(key: KeyState, facts: Facts) -> Cell:
 
 
 def _material(key: KeyState, facts: Facts) -> Cell:
-    return _known(facts.key_words.generation(key.key_arn, key.current_material_id))
+    generation = facts.key_words.generation(key.key_arn, key.current_material_id)
+    return (generation, "") if generation else UNKNOWN
 
 
 def _tokens(key: KeyState, facts: Facts) -> Cell:
     count = tokens_under(key, facts)
-    return ("?", "$disabled") if count is None else (f"{count:,}", "bold" if count else "$muted")
-
-
-def _ago(moment: datetime | None, facts: Facts, style: str = "") -> Cell:
-    return (ago(moment, facts.moment), style) if moment else UNKNOWN
-
-
-def _created(key: KeyState, facts: Facts) -> Cell:
-    return _ago(key.created_at, facts, "$muted")
-
-
-def _known(text: str | None) -> Cell:
-    return (text, "") if text else UNKNOWN
-
-
-COLUMNS: tuple[Column[KeyState], ...] = (
-    Column("name", "key", lambda key, _: (_name(key), "bold"), "name", 24, 48, 0),
-    Column("state", "state", _state, "state", 16, 20, 1),
-    Column("spec", "spec", lambda key, _: _known(key.spec), "spec", 17, 20, 6),
-    Column("rotation", "rotation", lambda key, _: rotation_words(key), "rotation", 9, 10, 3),
-    Column("material", "material", _material, "", 8, 10, 7),
-    Column("tokens", "tokens", _tokens, "tokens", 8, 12, 2, right=True),
-    Column("used", "last used", lambda key, facts: _ago(key.last_used_at, facts), "used", 9, 12, 4),
-    Column("region", "Region", lambda key, _: (key.region, ""), "region", 12, 16, 8, shown=False),
-    Column("origin", "origin", lambda key, _: _known(key.origin), "origin", 10, 16, 9, shown=False),
-    Column("created", "created", _created, "created", 8, 12, 10, shown=False),
-)
-
-
-def _moment(moment: datetime | None) -> float | None:
-    return moment.astimezone(UTC).timestamp() if moment else None
+    return UNKNOWN if count is None else (f"{count:,}", "bold" if count else "$muted")
 
 
 _ROTATES = {True: "on", False: "off", None: "unknown"}
+_DATE: dict[str, Any] = {"find": True, "kind": ValueKind.DATE, "order": True}
 
-ROWS: MemoryRows[KeyState] = MemoryRows(
-    lambda facts: facts.keys.value or (),
-    {
-        Field("name"): lambda key, _: key.aliases or (key.name,),
-        Field("key"): lambda key, _: (key.key_arn, key.key_arn.rsplit("/", 1)[-1], *key.aliases),
-        Field("state"): lambda key, _: key.state,
-        Field("spec"): lambda key, _: key.spec,
-        Field("origin"): lambda key, _: key.origin,
-        Field("manager"): lambda key, _: key.manager,
-        Field("region"): lambda key, _: key.region,
-        Field("rotation", values=tuple(_ROTATES.values())): lambda key, _: _ROTATES[key.rotation_enabled],
-        Field("tokens", ValueKind.NUMBER): tokens_under,
-        Field("created", ValueKind.DATE): lambda key, _: key.created_at,
-        Field("used", ValueKind.DATE): lambda key, _: key.last_used_at,
-    },
-    identity=lambda key: f"{key.name} {key.key_arn}",
-    free=("name", "key", "state", "spec", "region"),
-    sorts={
-        "name": lambda key, _: key.name,
-        "state": lambda key, _: key.state,
-        "spec": lambda key, _: key.spec,
-        "rotation": lambda key, _: key.rotation_period_days if key.rotation_enabled else None,
-        "tokens": tokens_under,
-        "used": lambda key, _: _moment(key.last_used_at),
-        "region": lambda key, _: key.region,
-        "origin": lambda key, _: key.origin,
-        "created": lambda key, _: _moment(key.created_at),
-    },
+SHEET: Sheet[KeyState, Facts] = Sheet(
+    "key",
+    "keys",
+    (
+        SheetField(
+            "name", _name, (24, 48, 0), "key", free=True, find=lambda k, _: k.aliases or (k.name,), order=True
+        ),
+        SheetField("key", find=_names, free=True, listed=False),
+        SheetField("state", _state, (16, 20, 1), free=True, order=True),
+        SheetField("spec", None, (17, 20, 6), nothing=UNKNOWN, free=True, order=True),
+        SheetField(
+            "rotation",
+            lambda key, _: rotation_words(key),
+            (9, 10, 3),
+            find=_rotates,
+            values=tuple(_ROTATES.values()),
+            order=lambda key, _: key.rotation_period_days if key.rotation_enabled else None,
+        ),
+        SheetField("material", _material, (8, 10, 7)),
+        SheetField(
+            "tokens",
+            _tokens,
+            (8, 12, 2),
+            find=tokens_under,
+            kind=ValueKind.NUMBER,
+            order=tokens_under,
+            right=True,
+        ),
+        SheetField("used", None, (9, 12, 4), "last used", "last_used_at", nothing=UNKNOWN, **_DATE),
+        SheetField("region", None, (12, 16, 8), "Region", free=True, order=True, shown=False),
+        SheetField("origin", None, (10, 16, 9), nothing=UNKNOWN, find=True, order=True, shown=False),
+        SheetField("created", None, (8, 12, 10), "", "created_at", "$muted", UNKNOWN, shown=False, **_DATE),
+        SheetField("manager", find=True, listed=False),
+    ),
 )
 
-
+ROWS = MemoryRows(SHEET, lambda facts: facts.keys.value or (), lambda key: f"{key.name} {key.key_arn}")
 ROWS.fields["alias"] = ROWS.fields["name"]
 
 LISTING: Listing[KeyState] = Listing(
     name="keys",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=ROWS,
     fields=ROWS.fields,
     sort="tokens",
@@ -218,8 +204,6 @@ LISTING: Listing[KeyState] = Listing(
     reference=lambda key: key.key_arn,
     sign=lambda key, facts: state_words(key, facts.moment)[0],
     record=lambda key: key.as_json(),
-    one="key",
-    many="keys",
     nothing="KMS shows no key to this identity in this Region.\n"
     "Listing takes kms:ListKeys and kms:DescribeKey. Is the Region right? c chooses another.",
 )

@@ -11,14 +11,15 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.findings.severity import Severity
-from crypto_core.lists.filter_language import Field, ValueKind
+from crypto_core.lists.filter_language import ValueKind
+from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.log.logbook import LogLine
 from crypto_core.text.cleaning import clean
 from screens.actions.action import ActionScope
 from screens.facts import Facts
 from screens.list_screen import ListScreen
 from screens.signs import SIGNS
-from screens.widgets.table.columns import Cell, Column
+from screens.widgets.table.columns import Cell
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.memory_rows import MemoryRows
 from screens.widgets.table.pane import TablePane
@@ -88,38 +89,26 @@ def _at(line: LogLine, facts: Facts) -> Cell:
     return f"{line.at.astimezone(facts.moment.tzinfo):%H:%M:%S %z}", "$muted"
 
 
-def _logger(line: LogLine, _facts: Facts) -> Cell:
-    return line.logger, "$muted"
+_LEVELS = ("debug", "info", "warning", "error", "critical")
 
-
-COLUMNS: tuple[Column[LogLine], ...] = (
-    Column("at", "time", _at, "at", 14, 14, 0),
-    Column("level", "level", _level, "level", 7, 8, 1),
-    Column("message", "message", lambda line, _: (line.message, ""), "message", 30, 400, 2),
-    Column("logger", "from", _logger, "logger", 12, 40, 3, shown=False),
+SHEET: Sheet[LogLine, Facts] = Sheet(
+    "line",
+    "lines",
+    (
+        SheetField("at", _at, (14, 14, 0), "time", find=True, kind=ValueKind.DATE, order="number"),
+        SheetField("level", _level, (7, 8, 1), at="word", find=True, values=_LEVELS, order="level"),
+        SheetField("message", None, (30, 400, 2), free=True, order=True),
+        SheetField("logger", None, (12, 40, 3), "from", tone="$muted", free=True, order=True, shown=False),
+    ),
 )
 
-ROWS: MemoryRows[LogLine] = MemoryRows(
-    lambda facts: facts.log.lines() if facts.log is not None else (),
-    {
-        Field("level", values=("debug", "info", "warning", "error", "critical")): lambda line, _: line.word,
-        Field("logger"): lambda line, _: line.logger,
-        Field("message"): lambda line, _: line.message,
-        Field("at", ValueKind.DATE): lambda line, _: line.at,
-    },
-    identity=lambda line: line.number,
-    sorts={
-        "at": lambda line, _: line.number,
-        "level": lambda line, _: line.level,
-        "logger": lambda line, _: line.logger,
-        "message": lambda line, _: line.message,
-    },
-    free=("message", "logger"),
+ROWS = MemoryRows(
+    SHEET, lambda facts: facts.log.lines() if facts.log is not None else (), lambda line: line.number
 )
 
 LISTING: Listing[LogLine] = Listing(
     name="log",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=ROWS,
     fields=ROWS.fields,
     sort="at",
@@ -133,8 +122,6 @@ LISTING: Listing[LogLine] = Listing(
         "logger": line.logger,
         "message": line.message,
     },
-    one="line",
-    many="lines",
     nothing="Nothing has been logged yet.",
 )
 EXAMPLE = "level:warning,error -logger:*kms*"

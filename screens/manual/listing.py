@@ -5,43 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from crypto_core.lists.filter_language import Field
+from crypto_core.lists.sheet import Sheet, SheetField
+from screens.facts import Facts
 from screens.manual.page_lines import page_rows, plain
 from screens.manual_page import ManualPage
 from screens.signs import Sign
-from screens.widgets.table.columns import Column
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.memory_rows import MemoryRows
 
-COLUMNS: tuple[Column[ManualPage], ...] = (
-    Column("title", "page", lambda page, _: (page.title, "bold"), "title", 18, 30, 0),
-    Column("about", "about", lambda page, _: (page.summary, ""), "", 24, 90, 1),
-    Column("chapter", "chapter", lambda page, _: (page.chapter, "$muted"), "chapter", 15, 16, 2),
-    Column("topic", "topic", lambda page, _: (page.topic, "$muted"), "topic", 10, 20, 3, shown=False),
+
+def _text(page: ManualPage, _facts: Facts) -> str:
+    return " ".join(page.text.replace("`", "").split())
+
+
+SHEET: Sheet[ManualPage, Facts] = Sheet(
+    "page",
+    "pages",
+    (
+        SheetField(
+            "title", None, (18, 30, 0), "page", tone="bold", free=True, order=lambda p, _: p.title.lower()
+        ),
+        SheetField("about", None, (24, 90, 1), at="summary", free=True),
+        SheetField("chapter", None, (15, 16, 2), tone="$muted", find=True, order=True),
+        SheetField("topic", None, (10, 20, 3), tone="$muted", free=True, order=True, shown=False),
+        SheetField("text", find=_text, free=True, listed=False),
+        SheetField("place", order=lambda p, facts: facts.services.manual.pages().index(p), listed=False),
+    ),
 )
 
-ROWS: MemoryRows[ManualPage] = MemoryRows(
-    lambda facts: facts.services.manual.pages(),
-    {
-        Field("topic"): lambda page, _: page.topic,
-        Field("title"): lambda page, _: page.title,
-        Field("chapter"): lambda page, _: page.chapter,
-        Field("about"): lambda page, _: page.summary,
-        Field("text"): lambda page, _: " ".join(page.text.replace("`", "").split()),
-    },
-    identity=lambda page: page.topic,
-    sorts={
-        "place": lambda page, facts: facts.services.manual.pages().index(page),
-        "title": lambda page, _: page.title.lower(),
-        "chapter": lambda page, _: page.chapter,
-        "topic": lambda page, _: page.topic,
-    },
-    free=("topic", "title", "about", "text"),
-)
+ROWS = MemoryRows(SHEET, lambda facts: facts.services.manual.pages(), lambda page: page.topic)
 
 LISTING: Listing[ManualPage] = Listing(
     name="manual",
-    columns=COLUMNS,
+    sheet=SHEET,
     source=ROWS,
     fields=ROWS.fields,
     sort="place",
@@ -49,8 +45,6 @@ LISTING: Listing[ManualPage] = Listing(
     reference=lambda page: f"keydeck help {page.topic}",
     sign=lambda _page, _facts: Sign(" ", ""),
     record=lambda page: {"topic": page.topic, "title": page.title, "about": page.summary, "text": page.text},
-    one="page",
-    many="pages",
     nothing="No page.",
 )
 EXAMPLE = 'quota, or "key material"'

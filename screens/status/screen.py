@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.database.tokens.decoys import DecoyCount
+from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Status
@@ -26,7 +26,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.format_columns import FormatColumns
 from screens.routes import FindingsRoute, KeyRoute, TokensRoute
-from screens.signs import DECOY_SIGN, SIGNS
+from screens.signs import SIGNS
 from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
 from screens.status.problem_actor import ProblemActor

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Query
 from screens.blocking import Trouble
-from screens.connections.screen import COLUMNS, LISTING
+from screens.connections.screen import LISTING
 from screens.facts import Facts
 from screens.widgets.table.columns import GAP, NARROWEST, Column, Placed, place, wanted
 from screens.widgets.table.ordering import arrow, order_after, order_named
@@ -145,7 +145,7 @@ def test_an_order_that_there_is_not_names_those_that_there_are(words: str) -> No
     answer = order_named(LISTING, Query(), words)
     assert isinstance(answer, Trouble)
     assert answer.message == f"Can't sort by {words}."
-    for sortable in (c for c in COLUMNS if c.sort):
+    for sortable in (c for c in LISTING.columns if c.sort):
         assert sortable.name in answer.remedy
     assert "about" not in answer.remedy
 

@@ -21,7 +21,7 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from screens.connections.detail import _key
-from screens.connections.screen import COLUMNS
+from screens.connections.screen import LISTING
 from screens.keys.detail import _tripwire_lines
 from screens.status.problem_rows import ADVICE, problem_rows
 from screens.status.screen import decoy_lines
@@ -45,7 +45,7 @@ DECOY = Decoy(2, "gh_connection", "gh-7", KEY, Format.V1, (DecoyToken("access_to
 
 
 def evidence(row: InventoryRow) -> Any:
-    (column,) = [column for column in COLUMNS if column.name == "evidence"]
+    (column,) = [column for column in LISTING.columns if column.name == "evidence"]
     return column.cell(row, None)  # type: ignore[arg-type]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screens.connections.screen import COLUMNS
+from screens.connections.screen import LISTING
 from screens.memory import Columns, Memory
 from screens.widgets.line_list import LineList
 from screens.widgets.table.column_chooser import ColumnChooser
@@ -89,7 +89,7 @@ async def test_as_at_first_takes_every_choice_back() -> None:
     async with deck(start="connections", memory=memory) as d:
         assert shown(d) == ["reference", "about"]
         await d.press("o", "tab", "tab", "enter")
-        assert shown(d) == [column.name for column in COLUMNS if column.shown]
+        assert shown(d) == [column.name for column in LISTING.columns if column.shown]
         assert d.table.columns.widths == {}
 
 

@@ -176,7 +176,7 @@ async def test_a_filter_with_a_token_in_it_is_neither_saved_nor_remembered() -> 
 async def test_the_filter_says_which_fields_there_are() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("slash")
-        assert "Fields: name key state spec origin manager region rotation tokens created used" in d.text()
+        assert "Fields: name key state spec rotation tokens used region origin created manager" in d.text()
         assert isinstance(d.app.focused, Input)
         assert isinstance(d.app.focused.parent, FilterBar)
 

@@ -37,7 +37,21 @@ def schema_text(name: str) -> str:
             f"There is no schema {clean(name, 60)!r}.",
             remedy=f"{meant(name, SCHEMAS)}Schemas: {', '.join(SCHEMAS)}.",
         )
-    return resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return _completed(text) if name == "token" else text
+
+
+def _completed(text: str) -> str:
+    """Add the fields of a token's row that the text doesn't describe."""
+    from crypto_core.database.tokens.inventory_row import InventoryRow
+    from crypto_core.text.json_schema import properties_of
+
+    document = json.loads(text)
+    described = document["properties"]
+    added = {key: value for key, value in properties_of(InventoryRow).items() if key not in described}
+    document["properties"] = described | added
+    document["required"] += added
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n" if added else text
 
 
 def fields_of(name: str) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
+DECOY_SIGN = "◇"
+"""Before what is a decoy of a tripwire."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecoyToken:

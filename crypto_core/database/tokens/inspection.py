@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from crypto_core.cipher import sealed_for_another_row
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.inventory import Inventory, InventoryRow
+from crypto_core.database.tokens.inventory import Inventory
+from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, is_respelt, parse
 from crypto_core.errors import DatabaseError, EnvelopeError, InvalidCiphertextError, WrongBindingError
@@ -16,13 +17,20 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(JsonRecord):
     """An envelope's anatomy. `fields` are (name, description) pairs in stored order, e.g.
     ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"). `broken` says why it can't be opened.
     """
+
+    json_shape: ClassVar = shape(
+        "*row fields key_arn=wrapped_by.key_arn key_material_id=wrapped_by.key_material_id evidence broken? "
+        "key_unknown? shared_with",
+        fields=lambda one: [{"name": name, "value": value} for name, value in one.fields],
+    )
 
     row: InventoryRow
     fields: tuple[tuple[str, CleanText], ...]
@@ -33,18 +41,6 @@ class Inspection:
     """Why the key is not known, where it isn't: KMS's refusal in words."""
     shared_with: tuple[TokenRef, ...] | None = None
     """Other rows that hold the same token, by the index of tokens; None where that doesn't know it."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck inspect --json` prints."""
-        return self.row.as_json() | {
-            "fields": [{"name": name, "value": value} for name, value in self.fields],
-            "key_arn": self.wrapped_by.key_arn if self.wrapped_by else None,
-            "key_material_id": self.wrapped_by.key_material_id if self.wrapped_by else None,
-            "evidence": self.evidence.value,
-            "broken": self.broken or None,
-            "key_unknown": self.key_unknown or None,
-            "shared_with": None if self.shared_with is None else list(map(str, self.shared_with)),
-        }
 
 
 class Inspector:

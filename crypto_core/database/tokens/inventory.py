@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from threading import Event
 from typing import Any
 
@@ -21,6 +20,7 @@ from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
 from crypto_core.database.tokens.expressions import formats_counted
 from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlace, has_format, places_of
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
+from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
 from crypto_core.database.tokens.surveying import Surveyor, Surveys, read_together, source_of
@@ -29,7 +29,6 @@ from crypto_core.database.tokens.tables import Picked
 from crypto_core.database.tokens.token_groups import MOST_GROUPS, GroupBy, GroupTally, TokenGroups
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
-from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Clause, parse_filter, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
@@ -44,62 +43,6 @@ MOST_ORGANISATIONS = 500
 _LONGEST_NAME = 301
 _REFERENCES = 10_000
 """References read at a time: where a filter lets few through, each page may take a scan of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class InventoryRow:
-    """One token without its value.
-
-    `plaintext_provider` is whose plaintext it is (github, slack, atlassian), told by its prefix.
-    `characters` is the stored value's length. `key_arn` and `key_material_id` come from attribution.
-    `shown` are (column, text) pairs that help to recognise the row; those of `altered` columns are not what
-    is stored, but cleaned or cut: nothing is to be done by them.
-    """
-
-    ref: TokenRef
-    provider: str
-    organisation: CleanText
-    format: Format
-    plaintext_provider: str | None
-    characters: int
-    key_arn: str | None
-    key_material_id: str | None
-    evidence: Evidence
-    created_at: datetime | None
-    shown: tuple[tuple[str, CleanText], ...]
-    altered: frozenset[str] = frozenset()
-    tripwire: int | None = None
-
-    def __post_init__(self) -> None:
-        shown = tuple((clean(name, 100), clean(text, 200)) for name, text in self.shown)
-        altered = (
-            name for (name, text), (_, stored) in zip(shown, self.shown, strict=True) if text != stored
-        )
-        object.__setattr__(self, "organisation", clean(self.organisation, 100))
-        object.__setattr__(self, "altered", self.altered.union(altered))
-        object.__setattr__(self, "shown", shown)
-
-    @property
-    def severity(self) -> Severity:
-        return FORMAT_SEVERITY[self.format]
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of what `keydeck connections --json` prints."""
-        return {
-            "reference": str(self.ref),
-            "provider": self.provider,
-            "organisation": self.organisation,
-            "format": self.format.value,
-            "severity": self.severity.value,
-            "plaintext_provider": self.plaintext_provider,
-            "characters": self.characters,
-            "key_arn": self.key_arn,
-            "key_material_id": self.key_material_id,
-            "evidence": self.evidence.value,
-            "created_at": self.created_at.isoformat() if self.created_at else None,
-            "shown": dict(self.shown),
-            "tripwire": self.tripwire,
-        }
 
 
 @dataclass(frozen=True, slots=True)

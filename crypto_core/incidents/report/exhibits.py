@@ -10,21 +10,25 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from crypto_core.database.tokens.fresh_proof import SAMPLED
+from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.envelope.formats import Format
-from crypto_core.errors import EvidenceError, KeydeckError
+from crypto_core.errors import EvidenceError, InvalidReferenceError, KeydeckError
 from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
 from crypto_core.incidents.keys.accepted_losses import acceptance_of
 from crypto_core.incidents.model import EvidencePiece
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
+from crypto_core.references import TokenRef, parse_reference
 from crypto_core.reports.words import moment
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecordError, record_of
 
 NO_KEY = "no KMS key, or not known"
 _MOST_THEFTS = 200
@@ -146,6 +150,8 @@ class Exhibit:
     thefts: tuple[NamedTheft, ...] = ()
     liveness: Mapping[str, str] = field(default_factory=dict)
     """The provider's answer about a token, by reference."""
+    tokens: tuple[InventoryRow, ...] = ()
+    """The tokens in scope as they were captured, without further columns of their rows."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
     """How a token is revoked that no call revokes, by reference."""
 
@@ -177,6 +183,7 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
         token_uses=_token_uses(piece, parts[0]) if parts and _of_providers(piece) else None,
         thefts=tuple(_thefts(parts[0])) if parts and _of_providers(piece) else (),
         liveness=_liveness(parts),
+        tokens=tuple(_tokens(parts[0])) if parts and piece.kind == CaptureKind.TOKENS else (),
         by_hand=_by_hand(parts),
     )
 
@@ -321,6 +328,14 @@ def _liveness(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
         if isinstance(state, str) and state in known and not token.get("entered"):
             said[token["reference"]] = state
     return said
+
+
+def _tokens(part: Mapping[str, Any]) -> Iterator[InventoryRow]:
+    for row in _list(part, "rows"):
+        with suppress(InvalidReferenceError, JsonRecordError, KeyError, TypeError):
+            ref = parse_reference(row["reference"])
+            if isinstance(ref, TokenRef):
+                yield record_of(InventoryRow, row, ref=ref, shown=(), altered=frozenset())
 
 
 def _by_hand(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:

@@ -8,9 +8,11 @@ from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
+from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.text.cleaning import clean
 from screens.facts import Facts
-from screens.widgets.cells import fit
+from screens.signs import STYLES
+from screens.widgets.cells import fit, fit_middle
 
 Row = TypeVar("Row")
 
@@ -44,6 +46,28 @@ class Column(Generic[Row]):
     def text(self, text: str, width: int) -> str:
         """Return a text cut and padded to the column's cells."""
         return fit(text, width, right=True) if self.right else self.cut(text, width)
+
+
+def columns_of(sheet: Sheet[Row, Facts]) -> tuple[Column[Row], ...]:
+    """Return a column for each field of a sheet."""
+    return tuple(map(_column, sheet.listed))
+
+
+def _column(field: SheetField[Row, Facts]) -> Column[Row]:
+    def cell(row: Row, facts: Facts) -> Cell:
+        text, tone = field.text(row, facts)
+        return text, STYLES.get(tone, tone)
+
+    return Column(
+        field.name,
+        field.title,
+        cell,
+        field.name if field.order else "",
+        *field.width,
+        field.shown,
+        fit_middle if field.ends else fit,
+        field.right,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from typing import Any, Generic, TypeVar
 
 from crypto_core.lists.filter_language import Field
 from crypto_core.lists.paging import PagedSource, Query
+from crypto_core.lists.sheet import Sheet
 from screens.facts import Facts
 from screens.own_column import OwnColumn
 from screens.signs import Sign
-from screens.widgets.table.columns import Column
+from screens.widgets.table.columns import Column, columns_of
 
 Row = TypeVar("Row")
 
@@ -21,12 +22,12 @@ class Listing(Generic[Row]):
     """One kind of rows. The first column is the one that is always in sight; `name` is the memory's.
 
     `sort` is the source's order where nobody chose another. `identity` tells rows apart, `reference` is what
-    is copied, `record` what is exported. `one` and `many` are the rows' words. `nothing` says what it means
-    that there is no row at all, and what to do.
+    is copied, `record` what is exported. `nothing` says what it means that there is no row at all, and what
+    to do.
     """
 
     name: str
-    columns: tuple[Column[Row], ...]
+    sheet: Sheet[Row, Facts]
     source: Callable[[Facts], PagedSource[Row]]
     fields: Mapping[str, Field]
     sort: str
@@ -34,13 +35,22 @@ class Listing(Generic[Row]):
     reference: Callable[[Row], str]
     sign: Callable[[Row, Facts], Sign]
     record: Callable[[Row], Mapping[str, Any]]
-    one: str
-    many: str
     nothing: str
     descending: bool = False
     """Whether the source's own order is a descending one."""
     worst_first: str = ""
     """The sort key whose smallest values are the worst: its arrow points down."""
+    columns: tuple[Column[Row], ...] = ()
+    """By default those of the sheet."""
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            object.__setattr__(self, "columns", columns_of(self.sheet))
+
+    @property
+    def many(self) -> str:
+        """Return the word for rows."""
+        return self.sheet.many
 
     def with_own(self, columns: Iterable[OwnColumn]) -> Listing[Row]:
         """Return it with those columns of the team's own that are for this list, behind all others."""
@@ -57,7 +67,7 @@ class Listing(Generic[Row]):
 
     def counted(self, count: int) -> str:
         """Return "1 token", "12,000 tokens"."""
-        return f"{count:,} {self.one if count == 1 else self.many}"
+        return f"{count:,} {self.sheet.one if count == 1 else self.many}"
 
 
 def _own(own: OwnColumn, record: Callable[[Row], Mapping[str, Any]]) -> Column[Row]:

@@ -1,13 +1,14 @@
-"""Rows that are in memory whole: each field that can be filtered by is declared once, with what it reads."""
+"""Rows that are in memory whole, filtered and sorted by the fields of their sheet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from crypto_core.lists.filter_language import Field, Value
+from crypto_core.lists.filter_language import Field
 from crypto_core.lists.in_memory import MemorySource, Scalar
 from crypto_core.lists.paging import PagedSource
+from crypto_core.lists.sheet import Sheet
 from screens.facts import Facts
 
 Row = TypeVar("Row")
@@ -16,35 +17,31 @@ Row = TypeVar("Row")
 class MemoryRows(Generic[Row]):
     """Called with the facts, it gives the source of the rows as they are whenever they are asked for.
 
-    `identity`, `sorts` and `free` are MemorySource's; fields and orders may look at the facts too.
+    `identity` tells a row from every other, as MemorySource has it.
     """
 
     def __init__(
         self,
+        sheet: Sheet[Row, Facts],
         rows: Callable[[Facts], Sequence[Row]],
-        fields: Mapping[Field, Callable[[Row, Facts], Value]],
-        *,
         identity: Callable[[Row], Scalar],
-        sorts: Mapping[str, Callable[[Row, Facts], Scalar | None]],
-        free: Iterable[str],
     ) -> None:
-        self.fields = {field.name: field for field in fields}
         self._rows = rows
-        self._reads = {field.name: read for field, read in fields.items()}
         self._identity = identity
-        self._sorts = sorts
-        self._free = tuple(free)
+        self._found = {field.name: field for field in sheet.declared if field.find or field.free}
+        self._sorted = [field for field in sheet.declared if field.order]
+        self.fields = {name: Field(name, one.kind, one.values) for name, one in self._found.items()}
 
     def __call__(self, facts: Facts) -> PagedSource[Row]:
         """Return the source for these facts."""
         return MemorySource(
             lambda: self._rows(facts),
             fields=self.fields,
-            read=lambda row, name: self._reads[name](row, facts),
+            read=lambda row, name: self._found[name].found(row, facts),
             identity=self._identity,
-            free=self._free,
+            free=[name for name, field in self._found.items() if field.free],
             sorts={
-                name: lambda row, order=order: order(row, facts)  # type: ignore[misc]
-                for name, order in self._sorts.items()
+                field.name: lambda row, field=field: field.sorted_by(row, facts)  # type: ignore[misc]
+                for field in self._sorted
             },
         )

@@ -27,7 +27,7 @@ def ending(feed: Feed[Any], listing: Listing[Any], waiting_for: str) -> tuple[st
     if waiting_for:
         return tuple(waiting_for.split("\n"))
     if feed.shown.filter:
-        return (f"No {listing.one} passes this filter.", "/ changes it, Esc shows all.")
+        return (f"No {listing.sheet.one} passes this filter.", "/ changes it, Esc shows all.")
     return tuple(listing.nothing.split("\n"))
 
 

@@ -6,8 +6,8 @@ from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.pack.recorded_keys import SeenKey, access_gaps, seen_accesses, seen_keys
 from crypto_core.compliance.pack.words import age_days, days_of, looked_up, population
 from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, at_time, code, facts, number, table
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import moment, span
 from crypto_core.text.counting import counted
 

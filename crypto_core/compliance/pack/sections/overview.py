@@ -21,9 +21,9 @@ from crypto_core.compliance.pack.words import (
     status_words,
 )
 from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod, Lapse
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, TextLook, at_time, code, facts, table
 from crypto_core.reports.heat_map import HeatLook, HeatMap, HeatRow, HeatRun
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import moment_utc
 
 _LEGEND = (

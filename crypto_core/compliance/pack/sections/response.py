@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from crypto_core.compliance.facts import IncidentFact
 from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, at_time, number, table
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import duration, moment
 
 

@@ -11,8 +11,8 @@ from crypto_core.envelope.formats import Format
 from crypto_core.incidents.report.exhibits import CensusCounts, Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.key_names import same_key
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook, number, table
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import moment_utc
 
 

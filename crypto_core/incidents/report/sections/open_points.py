@@ -14,8 +14,8 @@ from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.tokens import TokensSection, said_of
 from crypto_core.incidents.steps.evidence_sanitising import joined
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, table
-from crypto_core.reports.tone import Tone
 from crypto_core.text.counting import counted
 
 BY_HAND_SHOWN = 100

@@ -15,8 +15,8 @@ from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.words import found_out, verdict
 from crypto_core.incidents.times import Time, Times
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import WORD_TONE, Cell, ShownSection, code, facts, share, table
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import duration, moment_utc
 from crypto_core.text.counting import counted
 

@@ -10,8 +10,8 @@ from typing import Self
 
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ShownSection, at_time, number, table
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import moment
 
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")

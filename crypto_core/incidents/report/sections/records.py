@@ -10,6 +10,7 @@ from crypto_core.incidents.model import StepView
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.people import Names
 from crypto_core.incidents.times import Times
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import (
     WORD_TONE,
     Cell,
@@ -22,7 +23,6 @@ from crypto_core.reports.cells import (
     table,
     word,
 )
-from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import duration, moment, moment_utc, span
 
 

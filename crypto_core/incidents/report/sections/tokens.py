@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
+from crypto_core.database.tokens.inventory_row import TOKEN
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import Exhibit, ReportJob
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
@@ -13,6 +15,28 @@ from crypto_core.incidents.report.sections.actions import job_numbers
 from crypto_core.incidents.runbooks.catalogue import CheckKind
 from crypto_core.providers.answers import Liveness
 from crypto_core.reports.cells import Cell, ShownSection, facts, number, quiet, table
+from crypto_core.reports.words import moment
+
+_CAPTURED = "Tokens in scope, as first captured"
+_COLUMNS = ("reference", "org", "provider", "state", "format", "key", "evidence")
+
+
+class _Reader:
+    """Names keys by their ARNs and moments in UTC."""
+
+    def age(self, at: datetime) -> str:
+        return moment(at)
+
+    ago = age
+
+    def key(self, key_arn: str, _key_material_id: str | None) -> str:
+        return key_arn
+
+    def material(self, key_material_id: str) -> str:
+        return key_material_id
+
+
+_READER = _Reader()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +51,20 @@ class TokensPart:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenTable:
+    """The tokens in scope as they were first captured: a row of words each, below its headers."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokensSection(ReportSection):
     """The tokens' outcomes, and the last known state of each job."""
 
     tokens: TokensPart
     jobs: tuple[ReportJob, ...]
+    tokens_in_scope: TokenTable
 
     @classmethod
     def read(cls, sources: Sources) -> Self:
@@ -56,10 +89,16 @@ class TokensSection(ReportSection):
         jobs = {
             number: ReportJob(number, "", "", None, None, None, None) for number in job_numbers(view.incident)
         } | {exhibit.job.id: exhibit.job for exhibit in sources.exhibits if exhibit.job is not None}
-        return cls(tokens, tuple(jobs[number] for number in sorted(jobs)))
+        captured = next((exhibit.tokens for exhibit in sources.exhibits if exhibit.tokens), ())
+        rows = [tuple(TOKEN.facts(row, _READER, *_COLUMNS)) for row in captured]
+        in_scope = TokenTable(
+            tuple(name for name, _ in rows[0]) if rows else (),
+            tuple(tuple(text for _, text in row) for row in rows),
+        )
+        return cls(tokens, tuple(jobs[number] for number in sorted(jobs)), in_scope)
 
     def show(self, signed: Signed) -> ShownSection:
-        tokens = self.tokens
+        tokens, scope = self.tokens, self.tokens_in_scope
         counts = (
             ("Dead at their providers", tokens.dead),
             ("Still alive", tokens.alive),
@@ -84,6 +123,7 @@ class TokensSection(ReportSection):
             "Tokens and jobs",
             facts=facts(*((name, f"{n:,}" if n is not None else quiet("not counted")) for name, n in counts)),
             tables=(
+                *([table(_CAPTURED, "|".join(scope.headers), scope.rows)] if scope.rows else ()),
                 table("Jobs", "Job|What|State|Tokens|Done|Given up|Told by", rows, "No job was started."),
             ),
         )

@@ -1,0 +1,165 @@
+"""One description of a subject, from which its list, page, printed table and report derive.
+
+A sheet says of a model's fields what people read of them. A field of the model that it doesn't declare stands
+on every surface all the same, in the words that its value's type has: the model is the place to add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar
+
+from crypto_core.lists.filter_terms import Value
+from crypto_core.lists.filter_values import ValueKind
+from crypto_core.lists.in_memory import Scalar
+from crypto_core.lists.tone import Tone
+from crypto_core.text.json_records import json_members
+
+Words = tuple[str, str]
+"""A text, and its tone or whatever else a surface styles it by."""
+
+NOTHING: Words = ("-", Tone.QUIET)
+UNKNOWN: Words = ("?", Tone.UNKNOWN)
+
+
+class Reader(Protocol):
+    """Whoever reads a sheet: names moments, keys and materials as the reader knows them."""
+
+    def age(self, at: datetime) -> str:
+        """Return how long ago a moment was, or the moment."""
+
+    def ago(self, at: datetime) -> str:
+        """Return the same as a text that says that it is past or to come."""
+
+    def key(self, key_arn: str, key_material_id: str | None) -> str:
+        """Return a short name of a key, with its material."""
+
+    def material(self, key_material_id: str) -> str:
+        """Return a key material's id."""
+
+
+Row = TypeVar("Row")
+Reads = TypeVar("Reads", bound=Reader)
+
+
+@dataclass(frozen=True, slots=True)
+class SheetField(Generic[Row, Reads]):
+    """One field: the name that filters, orders and memories know it by, its words and its width.
+
+    `words` are by default those of the value in this `tone`, or `nothing` where there is none. The value is
+    that of the attribute `at`, by default that of the name. `width` is how many characters it takes at least
+    and at most, and its rank: where room is short, fields with a higher one are left out first. What isn't
+    `shown` is in a list for who asks for it, what isn't `listed` in none.
+    """
+
+    name: str
+    words: Callable[[Row, Reads], Words] | None = None
+    width: tuple[int, int, int] = (8, 24, 10)
+    heading: str = ""
+    at: str = ""
+    tone: str = Tone.PLAIN
+    nothing: Words = NOTHING
+    shown: bool = True
+    listed: bool = True
+    right: bool = False
+    ends: bool = False
+    """Whether its end matters as much as its beginning: it is cut in the middle."""
+    order: Callable[[Row, Reads], Scalar | None] | str | bool = False
+    """What rows are sorted by, an attribute by its name, True for the value; False where they aren't."""
+    find: Callable[[Row, Reads], Value] | bool = False
+    """What a filter compares, True for the value; False where nobody can filter by it."""
+    free: bool = False
+    """Whether a word without a field's name is looked for here too, in what a filter compares."""
+    kind: ValueKind = ValueKind.TEXT
+    values: tuple[str, ...] = ()
+    """The only values that a filter takes, where there are only some."""
+
+    @property
+    def title(self) -> str:
+        """Return the heading, by default the name."""
+        return self.heading or self.name.replace("_", " ")
+
+    def value(self, row: Row, _reader: Reads | None = None) -> Any:
+        """Return its value in a row; a state by its word."""
+        value = attrgetter(self.at or self.name)(row)
+        return value.value if isinstance(value, Enum) else value
+
+    def text(self, row: Row, reader: Reads) -> Words:
+        """Return its words for a reader."""
+        if self.words is not None:
+            return self.words(row, reader)
+        text = words_of(self.value(row), reader)
+        return (text, self.tone) if text else self.nothing
+
+    def cell(self, row: Row, reader: Reads) -> object:
+        """Return a number as it is, else the words."""
+        value = None if self.words is not None else self.value(row)
+        return value if isinstance(value, int) else self.text(row, reader)[0]
+
+    def found(self, row: Row, reader: Reads) -> Value:
+        """Return what a filter compares."""
+        value = self.find(row, reader) if callable(self.find) else self.value(row)
+        return value if isinstance(value, int | float | datetime | tuple | None) else str(value)
+
+    def sorted_by(self, row: Row, reader: Reads) -> Scalar | None:
+        """Return what rows are sorted by."""
+        if callable(self.order):
+            return self.order(row, reader)
+        value: Any = attrgetter(self.order)(row) if isinstance(self.order, str) else self.value(row)
+        return value.timestamp() if isinstance(value, datetime) else value
+
+
+@dataclass(frozen=True)
+class Sheet(Generic[Row, Reads]):
+    """A subject: the words for one row and for many, and its fields.
+
+    With a `model`, its fields that aren't declared have words of their own, but for those that are `untold`.
+    """
+
+    one: str
+    many: str
+    declared: tuple[SheetField[Row, Reads], ...]
+    model: Any = None
+    untold: frozenset[str] = frozenset()
+
+    @cached_property
+    def others(self) -> tuple[SheetField[Row, Reads], ...]:
+        """The fields of the model's document that aren't declared."""
+        if self.model is None:
+            return ()
+        told = {field.at or field.name for field in self.declared} | self.untold
+        members = (m for m in json_members(self.model) if m.attribute and m.attribute not in told)
+        return tuple(SheetField(member.key, at=member.attribute, shown=False) for member in members)
+
+    @property
+    def listed(self) -> tuple[SheetField[Row, Reads], ...]:
+        """The fields that a list has."""
+        return (*(field for field in self.declared if field.listed), *self.others)
+
+    def facts(self, row: Row, reader: Reads, *names: str) -> Iterator[tuple[str, str]]:
+        """Yield these fields of a row and those that aren't declared: headings and texts."""
+        by_name = {field.name: field for field in self.declared}
+        for field in (*map(by_name.__getitem__, names), *self.others):
+            yield field.title, field.text(row, reader)[0]
+
+
+def words_of(value: Any, reader: Reader) -> str:
+    """Return a value as people read it, "" for none."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return reader.ago(value)
+    if isinstance(value, Mapping):
+        return "  ".join(f"{name} {words_of(one, reader)}" for name, one in value.items() if one)
+    if isinstance(value, tuple | list | frozenset):
+        return ", ".join(words_of(one, reader) for one in value)
+    return str(value)
