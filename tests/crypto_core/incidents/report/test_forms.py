@@ -295,8 +295,10 @@ def test_the_json_has_a_schema_and_is_written_the_same_each_time() -> None:
     document = as_json(report_of(sample()))
     assert set(document) == {
         *("schema", "schema_version", "head", "scope", "figures", "open_points", "times", "found", "census"),
-        *("tokens", "jobs", "tokens_in_scope", "steps", "timeline", "actions", "actions_left_out", "evidence", "people"),
+        *("tokens", "jobs", "tokens_in_scope", "steps", "timeline", "actions", "actions_left_out"),
         *(
+            "evidence",
+            "people",
             "roles",
             "follow_ups",
             "journal_state",
