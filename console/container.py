@@ -567,21 +567,18 @@ class Container:
 
     @deferred_property
     def work(self) -> TokenWorkService:
+        from crypto_core.reencryption.bulk.engine import open_engine
         from crypto_core.reencryption.runner import Runner
         from crypto_core.reencryption.service import TokenWorkService
 
         planner = self._planner()
         runner = Runner(
-            self.kms,
-            self.keyring,
             planner,
-            self.store,
-            self.answers,
             self.attributor,
             self.journal,
+            open_engine(observer=self.observer),
             same_database=self.same_database,
             dev_key=self.settings.dev_key,
-            observer=self.observer,
         )
         return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self._guard)
 
@@ -639,11 +636,10 @@ class Container:
 
     @deferred_property
     def jobs(self) -> JobService:
+        from crypto_core.reencryption.bulk.engine import open_engine
         from crypto_core.reencryption.jobs.access import AccessComparison
-        from crypto_core.reencryption.jobs.chunk_pipeline import piped
         from crypto_core.reencryption.jobs.final_census import Closer
         from crypto_core.reencryption.jobs.job_plan import JobPlanner
-        from crypto_core.reencryption.jobs.restore_chunks import restoring
         from crypto_core.reencryption.jobs.runner import JobRunner
         from crypto_core.reencryption.jobs.service import JobService
         from crypto_core.reencryption.jobs.writers import Writers
@@ -651,8 +647,7 @@ class Container:
         planner, witness, parts = self._planner(), self._witness(), self._job_parts()
         access = AccessComparison(self.keys, self.policies, witness, identity=self._identity)
         closer = Closer(parts, planner, self.status, Writers(self.keys, witness))
-        writing = piped(self.kms, dev_key=self.settings.dev_key, observer=self.observer)
-        putting_back = restoring(self.engine, self.keyring)
+        opening = open_engine(observer=self.observer, for_job=True)
         return JobService(
             parts,
             JobPlanner(
@@ -661,7 +656,7 @@ class Container:
                 access.compare_access,
                 lambda: (one.key_arn for one in self.status.take_census().keys if one.key_arn and one.tokens),
             ),
-            lambda: JobRunner(parts, closer, writing, putting_back),
+            lambda: JobRunner(parts, closer, opening, dev_key=self.settings.dev_key),
             self.status,
             **self._guard,
         )
@@ -681,8 +676,10 @@ class Container:
     @deferred_property
     def backup_restoring(self) -> BackupRestoring:
         from crypto_core.reencryption.backup_restore import BackupRestoring
+        from crypto_core.reencryption.bulk.engine import open_engine
 
-        return BackupRestoring(self._job_parts(), self.catalogue, self.keyring, **self._guard)
+        opening = open_engine(observer=self.observer)
+        return BackupRestoring(self._job_parts(), self.catalogue, opening, **self._guard)
 
     @deferred_property
     def job_processes(self) -> HostProcesses:

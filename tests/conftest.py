@@ -27,7 +27,7 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install, installed_version
-from crypto_core.reencryption import patience
+from crypto_core.reencryption.bulk import engine as bulk_engine
 from crypto_core.references import TokenRef
 from tests import lanes, made_once, own_path
 
@@ -261,8 +261,7 @@ def services(environment: dict[str, str]) -> Iterator[Container]:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that wait for KMS to come back do so for moments."""
-    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(bulk_engine, "PATIENCE_SECONDS", 0.5)
 
 
 @pytest.fixture

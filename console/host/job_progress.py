@@ -13,7 +13,7 @@ from console.host.worker_scaling import Growth, cores
 from console.printed.printing import meter, say, utc
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView
-from crypto_core.reencryption.jobs.transient_retry import Endurance
+from crypto_core.reencryption.endurance import Endurance
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService

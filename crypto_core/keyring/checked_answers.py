@@ -1,8 +1,9 @@
-"""Reading KMS's answers: what must be in them, and which of several failures tells most."""
+"""Reading KMS's answers: what must be in them, and which of several keys opens a data key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -10,13 +11,64 @@ from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
 from crypto_core.errors import (
     IncorrectKeyError,
     InvalidCiphertextError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStateError,
+    KmsAccessDeniedError,
     KmsError,
     KmsRequestError,
+    KmsUnreachableError,
     UntrustedKeyError,
 )
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
 from crypto_core.secret import DataKey
 from crypto_core.text.cleaning import clean
+
+REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
+"""What KMS refuses because of the key, its state or its policy."""
+
+ANOTHER_KEY = (IncorrectKeyError, UntrustedKeyError)
+"""What says that a data key is under another key than the one that was asked."""
+
+TRY_THE_NEXT = (*ANOTHER_KEY, InvalidCiphertextError, *REFUSALS)
+"""What KMS may say of a trusted key that is not the one that wrapped the EDK."""
+
+
+class KeySearch:
+    """One search for the key that opens a data key: each candidate is asked until one does.
+
+    A key that isn't the one is passed over; so is a Region that doesn't answer, whose key may have been it.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        """The names of the keys that were asked."""
+        self.failures: list[KmsError] = []
+        self.silent: set[str] = set()
+        """The Regions that did not answer."""
+        self._unreachable: KmsUnreachableError | None = None
+
+    @contextmanager
+    def asking(self, key: str, region: str = "") -> Iterator[None]:
+        """Ask one key, in its Region; what it fails with is kept, if another key may still open it."""
+        self.asked.append(key)
+        try:
+            yield
+        except TRY_THE_NEXT as error:
+            self.failures.append(error)
+        except KmsUnreachableError as error:
+            self._unreachable = self._unreachable or error
+            self.silent.add(region)
+
+    @property
+    def found_another(self) -> bool:
+        """True if the key that was asked last says that another one wrapped it."""
+        return bool(self.failures) and isinstance(self.failures[-1], ANOTHER_KEY)
+
+    @property
+    def failure(self) -> KmsError:
+        """Why no key opened it; a Region that did not answer comes first."""
+        return self._unreachable or closest(self.failures)
 
 
 def take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:

@@ -9,7 +9,7 @@ key that it named first, for as long as the keyring lives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -19,12 +19,7 @@ from crypto_core.aws.region_failover import Routes
 from crypto_core.envelope import edk_prefix
 from crypto_core.envelope.encryption_context import EncryptionContext, require_binding
 from crypto_core.errors import (
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KeyDisabledError,
     KeyNotFoundError,
-    KeyStateError,
-    KmsAccessDeniedError,
     KmsError,
     KmsRequestError,
     KmsUnreachableError,
@@ -34,6 +29,9 @@ from crypto_core.errors import (
 from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key
 from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.checked_answers import (
+    REFUSALS,
+    TRY_THE_NEXT,
+    KeySearch,
     closest,
     encrypted_data_key_of,
     key_arn_of,
@@ -51,20 +49,6 @@ from crypto_core.keyring.data_keys import (
 )
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.secret import DataKey
-
-TRY_THE_NEXT = (
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KmsAccessDeniedError,
-    KeyDisabledError,
-    KeyStateError,
-    KeyNotFoundError,
-    UntrustedKeyError,
-)
-"""What KMS may say of a trusted key that is not the one that wrapped the EDK."""
-
-_REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
-"""After these, nothing that the key had wrapped may be opened from the cache any more."""
 
 
 class KmsKeyring:
@@ -171,38 +155,30 @@ class KmsKeyring:
             held = self._cached(self._cache, encrypted_data_key, candidates, context)
             if held is not None:
                 return held
-        failures: list[KmsError] = []
-        silent = _Silent()
+        search = KeySearch()
         for name in candidates:
             home = self.routes.home(name)
-            if home in silent and len(self.routes.to(name, self.pins.get(name))) == 1:
+            if home in search.silent and len(self.routes.to(name, self.pins.get(name))) == 1:
                 continue  # No replica of it could be asked elsewhere.
             purges = self._cache.purges if self._cache is not None else 0
-            try:
+            with search.asking(name, home):
                 with self._purging(name):
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
                     with _wiped_if_refused(unwrapped.data_key):
                         must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
-            except TRY_THE_NEXT as error:
-                failures.append(error)
-                continue
-            except KmsUnreachableError as error:
-                silent.note(home, error)
-                continue
-            if not only:
-                self.remember_likely(encrypted_data_key, name)
-                if self._cache is not None:
-                    material = unwrapped.wrapped_by.key_material_id
-                    self._cache.keep(
-                        encrypted_data_key,
-                        self.pins[name],
-                        context,
-                        unwrapped.data_key,
-                        material,
-                        purges=purges,
-                    )
-            return unwrapped
-        raise silent.first or closest(failures)
+                if not only:
+                    self.remember_likely(encrypted_data_key, name)
+                    if self._cache is not None:
+                        self._cache.keep(
+                            encrypted_data_key,
+                            self.pins[name],
+                            context,
+                            unwrapped.data_key,
+                            unwrapped.wrapped_by.key_material_id,
+                            purges=purges,
+                        )
+                return unwrapped
+        raise search.failure
 
     def rewrap(
         self,
@@ -220,14 +196,13 @@ class KmsKeyring:
         can't bridge.
         """
         parse_key_name(destination)
-        failures: list[KmsError] = []
-        silent = _Silent()
+        search = KeySearch()
         for source in self.candidates(encrypted_data_key, likely, named):
             region = self.routes.home(source if region_of(source) else destination)
-            if region in silent:
+            if region in search.silent:
                 continue
             if len({region_of(source), region_of(destination)} - {None}) > 1:
-                failures.append(
+                search.failures.append(
                     KmsRequestError(
                         f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
                         operation="ReEncrypt",
@@ -236,7 +211,7 @@ class KmsKeyring:
                     )
                 )
                 continue
-            try:
+            with search.asking(source, region):
                 with self._purging(source):
                     answer = self.routes.call(
                         "ReEncrypt",
@@ -252,19 +227,15 @@ class KmsKeyring:
                     material_of(answer.get("SourceKeyMaterialId")),
                 )
                 must_be_named(from_key.key_arn, named, "ReEncrypt")
-            except TRY_THE_NEXT as error:
-                failures.append(error)
-                continue
-            except KmsUnreachableError as error:
-                silent.note(region, error)
-                continue
-            to_key = KeyAnswer(
-                self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
-                material_of(answer.get("DestinationKeyMaterialId")),
-            )
-            self.remember_likely(encrypted_data_key, source)
-            return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
-        raise silent.first or closest(failures)
+                break
+        else:
+            raise search.failure
+        to_key = KeyAnswer(
+            self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
+            material_of(answer.get("DestinationKeyMaterialId")),
+        )
+        self.remember_likely(encrypted_data_key, source)
+        return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
 
     def attribute(
         self, encrypted_data_key: bytes, *, named: str | None = None, context: EncryptionContext = NO_CONTEXT
@@ -309,7 +280,7 @@ class KmsKeyring:
             except KmsUnreachableError as error:
                 unreachable = unreachable or error
                 continue
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 # Not every Region has a replica, and each has a state and a policy of its own: only the key's
                 # own Region can refuse for the key.
                 refused = refused or error
@@ -345,7 +316,7 @@ class KmsKeyring:
         """Drop what the cache holds of a key as soon as KMS refuses to use it."""
         try:
             yield
-        except _REFUSALS as error:
+        except REFUSALS as error:
             if self._cache is not None:
                 concerned = [n for n in (error.key, name) if n]
                 arns = [self.pins.get(n) or (n if is_key_arn(n) else None) for n in concerned]
@@ -373,9 +344,8 @@ class KmsKeyring:
                 )
             yield from candidates
             return
-        prefix = edk_prefix(encrypted_data_key)
         first = [name for name in self.trusted if likely and likely in (name, self.pins.get(name))]
-        remembered = self._likely.get(prefix) if prefix else None
+        remembered = self.remembered(encrypted_data_key)
         likeliest = dict.fromkeys([*first, *([remembered] if remembered else [])])
         yield from likeliest
         # A Region that is down is waited for once, not for every token that another one can open.
@@ -392,6 +362,16 @@ class KmsKeyring:
         if parsed.key_id is not None:
             return key_arn.endswith(f":key/{parsed.key_id}")
         return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
+
+    def remembered(self, encrypted_data_key: bytes) -> str | None:
+        """Return the trusted key that is remembered for data keys like this one."""
+        prefix = edk_prefix(encrypted_data_key)
+        known = self._likely.get(prefix) if prefix else None
+        return next((n for n in self.trusted if known and known in (n, self.pins.get(n))), None)
+
+    def expect(self, groups: Mapping[bytes, str]) -> None:
+        """Remember the key of each key material group, by the beginning of its encrypted data keys."""
+        self._likely.update(groups)
 
     def remember_likely(self, encrypted_data_key: bytes, name: str) -> None:
         """Remember which of the trusted keys opened a data key: it is asked first for those like it."""
@@ -410,22 +390,6 @@ class KmsKeyring:
     def _pin(self, name: str, answer: object, operation: str) -> str:
         """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
         return pinned(self.pins, name, answer, operation)
-
-
-class _Silent:
-    """The Regions that don't answer in one search: each key there may have been the right one."""
-
-    def __init__(self) -> None:
-        self.first: KmsUnreachableError | None = None
-        self._regions: set[str] = set()
-
-    def note(self, region: str, error: KmsUnreachableError) -> None:
-        """Remember that a key of `region` could not be asked."""
-        self.first = self.first or error
-        self._regions.add(region)
-
-    def __contains__(self, region: str) -> bool:
-        return region in self._regions
 
 
 @contextmanager

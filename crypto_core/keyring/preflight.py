@@ -33,22 +33,18 @@ from crypto_core.errors import (
     DryRunPassedError,
     IncorrectKeyError,
     InvalidCiphertextError,
-    KeyDisabledError,
-    KeyNotFoundError,
-    KeyStateError,
     KmsAccessDeniedError,
     KmsError,
     KmsRequestError,
 )
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key
-from crypto_core.keyring.checked_answers import take_plaintext
+from crypto_core.keyring.checked_answers import REFUSALS, take_plaintext
 from crypto_core.keyring.data_keys import NO_CONTEXT
 
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
 REENCRYPT_FROM, REENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 
-_REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
 """What KMS says of a key that can't be used; any other failure says nothing about it."""
 
 _OF_THE_SAMPLE = (IncorrectKeyError, InvalidCiphertextError, KmsAccessDeniedError)
@@ -183,7 +179,7 @@ class Preflight:
         failure = self._rehearse(operation, region, **parameters, **_WITHOUT_CIPHERTEXT)
         if failure is None:
             return _Answer(None, f"KMS permits it, but not with the sample: {refused.message}")
-        return _Answer(failure if isinstance(failure, _REFUSALS) else refused)
+        return _Answer(failure if isinstance(failure, REFUSALS) else refused)
 
     def _rehearse(self, operation: str, region: str | None, **parameters: Any) -> KmsError | None:
         """Return what one dry run failed with, None if the call would succeed."""
@@ -212,14 +208,14 @@ def _permission(action: str, key: str, answer: _Answer) -> Permission:
     failure = answer.failure
     if failure is None:
         return Permission(action, key, True, answer.note)
-    if isinstance(failure, _REFUSALS):
+    if isinstance(failure, REFUSALS):
         return Permission(action, key, False, failure.message, failure.remedy)
     return Permission(action, key, None, f"Not known: {answer.note}{failure.message}", failure.remedy)
 
 
 def _both_sides(source: str, destination: str, answer: _Answer) -> tuple[Permission, Permission]:
     failure = answer.failure
-    if not isinstance(failure, _REFUSALS):
+    if not isinstance(failure, REFUSALS):
         return _permission(REENCRYPT_FROM, source, answer), _permission(REENCRYPT_TO, destination, answer)
     action = _refused_action(source, destination, failure)
     if action == REENCRYPT_FROM:

@@ -10,32 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from threading import Event
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
-
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
-from crypto_core.database.tokens.attribution import answer_about
 from crypto_core.database.tokens.backups import KeptEnvelope
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.store import Replacement, StoredToken
+from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import (
-    ChangedByDatabaseError,
-    CredentialsError,
     DatabaseError,
-    EnvelopeError,
-    InvalidCiphertextError,
     InvalidReferenceError,
-    KeyNotFoundError,
     KmsError,
     RefusedError,
 )
@@ -43,11 +32,13 @@ from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
-from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.bulk.engine import OpenEngine
+from crypto_core.reencryption.bulk.ports import TokenTask
+from crypto_core.reencryption.bulk.quota import quota_of
+from crypto_core.reencryption.bulk.restoring import Restoring
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.patience import ask_patiently
 from crypto_core.reencryption.plan import Unwritten, Verb
+from crypto_core.reencryption.run_ledger import RunLedger, run_sink
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
@@ -147,16 +138,6 @@ class BackupRestoreResult:
         return not (self.left or self.remaining or self.stopped_by or self.interrupted)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """One token: what takes its place and the key that opened it, or why it stays."""
-
-    token: StoredToken
-    envelope: str = ""
-    wrapped_by: KeyAnswer | None = None
-    why: str = ""
-
-
 class BackupRestoring:
     """Plans and does it. Blocks on SQL and KMS: call it from a worker."""
 
@@ -164,15 +145,14 @@ class BackupRestoring:
         self,
         parts: JobParts,
         catalogue: LiveCatalogue,
-        keyring: KmsKeyring,
+        open_engine: OpenEngine,
         *,
         read_only: bool,
         approvals: ApprovalGate | None = None,
     ) -> None:
-        """Only keys that `keyring` trusts open envelopes, the previous and the present ones."""
         self._guard = parts.guard(read_only=read_only, approvals=approvals)
         self._parts, self._catalogue = parts, catalogue
-        self._cipher = TokenCipher(keyring)
+        self._open_engine = open_engine
 
     def plan_restore(self, selection: BackupSelection) -> BackupRestorePlan:
         """Return what would be restored; journaled as a dry run, a refusal too.
@@ -287,100 +267,67 @@ class BackupRestoring:
                 seen |= there.union(*meant.values())
 
     def _restored(self, plan: BackupRestorePlan, run: Run, cancelled: Event) -> BackupRestoreResult:
-        restored, left, stopped_by = 0, list(plan.refused), ""
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="keydeck-restore") as pool:
-            for first in range(0, len(plan.kept), PAGE):
-                numbers = dict(plan.kept[first : first + PAGE])
-                tokens = self._parts.store.read_many(numbers)
-                kept = backups.stood_before(self._parts.engine, tokens)
-                same = [t for t in tokens if t.ref in kept and kept[t.ref].number == numbers[t.ref]]
-                left += [Unwritten(str(ref), _CHANGED) for ref in numbers if ref not in {t.ref for t in same}]
-                try:
-                    for tried in ask_patiently(pool, partial(self._one, kept), same, cancelled):
-                        left += [Unwritten(str(t.token.ref), t.why) for t in tried if t.why]
-                        opened = [t for t in tried if not t.why]
-                        written, rejected = self._write(run, opened)
-                        restored += len(written)
-                        left += rejected
-                        run.so_far["restored"] = restored
-                except KmsError as error:
-                    stopped_by = str(error)
-                if stopped_by or cancelled.is_set():
-                    break
-        remaining = plan.tokens + len(plan.refused) - restored - len(left)
+        parts, numbers, stopped_by = self._parts, dict(plan.kept), ""
+
+        def heard() -> None:
+            run.so_far["restored"] = ledger.counts.done
+
+        def kept(tokens: Sequence[StoredToken]) -> dict[TokenRef, KeptEnvelope]:
+            found = backups.stood_before(parts.engine, tokens)
+            return {ref: one for ref, one in found.items() if one.number == numbers[ref]}
+
+        ledger = RunLedger(
+            parts.answers, parts.journal, RESTORE, {"run": str(run.id)}, parts.same_database, heard
+        )
+        keyring = parts.attributor.keyring
+        pages = _PlannedPages(parts.store, list(numbers))
+        restoring = Restoring(pages, keyring, kept)
+        order = TokenTask(Verb.REENCRYPT, "", keyring)
+        sink = run_sink(parts.attributor, order, run.id, "restore", ledger, cancelled)
+        try:
+            with self._open_engine(keyring, quota_of("")) as engine:
+                engine.pass_tokens(restoring, sink, restoring.restore_token, cancelled)
+        except KmsError as error:
+            stopped_by = str(error)
+        changed = restoring.left | pages.gone
+        left = [*plan.refused, *ledger.unwritten, *(Unwritten(str(ref), _CHANGED) for ref in changed)]
         return BackupRestoreResult(
-            restored,
+            ledger.counts.done,
             tuple(sorted(left, key=lambda one: one.reference)),
-            remaining,
+            plan.tokens + len(plan.refused) - ledger.counts.done - len(left),
             stopped_by,
             cancelled.is_set(),
         )
-
-    def _one(self, kept: dict[TokenRef, KeptEnvelope], token: StoredToken) -> _Tried | KmsError:
-        """Open the previous envelope, then the present one; a failure that may pass is returned."""
-        before = kept[token.ref].envelope
-        try:
-            was = self._cipher.open(before, ref=token.ref)
-        except (EnvelopeError, InvalidReferenceError) as error:
-            return _Tried(token, why=f"The previous envelope does not open: {error.message}")
-        except KmsError as error:
-            return _passing(error) or _Tried(token, why=f"The previous envelope does not open: {error}")
-        with was.token as past:
-            try:
-                now = self._cipher.open(token.value.reveal(), ref=token.ref)
-            except (EnvelopeError, InvalidCiphertextError, KeyNotFoundError):
-                return _Tried(token, before, was.wrapped_by)
-            except KmsError as error:
-                stays = "It stays: whether the present value holds another token can't be told"
-                return _passing(error) or _Tried(token, why=f"{stays}. {error}")
-            with now.token as present:
-                if past != present:
-                    return _Tried(token, why="The present value opens and holds another token. It stays.")
-        return _Tried(token, before, was.wrapped_by)
-
-    def _write(self, run: Run, opened: Sequence[_Tried]) -> tuple[frozenset[TokenRef], list[Unwritten]]:
-        """Swap them in; returns those that are, and the others with the reason."""
-        if not opened:
-            return frozenset(), []
-        parts, actor = self._parts, self._parts.journal.actor()
-
-        def journal(connection: Connection | None, written: frozenset[TokenRef]) -> None:
-            references = sorted(str(ref) for ref in written)
-            subject = references[0] if len(references) == 1 else counted(len(references), "token")
-            detail = {"run": str(run.id), "references": references}
-            parts.journal.record(RESTORE, subject, Outcome.DONE, detail, within=connection, actor=actor)
-
-        def within(connection: Connection, written: frozenset[TokenRef]) -> None:
-            if parts.same_database and written:
-                journal(connection, written)
-
-        replacements = [Replacement(t.token, t.envelope, None) for t in opened]
-        try:
-            written = parts.store.write_tokens(run.id, "restore", replacements, within=within)
-        except DatabaseError as error:
-            # Only what the statement itself met with; a lost connection or a missing grant ends the run.
-            if type(error) not in (DatabaseError, ChangedByDatabaseError):
-                raise
-            if len(opened) == 1:
-                return frozenset(), [Unwritten(str(opened[0].token.ref), error.message)]
-            apart = [self._write(run, [one]) for one in opened]
-            done = frozenset(ref for some, _ in apart for ref in some)
-            return done, [one for _, rejected in apart for one in rejected]
-        if written and not parts.same_database:
-            journal(None, written)
-        parts.answers.remember(
-            answer_about(t.envelope, t.wrapped_by) for t in opened if t.wrapped_by and t.token.ref in written
-        )
-        lost = [t for t in opened if t.token.ref not in written]
-        return written, [Unwritten(str(t.token.ref), _CHANGED) for t in lost]
 
 
 def _newer(selection: BackupSelection) -> str:
     return f"The present value is not what job {selection.job} wrote: it was written anew, or changed."
 
 
-def _passing(error: KmsError) -> KmsError | None:
-    return error if error.transient or isinstance(error, CredentialsError) else None
+@dataclass(eq=False, repr=False)
+class _PlannedPages:
+    """TokenPages of the planned tokens; what is gone by now is in `gone`."""
+
+    store: TokenStore
+    refs: list[TokenRef]
+    gone: set[TokenRef] = field(default_factory=set)
+
+    def next(self) -> Sequence[StoredToken]:
+        """Return some tokens, none at the end. Raises DatabaseError."""
+        found: list[StoredToken] = []
+        while self.refs and not found:
+            some, self.refs = self.refs[:PAGE], self.refs[PAGE:]
+            found = self._read(some)
+        return found
+
+    def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
+        """Return those tokens, read anew, that are still there. Raises DatabaseError."""
+        return self._read([t.ref for t in tokens])
+
+    def _read(self, refs: Sequence[TokenRef]) -> list[StoredToken]:
+        found = self.store.read_many(refs)
+        self.gone |= set(refs) - {t.ref for t in found}
+        return found
 
 
 def _ended(_: Run, result: BackupRestoreResult) -> Ended[BackupRestoreResult]:

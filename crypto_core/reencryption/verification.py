@@ -6,7 +6,6 @@ and holds few in memory. Only what came of each is kept.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,19 +20,12 @@ from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.key_names import region_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
-from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.engine import open_engine
 from crypto_core.reencryption.bulk.opening import LookAt, opened
-from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import pass_tokens
 from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome, TokenSink
 from crypto_core.reencryption.bulk.quota import quota_of
-from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.filter_selection import filtered
-from crypto_core.reencryption.patience import is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
-
-ATTEMPTS = 3
-"""How often a call is made before its failure is reported, as in KmsApi: somebody is waiting."""
 
 
 class Verifier:
@@ -107,23 +99,9 @@ class Verifier:
         Each opened token is shown to `look_at` before it is wiped. Ends early once `cancelled` is set. Raises
         KmsError if KMS can't be asked at all, DatabaseError.
         """
-        control = Control(stop=cancelled or Event(), passing=is_passing)
-        asyncio.run(self._open(_Pages(pages), sink, control, look_at))
-
-    async def _open(self, pages: _Pages, sink: TokenSink, control: Control, look_at: LookAt | None) -> None:
-        keyring = self._keyring
-        pace = CallPace(guess=self._quota())
-        transport = KmsTransport(
-            keyring.kms,
-            pace,
-            observer=self._observer,
-            attempts=ATTEMPTS,
-            pins=keyring.pins,
-            routes=keyring.routes,
-        )
-        async with transport:
-            ask = partial(opened, keyring=keyring, kms=transport, observer=self._observer, look_at=look_at)
-            await pass_tokens(pages, sink, ask, control)
+        ask = partial(opened, keyring=self._keyring, observer=self._observer, look_at=look_at)
+        with open_engine(observer=self._observer)(self._keyring, self._quota()) as engine:
+            engine.pass_tokens(_Pages(pages), sink, ask, cancelled or Event())
 
     def _quota(self) -> int:
         """The quota of the Region where that is smallest."""

@@ -42,8 +42,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import classify, seal, serialise
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import write_tokens
-from crypto_core.reencryption.bulk.ports import Committed, Outcome, Sealed, TokenTask
+from crypto_core.reencryption.bulk.ports import Committed, Outcome, Sealed
 from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
@@ -60,6 +59,7 @@ from tests.benchmarks.measuring import (
     print_table,
     print_targets,
 )
+from tests.crypto_core.reencryption.bulk.memory import task, write_tokens
 
 REGION = "us-east-1"
 """One with the largest quota, 100,000 calls a second: it is the processors that decide."""
@@ -116,7 +116,7 @@ def keydeck(url: str, tokens: int) -> Callable[[], int]:
     async def go() -> int:
         kms = KmsApi([REGION], endpoint_url=url)
         async with KmsTransport(kms, CallPace(1_000_000)) as transport:
-            await write_tokens(memory, memory, TokenTask(Verb.REENCRYPT, NEW, OLD), transport, Control())
+            await write_tokens(memory, memory, task(Verb.REENCRYPT, NEW, OLD), transport, Control())
         return memory.written
 
     return lambda: asyncio.run(go())

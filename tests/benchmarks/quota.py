@@ -49,8 +49,6 @@ from botocore.retries.throttling import CubicCalculator
 from crypto_core.aws.kms import KmsApi
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import write_tokens
-from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
@@ -75,6 +73,7 @@ from tests.benchmarks.quota_simulation import (
     Window,
     simulate,
 )
+from tests.crypto_core.reencryption.bulk.memory import task, write_tokens
 
 SHARE, THROTTLED, RISE, YIELD_SECONDS, BACK_SECONDS = 0.9, 0.001, 0.05, 1.0, 10.0
 """Targets."""
@@ -318,7 +317,7 @@ async def job(url: str, seconds: float) -> None:
     asyncio.get_running_loop().call_later(seconds, control.stop.set)
     pace = CallPace(guess=float(quota_of("")))
     async with KmsTransport(KmsApi([REGION], endpoint_url=url), pace) as transport:
-        await write_tokens(memory, memory, TokenTask(Verb.REENCRYPT, NEW, OLD), transport, control)
+        await write_tokens(memory, memory, task(Verb.REENCRYPT, NEW, OLD), transport, control)
 
 
 def _apart(*of: str) -> subprocess.Popen[bytes]:

@@ -85,16 +85,6 @@ def with_backup(engine: Engine, refs: Iterable[TokenRef]) -> frozenset[TokenRef]
     return frozenset(names[column, row_id] for column, row_id in _rows(engine, found))
 
 
-def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[bytes, str]:
-    """Return the envelopes that stood where a run wrote these values, by the values' digests.
-
-    Raises DatabaseError.
-    """
-    wrote = is_among(_B.written_digest, digests, sa.LargeBinary)
-    found = select(_B.written_digest, _B.envelope).where(wrote, *_kept(run_id=run_id)).order_by(_B.id)
-    return {bytes(digest): envelope for digest, envelope in _rows(engine, found)}
-
-
 def stood_before(
     engine: Engine,
     tokens: Sequence[StoredToken],

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from threading import Event
 
-from crypto_core.errors import KmsError
+from crypto_core.errors import (
+    KeyUnavailableError,
+    KmsDependencyTimeoutError,
+    KmsError,
+    KmsInternalError,
+    KmsThrottledError,
+)
 
 IN_FLIGHT = 128
 """Tokens that KMS is asked about at a time, a connection each: at 10 ms a call, enough for 6,000 a second."""
@@ -17,6 +23,14 @@ PATIENCE_SECONDS = 30.0
 
 GRACE_SECONDS = 0.5
 """How long what is under way may go on once a run is held back or stopped."""
+
+
+_PASSING = (KmsThrottledError, KmsInternalError, KmsDependencyTimeoutError, KeyUnavailableError)
+
+
+def is_passing(error: KmsError) -> bool:
+    """Return whether a failure is worth waiting out while somebody waits for the end."""
+    return isinstance(error, _PASSING)
 
 
 @dataclass(slots=True)

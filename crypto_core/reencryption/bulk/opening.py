@@ -1,30 +1,31 @@
-"""One token's way through KMS when it is only to be seen whether it opens: its plaintext is wiped at once."""
+"""One token's way through KMS when it is opened: its plaintext is wiped at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from crypto_core.cipher import sealed_for_another_row
+from crypto_core.cipher import OpenedToken, sealed_for_another_row
 from crypto_core.database.tokens.attribution import answer_of_damage
 from crypto_core.database.tokens.attribution_cache import KnownAttribution
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Envelope, Format, open_envelope, parse
+from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.errors import (
     CredentialsError,
     EnvelopeError,
     InvalidCiphertextError,
     InvalidReferenceError,
     KmsError,
-    KmsUnreachableError,
     WrongBindingError,
 )
-from crypto_core.keyring.checked_answers import closest, must_be_named
-from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.keyring.kms_keyring import TRY_THE_NEXT, KmsKeyring
+from crypto_core.keyring.checked_answers import KeySearch, must_be_named
+from crypto_core.keyring.data_keys import UnwrappedDataKey
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer, observed_operation
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Opened
 from crypto_core.reencryption.plan import Verification
+from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 LookAt = Callable[[StoredToken, Secret], object]
@@ -59,7 +60,10 @@ async def opened(
         with observed_operation(observer, "decrypt") as observation, CallSubject(ref):
             envelope = parse(token.value.reveal())
             observation.format_ = envelope.format
-            key = await _opened_under(envelope, token, keyring, kms, look_at)
+            found = await open_under(envelope, ref, keyring, kms)
+            with found.token as plaintext:
+                if look_at is not None:
+                    look_at(token, plaintext)
     except WrongBindingError as error:
         return Opened(Verification(ref, False, None, None, error.message), None)
     except (EnvelopeError, InvalidReferenceError) as error:
@@ -69,38 +73,53 @@ async def opened(
         if error.transient or isinstance(error, CredentialsError):
             raise
         return Opened(Verification(ref, False, error.key or None, None, str(error)), None)
+    key = found.wrapped_by
     known = KnownAttribution(token.digest, envelope.edk_prefix, key.key_arn, key.key_material_id)
     return Opened(Verification(ref, True, key.key_arn, key.key_material_id), known)
 
 
-async def _opened_under(
-    envelope: Envelope, stored: StoredToken, keyring: KmsKeyring, kms: BulkKms, look_at: LookAt | None
-) -> KeyAnswer:
-    """Open the envelope and drop what it holds; returns the key that had wrapped its data key.
+async def open_under(
+    envelope: Envelope,
+    ref: TokenRef,
+    keyring: KmsKeyring,
+    kms: BulkKms,
+    search: KeySearch | None = None,
+    *,
+    believing: bool = False,
+) -> OpenedToken:
+    """Return the envelope's token and the key that had wrapped its data key; as TokenCipher.open.
 
-    Asks the trusted keys as KmsKeyring.unwrap does, and raises as it does; EnvelopeError.
+    With `believing`, what the key that is remembered for data keys like this one says is final, unless that
+    is that another one wrapped it. `search` is told of every key that is asked.
     """
-    ref = stored.ref
-    context = envelope.opening_context(ref, keyring.binding)
-    encrypted, named = envelope.encrypted_data_key, envelope.named_key
-    failures: list[KmsError] = []
-    silent: KmsUnreachableError | None = None
-    for name in keyring.candidates(encrypted, named=named):
-        try:
-            unwrapped = await kms.decrypt(name, encrypted, context)
-            with unwrapped.data_key as data_key:
-                must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
-                keyring.remember_likely(encrypted, name)
-                with open_envelope(envelope, data_key, ref, keyring.binding) as token:
-                    if look_at is not None:
-                        look_at(stored, token)
-        except TRY_THE_NEXT as error:
-            failures.append(error)
-        except KmsUnreachableError as error:
-            silent = silent or error
-        else:
-            return unwrapped.wrapped_by
-    why = silent or closest(failures)
-    if context and isinstance(why, InvalidCiphertextError):
-        raise sealed_for_another_row(why, ref, envelope) from why
-    raise why
+    binding = keyring.binding
+    context = envelope.opening_context(ref, binding)
+    try:
+        unwrapped = await _unwrapped(envelope, context, keyring, kms, search or KeySearch(), believing)
+    except InvalidCiphertextError as error:
+        if not context:
+            raise
+        raise sealed_for_another_row(error, ref, envelope) from error
+    with unwrapped.data_key as data_key:
+        must_be_named(unwrapped.wrapped_by.key_arn, envelope.named_key, "Decrypt")
+        return OpenedToken(open_envelope(envelope, data_key, ref, binding), unwrapped.wrapped_by)
+
+
+async def _unwrapped(
+    envelope: Envelope,
+    context: EncryptionContext,
+    keyring: KmsKeyring,
+    kms: BulkKms,
+    search: KeySearch,
+    believing: bool,
+) -> UnwrappedDataKey:
+    blob = envelope.encrypted_data_key
+    believed = keyring.remembered(blob) if believing else None
+    for name in keyring.candidates(blob, named=envelope.named_key):
+        with search.asking(name):
+            unwrapped = await kms.decrypt(name, blob, context)
+            keyring.remember_likely(blob, name)
+            return unwrapped
+        if name == believed and not search.found_another:
+            break
+    raise search.failure

@@ -10,35 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from math import log, log1p
-from typing import Any
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import KmsError, LeaseLostError, WrongDataKeyError
 from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, RunTally
 from crypto_core.reencryption.bulk.ports import (
-    BulkKms,
     Committed,
     Outcome,
     Poison,
-    Sealed,
     TokenPages,
     TokenSink,
-    TokenTask,
 )
-from crypto_core.reencryption.bulk.sealing import sealed
 from crypto_core.reencryption.bulk.window import InFlightWindow, TokenInFlight
 
 BATCH = 500
 BATCH_SECONDS = 0.1
 """A batch is written when it has so many tokens, or when its first one has waited so long."""
 
-PROVED = 100
-"""One in so many new envelopes KMS is asked to open, besides the first of a run."""
 TRIES = 5
 """How often a token that another writer keeps changing is tried."""
 CHANGING = "changing"
@@ -52,61 +45,25 @@ _MOST_CHANGED = 20
 _LONGEST_WAIT = 5
 """Times that the wait for KMS, of 0.1 s at first, is doubled."""
 
+R = TypeVar("R")
+
 AskKms = Callable[[StoredToken], Awaitable[Outcome]]
 """Asks KMS what a token takes. Raises KmsError for what is not about this token."""
-
-
-async def write_tokens(
-    pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
-) -> RunTally:
-    """Write every token of `pages` anew and return what it came to.
-
-    Ends early, with `complete` False, when `control` says stop or the lease is lost. Raises KmsError once KMS
-    has failed for longer than the control's patience, or for what waiting doesn't mend; DatabaseError from
-    pages and sink. What was sealed by then has been written.
-    """
-    return await pass_tokens(pages, sink, _Sealing(order, kms).seal_token, control)
 
 
 async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> RunTally:
     """Ask KMS about every token of `pages`, hand the outcomes to `sink`, and return what it came to.
 
-    Ends and raises as `write_tokens`.
+    Ends early, with `complete` False, when `control` says stop or the lease is lost. Raises KmsError once KMS
+    has failed for longer than the control's patience, or for what waiting doesn't mend; DatabaseError from
+    pages and sink. What was sealed by then has been written. Pages and sink are called in threads with the
+    caller's context.
     """
     work = _Run(pages, sink, ask, control)
     try:
         return await work.through()
     finally:
         await work.close()
-
-
-class _Sealing:
-    """Seals tokens. KMS is asked to open the first new envelope, and one in so many, before it is written."""
-
-    def __init__(self, order: TokenTask, kms: BulkKms) -> None:
-        self._order, self._kms = order, kms
-        self._until_proof = 0
-        """How many new envelopes KMS is not asked about before it is asked about the next one."""
-
-    async def seal_token(self, token: StoredToken) -> Outcome:
-        """Return the token's new envelope, or why there is none. Raises as `sealed`."""
-        if self._until_proof:
-            self._until_proof -= 1
-            return await sealed(token, self._order, self._kms)
-        self._until_proof = _unproved()
-        outcome = None
-        try:
-            outcome = await sealed(token, self._order, self._kms, prove=True)
-        finally:
-            if not isinstance(outcome, Sealed):
-                self._until_proof = 0
-        return outcome
-
-
-def _unproved() -> int:
-    """How many envelopes come before the next that KMS opens, if one in PROVED is, whichever."""
-    drawn = 1.0 - secrets.SystemRandom().random()
-    return int(log(drawn) / log1p(-1 / PROVED))
 
 
 class _Run:
@@ -199,7 +156,7 @@ class _Run:
 
     async def _read(self) -> None:
         try:
-            tokens = await self._loop.run_in_executor(self._reader, self._pages.next)
+            tokens = await self._called(self._reader, self._pages.next)
             self._all_read = not tokens
             self._tally.read += len(tokens)
             self._window.add([TokenInFlight(token) for token in tokens])
@@ -210,7 +167,7 @@ class _Run:
         before = {entry.token.ref: entry for entry in entries}
         refs = [entry.token for entry in entries]
         try:
-            tokens = await self._loop.run_in_executor(self._reader, self._pages.again, refs)
+            tokens = await self._called(self._reader, self._pages.again, refs)
             self._tally.vanished += len(entries) - len(tokens)
             self._window.add([before[token.ref].again(token) for token in tokens])
         finally:
@@ -280,7 +237,7 @@ class _Run:
     async def _write(self, entries: Sequence[TokenInFlight]) -> None:
         batch = [entry.outcome for entry in entries if entry.outcome is not None]
         try:
-            done = await self._loop.run_in_executor(self._writer, self._sink.commit, batch)
+            done = await self._called(self._writer, self._sink.commit, batch)
         except BaseException:  # raised again: nothing more is given to a sink that failed
             self._is_writable = False
             raise
@@ -308,6 +265,10 @@ class _Run:
         tally.conflicts += len(done.changed)
         tally.poisoned += len(done.refused) + sum(isinstance(outcome, Poison) for outcome in batch)
         tally.kms_calls += sum(outcome.kms_calls for outcome in batch)
+
+    def _called(self, thread: Executor, call: Callable[..., R], *arguments: object) -> asyncio.Future[R]:
+        """Call what blocks in its thread, in the context of whoever began the run."""
+        return self._loop.run_in_executor(thread, copy_context().run, call, *arguments)
 
     def _started(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from crypto_core.database.tokens.attribution_cache import KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.plan import Verb, Verification
 
 
@@ -34,25 +35,29 @@ class BulkKms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenTask:
-    """What is done to each token of a job.
+    """What is done to each token of a run or a job.
 
-    `source` is the ARN of the key that opens the envelopes, None where they are under several: then `keys`
-    has it by the beginning of the encrypted data key (see expressions.edk_prefix_of). Where it has none, or
-    another one than KMS says, the keys named by `trusted` are asked in turn. No other key is asked.
-    `binding` names the database that the tokens are in, for v2-bound envelopes. `ask_kms` has KMS open every
-    new envelope. `dev_key` opens values in dev format.
+    The keys that `keyring` trusts are asked for a data key, first the one that it remembers for others like
+    it. `source` is the ARN of the key that opens all of the envelopes, alone in the keyring then; None where
+    they are under several. `ask_kms` has KMS open every new envelope. `dev_key` opens values in dev format.
     """
 
     verb: Verb
     target: str
+    keyring: KmsKeyring
     source: str | None = None
-    keys: Mapping[bytes, str] = field(default_factory=dict)
-    trusted: Sequence[str] = ()
     write_format: Format = Format.V1
-    binding: str | None = None
     allow_downgrade: bool = False
     ask_kms: bool = False
     dev_key: str = field(default=DEV_KEY, repr=False)
+
+    @classmethod
+    def over(
+        cls, keyring: KmsKeyring, verb: Verb, target: str, source: str | None, **options: Any
+    ) -> TokenTask:
+        """Return the task for tokens under one source key, or else under whatever is trusted."""
+        opening = keyring.limited_to(source) if source else keyring.trusting(target)
+        return cls(verb, target, opening, source, **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ proves that it holds the token. Re-encrypt and encrypt compare what the new enve
 
 from __future__ import annotations
 
-from crypto_core.cipher import seal_under, wrong_data_key
+import secrets
+from math import log, log1p
+
+from crypto_core.cipher import OpenedToken, seal_under, sealed_for_another_row, wrong_data_key
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import (
     Envelope,
@@ -33,7 +36,6 @@ from crypto_core.errors import (
     KeyStateError,
     KmsAccessDeniedError,
     KmsError,
-    KmsUnreachableError,
     MalformedEnvelopeError,
     NewEnvelopeError,
     ReadOnlyError,
@@ -42,13 +44,12 @@ from crypto_core.errors import (
     UntrustedKeyError,
     WrongBindingError,
 )
-from crypto_core.key_names import is_key_arn, same_key
-from crypto_core.keyring.checked_answers import closest, must_be_named
-from crypto_core.keyring.data_keys import KeyAnswer, UnwrappedDataKey
+from crypto_core.keyring.checked_answers import ANOTHER_KEY, REFUSALS, KeySearch, must_be_named
+from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.receipts.call_subject import CallSubject
+from crypto_core.reencryption.bulk.opening import open_under
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.plan import Verb
-from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 _KINDS: tuple[tuple[type[KeydeckError], str], ...] = (
@@ -76,14 +77,12 @@ _OF_THE_TOKEN = (
     InvalidReferenceError,
     RefusedError,
     IncorrectKeyError,
+    InvalidCiphertextError,
 )
 """What says something of one token, whichever keys there are."""
 
-_OF_ITS_KEY = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
-"""What says something of one source key of several."""
-
-_ANOTHER_KEY = (IncorrectKeyError, UntrustedKeyError)
-"""What says that the data key is under another key than the one that was asked."""
+PROVED = 100
+"""One in so many new envelopes KMS is asked to open, besides the first of a run."""
 
 UNKNOWN_KEY = "unknown-key"
 """The kind of failure where no key that may be asked opens the data key."""
@@ -91,6 +90,35 @@ UNKNOWN_KEY = "unknown-key"
 
 class _UnknownKeyError(KmsError):
     """No key is known for the envelope's data key."""
+
+
+class Sealing:
+    """Seals tokens. KMS is asked to open the first new envelope, and one in so many, before it is written."""
+
+    def __init__(self, order: TokenTask) -> None:
+        self._order = order
+        self._until_proof = 0
+        """How many new envelopes KMS is not asked about before it is asked about the next one."""
+
+    async def seal_token(self, token: StoredToken, *, kms: BulkKms) -> Outcome:
+        """Return the token's new envelope, or why there is none. Raises as `sealed`."""
+        if self._until_proof:
+            self._until_proof -= 1
+            return await sealed(token, self._order, kms)
+        self._until_proof = _unproved()
+        outcome = None
+        try:
+            outcome = await sealed(token, self._order, kms, prove=True)
+        finally:
+            if not isinstance(outcome, Sealed):
+                self._until_proof = 0
+        return outcome
+
+
+def _unproved() -> int:
+    """How many envelopes come before the next that KMS opens, if one in PROVED is, whichever."""
+    drawn = 1.0 - secrets.SystemRandom().random()
+    return int(log(drawn) / log1p(-1 / PROVED))
 
 
 async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: bool = False) -> Outcome:
@@ -112,18 +140,14 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
         raise
     except _UnknownKeyError as error:
         return Poison(token, UNKNOWN_KEY, error.message, way.calls)
-    except InvalidCiphertextError as error:
-        others = "row or database" if token.format.binds_database else "row"
-        told = f" It is damaged, or was sealed for another {others}." if token.format.binds_row else ""
-        return Poison(token, _kind(error), f"{error.message}{told}", way.calls)
     except _OF_THE_TOKEN as error:
         return Poison(token, _kind(error), error.message, way.calls)
     except UntrustedKeyError as error:
         if way.asks_target or error.operation != "Decrypt":
             raise
         return Poison(token, _kind(error), error.message, way.calls)
-    except _OF_ITS_KEY as error:
-        if order.source is not None or way.asks_target or error.key != way.source:
+    except REFUSALS as error:
+        if order.source is not None or way.asks_target or error.key not in way.search.asked:
             raise
         return Poison(token, _kind(error), error.message, way.calls)
 
@@ -131,51 +155,65 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
 class _Way:
     """What is done for one token, and the KMS calls it took."""
 
-    __slots__ = ("_kms", "_order", "_prove", "_token", "asks_target", "calls", "source")
+    __slots__ = ("_calls", "_kms", "_order", "_prove", "_token", "asks_target", "search")
 
     def __init__(self, token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: bool) -> None:
         self._prove = prove
         self._token = token
         self._order = order
         self._kms = kms
-        self.calls = 0
-        self.source = ""
-        """The key that the old data key is looked for under."""
+        self._calls = 0
+        self.search = KeySearch()
+        """The search for the key that the old data key is under."""
         self.asks_target = False
         """True once KMS is asked about the target key, whose failures are no single token's."""
+
+    @property
+    def calls(self) -> int:
+        """How often KMS was asked."""
+        return self._calls + len(self.search.asked)
 
     async def rewrapped(self) -> Sealed:
         order, ref = self._order, self._token.ref
         envelope = parse(self._token.value.reveal())
-        context = envelope.opening_context(ref, order.binding)
-        source = self._known_source(envelope)
-        envelope.rewrapped(envelope.encrypted_data_key, order.target)  # Refused before anything is asked.
+        blob, named = envelope.encrypted_data_key, envelope.named_key
+        context = envelope.opening_context(ref, order.keyring.binding)
+        envelope.rewrapped(blob, order.target)  # Refused before anything is asked.
+        source = order.source or order.keyring.remembered(blob)
         if source is None:
-            (await self._unwrapped(envelope)).data_key.wipe()
-            source = self.source
-        self.source = source
-        self.calls += 1
-        answer = await self._kms.reencrypt(envelope.encrypted_data_key, source, order.target, context)
-        must_be_named(answer.source.key_arn, envelope.named_key, "ReEncrypt")
+            (await self._opened(envelope)).token.wipe()
+            source = self.search.asked[-1]
+            self._calls += 1
+        else:
+            next(order.keyring.candidates(blob, named=named))  # Refused where the named key is not trusted.
+            self.search.asked.append(source)
+        try:
+            answer = await self._kms.reencrypt(blob, source, order.target, context)
+        except InvalidCiphertextError as error:
+            if not context:
+                raise
+            raise sealed_for_another_row(error, ref, envelope) from error
+        must_be_named(answer.source.key_arn, named, "ReEncrypt")
         stored = serialise(envelope.rewrapped(answer.encrypted_data_key, answer.destination.key_arn))
         new = parse(stored)
-        if new.rewrapped(envelope.encrypted_data_key, answer.destination.key_arn) != envelope:
+        if new.rewrapped(blob, answer.destination.key_arn) != envelope:
             raise NewEnvelopeError("The new envelope differs in more than its data key; it was dropped.")
-        with await self._opened_under_target(new, ref):
-            return self._replaced(stored, answer.source, answer.destination)
+        try:
+            (await self._opened_under_target(new)).wipe()
+        except NewEnvelopeError:
+            # Where the old one does not open either, that is the reason.
+            (await self._opened(envelope)).token.wipe()
+            raise
+        return self._replaced(stored, answer.source, answer.destination)
 
     async def reencrypted(self) -> Sealed:
-        order, ref = self._order, self._token.ref
-        envelope = parse(self._token.value.reveal())
-        unwrapped = await self._unwrapped(envelope)
-        with unwrapped.data_key as data_key:
-            must_be_named(unwrapped.wrapped_by.key_arn, envelope.named_key, "Decrypt")
-            opened = open_envelope(envelope, data_key, ref, order.binding)
+        order, envelope = self._order, parse(self._token.value.reveal())
+        opened = await self._opened(envelope)
         written = order.write_format
         if not order.allow_downgrade:
-            written = bound_format(at_least(envelope.format, written), order.binding)
-        with opened:
-            return await self._sealed(opened, written, unwrapped.wrapped_by)
+            written = at_least(envelope.format, written)
+        with opened.token as token:
+            return await self._sealed(token, written, opened.wrapped_by)
 
     async def encrypted(self) -> Sealed:
         token, order = self._token, self._order
@@ -187,11 +225,12 @@ class _Way:
         raise UnsupportedFormatError("The value is neither plaintext nor in dev format.")
 
     async def _sealed(self, plaintext: Secret, format_: Format, source: KeyAnswer | None) -> Sealed:
-        ref, binding = self._token.ref, self._order.binding
+        ref, binding = self._token.ref, self._order.keyring.binding
         require_sealable(plaintext)
+        format_ = bound_format(format_, binding)
         context = version_of(format_).context_for(ref, binding)
         self.asks_target = True
-        self.calls += 1
+        self._calls += 1
         generated = await self._kms.generate(self._order.target, context)
         new = seal_under(generated, plaintext, format_, ref, binding)
         if self._prove:
@@ -202,14 +241,14 @@ class _Way:
         return self._replaced(new.stored, source, new.wrapped_by)
 
     async def _must_hold(self, envelope: Envelope, plaintext: Secret) -> None:
-        with await self._opened_under_target(envelope, self._token.ref) as opened:
+        with await self._opened_under_target(envelope) as opened:
             if opened != plaintext:
                 raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 
-    async def _opened_under_target(self, envelope: Envelope, ref: TokenRef) -> Secret:
+    async def _opened_under_target(self, envelope: Envelope) -> Secret:
         self.asks_target = True
-        self.calls += 1
-        binding = self._order.binding
+        self._calls += 1
+        ref, binding = self._token.ref, self._order.keyring.binding
         context = envelope.opening_context(ref, binding)
         try:
             unwrapped = await self._kms.decrypt(self._order.target, envelope.encrypted_data_key, context)
@@ -220,58 +259,19 @@ class _Way:
                 f"The new envelope does not open, and was dropped: {error.message}"
             ) from error
 
-    async def _unwrapped(self, envelope: Envelope) -> UnwrappedDataKey:
-        """Open the data key under the key that is known for it, else under each trusted one until KMS agrees;
-        `source` is that key then. Raises KmsError.
-        """
-        order, known = self._order, self._known_source(envelope)
-        context = envelope.opening_context(self._token.ref, order.binding)
-        names = [known] if known else []
-        if order.source is None:
-            names += [name for name in order.trusted if name != known and _may_be(name, envelope.named_key)]
-        failures: list[KmsError] = []
-        silent: KmsUnreachableError | None = None
-        for name in names:
-            self.source = name
-            self.calls += 1
-            try:
-                return await self._kms.decrypt(name, envelope.encrypted_data_key, context)
-            except KmsUnreachableError as error:
-                if name == known:
-                    raise
-                silent = silent or error
-            except (*_ANOTHER_KEY, InvalidCiphertextError, *_OF_ITS_KEY) as error:
-                if name == known and not (names[1:] and isinstance(error, _ANOTHER_KEY)):
-                    raise
-                failures.append(error)
-        if silent is not None:
-            raise silent
-        if not failures:
-            raise _UnknownKeyError("No key is known for its data key.", operation="Decrypt")
-        why = closest(failures)
-        if isinstance(why, InvalidCiphertextError):
-            raise why
-        raise _UnknownKeyError(why.message, operation="Decrypt")
-
-    def _known_source(self, envelope: Envelope) -> str | None:
-        """The key to ask about the envelope's data key, if one is named for it. Raises UntrustedKeyError."""
-        order, named, prefix = self._order, envelope.named_key, envelope.edk_prefix
-        source = order.source or (order.keys.get(prefix) if prefix is not None else None)
-        if source is not None and named is not None and not same_key(source, named):
-            raise UntrustedKeyError(
-                f"The envelope names {named}, its data key is looked for under {source}.",
-                operation="Decrypt",
-                key=named,
-            )
-        return source
+    async def _opened(self, envelope: Envelope) -> OpenedToken:
+        """Open the old envelope. Raises _UnknownKeyError where its key had to be looked for in vain."""
+        keyring, search = self._order.keyring, self.search
+        try:
+            return await open_under(envelope, self._token.ref, keyring, self._kms, search, believing=True)
+        except (*ANOTHER_KEY, *REFUSALS) as error:
+            known = self._order.source or keyring.remembered(envelope.encrypted_data_key)
+            if self._order.source or (search.asked == [known] and not search.found_another):
+                raise
+            raise _UnknownKeyError(error.message, operation="Decrypt") from error
 
     def _replaced(self, stored: str, source: KeyAnswer | None, wrapped_by: KeyAnswer) -> Sealed:
         return Sealed(Replacement(self._token, stored, source), self.calls, wrapped_by)
-
-
-def _may_be(name: str, key_arn: str | None) -> bool:
-    """False for the ARN of another key than the one that an envelope names."""
-    return key_arn is None or not is_key_arn(name) or same_key(name, key_arn)
 
 
 def _kind(error: KeydeckError) -> str:

@@ -25,10 +25,7 @@ from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,
-    KeyDisabledError,
     KeyNotFoundError,
-    KeyStateError,
-    KmsAccessDeniedError,
     KmsError,
     KmsRequestError,
     KmsUnreachableError,
@@ -37,7 +34,13 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.key_names import is_multi_region, parse_key_name, region_of
-from crypto_core.keyring.checked_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
+from crypto_core.keyring.checked_answers import (
+    REFUSALS,
+    encrypted_data_key_of,
+    material_of,
+    pinned,
+    take_plaintext,
+)
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_call
@@ -55,9 +58,6 @@ _RENEWALS = 3
 
 _CORRECTIONS = 3
 """How often one call is signed anew because the clock was wrong, which may jump while it is under way."""
-
-_OF_A_REPLICA = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
-"""What one Region's replica may say while another one opens: each has a state and a policy of its own."""
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class KmsTransport:
             except KmsUnreachableError as error:
                 self._routes.silent(self._homes.get(name, ""))
                 silent = silent or error
-            except _OF_A_REPLICA as error:
+            except REFUSALS as error:  # each replica has a state and a policy of its own
                 if name == key:
                     raise
                 refused = refused or error

@@ -24,7 +24,7 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
 from crypto_core.keys.replacement.access import Loss, losses, new_denials, seen
 from crypto_core.keys.replacement.witness import UseSeen, UseWitness
-from crypto_core.reencryption.jobs.ports import Compared
+from crypto_core.reencryption.jobs.model import Compared
 from crypto_core.text.cleaning import clean
 
 SEEN_FOR = timedelta(days=90)

@@ -28,9 +28,9 @@ from crypto_core.guard.guarded_change import TEXT
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
+from crypto_core.reencryption.bulk.batch_sink import PASSING
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, ConfirmedTerms, told_scope
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.work import PASSING
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import Planner

@@ -14,7 +14,7 @@ from uuid import UUID
 from crypto_core.database.state.jobs import RUNNING, JobStore
 from crypto_core.database.tokens.chunks import Chunk, ChunkStore
 from crypto_core.errors import DatabaseError
-from crypto_core.reencryption.jobs.ports import ChunkWork
+from crypto_core.reencryption.bulk.engine import Engine
 from crypto_core.reencryption.jobs.replica_watch import ReplicaWatch
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Heartbeat:
         chunks: ChunkStore,
         job_id: int,
         runner: UUID,
-        work: ChunkWork,
+        engine: Engine,
         *,
         replicas: ReplicaWatch,
         lease_seconds: float,
@@ -49,7 +49,7 @@ class Heartbeat:
         """Set while the chunk must not be worked on: `stop` or `lost`."""
         self._jobs, self._chunks = jobs, chunks
         self._job_id, self._runner = job_id, runner
-        self._work = work
+        self._engine = engine
         self._replicas = replicas
         self._lease_seconds = lease_seconds
         self._cancelled = cancelled
@@ -63,7 +63,7 @@ class Heartbeat:
 
     def __enter__(self) -> Heartbeat:
         """Begin; what has to wait for replicas does so from the beginning."""
-        self._work.hold_back(bool(self._replicas.renew()))
+        self._engine.hold_back(bool(self._replicas.renew()))
         self._thread.start()
         return self
 
@@ -90,7 +90,7 @@ class Heartbeat:
                 self.end()
             try:
                 self._renew()
-                self._work.hold_back(bool(self._replicas.renew()))
+                self._engine.hold_back(bool(self._replicas.renew()))
                 self._sample()
             except DatabaseError as error:
                 # The batches will meet with it too, and wait it out; a lost lease is found by them.
@@ -108,13 +108,13 @@ class Heartbeat:
             self.lost.set()
             self.halt.set()
         fellows = self._fellows if beat.working > 1 else 0.0
-        self._work.set_rate(beat.calls_per_second / beat.working, fellows)
+        self._engine.set_rate(beat.calls_per_second / beat.working, fellows)
 
     def _sample(self) -> None:
         now = monotonic()
         if now - self._sampled_at < SAMPLE_SECONDS:
             return
-        written, measured = self._written(), self._work.take_sample()
+        written, measured = self._written(), self._engine.take_sample()
         self._samples.append(
             {
                 "at": datetime.now(UTC).isoformat(),

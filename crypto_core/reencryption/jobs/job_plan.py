@@ -13,8 +13,7 @@ from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.filter_selection import of_formats
 from crypto_core.reencryption.jobs.final_census import scope_formats
-from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
-from crypto_core.reencryption.jobs.ports import CompareAccess
+from crypto_core.reencryption.jobs.model import CompareAccess, JobOptions, JobPlan, calls_per_token
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.plan_steps import by_column, by_format
 from crypto_core.reencryption.planner import Planner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -60,6 +60,21 @@ def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
     What is encrypted in place has no backup: KMS opens each, as it does with `ask_kms`.
     """
     return 3 if ask_kms and verb is not Verb.ENCRYPT else 2
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Who loses access, or may lose it, each with why; and what is not known of it. Cleaned text."""
+
+    losses: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+CompareAccess = Callable[[str, str, Sequence[str]], Compared]
+"""Who decrypts under a source key today and may not under a target key: by both ARNs.
+
+Those that the last argument names may lose it, and are left out.
+"""
 
 
 @dataclass(frozen=True, slots=True)

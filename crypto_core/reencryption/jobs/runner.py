@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from threading import Event
 from uuid import UUID, uuid4
@@ -17,10 +17,10 @@ from sqlalchemy import Connection
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.attached_code import AttachedCode, require_same_code
-from crypto_core.database.tokens.attribution import answer_of_damage
+from crypto_core.database.tokens.backups import stood_before
 from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk
 from crypto_core.database.tokens.store import TokenScope
-from crypto_core.envelope import Format
+from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import (
     ChangedAtCommitError,
     DatabaseError,
@@ -32,19 +32,21 @@ from crypto_core.errors import (
     RefusedError,
 )
 from crypto_core.guard.outcome import Outcome
-from crypto_core.key_names import same_key
-from crypto_core.reencryption.bulk.ports import Poison, TokenTask
-from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
-from crypto_core.reencryption.jobs.batch_size import BatchSize
+from crypto_core.key_names import region_of
+from crypto_core.reencryption.bulk.batch_sink import BatchSink
+from crypto_core.reencryption.bulk.batch_size import BatchSize
+from crypto_core.reencryption.bulk.engine import AskKms, Engine, OpenEngine
+from crypto_core.reencryption.bulk.ports import TokenPages, TokenTask
+from crypto_core.reencryption.bulk.quota import quota_of
+from crypto_core.reencryption.bulk.restoring import Restoring
+from crypto_core.reencryption.bulk.sealing import Sealing
+from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
-from crypto_core.reencryption.jobs.in_flight import Outstanding
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, ReplicaWatch
-from crypto_core.reencryption.jobs.transient_retry import Endurance
-from crypto_core.reencryption.jobs.work import CONTRADICTED, ChunkGround, ChunkPages, ChunkSink
+from crypto_core.reencryption.jobs.work import ChunkLedger, ChunkPages
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -62,15 +64,14 @@ class JobRunner:
 
     parts: JobParts
     closer: Closer
-    open_work: OpenWork
-    open_restoring: OpenRestoring
-    """Makes what puts envelopes back, for jobs that undo another."""
+    open_engine: OpenEngine
     _: KW_ONLY
+    dev_key: str = DEV_KEY
     lease_seconds: float = LEASE_SECONDS
     _confirmed: ConfirmedTerms = field(init=False)
     _size: BatchSize = field(default_factory=BatchSize, init=False)
     _before: int = field(default=0, init=False)
-    _sink: ChunkSink | None = field(default=None, init=False)
+    _sink: BatchSink | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._confirmed = ConfirmedTerms(self.parts.journal)
@@ -91,13 +92,10 @@ class JobRunner:
         parts.jobs.enlist(
             job_id, runner, host=clean(socket.gethostname(), 100), pid=os.getpid(), actor=clean(actor, 300)
         )
-        if job.restores is None:
-            opened = self.open_work()
-        else:
-            opened = self.open_restoring(parts.jobs.get(job.restores).run_id)
+        opened = self.open_engine(parts.attributor.keyring, quota_of(region_of(job.target_key_arn) or ""))
         try:
-            with opened as work, self._heartbeat(job, runner, work, cancelled) as heart:
-                self._work_on(job, runner, work, heart, actor)
+            with opened as engine, self._heartbeat(job, runner, engine, cancelled) as heart:
+                self._work_on(job, runner, engine, heart, actor)
         except (KmsError, DatabaseError, RefusedError) as error:
             self._fail(job, runner, error)
             raise
@@ -106,21 +104,21 @@ class JobRunner:
             with suppress(DatabaseError):
                 parts.jobs.leave(runner)
 
-    def _heartbeat(self, job: JobRow, runner: UUID, work: ChunkWork, cancelled: Event) -> Heartbeat:
+    def _heartbeat(self, job: JobRow, runner: UUID, engine: Engine, cancelled: Event) -> Heartbeat:
         parts, max_lag = self.parts, job.plan.get("max_lag", MAX_LAG_SECONDS)
         return Heartbeat(
             parts.jobs,
             parts.chunks,
             job.id,
             runner,
-            work,
+            engine,
             replicas=ReplicaWatch(ReplicaLags(parts.engine).look, float(max_lag)),
             lease_seconds=self.lease_seconds,
             cancelled=cancelled,
             written=lambda: self._before + (self._sink.written if self._sink else 0),
         )
 
-    def _work_on(self, job: JobRow, runner: UUID, work: ChunkWork, heart: Heartbeat, actor: str) -> None:
+    def _work_on(self, job: JobRow, runner: UUID, engine: Engine, heart: Heartbeat, actor: str) -> None:
         parts, endure = self.parts, Endurance(heart.stop)
         order: TokenTask | None = None
         while not heart.stop.is_set():
@@ -132,7 +130,7 @@ class JobRunner:
                     endure(partial(self._confirmed.require, job))
                     order = endure(partial(self._order, job))
                 endure(partial(self._require_code, job))
-                self._chunk(job, order, chunk, work, heart, actor)
+                self._chunk(job, order, chunk, engine, heart, actor)
                 continue
             closing = endure(partial(self.closer.close_job, job.id, heart.stop, actor, runner))
             if closing is Closing.ENDED:
@@ -147,28 +145,27 @@ class JobRunner:
             require_same_code(planned, self.parts.store.code_at(job.plan["by_column"]))
 
     def _chunk(
-        self, job: JobRow, order: TokenTask, chunk: Chunk, work: ChunkWork, heart: Heartbeat, actor: str
+        self, job: JobRow, order: TokenTask, chunk: Chunk, engine: Engine, heart: Heartbeat, actor: str
     ) -> None:
-        parts, outstanding = self.parts, Outstanding()
-        ground = ChunkGround(
-            parts.store,
-            parts.chunks,
-            parts.unwritable,
-            job.run_id,
-            job.verb,
-            record_of(TokenScope, job.scope),
-            Endurance(heart.halt),
-            partial(self._key_asked, order),
-            self._remember_damage,
-            self._size,
-            partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None,
+        parts, endure = self.parts, Endurance(heart.halt)
+        note = partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None
+        ledger = ChunkLedger(parts.chunks, parts.unwritable, chunk, note)
+        scope = record_of(TokenScope, job.scope)
+        pages: TokenPages = ChunkPages(
+            parts.store, parts.unwritable, job.run_id, scope, chunk, ledger, endure
         )
-        pages, sink = ChunkPages(ground, chunk, outstanding), ChunkSink(ground, chunk, outstanding)
+        ask: AskKms = Sealing(order).seal_token
+        if job.restores is not None:
+            undone = parts.jobs.get(job.restores).run_id
+            kept = partial(stood_before, parts.engine, run_id=undone)
+            pages = restoring = Restoring(pages, order.keyring, kept)
+            ask = restoring.restore_token
+        sink = BatchSink(parts.attributor, order, job.run_id, job.verb, ledger, endure, size=self._size)
         heart.hold(chunk)
         self._sink = sink
         finished = False
         try:
-            work.write_chunk(pages, sink, order, heart.halt)
+            engine.pass_tokens(pages, sink, ask, heart.halt)
             finished = not heart.halt.is_set()
         except LeaseLostError as error:
             _log.warning("%s", error.message)
@@ -181,38 +178,39 @@ class JobRunner:
             heart.hold(None)
             self._before, self._sink = self._before + sink.written, None
             if not heart.lost.is_set():
-                self._give_back(chunk, outstanding, heart, finished=finished)
+                self._give_back(chunk, ledger, heart, finished=finished)
 
-    def _give_back(self, chunk: Chunk, outstanding: Outstanding, heart: Heartbeat, *, finished: bool) -> None:
-        chunks, counted = self.parts.chunks, outstanding.counted()
+    def _give_back(self, chunk: Chunk, ledger: ChunkLedger, heart: Heartbeat, *, finished: bool) -> None:
+        chunks, counted = self.parts.chunks, ledger.counted()
         # Where this fails, the lease runs out.
         with suppress(DatabaseError, LeaseLostError):
             if finished:
                 Endurance(heart.stop)(lambda: chunks.finish_chunk(chunk, counted))
             else:
-                chunks.release_chunk(chunk, outstanding.position(), counted)
+                chunks.release_chunk(chunk, ledger.position(), counted)
 
     def _order(self, job: JobRow) -> TokenTask:
-        trusted: tuple[str, ...] = ()
-        keys: dict[bytes, str] = {}
-        if job.source_key_arn is None:
-            trusted = tuple(dict.fromkeys([*self.parts.attributor.keyring.trusted, job.target_key_arn]))
-            if Verb(job.verb) is not Verb.ENCRYPT:
-                keys = self.closer.keys_by_group()
-        return TokenTask(
-            verb=Verb(job.verb),
-            target=job.target_key_arn,
-            source=job.source_key_arn,
-            keys=keys,
-            trusted=trusted,
+        """What is done to each token; undone, envelopes are under either of the two keys."""
+        self._binding(job)
+        keyring, source = self.parts.attributor.keyring, job.source_key_arn
+        if job.restores is not None and source is not None:
+            keyring, source = keyring.trusting(source), None
+        order = TokenTask.over(
+            keyring,
+            Verb(job.verb),
+            job.target_key_arn,
+            source,
             write_format=Format(job.write_format),
-            binding=self._binding(job),
             allow_downgrade=job.allow_downgrade,
             ask_kms=job.verify == "kms",
+            dev_key=self.dev_key,
         )
+        if source is None and order.verb is not Verb.ENCRYPT and job.restores is None:
+            order.keyring.expect(self.closer.keys_by_group())
+        return order
 
-    def _binding(self, job: JobRow) -> str | None:
-        """The name of the database, as this process has it. Raises JobError if the job has another one."""
+    def _binding(self, job: JobRow) -> None:
+        """Pass if this process names the database as the job does. Raises JobError."""
         own, planned = self.parts.attributor.keyring.binding, job.plan.get("binding")
         if planned not in (None, own):
             set_to = "not set" if own is None else f'"{own}"'
@@ -220,31 +218,9 @@ class JobRunner:
                 f'Job {job.id} seals for database "{planned}", and KEYDECK_BINDING is {set_to} here.',
                 remedy="Set it as it was where the job was made, or cancel the job.",
             )
-        return own
-
-    def _remember_damage(self, poison: Sequence[Poison]) -> None:
-        self.parts.attributor.answers.remember(answer_of_damage(one.token, one.reason) for one in poison)
-
-    def _key_asked(self, order: TokenTask, poison: Poison) -> Poison | None:
-        """Ask KMS which key the token is really under; that is remembered.
-
-        Returns None for another key than the one that is emptied, else the reason, with the key's name where
-        it is one that may not be asked. Raises KmsError where KMS fails for now to say so.
-        """
-        if order.source is None and poison.kind != UNKNOWN_KEY:
-            return poison
-        probe = self.parts.attributor.ask_kms([poison.token])[0]
-        if probe.failure is not None and probe.failure.transient:
-            raise probe.failure
-        key_arn = probe.answer.key_arn if probe.answer is not None else None
-        if key_arn is None or any(same_key(key_arn, name) for name in order.trusted):
-            return poison
-        if order.source is None:
-            return replace(poison, reason=f"It is under {key_arn}, which is not trusted.")
-        return replace(poison, kind=CONTRADICTED) if same_key(key_arn, order.source) else None
 
     def _tell_references(
-        self, job: JobRow, actor: str, connection: Connection, written: frozenset[TokenRef]
+        self, job: JobRow, actor: str, connection: Connection, written: Sequence[TokenRef]
     ) -> None:
         """Tell the journal what was encrypted in place: no backup tells it (see database/authorship.py)."""
         references = sorted(str(ref) for ref in written)

@@ -30,13 +30,13 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
+from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.final_census import selection_as_json
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
-from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.reencryption.jobs.views import readable_view
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.text.cleaning import clean

@@ -1,77 +1,143 @@
-"""The tokens of one chunk, as the pipeline reads and writes them.
+"""The tokens of one chunk, as the pipeline reads them, and how far it is.
 
 Each batch is one transaction: rows, backups, what can't be written, and the chunk's counts, fenced by its
-lease. A value that the database refuses is found by halving the batch; what passes is waited out. A row that
-another transaction holds for long is given up for now, and so does not hold up the others.
+lease.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from time import monotonic, sleep
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from crypto_core.database.tokens.chunks import BatchCounts, Chunk, ChunkStore
 from crypto_core.database.tokens.job_tokens import Unwritable, UnwritableStore
-from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
-from crypto_core.errors import DatabaseError
-from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
-from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
-from crypto_core.reencryption.jobs.batch_size import BatchSize
-from crypto_core.reencryption.jobs.in_flight import Outstanding
-from crypto_core.reencryption.jobs.transient_retry import Endurance
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
+from crypto_core.reencryption.bulk.batch_sink import calls_of
+from crypto_core.reencryption.bulk.ports import Poison, Sealed
+from crypto_core.reencryption.endurance import Endurance
 from crypto_core.references import TokenRef
 
 PAGE = 500
-HELD_SECONDS = 1.0
-"""How long a batch waits for rows that other transactions hold."""
-HELD = "row-held"
-REFUSED = "refused-by-database"
-CONTRADICTED = "kms-contradicts-itself"
-"""KMS refused a token with a key that it names for it when it is asked again."""
-PASSING = (HELD, CONTRADICTED)
-"""What another try, later, may not meet."""
-KEYS_DIFFER = frozenset({"incorrect-key", "untrusted-key", "invalid-ciphertext", UNKNOWN_KEY})
-"""Kinds of failures after which KMS is asked which key a token is really under."""
-DAMAGED = frozenset({"authentication-failed", "malformed", "unsupported-format", "envelope"})
-"""Kinds of failures of a stored envelope that opens under no key."""
 
-Written = Callable[[Connection, frozenset[TokenRef]], None]
+Written = Callable[[Connection, Sequence[TokenRef]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkGround:
-    """What a chunk is worked on with. `note` is called in each batch's transaction, at its end.
+class ChunkLedger:
+    """BatchLedger of a chunk: which of its tokens are handed out and not finished, and what is counted.
 
-    `key_asked` gets what can't be written because of its key, and has KMS asked about that: it returns why,
-    None for a token that is under another key than the one that is being emptied. `damaged` gets what is
-    damaged, to remember it.
+    Shared by a chunk's pages and its sink, each in a thread of its own. A chunk that is claimed again goes on
+    behind its position: the last id up to which all are finished.
     """
 
-    store: TokenStore
-    chunks: ChunkStore
-    unwritable: UnwritableStore
-    run_id: UUID
-    verb: str
-    scope: TokenScope
-    endure: Endurance
-    key_asked: Callable[[Poison], Poison | None]
-    damaged: Callable[[Sequence[Poison]], None]
-    size: BatchSize = field(default_factory=BatchSize)
-    note: Written | None = None
+    def __init__(
+        self, chunks: ChunkStore, unwritable: UnwritableStore, chunk: Chunk, note: Written | None = None
+    ) -> None:
+        """`note` is called in each transaction that writes tokens, at its end."""
+        self._chunks, self._unwritable, self._chunk, self._note = chunks, unwritable, chunk, note
+        self._order: deque[str] = deque()
+        self._settled: set[str] = set()
+        self._counted = BatchCounts()
+        self._position: str | None = None
+        self._lock = Lock()
+        self._known = chunk.counted
+        """What is counted of the chunk, as far as we have heard."""
+        self._tried = BatchCounts()
+        """What the last transaction that reached its end was to write down of `counted`."""
+        self._added = BatchCounts()
+        """What it was to add to the chunk's counts."""
+
+    def hand_out(self, ids: Iterable[str]) -> None:
+        """Tell which ids follow, in the order of the chunk."""
+        with self._lock:
+            self._order.extend(ids)
+
+    def settle(self, refs: Iterable[TokenRef]) -> None:
+        """Tell which tokens are finished."""
+        self.settle_ids(ref.identity for ref in refs)
+
+    def settle_ids(self, ids: Iterable[str]) -> None:
+        """Tell which ids are finished."""
+        with self._lock:
+            self._settled.update(ids)
+            while self._order and self._order[0] in self._settled:
+                self._position = self._order.popleft()
+                self._settled.discard(self._position)
+
+    def position(self, ids: Collection[str] = ()) -> str | None:
+        """Return the position that there would be if `ids` were finished as well."""
+        with self._lock:
+            last = self._position
+            for row_id in self._order:
+                if row_id not in self._settled and row_id not in ids:
+                    break
+                last = row_id
+            return last
+
+    def count(self, *, changed: int = 0, conflicts: int = 0, kms_calls: int = 0) -> None:
+        """Count what is written down with the next batch."""
+        with self._lock:
+            self._counted += BatchCounts(changed=changed, conflicts=conflicts, kms_calls=kms_calls)
+
+    def counted(self) -> BatchCounts:
+        """Return what has been counted and is not written down."""
+        with self._lock:
+            return self._counted
+
+    def begin(self, connection: Connection, refused: list[Poison]) -> None:
+        """Find out whether an earlier try was committed, whose answer was lost. Raises LeaseLostError."""
+        known = self._chunks.counted(connection, self._chunk)
+        if known != self._known:
+            self._write_down(self._tried)
+            self._known, self._tried = known, BatchCounts()
+            refused.clear()
+
+    def record(self, connection: Connection, written: Sequence[Sealed], refused: Sequence[Poison]) -> None:
+        """Write down the counts, the position and the reasons. Raises LeaseLostError."""
+        told = self._tried = self.counted()
+        calls = told.kms_calls + calls_of(written, refused)
+        self._added = replace(told, done=len(written), poisoned=len(refused), kms_calls=calls)
+        position = self.position(_finished(written, refused))
+        self._chunks.count_batch(connection, self._chunk, position, self._added)
+        reasons = [Unwritable(p.token.ref, p.kind, p.reason) for p in refused]
+        self._unwritable.note(connection, self._chunk.job_id, reasons)
+        if self._note is not None and written:
+            self._note(connection, [one.replacement.old.ref for one in written])
+
+    def committed(self, written: Sequence[Sealed], refused: Sequence[Poison]) -> None:
+        """Forget what has been written down."""
+        self._known += self._added
+        self._write_down(self._tried)
+        self.settle_ids(_finished(written, refused))
+
+    def _write_down(self, counted: BatchCounts) -> None:
+        with self._lock:
+            self._counted -= counted
 
 
+def _finished(written: Sequence[Sealed], refused: Sequence[Poison]) -> set[str]:
+    tokens = (*(one.replacement.old for one in written), *(one.token for one in refused))
+    return {token.ref.identity for token in tokens}
+
+
+@dataclass(eq=False, repr=False)
 class ChunkPages:
     """TokenPages of a chunk: what is in its range, or on its list, and still in the job's scope."""
 
-    def __init__(self, ground: ChunkGround, chunk: Chunk, outstanding: Outstanding) -> None:
-        self._ground = ground
-        self._chunk = chunk
-        self._outstanding = outstanding
+    store: TokenStore
+    unwritable: UnwritableStore
+    run_id: UUID
+    scope: TokenScope
+    chunk: Chunk
+    ledger: ChunkLedger
+    endure: Endurance
+
+    def __post_init__(self) -> None:
+        chunk = self.chunk
         self._after = chunk.position if chunk.position is not None else chunk.after_id
         self._listed = _behind(chunk.row_ids, chunk.position) if chunk.row_ids is not None else None
         self._ended = False
@@ -79,7 +145,7 @@ class ChunkPages:
     def next(self) -> Sequence[StoredToken]:
         """Return some tokens, none at the end. Raises DatabaseError."""
         while not self._ended:
-            found = self._ground.endure(self._read)
+            found = self.endure(self._read)
             left = self._left(found)
             if left:
                 return left
@@ -88,25 +154,24 @@ class ChunkPages:
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
         """Return those tokens, read anew, that are still to be written. Raises DatabaseError."""
         ids = [t.ref.identity for t in tokens]
-        ground = self._ground
-        found = ground.endure(lambda: ground.store.among(ground.scope, self._chunk.column, ids))
-        self._outstanding.settle(gone := set(ids) - {t.ref.identity for t in found})
-        self._outstanding.count(changed=len(gone))
+        return self._there(ids, self.endure(lambda: self.store.among(self.scope, self.chunk.column, ids)))
+
+    def _there(self, ids: Sequence[str], found: list[StoredToken]) -> list[StoredToken]:
+        """Count what has left the scope as changed."""
+        self.ledger.settle_ids(gone := set(ids) - {t.ref.identity for t in found})
+        self.ledger.count(changed=len(gone))
         return found
 
     def _read(self) -> list[StoredToken]:
-        ground, column = self._ground, self._chunk.column
+        column = self.chunk.column
         if self._listed is not None:
             ids, rest = self._listed[:PAGE], self._listed[PAGE:]
-            found = ground.store.among(ground.scope, column, ids)
+            found = self.store.among(self.scope, column, ids)
             self._listed, self._ended = rest, not rest
-            self._outstanding.hand_out(ids)
-            self._outstanding.settle(gone := set(ids) - {t.ref.identity for t in found})
-            self._outstanding.count(changed=len(gone))
-            return found
-        upto = self._chunk.upto_id
-        found = ground.store.page(ground.scope, column, self._after, upto, size=PAGE)
-        self._outstanding.hand_out(t.ref.identity for t in found)
+            self.ledger.hand_out(ids)
+            return self._there(ids, found)
+        found = self.store.page(self.scope, column, self._after, self.chunk.upto_id, size=PAGE)
+        self.ledger.hand_out(t.ref.identity for t in found)
         if found:
             self._after = found[-1].ref.identity
         self._ended = len(found) < PAGE
@@ -116,193 +181,17 @@ class ChunkPages:
         """Without those that this job is known not to write, or that it had written before the claim."""
         if not found:
             return found
-        ground, chunk = self._ground, self._chunk
+        chunk = self.chunk
         skipped: frozenset[str] = frozenset()
         if chunk.wave > 1:
             ids = [t.ref.identity for t in found]
-            skipped = ground.endure(lambda: ground.unwritable.among(chunk.job_id, chunk.column, ids))
+            skipped = self.endure(lambda: self.unwritable.among(chunk.job_id, chunk.column, ids))
         if chunk.attempt > 1:
             digests = [t.digest for t in found]
-            ours = ground.endure(lambda: ground.store.written_in(ground.run_id, digests))
+            ours = self.endure(lambda: self.store.written_in(self.run_id, digests))
             skipped |= {t.ref.identity for t in found if t.digest in ours}
-        self._outstanding.settle(skipped)
+        self.ledger.settle_ids(skipped)
         return [t for t in found if t.ref.identity not in skipped]
-
-
-class ChunkSink:
-    """TokenSink of a chunk."""
-
-    def __init__(self, ground: ChunkGround, chunk: Chunk, outstanding: Outstanding) -> None:
-        self._ground = ground
-        self._chunk = chunk
-        self._outstanding = outstanding
-        self._known = chunk.counted
-        """What is counted of the chunk, as far as we have heard."""
-        self._tried = BatchCounts()
-        """What the last transaction that reached its end was to write down of `outstanding`."""
-        self.written = 0
-        """Tokens written through this sink."""
-
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        """Write a batch. Raises LeaseLostError, or DatabaseError for what lasts."""
-        sealed = [outcome for outcome in batch if isinstance(outcome, Sealed)]
-        refused = self._give_up([outcome for outcome in batch if isinstance(outcome, Poison)])
-        poison: list[Poison] = []
-        written = 0
-        changed: list[StoredToken] = []
-        until = monotonic() + HELD_SECONDS
-        while sealed or refused:
-            done, by_row = self._write(sealed, refused)
-            written += len(done)
-            poison += by_row
-            settled = done | {p.token.ref for p in by_row}
-            others, sealed = self._held([s for s in sealed if s.replacement.old.ref not in settled])
-            changed += others
-            refused = by_row
-            if sealed and not by_row:
-                if monotonic() > until:
-                    reason = "Another transaction holds the row."
-                    refused = [Poison(s.replacement.old, HELD, reason, s.kms_calls) for s in sealed]
-                    poison += refused
-                    sealed = []
-                else:
-                    sleep(0.05)
-        self._outstanding.count(conflicts=len(changed))
-        self.written += written
-        return Committed(written, tuple(changed), tuple(poison))
-
-    def _give_up(self, poison: Sequence[Poison]) -> list[Poison]:
-        """What really can't be written: a token that is under another key is no longer ours to write.
-
-        What KMS says now to be under the key after all is tried again later.
-        """
-        ground, kept = self._ground, list[Poison]()
-        damaged = [one for one in poison if one.kind in DAMAGED and one.token.format.protected]
-        ground.endure(partial(ground.damaged, damaged))
-        for one in poison:
-            asked = one.kind in KEYS_DIFFER
-            told = ground.endure(partial(ground.key_asked, one)) if asked else one
-            if told is None:
-                self._outstanding.settle([one.token.ref.identity])
-                self._outstanding.count(changed=1, kms_calls=one.kms_calls)
-            else:
-                kept.append(told)
-        return kept
-
-    def _write(
-        self, sealed: Sequence[Sealed], refused: Sequence[Poison]
-    ) -> tuple[frozenset[TokenRef], list[Poison]]:
-        """Write what can be written; returns that, and what the database refuses because of its value."""
-        if len(sealed) > self._ground.size.tokens:
-            return self._apart(self._in_sizes(sealed, refused))
-        untold = list(refused)
-        try:
-            return self._ground.endure(lambda: self._transaction(sealed, refused, untold)), []
-        except DatabaseError as error:
-            if not error.by_the_row or not sealed:
-                raise
-            if len(sealed) == 1 and not refused:
-                one = sealed[0]
-                return frozenset(), [Poison(one.replacement.old, REFUSED, error.message, one.kms_calls)]
-        half = len(sealed) // 2
-        # What is refused already goes first, and alone: it must not be halved with the rest.
-        parts = [(sealed[:half], ()), (sealed[half:], ())] if not refused else [((), refused), (sealed, ())]
-        return self._apart(parts)
-
-    def _in_sizes(
-        self, sealed: Sequence[Sealed], refused: Sequence[Poison]
-    ) -> Iterator[tuple[Sequence[Sealed], Sequence[Poison]]]:
-        """Parts of a batch, each as large as fits once those before it are written."""
-        first = 0
-        while first < len(sealed):
-            size = self._ground.size.tokens
-            yield sealed[first : first + size], () if first else refused
-            first += size
-
-    def _apart(
-        self, parts: Iterable[tuple[Sequence[Sealed], Sequence[Poison]]]
-    ) -> tuple[frozenset[TokenRef], list[Poison]]:
-        """Write parts of a batch, a transaction each."""
-        written: set[TokenRef] = set()
-        by_row: list[Poison] = []
-        for some, told in parts:
-            if some or told:
-                done, more = self._write(some, told)
-                written |= done
-                by_row += more
-        return frozenset(written), by_row
-
-    def _transaction(
-        self, sealed: Sequence[Sealed], refused: Sequence[Poison], untold: list[Poison]
-    ) -> frozenset[TokenRef]:
-        """Write and count. `untold` are those of `refused` that are not known to be counted yet."""
-        ground, chunk, outstanding = self._ground, self._chunk, self._outstanding
-        calls = {s.replacement.old.ref: s.kms_calls for s in sealed}
-        told_before = counted = BatchCounts()
-        began = locks_at = counted_at = monotonic()
-
-        def before(connection: Connection) -> None:
-            nonlocal began, locks_at
-            began = monotonic()
-            known = ground.chunks.counted(connection, chunk)
-            if known != self._known:
-                # An earlier try was committed, and its answer was lost.
-                outstanding.written_down(self._tried)
-                self._known, self._tried = known, BatchCounts()
-                untold.clear()
-            locks_at = monotonic()
-
-        def within(connection: Connection, written: frozenset[TokenRef]) -> None:
-            nonlocal told_before, counted, counted_at
-            told_before = self._tried = outstanding.counted()
-            settled = {ref.identity for ref in written} | {p.token.ref.identity for p in refused}
-            asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in untold)
-            counted = replace(
-                told_before, done=len(written), poisoned=len(untold), kms_calls=told_before.kms_calls + asked
-            )
-            ground.chunks.count_batch(connection, chunk, outstanding.position(settled), counted)
-            told = [Unwritable(p.token.ref, p.kind, p.reason) for p in untold]
-            ground.unwritable.note(connection, chunk.job_id, told)
-            if ground.note is not None and written:
-                ground.note(connection, written)
-            counted_at = monotonic()
-
-        replacements = [s.replacement for s in sealed]
-        written = ground.store.write_tokens(
-            ground.run_id, ground.verb, replacements, before=before, within=within, wait=False
-        )
-        one_statement = locks_at - began
-        # Rows are free once it is committed; what is read again after that holds none.
-        held = counted_at + one_statement - locks_at
-        ground.size.took(len(sealed), held, one_statement=one_statement)
-        self._known += counted
-        outstanding.written_down(told_before)
-        outstanding.settle({ref.identity for ref in written} | {p.token.ref.identity for p in refused})
-        return written
-
-    def _held(self, missing: Sequence[Sealed]) -> tuple[list[StoredToken], list[Sealed]]:
-        """Tell apart what was not written: changed by somebody else, and unchanged, as its row was locked.
-
-        What is ours by now was written by a transaction whose end we did not hear of, and counted there.
-        """
-        if not missing:
-            return [], []
-        ground = self._ground
-        refs = [s.replacement.old.ref for s in missing]
-        now = {t.ref: t for t in ground.endure(lambda: ground.store.read_many(refs))}
-        changed: list[StoredToken] = []
-        held: list[Sealed] = []
-        for one in missing:
-            old = one.replacement.old
-            token = now.get(old.ref)
-            if token is not None and token.digest == old.digest:
-                held.append(one)
-            elif token is not None and token.digest == digest(one.replacement.stored):
-                self._outstanding.settle([old.ref.identity])
-            else:
-                self._outstanding.count(kms_calls=one.kms_calls)
-                changed.append(old)
-        return changed, held
 
 
 def _behind(ids: list[str], position: str | None) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event
 from typing import Any, cast
 
 import pytest
@@ -23,13 +22,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.patience import (
-    FIRST_WAIT_SECONDS,
-    LONGEST_WAIT_SECONDS,
-    ROUNDS,
-    Patience,
-    is_passing,
-)
+from crypto_core.reencryption.bulk.control import is_passing
 
 REGION = "eu-west-1"
 ATTEMPTS = 3
@@ -248,42 +241,6 @@ def test_each_of_botocores_waits_is_below_a_bound_that_doubles(
     assert [isinstance(p._retry_backoff, ExponentialBackoff) for p in policies] == [True]
     assert len(slept) == 4
     assert all(0 <= wait <= 2**attempt for attempt, wait in enumerate(slept))
-
-
-class Unhurried(Event):
-    """An event that notes how long it was waited for, and lets nobody wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        assert timeout is not None
-        self.waits.append(timeout)
-        return self.is_set()
-
-
-def test_a_runs_waits_are_drawn_between_half_and_whole_of_what_doubles(slept: list[float]) -> None:
-    drawn: list[list[float]] = []
-    for _ in range(50):
-        event = Unhurried()
-        patience = Patience(event)
-        assert [patience.wait(progress=False) for _ in range(ROUNDS + 1)] == [True] * ROUNDS + [False]
-        drawn.append(event.waits)
-    for round_, waits in enumerate(zip(*drawn, strict=True), start=1):
-        whole = min(FIRST_WAIT_SECONDS * 2**round_, LONGEST_WAIT_SECONDS)
-        assert all(whole / 2 <= wait <= whole for wait in waits)
-        assert len(set(waits)) > 25, "every runner would come back at the same moment"
-
-
-def test_progress_begins_the_waits_anew_and_cancelling_ends_them() -> None:
-    event = Unhurried()
-    patience = Patience(event)
-    for _ in range(3 * ROUNDS):
-        assert patience.wait(progress=True)
-    assert all(wait <= FIRST_WAIT_SECONDS for wait in event.waits)
-    event.set()
-    assert not patience.wait(progress=True)
 
 
 def test_a_run_waits_out_what_botocore_asks_again_and_no_refusal() -> None:

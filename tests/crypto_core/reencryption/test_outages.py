@@ -27,17 +27,17 @@ from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption import runner
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
+from tests.crypto_core.reencryption.running.runs import make_pages_small
 
 HOME = Path(console.__file__).resolve().parents[1]
 
 # Small pages, so that there is a middle in which to be killed.
 COMMAND = """
 import sys
-from crypto_core.reencryption import runner
 from console.__main__ import run
-runner.PAGE = 5
+from tests.crypto_core.reencryption.running.runs import make_pages_small
+make_pages_small(setattr)
 sys.exit(run(sys.argv[1:]))
 """
 
@@ -56,7 +56,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def container(own: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
-    monkeypatch.setattr(runner, "PAGE", 5)
+    make_pages_small(monkeypatch.setattr)
     services = Container(load().settings)
     install(services.engine)
     yield services

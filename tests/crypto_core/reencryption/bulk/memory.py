@@ -6,14 +6,29 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import Format, classify, seal, serialise
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
+from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.ports import (
+    BulkKms,
+    Committed,
+    Outcome,
+    Poison,
+    Sealed,
+    TokenPages,
+    TokenSink,
+    TokenTask,
+)
+from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
+from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 
@@ -125,3 +140,18 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def _pages(refs: list[TokenRef], size: int) -> Iterable[list[TokenRef]]:
     return [refs[at : at + size] for at in range(0, len(refs), size)]
+
+
+def task(verb: Verb, target: str, source: str | None = None, *trusted: str, **options: Any) -> TokenTask:
+    """What is done to each token; the source, or else `trusted`, opens the envelopes."""
+    known = options.pop("keys", {})
+    keyring = KmsKeyring(KmsApi([REGION]), write_key=None, trusted=[source] if source else trusted)
+    keyring.expect(known)
+    return TokenTask(verb, target, keyring, source, **options)
+
+
+async def write_tokens(
+    pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
+) -> RunTally:
+    """Write every token of `pages` anew."""
+    return await pass_tokens(pages, sink, partial(Sealing(order).seal_token, kms=kms), control)

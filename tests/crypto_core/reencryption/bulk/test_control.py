@@ -10,8 +10,8 @@ import pytest
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import DatabaseUnreachableError, KmsThrottledError, LeaseLostError
 from crypto_core.reencryption.bulk.control import Control, RunTally
-from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, TRIES, write_tokens
-from crypto_core.reencryption.bulk.ports import Outcome, TokenTask
+from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, TRIES
+from crypto_core.reencryption.bulk.ports import Outcome
 from crypto_core.reencryption.bulk.window import MOST
 from crypto_core.reencryption.plan import Verb
 from tests.crypto_core.reencryption.bulk.kms_in_memory import (
@@ -21,9 +21,9 @@ from tests.crypto_core.reencryption.bulk.kms_in_memory import (
     data_key_of,
     stored_envelopes,
 )
-from tests.crypto_core.reencryption.bulk.memory import Table, ref, until
+from tests.crypto_core.reencryption.bulk.memory import Table, ref, task, until, write_tokens
 
-ORDER = TokenTask(Verb.REENCRYPT, NEW, OLD)
+ORDER = task(Verb.REENCRYPT, NEW, OLD)
 
 
 def must_hold_their_tokens(table: Table) -> None:
@@ -134,7 +134,7 @@ async def test_a_token_that_keeps_changing_is_told_and_never_overwritten() -> No
 async def test_a_row_that_was_only_held_is_written_without_asking_kms_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.pipeline.PROVED", 10**12)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 10**12)
     table, kms = Table(stored_envelopes(10)), KmsInMemory()
     held = {ref(4): table.stored[ref(4)]}
     swap = table.commit

@@ -27,13 +27,20 @@ from crypto_core.errors import (
 from crypto_core.keyring.data_keys import NO_CONTEXT
 from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import write_tokens
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.plan import Verb
 from crypto_core.secret import exposed
-from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, ref, transport
+from tests.crypto_core.reencryption.bulk.memory import (
+    REGION,
+    Table,
+    enveloped,
+    ref,
+    task,
+    transport,
+    write_tokens,
+)
 
 OTHER = "us-east-1"
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202eevil\nsecond line"
@@ -80,7 +87,7 @@ def test_what_passes_is_asked_again_until_every_token_is_written(
     old, new = keys
     table = Table(enveloped(aws, old, 60))
     aws.add_fault(Fault("*", error, fraction=0.3))
-    tally = written(table, TokenTask(verb, new, old), kms)
+    tally = written(table, task(verb, new, old), kms)
     assert (tally.written, tally.poisoned, tally.complete) == (60, 0, True)
 
 
@@ -90,7 +97,7 @@ def test_calls_that_hang_run_into_their_time_limit_and_are_made_again(
     old, new = keys
     table = Table(enveloped(aws, old, 20))
     aws.add_fault(Fault("*", "hang", count=3))
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+    tally = written(table, task(Verb.REENCRYPT, new, old), kms)
     assert (tally.written, tally.poisoned) == (20, 0)
 
 
@@ -102,7 +109,7 @@ def test_throttled_the_pace_falls_and_no_token_is_poisoned(
     table = Table(enveloped(aws, old, 200))
     aws.set_throttle(150)
     watch = CallWatch()
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms, watch=watch)
+    tally = written(table, task(Verb.REENCRYPT, new, old), kms, watch=watch)
     assert (tally.written, tally.poisoned, tally.complete) == (200, 0, True)
     assert watch.throttled > 0
 
@@ -133,7 +140,7 @@ def test_a_denied_target_ends_the_run_and_poisons_nothing(
     table = Table(enveloped(aws, old, 30))
     aws.add_denial(Denial("*", "kms:GenerateDataKey", new))
     with pytest.raises(KmsAccessDeniedError, match="kms:GenerateDataKey"):
-        written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+        written(table, task(Verb.REENCRYPT, new, old), kms)
     assert not table.changed
     assert not table.poisoned
 
@@ -145,7 +152,7 @@ def test_a_disabled_source_ends_the_run_of_one_key(
     table = Table(enveloped(aws, old, 30))
     aws.set_key_state(old, "Disabled")
     with pytest.raises(KeyDisabledError):
-        written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+        written(table, task(Verb.REENCRYPT, new, old), kms)
     assert not table.poisoned
 
 
@@ -167,7 +174,7 @@ def test_of_several_source_keys_a_disabled_one_poisons_its_own_tokens_only(
         prefixes[blob[:37]] = key
     aws.set_key_state(other, "Disabled")
     table = Table(stored)
-    tally = written(table, TokenTask(verb, new, keys=prefixes), kms)
+    tally = written(table, task(verb, new, None, old, other, keys=prefixes), kms)
     assert (tally.written, tally.poisoned, tally.complete) == (20, 20, True)
     assert {poison.kind for poison in table.poisoned} == {"key-disabled"}
     assert table.changed == {ref(number) for number in range(20)}
@@ -184,7 +191,7 @@ def test_what_can_not_be_written_is_told_by_kind_and_the_others_are_written(
     stored[ref(4)] = stored[ref(4)][:-8] + ("AAAAAAA=" if not stored[ref(4)].endswith("=") else "AAAAAA==")
     stored[ref(5)] = enveloped(aws, old, 6, Format.V2)[ref(4)]
     table = Table(stored)
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+    tally = written(table, task(Verb.REENCRYPT, new, old), kms)
     kinds = {poison.token.ref.row_id: poison.kind for poison in table.poisoned}
     assert tally.written == 5
     assert kinds["gh-1"] == "incorrect-key"
@@ -192,16 +199,6 @@ def test_what_can_not_be_written_is_told_by_kind_and_the_others_are_written(
     assert kinds["gh-3"] == "unsupported-format"
     assert kinds["gh-4"] in ("malformed", "authentication-failed")
     assert kinds["gh-5"] == "invalid-ciphertext"
-
-
-def test_what_no_key_is_named_for_is_poison_without_a_call(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
-) -> None:
-    old, new = keys
-    table = Table(enveloped(aws, old, 5))
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, keys={b"another": old}), kms)
-    assert (tally.poisoned, tally.kms_calls) == (5, 0)
-    assert {poison.kind for poison in table.poisoned} == {"unknown-key"}
 
 
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
@@ -221,7 +218,7 @@ def test_the_trusted_keys_are_asked_about_a_data_key_of_which_none_is_known(
     if remembered == "nothing" or verb is Verb.REWRAP:
         known = {}
     table = Table(stored)
-    tally = written(table, TokenTask(verb, new, keys=known, trusted=(new, old)), kms)
+    tally = written(table, task(verb, new, None, new, old, keys=known), kms)
     assert (tally.written, tally.poisoned) == (5, 1)
     (poison,) = table.poisoned
     assert (poison.token.ref, poison.kind, poison.kms_calls) == (ref(5), "unknown-key", 2)
@@ -233,7 +230,7 @@ def test_a_trusted_key_that_refuses_leaves_the_others_to_be_asked(
     (old, new), disabled = keys, new_key()
     aws.set_key_state(disabled, "Disabled")
     table = Table(enveloped(aws, old, 5) | {ref(5): next(iter(enveloped(aws, disabled, 1).values()))})
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, trusted=(disabled, new, old)), kms)
+    tally = written(table, task(Verb.REENCRYPT, new, None, disabled, new, old), kms)
     assert (tally.written, [p.token.ref for p in table.poisoned]) == (5, [ref(5)])
     assert "isabled" in table.poisoned[0].reason
 
@@ -243,7 +240,7 @@ def test_v2_is_not_rewrapped_under_another_key(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 5, Format.V2))
-    written(table, TokenTask(Verb.REWRAP, new, old), kms)
+    written(table, task(Verb.REWRAP, new, old), kms)
     assert [(p.kind, p.kms_calls) for p in table.poisoned] == [("bound-to-its-key", 0)] * 5
 
 
@@ -256,7 +253,7 @@ def test_plaintext_and_dev_values_are_encrypted(
 
     dev = encode(b"dev|" + Fernet(DEV_KEY).encrypt(b"ghp_1")).decode()
     table = Table({ref(0): "ghp_" + "a" * 36, ref(1): dev})
-    tally = written(table, TokenTask(Verb.ENCRYPT, keys[1], write_format=Format.V2), kms)
+    tally = written(table, task(Verb.ENCRYPT, keys[1], None, keys[1], write_format=Format.V2), kms)
     assert (tally.written, tally.kms_calls) == (2, 4)
     assert {parse(stored).named_key for stored in table.stored.values()} == {keys[1]}
 
@@ -267,7 +264,7 @@ def test_hostile_texts_of_kms_are_clean_by_the_time_they_are_told(
     old, new = keys
     table = Table(enveloped(aws, old, 3))
     aws.add_fault(Fault("Decrypt", "InvalidCiphertextException", message=HOSTILE))
-    written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+    written(table, task(Verb.REENCRYPT, new, old), kms)
     reasons = {poison.reason for poison in table.poisoned if isinstance(poison, Poison)}
     assert len(table.poisoned) == 3
     assert all(reason.isprintable() and "\u202e" not in reason for reason in reasons)
@@ -302,7 +299,7 @@ def test_a_source_key_of_another_region_works(
     far = "eu-central-1"
     old = KmsApi([far]).call("CreateKey", Description="made by a test")["KeyMetadata"]["Arn"]
     table = Table(enveloped(aws, old, 10, region=far))
-    tally = written(table, TokenTask(Verb.REENCRYPT, new_key(), old), kms)
+    tally = written(table, task(Verb.REENCRYPT, new_key(), old), kms)
     assert (tally.written, tally.complete) == (10, True)
 
 
@@ -329,7 +326,7 @@ def test_credentials_that_run_out_in_the_middle_are_renewed(
             aws.expire("AKIAKEYDECKOLD000002")
 
     table.committing = expire
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
+    tally = written(table, task(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
     assert (tally.written, tally.poisoned, tally.complete) == (100, 0, True)
 
 
@@ -340,7 +337,7 @@ def test_credentials_that_are_not_renewed_end_the_run_with_the_remedy(
     table = Table(enveloped(aws, old, 30))
     aws.add_fault(Fault("*", "ExpiredTokenException"))
     with pytest.raises(CredentialsExpiredError) as raised:
-        written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+        written(table, task(Verb.REENCRYPT, new, old), kms)
     assert raised.value.remedy
     assert kms.refusal is not None
     assert not table.poisoned
@@ -356,7 +353,7 @@ def test_a_pace_can_be_changed_while_calls_wait(
     async def go() -> RunTally:
         async with KmsTransport(kms, pace) as made:
             running = asyncio.create_task(
-                write_tokens(table, table, TokenTask(Verb.REENCRYPT, new, old), made, Control())
+                write_tokens(table, table, task(Verb.REENCRYPT, new, old), made, Control())
             )
             await asyncio.sleep(0.3)
             assert not table.changed

@@ -17,13 +17,12 @@ from crypto_core.errors import WrongDataKeyError
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.control import Control, RunTally
-from crypto_core.reencryption.bulk.pipeline import write_tokens
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
-from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, transport
+from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, task, transport, write_tokens
 
 
 @pytest.fixture
@@ -63,10 +62,10 @@ def test_every_token_is_re_encrypted_under_the_new_key(
     calls: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.pipeline.PROVED", 10**12)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 10**12)
     old, new = keys
     table = Table(enveloped(aws, old, 120))
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, old, ask_kms=ask_kms), kms)
+    tally = written(table, task(Verb.REENCRYPT, new, old, ask_kms=ask_kms), kms)
     assert (tally.written, tally.complete, tally.kms_calls) == (120, True, 120 * calls + (not ask_kms))
     assert table.changed == set(table.stored)
     must_hold_their_tokens(table, kms, new)
@@ -77,7 +76,7 @@ def test_rewrap_leaves_nonce_and_ciphertext_byte_for_byte(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 60))
-    tally = written(table, TokenTask(Verb.REWRAP, new, old), kms)
+    tally = written(table, task(Verb.REWRAP, new, old), kms)
     assert (tally.written, tally.kms_calls) == (60, 120)
     for reference, stored in table.stored.items():
         before, after = parse(table.before[reference]), parse(stored)
@@ -91,7 +90,7 @@ def test_batches_have_the_tokens_in_the_order_of_the_pages(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 300))
-    written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+    written(table, task(Verb.REENCRYPT, new, old), kms)
     order: list[TokenRef] = [o.replacement.old.ref for batch in table.batches for o in batch]  # type: ignore[union-attr]
     assert order == list(table.stored)
 
@@ -101,7 +100,7 @@ def test_v2_envelopes_stay_bound_to_their_rows(
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 40, Format.V2))
-    tally = written(table, TokenTask(Verb.REENCRYPT, new, old), kms)
+    tally = written(table, task(Verb.REENCRYPT, new, old), kms)
     assert tally.written == 40
     assert {parse(stored).named_key for stored in table.stored.values()} == {new}
     must_hold_their_tokens(table, kms, new)
@@ -127,7 +126,7 @@ def test_nothing_is_written_where_kms_does_not_open_what_it_has_issued(verb: Ver
     if verb is Verb.ENCRYPT:
         stored = {reference: f"ghp_{number}" for number, reference in enumerate(stored)}
     table = Table(stored)
-    order = TokenTask(verb, NEW, OLD)
+    order = task(verb, NEW, OLD)
     with pytest.raises(WrongDataKeyError, match="just issued"):
         asyncio.run(write_tokens(table, table, order, FlippedKms(), Control()))
     assert table.changed == set()
@@ -136,10 +135,8 @@ def test_nothing_is_written_where_kms_does_not_open_what_it_has_issued(verb: Ver
 def test_one_in_a_hundred_is_opened_and_the_first_wrong_one_stops_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.pipeline.PROVED", 20)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 20)
     table = Table(stored_envelopes(3_000))
     with pytest.raises(WrongDataKeyError):
-        asyncio.run(
-            write_tokens(table, table, TokenTask(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), Control())
-        )
+        asyncio.run(write_tokens(table, table, task(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), Control()))
     assert len(table.changed) < 1_500

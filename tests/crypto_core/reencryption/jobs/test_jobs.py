@@ -32,10 +32,9 @@ from crypto_core.errors import (
     UnknownJobError,
 )
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
-from crypto_core.reencryption.jobs.ports import Compared
+from crypto_core.reencryption.bulk.batch_sink import DAMAGED
+from crypto_core.reencryption.jobs.model import Compared, JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
-from crypto_core.reencryption.jobs.work import DAMAGED
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.database.tokens.test_chunks import clock_goes_back
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of

@@ -19,7 +19,7 @@ from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.store import Replacement, TokenStore
-from crypto_core.reencryption.jobs.batch_size import FIRST, HELD_SECONDS, MOST, STATEMENTS, BatchSize
+from crypto_core.reencryption.bulk.batch_size import FIRST, HELD_SECONDS, MOST, STATEMENTS, BatchSize
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.reencryption.jobs.working import jobs_of
@@ -104,7 +104,7 @@ def test_one_slow_transaction_is_made_good_and_few_tokens_tell_of_none() -> None
 def test_a_slow_server_gets_small_transactions(
     services: Container, superuser: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.jobs.batch_size.FIRST", 4)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.batch_size.FIRST", 4)
     with superuser.begin() as connection:
         connection.execute(
             text(

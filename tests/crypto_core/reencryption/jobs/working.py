@@ -12,27 +12,24 @@ from time import sleep
 
 from console.container import Container
 from console.settings import load
-from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.jobs import JobStore
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.job_tokens import UnwritableStore
-from crypto_core.database.tokens.store import Replacement, StoredToken
-from crypto_core.envelope import DEV_KEY, Format
-from crypto_core.errors import EnvelopeError, IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keyring.preflight import Preflight
 from crypto_core.keys.replacement.witness import UseWitness
-from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenPages, TokenSink, TokenTask
+from crypto_core.reencryption.bulk.engine import AskKms, Engine, open_engine
+from crypto_core.reencryption.bulk.ports import Outcome, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.final_census import Closer
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
-from crypto_core.reencryption.jobs.model import JobOptions
+from crypto_core.reencryption.jobs.model import CompareAccess, Compared, JobOptions
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.ports import CompareAccess, Compared
-from crypto_core.reencryption.jobs.restore_chunks import restoring
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.jobs.undo import Undoing
@@ -43,19 +40,24 @@ from crypto_core.reencryption.planner import Planner
 
 @dataclass(slots=True)
 class SlowWork:
-    """Writes tokens one by one. `before` is called before each, `sealed` counts what was asked of KMS."""
+    """Passes tokens one by one. `before` is called before each; KMS was asked about those in `sealed`."""
 
-    container: Container
     batch: int = 3
     before: Callable[[], None] = lambda: None
     sealed: list[StoredToken] = field(default_factory=list)
     pace_told: float = 0.0
+    _engine: Engine = field(init=False)
 
-    def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
+    @contextmanager
+    def opened(self, keyring: KmsKeyring, quota: int) -> Iterator[SlowWork]:
+        with open_engine()(keyring, quota) as self._engine:
+            yield self
+
+    def pass_tokens(self, pages: TokenPages, sink: TokenSink, ask: AskKms, stop: Event) -> None:
         while not stop.is_set() and (page := list(pages.next())):
             while page and not stop.is_set():
                 some, page = page[: self.batch], page[self.batch :]
-                outcomes = [self._one(token, order) for token in some if not stop.is_set()]
+                outcomes = [self._one(token, ask) for token in some if not stop.is_set()]
                 changed = sink.commit(outcomes).changed
                 page += pages.again(changed) if changed else []
 
@@ -68,32 +70,14 @@ class SlowWork:
     def take_sample(self) -> CallSample:
         return CallSample(calls=1, p50_ms=1.0, p99_ms=2.0)
 
-    def _one(self, token: StoredToken, order: TokenTask) -> Outcome:
+    def _one(self, token: StoredToken, ask: AskKms) -> Outcome:
         self.before()
         self.sealed.append(token)
-        source = order.source
-        names = [order.target, *([source] if source else order.keys.values())]
-        cipher = TokenCipher(self.container.keyring.trusting(*names), write_format=order.write_format)
-        try:
-            sealed = _sealed(cipher, token, order)
-        except (IncorrectKeyError, UntrustedKeyError) as error:
-            return Poison(token, "incorrect-key", error.message, 1)
-        except InvalidCiphertextError as error:
-            return Poison(token, "invalid-ciphertext", error.message, 1)
-        except EnvelopeError as error:
-            return Poison(token, "damaged", error.message, 1)
-        return Sealed(Replacement(token, sealed.stored, sealed.source), 2)
 
+        async def asked() -> Outcome:
+            return await ask(token, kms=self._engine.kms)
 
-def _sealed(cipher: TokenCipher, token: StoredToken, order: TokenTask) -> SealedToken:
-    stored = token.value.reveal()
-    if order.verb is Verb.REWRAP:
-        return cipher.rewrap(stored, order.target, order.source, ref=token.ref)
-    if order.verb is Verb.REENCRYPT:
-        return cipher.reencrypt(stored, order.target, order.source, ref=token.ref)
-    if token.format is Format.DEV:
-        return cipher.encrypt_dev(stored, DEV_KEY, order.target, ref=token.ref)
-    return cipher.encrypt(token.value, order.target, ref=token.ref)
+        return self._engine.loop.run(asked())
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +140,10 @@ def jobs_of(
         writers,
         settle_seconds=settle_seconds,
     )
-    work = SlowWork(container)
-
-    @contextmanager
-    def opened() -> Iterator[SlowWork]:
-        yield work
-
-    put_back = restoring(container.engine, container.keyring)
+    work = SlowWork()
 
     def runner() -> JobRunner:
-        return JobRunner(parts, closer, opened, put_back, lease_seconds=lease_seconds)
+        return JobRunner(parts, closer, work.opened, lease_seconds=lease_seconds)  # type: ignore[arg-type]
 
     service = JobService(
         parts,

@@ -7,7 +7,7 @@ import pytest
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
-from crypto_core.reencryption import patience, runner
+from tests.crypto_core.reencryption.running.runs import make_pages_small
 
 
 @pytest.fixture
@@ -18,6 +18,5 @@ def cipher(services: Container, world: World) -> TokenCipher:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages of five, so that a run of the generated tokens has a middle; no long wait for KMS."""
-    monkeypatch.setattr(runner, "PAGE", 5)
-    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
+    """A run of the generated tokens has a middle; no long wait for KMS."""
+    make_pages_small(monkeypatch.setattr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -12,6 +13,8 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.guard.consent import Consent
+from crypto_core.reencryption import runner
+from crypto_core.reencryption.bulk import engine, pipeline, window
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
 from crypto_core.references import TokenRef
 
@@ -82,3 +85,12 @@ def all_hold_their_tokens(cipher: TokenCipher, platform: Engine, world: World) -
         if value != world.token_for(ref):
             return False
     return True
+
+
+def make_pages_small(change: Callable[[object, str, object], object]) -> None:
+    """Have runs read, ask about and write five tokens at a time, and read few ahead."""
+    change(runner, "PAGE", 5)
+    change(pipeline, "BATCH", 5)
+    change(window, "ROOM", 5)
+    change(window, "MOST", 10)
+    change(engine, "IN_FLIGHT", 5)

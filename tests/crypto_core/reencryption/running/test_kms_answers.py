@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
+from crypto_core.keyring.data_keys import RewrappedDataKey
+from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.reencryption.running.runs import everything, run
 
@@ -41,16 +44,14 @@ def test_a_wrong_answer_of_kms_is_never_stored(
 ) -> None:
     """A rewrapped data key that is not the token's own: the new envelope would not open."""
     other = parse(services.store.read_token(world.sealed_under(world.current_key)[0]).value.reveal())
-    original = services.kms.call
+    original = KmsTransport.reencrypt
 
-    def call(operation: str, **parameters: Any) -> dict[str, Any]:
-        answer = original(operation, **parameters)
-        if operation == "ReEncrypt":
-            answer["CiphertextBlob"] = other.encrypted_data_key
-        return answer
+    async def reencrypt(kms: KmsTransport, *arguments: Any) -> RewrappedDataKey:
+        answer = await original(kms, *arguments)
+        return replace(answer, encrypted_data_key=other.encrypted_data_key)
 
     before = everything(platform)
-    monkeypatch.setattr(services.kms, "call", call)
+    monkeypatch.setattr(KmsTransport, "reencrypt", reencrypt)
     result = run(
         services, Verb.REWRAP, Selection(world.sealed_under(world.old_key)[:2]), world.current_key.arn
     )

@@ -141,7 +141,7 @@ def test_a_token_that_never_stops_changing_is_told_and_keeps_the_others_value(
     monkeypatch.setattr(services.store, "write_tokens", write)
     result = run(services, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert (result.done, len(result.poisoned)) == (0, 1)
-    assert "kept changing" in result.poisoned[0].reason
+    assert "Another writer changed it" in result.poisoned[0].reason
     assert cipher.decrypt(everything(platform)[ref]).reveal() == writes[-1]
 
 
