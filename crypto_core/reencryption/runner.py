@@ -86,8 +86,8 @@ class Runner:
         left_over, stopped_by = 0, ""
         try:
             with self.open_engine(order.keyring, quota_of(region_of(order.target) or "")) as engine:
-                left_over = self._passes(plan, engine, sink, ledger, stop)
-        except (RefusedError, KmsError) as error:
+                left_over, stopped_by = self._passes(plan, engine, sink, ledger, stop)
+        except KmsError as error:
             stopped_by = str(error)
         counts, interrupted = ledger.counts, stop.is_set()
         if interrupted or stopped_by:
@@ -107,8 +107,13 @@ class Runner:
             stopped_by=stopped_by,
         )
 
-    def _passes(self, plan: Plan, engine: Engine, sink: BatchSink, ledger: RunLedger, stop: Event) -> int:
-        """Write what there is, until nothing is left or nothing more can be done; returns what is left."""
+    def _passes(
+        self, plan: Plan, engine: Engine, sink: BatchSink, ledger: RunLedger, stop: Event
+    ) -> tuple[int, str]:
+        """Write what there is, until nothing is left or nothing more can be done.
+
+        Returns how many are left, and what keeps the run from looking again.
+        """
         scope, left_over, store = plan.scope, 0, self.attributor.store
         for _ in range(PASSES):
             before = ledger.counts.done
@@ -117,11 +122,15 @@ class Runner:
             if stop.is_set() or not _repeats(plan):
                 break
             # What the platform wrote under the old key meanwhile is found by looking again.
-            scope = self.planner.resolve_selection(plan.verb, plan.selection, plan.target_key_arn).scope
+            try:
+                resolved = self.planner.resolve_selection(plan.verb, plan.selection, plan.target_key_arn)
+            except RefusedError as error:
+                return left_over, str(error)
+            scope = resolved.scope
             left_over = self._count(scope) - self._count(replace(scope, references=tuple(ledger.left)))
             if left_over <= 0 or ledger.counts.done == before:
                 break
-        return left_over
+        return left_over, ""
 
     def _count(self, scope: TokenScope) -> int:
         return sum(self.attributor.store.count(scope).values())
