@@ -47,7 +47,6 @@ RESTORE = "backups restore"
 MOST = 50_000
 """How many tokens are restored in one run; `jobs restore` restores any number."""
 PAGE = 200
-WORKERS = 16
 
 _NOT_KEPT = (
     "No envelope is kept that the present value took the place of: it was encrypted in place, written by "
