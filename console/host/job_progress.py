@@ -12,8 +12,8 @@ from console.host.runners import RunnerProcess, runners
 from console.host.worker_scaling import Growth, cores
 from console.printed.printing import meter, say, utc
 from crypto_core.errors import DatabaseError
-from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView
 from crypto_core.reencryption.endurance import Endurance
+from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
