@@ -125,6 +125,7 @@ class StatusService:
             own = [loss.value.ref for loss in still if loss.key_arn == key]
             arns = {key, *(s.key_arn for s in status.keys if s.key_arn and same_key(s.key_arn, key))}
             named = [p for p, told in groups.items() if len(told) == 1 and all(w[0] in arns for w in told)]
+            named += [p for p, arn in self.attributor.refused.items() if p not in groups and arn in arns]
             scope = TokenScope(
                 frozenset(ENVELOPE_FORMATS),
                 references=tuple(own),

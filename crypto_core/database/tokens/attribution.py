@@ -204,6 +204,8 @@ class Attributor:
     workers: int = 8
     met: frozenset[str] = field(default=frozenset(), init=False)
     """ARNs of the keys that the last census came to; empty before one."""
+    refused: dict[bytes, str] = field(default_factory=dict, init=False)
+    """The key that KMS named when it refused to open a group, by the beginning of its encrypted data keys."""
 
     def attribute_census(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
         """Return the tokens of a census by key material, asking KMS where no answer is known.
@@ -332,6 +334,8 @@ class Attributor:
                 damaged = probe.failure
             elif probe.failure is not None:
                 counts.append(failed_count(probe.failure, tokens))
+                if probe.failure.key:
+                    self.refused[prefix] = probe.failure.key
                 passing = probe.failure if may_pass(probe.failure) else None
                 return Found(asked, counts, gap_of(probe.failure, tokens), passing)
             elif probe.answer is not None and probe.answer.wrapping is None:
