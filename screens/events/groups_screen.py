@@ -9,8 +9,8 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.statistics import CLOCK
 from crypto_core.trail.store.tallies import EventTally, Tallies
+from crypto_core.trail.term_sql import CLOCK
 from screens.actions.action import ActionScope
 from screens.event_filters import term, with_term
 from screens.events.pivot_screen import shown_value, word_of

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.lists.filter_language import HOURS, WEEKDAYS
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.columns import EventProperty, moment
-from crypto_core.trail.event_sql.conditions import CLOCK, DATED, DAY, flag
-from crypto_core.trail.store.statistics import Threshold
-from crypto_core.trail.store.tallies import EventTally, Tallies
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, func, literal_column, not_, select
 
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import EventProperty, moment
+from crypto_core.trail.event_fields import EVENT_FIELDS
+from crypto_core.trail.store.statistics import Threshold, key_of, value_of
+from crypto_core.trail.store.tallies import EventTally, Tallies
+from crypto_core.trail.term_sql import CLOCK, clock_text, marked
+
+Count = Callable[[FromClause], ColumnElement[int]]
+"""Counts events, each once where it may stand there twice."""
 LONGEST = 16_000
 """Characters of a value."""
-_SIGNS = {">=": ">=", "<=": "<=", ">": ">", "<": "<", "=": "="}
 _MEASURES = {"count": "events", "failed": "failed", "denied": "denied", "distinct": "differing"}
+
+
+def each_row(_events: FromClause) -> ColumnElement[int]:
+    return func.count()
+
+
+def each_id(events: FromClause) -> ColumnElement[int]:
+    return func.count(events.c.event_id.distinct())
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,50 +40,51 @@ class GroupsQuestion:
     limit: int = 100
     valued: bool = False
 
-    def statement(self, source: str, where: str, *, shown: str = "true", number: str = "*") -> str:
-        """Return the statement; what isn't `shown` is only counted, by `number` of each event."""
-        keys = [f"{_column(name)} AS k{n}" for n, name in enumerate(self.fields)]
-        failed, denied = flag(EventProperty.FAILED), flag(EventProperty.DENIED)
-        measures = [
-            f"count({number}) FILTER (WHERE {shown}) AS events",
-            f"count({number}) FILTER (WHERE {shown} AND {failed}) AS failed",
-            f"count({number}) FILTER (WHERE {shown} AND {denied}) AS denied",
-            f"min(epoch) FILTER (WHERE {shown}) AS earliest",
-            f"max(epoch) FILTER (WHERE {shown}) AS latest",
-            f"count({number}) FILTER (WHERE NOT ({shown})) AS hidden",
-        ]
-        places = [str(n + 1) for n in range(len(keys))]
+    def statement(
+        self, events: FromClause, where: ColumnElement[bool], shown: ColumnElement[bool], count: Count
+    ) -> Select[Any]:
+        """Return the statement; what isn't `shown` is only counted."""
+        columns = {name: events.c[name] for name in EVENT_FIELDS} | {"at": events.c.epoch}
+        keys = [key_of(columns, name).label(f"k{n}") for n, name in enumerate(self.fields)]
         if self.distinct:
-            grouped = self._by_value(keys, measures, f"{source} WHERE {where}")
-        else:
-            grouped = _grouped([*keys, *measures, "0 AS differing"], f"{source} WHERE {where}", places)
-        order = ", ".join(["passes DESC", "events DESC", *places])
-        return (
-            f"SELECT *, sum(CASE WHEN passes THEN 1 ELSE 0 END) OVER () AS all_groups, "  # noqa: S608
-            f"sum(CASE WHEN passes THEN events ELSE 0 END) OVER () AS all_events, "
-            f"coalesce(sum(hidden) OVER (), 0) AS all_hidden "
-            f"FROM (SELECT *, ({' AND '.join(self._passing())}) AS passes "
-            f"FROM ({grouped}) AS counted) AS chosen "
-            f"ORDER BY {order} LIMIT {int(self.limit)}"
-        )
-
-    def _by_value(self, keys: Sequence[str], measures: Sequence[str], source: str) -> str:
-        """Groups by what is different, together again: some versions of DuckDB count DISTINCT wrong."""
-        places = [str(n + 1) for n in range(len(keys) + 1)]
-        value = f"{_value_of(self.distinct)} AS k{len(keys)}"
-        parts = _grouped([*keys, value, *measures], source, places)
-        together = [
-            *(f"k{n}" for n in range(len(keys))),
-            *(f"sum({name}) AS {name}" for name in ("events", "failed", "denied")),
-            *("min(earliest) AS earliest", "max(latest) AS latest", "sum(hidden) AS hidden"),
-            f"count(CASE WHEN events > 0 THEN k{len(keys)} END) AS differing",
+            # Groups by what is different, together again: some versions of DuckDB count DISTINCT wrong.
+            keys.append(value_of(columns, self.distinct, nothing="").label("value"))
+        number: Any = count(events)
+        marks = events.c.marks
+        failed, denied = (marked(marks, one) for one in (EventProperty.FAILED, EventProperty.DENIED))
+        measures = [
+            number.filter(shown).label("events"),
+            number.filter(and_(shown, failed)).label("failed"),
+            number.filter(and_(shown, denied)).label("denied"),
+            func.min(events.c.epoch).filter(shown).label("earliest"),
+            func.max(events.c.epoch).filter(shown).label("latest"),
+            number.filter(not_(shown)).label("hidden"),
         ]
-        return _grouped(together, f"({parts}) AS parts", places[:-1])
-
-    def _passing(self) -> list[str]:
-        chosen = [f"{_MEASURES[t.measure]} {_SIGNS[t.sign]} {int(t.number)}" for t in self.thresholds]
-        texts = [n for n, name in enumerate(self.fields) if name not in CLOCK]
-        return ["events > 0", *chosen, *(f"k{n} <> ''" for n in texts if self.valued)]
+        grouped = by_place(select(*keys, *measures).select_from(events).where(where), len(keys))
+        width = len(self.fields)
+        if self.distinct:
+            part = grouped.subquery("parts").c
+            sums = (func.sum(part[name]).label(name) for name in ("events", "failed", "denied"))
+            ends = func.min(part.earliest).label("earliest"), func.max(part.latest).label("latest")
+            different = func.count(case((part.events > 0, part.value))).label("differing")
+            again = select(
+                *list(part)[:width], *sums, *ends, func.sum(part.hidden).label("hidden"), different
+            )
+            counted = by_place(again, width).subquery("counted").c
+        else:
+            counted = grouped.add_columns(literal_column("0").label("differing")).subquery("counted").c
+        named = {measure: counted[name] for measure, name in _MEASURES.items()}
+        texts = [counted[f"k{n}"] for n, name in enumerate(self.fields) if name not in CLOCK]
+        valued = [text != "" for text in texts] if self.valued else []
+        passing = and_(counted.events > 0, *(one.on(named) for one in self.thresholds), *valued)
+        chosen = select(*counted, passing.label("passes")).subquery("chosen").c
+        totals = [
+            func.sum(case((chosen.passes, 1), else_=0)).over().label("all_groups"),
+            func.sum(case((chosen.passes, chosen.events), else_=0)).over().label("all_events"),
+            func.coalesce(func.sum(chosen.hidden).over(), 0).label("all_hidden"),
+        ]
+        order = chosen.passes.desc(), chosen.events.desc(), *list(chosen)[:width]
+        return select(*chosen, *totals).order_by(*order).limit(int(self.limit))
 
     def read(self, rows: Sequence[Sequence[Any]]) -> tuple[Tallies, int]:
         width = len(self.fields)
@@ -86,7 +98,10 @@ class GroupsQuestion:
     def _group(self, keys: Sequence[Any], measures: Sequence[Any]) -> EventTally:
         events, failed, denied, first, last, _, differing = map(int, measures[:7])
         return EventTally(
-            tuple(map(_value, self.fields, keys)),
+            tuple(
+                clean(clock_text(name, None if key is None else int(key)) if name in CLOCK else key, LONGEST)
+                for name, key in zip(self.fields, keys, strict=True)
+            ),
             events,
             failed,
             denied,
@@ -96,28 +111,6 @@ class GroupsQuestion:
         )
 
 
-def _grouped(columns: Sequence[str], source: str, places: Sequence[str]) -> str:
-    by = f" GROUP BY {', '.join(places)}" if places else ""
-    return f"SELECT {', '.join(columns)} FROM {source}{by}"  # noqa: S608  # columns are ours
-
-
-def _value_of(name: str) -> str:
-    return _column(name) if name in CLOCK else f"nullif(\"{name}\", '')"
-
-
-def _column(name: str) -> str:
-    return f"CASE WHEN epoch >= {DATED} THEN {CLOCK[name]} END" if name in CLOCK else f'"{name}"'
-
-
-def _value(name: str, key: Any) -> CleanText:
-    if key is None:
-        return NO_TEXT
-    match name:
-        case "hour":
-            return clean(HOURS[int(key)])
-        case "weekday":
-            return clean(WEEKDAYS[int(key)])
-        case "day":
-            return clean(moment(int(key) * DAY).date().isoformat())
-        case _:
-            return clean(str(key), LONGEST)
+def by_place(statement: Select[Any], width: int) -> Select[Any]:
+    """Return a statement grouped by its first so many columns."""
+    return statement.group_by(*(literal_column(str(n + 1)) for n in range(width)))

@@ -8,19 +8,31 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    column,
+    func,
+    literal_column,
+    select,
+    values,
+)
+
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Alternative, Clause, Term, passes
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.trail.columns import HOUR, moment
+from crypto_core.trail.columns import DAY, HOUR, moment
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_fields import EVENT_FIELDS
-from crypto_core.trail.event_sql.conditions import DAY_NUMBER
-from crypto_core.trail.event_sql.groups import LONGEST
-from crypto_core.trail.query import values
+from crypto_core.trail.event_sql.groups import LONGEST, Count, by_place
+from crypto_core.trail.query import values as values_of
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store.event_questions import Burst, Group, Span, like
+from crypto_core.trail.term_sql import whole
 
-Question = Callable[[str, str], str]
+Question = Callable[[FromClause, ColumnElement[bool]], Select[Any]]
+"""Returns a statement over events of which a condition holds."""
 _MORE = 8
 """So many times more records are read where too few of those read are meant."""
 _MOST_READ = 20_000
@@ -31,8 +43,8 @@ class EventEngine(Protocol):
     """What runs statements over the columns of a copy in Parquet. Raises TrailError, InvalidFilterError."""
 
     @property
-    def number(self) -> str:
-        """What COUNT is asked of an event: its id, marked DISTINCT, where it may stand there twice."""
+    def count(self) -> Count:
+        """What counts its events."""
 
     def rows(self, question: Question, clauses: Sequence[Clause]) -> Sequence[Sequence[Any]]:
         """Return the rows of a statement over the events of which clauses hold."""
@@ -59,7 +71,7 @@ class EngineHistory:
         return bool(self.engine.rows(_any, _within(span)))
 
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
-        question = partial(_groups, [_column(name) for name in fields], self.engine.number)
+        question = partial(_groups, fields, self.engine.count)
         found = (
             Group(tuple(map(_text, row[:-3])), int(row[-3]), moment(int(row[-2])), moment(int(row[-1])))
             for row in self.engine.rows(question, (*terms, *_within(span)))
@@ -76,7 +88,7 @@ class EngineHistory:
         return self._busiest(_Stretches(minutes * 30, (0, 1), distinct), (*terms, *having), span)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
-        rows = self.engine.rows(partial(_by_token, self.engine.number), (*terms, *_within(span)))
+        rows = self.engine.rows(partial(_by_token, self.engine.count), (*terms, *_within(span)))
         return {(_text(key), _text(who)): (int(named), int(others)) for key, who, named, others in rows}
 
     def events(
@@ -89,7 +101,7 @@ class EngineHistory:
         reads = limit
         while True:
             read = self.engine.records(asked, newest_first=newest_first, limit=reads)
-            found = [one for one in read if passes(of_record, partial(values, one, aliases={}))]
+            found = [one for one in read if passes(of_record, partial(values_of, one, aliases={}))]
             if len(found) >= limit or len(read) < reads:
                 return tuple(found[:limit])
             reads *= _MORE
@@ -97,7 +109,7 @@ class EngineHistory:
                 raise _too_many(of_record[0])
 
     def _busiest(self, asked: _Stretches, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
-        rows = self.engine.rows(partial(asked.statement, number=self.engine.number), (*terms, *_within(span)))
+        rows = self.engine.rows(partial(asked.statement, self.engine.count), (*terms, *_within(span)))
         found = (Burst(_text(who), int(most), moment(int(at) * asked.width)) for who, most, at in rows)
         return {one.principal: one for one in found}
 
@@ -113,66 +125,61 @@ class _Stretches:
     backs: tuple[int, ...]
     distinct: str = ""
 
-    def statement(self, source: str, where: str, *, number: str) -> str:
+    def statement(self, count: Count, events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
         """Return the statement that gives each principal's best stretch: how much, and when it begins.
 
         Best is the one with the most; of several that with the most events, and then the earliest. Different
         values are counted as groups: some versions of DuckDB count DISTINCT wrong.
         """
-        value = _column(self.distinct) if self.distinct else "''"
-        shifts = ", ".join(f"({back})" for back in self.backs)
-        parts = (
-            f'SELECT "principal" AS who, {_part(self.width)} AS part, {value} AS value, '  # noqa: S608
-            f"count({number}) AS events FROM {source} WHERE {where} AND \"principal\" <> '' GROUP BY 1, 2, 3"
-        )
-        valued = (
-            "SELECT who, part - back AS slot, value, sum(events) AS events "  # noqa: S608
-            f"FROM ({parts}) AS parts CROSS JOIN (VALUES {shifts}) AS shifts (back) GROUP BY 1, 2, 3"
-        )
-        counted = "count(*)" if self.distinct else "sum(events)"
-        slots = (
-            f"SELECT who, slot, {counted} AS most, sum(events) AS events "  # noqa: S608
-            f"FROM ({valued}) AS valued GROUP BY 1, 2"
-        )
-        placed = "row_number() OVER (PARTITION BY who ORDER BY most DESC, events DESC, slot)"
-        return (
-            f"SELECT who, most, slot FROM (SELECT *, {placed} AS place FROM ({slots}) AS slots) AS placed "  # noqa: S608
-            "WHERE place = 1 ORDER BY who"
-        )
+        who = events.c.principal
+        keys = [
+            who.label("who"),
+            whole(events.c.epoch, self.width).label("part"),
+            *([events.c[self.distinct].label("value")] if self.distinct else []),
+        ]
+        grouped = select(*keys, count(events).label("events")).where(where, who != "")
+        part = by_place(grouped, len(keys)).subquery("parts").c
+        shifts = values(column("back", Integer), name="shifts").data([(back,) for back in self.backs])
+        slots = [part.who, (part.part - shifts.c.back).label("slot"), *list(part)[2:-1]]
+        every = select(*slots, func.sum(part.events).label("events"))
+        valued = by_place(every, len(slots)).subquery("valued").c
+        most = func.count() if self.distinct else func.sum(valued.events)
+        numbers = most.label("most"), func.sum(valued.events).label("events")
+        stretches = by_place(select(valued.who, valued.slot, *numbers), 2).subquery("stretches").c
+        best = (stretches.most.desc(), stretches.events.desc(), stretches.slot)
+        place = func.row_number().over(partition_by=stretches.who, order_by=best)
+        placed = select(*stretches, place.label("place")).subquery("placed").c
+        return select(placed.who, placed.most, placed.slot).where(placed.place == 1).order_by(placed.who)
 
 
-def _first(source: str, where: str) -> str:
-    return f"SELECT min(epoch) FROM {source} WHERE {where} AND epoch >= {HOUR}"  # noqa: S608
+def _first(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+    return select(func.min(events.c.epoch)).where(where, events.c.epoch >= HOUR)
 
 
-def _days(source: str, where: str) -> str:
-    days = f"SELECT {DAY_NUMBER} AS number FROM {source} WHERE {where} AND epoch >= {HOUR} GROUP BY 1"  # noqa: S608
-    return f"SELECT count(*) FROM ({days}) AS days"  # noqa: S608
+def _days(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+    days = select(whole(events.c.epoch, DAY).label("number")).where(where, events.c.epoch >= HOUR)
+    return select(func.count()).select_from(by_place(days, 1).subquery("days"))
 
 
-def _any(source: str, where: str) -> str:
-    return f"SELECT 1 FROM {source} WHERE {where} LIMIT 1"  # noqa: S608
+def _any(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+    return select(literal_column("1")).select_from(events).where(where).limit(1)
 
 
-def _groups(columns: Sequence[str], number: str, source: str, where: str) -> str:
-    measures = (f"count({number})", "min(epoch)", "max(epoch)")
-    places = ", ".join(str(n + 1) for n in range(len(columns)))
-    return f"SELECT {', '.join((*columns, *measures))} FROM {source} WHERE {where} GROUP BY {places}"  # noqa: S608
+def _groups(
+    fields: Sequence[str], count: Count, events: FromClause, where: ColumnElement[bool]
+) -> Select[Any]:
+    epoch = events.c.epoch
+    columns = [events.c[name] for name in fields]
+    return by_place(
+        select(*columns, count(events), func.min(epoch), func.max(epoch)).where(where), len(columns)
+    )
 
 
-def _by_token(number: str, source: str, where: str) -> str:
-    counts = (f"count({number}) FILTER (WHERE \"token\" {sign} '')" for sign in ("<>", "="))
-    return f'SELECT "key", "principal", {", ".join(counts)} FROM {source} WHERE {where} GROUP BY 1, 2'  # noqa: S608
-
-
-def _part(width: int) -> str:
-    """Which part of time an event is in, as a whole number: divided is only what has no rest."""
-    rest = f"((epoch % {width} + {width}) % {width})"
-    return f"CAST((epoch - {rest}) / {width} AS BIGINT)"
-
-
-def _column(name: str) -> str:
-    return f'"{EVENT_FIELDS[name].name}"'
+def _by_token(count: Count, events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+    number: Any = count(events)
+    token = events.c.token
+    numbers = number.filter(token != "").label("named"), number.filter(token == "").label("others")
+    return by_place(select(events.c.key, events.c.principal, *numbers).where(where), 2)
 
 
 def _within(span: Span) -> tuple[Term, ...]:

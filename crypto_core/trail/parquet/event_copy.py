@@ -10,17 +10,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    cast,
+    column,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.types import UserDefinedType
+
 from crypto_core.errors import TrailError
 from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.lists.paging import Query, unknown_sort
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_fields import EVENT_FIELDS
-from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions, flag, hides_services
-from crypto_core.trail.event_sql.groups import GroupsQuestion
+from crypto_core.trail.event_fields import EventField
+from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service
+from crypto_core.trail.event_sql.dialect import placed
+from crypto_core.trail.event_sql.groups import Count, GroupsQuestion, each_row
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.parquet.layout import (
+    COLUMNS,
     FILES,
     NOTHING,
     PARTITIONS,
@@ -34,6 +53,7 @@ from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.statistics import FIELDS, Threshold
 from crypto_core.trail.store.tallies import Tallies
+from crypto_core.trail.term_sql import meant_by
 
 _OTHERWISE = ("key", "material")
 """Columns whose texts are asked for in ways that do not stand in them, or hold several values."""
@@ -43,28 +63,24 @@ _OTHERWISE = ("key", "material")
 class AmongTexts:
     """An `Among` for columns with few texts; `texts` gives those that may contain one of some parts."""
 
-    texts: Callable[[str, Sequence[str]], Sequence[str]]
+    texts: Callable[[ColumnElement[str], Sequence[str]], Sequence[str]]
 
     def __call__(
         self,
-        column: str,
+        column: ColumnElement[str],
+        field: EventField,
         term: Term,
         aliases: Mapping[str, Sequence[str]],
-        bound: BoundValues,
         *,
         anywhere: bool = False,
-    ) -> str:
-        values, spellings = term.alternatives, EVENT_FIELDS[column].spellings
-
-        def meant(text: str) -> bool:
-            ways = spellings(text, aliases)
-            return any(value.matches(way, anywhere=anywhere) for way in ways for value in values)
-
+    ) -> ColumnElement[bool]:
+        values = term.alternatives
         if any(value.is_anything for value in values):
-            return f"\"{column}\" <> ''"
-        parts = [] if column in _OTHERWISE else [_telling(value) for value in values]
+            return column != ""
+        meant = meant_by(field, values, aliases, anywhere=anywhere)
+        parts = [] if field.name in _OTHERWISE else [_telling(value) for value in values]
         wanted = [t for t in self.texts(column, parts if all(parts) else ()) if t and meant(t)]
-        return f'"{column}" IN (SELECT unnest({bound.bind(wanted)}::VARCHAR[]))' if wanted else "false"
+        return column.in_(_unnested(wanted)) if wanted else false()
 
 
 def _telling(value: Alternative) -> str:
@@ -73,15 +89,30 @@ def _telling(value: Alternative) -> str:
     return part.lower() if part.isascii() else ""
 
 
+class _Texts(UserDefinedType[list[str]]):
+    cache_ok = True
+
+    def get_col_spec(self, **_kw: object) -> str:
+        return "VARCHAR[]"
+
+
+def _unnested(texts: Sequence[str]) -> Select[Any]:
+    return select(func.unnest(cast(bindparam(None, list(texts), unique=True, type_=_Texts()), _Texts())))
+
+
 _PAGE = 500
 _NAME = "A copy in Parquet"
 _EMPTY = ", ".join(f"coalesce(nullif({name}, '{NOTHING}'), '') AS {name}" for name in PARTITIONS[:2])
-_TYPES = ", ".join(f"'{name}': VARCHAR" for name in PARTITIONS)
+_TYPES = ", ".join(f"'{name}'\\: VARCHAR" for name in PARTITIONS)
 _EVENTS = (
-    f"(SELECT * REPLACE ({_EMPTY}) FROM read_parquet($files, hive_partitioning = true, "  # noqa: S608
-    f"hive_types = {{{_TYPES}}})) AS event"
+    f"SELECT * REPLACE ({_EMPTY}) FROM read_parquet(:files, hive_partitioning = true, "  # noqa: S608
+    f"hive_types = {{{_TYPES}}})"
 )
 """The events; of a partition whose name is none, older versions of DuckDB read Hive's word for it."""
+_COLUMNS: tuple[ColumnClause[Any], ...] = (
+    *(column(name, Integer if kind != "VARCHAR" else String) for name, kind in COLUMNS.items()),
+    *(column(name, String) for name in PARTITIONS),
+)
 
 
 class EventCopy:
@@ -96,7 +127,8 @@ class EventCopy:
     ) -> None:
         """Raises NoCopyError."""
         self.mark: CopyMark = read_mark(folder)
-        self._files = str(folder.resolve() / FILES)
+        files = str(folder.resolve() / FILES)
+        self._events = text(_EVENTS).bindparams(files=files).columns(*_COLUMNS).subquery("event")
         if any(sign in str(folder.resolve()) for sign in "*?[{"):
             raise NoCopyError(f"{clean(str(folder), 300)} has a wildcard in its name.", remedy="Rename it.")
         self._aliases = aliases
@@ -132,10 +164,9 @@ class EventCopy:
                 raise unknown_sort(name, FIELDS)
         question = GroupsQuestion(tuple(fields), distinct, tuple(thresholds), limit, valued)
         clauses = self._parsed(expression)
-        kept = tuple(one for one in clauses if not hides_services(one))
-        shown = f"NOT {flag(EventProperty.SERVICE)}" if len(kept) < len(clauses) else "true"
-        with self._asking(lambda where: question.statement(_EVENTS, where, shown=shown), kept, {}) as found:
-            return question.read(found.fetchall())
+        shown = shown_events(clauses, self._events)
+        asked = partial(question.statement, shown=shown, count=self.count)
+        return question.read(self.rows(asked, without_service(clauses)))
 
     def pages(self, query: Query, *, limit: int = 0) -> Iterator[Sequence[StoredEvent]]:
         """Yield what a query lets through, in the order of time, at most `limit`; 0 for all of them."""
@@ -146,11 +177,11 @@ class EventCopy:
                 yield [StoredEvent(_event(raw), 0) for (raw,) in some]
 
     @property
-    def number(self) -> str:
-        return "*"
+    def count(self) -> Count:
+        return each_row
 
     def rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
-        with self._asking(partial(question, _EVENTS), clauses, {}) as found:
+        with self._asking(question, clauses) as found:
             return [tuple(row) for row in found.fetchall()]
 
     def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
@@ -159,81 +190,66 @@ class EventCopy:
 
     @contextmanager
     def _in_order(self, clauses: Sequence[Clause], *, descending: bool, limit: int) -> Iterator[Any]:
-        way = "DESC" if descending else "ASC"
-        order = f" ORDER BY epoch {way}, event_id {way}"
-        more, bound = "", {}
+        of = self._events.c
+        order = [one.desc() if descending else one for one in (of.epoch, of.event_id)]
+        more: list[ColumnElement[bool]] = []
         if limit:
             # Only so many days are put in order, and records read for those alone that are wanted.
-            day = self._day_of(clauses, limit, way)
-            days = f" AND day {'>=' if descending else '<='} $day"
-            ends = self._ask("epoch, event_id", clauses, f"{days}{order} LIMIT {int(limit)}", day=day)
-            more = " AND epoch BETWEEN $first AND $last AND event_id IN (SELECT unnest($ids::VARCHAR[]))"
+            day = self._day_of(clauses, limit, descending=descending)
+            more = [of.day >= day if descending else of.day <= day]
+            page = select(of.epoch, of.event_id).order_by(*order).limit(int(limit))
+            ends = self.rows(lambda _, where: page.where(where, *more), clauses)
             at = [epoch for epoch, _ in ends] or [0]
             ids = [event_id for _, event_id in ends]
-            more, bound = f"{days}{more}", {"day": day, "first": min(at), "last": max(at), "ids": ids}
-        with self._asking(_selected("raw", f"{more}{order}"), clauses, bound) as found:
+            more += [of.epoch.between(min(at), max(at)), of.event_id.in_(_unnested(ids))]
+        raw = select(of.raw).order_by(*order)
+        with self._asking(lambda _, where: raw.where(where, *more), clauses) as found:
             yield found
 
-    def _day_of(self, clauses: Sequence[Clause], limit: int, way: str) -> str:
+    def _day_of(self, clauses: Sequence[Clause], limit: int, *, descending: bool) -> str:
         """The day up to which there are so many events, counted from the first or the last one."""
-        days = self._ask("day, count(*)", clauses, f" GROUP BY day ORDER BY day {way}")
+        day = self._events.c.day
+        counted = select(day, func.count()).group_by(day).order_by(day.desc() if descending else day)
+        days = self.rows(lambda _, where: counted.where(where), clauses)
         left = limit
-        for day, events in days:
+        for one, events in days:
             left -= events
             if left <= 0:
-                return str(day)
+                return str(one)
         return str(days[-1][0]) if days else ""
 
     def _parsed(self, expression: str) -> tuple[Clause, ...]:
         return parse(expression, self._clock())
 
-    def _ask(
-        self, wanted: str, clauses: Sequence[Clause], after: str = "", **bound: Any
-    ) -> list[tuple[Any, ...]]:
-        with self._asking(_selected(wanted, after), clauses, bound) as found:
-            return [tuple(row) for row in found.fetchall()]
-
     @contextmanager
-    def _asking(
-        self, statement: Callable[[str], str], clauses: Sequence[Clause], bound: Mapping[str, Any]
-    ) -> Iterator[Any]:
-        """Run a statement of columns that are ours over the events that pass; all else is bound."""
-        import duckdb
-
-        conditions = EventConditions(_NAME, AmongTexts(self._column), self._aliases, by_day=True)
-        where = conditions.every(clauses)
+    def _asking(self, question: Question, clauses: Sequence[Clause]) -> Iterator[Any]:
+        """Run a statement over the events that pass."""
+        among = AmongTexts(self._texts_of)
+        where = EventConditions(_NAME, self._events, among, self._aliases, by_day=True).every(clauses)
         if self._empty:
             raise NoCopyError("The copy has no events.", remedy="Export some to it.")
-        try:
-            yield self._duck.execute(
-                statement(where), {"files": self._files, **conditions.bound.values, **bound}
-            )
-        except duckdb.Error as error:
-            raise TrailError(f"DuckDB can't read the copy: {clean(str(error), 300)}") from error
+        with self._executed(question(self._events, where)) as found:
+            yield found
 
-    def _column(self, name: str, parts: Sequence[str]) -> list[str]:
+    @contextmanager
+    def _executed(self, statement: Select[Any]) -> Iterator[Any]:
         import duckdb
 
-        asked = (name, *parts)
-        if self._empty or asked in self._texts:
-            return self._texts.get(asked, [])
-        column = f'"{name}"'
-        bound = {"files": self._files, **{f"part{n}": part for n, part in enumerate(parts)}}
-        # Small letters are another matter outside of ASCII, so that such texts are looked at here.
-        may = [f"contains(lower({column}), $part{n})" for n in range(len(parts))]
-        may += [f"strlen({column}) <> length({column})"] if parts else []
-        where = f" WHERE {' OR '.join(may)}" if may else ""
-        wanted = f"SELECT DISTINCT {column} FROM {_EVENTS}{where}"  # noqa: S608  # names that are ours
         try:
-            found = [row[0] for row in self._duck.execute(wanted, bound).fetchall()]
+            yield self._duck.execute(*placed(statement))
         except duckdb.Error as error:
             raise TrailError(f"DuckDB can't read the copy: {clean(str(error), 300)}") from error
-        self._texts[asked] = found
-        return found
 
-
-def _selected(columns: str, after: str) -> Callable[[str], str]:
-    return lambda where: f"SELECT {columns} FROM {_EVENTS} WHERE {where}{after}"  # noqa: S608
+    def _texts_of(self, of: ColumnElement[str], parts: Sequence[str]) -> list[str]:
+        asked = (str(of), *parts)
+        if self._empty or asked in self._texts:
+            return self._texts.get(asked, [])
+        may: list[ColumnElement[bool]] = [func.contains(func.lower(of), part) for part in parts]
+        # Small letters are another matter outside of ASCII, so that such texts are looked at here.
+        may += [func.strlen(of) != func.length(of)] if parts else []
+        with self._executed(select(of).distinct().where(or_(*may) if may else true())) as found:
+            self._texts[asked] = [row[0] for row in found.fetchall()]
+        return self._texts[asked]
 
 
 def _event(raw: str) -> TrailEvent:

@@ -6,7 +6,7 @@ data stores".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from crypto_core.trail.record_reader import load
 
@@ -37,9 +37,16 @@ def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
         "sessionIssuer": {"arn": row.get("session_issuerarn")},
     }
     record["userIdentity"] = identity
-    arns = _document(row.get("resource_arns"))
-    record["resources"] = [{"ARN": arn} for arn in arns] if isinstance(arns, list) else None
+    resources = _document(row.get("resource_arns"))
+    record["resources"] = [{"ARN": arn} for arn in _arns(resources)] if isinstance(resources, list) else None
     return record
+
+
+def _arns(resources: Iterable[object]) -> Iterator[str]:
+    """The ARNs of resources, whose fields may have lost their names: Trino may make arrays of rows."""
+    for one in resources:
+        fields = one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else (one,)
+        yield from (text for text in fields if isinstance(text, str) and text.startswith("arn:"))
 
 
 def plain_record(row: Mapping[str, str | None]) -> dict[str, object]:

@@ -8,7 +8,6 @@ the whole filter again when it arrives. Values are bound, or quoted where a serv
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,21 +25,20 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.engine.default import DefaultDialect
 
 from crypto_core.key_names import is_key_arn
 from crypto_core.key_uses import OPENS
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lower, simplified, terms_of
 from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from crypto_core.trail.event import DENIED, S3
+from crypto_core.trail.event_fields import EVENT_FIELDS
+from crypto_core.trail.event_sql.dialect import can_be_literal, inlined, placed, quoted
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
+from crypto_core.trail.term_sql import holds, spelt
 
-LONGEST = 1_000
-"""Characters of one value as a literal; Athena takes 1,024."""
 _LONGEST_ASKED = 400
 """Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""
-_ESCAPE = "!"
 
 _ARNS = "json_format(CAST(transform(resources, r -> r.arn) AS JSON))"
 _EXACT = {
@@ -59,36 +57,16 @@ _KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 
 @dataclass(frozen=True, slots=True)
 class LakeStatement:
-    """A statement with a ? for each of its values, and the fields of the filter that it leaves to us."""
+    """A statement with a ? for each of its values, or `inlined`; `left` are the fields left to us."""
 
     statement: str
     values: tuple[str, ...]
+    inlined: str
     left: tuple[str, ...]
 
     @property
     def literals(self) -> tuple[str, ...]:
         return tuple(quoted(value) for value in self.values)
-
-    @property
-    def inlined(self) -> str:
-        parts = self.statement.split("?")
-        literals = (*self.literals, "")
-        if len(parts) != len(literals):
-            raise ValueError("a statement must have as many places as values")
-        return "".join(part + literal for part, literal in zip(parts, literals, strict=True))
-
-
-def quoted(value: str) -> str:
-    """Return a text as a literal (SQL-92). Raises ValueError for control characters and what is too long."""
-    if not can_be_literal(value):
-        raise ValueError("a text that can't be a literal")
-    return "'" + value.replace("'", "''") + "'"
-
-
-def can_be_literal(value: str) -> bool:
-    """True for a text of bounded length without control, format, private or unassigned characters."""
-    length = len(value) + value.count("'")
-    return length <= LONGEST and not any(unicodedata.category(c)[0] == "C" for c in value)
 
 
 def question(
@@ -108,7 +86,7 @@ def question(
     those that are there, None for all; `more` are conditions on partitions.
     """
     there = [*_selected(as_json=as_json, columns=columns)]
-    window = _between(written(asked.since), written(asked.until))
+    window = between(written(asked.since), written(asked.until))
     conditions: list[ColumnElement[bool]] = [window, *more]
     conditions.append(_kept(asked, as_json=as_json, columns=columns))
     if regions:
@@ -120,15 +98,8 @@ def question(
             left |= dict.fromkeys(term.field or "free text" for term in terms_of([one]))
         else:
             conditions.append(pushed)
-    wanted = (
-        select(*there).select_from(source).where(and_(*conditions)).limit(literal_column(str(int(limit))))
-    )
-    compiled = wanted.compile(
-        dialect=DefaultDialect(paramstyle="qmark"), compile_kwargs={"render_postcompile": True}
-    )
-    names = compiled.positiontup or []
-    statement = " ".join(str(compiled).split())
-    return LakeStatement(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
+    wanted = select(*there).select_from(source).where(and_(*conditions)).limit(int(limit))
+    return LakeStatement(*placed(wanted), inlined(wanted), tuple(left))
 
 
 def _kept(asked: PullQuery, *, as_json: bool, columns: frozenset[str] | None) -> ColumnElement[bool]:
@@ -138,7 +109,7 @@ def _kept(asked: PullQuery, *, as_json: bool, columns: frozenset[str] | None) ->
     if not asked.buckets or (columns is not None and request not in columns):
         return kept
     named = func.lower(_document_column(request, as_json=as_json))
-    about = or_(*(_like(named, ("", bucket.name, "")) for bucket in asked.buckets))
+    about = or_(*(holds(named, bucket.name) for bucket in asked.buckets))
     return or_(kept, and_(source == S3, literal_column("eventname").in_(sorted(BUCKET_CALLS)), about))
 
 
@@ -163,7 +134,8 @@ def _document_column(name: str, *, as_json: bool) -> ColumnElement[str]:
     return literal_column(f"json_format(CAST({name} AS JSON))" if as_json else name)
 
 
-def _between(first: str | None, last: str | None) -> ColumnElement[bool]:
+def between(first: str | None, last: str | None) -> ColumnElement[bool]:
+    """The condition that an event was between two moments, as the engine writes them."""
     at: ColumnElement[str] = literal_column("eventtime")
     ends = [] if first is None else [at >= first]
     return and_(*ends, *([] if last is None else [at <= last]))
@@ -199,7 +171,8 @@ def _pushed_term(
         return None
     if field in _EXACT:
         column = func.lower(literal_column(_EXACT[field]))
-        found = or_(*(_spelt(column, value, field) for value in term.alternatives))
+        known = EVENT_FIELDS.get(field)
+        found = or_(*(way for value in term.alternatives for way in spelt(column, value, known)))
         return or_(column.is_(None), column == "", not_(found)) if term.negated else found
     if field == "account":
         return _not_of_accounts(texts) if term.negated else _of_accounts(term.alternatives)
@@ -225,21 +198,8 @@ def _at(ranges: Iterable[Alternative], written: Callable[[datetime], str]) -> Co
         first, last = (
             written(end) if isinstance(end, datetime) else None for end in (one.at_least, one.at_most)
         )
-        found.append(_between(first, last))
+        found.append(between(first, last))
     return or_(*found)
-
-
-def _spelt(column: ColumnElement[str], value: Alternative, field: str) -> ColumnElement[bool]:
-    spelt = _like(column, value.parts)
-    if field == "source":
-        return or_(spelt, _like(column, (*value.parts[:-1], value.parts[-1] + ".amazonaws.com")))
-    return spelt
-
-
-def _like(column: ColumnElement[str], parts: Sequence[str]) -> ColumnElement[bool]:
-    if len(parts) == 1:
-        return column == lower(parts[0])
-    return column.like("%".join(re.sub("([!%_])", r"!\1", lower(part)) for part in parts), escape=_ESCAPE)
 
 
 def _of_accounts(values: Iterable[Alternative]) -> ColumnElement[bool]:
@@ -247,7 +207,8 @@ def _of_accounts(values: Iterable[Alternative]) -> ColumnElement[bool]:
     columns: list[ColumnElement[str]] = [
         literal_column(name) for name in ("recipientaccountid", IDENTITY["accountId"])
     ]
-    return or_(*(_like(func.lower(column), value.parts) for value in values for column in columns))
+    ways = (spelt(func.lower(column), value) for value in values for column in columns)
+    return or_(*(condition for way in ways for condition in way))
 
 
 def _not_of_accounts(texts: Sequence[str]) -> ColumnElement[bool] | None:
@@ -270,8 +231,7 @@ def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
         if name in "iam":
             return None
         conditions += [
-            _like(func.lower(literal_column(column)), ("", name, ""))
-            for column in (*columns, SESSION["issuerArn"])
+            holds(func.lower(literal_column(column)), name) for column in (*columns, SESSION["issuerArn"])
         ]
     return or_(*conditions)
 
@@ -295,7 +255,7 @@ def _key(values: Iterable[Alternative], asked: PullQuery, *, as_json: bool) -> C
         _document_column(name, as_json=as_json)
         for name in ("requestparameters", "responseelements", "serviceeventdetails")
     ]
-    return or_(*(_like(func.lower(place), ("", key, "")) for key in ids for place in places))
+    return or_(*(holds(func.lower(place), key) for key in ids for place in places))
 
 
 def _flags() -> dict[str, ColumnElement[bool]]:

@@ -7,12 +7,10 @@ event in memory.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -31,20 +29,15 @@ from sqlalchemy import (
     true,
 )
 
-from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import (
-    HOURS,
-    WEEKDAYS,
     Alternative,
     Clause,
     Term,
-    lower,
     simplified,
     terms_of,
 )
 from crypto_core.text.cleaning import DEFAULT_LIMIT
-from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, moment, seconds, stored_id
-from crypto_core.trail.event import UNDATED
+from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_fields import is_of_record
@@ -53,6 +46,17 @@ from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
+from crypto_core.trail.term_sql import (
+    CLOCK,
+    Bounds,
+    is_bound,
+    marked,
+    meant_by,
+    named_keys,
+    on_clock,
+    spelt,
+    whole,
+)
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
@@ -63,7 +67,6 @@ _LONGEST = 2 * DEFAULT_LIMIT
 _COLUMNS = ROLLED | DETAILS
 _FEW_TEXTS = ("key", "material")
 """Columns whose texts hold several values: a store has as many as keys were used together."""
-_KEY_ID = re.compile("(?:mrk-)?[0-9a-f-]{32,36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +95,6 @@ class Numbers:
             None, sorted(self.found), expanding=True, literal_execute=True
         )
         return column.in_(numbers) if self.found else false()
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The seconds in which events lie, both included; None where there is no limit."""
-
-    first: int | None = None
-    last: int | None = None
-
-    def narrowed(self, other: Bounds) -> Bounds:
-        firsts = [b for b in (self.first, other.first) if b is not None]
-        lasts = [b for b in (self.last, other.last) if b is not None]
-        return Bounds(max(firsts, default=None), min(lasts, default=None))
-
-    @property
-    def empty(self) -> bool:
-        return self.first is not None and self.last is not None and self.first > self.last
-
-    def on(self, at: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
-        if self.first is not None:
-            yield at >= self.first
-        if self.last is not None:
-            yield at <= self.last
-
-    @property
-    def hours(self) -> Bounds:
-        return Bounds(*(None if end is None else end // HOUR for end in (self.first, self.last)))
 
 
 NOWHERE = Bounds(1, 0)
@@ -296,11 +272,6 @@ class ResolvedTerm:
 _NEVER = ResolvedTerm(negated=False, column=next(iter(ROLLED)))
 
 
-def marked(marks: ColumnElement[int], mark: EventProperty) -> ColumnElement[bool]:
-    """The condition that some of the properties have one."""
-    return marks.bitwise_and(int(mark)) != 0
-
-
 def having(table: Table, mark: EventProperty) -> ColumnElement[bool]:
     """The condition that a row's events have a property."""
     return _has_profile(table, marked(profile.c.marks, mark))
@@ -325,11 +296,6 @@ def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
     return or_(false(), *every)
 
 
-def whole(at: ColumnElement[int], width: int) -> ColumnElement[int]:
-    """Whole hours or days since 1970, rounded down also before it: SQLite's division rounds towards zero."""
-    return (at - ((at % width) + width) % width) // width
-
-
 def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases) -> Conditions:
     """Return what a filter means. Of two records of a call, one counts, unless it asks for twins or ids."""
     wanted = tuple(simplified(clauses))
@@ -338,8 +304,8 @@ def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases)
         resolved.append(ResolvedTerm(negated=True, mark=EventProperty.TWIN))
     bounds, rolled = Bounds(), True
     for one in wanted:
-        if _is_bound(one):
-            bounds = bounds.narrowed(_bounds(one.alternatives[0]))
+        if is_bound(one):
+            bounds = bounds.narrowed(Bounds.of(one.alternatives[0]))
             continue
         term_, by_hour = _resolved(connection, one, aliases)
         resolved.append(term_)
@@ -357,10 +323,6 @@ def _reach(connection: Connection, found: Conditions) -> Bounds:
     return reach
 
 
-def _is_bound(one: Clause) -> TypeGuard[Term]:
-    return isinstance(one, Term) and one.field == "time" and not one.negated and len(one.alternatives) == 1
-
-
 def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[ResolvedTerm, bool]:
     if not isinstance(one, Term):
         found = [[_resolved(connection, inner, aliases) for inner in branch] for branch in one.branches]
@@ -372,8 +334,8 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
         return ResolvedTerm(one.negated, mark=EventProperty.RECEIPT), True
     if one.field in HELD and any(value.is_anything for value in one.alternatives):
         return ResolvedTerm(one.negated, mark=HELD[one.field]), True
-    if one.field in _CYCLES:
-        return ResolvedTerm(one.negated, cycle=partial(_CYCLES[one.field], one.alternatives)), True
+    if one.field in CLOCK:
+        return ResolvedTerm(one.negated, cycle=partial(on_clock, one.field, one.alternatives)), True
     if one.field in _COLUMNS:
         numbers = _numbers(connection, one.field, one.alternatives, aliases)
         most = one.field in PRESENT and _are_most(connection, one.field, numbers)
@@ -404,42 +366,13 @@ def _found_anywhere(connection: Connection, one: Term) -> ResolvedTerm:
     return ResolvedTerm(one.negated, branches=((shared,), *((t,) for t in own)))
 
 
-def _at_hour(values: Sequence[Alternative], hours: ColumnElement[int]) -> ColumnElement[bool]:
-    wanted = [place for place, name in enumerate(HOURS) if any(v.matches(name) for v in values)]
-    return and_(hours != _UNDATED, hour_of_day(hours).in_(wanted))
-
-
-def _on_weekday(values: Sequence[Alternative], hours: ColumnElement[int]) -> ColumnElement[bool]:
-    wanted = [place for place, name in enumerate(WEEKDAYS) if any(v.matches(name) for v in values)]
-    return and_(hours != _UNDATED, weekday(hours).in_(wanted))
-
-
-def hour_of_day(hours: ColumnElement[int]) -> ColumnElement[int]:
-    """The hour of the day of hours since 1970, UTC."""
-    return _modulo(hours, 24)
-
-
-def weekday(hours: ColumnElement[int]) -> ColumnElement[int]:
-    """The place in the week of hours since 1970, UTC; 0 is Monday."""
-    return _modulo(whole(hours, 24) + 3, 7)  # 1970 began on a Thursday
-
-
-def _modulo(number: ColumnElement[int], by: int) -> ColumnElement[int]:
-    """Never negative, also before 1970."""
-    return ((number % by) + by) % by
-
-
-_CYCLES = {"hour": _at_hour, "weekday": _on_weekday}
-_UNDATED = seconds(UNDATED) // HOUR
-
-
 def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
     if is_of_record(one.field):
         yield in_record(one, event.c.id)
         return
     for value in one.alternatives:
         if one.field == "time":
-            yield and_(true(), *_bounds(value).on(event.c.at))
+            yield and_(true(), *Bounds.of(value).on(event.c.at))
         elif one.field == "id":
             found = _has_id(connection, value)
             yield false() if found is None else found
@@ -450,19 +383,6 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
             yield event.c.id.in_(select(note.c.id).where(note.c.reviewed_at != 0))
         else:  # noted
             yield event.c.id.in_(select(note.c.id).where(note.c.text != ""))
-
-
-def _bounds(value: Alternative) -> Bounds:
-    first = last = None
-    if isinstance(value.at_least, datetime):
-        exact = seconds(value.at_least)
-        whole = value.at_least == moment(exact)
-        first = exact if whole and value.include_least else exact + 1
-    if isinstance(value.at_most, datetime):
-        exact = seconds(value.at_most)
-        whole = value.at_most == moment(exact)
-        last = exact - 1 if whole and not value.include_most else exact
-    return Bounds(first, last)
 
 
 def _has_id(connection: Connection, value: Alternative) -> ColumnElement[bool] | None:
@@ -494,7 +414,7 @@ def _numbers(
         found |= set(_matching(connection, column, one_by_one, {}))
     for value in alternatives:
         if value.is_text and sum(map(len, value.parts)) <= _LONGEST:
-            conditions += _spelt(value, column)
+            conditions += spelt(term.c.folded, value, EVENT_FIELDS[column])
     if not conditions:
         return Numbers(frozenset(found))
     return _looked_up(connection, [term.c.kind == _COLUMNS[column], any_of(conditions)], found)
@@ -512,41 +432,13 @@ def _looked_up(
     return Numbers(lookup=lookup)
 
 
-def _spelt(value: Alternative, column: str) -> Iterator[ColumnElement[bool]]:
-    yield _like(value)
-    for character in EVENT_FIELDS[column].shortened:
-        yield term.c.folded.like("%" + _escape(character) + _pattern(value), escape="\\")
-    if ending := EVENT_FIELDS[column].ending:
-        yield _like(Alternative(text=value.text + ending, literal=value.literal))
-
-
-def _like(value: Alternative) -> ColumnElement[bool]:
-    if len(value.parts) == 1:
-        return term.c.folded == lower(value.text)
-    return term.c.folded.like(_pattern(value), escape="\\")
-
-
-def _pattern(value: Alternative) -> str:
-    return "%".join(_escape(lower(part)) for part in value.parts)
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\\%_])", r"\\\1", text)
-
-
 def _anywhere(connection: Connection, column: str, value: Alternative) -> Numbers:
     if column in _FEW_TEXTS or not value.is_text:
         return Numbers(frozenset(_matching(connection, column, [value], {}, anywhere=True)))
     if sum(map(len, value.parts)) > _LONGEST:
         return Numbers()
-    within = term.c.folded.like(f"%{_pattern(value)}%", escape="\\")
-    return _looked_up(connection, [term.c.kind == _COLUMNS[column], within])
-
-
-def named_keys(values: Sequence[Alternative], aliases: Aliases) -> Mapping[str, Sequence[str]]:
-    """Return the aliases of keys, where a value may be one; they are not asked for where none can be."""
-    by_arn = all(is_key_arn(value.text) or _KEY_ID.fullmatch(value.text) for value in values)
-    return {} if by_arn else aliases()
+    within = spelt(term.c.folded, value, anywhere=True)
+    return _looked_up(connection, [term.c.kind == _COLUMNS[column], *within])
 
 
 def _matching(
@@ -558,8 +450,6 @@ def _matching(
     anywhere: bool = False,
 ) -> Iterator[int]:
     """The texts that values mean, looked at one by one, as in memory: there are far fewer than events."""
-    spellings = EVENT_FIELDS[column].spellings
+    meant = meant_by(EVENT_FIELDS[column], values, aliases, anywhere=anywhere)
     rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS[column]))
-    for number, text in rows:
-        if any(value.matches(way, anywhere=anywhere) for way in spellings(text, aliases) for value in values):
-            yield number
+    return (number for number, text in rows if meant(text))

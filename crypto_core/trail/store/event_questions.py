@@ -11,7 +11,7 @@ from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
 from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.store.conditions import Bounds
+from crypto_core.trail.term_sql import Bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from crypto_core.findings.finding import Finding
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import UNDATED
-from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_ids import id_of
 from crypto_core.trail.store.new_since import BEGINNING, Anchor, newest
 from crypto_core.trail.store.schema import event, metadata
+from crypto_core.trail.term_sql import whole
 
 _DAY = 86_400
 _KEPT = timedelta(days=400)

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 
 from crypto_core.trail.columns import DAY, HOUR
 from crypto_core.trail.store.bulk_insert import insert as insert_many
-from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.schema import COUNTED, PRESENT, daily, event, presence, rollup
+from crypto_core.trail.term_sql import whole
 
 _ADDED = (
     "ON CONFLICT DO UPDATE SET events = events + excluded.events, "

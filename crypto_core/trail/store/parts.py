@@ -26,9 +26,10 @@ from sqlalchemy import (
 
 from crypto_core.trail.columns import DAY, HOUR, EventProperty
 from crypto_core.trail.event_fields import DETAILS, ROLLED
-from crypto_core.trail.store.conditions import Bounds, Conditions, any_of, having
+from crypto_core.trail.store.conditions import Conditions, any_of, having
 from crypto_core.trail.store.pages import TOKENS, by_index, few
 from crypto_core.trail.store.schema import COLUMNS, daily, event, profile, rollup, with_profiles
+from crypto_core.trail.term_sql import Bounds
 
 _FEW, _SCANNED = 100_000, 8
 """So many events, or so small a part of all, are read from wherever they are, rather than all in a row."""

@@ -12,7 +12,7 @@ from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import DAY, moment
 from crypto_core.trail.receipt_match import APART, OPERATIONS, VALUE, is_token, subject_text
-from crypto_core.trail.store.conditions import Bounds, Conditions, whole
+from crypto_core.trail.store.conditions import Conditions
 from crypto_core.trail.store.parts import parts
 from crypto_core.trail.store.receipt_tables import (
     call,
@@ -24,6 +24,7 @@ from crypto_core.trail.store.receipt_tables import (
     same_call,
 )
 from crypto_core.trail.store.schema import event
+from crypto_core.trail.term_sql import Bounds, whole
 
 NAMES = {number: name for name, number in OPERATIONS.items()}
 _MOST_OF_EVENT = 20

@@ -10,38 +10,34 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true, union_all
 
-from crypto_core.lists.filter_language import HOURS, WEEKDAYS
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
-from crypto_core.trail.store.conditions import Conditions, hour_of_day, weekday, whole
+from crypto_core.trail.store.conditions import Conditions
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.tallies import EventTally, Tallies
-
-CLOCK = ("hour", "day", "weekday")
-NO_TIME = seconds(UNDATED) // 86_400
-"""Stands for the hour, day and weekday of events that tell no time."""
-
-_UNDATED = seconds(UNDATED) // HOUR
+from crypto_core.trail.term_sql import CLOCK, clock_number, clock_text, whole
 
 
-def key_of(columns: Mapping[str, Any], name: str) -> ColumnElement[int]:
-    """Return what a table's rows are grouped by for a field, or for one of CLOCK."""
-    if name in columns and name != "hour":
-        column: ColumnElement[int] = columns[name]
+def key_of(columns: Mapping[str, Any], name: str) -> ColumnElement[Any]:
+    """Return what rows are grouped by for a field, or for one of CLOCK; that is NULL without a time."""
+    if name not in CLOCK:
+        column: ColumnElement[Any] = columns[name]
         return column
-    hours = columns["hour"] if "hour" in columns else whole(columns["at"], HOUR)
-    return func.iif(hours == _UNDATED, NO_TIME, _FROM_HOURS[name](hours))
+    if name == "day" and name in columns:
+        return func.nullif(columns[name], _NO_DAY)
+    return clock_number(name, columns["hour"] if "hour" in columns else whole(columns["at"], HOUR))
 
 
-def _day(hours: ColumnElement[int]) -> ColumnElement[int]:
-    return whole(hours, 24)
+def value_of(columns: Mapping[str, Any], name: str, nothing: int | str) -> ColumnElement[Any]:
+    """Return what is different in a field, or one of CLOCK; NULL for what stands for nothing there."""
+    key = key_of(columns, name)
+    return key if name in CLOCK else func.nullif(key, nothing)
 
 
-_FROM_HOURS = {"hour": hour_of_day, "weekday": weekday, "day": _day}
-
+_NO_DAY = seconds(UNDATED) // DAY
 
 FIELDS = (*EVENT_FIELDS, *CLOCK)
 MOST_FIELDS = 4
@@ -63,6 +59,10 @@ class Threshold:
     measure: str
     sign: str
     number: int
+
+    def on(self, measures: Mapping[str, ColumnElement[int]]) -> ColumnElement[bool]:
+        found: ColumnElement[bool] = _OPERATORS[self.sign](measures[self.measure], self.number)
+        return found
 
 
 def threshold(text: str) -> Threshold | None:
@@ -86,7 +86,7 @@ def tally(
     for part in parts(found, exact=bool(asked & DETAILS.keys()), by_hour="hour" in asked):
         columns = part.columns
         keys = [key_of(columns, name).label(f"key_{n}") for n, name in enumerate(fields)]
-        value = [key_of(columns, distinct).label("value")] if distinct else []
+        value = [value_of(columns, distinct, nothing=0).label("value")] if distinct else []
         numbers: list[ColumnElement[Any]] = [
             func.sum(part.number).label("events"),
             func.sum(part.of(EventProperty.FAILED)).label("failed"),
@@ -114,14 +114,11 @@ def tally(
 def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence[Threshold]) -> Any:
     parts_ = union_all(*every).subquery()
     names = [parts_.c[f"key_{n}"] for n in range(keys)]
-    no_value = NO_TIME if distinct in CLOCK else 0
     measures: dict[str, ColumnElement[int]] = {
         "count": func.sum(parts_.c.events),
         "failed": func.sum(parts_.c.failed),
         "denied": func.sum(parts_.c.denied),
-        "distinct": func.count(func.nullif(parts_.c.value, no_value).distinct())
-        if distinct
-        else func.count() * 0,
+        "distinct": func.count(parts_.c.value.distinct()) if distinct else func.count() * 0,
     }
     groups = select(
         *names,
@@ -130,8 +127,7 @@ def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence
         func.max(parts_.c.last).label("last"),
     )
     groups = groups.group_by(*names) if names else groups.having(func.count() > 0)
-    passing = [_OPERATORS[one.sign](measures[one.measure], one.number) for one in thresholds]
-    chosen = groups.having(and_(true(), *passing)).subquery()
+    chosen = groups.having(and_(true(), *(one.on(measures) for one in thresholds))).subquery()
     columns = list(chosen.c)
     counted = select(
         *columns, func.count().over().label("groups"), func.sum(chosen.c["count"]).over().label("total")
@@ -146,7 +142,10 @@ def _shown(
     named = texts_of(connection, sorted({number for column in texts for number in column}))
     return tuple(
         EventTally(
-            tuple(_value(name, int(row[n]), named) for n, name in enumerate(fields)),
+            tuple(
+                clean(clock_text(name, row[n])) if name in CLOCK else named[int(row[n])]
+                for n, name in enumerate(fields)
+            ),
             row[len(fields)],
             row.failed,
             row.denied,
@@ -156,17 +155,3 @@ def _shown(
         )
         for row in rows
     )
-
-
-def _value(name: str, number: int, named: Mapping[int, CleanText]) -> CleanText:
-    if name not in CLOCK:
-        return named[number]
-    if number == NO_TIME:
-        return NO_TEXT
-    match name:
-        case "hour":
-            return clean(HOURS[number])
-        case "weekday":
-            return clean(WEEKDAYS[number])
-        case _:
-            return clean(moment(number * 86_400).date().isoformat())

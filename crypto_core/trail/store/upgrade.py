@@ -42,7 +42,6 @@ from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import bulk_insert
 from crypto_core.trail.store.blocks import blocks_of
-from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.receipt_tables import call
 from crypto_core.trail.store.schema import (
@@ -58,6 +57,7 @@ from crypto_core.trail.store.schema import (
 )
 from crypto_core.trail.store.twins import APART, TWIN, twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
+from crypto_core.trail.term_sql import whole
 
 _BLOCKS, _ROWS = 1_000, 10_000
 """Blocks that are read, and rows that are noted, together."""

@@ -63,12 +63,12 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.intake import Intake
 from crypto_core.trail.store import EventStore, receipt_questions
-from crypto_core.trail.store.conditions import Bounds
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.receipt_history import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressions
+from crypto_core.trail.term_sql import Bounds
 from crypto_core.trail.use.receipted import covers_of
 from tests.crypto_core.trail import records
 

@@ -18,8 +18,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.receipt_match import subject_of, subject_text
 from crypto_core.trail.store import EventStore, receipt_questions
-from crypto_core.trail.store.conditions import Bounds
 from crypto_core.trail.store.schema import VERSION
+from crypto_core.trail.term_sql import Bounds
 from crypto_core.trail.use.tokens import UNNAMED
 from tests.crypto_core.trail.records import NOW, denied, event, read, role, user
 

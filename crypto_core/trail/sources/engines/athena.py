@@ -67,8 +67,8 @@ class Athena:
         self._database, _, self._name = settings.table.partition(".")
 
     @property
-    def table(self) -> str:
-        return f'"{self._database}"."{self._name}"'
+    def table(self) -> FromClause:
+        return table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True))
 
     def price(self, count: int) -> str:
         return f"{max(count, LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
@@ -86,17 +86,14 @@ class Athena:
         definition, remarks = self.definition()
         if is_ocsf(definition):
             relation = self.security_lake(definition, (asked.since, asked.until), regions)
-            written = text(relation.replace(":", r"\:"))  # a colon begins no name here
-            query = self._question(asked, written, regions, provided(definition), (), most_rows)
+            query = self._question(asked, relation, regions, provided(definition), (), most_rows)
             return query, None, [*remarks, OCSF]
         by_day = definition.by_day(*delivery_days(asked.since, asked.until))
         partitions = [*([] if by_day is None else [by_day]), *definition.by_place(asked.terms, regions)]
         if definition.known and by_day is None:
             remarks.append(NO_DAYS)
-        named = table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True))
-        query = self._question(
-            asked, named, regions, definition.columns or None, [one.clause() for one in partitions], most_rows
-        )
+        columns = definition.columns or None
+        query = self._question(asked, self.table, regions, columns, partitions, most_rows)
         if not estimate:
             return query, None, remarks
         scanned, more = self.estimate(definition, asked if by_day is not None else None, cancelled)
@@ -107,9 +104,11 @@ class Athena:
         definition: TableDefinition,
         window: tuple[datetime | None, datetime | None],
         regions: Sequence[str],
-    ) -> str:
+    ) -> TextClause:
         """Return a window of a table of OCSF's as a relation with CloudTrail's columns."""
-        return as_cloudtrail(self.table, definition, window, delivery_days(*window), regions)
+        named = f'"{self._database}"."{self._name}"'
+        relation = as_cloudtrail(named, definition, window, delivery_days(*window), regions)
+        return text(relation.replace(":", r"\:"))  # a colon begins no name here
 
     @staticmethod
     def _question(

@@ -10,8 +10,12 @@ expression functions".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Integer, Label, Select, String, Subquery, literal_column, select
+from sqlalchemy.sql import quoted_name
 
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, seconds
@@ -78,17 +82,22 @@ _NO_TIME = seconds(UNDATED)
 _KMS = f"source = '{KMS}'"
 
 
-def event_columns(rows: str, has: Has, also: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the events in rows of the table as a SELECT; `also` are further columns, as SQL by name."""
-    texts = [f"{_clean(_there(path, has))} AS {name}_whole" for name, (path, _) in _TEXTS.items()]
-    others = [f"{_there(path, has)} AS {name}" for name, path in _AS_THEY_ARE.items()]
-    arns = _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"
-    found = f"SELECT {', '.join([*texts, *others])}, {arns} AS resources_text FROM {rows}"  # noqa: S608
+def event_columns(rows: Select[Any], has: Has, also: Mapping[str, str] = MappingProxyType({})) -> Subquery:
+    """Return the events in rows of the table; `also` are further columns, as SQL by name."""
+    texts = {f"{name}_whole": _clean(_there(path, has)) for name, (path, _) in _TEXTS.items()}
+    others = {name: _there(path, has) for name, path in _AS_THEY_ARE.items()}
+    arns = {"resources_text": _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"}
+    found = rows.with_only_columns(*_labelled(texts | others | arns), maintain_column_froms=True)
     for layer in (_shortened(), _identity(), _documents(), _known_keys(), _of_keys()):
-        reckoned = ", ".join(f"{written} AS {name}" for name, written in layer.items())
-        found = f"SELECT *, {reckoned} FROM ({found}) AS r"  # noqa: S608  # expressions of ours
-    columns = ", ".join(f'{written} AS "{name}"' for name, written in {**_columns(), **also}.items())
-    return f"SELECT {columns} FROM ({found}) AS r"  # noqa: S608
+        found = select(literal_column("*"), *_labelled(layer)).select_from(found.subquery("r"))
+    columns = {**_columns(), **also}
+    return select(*_labelled(columns)).select_from(found.subquery("r")).subquery("event")
+
+
+def _labelled(written: Mapping[str, str]) -> Iterator[Label[Any]]:
+    for name, expression in written.items():
+        kind = Integer if name in ("epoch", "marks") else String
+        yield literal_column(expression, kind).label(quoted_name(name, quote=True))
 
 
 def _there(path: str, has: Has) -> str:

@@ -5,99 +5,116 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import reduce
+from types import MappingProxyType
+
+from sqlalchemy import ColumnElement, FromClause, Select, TextClause, literal_column, select
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Clause, Term
-from crypto_core.trail.event_sql.conditions import BoundValues
+from crypto_core.lists.filter_language import Clause
+from crypto_core.trail.columns import moment
+from crypto_core.trail.event_sql.conditions import EventConditions
+from crypto_core.trail.event_sql.dialect import LONGEST, can_be_literal, inlined, placed, quoted
+from crypto_core.trail.event_sql.questions import Question
+from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.engines.athena import NO_DAYS, OCSF, Athena, delivery_days
-from crypto_core.trail.sources.engines.event_columns import Has
+from crypto_core.trail.sources.engines.event_columns import Has, event_columns
 from crypto_core.trail.sources.engines.security_lake import is_ocsf, provided
 from crypto_core.trail.sources.engines.table_definition import TableDefinition, demanded
-from crypto_core.trail.sources.lake_sql import LONGEST, can_be_literal, iso
+from crypto_core.trail.sources.engines.text_patterns import among_patterns
+from crypto_core.trail.sources.lake_sql import between, iso
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES
+from crypto_core.trail.term_sql import Bounds, is_bound
 
 _YEARS = range(1_000, 9_000)
 """Those that are compared as texts."""
 
 
 @dataclass(frozen=True, slots=True)
-class EventRows:
-    """Rows of a table: what follows FROM. `by_day` is True where only the files of some days are read."""
+class SentStatement:
+    """A statement with a ? for each of its literals; `shown` has them in their places."""
 
-    source: str
+    sent: str
+    literals: tuple[str, ...]
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRows:
+    """Rows of a table. `by_day` is True where only the files of some days are read."""
+
+    rows: Select[tuple[object]]
     has: Has
     by_day: bool
     remarks: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """What follows SELECT *."""
+        return inlined(self.rows).removeprefix("SELECT * ")
+
+    def statement(
+        self,
+        question: Question,
+        clauses: Sequence[Clause],
+        aliases: Aliases,
+        also: Mapping[str, str] = MappingProxyType({}),
+    ) -> SentStatement:
+        """Return a question to those of the events of which clauses hold. Raises InvalidFilterError."""
+        events = event_columns(self.rows, self.has, also)
+        asked = question(events, EventConditions("Athena", events, among_patterns, aliases).every(clauses))
+        sent, values = placed(asked)
+        if not all(isinstance(value, str) and can_be_literal(value) for value in values):
+            raise InvalidFilterError(
+                f"Athena takes no value of more than {LONGEST:,} characters, or with control characters.",
+                position=clauses[0].position if clauses else 0,
+                remedy="Ask for less at once, or fetch the events: keydeck events pull --from athena.",
+            )
+        return SentStatement(sent, tuple(map(quoted, values)), inlined(asked))
 
 
 def event_rows(
     engine: Athena,
     definition: TableDefinition,
     clauses: Sequence[Clause],
-    bound: BoundValues,
     sources: Sequence[str] = KEPT_SOURCES,
 ) -> EventRows:
     """Return the rows of a filter's window, in the partitions that it demands. Raises SettingsError."""
     window = asked_window(clauses)
+    source: FromClause | TextClause = engine.table
+    limits: list[ColumnElement[bool]] = []
     has: Has
     more: tuple[str, ...]
     if is_ocsf(definition):
-        has, by_day, more = _within(provided(definition)), False, (OCSF,)
+        columns = provided(definition)
+        has, by_day, more = lambda path: path.partition(".")[0] in columns, False, (OCSF,)
         source = engine.security_lake(definition, window, demanded(clauses, "region"))
-        rows = [*_rows(window, sources, bound)]
     else:
-        has, source = definition.has, engine.table
+        has = definition.has
         days = definition.by_day(*delivery_days(*window))
         limits = [*definition.by_place(clauses, ()), *([] if days is None else [days])]
-        rows = [*(one.written(bound) for one in limits), *_rows(window, sources, bound)]
         by_day = days is not None
         more = (NO_DAYS,) if definition.known and any(window) and not by_day else ()
-    return EventRows(f"{source} WHERE {' AND '.join(rows)}", has, by_day, more)
-
-
-def _within(columns: frozenset[str]) -> Has:
-    return lambda path: path.partition(".")[0] in columns
+    limits += _rows(window, sources)
+    return EventRows(select(literal_column("*")).select_from(source).where(*limits), has, by_day, more)
 
 
 def _rows(
-    window: tuple[datetime | None, datetime | None], sources: Sequence[str], bound: BoundValues
-) -> Iterator[str]:
+    window: tuple[datetime | None, datetime | None], sources: Sequence[str]
+) -> Iterator[ColumnElement[bool]]:
     since, until = window
-    yield f"eventsource IN ({', '.join(map(bound.bind, sources))})"
-    if since:
-        yield f"eventtime >= {bound.bind(iso(since))}"
-    if until:
-        yield f"eventtime <= {bound.bind(iso(until))}"
+    yield literal_column("eventsource").in_(sources)
+    if since or until:
+        yield between(iso(since) if since else None, iso(until) if until else None)
 
 
 def asked_window(clauses: Sequence[Clause]) -> tuple[datetime | None, datetime | None]:
     """Return the whole seconds between which a filter's events lie, as far as it demands an end of them."""
-    firsts: list[datetime] = []
-    lasts: list[datetime] = []
-    for term in clauses:
-        if (
-            isinstance(term, Term)
-            and term.field == "time"
-            and not term.negated
-            and len(term.alternatives) == 1
-        ):
-            (value,) = term.alternatives
-            firsts += [value.at_least] if isinstance(value.at_least, datetime) else []
-            lasts += [value.at_most] if isinstance(value.at_most, datetime) else []
-    since = max(firsts).replace(microsecond=0) if firsts else None
-    until = min(lasts).replace(microsecond=0) if lasts else None
+    bounds = reduce(
+        Bounds.narrowed, (Bounds.of(one.alternatives[0]) for one in clauses if is_bound(one)), Bounds()
+    )
+    since, until = (None if end is None else moment(end) for end in (bounds.first, bounds.last))
     return (
         since if since and since.year in _YEARS else None,
         until + timedelta(seconds=1) if until and until.year in _YEARS else None,
     )
-
-
-def require_literals(values: Mapping[str, Any], clauses: Sequence[Clause]) -> None:
-    """Raise InvalidFilterError for a value that Athena takes none of."""
-    if not all(isinstance(value, str) and can_be_literal(value) for value in values.values()):
-        raise InvalidFilterError(
-            f"Athena takes no value of more than {LONGEST:,} characters, or with control characters.",
-            position=clauses[0].position if clauses else 0,
-            remedy="Ask for less at once, or fetch the events: keydeck events pull --from athena.",
-        )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Select, select
 
 from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError, TrailError
 from crypto_core.guard.consent import Consent, Danger, require
@@ -20,22 +22,19 @@ from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import S3, TrailEvent
-from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions
+from crypto_core.trail.event_sql.groups import Count, each_id
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.record_reader import load, read_record
+from crypto_core.trail.record_reader import read_record
+from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena
-from crypto_core.trail.sources.engines.event_columns import event_columns
-from crypto_core.trail.sources.engines.event_table import event_rows, require_literals
+from crypto_core.trail.sources.engines.event_table import SentStatement, event_rows
 from crypto_core.trail.sources.engines.pushed_statistics import TWICE, AthenaTable
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, run_to_end, size
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
-from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
-from crypto_core.trail.sources.lake_sql import quoted
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.sources.query_run import Rest
 
-_PREFIX = "record_"
 _PLAIN = {
     "eventTime": "at_text",
     "eventSource": "source",
@@ -49,8 +48,12 @@ _PLAIN = {
     "recipientAccountId": "recipient",
     "vpcEndpointId": "endpoint",
     "sessionCredentialFromConsole": "console_text",
+    "requestParameters": "request",
+    "responseElements": "response",
+    "additionalEventData": "more",
+    "serviceEventDetails": "details",
 }
-"""A record's texts, by the columns on the way to those of events: see event_columns."""
+"""A record's fields, by the columns on the way to those of events: see event_columns."""
 _IDENTITY = {
     "type": "kind",
     "arn": "arn",
@@ -60,55 +63,26 @@ _IDENTITY = {
     "userName": "user_name",
     "principalId": "principal_id",
 }
-_DOCUMENTS = {
-    "requestParameters": "request",
-    "responseElements": "response",
-    "additionalEventData": "more",
-    "serviceEventDetails": "details",
-    "resources": "resources_text",
-}
-_SINGLE = ("tls", "mfa_text", "issuer")
 RECORD_COLUMNS = {
-    f"{_PREFIX}{column}": column
-    for column in (*_PLAIN.values(), *_IDENTITY.values(), *_DOCUMENTS.values(), *_SINGLE)
+    **{name.lower(): column for name, column in _PLAIN.items()},
+    **{f"identity_{name.lower()}": column for name, column in _IDENTITY.items()},
+    "session_mfaauthenticated": "mfa_text",
+    "session_issuerarn": "issuer",
+    "resource_arns": "resources_text",
+    "tls_version": "tls",
 }
+"""What a pull's row calls them, as far as it has them: see engine_rows."""
 
 
 def event_of_row(row: Mapping[str, str | None]) -> TrailEvent:
     """Return the event that a row with RECORD_COLUMNS tells of, as far as it does. Raises TrailError."""
-
-    def text(column: str) -> str | None:
-        return row.get(f"{_PREFIX}{column}") or None
-
-    record: dict[str, Any] = {"eventID": row.get("event_id")}
-    record |= {name: text(column) for name, column in _PLAIN.items()}
-    record |= {name: _document(text(column)) for name, column in _DOCUMENTS.items()}
-    record["resources"] = [{"ARN": arn} for arn in _arns(record["resources"])]
-    record["tlsDetails"] = {"tlsVersion": text("tls")}
-    record["userIdentity"] = {name: text(column) for name, column in _IDENTITY.items()} | {
-        "sessionContext": {
-            "attributes": {"mfaAuthenticated": text("mfa_text")},
-            "sessionIssuer": {"arn": text("issuer")},
-        }
-    }
-    found = read_record(record)
+    texts = {name: value or None for name, value in row.items()}
+    record = record_of({**texts, "eventid": row.get("event_id")})
+    record |= {name: texts.get(name.lower()) for name in ("vpcEndpointId", "sessionCredentialFromConsole")}
+    found = read_record(record | {"tlsDetails": {"tlsVersion": texts.get("tls_version")}})
     if found is None:
         raise TrailError("A row of Athena's is no event.", remedy="Look at the table that is set up.")
     return found
-
-
-def _document(text: str | None) -> Any:
-    try:
-        return load(text) if text else None
-    except ValueError:
-        return None
-
-
-def _arns(resources: Any) -> Iterator[str]:
-    """The ARNs of resources, whose fields may have lost their names: Trino may make arrays of rows."""
-    for one in resources if isinstance(resources, list) else ():
-        fields = one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
-        yield from (text for text in fields if isinstance(text, str) and text.startswith("arn:"))
 
 
 HISTORY = timedelta(days=30)
@@ -168,7 +142,7 @@ class AthenaExaminations(AthenaTable):
         engine = self._athena()
         most = MOST_SCANNED if most is None else most
         definition, remarks = engine.definition()
-        rows = event_rows(engine, definition, (_from(_history(since)), _to(until)), BoundValues())
+        rows = event_rows(engine, definition, (_from(_history(since)), _to(until)))
         files = PullQuery(_history(since), min(until, self.clock())) if rows.by_day else None
         scanned, unlisted = engine.estimate(definition, files, cancelled)
         told = (_expected(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
@@ -199,11 +173,11 @@ class AthenaEvents:
     statements: int = 0
     scanned: int = 0
     _charged: int = 0
-    _known: dict[tuple[str, ...], list[Mapping[str, str | None]]] = field(default_factory=dict)
+    _known: dict[SentStatement, list[Mapping[str, str | None]]] = field(default_factory=dict)
 
     @property
-    def number(self) -> str:
-        return "DISTINCT event_id"
+    def count(self) -> Count:
+        return each_id
 
     @property
     def note(self) -> str:
@@ -215,12 +189,11 @@ class AthenaEvents:
         return [tuple(row.values()) for row in self._ask(question, clauses)]
 
     def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
-        way = "DESC" if newest_first else "ASC"
-        columns = ", ".join(("event_id", "epoch", *RECORD_COLUMNS))
-
-        def question(source: str, where: str) -> str:
-            chosen = f"SELECT DISTINCT {columns} FROM {source} WHERE {where}"  # noqa: S608  # ours
-            return f"{chosen} ORDER BY epoch {way}, event_id {way} LIMIT {int(limit)}"
+        def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+            of = events.c
+            order = [one.desc() if newest_first else one for one in (of.epoch, of.event_id)]
+            wanted = select(of.event_id, of.epoch, *(of[name] for name in RECORD_COLUMNS)).distinct()
+            return wanted.where(where).order_by(*order).limit(limit)
 
         return tuple(map(event_of_row, self._ask(question, clauses, RECORD_COLUMNS)))
 
@@ -228,15 +201,11 @@ class AthenaEvents:
         self, question: Question, clauses: Sequence[Clause], also: Mapping[str, str] | None = None
     ) -> list[Mapping[str, str | None]]:
         within = (*clauses, _from(self.plan.begin))
-        bound = BoundValues()
-        rows = event_rows(self.engine, self.definition, within, bound, _sources(clauses))
-        conditions = EventConditions("Athena", AmongPatterns(), self.aliases, bound).every(within)
-        require_literals(bound.values, within)
-        events = event_columns(rows.source, rows.has, also or {})
-        sent, literals = bound.placed(question(f"({events}) AS event", conditions), quoted)
-        if (sent, *literals) not in self._known:
-            self._known[(sent, *literals)] = self._run(sent, literals)
-        return self._known[(sent, *literals)]
+        rows = event_rows(self.engine, self.definition, within, _sources(clauses))
+        asked = rows.statement(question, within, self.aliases, also or {})
+        if asked not in self._known:
+            self._known[asked] = self._run(asked.sent, asked.literals)
+        return self._known[asked]
 
     def _run(self, sent: str, literals: Sequence[str]) -> list[Mapping[str, str | None]]:
         if len(sent.encode()) > _LONGEST_STATEMENT:

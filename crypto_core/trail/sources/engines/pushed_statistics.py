@@ -14,20 +14,17 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
+from sqlalchemy import ColumnElement, FromClause, Select
+
 from crypto_core.aws.kms import KmsApi
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.lists.filter_language import Clause
 from crypto_core.text.cleaning import cleans
-from crypto_core.trail.columns import EventProperty
-from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions, flag, hides_services
-from crypto_core.trail.event_sql.groups import GroupsQuestion
+from crypto_core.trail.event_sql.conditions import shown_events, without_service
+from crypto_core.trail.event_sql.groups import GroupsQuestion, each_id
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
-from crypto_core.trail.sources.engines.event_columns import event_columns
-from crypto_core.trail.sources.engines.event_table import asked_window, event_rows, require_literals
+from crypto_core.trail.sources.engines.event_table import SentStatement, asked_window, event_rows
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
-from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
-from crypto_core.trail.sources.lake_sql import quoted
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.store.tallies import Tallies
@@ -46,13 +43,15 @@ class StatisticsPlan:
 
     table: str
     question: GroupsQuestion
-    statement: str = field(repr=False)
+    sent: SentStatement = field(repr=False)
     scans: str
     remarks: tuple[str, ...]
     scanned: int | None
     most: int
-    sent: str = field(repr=False)
-    literals: tuple[str, ...] = field(repr=False)
+
+    @property
+    def statement(self) -> str:
+        return self.sent.shown
 
     @property
     def danger(self) -> Danger:
@@ -112,25 +111,17 @@ class AthenaStatistics(AthenaTable):
         window = asked_window(clauses)
         if not any(window):
             remarks.append(_ALL)
-        bound = BoundValues()
-        rows = event_rows(engine, definition, clauses, bound)
+        rows = event_rows(engine, definition, clauses)
         since, until = window
         files = PullQuery(since, until or self.clock()) if rows.by_day and since else None
         scanned, unlisted = engine.estimate(definition, files, cancelled)
-        statement = self._statement(asked, clauses, event_columns(rows.source, rows.has), bound)
+
+        def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+            return asked.statement(events, where, shown_events(clauses, events), each_id)
+
         told = (expected_cost(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
-        sent, literals = bound.placed(statement, quoted)
-        return StatisticsPlan(
-            self.settings.table,
-            asked,
-            bound.written(statement, quoted),
-            bound.written(f"FROM {rows.source}", quoted),
-            told,
-            scanned,
-            most,
-            sent,
-            literals,
-        )
+        statement = rows.statement(question, without_service(clauses), self.aliases)
+        return StatisticsPlan(self.settings.table, asked, statement, rows.shown, told, scanned, most)
 
     def run_statistics(
         self, plan: StatisticsPlan, consent: Consent | None, *, cancelled: Event | None = None
@@ -138,22 +129,8 @@ class AthenaStatistics(AthenaTable):
         """Run a plan's query, return what it counted. Raises NotConfirmedError, InterruptedRunError."""
         require(consent, plan)
         engine = self._athena()
-        execution = engine.start_statement(plan.sent, plan.literals)
+        execution = engine.start_statement(plan.sent.sent, plan.sent.literals)
         scanned = run_to_end(engine, execution, plan.most, cancelled, self.rest)
         rows: list[Sequence[Any]] = [tuple(r.values()) for r in engine.query_rows(execution, cancelled)]
         groups, hidden = plan.question.read(rows)
         return PushedGroups(groups, hidden, (cost_of(engine, scanned),))
-
-    def _statement(
-        self,
-        asked: GroupsQuestion,
-        clauses: Sequence[Clause],
-        events: str,
-        bound: BoundValues,
-    ) -> str:
-        kept = [one for one in clauses if not hides_services(one)]
-        conditions = EventConditions("Athena", AmongPatterns(), self.aliases, bound)
-        found = conditions.every(kept)
-        require_literals(bound.values, clauses)
-        shown = f"NOT ({flag(EventProperty.SERVICE)})" if len(kept) < len(clauses) else "true"
-        return asked.statement(f"({events}) AS event", found, shown=shown, number="DISTINCT event_id")

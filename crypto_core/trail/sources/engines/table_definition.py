@@ -13,12 +13,11 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, literal_column
+from sqlalchemy import ColumnElement, String, and_, literal_column
 
 from crypto_core.errors import SettingsError
 from crypto_core.lists.filter_language import Clause, Term
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.event_sql.conditions import BoundValues
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, PLAIN
 
 _DAY_FORMATS = {"yyyy/MM/dd": "%Y/%m/%d", "yyyy-MM-dd": "%Y-%m-%d", "yyyyMMdd": "%Y%m%d"}
@@ -35,30 +34,6 @@ _NAMED = {"region": re.compile(r"[a-z0-9-]{1,40}"), "account": re.compile(r"[0-9
 _REMEDIES = {"region": "--region NAME", "account": "--filter account:NUMBER"}
 _DOCUMENTED = frozenset({*PLAIN.values(), *DOCUMENTS.values(), "useridentity", "resources"})
 _LONGEST_TYPE = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionLimit:
-    """A condition on a partition. `column` is SQL of ours; either `values`, or the ends, "" for none."""
-
-    column: str
-    first: str = ""
-    last: str = ""
-    values: tuple[str, ...] = ()
-
-    def clause(self) -> ColumnElement[bool]:
-        column: ColumnElement[str] = literal_column(self.column)
-        if self.values:
-            return column.in_(self.values)
-        ends = [column >= self.first] if self.first else []
-        return and_(*ends, *([column <= self.last] if self.last else []))
-
-    def written(self, bound: BoundValues) -> str:
-        if self.values:
-            return f"{self.column} IN ({', '.join(map(bound.bind, self.values))})"
-        ends = [f"{self.column} >= {bound.bind(self.first)}"] if self.first else []
-        ends += [f"{self.column} <= {bound.bind(self.last)}"] if self.last else []
-        return " AND ".join(ends)
 
 
 @dataclass(frozen=True)
@@ -89,7 +64,7 @@ class TableDefinition:
     def partitioned_by(self, key: str) -> bool:
         return key in self._keys
 
-    def by_day(self, first: date | None, last: date | None) -> PartitionLimit | None:
+    def by_day(self, first: date | None, last: date | None) -> ColumnElement[bool] | None:
         """Return the condition on partitions by day; None where there is none that is known, or no end."""
         if first is None and last is None:
             return None
@@ -101,7 +76,7 @@ class TableDefinition:
             return _between(_YEAR_MONTH_DAY, first, last, "%Y%m%d")
         return None
 
-    def by_place(self, clauses: Sequence[Clause], regions: Sequence[str]) -> Iterator[PartitionLimit]:
+    def by_place(self, clauses: Sequence[Clause], regions: Sequence[str]) -> Iterator[ColumnElement[bool]]:
         """Yield the conditions on partitions by Region and by account.
 
         Of a key that is injected, queries must name values: raises SettingsError where none are asked for. An
@@ -116,7 +91,7 @@ class TableDefinition:
             elif place is not None and injected:
                 values = demanded(clauses, place)
             if values:
-                yield PartitionLimit(f'"{key}"', values=tuple(values))
+                yield literal_column(f'"{key}"', String).in_(values)
             elif injected:
                 wanted = f"Name them: {_REMEDIES[place]}." if place else ""
                 raise SettingsError(
@@ -138,10 +113,10 @@ class TableDefinition:
         return frozenset(path for name, kind in columns for path in _paths_of(name, kind))
 
 
-def _between(column: str, first: date | None, last: date | None, written: str) -> PartitionLimit:
-    return PartitionLimit(
-        column, first.strftime(written) if first else "", last.strftime(written) if last else ""
-    )
+def _between(written: str, first: date | None, last: date | None, form: str) -> ColumnElement[bool]:
+    column = literal_column(written, String)
+    ends = [column >= first.strftime(form)] if first else []
+    return and_(*ends, *([column <= last.strftime(form)] if last else []))
 
 
 def demanded(clauses: Sequence[Clause], field: str) -> tuple[str, ...]:

@@ -16,9 +16,10 @@ from sqlalchemy import table, text
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_sql.dialect import can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
-from crypto_core.trail.sources.lake_sql import LakeStatement, can_be_literal, iso, question, quoted
+from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.engine_server import STORE, asked_of, row_of

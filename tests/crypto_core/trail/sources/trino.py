@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
+from sqlalchemy import literal_column, select, table, text
 
+from crypto_core.trail.event_sql.dialect import inlined
 from crypto_core.trail.sources.engine_rows import DOCUMENTS
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY
@@ -252,9 +254,10 @@ class TrinoServer(AthenaServer):
 
     def prepare(self, sources: Iterable[str] = KEPT_SOURCES, also: Mapping[str, str] | None = None) -> None:
         """Reckon the events of some services once, with further columns."""
-        kept = "WHERE eventsource IN ('{}')".format("', '".join(sources))
+        rows = select(text("*")).select_from(table("logs", schema="audit"))
+        kept = rows.where(literal_column("eventsource").in_(list(sources)))
         self.prepared = "events"
-        reckoned = event_columns(f'"audit"."logs" {kept}', lambda _path: True, also or {})
+        reckoned = inlined(event_columns(kept, lambda _path: True, also or {}).element)
         self.database.execute(f"CREATE TABLE events AS {reckoned}")
 
     def _run(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
