@@ -35,6 +35,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
+from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
 from crypto_core.trail.use.tokens import joined
 
@@ -150,7 +151,8 @@ def pivot(
     wanted = expression(filter_, since, until, service=service)
     with counted_by(counting_engine(engine, most, yes=yes)) as opened:
         split = field in ("key", "material")
-        found, hidden = opened.values(field, wanted, _GROUPS if split or not limit else limit)
+        most = _GROUPS if split or not limit else limit
+        found, hidden = opened.groups(GroupsQuestion((field,), limit=most, valued=True), wanted)
         found = _split(found, limit or _GROUPS) if split else found
         cut = []
         if found.others:

@@ -25,10 +25,9 @@ from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean, shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.query import Aliases, enclosed, parse
 from crypto_core.trail.store import EventStore, StoredEvent
-from crypto_core.trail.store.statistics import Threshold
+from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.use.reach import Covered, reach
 
@@ -153,16 +152,6 @@ def expression(
     return " ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Groups:
-    """What groups of events are asked for, but for the filter."""
-
-    fields: tuple[str, ...]
-    distinct: str = ""
-    thresholds: tuple[Threshold, ...] = ()
-    limit: int
-
-
 @dataclass(slots=True)
 class OpenStore:
     """The store of events, and what it lacks for want of AWS. `aliases_missing` is set once that shows."""
@@ -175,18 +164,10 @@ class OpenStore:
         """Yield the events of a query, a page at a time."""
         return pages_of(self.events, query, size=_PAGE, limit=limit)
 
-    def groups(self, wanted: str, counting: Groups) -> tuple[Tallies, int]:
-        found = self.events.tally(
-            counting.fields,
-            wanted,
-            distinct=counting.distinct,
-            thresholds=counting.thresholds,
-            limit=counting.limit,
-        )
-        return found, self.events.summary(wanted).hidden_service_events
-
-    def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        found = self.events.tally((field,), f"{wanted} {field}:*", limit=limit)
+    def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
+        # By the filter, so that an index can tell which these are.
+        valued = "".join(f" {field}:*" for field in asked.fields if asked.valued)
+        found = self.events.groups(asked, f"{wanted}{valued}")
         return found, self.events.summary(wanted).hidden_service_events
 
     def coverage(self, since: datetime | None, until: datetime | None, *more: str) -> Coverage:
@@ -207,17 +188,8 @@ class OpenCopy:
         """Yield the events of a query, a page at a time."""
         return self.events.pages(query, limit=limit)
 
-    def groups(self, wanted: str, counting: Groups) -> tuple[Tallies, int]:
-        return self.events.groups(
-            counting.fields,
-            wanted,
-            distinct=counting.distinct,
-            thresholds=counting.thresholds,
-            limit=counting.limit,
-        )
-
-    def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        return self.events.groups((field,), wanted, limit=limit, valued=True)
+    def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
+        return self.events.groups(asked, wanted)
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
         return Coverage((*more, self.events.mark.told))
@@ -232,20 +204,9 @@ class OpenTable:
     most: int | None
     yes: bool
 
-    def groups(self, wanted: str, counting: Groups) -> tuple[Tallies, int]:
-        asked = GroupsQuestion(counting.fields, counting.distinct, counting.thresholds, counting.limit)
-        return self._run(asked, wanted)
-
-    def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
-        return self._run(GroupsQuestion((field,), limit=limit, valued=True), wanted)
-
-    def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
-        kept = "events of KMS and CloudTrail, as far as its files hold them: which periods is not known"
-        return Coverage((*more, f"Athena's table {clean(self.table, 300)}: {kept}."))
-
-    def _run(self, question: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
+    def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
         with cancelled_by_interrupt("Stopping the query. Press again to stop at once.") as cancelled:
-            plan = self.statistics.plan_statistics(question, wanted, most=self.most, cancelled=cancelled)
+            plan = self.statistics.plan_statistics(asked, wanted, most=self.most, cancelled=cancelled)
             for remark in plan.remarks:
                 say(remark)
             consent = query_consent(plan, f"Counted are rows {plan.scans}", yes=self.yes)
@@ -253,6 +214,10 @@ class OpenTable:
         for note in found.notes:
             say(note)
         return found.groups, found.hidden
+
+    def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
+        kept = "events of KMS and CloudTrail, as far as its files hold them: which periods is not known"
+        return Coverage((*more, f"Athena's table {clean(self.table, 300)}: {kept}."))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import click
 
 from console.commands.events_options import (
     EngineChoice,
-    Groups,
     counted_by,
     counting_engine,
     counting_engine_options,
@@ -21,7 +20,14 @@ from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_gaps, say
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.statistics import FIELDS, MEASURES, MOST_FIELDS, Threshold, threshold
+from crypto_core.trail.store.statistics import (
+    FIELDS,
+    MEASURES,
+    MOST_FIELDS,
+    GroupsQuestion,
+    Threshold,
+    threshold,
+)
 
 _ALL = 1_000_000
 MEASURED = ("count", "failed", "denied")
@@ -93,11 +99,9 @@ def stats(
     if not distinct and any(one.measure == "distinct" for one in thresholds):
         raise click.UsageError("--having distinct: name the field with --distinct.")
     wanted = expression(filter_, since, until, service=service)
-    counting = Groups(
-        fields=fields, distinct=distinct or "", thresholds=tuple(thresholds), limit=limit or _ALL
-    )
+    counting = GroupsQuestion(fields, distinct or "", tuple(thresholds), limit or _ALL)
     with counted_by(counting_engine(engine, most, yes=yes)) as opened:
-        found, hidden = opened.groups(wanted, counting)
+        found, hidden = opened.groups(counting, wanted)
         cut = []
         if found.others:
             others = counted(found.others, "group")

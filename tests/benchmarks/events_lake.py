@@ -15,7 +15,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -28,7 +27,8 @@ from crypto_core.trail.parquet.layout import NAME, TEXTS, Partition, write_mark
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import Threshold
+from crypto_core.trail.store.statistics import GroupsQuestion, Threshold
+from crypto_core.trail.store.tallies import Tallies
 from tests.crypto_core.trail.records import ACCOUNT, KEY, MATERIAL, NOW
 
 DAYS = 30
@@ -93,11 +93,11 @@ def timed(what: str, ask: Callable[[], object]) -> None:
 
 def count_groups(of: EventCopy | EventStore, fields: tuple[str, ...], expression: str, distinct: str) -> str:
     """Ask for groups of more than ten events; return how many there are."""
-    asked: dict[str, Any] = {"distinct": distinct, "thresholds": [Threshold("count", ">", 10)]}
+    question = GroupsQuestion(fields, distinct, (Threshold("count", ">", 10),))
     if isinstance(of, EventStore):
-        counted = of.tally(fields, expression, **asked)
+        counted = of.groups(question, expression)
     else:
-        counted, _ = of.groups(fields, expression, **asked)
+        counted, _ = of.groups(question, expression)
     return f"{len(counted.rows) + counted.others:,} groups"
 
 
@@ -152,14 +152,17 @@ def main() -> None:
         def newest(expression: str) -> int:
             return sum(map(len, new().pages(Query(expression, "time", descending=True), limit=200)))
 
+        def groups(*fields: str, limit: int, valued: bool = False) -> Tallies:
+            return new().groups(GroupsQuestion(fields, limit=limit, valued=valued))[0]
+
         timed("all events", lambda: new().summary("").events)
-        timed("pivot principal", lambda: len(new().groups(("principal",), limit=100)[0].rows))
-        timed("principal and name", lambda: len(new().groups(("principal", "name"), limit=1_000)[0].rows))
+        timed("pivot principal", lambda: len(groups("principal", limit=100).rows))
+        timed("principal and name", lambda: len(groups("principal", "name", limit=1_000).rows))
         timed("a day's denied", lambda: new().summary("denied since:1d").events)
         timed("principal by wildcard", lambda: new().summary("principal:*service-3* error:*").events)
         timed("networks, or at night", lambda: new().summary("ip:10.3.0.0/16 OR hour:22..04").events)
         timed("one token", lambda: new().summary("token:gh-12345").events)
-        timed("tokens, most used", lambda: new().groups(("token",), limit=10, valued=True)[0].others)
+        timed("tokens, most used", lambda: groups("token", limit=10, valued=True).others)
         timed("the newest 200", lambda: newest(""))
         timed("the newest 200 denied", lambda: newest("denied"))
         ask_statistics(new())

@@ -25,10 +25,11 @@ from crypto_core.lists.filter_language import Alternative, Clause, Term, passes
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.columns import DAY, HOUR, moment
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.groups import LONGEST, Count, by_place
+from crypto_core.trail.event_sql.groups import Count
 from crypto_core.trail.query import values as values_of
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store.event_questions import Burst, Group, Span, like
+from crypto_core.trail.store.statistics import LONGEST, by_place
 from crypto_core.trail.term_sql import whole
 
 Question = Callable[[FromClause, ColumnElement[bool]], Select[Any]]

@@ -36,7 +36,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service
 from crypto_core.trail.event_sql.dialect import placed
-from crypto_core.trail.event_sql.groups import Count, GroupsQuestion, each_row
+from crypto_core.trail.event_sql.groups import Count, each_row, groups_statement
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.parquet.layout import (
     COLUMNS,
@@ -51,7 +51,7 @@ from crypto_core.trail.parquet.layout import (
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import StoredEvent, Summary
-from crypto_core.trail.store.statistics import FIELDS, Threshold
+from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.term_sql import meant_by
 
@@ -142,30 +142,17 @@ class EventCopy:
 
     def summary(self, expression: str) -> Summary:
         """Return how many events a filter lets through, and how many more its `-service` hides."""
-        found, hidden = self.groups((), expression)
+        found, hidden = self.groups(GroupsQuestion(()), expression)
         if not found.rows:
             return Summary(0, hidden, None, None)
         (row,) = found.rows
         return Summary(row.events, hidden, row.first, row.last)
 
-    def groups(
-        self,
-        fields: Sequence[str],
-        expression: str = "",
-        *,
-        distinct: str = "",
-        thresholds: Sequence[Threshold] = (),
-        limit: int = 100,
-        valued: bool = False,
-    ) -> tuple[Tallies, int]:
-        """Return a filter's events by some of statistics.FIELDS together, and how many `-service` hides."""
-        for name in (*fields, *([distinct] if distinct else ())):
-            if name not in FIELDS:
-                raise unknown_sort(name, FIELDS)
-        question = GroupsQuestion(tuple(fields), distinct, tuple(thresholds), limit, valued)
+    def groups(self, question: GroupsQuestion, expression: str = "") -> tuple[Tallies, int]:
+        """Return a filter's events in groups, and how many `-service` hides."""
         clauses = self._parsed(expression)
         shown = shown_events(clauses, self._events)
-        asked = partial(question.statement, shown=shown, count=self.count)
+        asked = partial(groups_statement, question, self.count, shown)
         return question.read(self.rows(asked, without_service(clauses)))
 
     def pages(self, query: Query, *, limit: int = 0) -> Iterator[Sequence[StoredEvent]]:

@@ -44,7 +44,7 @@ from crypto_core.trail.store.receipt_writer import AddedReceipts
 from crypto_core.trail.store.request_id_proof import confirmed
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
-from crypto_core.trail.store.statistics import Threshold
+from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Day, Tallies, days_of
 from crypto_core.trail.store.vocabulary import changed
 
@@ -245,17 +245,18 @@ class EventStore:
         fields: Sequence[str],
         expression: str = "",
         *,
-        distinct: str = "",
-        thresholds: Sequence[Threshold] = (),
         limit: int = 100,
         cancelled: Event | None = None,
     ) -> Tallies:
-        """Return a filter's events by some of statistics.FIELDS together; see statistics.py."""
-        for field in (*fields, *([distinct] if distinct else ())):
-            if field not in statistics.FIELDS:
-                raise unknown_sort(field, statistics.FIELDS)
+        """Return a filter's events by some of statistics.FIELDS together."""
+        return self.groups(GroupsQuestion(tuple(fields), limit=limit), expression, cancelled=cancelled)
+
+    def groups(
+        self, question: GroupsQuestion, expression: str = "", *, cancelled: Event | None = None
+    ) -> Tallies:
+        """Return a filter's events in groups; see statistics.py."""
         with self._asking(expression, cancelled) as asked:
-            return statistics.tally(*asked, fields, distinct=distinct, thresholds=thresholds, limit=limit)
+            return statistics.tally(*asked, question)
 
     def receipts(self) -> ReceiptExtent | None:
         with self.file.reading() as connection:

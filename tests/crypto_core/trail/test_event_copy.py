@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from crypto_core.trail.query import parse
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS as STATISTICS
-from crypto_core.trail.store.statistics import Threshold
+from crypto_core.trail.store.statistics import GroupsQuestion, Threshold
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE, expected
@@ -68,7 +69,8 @@ def agrees(copy: EventCopy, expression: str) -> None:
     found = ids(copy, Query(expression))
     assert set(found) == expected(expression)
     assert len(found) == copy.summary(expression).events
-    assert sum(row.events for row in copy.groups(("region",), expression)[0].rows) == len(found)
+    regions, _ = copy.groups(GroupsQuestion(("region",)), expression)
+    assert regions.events == len(found)
 
 
 @pytest.mark.parametrize("expression", EXAMPLES)
@@ -85,11 +87,12 @@ def test_any_filter_means_the_same_in_the_copy_and_in_memory(copy: EventCopy, ex
 @pytest.mark.parametrize("field", PIVOTS)
 def test_values_are_those_of_the_store(copy: EventCopy, filled: EventStore, field: str) -> None:
     for expression in ("", "failed OR name:ReEncrypt", "name:Nothing"):
-        mine, _ = copy.groups((field, "region"), expression, limit=1_000, valued=True)
+        question = GroupsQuestion((field, "region"), limit=1_000, valued=True)
+        mine, _ = copy.groups(question, expression)
         its = filled.tally((field, "region"), f"({expression or 'id:*'}) {field}:* region:*", limit=1_000)
         assert set(mine.rows) == set(its.rows)
         assert (mine.others, mine.rest) == (0, 0)
-        few = copy.groups((field, "region"), expression, limit=2, valued=True)[0]
+        few = copy.groups(replace(question, limit=2), expression)[0]
         assert (len(few.rows) + few.others, few.events) == (len(its.rows), its.events)
 
 
@@ -118,27 +121,26 @@ def test_statistics_are_those_of_the_store(
     distinct: str,
     thresholds: list[Threshold],
 ) -> None:
-    asked: dict[str, Any] = {"distinct": distinct, "thresholds": thresholds}
-    mine, hidden = copy.groups(fields, expression, limit=1_000, **asked)
-    its = filled.tally(fields, expression, limit=1_000, **asked)
+    question = GroupsQuestion(tuple(fields), distinct, tuple(thresholds), 1_000)
+    mine, hidden = copy.groups(question, expression)
+    its = filled.groups(question, expression)
     assert set(mine.rows) == set(its.rows)
     assert (mine.others, mine.rest, hidden) == (0, 0, filled.summary(expression).hidden_service_events)
-    few, same = copy.groups(fields, expression, limit=2, **asked)
+    few, same = copy.groups(replace(question, limit=2), expression)
     assert (few.rows, same) == (mine.rows[:2], hidden)
     assert (few.others, few.rest) == (max(len(its.rows) - 2, 0), sum(r.events for r in mine.rows[2:]))
 
 
 def test_all_events_together_are_a_group_and_none_are_no_group(copy: EventCopy, filled: EventStore) -> None:
     for expression in ("", "name:Nothing", "name:Nothing -service"):
-        assert copy.groups((), expression, distinct="token")[0] == filled.tally(
-            (), expression, distinct="token"
-        )
+        question = GroupsQuestion((), "token")
+        assert copy.groups(question, expression)[0] == filled.groups(question, expression)
 
 
 def test_a_field_that_there_is_not_is_named(copy: EventCopy) -> None:
     for wrong in (("nme\x1b[31m",), ("name", '"; DROP')):
         with pytest.raises(KeydeckError, match=r"nme|DROP"):
-            copy.groups(wrong)
+            copy.groups(GroupsQuestion(wrong))
 
 
 def test_hidden_events_of_services_are_counted(copy: EventCopy, filled: EventStore) -> None:
@@ -178,6 +180,6 @@ def test_what_a_copy_holds_is_clean_whoever_wrote_it(tmp_path: Path, filled: Eve
     rows.write_parquet(str(tmp_path / "new.parquet"))
     (tmp_path / "new.parquet").replace(path)
     copy = EventCopy(made)
-    assert copy.groups(("name",))[0].rows[0].texts == ("[31m[/red]",)
+    assert copy.groups(GroupsQuestion(("name",)))[0].rows[0].texts == ("[31m[/red]",)
     with pytest.raises(TrailError, match="is no event"):
         ids(copy, Query())

@@ -18,7 +18,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import parse, values
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import FIELDS, Threshold, threshold
+from crypto_core.trail.store.statistics import FIELDS, GroupsQuestion, Threshold, threshold
 from crypto_core.trail.store.tallies import Tallies
 from tests.crypto_core.trail.records import NOW, context, denied, event, read, role, user
 from tests.lanes import examples
@@ -112,20 +112,21 @@ _THRESHOLDS = st.builds(
 def test_groups_are_those_of_the_events_one_by_one(
     filled: EventStore, fields: list[str], expression: str, distinct: str, thresholds: list[Threshold]
 ) -> None:
-    found = filled.tally(fields, expression, distinct=distinct, thresholds=thresholds, limit=1_000)
+    question = GroupsQuestion(tuple(fields), distinct, tuple(thresholds), 1_000)
+    found = filled.groups(question, expression)
     assert _told(found) == expected(fields, expression, distinct, thresholds)
     assert (found.others, found.rest) == (0, 0)
     sizes = [row.events for row in found.rows]
     assert sizes == sorted(sizes, reverse=True)
-    few = filled.tally(fields, expression, distinct=distinct, thresholds=thresholds, limit=2)
+    few = filled.groups(replace(question, limit=2), expression)
     assert few.rows == found.rows[:2]
     assert (few.others, few.rest) == (max(len(sizes) - 2, 0), sum(sizes[2:]))
 
 
 def test_what_is_different_is_counted_without_those_that_have_nothing(filled: EventStore) -> None:
-    (row,) = filled.tally([], distinct="token", thresholds=[Threshold("distinct", "=", 5)]).rows
+    (row,) = filled.groups(GroupsQuestion((), "token", (Threshold("distinct", "=", 5),))).rows
     assert row.distinct == 5
-    assert filled.tally([], distinct="token", thresholds=[Threshold("distinct", ">", 5)]).rows == ()
+    assert filled.groups(GroupsQuestion((), "token", (Threshold("distinct", ">", 5),))).rows == ()
 
 
 @pytest.mark.parametrize(

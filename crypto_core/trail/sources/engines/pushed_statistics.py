@@ -20,13 +20,14 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.text.cleaning import cleans
 from crypto_core.trail.event_sql.conditions import shown_events, without_service
-from crypto_core.trail.event_sql.groups import GroupsQuestion, each_id
+from crypto_core.trail.event_sql.groups import each_id, groups_statement
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.engines.event_table import SentStatement, asked_window, event_rows
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 
 TWICE = (
@@ -117,7 +118,7 @@ class AthenaStatistics(AthenaTable):
         scanned, unlisted = engine.estimate(definition, files, cancelled)
 
         def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
-            return asked.statement(events, where, shown_events(clauses, events), each_id)
+            return groups_statement(asked, each_id, shown_events(clauses, events), events, where)
 
         told = (expected_cost(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
         statement = rows.statement(question, without_service(clauses), self.aliases)

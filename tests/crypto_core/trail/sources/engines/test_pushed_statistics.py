@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,14 +14,13 @@ from crypto_core.errors import InvalidFilterError, NotConfirmedError, ReadOnlyEr
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.query import parse
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics, PushedGroups
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, Threshold
+from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, GroupsQuestion, Threshold
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import (
     KEY,
@@ -135,8 +135,9 @@ def test_every_field_holds_what_the_store_has(
     for start in range(0, len(FIELDS), MOST_FIELDS):
         fields = FIELDS[start : start + MOST_FIELDS]
         for expression in ("", "service", "human OR root OR console"):
-            found = counted(prepared, GroupsQuestion(fields, "ip", limit=1_000), expression)
-            its = filled.tally(fields, expression, distinct="ip", limit=1_000)
+            question = GroupsQuestion(fields, "ip", limit=1_000)
+            found = counted(prepared, question, expression)
+            its = filled.groups(question, expression)
             assert (fields, expression, set(found.groups.rows)) == (fields, expression, set(its.rows))
         assert found.notes == ("Athena scanned 123,456 bytes, 0.0001 USD at list price.",)
 
@@ -162,7 +163,7 @@ def agrees(statistics: AthenaStatistics, filled: EventStore, expression: str) ->
         if not any(said in refused.message for said in ("regular expression", "IPv6", "more than 400")):
             raise
         return
-    assert set(found.groups.rows) == set(filled.tally(question.fields, expression, limit=1_000).rows)
+    assert set(found.groups.rows) == set(filled.groups(question, expression).rows)
 
 
 @pytest.mark.parametrize("expression", [one for one in EXAMPLES if "twin" not in one][::3])
@@ -192,9 +193,7 @@ def test_groups_are_chosen_and_limited_where_they_are_counted(
 ) -> None:
     few = GroupsQuestion(("token", "hour"), "principal", (Threshold("count", "<", 3),), 2, valued=True)
     found = counted(statistics, few, "-service since:30d")
-    all_ = filled.tally(
-        few.fields, "-service since:30d token:*", distinct="principal", thresholds=few.thresholds, limit=1_000
-    )
+    all_ = filled.groups(replace(few, limit=1_000), "-service since:30d token:*")
     assert len(found.groups.rows) == 2
     assert set(found.groups.rows) < set(all_.rows)
     assert (found.groups.others, found.hidden) == (

@@ -13,7 +13,6 @@ import pytest
 from console.sandbox.endpoint import PLATFORM, EndpointProcess
 from crypto_core.guard.consent import Consent
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.engines.engines import EngineSettings
@@ -22,7 +21,7 @@ from crypto_core.trail.sources.engines.security_lake import as_cloudtrail
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS
+from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, GroupsQuestion
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.amazon import WatchedAws, puller
 from tests.crypto_core.trail.sources.engine_server import serving
@@ -109,9 +108,10 @@ def test_counts_are_those_of_the_events(aws: WatchedAws, athena: TrinoServer, tm
         (("name",), "region:us-east-1"),
     ]
     for fields, expression in asked:
-        plan = statistics.plan_statistics(GroupsQuestion(fields, "principal"), expression)
+        question = GroupsQuestion(fields, "principal")
+        plan = statistics.plan_statistics(question, expression)
         found = statistics.run_statistics(plan, Consent.pressed(plan))
-        its = store.tally(fields, expression, distinct="principal")
+        its = store.groups(question, expression)
         assert (fields, expression, set(found.groups.rows)) == (fields, expression, set(its.rows))
     assert "region IN ('us-east-1')" in plan.statement
     assert "time_dt" not in plan.scans.partition("WHERE")[2]
