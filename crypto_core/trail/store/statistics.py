@@ -101,7 +101,8 @@ class GroupsQuestion:
     def keys(self, columns: Mapping[str, Any], nothing: int | str) -> list[ColumnElement[Any]]:
         """Return what rows of a table are grouped by; `nothing` stands there for no text."""
         every = [_key_of(columns, name) for name in self.names]
-        keys: list[ColumnElement[Any]] = [key.label(f"k{n}") for n, key in enumerate(every[: len(self.fields)])]
+        labels = (f"k{n}" for n in range(len(self.fields)))
+        keys: list[ColumnElement[Any]] = [key.label(label) for key, label in zip(every, labels, strict=False)]
         if not self.distinct:
             return keys
         value = every[-1]
