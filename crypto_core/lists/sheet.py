@@ -73,6 +73,8 @@ class SheetField(Generic[Row, Reads]):
     """What rows are sorted by, an attribute by its name, True for the value; False where they aren't."""
     find: Callable[[Row, Reads], Value] | bool = False
     """What a filter compares, True for the value; False where nobody can filter by it."""
+    also: str = ""
+    """Another name that filters know it by."""
     free: bool = False
     """Whether a word without a field's name is looked for here too, in what a filter compares."""
     kind: ValueKind = ValueKind.TEXT

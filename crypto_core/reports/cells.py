@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.heat_map import HeatMap
+from crypto_core.reports.words import moment
 
 WORD_TONE = {
     "done": Tone.GOOD,
@@ -110,11 +112,26 @@ def number(value: int | None) -> Cell:
     return Cell("–" if value is None else f"{value:,}", look=TextLook.NUMBER)
 
 
+CellValue = Cell | str | int | datetime | tuple[str, ...] | None
+"""A cell, or what one is made of."""
+
+
+def cell_of(value: CellValue) -> Cell:
+    """Return a text, a count, a moment, or a text with the lines that go with it, as a cell."""
+    if isinstance(value, Cell):
+        return value
+    if value is None or isinstance(value, int):
+        return number(value)
+    if isinstance(value, datetime):
+        return at_time(moment(value))
+    return Cell(value) if isinstance(value, str) else Cell(value[0], more=value[1:])
+
+
 def table(
-    caption: str, headers: str, rows: Iterable[tuple[Cell | str, ...]], empty: str = "None."
+    caption: str, headers: str, rows: Iterable[tuple[CellValue, ...]], empty: str = "None."
 ) -> ReportTable:
-    """Return a table; `headers` are separated by bars."""
-    cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
+    """Return a table; `headers` are separated by bars, cells are made of values by their types."""
+    cells = tuple(tuple(map(cell_of, row)) for row in rows)
     return ReportTable(caption, tuple(headers.split("|")), cells, empty)
 
 

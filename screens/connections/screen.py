@@ -265,7 +265,6 @@ LISTING: Listing[InventoryRow] = Listing(
     identity=lambda row: row.ref,
     reference=lambda row: str(row.ref),
     sign=lambda row, facts: row_sign(row, facts.key_words),
-    record=lambda row: row.as_json(),
     nothing="No tokens are stored: the configured tables are empty.\n"
     "Is it the right database? c chooses another; keydeck settings shows what is set.",
     worst_first=SortKey.STATE.value,

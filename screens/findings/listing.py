@@ -10,8 +10,7 @@ from crypto_core.trail.store.suppressions import Suppressed, sift
 from screens.facts import Facts
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.memory_rows import MemoryRows
+from screens.widgets.table.memory_rows import memory_listing
 
 
 def subject_words(finding: Finding, facts: Facts) -> str:
@@ -85,19 +84,15 @@ SHEET: Sheet[Finding, Facts] = Sheet(
     ),
 )
 
-ROWS = MemoryRows(SHEET, told, lambda finding: f"{finding.rule} {finding.subject} {finding.title}")
-
-LISTING: Listing[Finding] = Listing(
-    name="findings",
-    sheet=SHEET,
-    source=ROWS,
-    fields=ROWS.fields,
+LISTING = memory_listing(
+    "findings",
+    SHEET,
+    told,
     sort="severity",
     worst_first="severity",
-    identity=lambda finding: (finding.rule, finding.subject, finding.title),
+    identity=lambda finding: f"{finding.rule} {finding.subject} {finding.title}",
     reference=lambda finding: finding.subject,
     sign=lambda finding, _: SIGNS[finding.severity],
-    record=lambda finding: finding.as_json(),
     nothing="No findings in what was examined. Anything not examined is listed below.",
 )
 EXAMPLE = "severity:critical,high rule:kms-rotation-* -subject:*reports*"

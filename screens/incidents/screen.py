@@ -26,8 +26,7 @@ from screens.list_screen import ListScreen
 from screens.routes import ApprovalsRoute, Followed, IncidentRoute
 from screens.widgets.hint_line import HintLine
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.memory_rows import MemoryRows
+from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
 
 if TYPE_CHECKING:
@@ -218,10 +217,6 @@ SHEET: Sheet[IncidentView, Facts] = Sheet(
     ),
 )
 
-ROWS = MemoryRows(
-    SHEET, lambda facts: incident_work(facts).incidents(limit=MOST), lambda view: view.incident.id
-)
-
 
 def _record(view: IncidentView) -> dict[str, Any]:
     incident, current = view.incident, view.current
@@ -241,11 +236,10 @@ def _record(view: IncidentView) -> dict[str, Any]:
     }
 
 
-LISTING: Listing[IncidentView] = Listing(
-    name="incidents",
-    sheet=SHEET,
-    source=ROWS,
-    fields=ROWS.fields,
+LISTING = memory_listing(
+    "incidents",
+    SHEET,
+    lambda facts: incident_work(facts).incidents(limit=MOST),
     sort="incident",
     descending=True,
     identity=lambda view: view.incident.id,

@@ -19,8 +19,7 @@ from screens.use.lines import who
 from screens.widgets.cells import percent
 from screens.widgets.hint_line import HintLine
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.memory_rows import MemoryRows
+from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
 
 MOST = 1_000
@@ -113,19 +112,15 @@ SHEET: Sheet[JobView, Facts] = Sheet(
     ),
 )
 
-ROWS = MemoryRows(SHEET, lambda facts: job_work(facts).jobs(MOST), lambda view: view.job.id)
-
-LISTING: Listing[JobView] = Listing(
-    name="jobs",
-    sheet=SHEET,
-    source=ROWS,
-    fields=ROWS.fields,
+LISTING = memory_listing(
+    "jobs",
+    SHEET,
+    lambda facts: job_work(facts).jobs(MOST),
     sort="job",
     descending=True,
     identity=lambda view: view.job.id,
     reference=lambda view: str(view.job.id),
     sign=lambda view, _: state_sign(view),
-    record=lambda view: view.as_json(),
     nothing="No jobs yet. Press n to start one, or run: keydeck reencrypt --from OLD --to NEW",
 )
 EXAMPLE = "state:running,paused verb:reencrypt to:*9f2c"

@@ -26,8 +26,7 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.memory_rows import MemoryRows
+from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
 
 
@@ -128,6 +127,10 @@ def _name(key: KeyState, _facts: Facts) -> Cell:
     return KeyWords([key]).long(key.key_arn), "bold"
 
 
+def _aliases(key: KeyState, _facts: Facts) -> tuple[str, ...]:
+    return key.aliases or (key.name,)
+
+
 def _names(key: KeyState, _facts: Facts) -> tuple[str, ...]:
     return key.key_arn, key.key_arn.rsplit("/", 1)[-1], *key.aliases
 
@@ -158,9 +161,7 @@ SHEET: Sheet[KeyState, Facts] = Sheet(
     "key",
     "keys",
     (
-        SheetField(
-            "name", _name, (24, 48, 0), "key", free=True, find=lambda k, _: k.aliases or (k.name,), order=True
-        ),
+        SheetField("name", _name, (24, 48, 0), "key", free=True, find=_aliases, also="alias", order=True),
         SheetField("key", find=_names, free=True, listed=False),
         SheetField("state", _state, (16, 20, 1), free=True, order=True),
         SheetField("spec", None, (17, 20, 6), nothing=UNKNOWN, free=True, order=True),
@@ -190,20 +191,15 @@ SHEET: Sheet[KeyState, Facts] = Sheet(
     ),
 )
 
-ROWS = MemoryRows(SHEET, lambda facts: facts.keys.value or (), lambda key: f"{key.name} {key.key_arn}")
-ROWS.fields["alias"] = ROWS.fields["name"]
-
-LISTING: Listing[KeyState] = Listing(
-    name="keys",
-    sheet=SHEET,
-    source=ROWS,
-    fields=ROWS.fields,
+LISTING = memory_listing(
+    "keys",
+    SHEET,
+    lambda facts: facts.keys.value or (),
     sort="tokens",
     descending=True,
-    identity=lambda key: key.key_arn,
+    identity=lambda key: f"{key.name} {key.key_arn}",
     reference=lambda key: key.key_arn,
     sign=lambda key, facts: state_words(key, facts.moment)[0],
-    record=lambda key: key.as_json(),
     nothing="KMS shows no key to this identity in this Region.\n"
     "Listing takes kms:ListKeys and kms:DescribeKey. Is the Region right? c chooses another.",
 )

@@ -20,8 +20,7 @@ from screens.facts import Facts
 from screens.list_screen import ListScreen
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.memory_rows import MemoryRows
+from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
 
 
@@ -102,15 +101,10 @@ SHEET: Sheet[LogLine, Facts] = Sheet(
     ),
 )
 
-ROWS = MemoryRows(
-    SHEET, lambda facts: facts.log.lines() if facts.log is not None else (), lambda line: line.number
-)
-
-LISTING: Listing[LogLine] = Listing(
-    name="log",
-    sheet=SHEET,
-    source=ROWS,
-    fields=ROWS.fields,
+LISTING = memory_listing(
+    "log",
+    SHEET,
+    lambda facts: facts.log.lines() if facts.log is not None else (),
     sort="at",
     descending=True,
     identity=lambda line: line.number,

@@ -10,8 +10,7 @@ from screens.facts import Facts
 from screens.manual.page_lines import page_rows, plain
 from screens.manual_page import ManualPage
 from screens.signs import Sign
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.memory_rows import MemoryRows
+from screens.widgets.table.memory_rows import memory_listing
 
 
 def _text(page: ManualPage, _facts: Facts) -> str:
@@ -33,13 +32,10 @@ SHEET: Sheet[ManualPage, Facts] = Sheet(
     ),
 )
 
-ROWS = MemoryRows(SHEET, lambda facts: facts.services.manual.pages(), lambda page: page.topic)
-
-LISTING: Listing[ManualPage] = Listing(
-    name="manual",
-    sheet=SHEET,
-    source=ROWS,
-    fields=ROWS.fields,
+LISTING = memory_listing(
+    "manual",
+    SHEET,
+    lambda facts: facts.services.manual.pages(),
     sort="place",
     identity=lambda page: page.topic,
     reference=lambda page: f"keydeck help {page.topic}",

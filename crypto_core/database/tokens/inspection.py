@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from crypto_core.cipher import sealed_for_another_row
 from crypto_core.database.tokens.attribution import Attributor
@@ -26,7 +25,7 @@ class Inspection(JsonRecord):
     ("encrypted data key", "184 bytes, KMS header 01 02 03 00 78"). `broken` says why it can't be opened.
     """
 
-    json_shape: ClassVar = shape(
+    json_shape = shape(
         "*row fields key_arn=wrapped_by.key_arn key_material_id=wrapped_by.key_material_id evidence broken? "
         "key_unknown? shared_with",
         fields=lambda one: [{"name": name, "value": value} for name, value in one.fields],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.envelope import Format
@@ -27,7 +27,7 @@ class InventoryRow(JsonRecord):
     is stored, but cleaned or cut: nothing is to be done by them.
     """
 
-    json_shape: ClassVar = shape(
+    json_shape = shape(
         "reference=ref provider organisation format severity plaintext_provider characters key_arn "
         "key_material_id evidence created_at shown tripwire ... -altered",
         shown=lambda row: dict(row.shown),
@@ -58,7 +58,6 @@ class InventoryRow(JsonRecord):
 
     @property
     def severity(self) -> Severity:
-        """What the way the token is stored means by itself."""
         return FORMAT_SEVERITY[self.format]
 
 

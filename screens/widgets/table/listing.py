@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import methodcaller
 from typing import Any, Generic, TypeVar
 
 from crypto_core.lists.filter_language import Field
@@ -34,8 +35,8 @@ class Listing(Generic[Row]):
     identity: Callable[[Row], Hashable]
     reference: Callable[[Row], str]
     sign: Callable[[Row, Facts], Sign]
-    record: Callable[[Row], Mapping[str, Any]]
     nothing: str
+    record: Callable[[Row], Mapping[str, Any]] = methodcaller("as_json")
     descending: bool = False
     """Whether the source's own order is a descending one."""
     worst_first: str = ""

@@ -7,7 +7,7 @@ from crypto_core.algorithms.openssl_modules import OpensslModule
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
-from crypto_core.reports.cells import Cell, ShownSection, code, facts, number, table
+from crypto_core.reports.cells import CellValue, ShownSection, code, facts, table
 from crypto_core.reports.masking import masked
 from crypto_core.text.counting import counted, listed
 
@@ -71,37 +71,37 @@ def _fips_endpoints(endpoints: tuple[EndpointFact, ...]) -> str:
     return f"used for {sum(one.fips for one in endpoints)} of {counted(len(endpoints), 'endpoint')}"
 
 
-def _algorithm_row(one: AlgorithmFact) -> tuple[Cell, ...]:
+def _algorithm_row(one: AlgorithmFact) -> tuple[CellValue, ...]:
     tokens = "" if one.tokens is None else counted(one.tokens, "token")
     return (
-        Cell(one.use, more=(tokens,)),
-        Cell(one.name, more=(f"{one.key_bits:,}-bit key" if one.key_bits else "", one.standard)),
-        Cell(listed(one.protects, _MOST) or "nothing"),
-        number(one.classical_bits),
-        Cell(one.quantum),
-        Cell(one.known.value, more=(one.why,)),
+        (one.use, tokens),
+        (one.name, f"{one.key_bits:,}-bit key" if one.key_bits else "", one.standard),
+        listed(one.protects, _MOST) or "nothing",
+        one.classical_bits,
+        one.quantum,
+        (one.known.value, one.why),
     )
 
 
-def _signing_row(one: SigningKeyFact) -> tuple[Cell, ...]:
+def _signing_row(one: SigningKeyFact) -> tuple[CellValue, ...]:
     until = f"until {one.until:%Y-%m-%d}" if one.until else ""
     return (
         code(one.name, one.arn if one.arn and one.arn != one.name else ""),
-        Cell(one.spec or "not known", more=(one.algorithm or "", one.missing)),
-        Cell(one.state or "not known"),
-        Cell("signs" if one.signs else "verifies only", more=(until,)),
+        (one.spec or "not known", one.algorithm or "", one.missing),
+        one.state or "not known",
+        ("signs" if one.signs else "verifies only", until),
     )
 
 
-def _endpoint_row(one: EndpointFact) -> tuple[Cell, ...]:
+def _endpoint_row(one: EndpointFact) -> tuple[CellValue, ...]:
     certificate = one.certificate
     ends = f"until {certificate.not_after:%Y-%m-%d}" if certificate else ""
     signature = f"signed by {certificate.signature}" if certificate else ""
     return (
         code(one.host, f"{', '.join(one.services)} in {one.region}"),
-        Cell(one.protocol or one.problem or "not known", more=(one.cipher or "",)),
-        Cell(one.group or "not known"),
-        Cell(_key(one), more=(signature, ends)),
+        (one.protocol or one.problem or "not known", one.cipher or ""),
+        one.group or "not known",
+        (_key(one), signature, ends),
     )
 
 
@@ -111,6 +111,6 @@ def _key(one: EndpointFact) -> str:
     return f"{one.certificate.key} {one.certificate.key_bits or ''}".rstrip()
 
 
-def _module_row(one: OpensslModule) -> tuple[Cell, ...]:
+def _module_row(one: OpensslModule) -> tuple[CellValue, ...]:
     mode = "not known" if one.fips is None else "active" if one.fips else "not active"
-    return (Cell(one.what, more=(one.computes,)), code(one.version), Cell(mode, more=(one.why,)))
+    return (one.what, one.computes), code(one.version), (mode, one.why)

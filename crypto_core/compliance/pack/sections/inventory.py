@@ -7,7 +7,7 @@ from crypto_core.compliance.pack.recorded_keys import SeenKey, access_gaps, seen
 from crypto_core.compliance.pack.words import age_days, days_of, looked_up, population
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ShownSection, at_time, code, facts, number, table
+from crypto_core.reports.cells import Cell, CellValue, ShownSection, at_time, code, facts, table
 from crypto_core.reports.words import moment, span
 from crypto_core.text.counting import counted
 
@@ -43,7 +43,7 @@ def keys(period: AuditPeriod) -> ShownSection:
     )
 
 
-def _key_row(seen: SeenKey) -> tuple[Cell, ...]:
+def _key_row(seen: SeenKey) -> tuple[CellValue, ...]:
     key = seen.key
     rotation = (
         "not known" if key.rotates is None else "KMS rotates it" if key.rotates else "no rotation by KMS"
@@ -54,18 +54,13 @@ def _key_row(seen: SeenKey) -> tuple[Cell, ...]:
         code(
             key.name or key.arn, key.arn if key.name else "", "new tokens are written under it" * key.writes
         ),
-        Cell(key.owner or "nobody named"),
-        Cell(key.purpose or "not known", more=(key.usage or "",)),
-        Cell(key.spec or "not known", more=(key.origin or "", key.manager or "")),
-        Cell(
-            key.state or "not known",
-            more=(f"deletion on {moment(key.deletion_at)}" if key.deletion_at else "",),
-        ),
-        Cell(rotation, more=(every, limit)),
-        number(key.tokens),
-        Cell(
-            f"{seen.record.number:,}", more=(seen.record.day.isoformat(), *map(_missing, key.missing.items()))
-        ),
+        key.owner or "nobody named",
+        (key.purpose or "not known", key.usage or ""),
+        (key.spec or "not known", key.origin or "", key.manager or ""),
+        (key.state or "not known", f"deletion on {moment(key.deletion_at)}" if key.deletion_at else ""),
+        (rotation, every, limit),
+        key.tokens,
+        (f"{seen.record.number:,}", seen.record.day.isoformat(), *map(_missing, key.missing.items())),
     )
 
 
@@ -73,7 +68,7 @@ def _missing(one: tuple[str, str]) -> str:
     return f"{one[0]} not known: {one[1]}"
 
 
-def _material_rows(seen: SeenKey) -> list[tuple[Cell | str, ...]]:
+def _material_rows(seen: SeenKey) -> list[tuple[CellValue, ...]]:
     at = seen.record.taken_at
     return [
         (
@@ -81,9 +76,9 @@ def _material_rows(seen: SeenKey) -> list[tuple[Cell | str, ...]]:
             code(one.id),
             one.standing or "not known",
             one.state or "not known",
-            at_time(moment(one.since) or "not known"),
-            number(age_days(one.since, at)),
-            number(one.tokens),
+            one.since or at_time("not known"),
+            age_days(one.since, at),
+            one.tokens,
         )
         for one in seen.key.materials
     ]
@@ -103,7 +98,7 @@ def changes(period: AuditPeriod) -> ShownSection:
                 "Population",
                 "Kind|Changes|In the sample",
                 (
-                    (kind.value, number(many), number(sum(one.kind is kind for one in period.sample)))
+                    (kind.value, many, sum(one.kind is kind for one in period.sample))
                     for kind, many in population(period.changes)
                 ),
             ),
@@ -117,12 +112,12 @@ def changes(period: AuditPeriod) -> ShownSection:
     )
 
 
-def _change_row(one: ChangeFact) -> tuple[Cell, ...]:
+def _change_row(one: ChangeFact) -> tuple[CellValue, ...]:
     return (
-        at_time(moment(one.at)),
-        Cell(f"{one.kind.value}: {one.what}", more=(one.subject, one.detail, one.opens)),
-        Cell(one.who, more=(f"approved by {one.approved_by}" if one.approved_by else "",)),
-        Cell(one.outcome),
+        one.at,
+        (f"{one.kind.value}: {one.what}", one.subject, one.detail, one.opens),
+        (one.who, f"approved by {one.approved_by}" if one.approved_by else ""),
+        one.outcome,
         code(f"{one.source} {one.id}", looked_up(one)),
     )
 
@@ -162,7 +157,10 @@ def access(period: AuditPeriod) -> ShownSection:
                 "Key|Who|Call|Calls|Denied|When (UTC)",
                 (
                     (
-                        *(code(one.key), code(one.who), Cell(one.action), number(one.calls)),
+                        code(one.key),
+                        code(one.who),
+                        one.action,
+                        one.calls,
                         Cell(f"{one.denied:,}", Tone.WARNING if one.denied else Tone.PLAIN),
                         at_time(span(one.first_at, one.last_at)),
                     )
@@ -174,11 +172,7 @@ def access(period: AuditPeriod) -> ShownSection:
                 "Access reviews",
                 "When (UTC)|By|Reason|What was looked at|Journal's entry",
                 (
-                    (
-                        *(at_time(moment(one.at)), Cell(one.by), Cell(one.reason)),
-                        code(one.accesses, ", ".join(one.keys)),
-                        code(one.id),
-                    )
+                    (one.at, one.by, one.reason, code(one.accesses, ", ".join(one.keys)), code(one.id))
                     for one in period.reviews
                 ),
                 "No access review is on record.",

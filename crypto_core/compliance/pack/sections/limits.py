@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.reports.cells import Cell, ShownSection, code, facts, number, table
+from crypto_core.reports.cells import Cell, ShownSection, code, facts, table
 
 VERIFY = (
     ("With Keydeck", "keydeck evidence verify DIR --public-key FILE"),
@@ -29,7 +29,7 @@ def limits(period: AuditPeriod, context: PackContext) -> ShownSection:
             table(
                 "Not known",
                 "What, and why",
-                ((Cell(one),) for one in (*period.unknown, *context.left_out)),
+                ((one,) for one in (*period.unknown, *context.left_out)),
                 "Nothing was left out of what Keydeck measures.",
             ),
         ),
@@ -47,12 +47,7 @@ def judged_by(context: PackContext) -> ShownSection:
                 "Catalogues",
                 "Catalogue|Version|Controls|SHA-256",
                 (
-                    (
-                        Cell(one.id, more=(one.source,)),
-                        number(one.version),
-                        number(len(one.controls)),
-                        code(one.digest),
-                    )
+                    ((one.id, one.source), one.version, len(one.controls), code(one.digest))
                     for one in context.catalogues
                 ),
                 "Not named.",

@@ -22,7 +22,7 @@ from crypto_core.compliance.pack.words import (
 )
 from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod, Lapse
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ShownSection, TextLook, at_time, code, facts, table
+from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
 from crypto_core.reports.heat_map import HeatLook, HeatMap, HeatRow, HeatRun
 from crypto_core.reports.words import moment_utc
 
@@ -163,15 +163,16 @@ def controls(period: AuditPeriod) -> ShownSection:
     )
 
 
-def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[Cell, ...]:
+def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[CellValue, ...]:
     control = one.control
     look = LOOKS[one.worst]
     spans = [span_words(span) for span in one.spans]
     more = len(spans) - _MOST_SPANS
     return (
-        Cell(
+        (
             f"{control.number} {control.title}",
-            more=(control.question, f"Owner: {control.owner}" if control.owner else ""),
+            control.question,
+            f"Owner: {control.owner}" if control.owner else "",
         ),
         Cell(
             f"{look.sign} {status_words(one)}",
@@ -181,13 +182,11 @@ def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[Cell, ...]:
                 *(f"Exception, {e.words}, by {e.by}" for e in one.exemptions),
             ),
         ),
-        Cell("", more=(*spans[:_MOST_SPANS], f"and {more:,} more in controls.csv" if more > 0 else "")),
-        Cell(
+        ("", *spans[:_MOST_SPANS], f"and {more:,} more in controls.csv" if more > 0 else ""),
+        (
             limit_words(one),
-            more=(
-                control.outside,
-                *(f"Last record: {line}" for line in evidence_lines(one, period.records)),
-            ),
+            control.outside,
+            *(f"Last record: {line}" for line in evidence_lines(one, period.records)),
         ),
     )
 
@@ -217,7 +216,7 @@ def lapses(period: AuditPeriod) -> ShownSection:
     )
 
 
-def _lapse_row(one: Lapse) -> tuple[Cell, ...]:
+def _lapse_row(one: Lapse) -> tuple[CellValue, ...]:
     excepted = "excepted for all of its time" if one.excepted else ""
     return (
         Cell(one.what, Tone.WARNING if one.excepted else Tone.BAD, more=(excepted, one.cause, *one.remarks)),
@@ -227,8 +226,8 @@ def _lapse_row(one: Lapse) -> tuple[Cell, ...]:
             look=TextLook.TIME,
             more=(one.ended_by or ("nothing tells by what" if one.over else ""),),
         ),
-        Cell(one.source.value, more=(_records(one.records),)),
-        Cell(", ".join(f"{c.framework.title} {c.number}" for c in one.controls)),
+        (one.source.value, _records(one.records)),
+        ", ".join(f"{c.framework.title} {c.number}" for c in one.controls),
     )
 
 
@@ -250,7 +249,7 @@ def exceptions(period: AuditPeriod) -> ShownSection:
                 "Control|Reason|Granted by|Until",
                 (
                     (
-                        Cell(known[e.control].number if e.control in known else e.control, more=(e.control,)),
+                        (known[e.control].number if e.control in known else e.control, e.control),
                         e.reason,
                         e.by,
                         at_time(e.until.isoformat()),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from crypto_core.compliance.facts import IncidentFact
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ShownSection, at_time, number, table
-from crypto_core.reports.words import duration, moment
+from crypto_core.reports.cells import Cell, CellValue, ShownSection, at_time, table
+from crypto_core.reports.words import duration
 
 
 def incidents(period: AuditPeriod) -> ShownSection:
@@ -26,13 +26,13 @@ def incidents(period: AuditPeriod) -> ShownSection:
     )
 
 
-def _row(one: IncidentFact) -> tuple[Cell, ...]:
+def _row(one: IncidentFact) -> tuple[CellValue, ...]:
     late = one.contained_in_time is False
     kept = {True: "in time", False: "over its budget", None: "no budget, or not known yet"}
     return (
-        Cell(one.name, more=(one.runbook,)),
-        at_time(moment(one.declared_at)),
-        at_time(moment(one.closed_at) or "open"),
+        (one.name, one.runbook),
+        one.declared_at,
+        one.closed_at or at_time("open"),
         Cell(
             duration(one.contained_seconds) or "not known",
             Tone.BAD if late else Tone.PLAIN,
@@ -41,8 +41,8 @@ def _row(one: IncidentFact) -> tuple[Cell, ...]:
                 kept[one.contained_in_time],
             ),
         ),
-        Cell("a lead was named" if one.lead else "no lead was named"),
-        Cell(f"{one.follow_ups:,}", more=(f"{one.overdue:,} overdue" if one.overdue else "",)),
+        "a lead was named" if one.lead else "no lead was named",
+        (f"{one.follow_ups:,}", f"{one.overdue:,} overdue" if one.overdue else ""),
     )
 
 
@@ -55,7 +55,7 @@ def drills(period: AuditPeriod) -> ShownSection:
             table(
                 "Restores that were tried and verified",
                 "No.|When (UTC)",
-                ((number(place), at_time(moment(at))) for place, at in enumerate(period.drills, 1)),
+                enumerate(period.drills, 1),
                 "No restore drill is on record in the period.",
             ),
         ),

@@ -13,9 +13,8 @@ from crypto_core.database.state.journal_entry import told_in
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.people import Names
-from crypto_core.reports.cells import Cell, ShownSection, at_time, code, number, table, word
+from crypto_core.reports.cells import ShownSection, code, table, word
 from crypto_core.reports.masking import shown
-from crypto_core.reports.words import moment
 from crypto_core.text.counting import counted
 
 SHOWN_LIMIT = 1000
@@ -80,12 +79,12 @@ class ActionsSection(ReportSection):
             lead += f" {self.actions_left_out:,} entries that do not name the incident are left out."
         rows = (
             (
-                number(row.seq),
-                at_time(moment(row.at)),
-                Cell(row.action, more=(row.detail,)),
+                row.seq,
+                row.at,
+                (row.action, row.detail),
                 code(row.subject, "" if row.related else "does not name this incident"),
                 word(row.outcome),
-                Cell(names.short(row.who), more=(row.host,)),
+                (names.short(row.who), row.host),
             )
             for row in self.actions
         )

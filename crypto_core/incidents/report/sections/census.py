@@ -12,7 +12,7 @@ from crypto_core.incidents.report.exhibits import CensusCounts, Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.key_names import same_key
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook, number, table
+from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook, table
 from crypto_core.reports.words import moment_utc
 
 
@@ -116,8 +116,8 @@ def _differences(caption: str, first: str, rows: tuple[Difference, ...], *, keys
         caption,
         f"{first}|Before|After|Change",
         (
-            *((name(row), number(row.before), number(row.after), change(row)) for row in rows),
-            (Cell(total.name), number(total.before), number(total.after), change(total)),
+            *((name(row), row.before, row.after, change(row)) for row in rows),
+            (total.name, total.before, total.after, change(total)),
         ),
     )
 

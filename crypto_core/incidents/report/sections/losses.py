@@ -7,7 +7,7 @@ from typing import Self
 
 from crypto_core.incidents.report.exhibits import GivenUp
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
-from crypto_core.reports.cells import Cell, ShownSection, at_time, code, number, table
+from crypto_core.reports.cells import ShownSection, at_time, code, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class LossesSection(ReportSection):
         rows = (
             (
                 code(one.reference),
-                Cell(one.why, more=(f"Accepted by {one.by}: {one.reason}",)),
+                (one.why, f"Accepted by {one.by}: {one.reason}"),
                 at_time(one.at),
-                number(one.evidence),
+                one.evidence,
                 code(one.sha256),
             )
             for one in self.accepted_losses

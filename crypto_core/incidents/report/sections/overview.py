@@ -16,7 +16,7 @@ from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.words import found_out, verdict
 from crypto_core.incidents.times import Time, Times
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import WORD_TONE, Cell, ShownSection, code, facts, share, table
+from crypto_core.reports.cells import WORD_TONE, Cell, CellValue, ShownSection, code, facts, share, table
 from crypto_core.reports.words import duration, moment_utc
 from crypto_core.text.counting import counted
 
@@ -239,7 +239,7 @@ class TimesSection(ReportSection):
         )
 
 
-def _time_row(name: str, span: str, time: Time) -> tuple[Cell, ...]:
+def _time_row(name: str, span: str, time: Time) -> tuple[CellValue, ...]:
     took = Cell(
         duration(time.seconds) or time.missing,
         Tone.PLAIN if time.seconds is not None else Tone.QUIET,
@@ -247,9 +247,9 @@ def _time_row(name: str, span: str, time: Time) -> tuple[Cell, ...]:
     )
     word = verdict(time.within, time.budget_seconds)
     return (
-        Cell(name, more=(span,)),
+        (name, span),
         took,
-        Cell(duration(time.budget_seconds) if time.budget_seconds else "none"),
+        duration(time.budget_seconds) if time.budget_seconds else "none",
         Cell(word, WORD_TONE.get(word, Tone.QUIET)),
     )
 

@@ -11,7 +11,7 @@ from typing import Self
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ShownSection, at_time, number, table
+from crypto_core.reports.cells import Cell, ShownSection, at_time, table
 from crypto_core.reports.words import moment
 
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
@@ -56,20 +56,10 @@ class PeopleSection(ReportSection):
 
     def show(self, signed: Signed) -> ShownSection:
         rows = (
-            (
-                Cell(one.who),
-                number(one.steps),
-                number(one.evidence),
-                number(one.entries),
-                at_time(moment(one.first_at)),
-                at_time(moment(one.last_at)),
-            )
+            (one.who, one.steps, one.evidence, one.entries, one.first_at or "", one.last_at or "")
             for one in self.people
         )
-        roles = (
-            (one.role, Cell(one.who, more=(one.note,)), at_time(moment(one.since)), one.by)
-            for one in self.roles
-        )
+        roles = ((one.role, (one.who, one.note), one.since, one.by) for one in self.roles)
         return ShownSection(
             "people",
             "Who took part",
@@ -163,8 +153,8 @@ class FollowUpsSection(ReportSection):
     def show(self, signed: Signed) -> ShownSection:
         rows = (
             (
-                number(one.number),
-                Cell(one.text, more=(f"noted {moment(one.added_at)} by {one.added_by}",)),
+                one.number,
+                (one.text, f"noted {moment(one.added_at)} by {one.added_by}"),
                 one.owner or "nobody yet",
                 at_time(one.due or "no day"),
                 Cell(one.stands, _STATE_TONE[one.stands], more=_end(one)),

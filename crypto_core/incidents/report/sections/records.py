@@ -14,11 +14,10 @@ from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import (
     WORD_TONE,
     Cell,
+    CellValue,
     ShownSection,
     TextLook,
-    at_time,
     code,
-    number,
     share,
     table,
     word,
@@ -98,7 +97,7 @@ def _step(view: StepView, sources: Sources, times: Times) -> ReportStep:
     )
 
 
-def _step_row(step: ReportStep, names: Names) -> tuple[Cell, ...]:
+def _step_row(step: ReportStep, names: Names) -> tuple[CellValue, ...]:
     budget = f"of {duration(step.budget_seconds)}" if step.budget_seconds else ""
     kind = f" ({step.phase_kind})" if step.phase.casefold() != step.phase_kind else ""
     over = "over budget" if step.within is False else ""
@@ -110,8 +109,8 @@ def _step_row(step: ReportStep, names: Names) -> tuple[Cell, ...]:
         f"Trouble: {step.trouble}" if step.trouble else "",
     )
     return (
-        number(step.number),
-        Cell(step.title, more=(f"{step.phase}{kind}, {step.id}",)),
+        step.number,
+        (step.title, f"{step.phase}{kind}, {step.id}"),
         word(step.state, span(step.begun_at, step.ended_at), names.short(step.by)),
         Cell(
             duration(step.seconds) or "–",
@@ -150,10 +149,7 @@ class TimelineSection(ReportSection):
 
     def show(self, signed: Signed) -> ShownSection:
         names = Names.of(signed.report)
-        rows = (
-            (at_time(moment(row.at)), word(row.kind), Cell(row.text, more=(row.step,)), names.short(row.who))
-            for row in self.timeline
-        )
+        rows = ((row.at, word(row.kind), (row.text, row.step), names.short(row.who)) for row in self.timeline)
         return ShownSection(
             "timeline",
             "Timeline",
@@ -203,11 +199,11 @@ class EvidenceSection(ReportSection):
         names = Names.of(signed.report)
         rows = (
             (
-                number(row.id),
-                Cell(row.title, more=(row.kind, row.step)),
+                row.id,
+                (row.title, row.kind, row.step),
                 Cell(moment(row.at), look=TextLook.TIME, more=(names.short(row.by),)),
                 code(row.sha256),
-                number(row.characters),
+                row.characters,
                 Cell(
                     "as captured" if row.agrees else "NOT as captured",
                     Tone.GOOD if row.agrees else Tone.BAD,

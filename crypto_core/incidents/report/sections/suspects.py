@@ -7,7 +7,7 @@ from typing import Self
 
 from crypto_core.incidents.report.exhibits import NamedSuspect
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
-from crypto_core.reports.cells import Cell, ShownSection, at_time, code, number, table
+from crypto_core.reports.cells import ShownSection, at_time, code, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class SuspectsSection(ReportSection):
         rows = (
             (
                 code(one.principal),
-                Cell(one.why[0] if one.why else "", more=one.why[1:]),
-                number(one.calls),
+                one.why or "",
+                one.calls,
                 at_time(one.first or "–"),
                 at_time(one.last or "–"),
             )

@@ -14,7 +14,7 @@ from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import job_numbers
 from crypto_core.incidents.runbooks.catalogue import CheckKind
 from crypto_core.providers.answers import Liveness
-from crypto_core.reports.cells import Cell, ShownSection, facts, number, quiet, table
+from crypto_core.reports.cells import ShownSection, facts, quiet, table
 from crypto_core.reports.words import moment
 
 _CAPTURED = "Tokens in scope, as first captured"
@@ -108,13 +108,13 @@ class TokensSection(ReportSection):
         )
         rows = (
             (
-                number(job.id),
+                job.id,
                 job.verb or quiet("not recorded"),
                 job.state or quiet("not recorded"),
-                number(job.tokens),
-                number(job.done),
-                number(job.given_up),
-                Cell(f"evidence {job.evidence}" if job.evidence is not None else "none"),
+                job.tokens,
+                job.done,
+                job.given_up,
+                f"evidence {job.evidence}" if job.evidence is not None else "none",
             )
             for job in self.jobs
         )

@@ -7,7 +7,7 @@ from typing import Self
 
 from crypto_core.incidents.report.exhibits import NamedTheft, UseCounts
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
-from crypto_core.reports.cells import Cell, ShownSection, at_time, code, facts, table
+from crypto_core.reports.cells import ShownSection, at_time, code, facts, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ class UsesSection(ReportSection):
     def show(self, signed: Signed) -> ShownSection:
         uses = self.token_uses
         rows = (
-            (at_time(one.time), code(one.reference), Cell(one.what), Cell(one.certainty), Cell(one.why))
-            for one in self.thefts
+            (at_time(one.time), code(one.reference), one.what, one.certainty, one.why) for one in self.thefts
         )
         empty = (
             "None, as far as the logs reach." if uses is not None else "No evidence has the providers' logs."
