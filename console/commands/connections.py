@@ -12,9 +12,8 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import PRINTED, Listing, print_listing, printed
 from console.printed.printing import print_facts, print_json, say
-from console.printed.sheets import PRINTED, printed
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow

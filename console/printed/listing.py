@@ -15,9 +15,14 @@ from console.printed.pager import print_lines
 from console.printed.printing import json_text, say, yaml_text
 from console.printed.tables import Table
 from console.printed.terminal import width_of_terminal
+from crypto_core.key_names import short_key
 from crypto_core.lists.row_files import CsvWriter
+from crypto_core.lists.sheet import PaperReader, Sheet
 
 Row = TypeVar("Row")
+
+_DAY = "{:%Y-%m-%d}".format
+PRINTED = PaperReader(_DAY, _DAY, lambda key_arn, _: short_key(key_arn), lambda material: material[:8])
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -43,6 +48,23 @@ class Listing(Generic[Row]):
     schema: str = ""
     """The published schema of a record, where there is one: CSV without rows has its names as headings."""
     rest: Callable[[], Mapping[str, Any]] = _nothing
+
+
+def printed(sheet: Sheet[Row, Any], columns: str, reader: Any = PRINTED) -> dict[str, Any]:
+    """Return a listing's headers and cells: these columns, then the fields that the sheet doesn't declare.
+
+    A column is a field's name, or `header=name` where its header is another word.
+    """
+    by_name = {field.name: field for field in sheet.declared}
+    pairs = [
+        (header, by_name[name or header]) for header, _, name in (c.partition("=") for c in columns.split())
+    ]
+    shown = [*pairs, *((field.title, field) for field in sheet.others)]
+
+    def cells(row: Row) -> Sequence[object]:
+        return [field.cell(row, reader) for _, field in shown]
+
+    return {"headers": [header for header, _ in shown], "cells": cells}
 
 
 def print_listing(listing: Listing[Any], form: Form) -> None:

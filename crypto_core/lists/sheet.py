@@ -6,13 +6,13 @@ on every surface all the same, in the words that its value's type has: the model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from crypto_core.lists.filter_terms import Value
 from crypto_core.lists.filter_values import ValueKind
@@ -30,21 +30,33 @@ UNKNOWN: Words = ("?", Tone.UNKNOWN)
 class Reader(Protocol):
     """Whoever reads a sheet: names moments, keys and materials as the reader knows them."""
 
-    def age(self, at: datetime) -> str:
+    def age(self, at: datetime, /) -> str:
         """Return how long ago a moment was, or the moment."""
 
-    def ago(self, at: datetime) -> str:
+    def ago(self, at: datetime, /) -> str:
         """Return the same as a text that says that it is past or to come."""
 
-    def key(self, key_arn: str, key_material_id: str | None) -> str:
+    def key(self, key_arn: str, key_material_id: str | None, /) -> str:
         """Return a short name of a key, with its material."""
 
-    def material(self, key_material_id: str) -> str:
+    def material(self, key_material_id: str, /) -> str:
         """Return a key material's id."""
+
+
+class PaperReader(NamedTuple):
+    """A reader of what stays as it is written: moments as such, and keys without asking KMS."""
+
+    age: Callable[[datetime], str]
+    ago: Callable[[datetime], str]
+    key: Callable[[str, str | None], str]
+    material: Callable[[str], str]
 
 
 Row = TypeVar("Row")
 Reads = TypeVar("Reads", bound=Reader)
+
+
+_reads = cache(attrgetter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ class SheetField(Generic[Row, Reads]):
 
     def value(self, row: Row, _reader: Reads | None = None) -> Any:
         """Return its value in a row; a state by its word."""
-        value = attrgetter(self.at or self.name)(row)
+        value = _reads(self.at or self.name)(row)
         return value.value if isinstance(value, Enum) else value
 
     def text(self, row: Row, reader: Reads) -> Words:
@@ -112,7 +124,7 @@ class SheetField(Generic[Row, Reads]):
         """Return what rows are sorted by."""
         if callable(self.order):
             return self.order(row, reader)
-        value: Any = attrgetter(self.order)(row) if isinstance(self.order, str) else self.value(row)
+        value: Any = _reads(self.order)(row) if isinstance(self.order, str) else self.value(row)
         return value.timestamp() if isinstance(value, datetime) else value
 
 
@@ -152,15 +164,15 @@ class Sheet(Generic[Row, Reads]):
 
 def words_of(value: Any, reader: Reader) -> str:
     """Return a value as people read it, "" for none."""
-    if value is None or value == "":
-        return ""
+    if value is None or isinstance(value, str):
+        return value or ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):
         return reader.ago(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "  ".join(f"{name} {words_of(one, reader)}" for name, one in value.items() if one)
     if isinstance(value, tuple | list | frozenset):
         return ", ".join(words_of(one, reader) for one in value)

@@ -54,8 +54,10 @@ def columns_of(sheet: Sheet[Row, Facts]) -> tuple[Column[Row], ...]:
 
 
 def _column(field: SheetField[Row, Facts]) -> Column[Row]:
+    words = field.words or field.text
+
     def cell(row: Row, facts: Facts) -> Cell:
-        text, tone = field.text(row, facts)
+        text, tone = words(row, facts)
         return text, STYLES.get(tone, tone)
 
     return Column(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Self
 
 from crypto_core.database.tokens.inventory_row import TOKEN
@@ -13,30 +12,14 @@ from crypto_core.incidents.report.exhibits import Exhibit, ReportJob
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import job_numbers
 from crypto_core.incidents.runbooks.catalogue import CheckKind
+from crypto_core.lists.sheet import PaperReader
 from crypto_core.providers.answers import Liveness
 from crypto_core.reports.cells import ShownSection, facts, quiet, table
 from crypto_core.reports.words import moment
 
 _CAPTURED = "Tokens in scope, as first captured"
 _COLUMNS = ("reference", "org", "provider", "state", "format", "key", "evidence")
-
-
-class _Reader:
-    """Names keys by their ARNs and moments in UTC."""
-
-    def age(self, at: datetime) -> str:
-        return moment(at)
-
-    ago = age
-
-    def key(self, key_arn: str, _key_material_id: str | None) -> str:
-        return key_arn
-
-    def material(self, key_material_id: str) -> str:
-        return key_material_id
-
-
-_READER = _Reader()
+_READER = PaperReader(moment, moment, lambda key_arn, _: key_arn, str)
 
 
 @dataclass(frozen=True, slots=True)
