@@ -25,6 +25,7 @@ from console.commands.events_options import (
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option
 from console.own_folders import user_name
+from console.printed.event_document import EventDocument
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_facts, print_gaps, print_json, say
@@ -114,8 +115,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
         return
     record = load(stored.event.raw)
     if as_json:
-        told = [one.as_json() for one in stored.receipts]
-        print_json(stored.as_json() | {"receipts": told, "record": record})
+        print_json(EventDocument(stored, record).as_json())
         return
     facts = {name: value for name, value in stored.as_json().items() if value not in (None, [], {}, "")}
     print_facts(

@@ -38,13 +38,14 @@ from console.event_services import (
 )
 from console.host.interrupts import cancelled_by_interrupt
 from console.own_folders import user_name
+from console.printed.finding_document import FindingDocument
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import marked, print_gaps, say
 from console.whole_posture import examine, with_events
 from crypto_core.errors import EventVanishedError
 from crypto_core.findings.finding import Finding, Gap
-from crypto_core.findings.registry import Sigma, rule_by_id, rules_about
+from crypto_core.findings.registry import rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
@@ -53,7 +54,7 @@ from crypto_core.trail.event_sql.questions import EngineHistory
 from crypto_core.trail.rules.examination import EngineRules, window
 from crypto_core.trail.rules.ocsf import ocsf_finding
 from crypto_core.trail.rules.service import TrailRules
-from crypto_core.trail.rules.sigma import export_sigma, sigma_id
+from crypto_core.trail.rules.sigma import export_sigma
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed
 from screens.findings.words import finding_facts
@@ -197,13 +198,13 @@ def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool
     document: dict[str, Any] = {"coverage": coverage.as_json(), "suppressed": len(suppressed)}
     if hidden:
         document["suppressed_findings"] = [
-            one.as_json() | {"finding": finding_document(one.finding)} for one in suppressed
+            one.as_json() | {"finding": FindingDocument(one.finding).as_json()} for one in suppressed
         ]
     return Listing(
         name="findings",
         schema="finding",
         rows=posture.findings,
-        record=finding_document,
+        record=lambda one: FindingDocument(one).as_json(),
         headers=("severity", "rule", "title", "subject"),
         text=lambda found: _text(tuple(found), suppressed if hidden else ()),
         rest=lambda: document,
@@ -216,13 +217,6 @@ def _text(found: Sequence[Finding], suppressed: Sequence[Suppressed]) -> Iterato
         yield "No findings."
     for one in suppressed:
         yield from _suppressed_lines(one)
-
-
-def finding_document(finding: Finding) -> dict[str, Any]:
-    """Return a finding as a JSON document's part."""
-    rule = rule_by_id(finding.rule)
-    stated = rule is not None and isinstance(rule.sigma, Sigma)
-    return finding.as_json() | {"sigma_id": sigma_id(rule) if rule is not None and stated else None}
 
 
 def _print_ocsf(events_of: EventsOf, posture: Posture, suppressed: Iterable[Suppressed]) -> None:

@@ -25,8 +25,8 @@ from console.commands.session import services_of, trust_option
 from console.completion.offers import key_names, runbook_ids, token_references
 from console.printed.forms import Form
 from console.printed.incident_words import (
-    accepted_document,
-    document_of,
+    IncidentDocument,
+    ShownIncident,
     evidence_listing,
     incident_listing,
     print_incident,
@@ -153,7 +153,7 @@ def start(
         declared = work.declare(runbook, scope, title)
         view = work.show(declared)
     if as_json:
-        print_json(document_of(view) | found.document)
+        print_json(view.as_json() | found.document)
     else:
         print_incident(view)
         say(f"Continue with: keydeck incident next {declared}")
@@ -189,9 +189,8 @@ def show(*, incident: int, as_json: bool) -> int:
         accepted, untold = _accepted(work, incident)
         callers = work.callers(incident)
     if as_json:
-        told = accepted_document(accepted) | {"accepted_as_unrecoverable_not_known": untold or None}
-        calls = callers.as_json() if callers is not None else {}
-        print_json(document_of(view, whole=True) | suspects.as_json() | told | calls)
+        shown = ShownIncident(IncidentDocument(view), suspects, tuple(accepted), untold, callers)
+        print_json(shown.as_json())
     else:
         print_incident(view, suspects, accepted)
     if untold:
@@ -218,7 +217,7 @@ def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
         work.note(incident, text, step)
         view = work.show(incident) if as_json else None
     if view is not None:
-        print_json(document_of(view, whole=True))
+        print_json(IncidentDocument(view).as_json())
     return 0
 
 
@@ -247,7 +246,7 @@ def close(*, incident: int, outcome: str, as_json: bool) -> int:
     with services_of() as services:
         view = incident_work(services).close(incident, outcome)
     if as_json:
-        print_json(document_of(view))
+        print_json(view.as_json())
     else:
         say(f"{view.incident.name} is closed. Its report: keydeck incident report {incident}")
     return 0

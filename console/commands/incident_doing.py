@@ -20,16 +20,14 @@ from console.host.runners import environment_of
 from console.lazy_services import if_made
 from console.printed.incident_words import (
     accepted_document,
-    check_document,
     print_check,
     print_plan,
     say_result,
-    step_document,
 )
 from console.printed.printing import meter, print_json, say
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
-from crypto_core.incidents.model import StepState, StepView
+from crypto_core.incidents.model import PrintedCheck, StepState, StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.secret import Secret
@@ -293,7 +291,7 @@ def _choice(view: StepView, answer: str | None) -> str:
 
 def _tell(view: StepView, *, as_json: bool) -> int:
     if as_json:
-        print_json(step_document(view))
+        print_json(view.as_json())
     else:
         about = f": {view.answer}" if view.answer else ""
         click.echo(f"Step {view.number} {view.state.value}{about}")
@@ -313,7 +311,7 @@ def check(*, incident: int, step: str | None, as_json: bool) -> int:
         name = step_in_hand(work, incident, step).step.id
         result = work.look_at_check(incident, name, cancelled=cancelled)
     if as_json:
-        print_json({"step": name, "check": check_document(result)})
+        print_json({"step": name, "check": PrintedCheck(result).as_json()})
     else:
         print_check(result)
     return 0 if result.passed else 1
@@ -377,6 +375,6 @@ def accept_lost(
 
 def _stands(view: StepView, *, as_json: bool) -> None:
     if as_json:
-        print_json(step_document(view))
+        print_json(view.as_json())
     else:
         say(f"Step {view.number}: {view.state.value}.")

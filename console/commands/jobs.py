@@ -16,9 +16,11 @@ from console.host.job_progress import follow, work_on
 from console.host.runners import MOST_PROCESSES, environment_of
 from console.printed.forms import Form
 from console.printed.job_words import (
+    JobDocument,
+    ShownJob,
+    UnwrittenOfKind,
     code_of,
     describe,
-    document_of,
     listing_of,
     print_unwritten,
     say_end,
@@ -69,8 +71,7 @@ def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
         view = work.show_job(job)
         unwritten = unwritten_of(work, view, limit) if errors else {}
     if as_json:
-        document = document_of(view, whole=True)
-        print_json(document | ({"not_written": _listed(unwritten)} if errors else {}))
+        print_json(ShownJob(JobDocument(view), _listed(unwritten) if errors else None).as_json())
     else:
         for line in describe(view):
             print_line(line)
@@ -78,12 +79,8 @@ def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
     return 0 if view.complete else 1
 
 
-def _listed(unwritten: dict[str, list[tuple[str, str]]]) -> list[dict[str, str]]:
-    return [
-        {"kind": kind, "reference": reference, "reason": reason}
-        for kind, tokens in unwritten.items()
-        for reference, reason in tokens
-    ]
+def _listed(unwritten: dict[str, list[tuple[str, str]]]) -> tuple[UnwrittenOfKind, ...]:
+    return tuple(UnwrittenOfKind(kind, *token) for kind, tokens in unwritten.items() for token in tokens)
 
 
 @jobs.command()

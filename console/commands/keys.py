@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -16,6 +15,7 @@ from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.container import Container
 from console.printed.forms import Form
+from console.printed.key_document import KeyDocument
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_facts, print_gaps, print_json
 from crypto_core.errors import DatabaseError
@@ -59,7 +59,7 @@ def list_(*, form: Form) -> None:
         name="keys",
         schema="key",
         rows=states,
-        record=lambda s: s.as_json() | _tokens(s, taken),
+        record=lambda s: KeyDocument(s, taken).as_json(),
         headers=("name", "key", "state", "rotation", "tokens", "last used"),
         cells=lambda s: (
             s.name,
@@ -86,7 +86,7 @@ def show(*, key: str, as_json: bool) -> None:
         taken, reason = _status(services)
         copies = services.copy_register.needing(state.key_arn)
     if as_json:
-        print_json(state.as_json() | _tokens(state, taken) | {"copies": copies.as_json()})
+        print_json(KeyDocument(state, taken, copies).as_json())
         return
     now = system_clock()
     facts = [*_facts(state, now), ("tokens", _tokens_under(state, taken, reason))]
@@ -138,17 +138,6 @@ def _status(services: Container) -> tuple[Status | None, str]:
         return services.services.status.take_census(), ""
     except DatabaseError as error:
         return None, str(error)
-
-
-def _tokens(state: KeyState, taken: Status | None) -> dict[str, Any]:
-    if taken is None:
-        return {"tokens": None, "tokens_by_material": None}
-    by_material = [
-        {"key_material_id": s.key_material_id, "tokens": s.tokens, "evidence": s.evidence.value}
-        for s in taken.keys
-        if s.key_arn == state.key_arn
-    ]
-    return {"tokens": taken.tokens_under(state.key_arn), "tokens_by_material": by_material}
 
 
 def _tokens_on(key_material_id: str, taken: Status | None) -> str:

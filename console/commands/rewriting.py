@@ -292,7 +292,7 @@ def _run(services: Container, plan: Plan, consent: Consent, *, as_json: bool) ->
     if as_json:
         document = result.as_json() | {"job": None}
         document["coverage"] = plan.coverage.as_json()
-        document["refused"] = [{"reference": u.reference, "reason": u.reason} for u in plan.refused]
+        document["refused"] = [one.as_json() for one in plan.refused]
         print_json(document)
     else:
         print_result(result)
@@ -333,7 +333,6 @@ def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) ->
     with cancelled_by_interrupt() as cancelled:
         environment = environment_of(services.settings, asked.trust)
         view = work_on(work, job, cancelled, processes=processes, environment=environment)
-    refused = [{"reference": u.reference, "reason": u.reason} for u in plan.refused]
-    say_end(view, as_json=asked.as_json, more={"coverage": plan.coverage.as_json(), "refused": refused})
+    say_end(view, as_json=asked.as_json, plan=plan)
     code = code_of(view, interrupted=cancelled.is_set())
     return code if code or plan.whole else 1

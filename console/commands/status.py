@@ -30,7 +30,7 @@ from crypto_core.findings.finding import Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import short_key
 from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.status import Status
+from crypto_core.keys.status import ProtectedShare, Status
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
 from screens.status.guard_line import guard_words
@@ -66,16 +66,17 @@ def check(*, as_json: bool) -> int:
     grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))
     reasons = tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons)))
     coverage = replace(taken.coverage, reasons=reasons)
-    from console.commands.findings import finding_document, finding_lines
+    from console.commands.findings import finding_lines
+    from console.printed.finding_document import FindingDocument
 
     if as_json:
         print_json(
             {
                 "well": well,
                 "tokens": taken.tokens,
-                "protected": taken.protected_json(),
+                "protected": ProtectedShare(taken.protected, taken.tokens).as_json(),
                 "problems": [problem.as_json() for problem in taken.problems],
-                "findings": [finding_document(f) for f in grave],
+                "findings": [FindingDocument(f).as_json() for f in grave],
                 "coverage": coverage.as_json(),
             }
         )

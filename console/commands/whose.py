@@ -13,7 +13,6 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
 from console.commands.whose_index import NO_ARGUMENT, TokenlessGroup, index
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.incident_words import document_of
 from console.printed.printing import meter, print_json, print_line, say
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
@@ -137,7 +136,7 @@ def _declare(services: Container, found: TokenSearchResult, title: str) -> dict[
     number = work.declare(RUNBOOK, completed_scope(services, RUNBOOK, given), title)
     view = work.show(number)
     say(f"{view.incident.name} is declared. Continue with: keydeck incident next {number}")
-    return document_of(view)
+    return view.as_json()
 
 
 def _document(leak: LeakedTokens, found: TokenSearchResult) -> dict[str, Any]:

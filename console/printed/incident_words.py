@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from console.printed.listing import Listing
 from console.printed.printing import print_line, say, utc
+from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.keys.accepted_losses import Acceptance
 from crypto_core.incidents.model import (
     CheckResult,
@@ -18,120 +20,42 @@ from crypto_core.incidents.model import (
     IncidentView,
     StepState,
     StepView,
-    TimelineEntry,
 )
 from crypto_core.incidents.people import FollowUp
-from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from screens.incidents.signs import CHECKS
 from screens.incidents.words import action_lines, at_step, runbook_words, step_sign
 from screens.styled import plain
 
 
-def _when(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None
+@dataclass(frozen=True, slots=True)
+class IncidentDocument(JsonRecord):
+    """An incident with its evidence and timeline."""
+
+    view: IncidentView
+
+    json_shape = shape("*view evidence=view.evidence timeline=view.entries")
 
 
-def check_document(result: CheckResult | None) -> dict[str, Any] | None:
-    if result is None:
-        return None
-    return {
-        "state": result.state.value,
-        "lines": list(result.lines),
-        "done": result.done,
-        "total": result.total,
-        "at": _when(result.at),
-    }
+@dataclass(frozen=True, slots=True)
+class ShownIncident(JsonRecord):
+    """An incident, and what was found out about it now; `untold` is why losses are not known."""
 
+    incident: IncidentDocument
+    suspects: Suspects
+    accepted: tuple[Acceptance, ...]
+    untold: str
+    callers: KeyCallers | None
 
-def action_document(action: StepAction) -> dict[str, Any]:
-    return {
-        "operations": [operation.name for operation in action.operations],
-        "changes": list(action.changes),
-        "danger": action.danger.value,
-        "second_person": action.second_person,
-        "iam": list(action.iam),
-    }
-
-
-def step_document(view: StepView) -> dict[str, Any]:
-    return {
-        "step": view.step.id,
-        "number": view.number,
-        "title": view.step.title,
-        "state": view.state.value,
-        "action": view.step.action.value if view.step.action else None,
-        "performs": action_document(view.step.action.does) if view.step.action else None,
-        "choices": list(view.step.choices),
-        "undecided": view.step.undecided or None,
-        "answer": view.answer or None,
-        "by": view.by or None,
-        "begun_at": _when(view.begun_at),
-        "ended_at": _when(view.ended_at),
-        "budget_seconds": view.step.budget_seconds or None,
-        "reason": view.reason or None,
-        "trouble": view.trouble or None,
-        "check": check_document(view.check),
-    }
-
-
-def evidence_document(piece: EvidencePiece) -> dict[str, Any]:
-    """Return a piece of evidence, without its content, as a JSON document's part."""
-    return {
-        "id": piece.id,
-        "step": piece.step_id,
-        "kind": piece.kind,
-        "title": piece.title,
-        "captured_at": _when(piece.captured_at),
-        "captured_by": piece.captured_by,
-        "sha256": piece.sha256,
-        "characters": piece.characters,
-    }
-
-
-def entry_document(entry: TimelineEntry) -> dict[str, Any]:
-    return {
-        "at": _when(entry.at),
-        "actor": entry.actor,
-        "kind": entry.kind.value,
-        "step": entry.step_id or None,
-        "text": entry.text,
-    }
-
-
-def document_of(view: IncidentView, *, whole: bool = False) -> dict[str, Any]:
-    """Return an incident as a JSON document; `whole` with evidence and timeline."""
-    incident = view.incident
-    document: dict[str, Any] = {
-        "incident": incident.id,
-        "title": incident.title,
-        "state": incident.state.value,
-        "runbook": {
-            "id": view.runbook.id,
-            "version": view.runbook.version,
-            "title": view.runbook.title,
-            "sha256": view.runbook.digest,
-        },
-        "scope": incident.scope.as_json(),
-        "values": dict(incident.values),
-        "declared_at": _when(incident.declared_at),
-        "declared_by": incident.declared_by,
-        "closed_at": _when(incident.closed_at),
-        "closed_by": incident.closed_by or None,
-        "outcome": incident.outcome or None,
-        "current": view.current.step.id if view.current else None,
-        "steps": [step_document(step) for step in view.steps],
-        "roles": [one.as_json() for one in view.people.roles],
-        "follow_ups": [one.as_json() for one in view.people.follow_ups],
-    }
-    if whole:
-        document["evidence"] = [evidence_document(piece) for piece in view.evidence]
-        document["timeline"] = [entry_document(entry) for entry in view.entries]
-    return document
+    json_shape = shape(
+        "*incident *suspects accepted_as_unrecoverable=accepted "
+        "accepted_as_unrecoverable_not_known=untold? *callers"
+    )
 
 
 def runbook_document(runbook: Runbook) -> dict[str, Any]:
@@ -165,7 +89,7 @@ def incident_listing(views: Iterable[IncidentView], drill_due: str) -> Listing[I
         name="incidents",
         schema="incident",
         rows=views,
-        record=document_of,
+        record=IncidentView.as_json,
         headers=("incident", "state", "title", "step"),
         cells=lambda v: (v.incident.name, v.incident.state.value, v.incident.title, at_step(v)),
         rest=lambda: {"drill_due": drill_due or None},
@@ -177,7 +101,7 @@ def evidence_listing(found: Iterable[EvidencePiece]) -> Listing[EvidencePiece]:
     return Listing(
         name="evidence",
         rows=found,
-        record=evidence_document,
+        record=EvidencePiece.as_json,
         headers=("id", "step", "kind", "captured", "sha256", "title"),
         cells=lambda e: (e.id, e.step_id, e.kind, f"{e.captured_at:%Y-%m-%d %H:%M:%S}", e.sha256, e.title),
     )

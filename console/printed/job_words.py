@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from console.printed.listing import Listing
 from console.printed.printing import print_json, print_line, say, utc
+from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
+from crypto_core.reencryption.plan import Plan, Unwritten
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, made, shape
 from screens.ages import span
 from screens.plan_words import assumed_words, loss_lines, rate_words, takes_words
 from screens.styled import plain
@@ -22,45 +26,52 @@ _HEADERS = (
 )
 
 
-def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
-    """Return a job as one JSON document; `whole` has the processes and both censuses too."""
-    job = view.job
-    document = view.as_json() | {
-        "from": job.source_key_arn,
-        "created_at": job.created_at.isoformat(),
-        "created_by": job.created_by,
-        "host": job.host,
-        "restores": job.restores,
-        "rate": view.calls_per_second or "auto",
-        "calls_per_second": view.calls_per_second,
-        "pace": {
-            "calls_per_second": round(view.pace.calls_per_second, 1),
-            "standing": view.pace.standing.value,
-        }
-        if view.pace
-        else None,
-        "eta_seconds": view.eta_seconds,
-    }
-    if whole:
-        document |= {
-            "chunks": view.chunks,
-            "chunks_done": view.chunks_done,
-            "censuses_of_zero": view.zeroes,
-            "runners": [
-                {
-                    "host": runner.host,
-                    "pid": runner.pid,
-                    "actor": runner.actor,
-                    "seen_at": runner.seen_at.isoformat(),
-                    "ended": runner.ended,
-                    "silent": runner.silent,
-                }
-                for runner in view.runners
-            ],
-            "census_before": view.census_before,
-            "census_after": view.census_after,
-        }
-    return document
+@dataclass(frozen=True, slots=True)
+class JobDocument(JsonRecord):
+    """A job and where it stands."""
+
+    view: JobView
+
+    json_shape = shape(
+        "*view from=view.job.source_key_arn created_at=view.job.created_at created_by=view.job.created_by "
+        "host=view.job.host restores=view.job.restores rate calls_per_second=view.calls_per_second "
+        "pace=view.pace eta_seconds=view.eta_seconds",
+        rate=made(str | float, lambda job: job.view.calls_per_second or "auto"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrittenOfKind(JsonRecord):
+    """A token that can't be written."""
+
+    kind: str
+    reference: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownJob(JsonRecord):
+    """A job with its processes and both censuses, and where that is asked for the tokens not written."""
+
+    job: JobDocument
+    not_written: tuple[UnwrittenOfKind, ...] | None
+
+    json_shape = shape(
+        "*job chunks=job.view.chunks chunks_done=job.view.chunks_done censuses_of_zero=job.view.zeroes "
+        "runners=job.view.runners census_before=job.view.census_before census_after=job.view.census_after "
+        "[not_written]"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StartedJob(JsonRecord):
+    """A job with what its plan left out."""
+
+    job: JobDocument
+    coverage: Coverage
+    refused: tuple[Unwritten, ...]
+
+    json_shape = shape("*job coverage refused")
 
 
 def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
@@ -68,7 +79,7 @@ def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
         name="jobs",
         schema="job",
         rows=found,
-        record=document_of,
+        record=lambda view: JobDocument(view).as_json(),
         headers=_HEADERS,
         cells=lambda view: (
             view.job.id,
@@ -139,10 +150,11 @@ def unwritten_of(work: JobService, view: JobView, limit: int) -> dict[str, list[
     }
 
 
-def say_end(view: JobView, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+def say_end(view: JobView, *, as_json: bool, plan: Plan | None = None) -> None:
     """Print a job's state once this host has stopped working on it: the document, or words."""
     if as_json:
-        print_json(document_of(view) | dict(more or {}))
+        document = JobDocument(view)
+        print_json((StartedJob(document, plan.coverage, plan.refused) if plan else document).as_json())
         return
     for line in describe(view):
         print_line(line)

@@ -13,10 +13,25 @@ from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.snapshot import Lack, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import CleanText
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 _NUMBER = re.compile(r"([0-9]+)|([^0-9]+)")
 """The parts of a number such as CC6.1 or 10.4.1.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredAnswer(JsonRecord):
+    """The answer of a test; where none answers a control, it has the control's name."""
+
+    test: CleanText
+    answer: ControlAnswer
+
+    json_shape = shape("test measures *answer")
+
+    @property
+    def measures(self) -> str | None:
+        """What the test measures."""
+        return ALL_TESTS[self.test].measures if self.test in ALL_TESTS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +48,9 @@ class Judgement(JsonRecord):
         "edition=control.framework.edition number=control.number title=control.title "
         "question=control.question owner=control.owner? status words reason? limit=control.limit? "
         "exception=exemption tests",
-        tests=lambda record: [
-            {"test": name, "measures": ALL_TESTS[name].measures if name in ALL_TESTS else None}
-            | answer.as_json()
-            for name, answer in record.answers
-        ],
+        tests=made(
+            tuple[MeasuredAnswer, ...], lambda record: [MeasuredAnswer(*one) for one in record.answers]
+        ),
     )
 
     @property

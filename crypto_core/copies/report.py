@@ -10,7 +10,7 @@ from enum import StrEnum
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 GONE = "gone"
 ENABLED = "Enabled"
@@ -70,6 +70,14 @@ class KeyNeed(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class LostWithKey(JsonRecord):
+    """How many envelopes can't be opened once a key is deleted."""
+
+    key_arn: str
+    envelopes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exposed(JsonRecord):
     """Values that anybody can open or read: in dev format, or tokens in plaintext, of one provider."""
 
@@ -97,10 +105,11 @@ class CopyReport(JsonRecord):
 
     json_shape = shape(
         "path files bytes=size envelopes distinct damaged keys=needs exposed opened_by lost_with ...",
-        opened_by=lambda record: {o.value: record.opened_by(o) for o in Opening},
-        lost_with=lambda record: [
-            {"key_arn": arn, "envelopes": record.lost_with(arn)} for arn in record.key_arns
-        ],
+        opened_by=made(dict[Opening, int], lambda record: {o: record.opened_by(o) for o in Opening}),
+        lost_with=made(
+            tuple[LostWithKey, ...],
+            lambda record: [LostWithKey(arn, record.lost_with(arn)) for arn in record.key_arns],
+        ),
     )
 
     @property

@@ -9,10 +9,11 @@ from enum import StrEnum
 
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.people import NOBODY, People
+from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 class IncidentState(StrEnum):
@@ -173,8 +174,19 @@ class CheckResult(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedCheck(JsonRecord):
+    """A check's result as commands print it."""
+
+    result: CheckResult
+
+    json_shape = shape(
+        "state=result.state lines=result.lines done=result.done total=result.total at=result.at"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 @cleans(512)
-class EvidencePiece:
+class EvidencePiece(JsonRecord):
     """A piece of evidence without its content. `sha256` is in hex, over the content's UTF-8 text."""
 
     id: int
@@ -186,9 +198,11 @@ class EvidencePiece:
     sha256: CleanText
     characters: int
 
+    json_shape = shape("id step=step_id ...")
+
 
 @dataclass(frozen=True, slots=True)
-class TimelineEntry:
+class TimelineEntry(JsonRecord):
     """One line of the timeline. Cleaned text."""
 
     at: datetime
@@ -197,9 +211,11 @@ class TimelineEntry:
     step_id: CleanText
     text: CleanText
 
+    json_shape = shape("... step=step_id? text")
+
 
 @dataclass(frozen=True, slots=True)
-class StepView:
+class StepView(JsonRecord):
     """A step of the runbook and where it stands."""
 
     step: RunbookStep
@@ -215,6 +231,14 @@ class StepView:
     """What went wrong the last time, "" if nothing did."""
     check: CheckResult | None = None
     """The check's last result."""
+
+    json_shape = shape(
+        "step=step.id number title=step.title state action=step.action performs choices=step.choices "
+        "undecided=step.undecided? answer? by? begun_at ended_at budget_seconds=step.budget_seconds? "
+        "reason? trouble? check",
+        performs=made(StepAction | None, lambda view: view.step.action.does if view.step.action else None),
+        check=made(PrintedCheck | None, lambda view: PrintedCheck(view.check) if view.check else None),
+    )
 
     @property
     def seconds(self) -> float | None:
@@ -234,7 +258,7 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentView:
+class IncidentView(JsonRecord):
     """An incident with all that is known of it."""
 
     incident: Incident
@@ -244,6 +268,13 @@ class IncidentView:
     entries: tuple[TimelineEntry, ...] = ()
     present: tuple[Present, ...] = ()
     people: People = NOBODY
+
+    json_shape = shape(
+        "incident=incident.id title=incident.title state=incident.state runbook scope=incident.scope "
+        "values=incident.values declared_at=incident.declared_at declared_by=incident.declared_by "
+        "closed_at=incident.closed_at closed_by=incident.closed_by? outcome=incident.outcome? "
+        "current=current.step.id steps roles=people.roles follow_ups=people.follow_ups"
+    )
 
     @property
     def current(self) -> StepView | None:

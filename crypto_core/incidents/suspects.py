@@ -36,6 +36,7 @@ from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.replacement.access import USES
+from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
@@ -167,12 +168,20 @@ class Suspect(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=600)
-class Suspects:
+class Suspects(JsonRecord):
     """Those with most reasons first; `more` are not listed, and `gaps` say why these may not be all."""
 
     found: tuple[Suspect, ...] = ()
     gaps: tuple[str, ...] = ()
     more: int = 0
+
+    json_shape = shape("suspects=found suspects_coverage")
+
+    @property
+    def suspects_coverage(self) -> Coverage:
+        """Whether these are all."""
+        more = (f"{self.more:,} more suspects are not listed",) if self.more else ()
+        return Coverage((*self.gaps, *more))
 
     @property
     def arns(self) -> tuple[str, ...]:
@@ -192,14 +201,6 @@ class Suspects:
     def without(self, arns: Iterable[str]) -> tuple[str, ...]:
         """Return the ARNs that are no suspect's: nobody where not all suspects are listed."""
         return () if self.more else tuple(arn for arn in arns if self.named(arn) is None)
-
-    def as_json(self) -> dict[str, Any]:
-        """The suspects as a JSON document's part."""
-        gaps = [*self.gaps, *([f"{self.more:,} more suspects are not listed"] if self.more else [])]
-        return {
-            "suspects": [one.as_json() for one in self.found],
-            "suspects_coverage": {"complete": not gaps, "reasons": gaps},
-        }
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Grant(JsonRecord):
 
     json_shape = shape(
         "grant_id name grantee retiring operations constraints created_at",
-        grantee=lambda record: clean(record.grantee.value),
-        retiring=lambda record: clean(record.retiring.value) if record.retiring else None,
+        grantee=made(str, lambda record: clean(record.grantee.value)),
+        retiring=made(str | None, lambda record: clean(record.retiring.value) if record.retiring else None),
     )
 
     @property

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from crypto_core.text.cleaning import CleanText, cleans
 from crypto_core.text.counting import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class NeedingCopies(JsonRecord):
 
     json_shape = shape(
         "registered ...",
-        registered=lambda record: None if record.unknown else record.registered,
+        registered=made(int | None, lambda record: None if record.unknown else record.registered),
     )
 
     @property

@@ -9,7 +9,7 @@ from datetime import datetime
 from crypto_core.key_names import region_of, short_key
 from crypto_core.keys.grants import Grant
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 ON_DEMAND_LIMIT = 25
 """Rotations on demand that a key gets in its life (API reference, RotateKeyOnDemand)."""
@@ -57,6 +57,15 @@ class CustomKeyStore(JsonRecord):
     """KMS's code for why it is not connected."""
 
     json_shape = shape("custom_key_store_id=store_id name type=kind connection_state=connection error")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReplica(JsonRecord):
+    """A replica of a multi-Region key."""
+
+    key_arn: str
+
+    json_shape = shape("key_arn region", region=made(str | None, lambda replica: region_of(replica.key_arn)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,7 @@ class KeyState(JsonRecord):
         "grants current_key_material_id=current_material_id materials rotation_enabled rotation_period_days "
         "next_rotation_at rotation_started_at on_demand_rotations_used=on_demand_used last_used_at "
         "last_used_for use_tracked_since missing",
-        replicas=lambda key: [{"key_arn": arn, "region": region_of(arn)} for arn in key.replica_arns],
+        replicas=made(tuple[KeyReplica, ...], lambda key: [KeyReplica(arn) for arn in key.replica_arns]),
     )
 
     @property

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.tokens.decoys import DecoyCount
@@ -19,7 +18,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.text.cleaning import CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class ColumnShare(JsonRecord):
 
     json_shape = shape(
         "column tokens by_format spelt_otherwise=respelt",
-        by_format=lambda share: {one: share.by_format.get(one, 0) for one in Format},
+        by_format=made(dict[Format, int], lambda share: {one: share.by_format.get(one, 0) for one in Format}),
     )
 
 
@@ -97,6 +96,19 @@ class Problem(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectedShare(JsonRecord):
+    """How many of all tokens are in an envelope that only KMS opens."""
+
+    count: int
+    of: int
+
+    json_shape = shape(
+        "count share",
+        share=made(float | None, lambda share: round(share.count / share.of, 6) if share.of else None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Status(JsonRecord):
     """The whole answer. Totals add up: columns, formats and keys each account for every token."""
 
@@ -123,8 +135,10 @@ class Status(JsonRecord):
     json_shape = shape(
         "tokens protected problems by_format by_column keys accepted_as_unrecoverable=accepted decoys "
         "coverage",
-        protected=lambda status: status.protected_json(),
-        by_format=lambda status: {one: status.by_format.get(one, 0) for one in Format},
+        protected=made(ProtectedShare, lambda status: ProtectedShare(status.protected, status.tokens)),
+        by_format=made(
+            dict[Format, int], lambda status: {one: status.by_format.get(one, 0) for one in Format}
+        ),
     )
 
     @property
@@ -138,11 +152,6 @@ class Status(JsonRecord):
         return self.coverage.complete and not any(
             p.severity in (Severity.CRITICAL, Severity.HIGH) for p in self.problems
         )
-
-    def protected_json(self) -> dict[str, Any]:
-        """How many tokens are protected, and their share of all, null without any: a JSON document's part."""
-        share = round(self.protected / self.tokens, 6) if self.tokens else None
-        return {"count": self.protected, "share": share}
 
     def tokens_under(self, key_arn: str) -> int:
         """How many tokens are under a key, over all its materials and replicas."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from crypto_core.lists.tone import Tone
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(reasons=2_000)
-class Coverage:
+class Coverage(JsonRecord):
     """Whether an answer is whole, and if not, why: one sentence for the operator each."""
 
     reasons: tuple[str, ...] = ()
@@ -21,6 +21,13 @@ class Coverage:
     """Of a count of tokens, how places were looked at that no inventory has."""
     by_members: int = 0
     """Of such a count, the tokens whose key is known by KMS's answer about another one of their group."""
+
+    json_shape = shape(
+        "complete reasons [elsewhere] [answered_by_another_member]",
+        answered_by_another_member=made(
+            int | None, lambda coverage: coverage.by_members if coverage.elsewhere else None
+        ),
+    )
 
     @property
     def complete(self) -> bool:
@@ -35,13 +42,6 @@ class Coverage:
         members = "KMS's answer about another token of their group"
         keys = f"; the keys of {counted(self.by_members, 'token')} by {members}" if self.by_members else ""
         return f"declared columns counted in full, other places {_ELSEWHERE[self.elsewhere]}{keys}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The coverage as a JSON document's part."""
-        told: dict[str, Any] = {"complete": self.complete, "reasons": list(self.reasons)}
-        if self.elsewhere is not None:
-            told |= {"elsewhere": self.elsewhere.value, "answered_by_another_member": self.by_members}
-        return told
 
 
 class Elsewhere(StrEnum):

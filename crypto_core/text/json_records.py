@@ -7,6 +7,7 @@ other keys, `json_shape` declares them, as `namedtuple` does, in one text:
     key=attribute   another attribute; `key=a.b` is null where `a` is None
     key?            null where the attribute is empty or the moment of an event without a time (year 1);
                     `key=attribute?` likewise
+    [key]           left out where the attribute is None; `[key=attribute]` likewise
     *attribute      the keys of that attribute's own document, in this place; none where it is None
     ...             every field that the declaration doesn't name
     -field          not in the document, though `...` stands for every field
@@ -27,7 +28,7 @@ from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -54,6 +55,13 @@ def shape(keys: str, **computed: Any) -> JsonShape:
 EVERY_FIELD = shape(_REST)
 
 
+class made(NamedTuple):  # noqa: N801 - it reads as a function in a declaration
+    """How a key is computed, after its type, which a schema states. A `dict` of an enum has all its keys."""
+
+    kind: Any
+    how: Callable[[Any], Any]
+
+
 class JsonRecord:
     """A dataclass with a JSON document."""
 
@@ -66,6 +74,8 @@ class JsonRecord:
         model: Any = type(self)
         for member in json_members(model):
             value = member.read(self)
+            if member.optional and value is None:
+                continue
             if member.nullable and (not value or value == _NO_TIME):
                 value = None
             if type(value) not in _PLAIN:
@@ -87,6 +97,10 @@ class JsonMember:
     read: Callable[[Any], Any]
     nullable: bool = False
     """Whether an empty value is null."""
+    kind: Any = None
+    """The type of a computed value; None where it isn't declared."""
+    optional: bool = False
+    """Whether it is left out where it is None."""
 
 
 @cache
@@ -108,21 +122,26 @@ def json_members(model: Any) -> tuple[JsonMember, ...]:
 
 
 def _attribute(declared: str) -> str:
-    return declared.rpartition("=")[2].strip("-*?").partition(".")[0]
+    return declared.strip("[]").rpartition("=")[2].strip("-*?").partition(".")[0]
 
 
 def _member(model: Any, declared: str, computed: Mapping[str, Any]) -> JsonMember:
-    name, _, attribute = declared.rstrip("?").rpartition("=")
-    key, nullable = name or attribute, declared.endswith("?")
+    name, _, attribute = declared.strip("[]?").rpartition("=")
+    key, nullable, optional = name or attribute, declared.endswith("?"), declared.startswith("[")
     if key in computed:
-        made = computed[key]
-        return JsonMember(key, "", made if callable(made) else lambda _: made, nullable)
+        how = computed[key]
+        if isinstance(how, made):
+            return JsonMember(key, "", how.how, nullable, how.kind, optional)
+        if callable(how):
+            return JsonMember(key, "", how, nullable)
+        return JsonMember(key, "", lambda _: how, nullable, Literal[how])
     if key.startswith("*"):
         key, attribute = "", attribute.removeprefix("*")
     first, _, further = attribute.partition(".")
     if first not in {field.name for field in fields(model)} and not hasattr(model, first):
         raise TypeError(f"{model.__name__}.json_shape names {first}, which {model.__name__} doesn't have.")
-    return JsonMember(key, attribute, _nested(first, further) if further else attrgetter(first), nullable)
+    read = _nested(first, further) if further else attrgetter(first)
+    return JsonMember(key, attribute, read, nullable, optional=optional)
 
 
 def _nested(first: str, further: str) -> Callable[[Any], Any]:

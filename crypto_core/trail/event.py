@@ -123,11 +123,10 @@ class TrailEvent(JsonRecord):
     """The record as JSON, UTF-8."""
 
     json_shape = shape(
-        "event_id time name source principal=principal.arn principal_type=principal.kind "
+        "event_id time? name source principal=principal.arn principal_type=principal.kind "
         "session=principal.session access_key_id=principal.access_key_id source_ip vpc_endpoint? "
         "user_agent error_code? error_message? key_arns alias? key_material_ids=material_ids "
         "encryption_context token_ref region account by_service invoked_by=principal.invoked_by?",
-        time=lambda record: record.time.isoformat() if record.dated else None,
     )
 
     @property

@@ -1,32 +1,51 @@
-"""JSON Schemas of what commands print for programs: one for each thing, whichever command prints it."""
+"""JSON Schemas of what commands print for programs: one for each thing, whichever command prints it.
+
+They follow from the models that make the documents. `words.toml` has what annotations don't say: of each
+schema a title and a description, and of members a sentence, or a narrower rule such as a pattern.
+"""
 
 from __future__ import annotations
 
 import json
+import tomllib
+from functools import cache
 from importlib import resources
+from pkgutil import resolve_name
+from typing import Any
 
+from console.manual.schema_of import Schema, schema_of
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 
-SCHEMAS = (
-    "status",
-    "token",
-    "abilities",
-    "order",
-    "key",
-    "finding",
-    "event",
-    "incident",
-    "job",
-    "forecast",
-    "whose",
-    "scan",
-    "control",
-    "control-period",
-    "evidence-record",
-    "pack-check",
-)
+_MODELS = {
+    "status": ("crypto_core.keys.status:Status",),
+    "token": (
+        "crypto_core.database.tokens.inventory_row:InventoryRow",
+        "crypto_core.database.tokens.inspection:Inspection",
+    ),
+    "abilities": ("crypto_core.providers.abilities.record:TokenAbilities",),
+    "order": ("crypto_core.providers.revocation_order.order:RankedToken",),
+    "key": ("console.printed.key_document:KeyDocument",),
+    "finding": ("console.printed.finding_document:FindingDocument",),
+    "event": ("crypto_core.trail.store.store:StoredEvent", "console.printed.event_document:EventDocument"),
+    "incident": ("crypto_core.incidents.model:IncidentView", "console.printed.incident_words:ShownIncident"),
+    "job": (
+        "console.printed.job_words:JobDocument",
+        "console.printed.job_words:ShownJob",
+        "console.printed.job_words:StartedJob",
+    ),
+    "forecast": ("crypto_core.reencryption.scale.forecast:Forecast",),
+    "whose": ("crypto_core.reencryption.token_search.result:WantedToken",),
+    "scan": ("crypto_core.copies.report:ScanReport",),
+    "control": ("crypto_core.compliance.assessment:Judgement",),
+    "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),
+    "evidence-record": ("crypto_core.compliance.records.recording:RecordedDay",),
+    "pack-check": ("crypto_core.compliance.pack.check:PackCheck",),
+}
+"""The model of each; what only its others have is in some documents."""
+
+SCHEMAS = tuple(_MODELS)
 """Their names."""
 
 
@@ -37,21 +56,32 @@ def schema_text(name: str) -> str:
             f"There is no schema {clean(name, 60)!r}.",
             remedy=f"{meant(name, SCHEMAS)}Schemas: {', '.join(SCHEMAS)}.",
         )
-    text = resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
-    return _completed(text) if name == "token" else text
+    return json.dumps(_schema(name), indent=2, ensure_ascii=False) + "\n"
 
 
-def _completed(text: str) -> str:
-    """Add the fields of a token's row that the text doesn't describe."""
-    from crypto_core.database.tokens.inventory_row import InventoryRow
-    from crypto_core.text.json_schema import properties_of
+@cache
+def _words() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
 
-    document = json.loads(text)
-    described = document["properties"]
-    added = {key: value for key, value in properties_of(InventoryRow).items() if key not in described}
-    document["properties"] = described | added
-    document["required"] += added
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n" if added else text
+
+def _schema(name: str) -> Schema:
+    model, *others = map(resolve_name, _MODELS[name])
+    schema = schema_of(model)
+    for other in others:
+        schema["properties"] = schema_of(other)["properties"] | schema["properties"]
+    words = _words()[name]
+    for path, said in words["members"].items():
+        _member(schema, path).update({"description": said} if isinstance(said, str) else said)
+    about = {"title": words["title"], "description": words["description"]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | about | schema
+
+
+def _member(schema: Schema, path: str) -> Schema:
+    """Return a member's schema by its path, such as "steps.state"; the entries of a list have no name."""
+    found = schema
+    for part in path.split("."):
+        found = found.get("items", found)["properties"][part]
+    return found
 
 
 def fields_of(name: str) -> tuple[str, ...]:

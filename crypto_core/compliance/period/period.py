@@ -14,6 +14,7 @@ from crypto_core.compliance.facts import ChangeFact, ChangeKind, IncidentFact, P
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 class LapseSource(StrEnum):
@@ -41,7 +42,7 @@ class ControlDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Span(JsonRecord):
     """Days in a row with one status; None is a gap. Both days belong to it."""
 
     status: ControlStatus | None
@@ -50,13 +51,23 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlPeriod:
+class ControlPeriod(JsonRecord):
     """One control over the period, a day each, in order."""
 
     control: FrameworkControl
     days: tuple[ControlDay, ...]
     spans: tuple[Span, ...]
     exemptions: tuple[Exemption, ...] = ()
+
+    json_shape = shape(
+        "control=control.id framework=control.framework.id standard=control.framework.title "
+        "edition=control.framework.edition number=control.number title=control.title "
+        "question=control.question owner=control.owner? worst last spans by_events excepted "
+        "exceptions=exemptions",
+        last=made(ControlStatus | None, lambda one: one.days[-1].status if one.days else None),
+        by_events=made(tuple[date, ...], lambda one: [day.day for day in one.days if day.by_events]),
+        excepted=made(tuple[date, ...], lambda one: [day.day for day in one.days if day.excepted]),
+    )
 
     def count(self, status: ControlStatus | None) -> int:
         """Return on how many days it had a status; None counts days without a record."""

@@ -6,29 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.compliance.facts import ChangeFact
-from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, Span
-
-
-def control_json(one: ControlPeriod) -> dict[str, Any]:
-    """Return a control with its spans; a span without a status is of days without a record."""
-    control = one.control
-    last = one.days[-1].status if one.days else None
-    return {
-        "control": control.id,
-        "framework": control.framework.id,
-        "standard": control.framework.title,
-        "edition": control.framework.edition,
-        "number": control.number,
-        "title": control.title,
-        "question": control.question,
-        "owner": control.owner or None,
-        "worst": one.worst.value if one.worst else None,
-        "last": last.value if last else None,
-        "spans": [_span(span) for span in one.spans],
-        "by_events": [day.day.isoformat() for day in one.days if day.by_events],
-        "excepted": [day.day.isoformat() for day in one.days if day.excepted],
-        "exceptions": [exemption.as_json() for exemption in one.exemptions],
-    }
+from crypto_core.compliance.period.period import AuditPeriod, Lapse
 
 
 def lapse_json(lapse: Lapse) -> dict[str, Any]:
@@ -94,14 +72,6 @@ def period_json(period: AuditPeriod) -> dict[str, Any]:
         "problems": list(period.problems),
         "unchecked": period.unchecked or None,
         "unknown": list(period.unknown),
-    }
-
-
-def _span(span: Span) -> dict[str, Any]:
-    return {
-        "status": span.status.value if span.status else None,
-        "first": span.first.isoformat(),
-        "last": span.last.isoformat(),
     }
 
 

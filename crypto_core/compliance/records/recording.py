@@ -28,9 +28,27 @@ from crypto_core.guard.signature import Signature, Signer
 from crypto_core.proof.forms import FIRST, RECORD, Checkpoint, canonical
 from crypto_core.proof.records import FORM
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 NO_SIGNING_KEY = "no signing key is configured (KEYDECK_SIGNING_KEY)"
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureParts(JsonRecord):
+    """A signature as documents have it: in base64."""
+
+    key_arn: str
+    algorithm: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class LackingPart(JsonRecord):
+    """A part that a record doesn't have."""
+
+    part: SnapshotPart
+    lack: Lack
+    reason: CleanText
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +68,15 @@ class RecordedDay(JsonRecord):
 
     json_shape = shape(
         "written number=record.number taken_at=record.taken_at sha256=record.digest "
-        "previous=record.previous bytes signature=record.signature "
+        "previous=record.previous bytes signature "
         "unsigned_because=record.unsigned_because? missing checkpoint=checkpoint.seq "
         "no_checkpoint_because=unanchored_because?",
-        bytes=lambda record: len(record.record.document.encode()),
-        missing=lambda record: [
-            {"part": part.value, "lack": one.lack.value, "reason": one.reason}
-            for part, one in record.missing.items()
-        ],
+        bytes=made(int, lambda record: len(record.record.document.encode())),
+        signature=made(SignatureParts | None, lambda record: record.record.signature),
+        missing=made(
+            tuple[LackingPart, ...],
+            lambda record: [LackingPart(part, one.lack, one.reason) for part, one in record.missing.items()],
+        ),
     )
 
     @property

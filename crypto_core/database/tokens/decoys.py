@@ -13,7 +13,7 @@ from typing import Protocol
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 DECOY_SIGN = "◇"
 """Before what is a decoy of a tripwire."""
@@ -94,7 +94,9 @@ class DecoyCount(JsonRecord):
     gone: tuple[Decoy, ...] = ()
 
     json_shape = shape(
-        "rows tokens gone", rows=lambda count: len(count.standing), gone=lambda count: len(count.gone)
+        "rows tokens gone",
+        rows=made(int, lambda count: len(count.standing)),
+        gone=made(int, lambda count: len(count.gone)),
     )
 
     @property

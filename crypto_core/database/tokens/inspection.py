@@ -16,7 +16,15 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedField(JsonRecord):
+    """A field of an envelope, described."""
+
+    name: str
+    value: CleanText
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Inspection(JsonRecord):
     json_shape = shape(
         "*row fields key_arn=wrapped_by.key_arn key_material_id=wrapped_by.key_material_id evidence broken? "
         "key_unknown? shared_with",
-        fields=lambda one: [{"name": name, "value": value} for name, value in one.fields],
+        fields=made(tuple[DescribedField, ...], lambda one: [DescribedField(*field) for field in one.fields]),
     )
 
     row: InventoryRow

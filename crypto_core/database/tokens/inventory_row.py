@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from crypto_core.lists.sheet import NOTHING, Reader, Sheet, SheetField, Words
 from crypto_core.lists.tone import Tone
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class InventoryRow(JsonRecord):
     json_shape = shape(
         "reference=ref provider organisation format severity plaintext_provider characters key_arn "
         "key_material_id evidence created_at shown tripwire ... -altered",
-        shown=lambda row: dict(row.shown),
+        shown=made(Mapping[str, str], lambda row: dict(row.shown)),
     )
 
     ref: TokenRef

@@ -22,7 +22,7 @@ from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 NAMED = 5
 
@@ -151,8 +151,8 @@ class AcceptedUnderKey(JsonRecord):
 
     json_shape = shape(
         "key_arn under accepted incidents references",
-        accepted=lambda record: len(record.accepted),
-        references=lambda record: [str(loss.value.ref) for loss in record.accepted],
+        accepted=made(int, lambda record: len(record.accepted)),
+        references=made(tuple[TokenRef, ...], lambda record: [loss.value.ref for loss in record.accepted]),
     )
 
     @classmethod

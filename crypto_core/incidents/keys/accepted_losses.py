@@ -45,7 +45,7 @@ from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 OPERATION = "incident accept-lost"
 KIND = "accepted-loss"
@@ -84,7 +84,7 @@ class Acceptance(JsonRecord):
 
     json_shape = shape(
         "evidence key_arn number tokens reason by at",
-        number=lambda record: len(record.tokens),
+        number=made(int, lambda record: len(record.tokens)),
     )
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from crypto_core.guard.consent import DANGERS, Danger
 from crypto_core.guard.operations import BY_NAME, Operation
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 class SubjectKind(StrEnum):
@@ -144,7 +145,7 @@ Options = Mapping[str, type[int] | type[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class StepAction:
+class StepAction(JsonRecord):
     """What an action does. It performs the operations that it names, and no other passes the guard.
 
     `words` are short, for a hint.
@@ -154,6 +155,11 @@ class StepAction:
     operations: tuple[Operation, ...]
     options: Options = field(default_factory=dict)
     """The options that a step may give it. `sample` 0 is all tokens."""
+
+    json_shape = shape(
+        "operations changes danger second_person iam",
+        operations=made(tuple[str, ...], lambda action: [one.name for one in action.operations]),
+    )
 
     @property
     def danger(self) -> Danger:

@@ -15,6 +15,7 @@ from crypto_core.incidents.runbooks.catalogue import (
     SubjectKind,
 )
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 
 BUILT_IN: Final = clean("built in")
 
@@ -84,7 +85,7 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Runbook:
+class Runbook(JsonRecord):
     """A runbook as it was read. `digest` is SHA-256, in hex, over the text that it was read from."""
 
     id: CleanText
@@ -98,6 +99,8 @@ class Runbook:
     """"built in", or the file's path."""
     text: str = field(default="", repr=False)
     """The text itself: an incident keeps it, so that it goes on by the runbook that it began with."""
+
+    json_shape = shape("id version title sha256=digest")
 
     @property
     def steps(self) -> tuple[RunbookStep, ...]:

@@ -17,7 +17,7 @@ from crypto_core.providers.revocation_order.exposure import Exposure
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 MANY = 10
 VERY_MANY = 100
@@ -118,9 +118,9 @@ class RankedToken(JsonRecord):
 
     json_shape = shape(
         "rank reference=ref score damage exposure dead asked_at=abilities.at why reasons",
-        damage=lambda record: sum(one.points for one in record.damage),
-        exposure=lambda record: sum(one.points for one in record.exposure),
-        reasons=lambda record: (*record.damage, *record.exposure),
+        damage=made(int, lambda record: sum(one.points for one in record.damage)),
+        exposure=made(int, lambda record: sum(one.points for one in record.exposure)),
+        reasons=made(tuple[Reason, ...], lambda record: (*record.damage, *record.exposure)),
     )
 
     @property

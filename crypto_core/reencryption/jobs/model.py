@@ -16,7 +16,7 @@ from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
 from crypto_core.text.cleaning import CleanText, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 FEW = 200
 """Up to so many tokens are written by one process at once, and nothing of it is kept as a job."""
@@ -165,15 +165,17 @@ class ThroughputSample:
 
 
 @dataclass(frozen=True, slots=True)
-class JobPace:
+class JobPace(JsonRecord):
     """The pace of those that work on a job now: calls a second together, and why (bulk/pace.py)."""
 
     calls_per_second: float
     standing: Standing
 
+    json_shape = shape("...", calls_per_second=made(float, lambda pace: round(pace.calls_per_second, 1)))
+
 
 @dataclass(frozen=True, slots=True)
-class JobRunnerView:
+class JobRunnerView(JsonRecord):
     """A process that works on a job."""
 
     id: UUID
@@ -185,6 +187,8 @@ class JobRunnerView:
     """It works no longer, as far as is known."""
     silent: bool = False
     """It has not ended by itself, and nothing is heard of it: it is cut off, or was killed."""
+
+    json_shape = shape("... -id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +233,8 @@ class JobView(JsonRecord):
         "job=job.id state verb=job.verb selection=job.selection to=job.target_key_arn planned=job.planned "
         "done conflicts_retried=conflicts poisoned errors remaining seconds tokens_per_second kms_calls "
         "why waiting remarks",
-        seconds=lambda record: round(record.seconds, 3),
-        tokens_per_second=lambda record: round(record.tokens_per_second, 1),
+        seconds=made(float, lambda record: round(record.seconds, 3)),
+        tokens_per_second=made(float, lambda record: round(record.tokens_per_second, 1)),
     )
 
     @property

@@ -20,7 +20,7 @@ from crypto_core.reencryption.scale.figures import (
     Figure,
 )
 from crypto_core.reencryption.scale.figures import ENVELOPE_BYTES as MEASURED_ENVELOPE_BYTES
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 TOKENS, QUOTA, RATE, CALLS = "tokens", "quota", "rate", "calls-per-token"
 CORES, CPU_US, DATABASE_CPU_US = "cores", "cpu-us", "database-cpu-us"
@@ -39,7 +39,7 @@ class Result(JsonRecord):
     unit: str
     advice: str
 
-    json_shape = shape("name value unit advice", value=lambda record: round(record.value, 4))
+    json_shape = shape("name value unit advice", value=made(float, lambda record: round(record.value, 4)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted, listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 _NAMED = 20
 
@@ -58,8 +57,21 @@ class DecoyRow(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class WantedToken(JsonRecord):
+    """A token that was looked for: its lines, its kind, and what holds it or held it."""
+
+    lines: tuple[int, ...]
+    kind: str
+    found: tuple[TokenRef, ...]
+    decoys: tuple[DecoyRow, ...]
+    earlier: tuple[OldValue, ...]
+
+    json_shape = shape("line ...", line=made(int, lambda token: token.lines[0]))
+
+
+@dataclass(frozen=True, slots=True)
 @cleans(searched=300, left_out=300, gaps=1_000)
-class TokenSearchResult:
+class TokenSearchResult(JsonRecord):
     """Rows by the number of a wanted token; no row for one that was not found. It holds no token.
 
     `looked_at` are the stored tokens that were compared, `unopened` those that could not be, of which
@@ -81,6 +93,25 @@ class TokenSearchResult:
     other_length: int = 0
     by_index: int = 0
     decoys: Mapping[int, tuple[DecoyRow, ...]] = field(default_factory=dict)
+
+    json_shape = shape(
+        "tokens compared=looked_at not_opened=unopened other_length by_index not_opened_examples=examples "
+        "columns=searched columns_left_out=left_out gaps certain coverage"
+    )
+
+    @property
+    def tokens(self) -> tuple[WantedToken, ...]:
+        """Each wanted token with what was found of it, as a document has it."""
+        return tuple(
+            WantedToken(
+                self._lines_of(number),
+                self.asked[number].mask if number in self.asked else "",
+                refs,
+                self.decoys.get(number, ()),
+                self.old.get(number, ()),
+            )
+            for number, refs in sorted(self.rows.items())
+        )
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
@@ -132,34 +163,6 @@ class TokenSearchResult:
     def lines(self) -> tuple[str, ...]:
         """What was found, token by token, and what that leaves open. Cleaned text without any token."""
         return tuple(clean(line, 4_000) for line in self._lines())
-
-    def as_json(self) -> dict[str, Any]:
-        """The search as a JSON document's part."""
-        return {
-            "tokens": [
-                {
-                    "line": self._lines_of(number)[0],
-                    "lines": list(self._lines_of(number)),
-                    "kind": self.asked[number].mask if number in self.asked else "",
-                    "found": [str(ref) for ref in refs],
-                    "decoys": [one.as_json() for one in self.decoys.get(number, ())],
-                    "earlier": [one.as_json() for one in self.old.get(number, ())],
-                }
-                for number, refs in sorted(self.rows.items())
-            ],
-            "compared": self.looked_at,
-            "not_opened": self.unopened,
-            "other_length": self.other_length,
-            "by_index": self.by_index,
-            "not_opened_examples": [
-                {"reference": str(one.ref), "reason": one.reason} for one in self.examples
-            ],
-            "columns": list(self.searched),
-            "columns_left_out": list(self.left_out),
-            "gaps": list(self.gaps),
-            "certain": self.certain,
-            "coverage": self.coverage.as_json(),
-        }
 
     @property
     def _extent(self) -> str:

@@ -1,0 +1,42 @@
+"""A key as commands print it, with the tokens under it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crypto_core.keys.needing_copies import NeedingCopies
+from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import KeyShare, Status
+from crypto_core.text.json_records import JsonRecord, shape
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialShare(JsonRecord):
+    """The tokens under one generation of a key."""
+
+    share: KeyShare
+
+    json_shape = shape("key_material_id=share.key_material_id tokens=share.tokens evidence=share.evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDocument(JsonRecord):
+    """A key, and the tokens under it as far as they were counted; of one key the copies that need it, too."""
+
+    state: KeyState
+    taken: Status | None
+    copies: NeedingCopies | None = None
+
+    json_shape = shape("*state tokens tokens_by_material [copies]")
+
+    @property
+    def tokens(self) -> int | None:
+        """How many tokens are under it."""
+        return None if self.taken is None else self.taken.tokens_under(self.state.key_arn)
+
+    @property
+    def tokens_by_material(self) -> tuple[MaterialShare, ...] | None:
+        """How many are under each of its generations."""
+        if self.taken is None:
+            return None
+        return tuple(MaterialShare(one) for one in self.taken.keys if one.key_arn == self.state.key_arn)
