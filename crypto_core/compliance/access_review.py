@@ -13,7 +13,6 @@ from crypto_core.compliance.change_reader import LATE, ChangeReader
 from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact, UseFact
 from crypto_core.compliance.journal_changes import REVIEW, without_rows
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
-from crypto_core.compliance.snapshot_json import written
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
@@ -24,7 +23,7 @@ from crypto_core.incidents.steps.evidence_sanitising import kept_text
 from crypto_core.proof.forms import canonical
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import JsonRecord, json_value, shape
 
 _REASON = 500
 _FIRST_DAYS = 90
@@ -55,8 +54,8 @@ class AccessReview(JsonRecord):
         """What was looked at, as JSON: in one order."""
         return {
             "keys": sorted(one.arn for one in self.keys),
-            "accesses": sorted((written(one) for one in self.accesses), key=canonical),
-            "uses": sorted((written(one) for one in self.uses), key=canonical),
+            "accesses": sorted((json_value(one) for one in self.accesses), key=canonical),
+            "uses": sorted((json_value(one) for one in self.uses), key=canonical),
             "since": self.since.isoformat(),
             "until": self.until.isoformat(),
             "gaps": sorted(self.gaps),

@@ -25,6 +25,7 @@ from crypto_core.compliance.facts import (
     UseFacts,
 )
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 class SnapshotPart(StrEnum):
@@ -107,11 +108,13 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=600)
-class MissingPart:
+class MissingPart(JsonRecord):
     """Stands for a part that was not measured."""
 
     lack: Lack
     reason: CleanText
+
+    json_shape = shape("missing=lack reason")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import types
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args,
 from crypto_core.text.cleaning import CleanText, clean
 
 Model = TypeVar("Model")
+Reader = Callable[[Any], Any]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _REST = "..."
@@ -171,9 +172,11 @@ def json_value(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     kind: Any = type(value)
-    if kind.__str__ is object.__str__:
+    if kind.__str__ is not object.__str__:
+        return str(value)
+    if not is_dataclass(value):
         raise TypeError(f"{kind.__name__} has no JSON")
-    return str(value)
+    return {field.name: json_value(getattr(value, field.name)) for field in fields(value)}
 
 
 def _text(key: Any) -> str:
@@ -181,122 +184,174 @@ def _text(key: Any) -> str:
 
 
 class JsonRecordError(ValueError):
-    """A document isn't one that a model's `as_json` makes: the message names the key, never its value."""
+    """A document isn't one that a model's `as_json` makes: `path` names the key, and nothing its value."""
+
+    def __init__(self, path: str, trouble: str) -> None:
+        self.path, self.trouble = path, trouble
+        super().__init__(f"{path} {trouble}")
 
 
-def record_of(model: type[Model], document: Any, **given: Any) -> Model:
+def record_of(model: type[Model], document: Any, *, exactly: bool = False, **given: Any) -> Model:
     """Return the model of a document that its `as_json` made; fields without a key are `given`, or default.
 
-    Keys that the model doesn't have are passed over. Raises JsonRecordError for a key that is missing or has
-    a value of another kind, such as a moment without its offset.
+    Keys that the model doesn't have are passed over, but not with `exactly`. Raises JsonRecordError for a key
+    that is missing or has a value of another kind, such as a moment without its offset.
     """
-    return _record(model, document, "", given)
-
-
-def _record(model: type[Model], document: Any, path: str, given: Mapping[str, Any]) -> Model:
-    if not isinstance(document, Mapping):
-        raise JsonRecordError(f"{path or model.__name__} is no object")
-    values = dict(given)
     known: Any = model
-    for field, key, kind in _read_fields(known):
-        if field.name in given or not field.init:
+    try:
+        made: Model = _record(known, document, given, exactly=exactly)
+    except JsonRecordError as error:
+        raise error if error.path else JsonRecordError(model.__name__, error.trouble) from error
+    return made
+
+
+def _record(model: Any, document: Any, given: Mapping[str, Any], *, exactly: bool) -> Any:
+    if not isinstance(document, Mapping):
+        raise JsonRecordError("", "is no object")
+    keys = _read_fields(model, exactly)
+    if exactly and not keys.keys() >= document.keys():
+        raise JsonRecordError("", "has keys that are not known")
+    values = dict(given)
+    for key, (name, needed, read) in keys.items():
+        if name in given:
             continue
         if key in document:
-            values[field.name] = _read(kind, document[key], f"{path}.{key}" if path else key)
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise JsonRecordError(f"{path}.{key} is missing" if path else f"{key} is missing")
+            values[name] = _within(key, read, document[key])
+        elif needed:
+            raise JsonRecordError(key, "is missing")
     return model(**values)
 
 
 @cache
-def _read_fields(model: Any) -> tuple[tuple[Field[Any], str, Any], ...]:
+def _read_fields(model: Any, exactly: bool) -> dict[str, tuple[str, bool, Reader]]:
     hints = get_type_hints(model)
     members = json_members(model) if issubclass(model, JsonRecord) else ()
-    keys = {member.attribute: member.key for member in members if member.attribute and member.key}
-    return tuple((field, keys.get(field.name, field.name), hints[field.name]) for field in fields(model))
+    keys = {member.attribute: member for member in members if member.attribute and member.key}
+    found = {}
+    for field in fields(model):
+        if field.init:
+            member = keys.get(field.name)
+            read = _reader(hints[field.name], exactly)
+            needed = field.default is MISSING and field.default_factory is MISSING
+            nullable = member is not None and member.nullable
+            found[member.key if member else field.name] = (
+                field.name,
+                needed,
+                _or_empty(read) if nullable else read,
+            )
+    return found
 
 
-def _read(kind: Any, value: Any, path: str) -> Any:
+def _within(part: str, read: Reader, value: Any) -> Any:
     try:
-        return _READERS.get(get_origin(kind) or kind, _of_kind)(kind, value, path)
-    except JsonRecordError:
-        raise
+        return read(value)
+    except JsonRecordError as error:
+        between = "." if error.path and not error.path.startswith("[") else ""
+        raise JsonRecordError(f"{part}{between}{error.path}", error.trouble) from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise JsonRecordError(f"{path} has a value of another kind") from error
+        raise JsonRecordError(part, "has a value of another kind") from error
 
 
-def _any_of(kind: Any, value: Any, path: str) -> Any:
-    kinds = get_args(kind)
-    if value is None and type(None) in kinds:
-        return None
-    *others, last = (one for one in kinds if one is not type(None))
-    for one in others:
-        with suppress(JsonRecordError):
-            return _read(one, value, path)
-    return _read(last, value, path)
+def _or_empty(read: Reader) -> Reader:
+    """Return what reads null as the empty text that it stands for."""
+
+    def reads(value: Any) -> Any:
+        return read("") if value is None and read in (_text_of, _clean_text) else read(value)
+
+    return reads
 
 
-def _literal(kind: Any, value: Any, _: str) -> Any:
-    if value not in get_args(kind):
-        raise ValueError
+@cache
+def _reader(kind: Any, exactly: bool) -> Reader:
+    """Return what reads a value of a kind; for another it raises TypeError, ValueError or AttributeError."""
+    origin, args = get_origin(kind), get_args(kind)
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    if origin in (Union, types.UnionType):
+        return _any_of(
+            tuple(_reader(one, exactly) for one in args if one is not type(None)), type(None) in args
+        )
+    if origin is Literal:
+        return lambda value: args[args.index(value)]
+    if origin is tuple and args[-1] is not Ellipsis:
+        readers = tuple(_reader(one, exactly) for one in args)
+        return lambda value: tuple(
+            _within(f"[{n}]", read, one)
+            for n, (read, one) in enumerate(zip(readers, _listed(value), strict=True))
+        )
+    if origin in (tuple, frozenset):
+        each = _reader(args[0], exactly)
+        return lambda value: origin(_within(f"[{n}]", each, one) for n, one in enumerate(_listed(value)))
+    if origin in (dict, Mapping):
+        name, inner = (_reader(one, exactly) for one in args)
+        return lambda value: {name(key): _within(str(key), inner, one) for key, one in value.items()}
+    if is_dataclass(kind):
+        return lambda value: _record(kind, value, {}, exactly=exactly)
+    reads: Reader = kind
+    return reads
+
+
+def _any_of(readers: tuple[Reader, ...], none: bool) -> Reader:
+    *others, last = readers
+
+    def reads(value: Any) -> Any:
+        if none and value is None:
+            return None
+        for read in others:
+            with suppress(TypeError, ValueError, AttributeError):
+                return read(value)
+        return last(value)
+
+    return reads
+
+
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return list(value)
+
+
+def _text_of(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
     return value
 
 
-def _tuple(kind: Any, value: Any, path: str) -> tuple[Any, ...]:
-    return _each(get_args(kind), value, path)
+def _clean_text(value: Any) -> CleanText:
+    return clean(_text_of(value), max(len(value), 1))  # shortened, if at all, as the model is made
 
 
-def _set(kind: Any, value: Any, path: str) -> frozenset[Any]:
-    return frozenset(_each((*get_args(kind), ...), value, path))
+def _exactly(kind: type) -> Reader:
+    def reads(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError
+        return value
+
+    return reads
 
 
-def _each(kinds: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
         raise TypeError
-    every = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
-    return tuple(
-        _read(one, part, f"{path}[{n}]") for n, (one, part) in enumerate(zip(every, value, strict=True))
-    )
+    return float(value)
 
 
-def _mapping(kind: Any, value: Any, path: str) -> dict[Any, Any]:
-    of_key, of_value = get_args(kind)
-    return {_read(of_key, key, path): _read(of_value, one, f"{path}.{key}") for key, one in value.items()}
-
-
-def _moment(_: Any, value: Any, __: str) -> datetime:
+def read_moment(value: Any) -> datetime:
+    """Return the moment of a text. Raises TypeError, ValueError for anything else, or one without offset."""
     at = datetime.fromisoformat(value)
     if at.tzinfo is None:
         raise ValueError
     return at
 
 
-def _exactly(kind: Any, value: Any, _: str) -> Any:
-    # A null text is an empty one (`key?`); true is no number; a whole number is one with decimals too.
-    if kind is str and value is None:
-        return ""
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        raise TypeError
-    return value
-
-
-def _of_kind(kind: Any, value: Any, path: str) -> Any:
-    if kind is Any:
-        return value
-    if is_dataclass(kind) and isinstance(kind, type):
-        return _record(kind, value, path, {})
-    return kind(value)
-
-
-_READERS: dict[Any, Callable[[Any, Any, str], Any]] = {
-    **dict.fromkeys((str, int, float, bool), _exactly),
-    CleanText: lambda _, value, path: clean(_exactly(str, value, path)),
-    bytes: lambda _, value, __: bytes.fromhex(value),
-    datetime: _moment,
-    date: lambda _, value, __: date.fromisoformat(value),
-    tuple: _tuple,
-    frozenset: _set,
-    Literal: _literal,
-    **dict.fromkeys((dict, Mapping), _mapping),
-    **dict.fromkeys((Union, types.UnionType), _any_of),
+_SCALARS: dict[Any, Reader] = {
+    str: _text_of,
+    CleanText: _clean_text,
+    int: _exactly(int),
+    bool: _exactly(bool),
+    float: _number,
+    bytes: bytes.fromhex,
+    datetime: read_moment,
+    date: date.fromisoformat,
+    Any: lambda value: value,
 }

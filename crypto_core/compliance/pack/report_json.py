@@ -32,9 +32,9 @@ from crypto_core.compliance.pack.words import (
 )
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
 from crypto_core.compliance.snapshot_json import read_fact
-from crypto_core.compliance.snapshot_json import written as fact_json
 from crypto_core.reports.json import json_value, written
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.json_records import json_value as fact_json
 
 SCHEMA = "keydeck evidence pack"
 SCHEMA_VERSION = 1
