@@ -27,7 +27,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from crypto_core.text.cleaning import CleanText, clean
@@ -73,16 +73,17 @@ class JsonRecord:
         """Return the model as a JSON document or a part of one. Raises TypeError for a value without JSON."""
         document: dict[str, Any] = {}
         model: Any = type(self)
-        for member in json_members(model):
-            value = member.read(self)
-            if member.optional and value is None:
+        for key, read, nullable, optional in _plan(model):
+            value = read(self)
+            if optional and value is None:
                 continue
-            if member.nullable and (not value or value == _NO_TIME):
+            if nullable and (not value or value == _NO_TIME):
                 value = None
-            if type(value) not in _PLAIN:
-                value = json_value(value)
-            if member.key:
-                document[member.key] = value
+            kind: Any = type(value)
+            if kind not in _PLAIN:
+                value = _converter(kind)(value)
+            if key:
+                document[key] = value
             else:
                 document.update(value or {})
         return document
@@ -102,6 +103,11 @@ class JsonMember:
     """The type of a computed value; None where it isn't declared."""
     optional: bool = False
     """Whether it is left out where it is None."""
+
+
+@cache
+def _plan(model: Any) -> tuple[tuple[str, Callable[[Any], Any], bool, bool], ...]:
+    return tuple((one.key, one.read, one.nullable, one.optional) for one in json_members(model))
 
 
 @cache
@@ -155,32 +161,36 @@ def _nested(first: str, further: str) -> Callable[[Any], Any]:
 
 def json_value(value: Any) -> Any:
     """Return a value as JSON has it. Raises TypeError for one that has no JSON."""
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, Enum):
-        return value.value
-    if callable(own := getattr(value, "as_json", None)):
-        return own()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {_text(key): json_value(one) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [json_value(one) for one in value]
-    if isinstance(value, AbstractSet):
-        return sorted(json_value(one) for one in value)
-    if isinstance(value, bytes):
-        return value.hex()
     kind: Any = type(value)
+    return value if kind in _PLAIN else _converter(kind)(value)
+
+
+@cache
+def _converter(kind: Any) -> Callable[[Any], Any]:
+    if issubclass(kind, Enum):
+        return attrgetter("value")
+    if hasattr(kind, "as_json"):
+        return methodcaller("as_json")
+    if issubclass(kind, date):
+        return methodcaller("isoformat")
+    if issubclass(kind, bytes):
+        return methodcaller("hex")
+    if issubclass(kind, Mapping):
+        return lambda value: {_text(key): json_value(one) for key, one in value.items()}
+    if issubclass(kind, tuple | list):
+        return lambda value: [json_value(one) for one in value]
+    if issubclass(kind, AbstractSet):
+        return lambda value: sorted(json_value(one) for one in value)
     if kind.__str__ is not object.__str__:
-        return str(value)
-    if not is_dataclass(value):
+        return str
+    if not is_dataclass(kind):
         raise TypeError(f"{kind.__name__} has no JSON")
-    return {field.name: json_value(getattr(value, field.name)) for field in fields(value)}
+    names = tuple(field.name for field in fields(kind))
+    return lambda value: {name: json_value(getattr(value, name)) for name in names}
 
 
 def _text(key: Any) -> str:
-    return key if isinstance(key, str) and not isinstance(key, Enum) else str(json_value(key))
+    return key if type(key) is str else str(json_value(key))
 
 
 class JsonRecordError(ValueError):
