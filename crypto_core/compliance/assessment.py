@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"([0-9]+)|([^0-9]+)")
 class MeasuredAnswer(JsonRecord):
     """The answer of a test; where none answers a control, it has the control's name."""
 
-    test: CleanText
+    test: str
     answer: ControlAnswer
 
     json_shape = shape("test measures *answer")

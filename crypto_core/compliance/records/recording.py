@@ -48,7 +48,7 @@ class LackingPart(JsonRecord):
 
     part: SnapshotPart
     lack: Lack
-    reason: CleanText
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class DescribedField(JsonRecord):
     """A field of an envelope, described."""
 
     name: str
-    value: CleanText
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
