@@ -63,7 +63,7 @@ def check(*, as_json: bool) -> int:
             taken = services.services.status.take_census(progress=progress)
         posture = _posture(services, taken)
     well = taken.well and posture.well
-    grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))
+    grave = tuple(f for f in posture.findings if f.severity.grave)
     reasons = tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons)))
     coverage = replace(taken.coverage, reasons=reasons)
     from console.commands.findings import finding_lines
@@ -158,7 +158,7 @@ def _key_words(taken: Status, key_arn: str) -> str:
 def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
         count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
-        print_marked(problem.severity, f"{count}{problem.title}: {problem.where}")
+        print_marked(problem.severity, f"{count}{problem.title}: {problem.evidence}")
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()

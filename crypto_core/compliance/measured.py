@@ -35,7 +35,7 @@ from crypto_core.key_names import account_of, same_key
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
-from crypto_core.keys.status import Status
+from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.text.cleaning import NO_TEXT, clean
 from crypto_core.trail.store.suppressions import Suppressed
 
@@ -58,12 +58,12 @@ def token_facts(status: Status) -> TokenFacts:
         ),
         problems=tuple(
             ProblemFact(
-                one.kind,
+                ProblemKind(one.rule),
                 one.severity,
                 clean(one.title),
-                without_rows(one.where),
+                without_rows(one.evidence),
                 one.tokens,
-                clean(one.key_arn),
+                clean(one.subject),
             )
             for one in status.problems
         ),

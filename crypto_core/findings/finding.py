@@ -9,18 +9,19 @@ from datetime import datetime
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
-from crypto_core.text.json_records import JsonRecord
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(rule=100, subject=300, title=300, evidence=1_000, remedy=1_000, controls=100, techniques=20)
+@cleans(rule=100, subject=300, title=600, evidence=1_000, remedy=1_000, controls=100, techniques=20)
 class Finding(JsonRecord):
-    """Something in the posture or in CloudTrail that deserves an operator. Cleaned text.
+    """Something about tokens, in the posture or in CloudTrail that deserves an operator. Cleaned text.
 
     `rule` is stable, such as kms-rotation-off. `subject` is a key ARN, an alias, a trail's ARN, a Region or
     a principal. `title` is the reason in one line, `evidence` what was seen, `remedy` what to do, `controls`
     the published controls that the rule serves. What CloudTrail shows has besides: `techniques`, the ids of
     MITRE ATT&CK, `events`, some of the events by their ids, and when the first and the last of all happened.
+    What is about tokens counts them; `rows` is the filter that finds their rows, "" for none.
     """
 
     rule: str
@@ -34,6 +35,10 @@ class Finding(JsonRecord):
     events: tuple[str, ...] = ()
     first_at: datetime | None = None
     last_at: datetime | None = None
+    tokens: int = 0
+    rows: str = ""
+
+    json_shape = shape("... -tokens -rows")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from threading import Event
 
@@ -40,6 +41,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
 from crypto_core.lists.coverage import Coverage, Elsewhere, Evidence
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 
@@ -275,7 +277,21 @@ def _problems(
         *_stray_problems(strays),
         *_decoy_problems(census.decoys),
     ]
-    return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.where)))
+    return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.evidence)))
+
+
+def _problem(
+    kind: ProblemKind,
+    severity: Severity,
+    title: str,
+    where: str,
+    remedy: str,
+    tokens: int = 0,
+    *,
+    rows: str = "",
+    key_arn: str = "",
+) -> Problem:
+    return Problem(kind, severity, key_arn, title, clean(where, 600), remedy, tokens=tokens, rows=rows)
 
 
 _FORMAT_PROBLEMS = {
@@ -299,8 +315,7 @@ _FORMAT_PROBLEMS = {
 """What is wrong with the tokens of a format, and what to do."""
 
 
-def _format_problems(census: Census) -> list[Problem]:
-    problems = []
+def _format_problems(census: Census) -> Iterator[Problem]:
     for format_, (kind, title, remedy) in _FORMAT_PROBLEMS.items():
         where: dict[str, int] = {}
         for group in census.groups:
@@ -309,21 +324,19 @@ def _format_problems(census: Census) -> list[Problem]:
         if where:
             shown = " · ".join(f"{c} {n:,}" for c, n in sorted(where.items(), key=lambda i: (-i[1], i[0])))
             severity, tokens = FORMAT_SEVERITY[format_], sum(where.values())
-            filter_ = f"format:{format_.value}"
-            problems.append(Problem(severity, title, shown, remedy, tokens, filter_, kind=kind))
-    return problems
+            yield _problem(kind, severity, title, shown, remedy, tokens, rows=f"format:{format_.value}")
 
 
 def _respelt_problems(census: Census) -> Iterator[Problem]:
     shares = [share for share in _columns(census) if share.respelt]
     if shares:
-        yield Problem(
+        yield _problem(
+            ProblemKind.RESPELT,
             Severity.LOW,
             "v1, spelt otherwise than written: only lenient readers open them",
             " · ".join(f"{share.column} {share.respelt:,}" for share in shares),
             "Rewrap or re-encrypt them: what is written is spelt well.",
             sum(share.respelt for share in shares),
-            kind=ProblemKind.RESPELT,
         )
 
 
@@ -335,8 +348,7 @@ def trusted_keys_line(keyring: KmsKeyring, key_arn: str) -> str:
 
 def _key_problems(
     shares: tuple[KeyShare, ...], keyring: KmsKeyring, incident_of: Callable[[str], str]
-) -> list[Problem]:
-    problems = []
+) -> Iterator[Problem]:
     by_key: dict[str, list[KeyShare]] = {}
     for share in shares:
         if share.key_arn:
@@ -344,19 +356,16 @@ def _key_problems(
     for key_arn, parts in by_key.items():
         tokens = sum(p.tokens for p in parts)
         name = f"{parts[0].alias} {short_key(key_arn)}" if parts[0].alias else key_arn
-        filter_ = f"key:{key_arn}"
+        about_key = partial(_problem, tokens=tokens, rows=f"key:{key_arn}", key_arn=key_arn)
         state = parts[0].key_state
         if state == "PendingDeletion":
             title = f"under {name}, which is pending deletion"
             remedy = "Cancel the deletion, or re-encrypt them under another key before it is deleted."
-            kind = ProblemKind.KEY_PENDING_DELETION
-            problems.append(Problem(Severity.CRITICAL, title, state, remedy, tokens, filter_, key_arn, kind))
+            yield about_key(ProblemKind.KEY_PENDING_DELETION, Severity.CRITICAL, title, state, remedy)
         elif state not in ("Enabled", None):
             title = f"under {name}, which is not enabled"
             remedy = "Enable the key, then re-encrypt them under another one."
-            kind = ProblemKind.KEY_NOT_ENABLED
-            where = state or ""
-            problems.append(Problem(Severity.HIGH, title, where, remedy, tokens, filter_, key_arn, kind))
+            yield about_key(ProblemKind.KEY_NOT_ENABLED, Severity.HIGH, title, state or "", remedy)
         if not parts[0].trusted:
             title = f"under {name}, which is not trusted"
             remedy = "If the key is yours, name it in KEYDECK_TRUSTED_KEYS; else find out who wrote them."
@@ -364,13 +373,10 @@ def _key_problems(
                 title = f"under {name}, the new key of {incident}, which is not trusted here yet"
                 line = trusted_keys_line(keyring, key_arn)
                 remedy = f"If {incident} is yours, set {line}; else find out who wrote them."
-            kind = ProblemKind.KEY_NOT_TRUSTED
-            problems.append(Problem(Severity.HIGH, title, key_arn, remedy, tokens, filter_, key_arn, kind))
-    return problems
+            yield about_key(ProblemKind.KEY_NOT_TRUSTED, Severity.HIGH, title, key_arn, remedy)
 
 
-def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
-    problems = []
+def _unknown_problems(shares: tuple[KeyShare, ...]) -> Iterator[Problem]:
     ask = "Ask about every token: keydeck verify --all."
     for share in shares:
         if share.key_arn is not None:
@@ -382,75 +388,63 @@ def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
             title = "damaged: the envelope does not open"
             remedy = "Restore it from a backup or ask its owner to connect again."
             kind = ProblemKind.UNREADABLE
-        problems.append(
-            Problem(Severity.HIGH, title, share.note, remedy, share.tokens, "key:unknown", kind=kind)
-        )
-    return problems
+        yield _problem(kind, Severity.HIGH, title, share.note, remedy, share.tokens, rows="key:unknown")
 
 
-def _undeclared_problems(sweep: Sweep | None) -> list[Problem]:
+def _undeclared_problems(sweep: Sweep | None) -> Iterator[Problem]:
     places = (
         [f"{table.place_of(column)} ({column.words})" for table, column in sweep.places()] if sweep else []
     )
-    if not places:
-        return []
-    title = f"Tokens outside the inventory, in {counted(len(places), 'column')}"
-    remedy = "Describe the columns in the settings file; keydeck discover proposes the entries."
-    return [Problem(Severity.HIGH, title, " · ".join(places), remedy, kind=ProblemKind.UNDECLARED)]
+    if places:
+        title = f"Tokens outside the inventory, in {counted(len(places), 'column')}"
+        remedy = "Describe the columns in the settings file; keydeck discover proposes the entries."
+        yield _problem(ProblemKind.UNDECLARED, Severity.HIGH, title, " · ".join(places), remedy)
 
 
-def _stray_problems(strays: Strays) -> list[Problem]:
-    return [
-        *(
-            Problem(
-                Severity.HIGH if old.demanded else Severity.MEDIUM,
-                old.words,
-                named_words(old.named, old.tokens),
-                f"Find out who wrote them; those that belong there are re-encrypted as {old.expected}.",
-                filter=f"table:{old.column.table} column:{old.column.column} format:{old.format}",
-                kind=ProblemKind.STRAY,
-            )
-            for old in strays.old
-        ),
-        *(
-            Problem(
-                Severity.HIGH,
-                foreign.words,
-                named_words(foreign.named, foreign.tokens),
-                f"Find out which program wrote them; revoke them at {foreign.theirs}.",
-                filter=f"table:{foreign.column.table} column:{foreign.column.column} leaked:{foreign.theirs}",
-                kind=ProblemKind.STRAY,
-            )
-            for foreign in strays.foreign
-        ),
-    ]
+def _stray_problems(strays: Strays) -> Iterator[Problem]:
+    for old in strays.old:
+        yield _problem(
+            ProblemKind.STRAY,
+            Severity.HIGH if old.demanded else Severity.MEDIUM,
+            old.words,
+            named_words(old.named, old.tokens),
+            f"Find out who wrote them; those that belong there are re-encrypted as {old.expected}.",
+            rows=f"table:{old.column.table} column:{old.column.column} format:{old.format}",
+        )
+    for foreign in strays.foreign:
+        yield _problem(
+            ProblemKind.STRAY,
+            Severity.HIGH,
+            foreign.words,
+            named_words(foreign.named, foreign.tokens),
+            f"Find out which program wrote them; revoke them at {foreign.theirs}.",
+            rows=f"table:{foreign.column.table} column:{foreign.column.column} leaked:{foreign.theirs}",
+        )
 
 
-def _decoy_problems(decoys: DecoyCount) -> list[Problem]:
+def _decoy_problems(decoys: DecoyCount) -> Iterator[Problem]:
     by_tripwire: dict[int, list[str]] = {}
     for decoy in decoys.gone:
         by_tripwire.setdefault(decoy.tripwire, []).append(str(decoy.refs[0]))
-    return [
-        Problem(
+    for number, refs in by_tripwire.items():
+        yield _problem(
+            ProblemKind.DECOY,
             Severity.MEDIUM,
             f"Tripwire {number}: {counted(len(refs), 'decoy')} gone, or changed since",
             ", ".join(refs),
             f"See what is in the rows: keydeck tripwire list. Remove it: keydeck tripwire remove {number}.",
-            kind=ProblemKind.DECOY,
         )
-        for number, refs in by_tripwire.items()
-    ]
 
 
-def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -> list[Problem]:
+def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -> Iterator[Problem]:
     if not write_key:
-        remedy = "Set TOKEN_ENCRYPTION_KEY_ID to what the platform writes under."
         title = "No key to write under is configured"
-        return [Problem(Severity.MEDIUM, title, "", remedy, kind=ProblemKind.WRITE_KEY)]
+        remedy = "Set TOKEN_ENCRYPTION_KEY_ID to what the platform writes under."
+        yield _problem(ProblemKind.WRITE_KEY, Severity.MEDIUM, title, "", remedy)
+        return
     state = states.get(write_key)
     if state is not None and state.state not in ("Enabled", None):
         title = f"The key to write under is {state.state}"
         remedy = "Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, in the platform too."
         arn = state.key_arn
-        return [Problem(Severity.HIGH, title, write_key, remedy, key_arn=arn, kind=ProblemKind.WRITE_KEY)]
-    return []
+        yield _problem(ProblemKind.WRITE_KEY, Severity.HIGH, title, write_key, remedy, key_arn=arn)

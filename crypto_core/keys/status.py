@@ -14,7 +14,7 @@ from crypto_core.database.tokens.strays import Strays
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.finding import Finding
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.text.cleaning import CleanText, cleans
@@ -62,7 +62,7 @@ class KeyShare(JsonRecord):
 
 
 class ProblemKind(StrEnum):
-    """What a problem is of: what can be done about it depends on that."""
+    """The rules that a status answers by: what can be done about a finding depends on its rule."""
 
     UNPROTECTED = "unprotected"
     UNREADABLE = "unreadable"
@@ -78,21 +78,11 @@ class ProblemKind(StrEnum):
     DECOY = "decoy"
 
 
-@dataclass(frozen=True, slots=True)
-@cleans(title=600, where=600, remedy=1_000)
-class Problem(JsonRecord):
-    """Something that deserves an operator. `filter` finds the rows behind it, `key_arn` the key."""
+class Problem(Finding):
+    """What a status finds, by the rule of a ProblemKind: where as `evidence`, the key as `subject`."""
 
-    severity: Severity
-    title: str
-    where: str
-    remedy: str
-    tokens: int = 0
-    filter: str | None = None
-    key_arn: str | None = None
-    kind: ProblemKind | None = None
-
-    json_shape = shape("severity title where remedy tokens filter key_arn")
+    __slots__ = ()
+    json_shape = shape("severity title where=evidence remedy tokens filter=rows? key_arn=subject?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +139,7 @@ class Status(JsonRecord):
     @property
     def well(self) -> bool:
         """True if every token is protected under a trusted, enabled key and nothing was left uncounted."""
-        return self.coverage.complete and not any(
-            p.severity in (Severity.CRITICAL, Severity.HIGH) for p in self.problems
-        )
+        return self.coverage.complete and not any(problem.severity.grave for problem in self.problems)
 
     def tokens_under(self, key_arn: str) -> int:
         """How many tokens are under a key, over all its materials and replicas."""

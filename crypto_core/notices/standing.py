@@ -10,7 +10,6 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.times import times_of
-from crypto_core.keys.status import Problem
 from crypto_core.notices.notice import Notice, NoticeKind, notice_id
 
 
@@ -70,18 +69,18 @@ def standing_findings(findings: Iterable[Finding], now: datetime, *, whole: bool
     return Standing(found, whole)
 
 
-def standing_problems(problems: Iterable[Problem], now: datetime, *, whole: bool) -> Standing:
+def standing_problems(problems: Iterable[Finding], now: datetime, *, whole: bool) -> Standing:
     """Return what a census found wrong as notices."""
     found: dict[str, Notice] = {}
     for one in problems:
-        key = notice_id("problem", one.title, one.where)
+        key = notice_id("problem", one.title, one.evidence)
         found[key] = Notice(
             notice_id(key, now.isoformat()),
             NoticeKind.CHECK,
             one.severity,
             now,
             f"The check of tokens failed: {one.title}",
-            subject=one.where,
+            subject=one.evidence,
             detail=f"{one.tokens:,} tokens" if one.tokens else "",
             remedy=one.remedy,
             command="keydeck check",

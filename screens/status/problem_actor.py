@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from textual import work
 
-from crypto_core.findings.finding import Finding
 from crypto_core.keys.status import ProblemKind
 from screens.actions.action import Action
 from screens.facts import Facts
@@ -15,8 +14,10 @@ from screens.routes import TokensRoute
 from screens.status.problem_rows import ProblemRow
 
 _ON_PROBLEMS: Mapping[str, Callable[[ProblemRow], bool]] = {
-    "status.encrypt": lambda row: row.kind is ProblemKind.UNPROTECTED,
-    "status.verify": lambda row: isinstance(row.target, TokensRoute) and row.kind is not ProblemKind.EMPTY,
+    "status.encrypt": lambda row: row.finding.rule == ProblemKind.UNPROTECTED,
+    "status.verify": lambda row: (
+        isinstance(row.target, TokensRoute) and row.finding.rule != ProblemKind.EMPTY
+    ),
     "status.incident": lambda row: True,
 }
 """Actions on a problem's line, and the problems that they can be done about."""
@@ -55,7 +56,8 @@ class ProblemActor(MainScreen):
 
         row = self.problem_in_hand
         if row is not None and isinstance(row.target, TokensRoute):
-            chosen = Chosen(Selection(filter=row.target.filter), row.tokens, f"every token {row.title}")
+            what = f"every token {row.finding.title}"
+            chosen = Chosen(Selection(filter=row.target.filter), row.finding.tokens, what)
             await begin_job(self, chosen, Verb.ENCRYPT)
 
     @work(exclusive=True, group="write")
@@ -65,7 +67,8 @@ class ProblemActor(MainScreen):
 
         row = self.problem_in_hand
         if row is not None and isinstance(row.target, TokensRoute):
-            await self.app.push_screen_wait(Run(self.facts, Selection(filter=row.target.filter), row.tokens))
+            selection = Selection(filter=row.target.filter)
+            await self.app.push_screen_wait(Run(self.facts, selection, row.finding.tokens))
             self.facts.ask_status()
 
     @work(exclusive=True, group="write")
@@ -76,10 +79,11 @@ class ProblemActor(MainScreen):
         row = self.problem_in_hand
         if row is None:
             return
-        if isinstance(row.about, Finding):
-            about = about_finding(row.about)
+        origin = f"status: {row.finding.title}"
+        if not row.of_status:
+            about = about_finding(row.finding)
         elif isinstance(row.target, TokensRoute):
-            about = about_tokens((), row.target.filter, f"status: {row.title}")
+            about = about_tokens((), row.target.filter, origin)
         else:
-            about = About(origin=f"status: {row.title}", key=row.about.key_arn or "")
+            about = About(origin=origin, key=row.finding.subject)
         await begin_incident(self, about)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
-from crypto_core.keys.status import Problem, ProblemKind, Status
+from crypto_core.keys.status import ProblemKind, Status
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.routes import FindingsRoute, KeyRoute, TokensRoute
 
-ADVICE: Mapping[ProblemKind | None, str] = {
+ADVICE: Mapping[str, str] = {
     ProblemKind.UNPROTECTED: "x encrypts them in place, as a job.",
     ProblemKind.UNREADABLE: "Enter shows each. Restore it from a backup, or ask its owner to connect again.",
     ProblemKind.EMPTY: "Enter shows the rows. Ask their owners to connect again.",
@@ -30,7 +29,7 @@ ADVICE: Mapping[ProblemKind | None, str] = {
     ProblemKind.WRITE_KEY: "Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, in the platform too.",
     ProblemKind.DECOY: "keydeck tripwire list shows its rows, keydeck tripwire remove removes it.",
 }
-"""What can be done about a problem, with the keys that do it here."""
+"""What can be done about what the status finds, with the keys that do it here."""
 
 FINDING_ADVICE = "Enter shows the finding whole; there, Enter leads to its events. I starts an incident."
 
@@ -45,24 +44,21 @@ _SAID_OF_KEYS = frozenset({"kms-key-disabled", "kms-key-pending-deletion"})
 
 @dataclass(frozen=True, slots=True)
 class ProblemRow:
-    """One line of the list. `below` is the line under it where there is room, `target` what Enter leads to.
+    """One line of the list: `where` as the line has room for it, `target` what Enter leads to.
 
-    `about` is the problem or finding itself.
+    `below` is the line under it where there is room.
     """
 
-    severity: Severity
-    tokens: int
-    title: str
+    finding: Finding
     where: str
     advice: str
     below: str
     target: TokensRoute | KeyRoute | FindingsRoute | None
-    about: Problem | Finding
 
     @property
-    def kind(self) -> ProblemKind | None:
-        """What the problem is of; None for a finding."""
-        return self.about.kind if isinstance(self.about, Problem) else None
+    def of_status(self) -> bool:
+        """True for what the status counts, False for what other rules found."""
+        return not isinstance(self.target, FindingsRoute)
 
 
 def problem_rows(status: Status, facts: Facts) -> list[ProblemRow]:
@@ -71,50 +67,39 @@ def problem_rows(status: Status, facts: Facts) -> list[ProblemRow]:
     Of the same severity, problems stand first, for they count tokens. A finding that says what a problem says
     already is left out.
     """
-    rows = [*map(_of_problem, status.problems), *_findings(status, facts)]
-    return sorted(rows, key=lambda row: row.severity.rank)
+    rows = [*map(_of_status, status.problems), *_of_rules(status, facts)]
+    return sorted(rows, key=lambda row: row.finding.severity.rank)
 
 
-def _findings(status: Status, facts: Facts) -> Iterator[ProblemRow]:
+def _of_status(problem: Finding) -> ProblemRow:
+    target: TokensRoute | KeyRoute | None = None
+    if problem.subject and (problem.rule in _OF_THE_KEY or not problem.rows):
+        target = KeyRoute(problem.subject)
+    elif problem.rows:
+        target = TokensRoute(problem.rows)
+    advice = ADVICE.get(problem.rule, problem.remedy)
+    return ProblemRow(problem, problem.evidence, advice, advice, target)
+
+
+def _of_rules(status: Status, facts: Facts) -> Iterator[ProblemRow]:
     if facts.posture.value is None and facts.trail.value is None:
         return
     # What lists findings takes its time to load, and there are none yet when the console opens.
     from screens.findings.listing import subject_words, told
 
-    said = {problem.key_arn for problem in status.problems if problem.kind in _OF_THE_KEY}
+    keys = {problem.subject for problem in status.problems if problem.rule in _OF_THE_KEY}
     for finding in told(facts):
-        if not _repeats(finding, said):
-            yield _of_finding(finding, subject_words(finding, facts))
-
-
-def _repeats(finding: Finding, keys: Iterable[str | None]) -> bool:
-    return finding.rule in _SAID_BY_STATUS or (finding.rule in _SAID_OF_KEYS and finding.subject in keys)
-
-
-def _of_problem(problem: Problem) -> ProblemRow:
-    target: TokensRoute | KeyRoute | None = None
-    if problem.key_arn is not None and (problem.filter is None or problem.kind in _OF_THE_KEY):
-        target = KeyRoute(problem.key_arn)
-    elif problem.filter is not None:
-        target = TokensRoute(problem.filter)
-    advice = ADVICE.get(problem.kind, problem.remedy)
-    return ProblemRow(
-        problem.severity, problem.tokens, problem.title, problem.where, advice, advice, target, problem
-    )
-
-
-def _of_finding(finding: Finding, where: str) -> ProblemRow:
-    route = FindingsRoute(f"{term('rule', finding.rule)} {term('subject', finding.subject)}")
-    below = finding.evidence
-    return ProblemRow(finding.severity, 0, finding.title, where, FINDING_ADVICE, below, route, finding)
+        of_key = finding.rule in _SAID_OF_KEYS and finding.subject in keys
+        if finding.rule not in _SAID_BY_STATUS and not of_key:
+            route = FindingsRoute(f"{term('rule', finding.rule)} {term('subject', finding.subject)}")
+            yield ProblemRow(finding, subject_words(finding, facts), FINDING_ADVICE, finding.evidence, route)
 
 
 def shown_rows(rows: Sequence[ProblemRow], findings: int) -> tuple[list[ProblemRow], list[ProblemRow]]:
-    """Return the rows that are listed, with at most so many findings, and the findings left out."""
+    """Return the rows that are listed, with at most so many findings of rules, and those left out."""
     listed: list[ProblemRow] = []
     left: list[ProblemRow] = []
     for row in rows:
-        is_finding = isinstance(row.about, Finding)
-        full = sum(isinstance(one.about, Finding) for one in listed) >= findings
-        (left if is_finding and full else listed).append(row)
+        full = sum(not one.of_status for one in listed) >= findings
+        (left if full and not row.of_status else listed).append(row)
     return listed, left

@@ -16,7 +16,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
-from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Status
 from crypto_core.text.counting import counted
@@ -307,10 +306,10 @@ def answer_lines(
     stands below each problem, and the evidence below each finding.
     """
     listed, left = shown_rows(rows, max(height // 5, _FEWEST_FINDINGS))
-    count_width = max((len(f"{row.tokens:,}") for row in listed), default=0) + 2
+    count_width = max((len(f"{row.finding.tokens:,}") for row in listed), default=0) + 2
     lead = 2 + _WORD + count_width
     room = width - lead
-    titles = sorted(cell_len(row.title) for row in listed)
+    titles = sorted(cell_len(row.finding.title) for row in listed)
     title_width = min(titles[(len(titles) - 1) * 2 // 3] + 2, room // 2) if titles else 0
     lines = [Line(_answer(status, rows, examined, width))]
     for row in listed:
@@ -325,12 +324,12 @@ def answer_lines(
 
 def _answer(status: Status, rows: Sequence[ProblemRow], examined: str, width: int) -> Content:
     problems = len(status.problems)
-    findings = sum(isinstance(row.about, Finding) for row in rows)
+    findings = sum(not row.of_status for row in rows)
     counts = [
         counted(number, word) for number, word in ((problems, "problem"), (findings, "finding")) if number
     ]
     if counts:
-        sign = SIGNS[min((row.severity for row in rows), key=lambda s: s.rank)]
+        sign = SIGNS[rows[0].finding.severity]
         left = Content.assemble(sign, (f" {' · '.join(counts)}", f"bold {sign.style}"))
     elif not status.coverage.complete:
         left = Content.assemble(SIGNS[Severity.HIGH], (" No problem in what could be checked", "bold"))
@@ -347,15 +346,16 @@ def _answer(status: Status, rows: Sequence[ProblemRow], examined: str, width: in
 
 def _problem(row: ProblemRow, count_width: int, title_width: int, room: int) -> Line:
     """How many tokens, what is wrong with them, where. A title that is longer than most pushes the last."""
-    sign = SIGNS[row.severity]
-    title_width = min(max(title_width, cell_len(row.title) + 2), room)
-    count = f"{row.tokens:,}" if row.tokens else ""
+    found = row.finding
+    sign = SIGNS[found.severity]
+    title_width = min(max(title_width, cell_len(found.title) + 2), room)
+    count = f"{found.tokens:,}" if found.tokens else ""
     content = Content.assemble(
         sign,
         " ",
-        (fit(row.severity.value, _WORD), sign.style),
+        (fit(found.severity.value, _WORD), sign.style),
         (fit(count, count_width - 1, right=True) + " ", "bold"),
-        (fit(row.title, title_width), "bold" if row.severity.grave else ""),
+        (fit(found.title, title_width), "bold" if found.severity.grave else ""),
         (cut(row.where, room - title_width), "$muted"),
     )
     enter = _ENTER.get(type(row.target), "Enter: these tokens.") if row.target is not None else ""
@@ -365,7 +365,7 @@ def _problem(row: ProblemRow, count_width: int, title_width: int, room: int) -> 
 
 def _others(left: Sequence[ProblemRow]) -> Line:
     """The findings that there is no room for, by their severity."""
-    by_severity = Counter(row.severity for row in left)
+    by_severity = Counter(row.finding.severity for row in left)
     parts = ", ".join(
         f"{by_severity[severity]:,} {severity}" for severity in Severity if by_severity[severity]
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.findings.finding import Finding
 from crypto_core.keys.state import KeyState
 from screens.events.histogram import bar_lines, ends
 from screens.facts import Facts
@@ -46,17 +45,18 @@ def side_content(
 
 
 def _problem(row: ProblemRow, width: int) -> Iterator[Content]:
-    sign = SIGNS[row.severity]
-    count = f"{row.tokens:,} " if row.tokens else ""
+    found = row.finding
+    sign = SIGNS[found.severity]
+    count = f"{found.tokens:,} " if found.tokens else ""
     title = Content.assemble(
-        sign, " ", (row.severity.value, sign.style), "  ", (f"{count}{row.title}", "bold")
+        sign, " ", (found.severity.value, sign.style), "  ", (f"{count}{found.title}", "bold")
     )
     yield from title.wrap(width)
-    if isinstance(row.about, Finding):
-        for name, text in finding_facts(row.about, _EVENTS):
-            if name != "remedy":
-                yield from Content.assemble((f"{name:<10}", "$muted"), text).wrap(width)
-    else:
+    if row.of_status:
         for place in row.where.split(" · "):
             yield from Content(place).wrap(width)
+    else:
+        for name, text in finding_facts(found, _EVENTS):
+            if name != "remedy":
+                yield from Content.assemble((f"{name:<10}", "$muted"), text).wrap(width)
     yield from Content.assemble(("→ ", "$accent"), row.advice).wrap(width)

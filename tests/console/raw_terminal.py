@@ -14,7 +14,6 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.keys.state import CustomKeyStore
-from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
 from crypto_core.log.logbook import Recent
 from screens.memory import Memory
@@ -64,7 +63,7 @@ def hostile_stage() -> Stage:
         "warnings": (text,),
         "policy_lines": (text,),
     }
-    stage.problems = (Problem(Severity.CRITICAL, text, text, text, 1, filter="provider:*"),)
+    stage.problems = (Finding(text, Severity.CRITICAL, "", text, text, text, tokens=1, rows="provider:*"),)
     stage.coverage = Coverage((text,))
     return stage
 

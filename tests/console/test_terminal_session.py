@@ -34,7 +34,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from console.application.app import KeydeckApp
 from crypto_core.lists.coverage import Coverage
-from crypto_core.keys.status import Problem
+from crypto_core.findings.finding import Finding
 from crypto_core.log.logbook import Recent
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
@@ -57,7 +57,9 @@ stage.keys = tuple(
     replace(k, aliases=("alias/" + t,), description=t, state=t, spec=t, missing={t: t})
     for k, t in zip(KEYS, HOSTILE[2:], strict=False)
 )
-stage.problems = tuple(Problem(Severity.CRITICAL, t, t, t, 1, filter="org:" + t) for t in HOSTILE)
+stage.problems = tuple(
+    Finding(t, Severity.CRITICAL, "", t, t, t, tokens=1, rows="org:" + t) for t in HOSTILE
+)
 stage.coverage = Coverage((every,))
 log = Book()
 for text in HOSTILE:

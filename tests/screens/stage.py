@@ -20,7 +20,6 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
-from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
 from crypto_core.provider_logs.joining import TokenUses
 from crypto_core.references import TokenRef
@@ -65,7 +64,7 @@ class Stage:
     calls: list[str] = field(default_factory=list)
     counting: CensusProgress | None = None
     """How far the count of tokens says that it is, before it ends."""
-    problems: tuple[Problem, ...] | None = None
+    problems: tuple[Finding, ...] | None = None
     coverage: Coverage = field(default_factory=Coverage)
     place: Surroundings = field(
         default_factory=lambda: Surroundings(

@@ -16,9 +16,10 @@ from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy, TokenGroup, TokenGroups
 from crypto_core.envelope import Format
+from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
+from crypto_core.keys.status import ColumnShare, KeyShare, ProblemKind, Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Value
 from crypto_core.lists.in_memory import MemorySource
@@ -136,7 +137,7 @@ class StageStatus:
             }.get(evidence, ""),
         )
 
-    def _problems(self, columns: dict[str, Counter[Format]]) -> tuple[Problem, ...]:
+    def _problems(self, columns: dict[str, Counter[Format]]) -> tuple[Finding, ...]:
         problems = []
         for format_, severity, words, remedy, kind in (
             (
@@ -165,26 +166,29 @@ class StageStatus:
             if where:
                 count = sum(where.values())
                 problems.append(
-                    Problem(
-                        severity,
-                        words,
-                        " · ".join(f"{n} {c}" for n, c in where.items()),
-                        remedy,
-                        count,
-                        filter=f"format:{format_.value}",
-                        kind=kind,
+                    Finding(
+                        *(
+                            kind,
+                            severity,
+                            "",
+                            words,
+                            " · ".join(f"{n} {c}" for n, c in where.items()),
+                            remedy,
+                        ),
+                        tokens=count,
+                        rows=f"format:{format_.value}",
                     )
                 )
         if any(row.key_arn == OLD for row in self.stage.rows):
             problems.append(
-                Problem(
+                Finding(
+                    ProblemKind.KEY_NOT_ENABLED,
                     Severity.HIGH,
+                    OLD,
                     "under alias/tokens-old …77ab, which is not enabled",
                     "Disabled",
                     "Enable the key, then re-encrypt them under another one.",
-                    sum(row.key_arn == OLD for row in self.stage.rows),
-                    key_arn=OLD,
-                    kind=ProblemKind.KEY_NOT_ENABLED,
+                    tokens=sum(row.key_arn == OLD for row in self.stage.rows),
                 )
             )
         return tuple(problems)

@@ -13,10 +13,11 @@ from crypto_core.database.tokens.decoys import Decoy, DecoyCount, DecoyToken
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
+from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keys.state import KeyState
-from crypto_core.keys.status import Problem, ProblemKind
+from crypto_core.keys.status import ProblemKind
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -77,12 +78,12 @@ def test_the_page_of_a_tripwires_key_says_what_it_is_for() -> None:
     assert list(_tripwire_lines(other, None, 100)) == []
 
 
-@pytest.mark.parametrize("kind", [*ProblemKind, None])
-def test_a_problem_of_any_kind_is_listed_with_advice(kind: ProblemKind | None) -> None:
-    problem = Problem(
-        Severity.MEDIUM, "2 decoys gone", "gh_connection", "What the service advises.", kind=kind
+@pytest.mark.parametrize("kind", [*ProblemKind, "a-rule-to-come"])
+def test_a_problem_of_any_kind_is_listed_with_advice(kind: str) -> None:
+    problem = Finding(
+        kind, Severity.MEDIUM, "", "2 decoys gone", "gh_connection", "What the service advises."
     )
     status: Any = SimpleNamespace(problems=(problem,))
     unread: Any = SimpleNamespace(posture=SimpleNamespace(value=None), trail=SimpleNamespace(value=None))
     (row,) = problem_rows(status, unread)
-    assert row.advice == (problem.remedy if kind is None else ADVICE[kind])
+    assert row.advice == ADVICE.get(kind, problem.remedy)

@@ -10,8 +10,8 @@ from rich.cells import cell_len
 
 from console.application.terminal import Title
 from crypto_core.errors import KmsError
+from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Unwritten
 from screens.memory import Memory
@@ -62,8 +62,8 @@ async def test_hostile_text_anywhere_else_neither_crashes_nor_acts(text: str) ->
         for key in KEYS
     )
     stage.problems = (
-        Problem(Severity.CRITICAL, text, text, text, 1, filter=f"org:{text}"),
-        Problem(Severity.HIGH, text, text, text, 1, key_arn=KEYS[0].key_arn),
+        Finding(text, Severity.CRITICAL, "", text, text, text, tokens=1, rows=f"org:{text}"),
+        Finding(text, Severity.HIGH, KEYS[0].key_arn, text, text, text, tokens=1),
     )
     stage.coverage = Coverage((text,))
     async with deck(stage) as d:

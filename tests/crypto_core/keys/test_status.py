@@ -20,11 +20,12 @@ from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.census import Census
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
+from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.keys import service as keys_service
-from crypto_core.keys.status import Problem, Status
+from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 
@@ -63,8 +64,8 @@ def taken(**options: Any) -> Status:
     return status
 
 
-def about(status: Status, key_arn: str) -> dict[str, Problem]:
-    return {p.title: p for p in status.problems if p.key_arn == key_arn}
+def about(status: Status, key_arn: str) -> dict[str, Finding]:
+    return {p.title: p for p in status.problems if p.subject == key_arn}
 
 
 def test_every_token_under_a_trusted_enabled_key_is_well(
@@ -101,8 +102,8 @@ def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Contain
     by_filter: dict[str, int] = {}
     for problem in status.problems:
         assert problem.remedy
-        if problem.filter:
-            by_filter[problem.filter] = by_filter.get(problem.filter, 0) + problem.tokens
+        if problem.rows:
+            by_filter[problem.rows] = by_filter.get(problem.rows, 0) + problem.tokens
     assert {"format:plaintext", "format:dev", "format:unrecognised", "format:empty"} <= set(by_filter)
     for filter_, tokens in by_filter.items():
         assert services.services.inventory.count(Query(filter_)) == tokens, filter_
@@ -110,10 +111,10 @@ def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Contain
 
 def test_a_problem_says_where_its_tokens_are(services: Container, world: World) -> None:
     status = services.services.status.take_census()
-    plaintext = next(p for p in status.problems if p.filter == "format:plaintext")
+    plaintext = next(p for p in status.problems if p.rows == "format:plaintext")
     for column, formats in world.by_column.items():
         if formats.get(Format.PLAINTEXT):
-            assert f"{column} {formats[Format.PLAINTEXT]}" in plaintext.where
+            assert f"{column} {formats[Format.PLAINTEXT]}" in plaintext.evidence
 
 
 def test_tokens_under_a_key_pending_deletion_are_critical(
@@ -140,7 +141,7 @@ def test_tokens_under_a_disabled_key_are_a_high_problem(
     kms.disable_key(KeyId=key)
     status = services.services.status.take_census()
     problem = next(p for t, p in about(status, key).items() if "not enabled" in t)
-    assert (problem.severity, problem.tokens, problem.where) == (Severity.HIGH, 3, "Disabled")
+    assert (problem.severity, problem.tokens, problem.evidence) == (Severity.HIGH, 3, "Disabled")
     assert not status.well
 
 
@@ -159,7 +160,7 @@ def test_any_other_state_that_does_not_open_is_a_high_problem(
     problem = next(
         p for t, p in about(services.services.status.take_census(), key).items() if "not enabled" in t
     )
-    assert (problem.severity, problem.where) == (Severity.HIGH, state)
+    assert (problem.severity, problem.evidence) == (Severity.HIGH, state)
 
 
 def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
@@ -329,4 +330,4 @@ def test_problems_are_told_alike_in_whatever_order_their_tokens_are_counted(
 
     monkeypatch.setattr(keys_service, "take_census", backwards)
     assert services.status.take_census().problems == before
-    assert any("·" in problem.where for problem in before)
+    assert any("·" in problem.evidence for problem in before)

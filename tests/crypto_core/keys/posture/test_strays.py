@@ -16,7 +16,6 @@ from crypto_core.database.tokens.strays import NAMED, Copies, find_copies
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.status import Problem
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.conftest import Ran
@@ -36,7 +35,7 @@ def copies(services: Container) -> tuple[Copies, ...]:
     return find_copies(services.engine, services.catalogue())
 
 
-def problems(services: Container, word: str) -> tuple[Problem, ...]:
+def problems(services: Container, word: str) -> tuple[Finding, ...]:
     return tuple(p for p in services.status.take_census().problems if word in p.title)
 
 
@@ -138,10 +137,9 @@ def test_a_v1_envelope_among_v2_ones_is_told_in_findings_and_status(
     assert (finding.severity, finding.subject) == (Severity.MEDIUM, "slack_connection.bot_token")
     assert finding.evidence.startswith(f"{stray};")
     (problem,) = problems(services, "v1 envelope")
-    assert problem.where == str(stray)
+    assert problem.evidence == str(stray)
     assert "most of which are v2" in keydeck("status").stdout
-    assert problem.filter is not None
-    assert services.services.inventory.count(Query(problem.filter)) == 1
+    assert services.services.inventory.count(Query(problem.rows)) == 1
 
 
 def test_a_plaintext_of_another_provider_is_told_with_both(

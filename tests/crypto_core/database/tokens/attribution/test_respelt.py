@@ -87,7 +87,7 @@ def test_a_value_that_only_the_platforms_reader_opens_counts_under_its_key_and_i
     # Those of v1's mark and of a length that strict base64 has are not decoded to be counted.
     if spelling in ("a space", "v0", "no version word", "the word of v2", "a provider's prefix"):
         assert respelt_there == TOKENS
-        assert [p.tokens for p in status.problems if p.kind is ProblemKind.RESPELT] == [TOKENS]
+        assert [p.tokens for p in status.problems if p.rule == ProblemKind.RESPELT] == [TOKENS]
     inspection = services.inspector.inspect_token(TokenRef("gh_connection", "access_token", "gh-0"))
     assert "spelt otherwise" in dict(inspection.fields)
     scope = proof.scope_under(key)

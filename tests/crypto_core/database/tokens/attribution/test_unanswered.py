@@ -39,7 +39,7 @@ def test_a_disabled_key_is_named_by_kmss_refusal(
     assert (share.tokens, share.evidence, share.key_state) == (3, Evidence.INFERRED, "Disabled")
     assert key in share.note
     assert adds_up(status)
-    assert ("not enabled", 3) in {(p.title[-11:], p.tokens) for p in status.problems if p.key_arn == key}
+    assert ("not enabled", 3) in {(p.title[-11:], p.tokens) for p in status.problems if p.subject == key}
     sandbox.client("kms").enable_key(KeyId=key)
     again = share_of(services.services.status.take_census(), key)
     assert (again.tokens, again.note, bool(again.key_material_id)) == (3, "", True)
