@@ -5,48 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
 """A number that stands by itself, such as a count; not part of a name, a date or an ARN."""
 
-NO_KIND = NO_TEXT
-"""The kind of a cause that is known by its test alone; the test's name stands for it."""
+BY_TEST = ""
+"""The rule of a cause that is known by its test alone; the test's name stands for it."""
 MOST_LINES = 8
 """Lines of evidence of one kind that an answer has."""
 
 
-@dataclass(frozen=True, slots=True)
-@cleans(300)
-class Cause:
-    """One thing that is wrong. Two answers tell of the same one where `kind` and `subject` are equal.
-
-    `kind` is a rule's id, or a test's word for it; `subject` what it is about, such as a key's ARN or a
-    column, "" where it is about nothing in particular. `what` is the sentence, whose numbers may differ from
-    day to day; `size` says on which day it is at its worst.
-    """
-
-    kind: CleanText
-    subject: CleanText
-    what: CleanText
-    size: int = 0
-    at: datetime | None = None
-    """When it happened, of what happened; None for what stands."""
-
-    @property
-    def id(self) -> str:
-        """What it is known by."""
-        return f"{self.kind} {self.subject}".rstrip()
+def cause(rule: str, subject: str = "", what: str = "", tokens: int = 0) -> Finding:
+    """Return what a test finds, which has no severity: `rule` is its word for it, `what` the sentence."""
+    return Finding(rule, Severity.NONE, subject, clean(what or rule, 300), "", "", tokens=tokens)
 
 
-def cause(kind: str, subject: str = "", what: str = "", size: int = 0, at: datetime | None = None) -> Cause:
-    """Return a cause of texts that may come from outside."""
-    return Cause(clean(kind, 300), clean(subject, 300), clean(what or kind, 300), size, at)
+def size_of(cause: Finding) -> int:
+    """Return how bad a cause is beside the same on another day: by its severity, else by its tokens."""
+    return cause.tokens if cause.severity is Severity.NONE else len(Severity) - cause.severity.rank
 
 
 def without_counts(text: str) -> CleanText:
@@ -78,9 +61,9 @@ class ControlAnswer(JsonRecord):
     lines: tuple[CleanText, ...] = ()
     lack: Lack | None = None
     reason: CleanText = NO_TEXT
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Finding, ...] = ()
     """Why it is not met: everything that is wrong, however many lines tell of it."""
-    undecided: tuple[Cause, ...] = ()
+    undecided: tuple[Finding, ...] = ()
     """What stands and is not counted as wrong, such as a suppressed finding."""
     unseen: tuple[CleanText, ...] = ()
     """What could not be looked at: something wrong may hide there."""
@@ -89,26 +72,29 @@ class ControlAnswer(JsonRecord):
 
 
 def answer(
-    good: Sequence[str],
+    good: Sequence[str | Finding],
     *,
-    bad: Sequence[str] = (),
-    open_: Sequence[str] = (),
+    bad: Sequence[str | Finding] = (),
+    open_: Sequence[str | Finding] = (),
     unseen: Sequence[str] = (),
-    causes: Sequence[Cause] = (),
-    undecided: Sequence[Cause] = (),
+    causes: Sequence[Finding] = (),
+    undecided: Sequence[Finding] = (),
 ) -> ControlAnswer:
     """Return not met where anything is bad, partly where something is left open or unseen, else met.
 
-    The evidence is what is bad, then what is open, what is unseen, and what is good. `causes` are those of
-    what is bad, `undecided` those of what is open; without them the test has one cause.
+    The evidence is what is bad, then what is open, what is unseen, and what is good. What is bad is its own
+    cause, and what is open is undecided, where it isn't a line alone; `causes` and `undecided` are those of
+    lines. Without any the test has one cause.
     """
+    causes = [*causes, *(one for one in bad if isinstance(one, Finding))]
+    undecided = [*undecided, *(one for one in open_ if isinstance(one, Finding))]
     left = bool(open_ or unseen)
     status = ControlStatus.NOT_MET if bad else ControlStatus.PARTLY if left else ControlStatus.MET
     lines = (*_first(bad), *_first(open_), *_first(unseen), *_first(good))
     return ControlAnswer(
         status,
         tuple(clean(line, 600) for line in lines),
-        causes=tuple(causes) or tuple(cause(NO_KIND, what=line) for line in bad[:1]),
+        causes=tuple(causes) or tuple(cause(BY_TEST, what=str(line)) for line in bad[:1]),
         undecided=tuple(undecided),
         unseen=tuple(clean(line, 600) for line in unseen),
     )
@@ -124,9 +110,10 @@ def lacking(missing: MissingPart) -> ControlAnswer:
     return not_assessed(missing.reason, missing.lack)
 
 
-def _first(lines: Sequence[str]) -> list[str]:
-    more = len(lines) - MOST_LINES
-    return [*lines[:MOST_LINES], *([f"and {more:,} more"] if more > 0 else [])]
+def _first(found: Sequence[str | Finding]) -> list[str]:
+    more = len(found) - MOST_LINES
+    lines = [one if isinstance(one, str) else one.title for one in found[:MOST_LINES]]
+    return [*lines, *([f"and {more:,} more"] if more > 0 else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +139,7 @@ class ControlTest:
             return answer
         return replace(answer, causes=self._named(answer.causes), undecided=self._named(answer.undecided))
 
-    def _named(self, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
-        """Each cause once; one without a kind is known by this test."""
-        named = [one if one.kind else replace(one, kind=clean(self.name)) for one in causes]
-        return tuple({one.id: one for one in reversed(named)}.values())[::-1]
+    def _named(self, causes: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Each cause once; one without a rule is known by this test."""
+        named = [one if one.rule else replace(one, rule=self.name) for one in causes]
+        return tuple({one.thing: one for one in reversed(named)}.values())[::-1]

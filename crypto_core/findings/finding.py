@@ -40,6 +40,11 @@ class Finding(JsonRecord):
 
     json_shape = shape("... -tokens -rows")
 
+    @property
+    def thing(self) -> str:
+        """What it is of: two findings tell of the same thing where this is equal, whatever their numbers."""
+        return f"{self.rule} {self.subject}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=1_000)

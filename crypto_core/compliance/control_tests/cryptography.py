@@ -6,18 +6,11 @@ from datetime import datetime, timedelta
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.fips import lacking_fips
-from crypto_core.compliance.answer import (
-    NO_KIND,
-    Cause,
-    ControlAnswer,
-    ControlTest,
-    answer,
-    cause,
-    not_assessed,
-)
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import stays_here
+from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted, listed
 
 LEAST_BITS = 128
@@ -56,22 +49,19 @@ def _strong(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     used = [one for one in facts.algorithms if one.protects]
     if not used:
         return not_assessed(_NOTHING)
-    weak: list[Cause] = []
-    unknown: list[Cause] = []
-    good: list[Cause] = []
+    weak: list[Finding] = []
+    unknown: list[Finding] = []
+    good: list[Finding] = []
     for one in used:
         bits = (
             "strength not known" if one.classical_bits is None else f"{one.classical_bits} bits of security"
         )
-        found = cause(NO_KIND, _named(one), f"{_named(one)}; {bits}")
+        found = cause(BY_TEST, _named(one), f"{_named(one)}; {bits}")
         if one.classical_bits is None:
             unknown.append(found)
         else:
             (weak if one.classical_bits < LEAST_BITS else good).append(found)
-    lines = [[one.what for one in some] for some in (good, weak, unknown)]
-    return answer(
-        lines[0], bad=lines[1], open_=lines[2], unseen=_unseen(facts), causes=weak, undecided=unknown
-    )
+    return answer(good, bad=weak, open_=unknown, unseen=_unseen(facts))
 
 
 def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
@@ -95,16 +85,15 @@ def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
         here = facts.endpoints and not any(one.encrypted for one in facts.endpoints)
         told = f"no TLS on this machine: {listed(reasons, 3)}" if here else listed(reasons, 3)
         return not_assessed(told or "no endpoint was looked at", Lack.NOTHING if here else Lack.FAILED)
-    bad = [cause(NO_KIND, one.host, f"{one.host}: {one.problem}") for one in plain]
-    good: list[Cause] = []
+    bad = [cause(BY_TEST, one.host, f"{one.host}: {one.problem}") for one in plain]
+    good: list[Finding] = []
     for one in shaken:
         trouble = _trouble(one, now)
         line = f"{one.host}: {one.protocol}, {one.cipher}, {one.group or 'group not named'}"
-        (bad if trouble else good).append(cause(NO_KIND, one.host, f"{line}{trouble}"))
+        (bad if trouble else good).append(cause(BY_TEST, one.host, f"{line}{trouble}"))
     failed = [one for one in facts.endpoints if one.protocol is None and one not in plain]
-    left = [cause(NO_KIND, one.host, f"{one.host}: {one.problem}") for one in failed]
-    lines = [[one.what for one in some] for some in (good, bad, left)]
-    return answer(lines[0], bad=lines[1], open_=lines[2], causes=bad, undecided=left)
+    left = [cause(BY_TEST, one.host, f"{one.host}: {one.problem}") for one in failed]
+    return answer(good, bad=bad, open_=left)
 
 
 def _trouble(endpoint: EndpointFact, now: datetime) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import Cause, ControlAnswer, ControlTest, answer, cause, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, ControlTest, answer, not_assessed
 from crypto_core.compliance.facts import FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted, listed
 
 _GRAVE = tuple(severity for severity in Severity if severity.grave)
@@ -20,16 +22,13 @@ def _line(found: FindingFact) -> str:
     return f"{found.severity}: {found.title} ({found.rule}: {found.subject}{since})"
 
 
-def _causes(facts: FindingFacts, found: Sequence[FindingFact]) -> list[Cause]:
+def _causes(facts: FindingFacts, found: Sequence[FindingFact]) -> list[Finding]:
     """What findings are about. Those of events tell what happened, all others what stands."""
     happened = facts.since is not None
     return [
-        cause(
-            one.rule,
-            one.subject,
-            one.title,
-            len(Severity) - one.severity.rank,
-            one.first_at if happened else None,
+        Finding(
+            *(one.rule, one.severity, one.subject, clean(one.title, 300), "", ""),
+            first_at=one.first_at if happened else None,
         )
         for one in found
     ]

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from crypto_core.compliance.answer import (
-    NO_KIND,
-    Cause,
-    ControlAnswer,
-    ControlTest,
-    answer,
-    cause,
-    not_assessed,
-)
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
 from crypto_core.compliance.facts import AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted, listed
 
 _NO_KEYS = "no key is known that guards tokens"
@@ -36,12 +29,11 @@ def _each(facts: GuardingKeyFacts, judged: Callable[[KeyFact], tuple[str, str]])
     """The answer by what is said of each key: good, bad or open, and the line."""
     if not facts.keys:
         return not_assessed(_NO_KEYS)
-    lines: dict[str, list[Cause]] = {"good": [], "bad": [], "open": []}
+    found: dict[str, list[Finding]] = {"good": [], "bad": [], "open": []}
     for key in facts.keys:
         kind, line = judged(key)
-        lines[kind].append(cause(NO_KIND, key.arn, f"{key.name}: {line}"))
-    good, bad, left = ([one.what for one in lines[kind]] for kind in ("good", "bad", "open"))
-    return answer(good, bad=bad, open_=left, causes=lines["bad"], undecided=lines["open"])
+        found[kind].append(cause(BY_TEST, key.arn, f"{key.name}: {line}"))
+    return answer(found["good"], bad=found["bad"], open_=found["open"])
 
 
 def _strength(key: KeyFact) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import NO_KIND, ControlAnswer, ControlTest, answer, cause, not_assessed
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
 from crypto_core.compliance.facts import CheckFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import CheckOutcome
@@ -25,8 +25,8 @@ def _checked(name: str, _now: datetime, facts: CheckFacts) -> ControlAnswer:
         [f"{one.area}: {one.said}" for one in told if one.outcome == CheckOutcome.OK],
         bad=[f"{one.area}: {one.said}" for one in failed],
         open_=[f"{one.area}: {one.said}" for one in left],
-        causes=[cause(NO_KIND, one.area, one.said) for one in failed],
-        undecided=[cause(NO_KIND, one.area, one.said) for one in left],
+        causes=[cause(BY_TEST, one.area, one.said) for one in failed],
+        undecided=[cause(BY_TEST, one.area, one.said) for one in left],
     )
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import (
-    NO_KIND,
-    Cause,
-    ControlAnswer,
-    ControlTest,
-    answer,
-    cause,
-    not_assessed,
-)
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
 from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts, UseFacts
 from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.findings.finding import Finding
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.text.counting import counted, listed
 
@@ -83,18 +75,18 @@ def _contained(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
-    told = {
-        within: [_line(one) for one in recent if one.contained_in_time is within]
-        for within in (True, False, None)
-    }
-    left = [f"Not told: {line}" for line in told[None]]
-    bad = [f"Over its budget: {line}" for line in told[False]]
-    causes = _of_incidents(bad, [one for one in recent if one.contained_in_time is False])
-    return answer(told[True], bad=bad, open_=left, causes=causes)
+    good, late, unknown = (
+        [one for one in recent if one.contained_in_time is within] for within in (True, False, None)
+    )
+    return answer(
+        [_line(one) for one in good],
+        bad=[_cause(one, "Over its budget") for one in late],
+        open_=[f"Not told: {_line(one)}" for one in unknown],
+    )
 
 
-def _of_incidents(lines: Sequence[str], incidents: Sequence[IncidentFact]) -> list[Cause]:
-    return [cause(NO_KIND, one.name, line) for line, one in zip(lines, incidents, strict=True)]
+def _cause(one: IncidentFact, why: str) -> Finding:
+    return cause(BY_TEST, one.name, f"{why}: {_line(one)}")
 
 
 def _line(one: IncidentFact) -> str:
@@ -111,26 +103,24 @@ def _led(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
-    alone = [one for one in recent if not one.lead and one.closed_at is None]
-    bad = [f"Open without a lead: {_line(one)}" for one in alone]
+    bad = [_cause(one, "Open without a lead") for one in recent if not one.lead and one.closed_at is None]
     left = [f"Closed without a lead: {_line(one)}" for one in recent if not one.lead and one.closed_at]
     led = [_line(one) for one in recent if one.lead]
-    return answer(led, bad=bad, open_=left, causes=_of_incidents(bad, alone))
+    return answer(led, bad=bad, open_=left)
 
 
 def _learned(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     closed = [one for one in _of_the_year(now, facts) if one.closed_at is not None]
     if not closed:
         return not_assessed("no closed incident is on record")
-    late = [one for one in closed if one.overdue]
-    bad = [f"{counted(one.overdue, 'follow-up')} overdue: {_line(one)}" for one in late]
+    bad = [_cause(one, f"{counted(one.overdue, 'follow-up')} overdue") for one in closed if one.overdue]
     left = [f"No follow-up: {_line(one)}" for one in closed if not one.follow_ups]
     good = [
         f"{counted(one.follow_ups, 'follow-up')}: {_line(one)}"
         for one in closed
         if one.follow_ups and not one.overdue
     ]
-    return answer(good, bad=bad, open_=left, causes=_of_incidents(bad, late))
+    return answer(good, bad=bad, open_=left)
 
 
 TESTS = (

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from crypto_core.compliance.answer import (
-    Cause,
     ControlAnswer,
     ControlTest,
     answer,
@@ -18,6 +17,7 @@ from crypto_core.compliance.facts import SettingFacts, TokenFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.findings.finding import Finding
 from crypto_core.keys.status import ProblemKind
 from crypto_core.text.counting import counted
 
@@ -52,7 +52,7 @@ def _uncounted(facts: TokenFacts) -> list[str]:
     return [f"Not counted: {gap}" for gap in facts.gaps]
 
 
-def _problems(facts: TokenFacts, kinds: Iterable[ProblemKind]) -> list[Cause]:
+def _problems(facts: TokenFacts, kinds: Iterable[ProblemKind]) -> list[Finding]:
     wanted = set(kinds)
     return [
         cause(
@@ -66,11 +66,7 @@ def _problems(facts: TokenFacts, kinds: Iterable[ProblemKind]) -> list[Cause]:
     ]
 
 
-def _lines(causes: Iterable[Cause]) -> list[str]:
-    return [one.what for one in causes]
-
-
-def _in_format(facts: TokenFacts, kinds: Iterable[Format]) -> list[Cause]:
+def _in_format(facts: TokenFacts, kinds: Iterable[Format]) -> list[Finding]:
     """The columns that hold tokens in these formats; without columns, all of a format together."""
     found = [
         cause(f"tokens-{kind}", column.column, f"{_of(number)} in format {kind}: {column.column}", number)
@@ -78,7 +74,7 @@ def _in_format(facts: TokenFacts, kinds: Iterable[Format]) -> list[Cause]:
         for column in facts.columns
         if (number := column.by_format.get(kind, 0))
     ]
-    told = {one.kind for one in found}
+    told = {one.rule for one in found}
     missed = [kind for kind in kinds if facts.by_format.get(kind) and f"tokens-{kind}" not in told]
     return found + [
         cause(f"tokens-{kind}", "", f"{_of(facts.by_format[kind])} in format {kind}", facts.by_format[kind])
@@ -138,7 +134,7 @@ def _trusted_keys(_now: datetime, facts: TokenFacts) -> ControlAnswer:
         return not_assessed("no token is under a KMS key")
     good = [f"{_of(facts.protected)} under KMS keys"]
     bad, left = _problems(facts, _KEY_PROBLEMS), _problems(facts, _OPEN_PROBLEMS)
-    return answer(good, bad=_lines(bad), open_=_lines(left), unseen=_uncounted(facts), causes=bad)
+    return answer(good, bad=bad, open_=[one.title for one in left], unseen=_uncounted(facts))
 
 
 def _counted_all(_now: datetime, facts: TokenFacts) -> ControlAnswer:
@@ -147,7 +143,7 @@ def _counted_all(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     if not facts.swept:
         unseen.append("The rest of the database was not searched for tokens")
     good = [f"{_of(facts.tokens)} in {counted(len(facts.columns), 'declared column')}"]
-    return answer(good, bad=_lines(bad), unseen=unseen, causes=bad)
+    return answer(good, bad=bad, unseen=unseen)
 
 
 def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:

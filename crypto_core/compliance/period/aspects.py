@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crypto_core.compliance.answer import Cause
 from crypto_core.compliance.facts import ChangeFact
+from crypto_core.findings.finding import Finding
 
 
 class Aspect(StrEnum):
@@ -130,15 +130,15 @@ def aspect_of(kind: str) -> Aspect:
     return _BY_KIND.get(kind, Aspect.OTHER)
 
 
-def thing_of(cause: Cause, subject: str, *, together: bool = False) -> tuple[str, str]:
-    """Return what a cause is about, in a form to compare: aspect and subject, or kind and subject.
+def thing_of(cause: Finding, subject: str, *, together: bool = False) -> tuple[str, str]:
+    """Return what a cause is about, in a form to compare: aspect and subject, or rule and subject.
 
     `together`: several columns are one thing, for what comes and goes with the same records.
     """
-    aspect = aspect_of(cause.kind)
-    if together and cause.kind in _OVER_SUBJECTS:
+    aspect = aspect_of(cause.rule)
+    if together and cause.rule in _OVER_SUBJECTS:
         return aspect.value, ""
-    return (cause.kind if aspect is Aspect.OTHER else aspect.value), subject
+    return (cause.rule if aspect is Aspect.OTHER else aspect.value), subject
 
 
 def begins(change: ChangeFact, aspect: Aspect) -> bool:

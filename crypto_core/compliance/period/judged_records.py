@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crypto_core.compliance.all_tests import ALL_TESTS
-from crypto_core.compliance.answer import Cause, ControlAnswer, ControlStatus
+from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.findings.finding import Finding
 
 RANK = {status: status.rank for status in ControlStatus}
 
@@ -31,12 +32,12 @@ class JudgedRecord:
         told = (self.answers[name].status for name in control.tests)
         return min(told, key=RANK.__getitem__, default=ControlStatus.NOT_ASSESSED)
 
-    def causes(self) -> dict[str, tuple[Cause, list[str]]]:
-        """Return each cause by its id, once, with the tests that tell of it."""
-        found: dict[str, tuple[Cause, list[str]]] = {}
+    def causes(self) -> dict[str, tuple[Finding, list[str]]]:
+        """Return each cause by what it is of, once, with the tests that tell of it."""
+        found: dict[str, tuple[Finding, list[str]]] = {}
         for name, answer in self.answers.items():
             for one in answer.causes:
-                found.setdefault(one.id, (one, []))[1].append(name)
+                found.setdefault(one.thing, (one, []))[1].append(name)
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
-from crypto_core.compliance.answer import Cause
+from crypto_core.compliance.answer import size_of
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.period.judged_records import JudgedRecord
@@ -13,6 +13,7 @@ from crypto_core.compliance.period.period import Lapse, LapseSource
 from crypto_core.compliance.period.troubles import Trouble, TroubleFinder
 from crypto_core.compliance.period.turns import Subjects, told
 from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.findings.finding import Finding
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
@@ -96,19 +97,19 @@ def _covered(exemptions: Sequence[Exemption], days: Sequence[date]) -> bool:
     return all(any(one.holds_on(day) for one in exemptions) for day in days)
 
 
-def _worst(trouble: Trouble) -> list[Cause]:
+def _worst(trouble: Trouble) -> list[Finding]:
     runs = trouble.runs or trouble.happened
-    return sorted((run.worst for run in runs), key=lambda one: (-one.size, one.id))
+    return sorted((run.worst for run in runs), key=lambda one: (-size_of(one), one.thing))
 
 
 def _cause(trouble: Trouble) -> str:
     if trouble.runs:
-        return _worst(trouble)[0].id
+        return _worst(trouble)[0].thing
     return f"{trouble.aspect} {trouble.subject}"
 
 
 def _what(trouble: Trouble) -> CleanText:
-    sentences: list[str] = list(dict.fromkeys(one.what for one in _worst(trouble)))
+    sentences: list[str] = list(dict.fromkeys(one.title for one in _worst(trouble)))
     if not trouble.runs:
         opened = [one for one in trouble.began.changes if one.opens]
         sentences = [f"{opened[0].opens}: {opened[0].subject}"] if opened else sentences
@@ -125,9 +126,9 @@ def _remarks(trouble: Trouble, finder: TroubleFinder) -> Iterable[CleanText]:
         if unknown := (last - first).days + 1 - len(seen):
             days = counted(unknown, "day")
             yield clean(f"Nothing is known of {days} within it: no record, or none that could tell.")
-        ids = {run.first.id for run in trouble.runs}
+        ids = {run.first.thing for run in trouble.runs}
         later = [one for one in judged if one.at > trouble.runs[0].last_at]
-        hidden = [one for one in later if ids & {c.id for a in one.answers.values() for c in a.undecided}]
+        hidden = [one for one in later if ids & {c.thing for a in one.answers.values() for c in a.undecided}]
         if hidden and not trouble.ended.at:
             yield clean(f"From record {hidden[0].record.number} on it is suppressed or left open, not gone.")
     elif without := finder.records_without(trouble):

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import Cause, ControlAnswer, ControlStatus, without_counts
+from crypto_core.compliance.answer import ControlAnswer, ControlStatus, size_of, without_counts
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.period.aspects import (
     CHANGED_ASPECTS,
@@ -34,6 +34,7 @@ from crypto_core.compliance.period.aspects import (
 from crypto_core.compliance.period.judged_records import JudgedRecord
 from crypto_core.compliance.period.period import LapseSource
 from crypto_core.compliance.period.turns import NO_TURN, TRAIL, Subjects, Turn, beginning, ending, fact
+from crypto_core.findings.finding import Finding
 
 _NEAR = timedelta(minutes=15)
 """So far from an event the operation that made it is on record."""
@@ -43,8 +44,8 @@ _NEAR = timedelta(minutes=15)
 class Run:
     """A cause in records that follow each other. `worst` is the cause where it is at its worst."""
 
-    first: Cause
-    worst: Cause
+    first: Finding
+    worst: Finding
     tests: dict[str, None]
     seen: list[JudgedRecord]
     after: datetime | None
@@ -53,7 +54,7 @@ class Run:
     """When the first record was taken that shows it is gone."""
     undecided: int = 0
     """How many records between these could not tell."""
-    last: Cause = field(init=False)
+    last: Finding = field(init=False)
 
     def __post_init__(self) -> None:
         self.last = self.first
@@ -71,13 +72,13 @@ class Run:
     @property
     def happening(self) -> bool:
         """Whether it is about what happened rather than what stands."""
-        return self.first.at is not None
+        return self.first.first_at is not None
 
-    def see(self, record: JudgedRecord, cause: Cause, tests: Sequence[str]) -> None:
+    def see(self, record: JudgedRecord, cause: Finding, tests: Sequence[str]) -> None:
         """Take a record that shows it."""
         self.seen.append(record)
         self.tests |= dict.fromkeys(tests)
-        self.worst = max(self.worst, cause, key=lambda one: one.size)
+        self.worst = max(self.worst, cause, key=size_of)
         self.last = cause
 
 
@@ -104,7 +105,7 @@ def runs_of(judged: Sequence[JudgedRecord]) -> tuple[Run, ...]:
     return tuple(every)
 
 
-def shows_gone(record: JudgedRecord, seen: JudgedRecord, cause: Cause, tests: Iterable[str]) -> bool:
+def shows_gone(record: JudgedRecord, seen: JudgedRecord, cause: Finding, tests: Iterable[str]) -> bool:
     """Return whether a record shows that a cause is not there which another one showed.
 
     So it is where a test that told of it was answered, does not tell of it any more, and looked at all that
@@ -113,7 +114,7 @@ def shows_gone(record: JudgedRecord, seen: JudgedRecord, cause: Cause, tests: It
     gone = False
     for name in tests:
         answer = record.answers[name]
-        if any(one.id == cause.id for one in (*answer.causes, *answer.undecided)):
+        if any(one.thing == cause.thing for one in (*answer.causes, *answer.undecided)):
             return False
         if answer.status is not ControlStatus.NOT_ASSESSED:
             gone = gone or unseen(answer) <= unseen(seen.answers[name])
@@ -126,7 +127,7 @@ def unseen(answer: ControlAnswer) -> frozenset[str]:
 
 
 def _last_without(
-    earlier: Sequence[JudgedRecord], record: JudgedRecord, cause: Cause, tests: Sequence[str]
+    earlier: Sequence[JudgedRecord], record: JudgedRecord, cause: Finding, tests: Sequence[str]
 ) -> datetime | None:
     """When the last of the records was taken that shows it was not so; those that can't tell are passed."""
     return next((one.at for one in reversed(earlier) if shows_gone(one, record, cause, tests)), None)
@@ -207,7 +208,7 @@ class TroubleFinder:
 
     def _standing(self, runs: Sequence[Run]) -> Trouble:
         first = runs[0]
-        aspect, subject = aspect_of(first.first.kind), self.subjects.one(first.first.subject)
+        aspect, subject = aspect_of(first.first.rule), self.subjects.one(first.first.subject)
         after = max((run.after for run in runs if run.after), default=None)
         before = min((run.before for run in runs if run.before), default=None)
         near = self._changes_of(aspect, subject, runs)
@@ -292,8 +293,8 @@ class TroubleFinder:
 
     def _put_to(self, run: Run, known: _Things) -> bool:
         """Put what happened to the trouble that it began, ended or changed. False if there is none."""
-        aspect, subject = aspect_of(run.first.kind), self.subjects.one(run.first.subject)
-        at = run.first.at or run.first_at
+        aspect, subject = aspect_of(run.first.rule), self.subjects.one(run.first.subject)
+        at = run.first.first_at or run.first_at
         about = [one for one in known.get((aspect, subject), ()) if one.may_hold(at)]
         if aspect is Aspect.OTHER or not about:
             return False
@@ -301,11 +302,11 @@ class TroubleFinder:
         return True
 
     def _event(self, runs: Sequence[Run]) -> Trouble:
-        first = min(run.first.at or run.first_at for run in runs)
-        last = max(run.last.at or run.last_at for run in runs)
+        first = min(run.first.first_at or run.first_at for run in runs)
+        last = max(run.last.first_at or run.last_at for run in runs)
         after = max((run.after for run in runs if run.after and run.after <= first), default=None)
         before = min((run.before for run in runs if run.before), default=None)
-        aspect, subject = aspect_of(runs[0].first.kind), self.subjects.one(runs[0].first.subject)
+        aspect, subject = aspect_of(runs[0].first.rule), self.subjects.one(runs[0].first.subject)
         return Trouble(aspect, subject, LapseSource.EVENTS, first, max(first, last), after, before, runs)
 
     def _is_explained(self, trouble: Trouble) -> bool:
@@ -322,8 +323,8 @@ class TroubleFinder:
         made = [one for one in near if one.source != TRAIL and one.outcome == DONE]
         return bool(made) and not any(one.opens for one in near)
 
-    def _is_about(self, cause: Cause, aspect: Aspect, subject: str) -> bool:
-        return aspect_of(cause.kind) is aspect and self.subjects.one(cause.subject) == subject
+    def _is_about(self, cause: Finding, aspect: Aspect, subject: str) -> bool:
+        return aspect_of(cause.rule) is aspect and self.subjects.one(cause.subject) == subject
 
 
 def _by_thing(troubles: Iterable[Trouble]) -> dict[tuple[Aspect, str], list[Trouble]]:

@@ -340,7 +340,7 @@ def test_a_test_is_met_not_met_and_not_assessed_by_what_was_measured(name: str) 
         assert (found.status, bool(found.lines)) == (wanted, wanted is not NOT_ASSESSED), snapshot
         assert (found.lack is not None and bool(found.reason)) is (wanted is NOT_ASSESSED)
         assert bool(found.causes) is (wanted is NOT_MET)
-        assert all(one.kind and one.what for one in found.causes)
+        assert all(one.rule and one.title for one in found.causes)
 
 
 def test_every_test_says_what_it_measures_and_reads_rules_that_there_are() -> None:
@@ -374,8 +374,8 @@ def test_a_cause_is_the_same_on_another_day_with_other_numbers(
     name: str, one_day: Snapshot, another: Snapshot
 ) -> None:
     first, second = (ALL_TESTS[name].answer(one).causes for one in (one_day, another))
-    assert [one.id for one in first] == [one.id for one in second]
-    assert [one.what for one in first] != [one.what for one in second]
+    assert [one.thing for one in first] == [one.thing for one in second]
+    assert [one.title for one in first] != [one.title for one in second]
 
 
 def test_an_account_as_a_whole_is_left_open() -> None:
