@@ -16,6 +16,7 @@ from crypto_core.compliance.control_tests import (
 ALL_TESTS: dict[str, ControlTest] = {
     test.name: test
     for module in (tokens, keys, findings, records, response, machine, cryptography)
-    for test in module.TESTS
+    for test in getattr(module, "TESTS", vars(module).values())
+    if isinstance(test, ControlTest)
 }
 """In the order of their modules."""

@@ -143,3 +143,13 @@ class ControlTest:
         """Each cause once; one without a rule is known by this test."""
         named = [one if one.rule else replace(one, rule=self.name) for one in causes]
         return tuple({one.thing: one for one in reversed(named)}.values())[::-1]
+
+
+def control_test(name: str, *parts: SnapshotPart) -> Callable[[Callable[..., ControlAnswer]], ControlTest]:
+    """Declare the function below as a test; the first paragraph of its docstring is what it measures."""
+
+    def declare(ask: Callable[..., ControlAnswer]) -> ControlTest:
+        measures = (ask.__doc__ or "").partition("\n\n")[0]
+        return ControlTest(name, " ".join(measures.split()), parts, ask)
+
+    return declare

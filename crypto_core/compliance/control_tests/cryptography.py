@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.fips import lacking_fips
-from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import stays_here
@@ -25,7 +25,9 @@ def _named(one: AlgorithmFact) -> str:
     return f"{one.name}{size}: {one.use}"
 
 
+@control_test("cryptography-inventoried", SnapshotPart.CRYPTOGRAPHY)
 def _inventoried(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    """Algorithms, keys, connections and certificates that protect tokens and records are known."""
     if not facts.algorithms:
         return not_assessed(_NOTHING)
     certificates = sum(one.certificate is not None for one in facts.endpoints)
@@ -45,7 +47,9 @@ def _unseen(facts: CryptographyFacts) -> list[str]:
     return [f"Not known: {gap}" for gap in facts.gaps]
 
 
+@control_test("algorithms-strong", SnapshotPart.CRYPTOGRAPHY)
 def _strong(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    """Every algorithm that protects tokens, records or calls has 128 bits of security."""
     used = [one for one in facts.algorithms if one.protects]
     if not used:
         return not_assessed(_NOTHING)
@@ -64,8 +68,12 @@ def _strong(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     return answer(good, bad=weak, open_=unknown, unseen=_unseen(facts))
 
 
+@control_test("quantum-standing-known", SnapshotPart.CRYPTOGRAPHY)
 def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
-    """Whether of each algorithm it is known how it stands; to be broken one day is no failure today."""
+    """Of every such algorithm it is known how it stands against quantum computers.
+
+    Whether of each algorithm it is known how it stands; to be broken one day is no failure today.
+    """
     used = [one for one in facts.algorithms if one.protects]
     if not used:
         return not_assessed(_NOTHING)
@@ -77,7 +85,9 @@ def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     )
 
 
+@control_test("endpoints-encrypted-well", SnapshotPart.CRYPTOGRAPHY)
 def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    """Endpoints of AWS agree on TLS 1.2 or 1.3, with certificates that last two weeks or more."""
     shaken = [one for one in facts.endpoints if one.protocol is not None]
     plain = [one for one in facts.endpoints if not one.encrypted and not stays_here(one.name)]
     if not shaken and not plain:
@@ -105,42 +115,12 @@ def _trouble(endpoint: EndpointFact, now: datetime) -> str:
     return ""
 
 
+@control_test("fips-as-required", SnapshotPart.CRYPTOGRAPHY)
 def _fips(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    """OpenSSL is in FIPS mode where KEYDECK_FIPS requires it."""
     if not facts.modules:
         return not_assessed("no OpenSSL was asked")
     lines = [f"{one.what} ({one.version}): {one.why}" for one in facts.modules]
     if not facts.fips_required:
         return answer(["FIPS mode is not required (KEYDECK_FIPS)", *lines])
     return answer(lines, bad=[f"Not in FIPS mode: {one}" for one in lacking_fips(facts.modules)])
-
-
-TESTS = tuple(
-    ControlTest(name, measures, (SnapshotPart.CRYPTOGRAPHY,), ask)
-    for name, measures, ask in (
-        (
-            "cryptography-inventoried",
-            "Algorithms, keys, connections and certificates that protect tokens and records are known.",
-            _inventoried,
-        ),
-        (
-            "algorithms-strong",
-            f"Every algorithm that protects tokens, records or calls has {LEAST_BITS} bits of security.",
-            _strong,
-        ),
-        (
-            "quantum-standing-known",
-            "Of every such algorithm it is known how it stands against quantum computers.",
-            _quantum,
-        ),
-        (
-            "endpoints-encrypted-well",
-            "Endpoints of AWS agree on TLS 1.2 or 1.3, with certificates that last two weeks or more.",
-            _encrypted_well,
-        ),
-        (
-            "fips-as-required",
-            "OpenSSL is in FIPS mode where KEYDECK_FIPS requires it.",
-            _fips,
-        ),
-    )
-)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
 from crypto_core.compliance.facts import AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.finding import Finding
@@ -25,7 +25,7 @@ _ELSEWHERE = {
 _POWERFUL = ("Decrypt", "ReEncryptFrom", "PutKeyPolicy", "CreateGrant", "ScheduleKeyDeletion")
 
 
-def _each(facts: GuardingKeyFacts, judged: Callable[[KeyFact], tuple[str, str]]) -> ControlAnswer:
+def _each(judged: Callable[[KeyFact], tuple[str, str]], facts: GuardingKeyFacts) -> ControlAnswer:
     """The answer by what is said of each key: good, bad or open, and the line."""
     if not facts.keys:
         return not_assessed(_NO_KEYS)
@@ -36,12 +36,24 @@ def _each(facts: GuardingKeyFacts, judged: Callable[[KeyFact], tuple[str, str]])
     return answer(found["good"], bad=found["bad"], open_=found["open"])
 
 
+@control_test("keys-strong", SnapshotPart.KEYS)
+def _strong(_now: datetime, facts: GuardingKeyFacts) -> ControlAnswer:
+    """Every key that guards tokens is a symmetric AES-256 key."""
+    return _each(_strength, facts)
+
+
 def _strength(key: KeyFact) -> tuple[str, str]:
     if key.spec is None:
         return "open", f"key spec not known: {key.missing.get('state', 'KMS does not tell')}"
     if key.spec == _SPEC:
         return "good", f"{_SPEC} (AES-256-GCM), {_tokens(key)}"
     return "bad", f"{key.spec}, {_tokens(key)}"
+
+
+@control_test("keys-kept-in-kms", SnapshotPart.KEYS)
+def _kept_in_kms(_now: datetime, facts: GuardingKeyFacts) -> ControlAnswer:
+    """Every key that guards tokens is customer managed, and its material was made and stays in KMS."""
+    return _each(_keeping, facts)
 
 
 def _keeping(key: KeyFact) -> tuple[str, str]:
@@ -58,7 +70,10 @@ def _tokens(key: KeyFact) -> str:
     return "tokens not counted" if key.tokens is None else counted(key.tokens, "token")
 
 
+@control_test("keys-inventoried", SnapshotPart.KEYS)
 def _inventory(now: datetime, facts: GuardingKeyFacts) -> ControlAnswer:
+    """Of every such key state, spec, origin, rotation, tokens and age of material are known."""
+
     def judged(key: KeyFact) -> tuple[str, str]:
         unknown = [
             what
@@ -81,10 +96,12 @@ def _inventory(now: datetime, facts: GuardingKeyFacts) -> ControlAnswer:
         )
         return "good", f"{key.state}, {key.spec}, {key.origin}, {_tokens(key)}{age}"
 
-    return _each(facts, judged)
+    return _each(judged, facts)
 
 
+@control_test("key-access-known", SnapshotPart.ACCESS)
 def _access_known(_now: datetime, facts: AccessFacts) -> ControlAnswer:
+    """Who may decrypt, re-encrypt, grant, delete or change the policy is known for every such key."""
     if not facts.keys:
         return not_assessed(_NO_KEYS)
     powers = [
@@ -101,31 +118,3 @@ def _access_known(_now: datetime, facts: AccessFacts) -> ControlAnswer:
     good = [line for line, (one, _) in zip(lines, powers, strict=True) if not one.delegated]
     summary = f"Policies of {counted(len(facts.keys), 'key')}: {counted(len(powers), 'permission')}"
     return answer([summary, *good], open_=open_, unseen=[f"Not read: {gap}" for gap in facts.gaps])
-
-
-TESTS = (
-    ControlTest(
-        "keys-strong",
-        "Every key that guards tokens is a symmetric AES-256 key.",
-        (SnapshotPart.KEYS,),
-        lambda _now, facts: _each(facts, _strength),
-    ),
-    ControlTest(
-        "keys-kept-in-kms",
-        "Every key that guards tokens is customer managed, and its material was made and stays in KMS.",
-        (SnapshotPart.KEYS,),
-        lambda _now, facts: _each(facts, _keeping),
-    ),
-    ControlTest(
-        "keys-inventoried",
-        "Of every such key state, spec, origin, rotation, tokens and age of material are known.",
-        (SnapshotPart.KEYS,),
-        _inventory,
-    ),
-    ControlTest(
-        "key-access-known",
-        "Who may decrypt, re-encrypt, grant, delete or change the policy is known for every such key.",
-        (SnapshotPart.ACCESS,),
-        _access_known,
-    ),
-)

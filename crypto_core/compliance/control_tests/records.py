@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import ControlAnswer, ControlTest, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, control_test, not_assessed
 from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.proof.journal import NOT_ANCHORED
@@ -18,7 +18,9 @@ _NO_REGIONS = "in which Regions keys are is not known"
 _NO_ENTRIES = "the journal is empty"
 
 
+@control_test("events-at-hand", SnapshotPart.TRAIL)
 def _events_at_hand(_now: datetime, facts: TrailFacts) -> ControlAnswer:
+    """CloudTrail's events of the last 90 days were fetched without a gap, of every Region with keys."""
     if not facts.regions:
         return not_assessed(_NO_REGIONS)
     if not facts.events:
@@ -27,7 +29,9 @@ def _events_at_hand(_now: datetime, facts: TrailFacts) -> ControlAnswer:
     return answer([good] if not facts.quarter_gaps else [], bad=facts.quarter_gaps)
 
 
+@control_test("events-kept", SnapshotPart.TRAIL)
 def _events_kept(_now: datetime, facts: TrailFacts) -> ControlAnswer:
+    """Keydeck keeps fetched events for a year or longer, and has all of the last year."""
     if not facts.regions:
         return not_assessed(_NO_REGIONS)
     kept = "for ever" if not facts.kept_days else counted(facts.kept_days, "day")
@@ -37,7 +41,9 @@ def _events_kept(_now: datetime, facts: TrailFacts) -> ControlAnswer:
     return answer([line], open_=[f"Of the last year not at hand: {gap}" for gap in facts.year_gaps])
 
 
+@control_test("journal-whole", SnapshotPart.JOURNAL)
 def _journal_whole(_now: datetime, facts: JournalFacts) -> ControlAnswer:
+    """Every entry of the journal is there and unchanged, by its hash chain and its checkpoints."""
     if not facts.entries and not facts.problems:
         return not_assessed(_NO_ENTRIES)
     entries = f"{facts.entries:,} {'entry' if facts.entries == 1 else 'entries'}"
@@ -46,7 +52,9 @@ def _journal_whole(_now: datetime, facts: JournalFacts) -> ControlAnswer:
     return answer(good, bad=facts.problems, open_=left)
 
 
+@control_test("journal-signed", SnapshotPart.JOURNAL)
 def _journal_signed(now: datetime, facts: JournalFacts) -> ControlAnswer:
+    """A KMS key has signed the journal's end within a day, as far as there are newer entries."""
     if not facts.entries:
         return not_assessed(_NO_ENTRIES)
     if not facts.signs:
@@ -66,7 +74,9 @@ def _unanchored(facts: JournalFacts) -> list[str]:
     return [] if facts.outside else [NOT_ANCHORED]
 
 
+@control_test("journal-held-outside", SnapshotPart.JOURNAL)
 def _journal_outside(_now: datetime, facts: JournalFacts) -> ControlAnswer:
+    """Checkpoints of the journal are held outside of the database that the journal is in."""
     if not facts.entries:
         return not_assessed(_NO_ENTRIES)
     if not facts.places:
@@ -79,47 +89,9 @@ def _journal_outside(_now: datetime, facts: JournalFacts) -> ControlAnswer:
     return answer(good, bad=facts.problems)
 
 
+@control_test("receipts-kept", SnapshotPart.SETTINGS)
 def _receipts(_now: datetime, facts: SettingFacts) -> ControlAnswer:
+    """Keydeck writes down which token each of its own calls of KMS was for."""
     if facts.receipts == OFF:
         return answer([], bad=["Receipts of KMS calls are off (KEYDECK_RECEIPTS)"])
     return answer([f"Receipts of KMS calls go to: {facts.receipts}"])
-
-
-TESTS = (
-    ControlTest(
-        "events-at-hand",
-        "CloudTrail's events of the last 90 days were fetched without a gap, of every Region with keys.",
-        (SnapshotPart.TRAIL,),
-        _events_at_hand,
-    ),
-    ControlTest(
-        "events-kept",
-        "Keydeck keeps fetched events for a year or longer, and has all of the last year.",
-        (SnapshotPart.TRAIL,),
-        _events_kept,
-    ),
-    ControlTest(
-        "journal-whole",
-        "Every entry of the journal is there and unchanged, by its hash chain and its checkpoints.",
-        (SnapshotPart.JOURNAL,),
-        _journal_whole,
-    ),
-    ControlTest(
-        "journal-signed",
-        "A KMS key has signed the journal's end within a day, as far as there are newer entries.",
-        (SnapshotPart.JOURNAL,),
-        _journal_signed,
-    ),
-    ControlTest(
-        "journal-held-outside",
-        "Checkpoints of the journal are held outside of the database that the journal is in.",
-        (SnapshotPart.JOURNAL,),
-        _journal_outside,
-    ),
-    ControlTest(
-        "receipts-kept",
-        "Keydeck writes down which token each of its own calls of KMS was for.",
-        (SnapshotPart.SETTINGS,),
-        _receipts,
-    ),
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
 from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts, UseFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.finding import Finding
@@ -16,7 +16,9 @@ _MOST_NAMES = 6
 _NO_INCIDENT = "no incident is on record"
 
 
+@control_test("second-person", SnapshotPart.APPROVALS)
 def _second_person(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
+    """Changes of keys, tokens and policies need the approval of a second person."""
     if not facts.possible:
         return not_assessed("no operation can be made to need a second person")
     if not facts.needed:
@@ -27,7 +29,9 @@ def _second_person(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
     return answer([good, f"A request holds {facts.minutes:g} minutes"], open_=left)
 
 
+@control_test("approvals-signed", SnapshotPart.APPROVALS)
 def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
+    """Each approval is a KMS call in CloudTrail, so that whoever owns the database can't make one."""
     if not facts.needed:
         return not_assessed("no operation needs a second person")
     if facts.signed:
@@ -36,13 +40,17 @@ def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
     return answer([], bad=[bad])
 
 
+@control_test("runbooks-ready", SnapshotPart.INCIDENTS)
 def _runbooks(_now: datetime, facts: IncidentFacts) -> ControlAnswer:
+    """There are runbooks for compromised keys, leaked tokens and restored databases, and all can be read."""
     good = [f"Runbooks about: {', '.join(facts.subjects)}"] if facts.subjects else []
     bad = [f"No runbook about: {kind}" for kind in SubjectKind if kind not in facts.subjects]
     return answer(good, bad=[*bad, *facts.troubles])
 
 
+@control_test("restore-drilled", SnapshotPart.DRILLS)
 def _drilled(now: datetime, facts: DrillFacts) -> ControlAnswer:
+    """Tokens of a restored database were opened as often as KEYDECK_DRILL_DAYS wants, or within a year."""
     wanted = timedelta(days=facts.wanted_days) if facts.wanted_days else YEAR
     if facts.last_at is None:
         return answer([], bad=["No restore drill is on record"])
@@ -51,7 +59,9 @@ def _drilled(now: datetime, facts: DrillFacts) -> ControlAnswer:
     return answer([] if late else [line], bad=[line] if late else [])
 
 
+@control_test("accesses-reviewed", SnapshotPart.USES)
 def _reviewed(now: datetime, facts: UseFacts) -> ControlAnswer:
+    """Who may use keys and who did was reviewed as often as KEYDECK_REVIEW_DAYS wants, or within a year."""
     wanted = timedelta(days=facts.review_days) if facts.review_days else YEAR
     if not facts.reviews:
         return answer([], bad=["No review of who may use the keys is on record"])
@@ -71,7 +81,9 @@ def _of_the_year(now: datetime, facts: IncidentFacts) -> list[IncidentFact]:
     ]
 
 
+@control_test("incidents-contained-in-time", SnapshotPart.INCIDENTS)
 def _contained(now: datetime, facts: IncidentFacts) -> ControlAnswer:
+    """Every incident of the last year was contained within its runbook's budget."""
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
@@ -99,7 +111,9 @@ def _line(one: IncidentFact) -> str:
     return f"{one.name} ({one.runbook}), declared {one.declared_at:%Y-%m-%d %H:%M} UTC, {closed}{minutes}"
 
 
+@control_test("incidents-led", SnapshotPart.INCIDENTS)
 def _led(now: datetime, facts: IncidentFacts) -> ControlAnswer:
+    """Every incident of the last year is on record with its times, and has a lead."""
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
@@ -109,7 +123,9 @@ def _led(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     return answer(led, bad=bad, open_=left)
 
 
+@control_test("incidents-learned-from", SnapshotPart.INCIDENTS)
 def _learned(now: datetime, facts: IncidentFacts) -> ControlAnswer:
+    """Closed incidents of the last year have follow-ups, and none of these is overdue."""
     closed = [one for one in _of_the_year(now, facts) if one.closed_at is not None]
     if not closed:
         return not_assessed("no closed incident is on record")
@@ -121,55 +137,3 @@ def _learned(now: datetime, facts: IncidentFacts) -> ControlAnswer:
         if one.follow_ups and not one.overdue
     ]
     return answer(good, bad=bad, open_=left)
-
-
-TESTS = (
-    ControlTest(
-        "second-person",
-        "Changes of keys, tokens and policies need the approval of a second person.",
-        (SnapshotPart.APPROVALS,),
-        _second_person,
-    ),
-    ControlTest(
-        "approvals-signed",
-        "Each approval is a KMS call in CloudTrail, so that whoever owns the database can't make one.",
-        (SnapshotPart.APPROVALS,),
-        _approvals_signed,
-    ),
-    ControlTest(
-        "runbooks-ready",
-        "There are runbooks for compromised keys, leaked tokens and restored databases, and all can be read.",
-        (SnapshotPart.INCIDENTS,),
-        _runbooks,
-    ),
-    ControlTest(
-        "restore-drilled",
-        "Tokens of a restored database were opened as often as KEYDECK_DRILL_DAYS wants, or within a year.",
-        (SnapshotPart.DRILLS,),
-        _drilled,
-    ),
-    ControlTest(
-        "accesses-reviewed",
-        "Who may use keys and who did was reviewed as often as KEYDECK_REVIEW_DAYS wants, or within a year.",
-        (SnapshotPart.USES,),
-        _reviewed,
-    ),
-    ControlTest(
-        "incidents-contained-in-time",
-        "Every incident of the last year was contained within its runbook's budget.",
-        (SnapshotPart.INCIDENTS,),
-        _contained,
-    ),
-    ControlTest(
-        "incidents-led",
-        "Every incident of the last year is on record with its times, and has a lead.",
-        (SnapshotPart.INCIDENTS,),
-        _led,
-    ),
-    ControlTest(
-        "incidents-learned-from",
-        "Closed incidents of the last year have follow-ups, and none of these is overdue.",
-        (SnapshotPart.INCIDENTS,),
-        _learned,
-    ),
-)

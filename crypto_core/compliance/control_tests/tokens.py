@@ -7,9 +7,9 @@ from datetime import datetime
 
 from crypto_core.compliance.answer import (
     ControlAnswer,
-    ControlTest,
     answer,
     cause,
+    control_test,
     not_assessed,
     without_counts,
 )
@@ -82,7 +82,9 @@ def _in_format(facts: TokenFacts, kinds: Iterable[Format]) -> list[Finding]:
     ]
 
 
+@control_test("tokens-encrypted", SnapshotPart.TOKENS)
 def _encrypted(_now: datetime, facts: TokenFacts) -> ControlAnswer:
+    """Every stored token is in an envelope that only KMS opens; dev format counts as unprotected."""
     held = _held(facts)
     if not held:
         return not_assessed(_NO_TOKENS)
@@ -108,8 +110,12 @@ def _algorithms(facts: TokenFacts) -> dict[Format, str]:
     }
 
 
+@control_test("tokens-authenticated", SnapshotPart.TOKENS)
 def _authenticated(_now: datetime, facts: TokenFacts) -> ControlAnswer:
-    """The answer about what is encrypted; what isn't is left open."""
+    """Whatever is encrypted is so by AES-256-GCM under a data key of its own; none under a published key.
+
+    The answer about what is encrypted; what isn't is left open.
+    """
     lines = _algorithms(facts)
     good = [line for kind, line in lines.items() if kind in ENVELOPE_FORMATS]
     bad = [line for kind, line in lines.items() if kind is Format.DEV]
@@ -120,7 +126,9 @@ def _authenticated(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     return answer(good, bad=bad, open_=left, unseen=_uncounted(facts), causes=causes)
 
 
+@control_test("algorithms-known", SnapshotPart.TOKENS)
 def _algorithms_known(_now: datetime, facts: TokenFacts) -> ControlAnswer:
+    """Of every stored token the algorithm is known that protects it, or that none does."""
     lines = _algorithms(facts)
     if not lines:
         return not_assessed(_NO_TOKENS)
@@ -129,7 +137,9 @@ def _algorithms_known(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     return answer(good, open_=left, unseen=_uncounted(facts))
 
 
+@control_test("tokens-under-trusted-keys", SnapshotPart.TOKENS)
 def _trusted_keys(_now: datetime, facts: TokenFacts) -> ControlAnswer:
+    """Every envelope is under a KMS key that the settings trust and that is enabled."""
     if not facts.protected:
         return not_assessed("no token is under a KMS key")
     good = [f"{_of(facts.protected)} under KMS keys"]
@@ -137,7 +147,11 @@ def _trusted_keys(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     return answer(good, bad=bad, open_=[one.title for one in left], unseen=_uncounted(facts))
 
 
+@control_test("tokens-all-counted", SnapshotPart.TOKENS)
 def _counted_all(_now: datetime, facts: TokenFacts) -> ControlAnswer:
+    """Every column that holds tokens is declared, every row is counted, and a search of the other columns
+    found no token.
+    """
     bad = _problems(facts, (ProblemKind.UNDECLARED, ProblemKind.STRAY))
     unseen = _uncounted(facts)
     if not facts.swept:
@@ -146,7 +160,9 @@ def _counted_all(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     return answer(good, bad=bad, unseen=unseen)
 
 
+@control_test("columns-guarded", SnapshotPart.TOKENS)
 def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:
+    """PostgreSQL refuses to store in a token column what is no envelope, and has checked what is there."""
     held = [column for column in facts.columns if column.tokens]
     if not held:
         return not_assessed(_NO_TOKENS)
@@ -172,7 +188,9 @@ def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     return answer(good, bad=bad, open_=left, causes=causes, undecided=unread)
 
 
+@control_test("least-format-kept", SnapshotPart.TOKENS, SnapshotPart.SETTINGS)
 def _least_format(_now: datetime, facts: TokenFacts, settings: SettingFacts) -> ControlAnswer:
+    """No envelope is in an older format than KEYDECK_LEAST_FORMAT."""
     if not facts.protected:
         return not_assessed("no token is in an envelope")
     least = ENVELOPE_FORMATS.index(settings.least_format)
@@ -183,50 +201,3 @@ def _least_format(_now: datetime, facts: TokenFacts, settings: SettingFacts) -> 
         *(f"{_of(facts.by_format[k])} in {k}" for k in ENVELOPE_FORMATS if facts.by_format.get(k)),
     ]
     return answer(good, bad=bad, unseen=_uncounted(facts), causes=_in_format(facts, older) if bad else ())
-
-
-TESTS = (
-    ControlTest(
-        "tokens-encrypted",
-        "Every stored token is in an envelope that only KMS opens; dev format counts as unprotected.",
-        (SnapshotPart.TOKENS,),
-        _encrypted,
-    ),
-    ControlTest(
-        "tokens-authenticated",
-        "Whatever is encrypted is so by AES-256-GCM under a data key of its own; none under a published key.",
-        (SnapshotPart.TOKENS,),
-        _authenticated,
-    ),
-    ControlTest(
-        "algorithms-known",
-        "Of every stored token the algorithm is known that protects it, or that none does.",
-        (SnapshotPart.TOKENS,),
-        _algorithms_known,
-    ),
-    ControlTest(
-        "tokens-under-trusted-keys",
-        "Every envelope is under a KMS key that the settings trust and that is enabled.",
-        (SnapshotPart.TOKENS,),
-        _trusted_keys,
-    ),
-    ControlTest(
-        "tokens-all-counted",
-        "Every column that holds tokens is declared, every row is counted, and a search of the other columns "
-        "found no token.",
-        (SnapshotPart.TOKENS,),
-        _counted_all,
-    ),
-    ControlTest(
-        "columns-guarded",
-        "PostgreSQL refuses to store in a token column what is no envelope, and has checked what is there.",
-        (SnapshotPart.TOKENS,),
-        _guarded,
-    ),
-    ControlTest(
-        "least-format-kept",
-        "No envelope is in an older format than KEYDECK_LEAST_FORMAT.",
-        (SnapshotPart.TOKENS, SnapshotPart.SETTINGS),
-        _least_format,
-    ),
-)
