@@ -17,8 +17,6 @@ PARTS: dict[str, str] = {
     "actions": "console.manual.actions",
     "commands": "console.manual.commands",
     "filters": "console.manual.filters",
-    "questions": "console.manual.questions",
-    "checks": "console.manual.checks",
     "controls": "console.manual.controls",
     "large_jobs": "console.manual.large_jobs",
     "runbooks": "console.manual.runbooks",

@@ -72,7 +72,7 @@ def _strong(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
 def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     """Of every such algorithm it is known how it stands against quantum computers.
 
-    Whether of each algorithm it is known how it stands; to be broken one day is no failure today.
+    To be broken one day is no failure today.
     """
     used = [one for one in facts.algorithms if one.protects]
     if not used:
