@@ -16,7 +16,7 @@ from console.printed.listing import PRINTED, Listing, print_listing, printed
 from console.printed.printing import print_facts, print_json, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import SortKey
-from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
+from crypto_core.database.tokens.inventory_row import TOKEN
 from crypto_core.errors import RowVanishedError
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query, pages_of
@@ -68,7 +68,6 @@ def connections(
             name="connections",
             schema="token",
             rows=rows,
-            record=InventoryRow.as_json,
             **printed(TOKEN, _COLUMNS),
             spare=("created", "evidence", "material"),
             rest=rest,

@@ -40,7 +40,6 @@ def _listing(found: tuple[EstateStanding, ...], shared: tuple[SharedKey, ...]) -
     return Listing(
         name="estates",
         rows=found,
-        record=EstateStanding.as_json,
         headers=("estate", "environment", "tokens", "protected", "problems", "incidents", ""),
         cells=_cells,
         rest=lambda: {"shared_keys": [one.as_json() for one in shared]},

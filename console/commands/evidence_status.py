@@ -98,7 +98,6 @@ def _listing(found: Assessment) -> Listing[Judgement]:
         name="controls",
         schema="control",
         rows=found.judgements,
-        record=Judgement.as_json,
         text=lambda rows: _text(found, rows),
         rest=lambda: {
             "taken_at": found.taken_at.isoformat(),

@@ -286,7 +286,6 @@ def rules(*, form: Form) -> None:
     listing = Listing(
         name="rules",
         rows=sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id)),
-        record=lambda rule: rule.as_json(),
         headers=("rule", "severity", "about"),
         cells=lambda r: (r.id, r.severity.value, f"{r.title}{': ' if r.about else ''}{r.about}"),
     )
@@ -329,7 +328,6 @@ def suppressions(*, expired: bool, form: Form) -> None:
     listing = Listing(
         name="suppressions",
         rows=found,
-        record=lambda one: one.as_json(),
         headers=("number", "rule", "subject", "until", "by", "reason"),
         cells=lambda s: (str(s.number), s.rule, s.subject, f"{s.until:%Y-%m-%d}", s.by, s.reason),
     )

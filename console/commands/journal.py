@@ -81,7 +81,6 @@ def list_(
     listing = Listing(
         name="entries",
         rows=entries,
-        record=lambda e: e.as_json(),
         headers=("seq", "at (UTC)", "action", "outcome", "subject", "actor"),
         cells=lambda e: (e.seq, utc(e.at), e.action, e.outcome, e.subject, e.who),
         rest=lambda: {"more": more},

@@ -147,7 +147,6 @@ def grants(*, key: str, form: Form) -> None:
     listing = Listing(
         name="grants",
         rows=found,
-        record=lambda grant: grant.as_json(),
         headers=("grant", "name", "grantee", "may", "retired by", "created"),
         cells=lambda grant: (
             grant.grant_id,

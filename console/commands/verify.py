@@ -49,7 +49,6 @@ def verify(
     listing = Listing(
         name="results",
         rows=failed if everything and form is Form.TABLE else results,
-        record=lambda v: v.as_json(),
         headers=("reference", "", "key", "reason"),
         cells=lambda v: (str(v.ref), "opened" if v.opened else "not opened", v.key_arn or "", v.reason),
         rest=lambda: {

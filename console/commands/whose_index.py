@@ -110,7 +110,6 @@ def duplicates(*, limit: int, form: Form) -> int:
     listing = Listing(
         name="tokens",
         rows=found,
-        record=lambda one: one.as_json(),
         headers=("rows", "references"),
         cells=lambda one: (
             len(one.references),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Generic, TypeVar
 
 import click
@@ -40,7 +41,7 @@ class Listing(Generic[Row]):
 
     name: str
     rows: Iterable[Row]
-    record: Callable[[Row], Mapping[str, Any]]
+    record: Callable[[Row], Mapping[str, Any]] = methodcaller("as_json")
     headers: Sequence[str] = ()
     cells: Callable[[Row], Sequence[object]] = lambda _row: ()
     spare: Sequence[str] = ()
