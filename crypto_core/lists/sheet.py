@@ -98,6 +98,21 @@ class SheetField(Generic[Row, Reads]):
         """Return the heading, by default the name."""
         return self.heading or self.name.replace("_", " ")
 
+    @property
+    def sort(self) -> str:
+        """Return the name of its order, "" where there is none."""
+        return self.name if self.order else ""
+
+    @property
+    def least(self) -> int:
+        """Return how many characters it takes at least."""
+        return self.width[0]
+
+    @property
+    def most(self) -> int:
+        """Return how many characters it takes at most."""
+        return self.width[1]
+
     def value(self, row: Row, _reader: Reads | None = None) -> Any:
         """Return its value in a row; a state by its word."""
         value = _reads(self.at or self.name)(row)

@@ -27,7 +27,7 @@ def expression(d: Deck) -> str:
 
 async def column(d: Deck, heading: str) -> None:
     """Put the cursor on a column."""
-    while d.table.columns.current.heading != heading:
+    while d.table.columns.current.title != heading:
         await d.press("right")
 
 

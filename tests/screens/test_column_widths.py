@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Query
+from crypto_core.lists.sheet import SheetField
 from screens.blocking import Trouble
 from screens.connections.screen import LISTING
 from screens.facts import Facts
@@ -20,7 +21,7 @@ FACTS = cast(Facts, None)
 
 
 def column(name: str, *, least: int = 6, most: int = 24, rank: int = 5) -> Column[dict[str, str]]:
-    return Column(name, name, lambda row, _: (row.get(name, ""), ""), name, least, most, rank)
+    return SheetField(name, lambda row, _: (row.get(name, ""), ""), (least, most, rank), order=True)
 
 
 def named(placed: tuple[Placed[dict[str, str]], ...]) -> dict[str, int]:

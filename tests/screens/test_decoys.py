@@ -47,7 +47,7 @@ DECOY = Decoy(2, "gh_connection", "gh-7", KEY, Format.V1, (DecoyToken("access_to
 
 def evidence(row: InventoryRow) -> Any:
     (column,) = [column for column in LISTING.columns if column.name == "evidence"]
-    return column.cell(row, None)  # type: ignore[arg-type]
+    return column.text(row, None)  # type: ignore[arg-type]
 
 
 def test_a_decoy_has_a_sign_and_a_word_in_the_list_and_a_token_its_evidence() -> None:

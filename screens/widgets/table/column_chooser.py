@@ -66,7 +66,7 @@ class ColumnChooser(Dialog[Columns | None]):
             lines.append(
                 Line(
                     Content.assemble(
-                        " ", (f"{sign} ", "$accent"), (fit(column.heading, 24), "bold"), (words, "$muted")
+                        " ", (f"{sign} ", "$accent"), (fit(column.title, 24), "bold"), (words, "$muted")
                     ),
                     name,
                 )

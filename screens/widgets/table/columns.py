@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
-from crypto_core.lists.sheet import Sheet, SheetField
+from crypto_core.lists.sheet import SheetField
 from crypto_core.text.cleaning import clean
 from screens.facts import Facts
 from screens.signs import STYLES
 from screens.widgets.cells import fit, fit_middle
 
 Row = TypeVar("Row")
+
+Column = SheetField[Row, Facts]
+"""A column is a field of the rows' sheet."""
 
 Cell = tuple[str, str]
 """Text and the name of its style."""
@@ -24,52 +27,15 @@ WIDEST = 200
 NARROWEST = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
-    """One column: its name (what commands and the memory call it), its heading, its cells.
-
-    `sort` is the source's sort key, "" where it can't be sorted by. Columns with a higher `rank` are left
-    out first where the terminal is narrow. `shown` is False for one that only who asks for it sees.
-    """
-
-    name: str
-    heading: str
-    cell: Callable[[Row, Facts], Cell]
-    sort: str = ""
-    least: int = 6
-    most: int = 24
-    rank: int = 5
-    shown: bool = True
-    cut: Callable[[str, int], str] = fit
-    right: bool = False
-
-    def text(self, text: str, width: int) -> str:
-        """Return a text cut and padded to the column's cells."""
-        return fit(text, width, right=True) if self.right else self.cut(text, width)
+def cell_of(column: Column[Row], row: Row, facts: Facts) -> Cell:
+    """Return a column's text in a row and its style."""
+    text, tone = column.text(row, facts)
+    return text, STYLES.get(tone, tone)
 
 
-def columns_of(sheet: Sheet[Row, Facts]) -> tuple[Column[Row], ...]:
-    """Return a column for each field of a sheet."""
-    return tuple(map(_column, sheet.listed))
-
-
-def _column(field: SheetField[Row, Facts]) -> Column[Row]:
-    words = field.words or field.text
-
-    def cell(row: Row, facts: Facts) -> Cell:
-        text, tone = words(row, facts)
-        return text, STYLES.get(tone, tone)
-
-    return Column(
-        field.name,
-        field.title,
-        cell,
-        field.name if field.order else "",
-        *field.width,
-        field.shown,
-        fit_middle if field.ends else fit,
-        field.right,
-    )
+def fitted(column: Column[Any], text: str, width: int) -> str:
+    """Return a text cut and padded to a column's cells."""
+    return fit_middle(text, width) if column.ends else fit(text, width, right=column.right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +50,12 @@ def wanted(
     rows: Iterable[Row], columns: Sequence[Column[Row]], facts: Facts, before: Mapping[str, int] | None = None
 ) -> dict[str, int]:
     """Return how many cells the widest text of each column takes; never less than `before`."""
-    widths = {c.name: max((before or {}).get(c.name, 0), cell_len(c.heading) + 2) for c in columns}
+    widths = {c.name: max((before or {}).get(c.name, 0), cell_len(c.title) + 2) for c in columns}
     for row in rows:
         for column in columns:
             widest = widths[column.name]
             if widest < column.most:
-                text, _ = column.cell(row, facts)
+                text, _ = cell_of(column, row, facts)
                 if len(text) > widest or not (text.isascii() and text.isprintable()):
                     widths[column.name] = max(widest, cell_len(clean(text, column.most)))
     return widths
@@ -116,7 +82,7 @@ def place(
     least = {c.name: given.get(c.name, min(c.least, most[c.name])) for c in columns}
     chosen = list(columns)
     while len(chosen) > 1 and _taken(chosen, least) > width:
-        chosen.remove(max(chosen[1:], key=lambda c: c.rank))
+        chosen.remove(max(chosen[1:], key=lambda c: c.width[2]))
     if focus in most and all(c.name != focus for c in chosen):
         chosen = _scrolled(columns, least, width, focus)
         over = _taken(chosen, least) - width

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 from screens.actions.performing import Host
 from screens.facts import Facts
 from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipboard
+from screens.widgets.table.columns import cell_of
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.table import Table
 
@@ -21,7 +22,9 @@ def copy(table: Table[Row], listing: Listing[Row], facts: Facts, what: str) -> N
     match what:
         case "cell":
             first = table.columns.current is listing.columns[0]
-            _copy_cell(table, listing.reference(row) if first else table.columns.current.cell(row, facts)[0])
+            _copy_cell(
+                table, listing.reference(row) if first else cell_of(table.columns.current, row, facts)[0]
+            )
         case "reference":
             _copy_cell(table, listing.reference(row))
         case "marked" if table.marks.whole:

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from crypto_core.lists.filter_language import Field
 from crypto_core.lists.paging import PagedSource, Query
-from crypto_core.lists.sheet import Sheet
+from crypto_core.lists.sheet import Sheet, SheetField
 from screens.facts import Facts
 from screens.own_column import OwnColumn
 from screens.signs import Sign
-from screens.widgets.table.columns import Column, columns_of
+from screens.widgets.table.columns import Column
 
 Row = TypeVar("Row")
 
@@ -46,7 +46,7 @@ class Listing(Generic[Row]):
 
     def __post_init__(self) -> None:
         if not self.columns:
-            object.__setattr__(self, "columns", columns_of(self.sheet))
+            object.__setattr__(self, "columns", self.sheet.listed)
 
     @property
     def many(self) -> str:
@@ -72,4 +72,4 @@ class Listing(Generic[Row]):
 
 
 def _own(own: OwnColumn, record: Callable[[Row], Mapping[str, Any]]) -> Column[Row]:
-    return Column(own.name, own.heading, lambda row, _: (own.text(record(row)), ""), least=8, rank=8)
+    return SheetField(own.name, lambda row, _: (own.text(record(row)), ""), (8, 24, 8), own.heading)

@@ -15,7 +15,7 @@ from screens.widgets.table.listing import Listing
 def order_after(listing: Listing[Any], query: Query, column: Column[Any]) -> Query | Trouble:
     """Return the query by a column; the other way round the second time; as at first the third time."""
     if not column.sort:
-        return Trouble(f"{column.heading.capitalize()} can't be sorted by.")
+        return Trouble(f"{column.title.capitalize()} can't be sorted by.")
     if query.sort != column.sort:
         return replace(query, sort=column.sort, descending=False)
     if not query.descending:

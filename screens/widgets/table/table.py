@@ -15,7 +15,7 @@ from textual.widget import Widget
 from crypto_core.lists.paging import Query
 from screens.facts import Facts
 from screens.widgets.cursor_view import CursorView
-from screens.widgets.table.columns import GAP, Cell, Column
+from screens.widgets.table.columns import GAP, Cell, Column, cell_of, fitted
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.marks import Marks
 from screens.widgets.table.ordering import arrow
@@ -214,11 +214,11 @@ class Table(CursorView, Generic[Row]):
         for placed in self.columns.placed:
             column = placed.column
             sorted_by = bool(column.sort) and column.sort == query.sort
-            text = f"{column.heading} {sign}" if sorted_by else column.heading
+            text = f"{column.title} {sign}" if sorted_by else column.title
             style = "$accent" if sorted_by else "$muted"
             if column is self.columns.current and column is not self.columns.chosen[0]:
                 style += " reverse"
-            parts.append((column.text(text, placed.width), style))
+            parts.append((fitted(column, text, placed.width), style))
             parts.append(" " * GAP)
         if len(self.columns.placed) < len(self.columns.chosen):
             parts[-1] = (" ›", "$muted")
@@ -276,8 +276,8 @@ class Table(CursorView, Generic[Row]):
         sign = self._listing.sign(row, self._facts)
         cells = [(sign.text + " ", sign.style)]
         for placed in self.columns.placed:
-            text, named = placed.column.cell(row, self._facts)
-            cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
+            text, named = cell_of(placed.column, row, self._facts)
+            cells.append((fitted(placed.column, text, placed.width) + " " * GAP, named))
         return cells
 
     def notify_style_update(self) -> None:
@@ -287,7 +287,7 @@ class Table(CursorView, Generic[Row]):
 
     def texts(self, row: Row) -> list[str]:
         """Return what the chosen columns show of a row, uncut."""
-        return [column.cell(row, self._facts)[0] for column in self.columns.chosen]
+        return [cell_of(column, row, self._facts)[0] for column in self.columns.chosen]
 
     def row_changed(self) -> None:
         self._refresh_line(self.cursor)

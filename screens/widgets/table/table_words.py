@@ -45,6 +45,6 @@ def coverage(feed: Feed[Any], table: Table[Any], listing: Listing[Any]) -> Conte
     else:
         parts.append(listing.counted(count))
     column = listing.column(feed.shown.sort)
-    name = column.heading if column is not None else feed.shown.sort
+    name = column.title if column is not None else feed.shown.sort
     parts.append(f"sort: {name} {arrow(listing, feed.shown)}")
     return Content.assemble(("   ".join(parts), "$muted"))
