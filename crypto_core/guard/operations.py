@@ -17,6 +17,9 @@ from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE, Purpo
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
+Tables = tuple[tuple[str, tuple[str, ...]], ...]
+"""Privileges on Keydeck's own tables."""
+
 READ = ("SELECT",)
 APPEND = ("SELECT", "INSERT")
 WRITE = ("SELECT", "INSERT", "UPDATE")
@@ -128,7 +131,7 @@ class Operation:
     effect: str
     iam: tuple[str, ...] = ()
     role: KeydeckRole = KeydeckRole.RESPONDER
-    tables: tuple[tuple[str, tuple[str, ...]], ...] = JOURNAL
+    tables: Tables = JOURNAL
     changes: str = ""
     """What it changes, as in "This changes …"; "" for what only looks."""
     danger: Danger = Danger.NONE
@@ -167,91 +170,68 @@ TOKENS_CHANGED = "tokens"
 DECOYS_CHANGED = "decoys in the platform's tables"
 
 
-def _of_tokens(
+def _planned(
     name: str,
-    words: str,
     effect: str,
+    changes: str,
     *iam: str,
-    role: KeydeckRole = KeydeckRole.OPERATOR,
+    words: str = "",
+    role: KeydeckRole = KeydeckRole.RESPONDER,
+    tables: Tables = (),
     danger: Danger = Danger.CONFIRM,
+    **more: Any,
 ) -> Operation:
     return Operation(
         name,
-        words,
+        words or name,
         effect,
         iam,
         role,
-        (*JOURNAL, *APPROVAL, *TOKENS, *JOBS),
-        changes=TOKENS_CHANGED,
+        (*JOURNAL, *APPROVAL, *tables),
+        changes=changes,
         danger=danger,
         planned=True,
         second_person=True,
-    )
-
-
-def _of_keys(
-    kind: ChangeKind, words: str, effect: str, *calls: str, danger: Danger = Danger.CONFIRM
-) -> Operation:
-    return Operation(
-        f"keys {kind.value}",
-        words,
-        effect,
-        tuple(f"kms:{call}" for call in calls),
-        tables=(*JOURNAL, *APPROVAL),
-        changes="a key",
-        danger=danger,
-        planned=True,
-        second_person=True,
-    )
-
-
-def _of_jobs(name: str, words: str, effect: str) -> Operation:
-    return Operation(
-        f"jobs {name}",
-        words,
-        effect,
-        role=KeydeckRole.OPERATOR,
-        tables=(*JOURNAL, *JOBS),
-        changes="a job",
-        danger=Danger.CONFIRM,
-    )
-
-
-def _of_incidents(
-    name: str, words: str, effect: str, danger: Danger = Danger.CONFIRM, **more: Any
-) -> Operation:
-    return Operation(
-        f"incident {name}",
-        words,
-        effect,
-        tables=(*JOURNAL, *APPROVAL, *INCIDENTS),
-        changes="an incident",
-        danger=danger,
         **more,
     )
 
 
+def _of_tokens(
+    name: str, effect: str, *iam: str, role: KeydeckRole = KeydeckRole.OPERATOR, **more: Any
+) -> Operation:
+    return _planned(name, effect, TOKENS_CHANGED, *iam, role=role, tables=(*TOKENS, *JOBS), **more)
+
+
+def _of_keys(kind: ChangeKind, effect: str, *calls: str, words: str = "", **more: Any) -> Operation:
+    iam = (f"kms:{call}" for call in calls)
+    words = words or kind.value.replace("-", " ")
+    return _planned(f"keys {kind.value}", effect, "a key", *iam, words=words, **more)
+
+
+def _confirmed(
+    name: str, words: str, effect: str, changes: str, *iam: str, tables: Tables = (), **more: Any
+) -> Operation:
+    """Return an operator's operation that has no plan to show."""
+    of = {"role": KeydeckRole.OPERATOR, "changes": changes, "danger": Danger.CONFIRM} | more
+    return Operation(name, words, effect, iam, tables=(*JOURNAL, *tables), **of)
+
+
+def _of_jobs(name: str, effect: str, words: str = "") -> Operation:
+    return _confirmed(f"jobs {name}", words or name, effect, "a job", tables=JOBS)
+
+
+def _of_incidents(name: str, effect: str, *iam: str, words: str = "", **more: Any) -> Operation:
+    words = words or name.replace("-", " ")
+    more |= {"role": KeydeckRole.RESPONDER, "tables": (*APPROVAL, *INCIDENTS)}
+    return _confirmed(f"incident {name}", words, effect, "an incident", *iam, **more)
+
+
 def _of_findings(word: str, effect: str) -> Operation:
-    return Operation(
-        f"findings {word}",
-        word,
-        effect,
-        role=KeydeckRole.OPERATOR,
-        changes="what findings are shown",
-        danger=Danger.CONFIRM,
-    )
+    return _confirmed(f"findings {word}", word, effect, "what findings are shown")
 
 
 def _of_copies(word: str, words: str, effect: str) -> Operation:
-    return Operation(
-        f"copies {word}",
-        words,
-        effect,
-        role=KeydeckRole.OPERATOR,
-        tables=(*JOURNAL, *COPIES),
-        changes="the register of copies",
-        danger=Danger.CONFIRM,
-    )
+    return _confirmed(f"copies {word}", words, effect, "the register of copies", tables=COPIES)
 
 
 _SIGNING = ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac")
@@ -269,37 +249,27 @@ _PURPOSES: Mapping[KeydeckRole, tuple[Purpose, ...]] = {
 
 
 def _of_approvals(word: str, effect: str) -> Operation:
-    return Operation(
-        f"approvals {word}",
-        word,
-        effect,
-        (_CALLS, "cloudtrail:LookupEvents"),
-        role=KeydeckRole.OPERATOR,
-        tables=(*JOURNAL, *APPROVAL),
-        changes="a request",
-        danger=Danger.CONFIRM,
-        also=KeydeckRole.APPROVER,
-    )
+    calls = (_CALLS, "cloudtrail:LookupEvents")
+    also = KeydeckRole.APPROVER
+    return _confirmed(f"approvals {word}", word, effect, "a request", *calls, tables=APPROVAL, also=also)
 
 
 def _of_tripwires(verb: str, effect: str, *iam: str, role: KeydeckRole = KeydeckRole.OPERATOR) -> Operation:
-    return Operation(
+    reseals = verb == "reseal"
+    return _planned(
         f"tripwire {verb}",
-        f"{verb} tripwire" if verb != "reseal" else "reseal the list of tripwires",
         effect,
-        ("kms:Decrypt", "kms:GenerateDataKey", *iam),
-        role,
-        (*JOURNAL, *APPROVAL, *TRIPWIRES),
-        changes=DECOYS_CHANGED if verb != "reseal" else "the list of tripwires",
-        danger=Danger.CONFIRM,
-        planned=True,
-        second_person=True,
+        "the list of tripwires" if reseals else DECOYS_CHANGED,
+        *("kms:Decrypt", "kms:GenerateDataKey"),
+        *iam,
+        words="reseal the list of tripwires" if reseals else f"{verb} tripwire",
+        role=role,
+        tables=TRIPWIRES,
     )
 
 
 VERBS = (
     _of_tokens(
-        "rewrap",
         "rewrap",
         "Same data keys under another KMS key; no recovery",
         "kms:ReEncryptFrom",
@@ -308,17 +278,17 @@ VERBS = (
     ),
     _of_tokens(
         "reencrypt",
-        "re-encrypt",
         "New data keys and ciphertexts under a KMS key",
         "kms:Decrypt",
         "kms:GenerateDataKey",
+        words="re-encrypt",
     ),
     _of_tokens(
         "encrypt",
-        "encrypt in place",
         "Seal tokens that are stored in plaintext or dev format",
         "kms:GenerateDataKey",
         "kms:Decrypt",
+        words="encrypt in place",
     ),
 )
 """The ways to write tokens anew."""
@@ -348,92 +318,76 @@ OPERATIONS: tuple[Operation, ...] = (
         tables=(*NOTICES, *RECORDS),
     ),
     _of_keys(
-        ChangeKind.ENABLE_ROTATION,
-        "enable rotation",
-        "Turn automatic rotation on, with a period in days",
-        "EnableKeyRotation",
+        ChangeKind.ENABLE_ROTATION, "Turn automatic rotation on, with a period in days", "EnableKeyRotation"
     ),
-    _of_keys(
-        ChangeKind.DISABLE_ROTATION,
-        "disable rotation",
-        "Turn automatic rotation off",
-        "DisableKeyRotation",
-    ),
+    _of_keys(ChangeKind.DISABLE_ROTATION, "Turn automatic rotation off", "DisableKeyRotation"),
     _of_keys(
         ChangeKind.ROTATE,
-        "rotate now",
         "New key material now, one of 25 times. Re-encrypts nothing",
         "RotateKeyOnDemand",
+        words="rotate now",
         danger=Danger.TYPED,
     ),
     _of_keys(
         ChangeKind.CREATE,
-        "new key",
         "Create a key whose policy gives each role the least it needs",
         "CreateKey",
         "CreateAlias",
         "EnableKeyRotation",
         "TagResource",
+        words="new key",
     ),
     _of_keys(
         ChangeKind.POINT_ALIAS,
-        "point alias",
         "Point an alias at the key; a platform configured with the alias then writes under this key",
         "CreateAlias",
         "UpdateAlias",
+        words="point alias",
     ),
-    _of_keys(ChangeKind.ENABLE, "enable", "Enable the key: it can be used again", "EnableKey"),
+    _of_keys(ChangeKind.ENABLE, "Enable the key: it can be used again", "EnableKey"),
     _of_keys(
         ChangeKind.DISABLE,
-        "disable",
         "Disable the key. Refused while there are tokens under it",
         "DisableKey",
         danger=Danger.TYPED,
     ),
     _of_keys(
         ChangeKind.SCHEDULE_DELETION,
-        "schedule deletion",
         "Schedule the key's deletion; what is under it can never be opened again",
         "ScheduleKeyDeletion",
         danger=Danger.TYPED,
     ),
     _of_keys(
         ChangeKind.CANCEL_DELETION,
-        "cancel deletion",
         "Cancel the key's deletion. It stays disabled until it is enabled",
         "CancelKeyDeletion",
     ),
     _of_keys(
         ChangeKind.PUT_POLICY,
-        "put policy",
         "Replace the key policy from a file, after showing the difference",
         "PutKeyPolicy",
         danger=Danger.TYPED,
     ),
     _of_keys(
         ChangeKind.BLOCK,
-        "block",
         "Refuse one principal the use of the key at once; undone by its name",
         "PutKeyPolicy",
     ),
     _of_keys(
         ChangeKind.UNBLOCK,
-        "unblock",
         "Let a blocked principal use the key again, as far as its policy, grants and IAM allow",
         "PutKeyPolicy",
         danger=Danger.TYPED,
     ),
-    _of_keys(ChangeKind.REVOKE_GRANT, "revoke grant", "Revoke a grant", "RevokeGrant", danger=Danger.TYPED),
+    _of_keys(ChangeKind.REVOKE_GRANT, "Revoke a grant", "RevokeGrant", danger=Danger.TYPED),
     _of_keys(
         ChangeKind.RETIRE_GRANT,
-        "retire grant",
         "Retire a grant, as a principal that may retire it",
         "RetireGrant",
         danger=Danger.TYPED,
     ),
     _of_keys(
         ChangeKind.REPLICATE,
-        "replicate",
         "A replica of a multi-Region key in another Region",
         "ReplicateKey",
         "CreateKey",
@@ -442,51 +396,44 @@ OPERATIONS: tuple[Operation, ...] = (
     *VERBS,
     _of_tokens(
         "jobs restore",
-        "restore",
         "Restore what an ended job replaced, unless it changed since; this runs as a job",
         "kms:Decrypt",
+        words="restore",
         danger=Danger.TYPED,
     ),
     _of_tokens(
         "backups restore",
-        "restore",
         "Restore replaced envelopes that open, unless the present value opens and holds another token",
         "kms:Decrypt",
+        words="restore",
         danger=Danger.TYPED,
     ),
-    Operation(
+    _planned(
         "backups purge",
-        "purge",
         "Purge replaced envelopes: what they replaced can no longer be restored",
+        "replaced envelopes",
+        words="purge",
         role=KeydeckRole.OPERATOR,
-        tables=(*JOURNAL, *APPROVAL, *TOKENS),
-        changes="replaced envelopes",
+        tables=TOKENS,
         danger=Danger.TYPED,
-        planned=True,
-        second_person=True,
     ),
-    Operation(
+    _planned(
         "whose index build",
-        "fill index",
         "Open envelopes that the index of tokens does not know, and note fingerprints of their tokens",
-        ("kms:Decrypt", "kms:GenerateDataKey"),
-        KeydeckRole.OPERATOR,
-        (*JOURNAL, *APPROVAL, *INDEX),
-        changes="the index of tokens",
-        danger=Danger.CONFIRM,
-        planned=True,
-        second_person=True,
-    ),
-    Operation(
-        "whose index drop",
-        "drop index",
-        "Forget the index of tokens and its key; searches open what is stored again",
+        "the index of tokens",
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        words="fill index",
         role=KeydeckRole.OPERATOR,
-        tables=(*JOURNAL, *APPROVAL, *INDEX),
-        changes="the index of tokens",
-        danger=Danger.CONFIRM,
-        planned=True,
-        second_person=True,
+        tables=INDEX,
+    ),
+    _planned(
+        "whose index drop",
+        "Forget the index of tokens and its key; searches open what is stored again",
+        "the index of tokens",
+        words="drop index",
+        role=KeydeckRole.OPERATOR,
+        tables=INDEX,
     ),
     _of_tripwires(
         "add",
@@ -500,74 +447,68 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_tripwires("reseal", "Seal the list of tripwires anew, under the key that is written under"),
     _of_tokens(
         "enter token",
-        "enter token",
         "Replace a token by a new one: checked with its provider, then sealed",
         "kms:GenerateDataKey",
         "kms:Decrypt",
         role=KeydeckRole.RESPONDER,
     ),
-    Operation(
-        "revoke",
+    _planned(
         "revoke",
         "Tokens revoked at their providers",
-        ("kms:Decrypt",),
-        tables=(*JOURNAL, *APPROVAL),
-        changes="tokens at their providers",
+        "tokens at their providers",
+        "kms:Decrypt",
         danger=Danger.TYPED,
-        planned=True,
-        second_person=True,
         journal_name="revoke tokens",
     ),
-    _of_jobs("pause", "pause", "Stop calling KMS until the job is resumed; sealed tokens are still written"),
-    _of_jobs("resume", "resume", "Resume a paused or failed job"),
-    _of_jobs("retry", "retry", "Retry the tokens that could not be written"),
-    _of_jobs("cancel", "cancel", "Cancel the job for good; what is written stays"),
+    _of_jobs("pause", "Stop calling KMS until the job is resumed; sealed tokens are still written"),
+    _of_jobs("resume", "Resume a paused or failed job"),
+    _of_jobs("retry", "Retry the tokens that could not be written"),
+    _of_jobs("cancel", "Cancel the job for good; what is written stays"),
     _of_jobs(
         "join",
-        "work here",
         "Work on a running job with processes on this host, until it ends or you quit",
+        words="work here",
     ),
-    _of_incidents("declare", "incident", "Open an incident by a runbook, about a key, tokens or a database"),
-    _of_incidents("run", "act", "Run a step's action, once its plan was shown", planned=True),
     _of_incidents(
-        "finish",
+        "declare", "Open an incident by a runbook, about a key, tokens or a database", words="incident"
+    ),
+    _of_incidents("run", "Run a step's action, once its plan was shown", words="act", planned=True),
+    _of_incidents(
         "finish",
         "Capture the step's evidence, run its check, and end the step if it passes",
         journal_name="incident done",
     ),
-    _of_incidents("answer", "answer", "Answer a step's question"),
+    _of_incidents("answer", "Answer a step's question"),
     _of_incidents(
-        "capture",
         "capture",
         "Capture the step's evidence, again if it was captured before",
         journal_name="incident evidence",
     ),
-    _of_incidents("skip", "skip", "End the step without doing it, with a reason"),
-    _of_incidents("reopen", "reopen", "Reopen an ended step, with a reason"),
-    _of_incidents("note", "note", "Write a note into the timeline"),
+    _of_incidents("skip", "End the step without doing it, with a reason"),
+    _of_incidents("reopen", "Reopen an ended step, with a reason"),
+    _of_incidents("note", "Write a note into the timeline"),
     _of_incidents(
         "accept-lost",
-        "accept lost",
         "Accept as unrecoverable what is left under the key and opens for nobody: named, its number typed",
-        Danger.TYPED,
-        iam=("kms:Decrypt",),
+        "kms:Decrypt",
+        danger=Danger.TYPED,
         planned=True,
         second_person=True,
     ),
     _of_incidents(
         "assign",
-        "roles",
         "Give a role in the incident to somebody: lead, operations, communications",
+        words="roles",
         journal_name="incident role",
     ),
     _of_incidents(
         "follow-up add",
-        "new follow-up",
         "Keep what is to be done after the incident, by whom and until when",
+        words="new follow-up",
         journal_name="incident follow-up",
     ),
-    _of_incidents("follow-up done", "done", "Note that a follow-up is done, and what came of it"),
-    _of_incidents("close", "close", "Close the incident, and say how it ended"),
+    _of_incidents("follow-up done", "Note that a follow-up is done, and what came of it", words="done"),
+    _of_incidents("close", "Close the incident, and say how it ended"),
     _of_approvals("approve", "Approve another person's request: this exact plan, once, before it expires"),
     _of_approvals("deny", "Deny a request, or withdraw an approval that was not used yet"),
     _of_findings(
@@ -581,56 +522,43 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _of_copies("remove", "take a copy out", "Note that a registered copy is gone"),
     _of_findings("unsuppress", "Remove a suppression by its number: what it hid is shown again"),
-    Operation(
+    _confirmed(
         "journal checkpoint",
         "sign the journal",
         "The journal's end signed with a KMS key",
-        _SIGNING,
-        KeydeckRole.OPERATOR,
-        changes="the journal",
-        danger=Danger.CONFIRM,
+        "the journal",
+        *_SIGNING,
         also=KeydeckRole.SIGNER,
     ),
-    Operation(
+    _confirmed(
         "evidence record",
         "record evidence",
         "Measure everything that controls are about, and keep that, signed, as the record of this day",
-        _SIGNING,
-        KeydeckRole.OPERATOR,
-        (*JOURNAL, *RECORDS),
-        changes="the records of evidence",
-        danger=Danger.CONFIRM,
+        "the records of evidence",
+        *_SIGNING,
+        tables=RECORDS,
         also=KeydeckRole.SIGNER,
     ),
-    Operation(
+    _confirmed(
         "evidence review",
         "review access",
         "Note that you looked at who may use the keys and who did, with the digest of what you looked at",
-        role=KeydeckRole.OPERATOR,
-        changes="the journal",
-        danger=Danger.CONFIRM,
+        "the journal",
     ),
-    Operation(
+    _planned(
         "journal break",
-        "begin the journal anew",
         "Acknowledge that the journal is damaged or lacks entries, and have it begin anew, signed",
-        _SIGNING,
-        tables=(*JOURNAL, *APPROVAL),
-        changes="the journal",
+        "the journal",
+        *_SIGNING,
+        words="begin the journal anew",
         danger=Danger.TYPED,
-        planned=True,
-        second_person=True,
         journal_name="acknowledge journal break",
     ),
-    Operation(
+    _planned(
         "guard",
-        "guard columns",
         "Have the database refuse whatever is no envelope in token columns, or take that back",
-        tables=(*JOURNAL, *APPROVAL),
-        changes="a table's constraints",
-        danger=Danger.CONFIRM,
-        planned=True,
-        second_person=True,
+        "a table's constraints",
+        words="guard columns",
     ),
     Operation(
         "init",

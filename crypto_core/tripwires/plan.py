@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
@@ -38,6 +38,7 @@ class AddRequest:
 class AddPlan(RunsCode):
     """A dry run's result; nothing has been changed. `key_arn` is "" for a key that is still to be made."""
 
+    danger: ClassVar[Danger] = Danger.CONFIRM
     request: AddRequest
     format: Format
     key_arn: str
@@ -55,11 +56,6 @@ class AddPlan(RunsCode):
     @property
     def key_words(self) -> str:
         return self.key_arn or NEW_KEY
-
-    @property
-    def danger(self) -> Danger:
-        """How much asking it takes."""
-        return Danger.CONFIRM
 
     @property
     def confirmation(self) -> str:
@@ -110,6 +106,7 @@ class AddPlan(RunsCode):
 class RemovePlan(RunsCode):
     """What is to be removed: rows that stand as they were made, and the list's entry."""
 
+    danger: ClassVar[Danger] = Danger.CONFIRM
     number: int
     table: str
     refs: tuple[str, ...] = field(repr=False)
@@ -126,10 +123,6 @@ class RemovePlan(RunsCode):
     def summary(self) -> str:
         """What is to be done, on one line; it names no row."""
         return f"Remove tripwire {self.number} and its {counted(len(self.refs), 'decoy')}"
-
-    @property
-    def danger(self) -> Danger:
-        return Danger.CONFIRM
 
     @property
     def confirmation(self) -> str:
@@ -161,16 +154,12 @@ class RemovePlan(RunsCode):
 class ResealPlan:
     """The list is to be sealed anew, under the key that is written under."""
 
+    danger: ClassVar[Danger] = Danger.CONFIRM
     key: str
 
     @property
     def summary(self) -> str:
         return "Seal the list of tripwires anew, under the key that is written under"
-
-    @property
-    def danger(self) -> Danger:
-        """How much asking it takes."""
-        return Danger.CONFIRM
 
     @property
     def confirmation(self) -> str:

@@ -12,7 +12,6 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.errors import RefusedError
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,6 @@ class ColumnShape:
     type: str
     required: bool
     is_time: bool
-    is_number: bool
     is_document: bool
     unique: bool
     refers: bool
@@ -143,14 +141,9 @@ def _column(row: Any) -> ColumnShape:
         row.type,
         row.required,
         is_time=row.category == "D",
-        is_number=row.category == "N",
         is_document=row.is_document,
         unique=row.is_unique,
         refers=row.refers,
         sequence=row.sequence or "",
         is_foreign=row.is_foreign,
     )
-
-
-def alike_words(number: int) -> str:
-    return f"drawn from {counted(number, 'row')} of the table"

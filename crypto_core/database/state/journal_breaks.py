@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from crypto_core.database.state.checkpoint import MOST_LOST
 from crypto_core.database.state.installation import require_schemas
@@ -39,6 +39,8 @@ _ACTION = BY_NAME["journal break"].journaled_as
 class BreakPlan:
     """What is to be acknowledged. Cleaned text."""
 
+    danger: ClassVar[Danger] = Danger.TYPED
+    """What is wrong counts as known from then on."""
     reason: CleanText
     problems: tuple[CleanText, ...]
     whole_to: int
@@ -50,11 +52,6 @@ class BreakPlan:
     @property
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(self._what(), sort_keys=True).encode()).hexdigest()
-
-    @property
-    def danger(self) -> Danger:
-        """It has to be typed: what is wrong counts as known from then on."""
-        return Danger.TYPED
 
     @property
     def confirmation(self) -> str:

@@ -13,17 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    DateTime,
-    Engine,
-    FromClause,
-    LargeBinary,
-    Select,
-    String,
-    func,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from crypto_core.database.connection.engine import connected
@@ -74,7 +64,7 @@ _KEPT = (*_ANSWER, "asked_at")
 class AttributionCache:
     """The remembered answers of one database. Thread-safe."""
 
-    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
+    def __init__(self, engine: sa.Engine, *, read_only: bool = False) -> None:
         self._engine = engine
         self._read_only = read_only
         self._lock = threading.Lock()
@@ -111,18 +101,20 @@ class AttributionCache:
         with connected(self._engine, write=True) as connection:
             _upsert(connection, batch)
 
-    def by_group(self, connection: Connection) -> dict[bytes, frozenset[Wrapping]]:
+    def by_group(self, connection: sa.Connection) -> dict[bytes, frozenset[Wrapping]]:
         """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""
         return named_by_group(self.asked(connection))
 
-    def asked(self, connection: Connection) -> Asked:
+    def asked(self, connection: sa.Connection) -> Asked:
         """Return for every wrapping of each EDK prefix when KMS has named it first and last."""
         asked: dict[About, tuple[datetime, datetime]] = {}
         if self._stored("SELECT", connection):
             t = key_answer.c
             named = (t.edk_prefix, t.key_arn, t.key_material_id)
-            times = func.min(t.asked_at), func.max(t.asked_at)
-            rows = connection.execute(select(*named, *times).where(t.key_arn.is_not(None)).group_by(*named))
+            times = sa.func.min(t.asked_at), sa.func.max(t.asked_at)
+            rows = connection.execute(
+                sa.select(*named, *times).where(t.key_arn.is_not(None)).group_by(*named)
+            )
             for prefix, key_arn, material, first, last in rows:
                 asked[bytes(prefix) if prefix else None, (key_arn, material)] = first, last
         with self._lock:
@@ -133,14 +125,14 @@ class AttributionCache:
                     asked[about] = min(first, at), max(last, at)
         return asked
 
-    def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
+    def about(self, connection: sa.Connection, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
         """Return the answers about some stored values, by digest."""
         wanted = list(digests)
         known: dict[bytes, KnownAttribution] = {}
         if wanted and self._stored("SELECT", connection):
             t = key_answer.c
-            asked_about = is_among(t.envelope_digest, wanted, LargeBinary)
-            told = select(t.envelope_digest, *(t[name] for name in _ANSWER)).where(asked_about)
+            asked_about = is_among(t.envelope_digest, wanted, sa.LargeBinary)
+            told = sa.select(t.envelope_digest, *(t[name] for name in _ANSWER)).where(asked_about)
             for digest, prefix, *rest in connection.execute(told):
                 known[bytes(digest)] = KnownAttribution(
                     bytes(digest), bytes(prefix) if prefix else None, *rest
@@ -158,7 +150,7 @@ class AttributionCache:
         with connected(self._engine) as connection:
             return self.about(connection, digests)
 
-    def relation(self) -> FromClause | None:
+    def relation(self) -> sa.FromClause | None:
         """Return the answers as something to join; or None.
 
         Its columns: digest and its mark (see `expressions.mark_of`), edk_prefix, key_arn, key_material_id,
@@ -172,12 +164,12 @@ class AttributionCache:
         if remembered is None:
             return STORED_ANSWERS
         # One answer a value, the newer one: two would count the token twice.
-        told_since = key_answer.c.envelope_digest.in_(select(remembered.subquery().c.digest))
+        told_since = key_answer.c.envelope_digest.in_(sa.select(remembered.subquery().c.digest))
         older = _STORED.where(~told_since)
-        both: FromClause = remembered.union_all(older).subquery("answers")
+        both: sa.FromClause = remembered.union_all(older).subquery("answers")
         return both
 
-    def _stored(self, privilege: str, connection: Connection | None = None) -> bool:
+    def _stored(self, privilege: str, connection: sa.Connection | None = None) -> bool:
         """True if the table is there and the role has the privilege on it, as `connection` says if given."""
         if privilege not in self._granted:
             own = connected(self._engine) if connection is None else nullcontext(connection)
@@ -215,29 +207,29 @@ def once_a_key(wrappings: Iterable[Wrapping]) -> frozenset[Wrapping]:
 _MAY = privilege_on("key_answer")
 
 
-def _upsert(connection: Connection, answers: list[KnownAttribution]) -> None:
+def _upsert(connection: sa.Connection, answers: list[KnownAttribution]) -> None:
     """One INSERT … SELECT FROM unnest(…): a list of parameters takes ten times as long."""
-    types: dict[str, Any] = {"edk_prefix": LargeBinary, "asked_at": DateTime(timezone=True)}
-    told = {name: ([getattr(a, name) for a in answers], types.get(name, String)) for name in _KEPT}
-    rows = unnested("told", {"envelope_digest": ([a.digest for a in answers], LargeBinary), **told})
-    statement = insert(key_answer).from_select(["envelope_digest", *_KEPT], select(rows))
+    types: dict[str, Any] = {"edk_prefix": sa.LargeBinary, "asked_at": sa.DateTime(timezone=True)}
+    told = {name: ([getattr(a, name) for a in answers], types.get(name, sa.String)) for name in _KEPT}
+    rows = unnested("told", {"envelope_digest": ([a.digest for a in answers], sa.LargeBinary), **told})
+    statement = insert(key_answer).from_select(["envelope_digest", *_KEPT], sa.select(rows))
     newer = {name: statement.excluded[name] for name in _KEPT}
     connection.execute(statement.on_conflict_do_update(index_elements=["envelope_digest"], set_=newer))
 
 
-def _as_select(answers: list[KnownAttribution]) -> Select[Any]:
-    types = {"digest": LargeBinary, "edk_prefix": LargeBinary}
+def _as_select(answers: list[KnownAttribution]) -> sa.Select[Any]:
+    types = {"digest": sa.LargeBinary, "edk_prefix": sa.LargeBinary}
     names = ("digest", *_ANSWER)
-    columns = {name: ([getattr(a, name) for a in answers], types.get(name, String)) for name in names}
+    columns = {name: ([getattr(a, name) for a in answers], types.get(name, sa.String)) for name in names}
     rows = unnested("remembered", columns)
-    return select(*_told(rows.c.digest, rows.c))
+    return sa.select(*_told(rows.c.digest, rows.c))
 
 
 def _told(digest: Any, c: Any) -> list[Any]:
-    mark = func.substr(digest, 1, func.length(digest) - SHA256_BYTES, type_=LargeBinary)
+    mark = sa.func.substr(digest, 1, sa.func.length(digest) - SHA256_BYTES, type_=sa.LargeBinary)
     return [digest.label("digest"), mark.label("mark"), *(c[name] for name in _ANSWER)]
 
 
-_STORED = select(*_told(key_answer.c.envelope_digest, key_answer.c))
-STORED_ANSWERS: FromClause = _STORED.subquery("answers")
+_STORED = sa.select(*_told(key_answer.c.envelope_digest, key_answer.c))
+STORED_ANSWERS: sa.FromClause = _STORED.subquery("answers")
 """All answers that are stored, one object for all statements: what is made of it may be kept."""

@@ -6,7 +6,6 @@ there is a token, and so is one that is sealed under a tripwire's key and stands
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,12 +62,6 @@ class Decoys:
     def at(self, ref: TokenRef) -> Decoy | None:
         """The decoy that a reference names, None for any other."""
         return next((d for d in self.rows if (d.table, d.row_id) == (ref.table, ref.row_id)), None)
-
-    @property
-    def own_keys(self) -> Mapping[str, int]:
-        """The tripwire of each key under which nothing but decoys is, those of removed ones too."""
-        now = {decoy.key_arn: decoy.tripwire for decoy in self.rows if decoy.format is Format.V1}
-        return {**dict(self.former), **now}
 
 
 NO_DECOYS = Decoys()

@@ -28,31 +28,11 @@ from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECON
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens import json_documents
 from crypto_core.database.tokens.attached_code import AttachedCode, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.expressions import (
-    MARK_BEGINS,
-    MARK_BYTES,
-    columns_of,
-    digest_of,
-    edk_prefix_of,
-    format_of,
-    formats_counted,
-    has_token_bytes,
-    id_in,
-    id_in_later,
-    id_text,
-    is_among,
-    is_envelope,
-    later_ids,
-    later_rows,
-    mark_of,
-    table_of,
-    text_of,
-    unnested_later,
-)
 from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
@@ -151,18 +131,18 @@ class _Committed(WrittenRows):
         if not values:
             return []
         texts = [self.digests[v] for v in values.values()] if table.is_text(column) else values.values()
-        given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
+        given = sql.later_rows("new", {"id": values, "value": texts}) | sql.later_ids(table, list(values))
         return sorted(set(values) - set(connection.scalars(_comparing(table, column), given)))
 
     def written_by(self, connection: sa.Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
         """Return those of some rows that this transaction itself wrote last."""
-        source = table_of(table)
+        source = sql.table_of(table)
         named = {"schema": table.place, "table": table.relation}
         if not ids or not connection.scalar(_HAS_XMIN, named):
             return ()
         number = sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
-        own = sa.select(id_text(table, source)).where(
-            id_in(table, source, list(ids)), number == self.transaction % 2**32
+        own = sa.select(sql.id_text(table, source)).where(
+            sql.id_in(table, source, list(ids)), number == self.transaction % 2**32
         )
         return connection.scalars(own).all()
 
@@ -232,7 +212,7 @@ class TokenStore:
         scoped = list(self.scoped(scope))  # it may have to read the catalogue
         with connected(self._engine, cancelled=cancelled) as connection:
             for source, condition in scoped:
-                counted = formats_counted(source.stored, source.source, condition)
+                counted = sql.formats_counted(source.stored, source.source, condition)
                 if found := {Format(name): number for name, number in connection.execute(counted)}:
                     tallies[source.name] = found
         return tallies
@@ -337,7 +317,7 @@ class TokenStore:
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
         written = envelope_backup.c.written_digest
-        of_run = (envelope_backup.c.run_id == run_id, is_among(written, digests, sa.LargeBinary))
+        of_run = (envelope_backup.c.run_id == run_id, sql.is_among(written, digests, sa.LargeBinary))
         statement = sa.select(written).where(*of_run)
         with connected(self._engine) as connection:
             return frozenset(bytes(found) for found in connection.scalars(statement))
@@ -501,21 +481,21 @@ class TokenStore:
                         continue
                     conditions.append(source.is_one_of(ids))
                 if scope.formats != frozenset(Format):
-                    conditions.append(format_of(stored).in_(sorted(f.value for f in scope.formats)))
+                    conditions.append(sql.format_of(stored).in_(sorted(f.value for f in scope.formats)))
                 grouped = sa.true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
                 if scope.digests:
                     grouped = sa.or_(grouped, _is_one_of(stored, scope.digests))
                 if scope.token_bytes:
-                    conditions.append(has_token_bytes(stored, scope.token_bytes))
+                    conditions.append(sql.has_token_bytes(stored, scope.token_bytes))
                 if scope.unindexed is not None:
-                    about = (source.name, source.id_text, digest_of(stored))
+                    about = (source.name, source.id_text, sql.digest_of(stored))
                     conditions.append(not_indexed(scope.unindexed, *about, of=source.source))
                 if scope.but:
                     conditions.append(~_is_one_of(stored, scope.but))
                 if answers is None:
                     conditions.append(grouped)
                 else:
-                    asked = sa.select(answers.c.key_arn).where(answers.c.digest == digest_of(stored))
+                    asked = sa.select(answers.c.key_arn).where(answers.c.digest == sql.digest_of(stored))
                     unasked_and_grouped = sa.and_(~asked.correlate(source.source).exists(), grouped)
                     if scope.unasked:
                         conditions.append(unasked_and_grouped)
@@ -527,14 +507,15 @@ class TokenStore:
 
 def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> sa.ColumnElement[bool]:
     named = in_groups(stored, (prefix for prefix in prefixes if prefix is not None))
-    return sa.or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
+    return sa.or_(named, sql.edk_prefix_of(stored).is_(None)) if None in prefixes else named
 
 
 def _is_one_of(stored: Any, digests: Iterable[bytes]) -> sa.ColumnElement[bool]:
     """True for values with these digests; few are hashed, those with such a mark."""
     listed = sorted(digests)
-    marks = is_among(mark_of(stored), (digest[:-SHA256_BYTES] for digest in listed), sa.LargeBinary)
-    return sa.and_(is_envelope(stored), marks, is_among(digest_of(stored), listed, sa.LargeBinary))
+    marks = sql.is_among(sql.mark_of(stored), (digest[:-SHA256_BYTES] for digest in listed), sa.LargeBinary)
+    whole = sql.is_among(sql.digest_of(stored), listed, sa.LargeBinary)
+    return sa.and_(sql.is_envelope(stored), marks, whole)
 
 
 _ENVELOPES = tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)
@@ -546,7 +527,8 @@ def digest(stored: str) -> bytes:
     An envelope's mark, then SHA-256 of the value: a join by the mark hashes few values, not a million.
     """
     encoded = stored.encode("utf-8", "surrogatepass")
-    mark = encoded[MARK_BEGINS : MARK_BEGINS + MARK_BYTES] if stored.startswith(_ENVELOPES) else b""
+    begins = sql.MARK_BEGINS
+    mark = encoded[begins : begins + sql.MARK_BYTES] if stored.startswith(_ENVELOPES) else b""
     return mark + hashlib.sha256(encoded).digest()
 
 
@@ -577,8 +559,8 @@ def _made_once(make: Callable[Concatenate[TokenTable, P], R]) -> Callable[Concat
 
 @_made_once
 def _locking(table: TokenTable) -> sa.Select[Any]:
-    source = table_of(table)
-    rows = sa.select(id_text(table, source)).where(id_in_later(table, source))
+    source = sql.table_of(table)
+    rows = sa.select(sql.id_text(table, source)).where(sql.id_in_later(table, source))
     ordered = rows.order_by(*(source.c[name] for name in table.id_columns))
     return ordered.with_for_update(key_share=True, skip_locked=True)
 
@@ -588,12 +570,12 @@ def _lock(connection: sa.Connection, table: TokenTable, ids: Sequence[str], *, w
 
     Returns the ids of those that are locked now. Raises DatabaseTimeoutError, with `wait`, if one is held.
     """
-    locked = frozenset(connection.scalars(_locking(table), later_ids(table, ids)))
+    locked = frozenset(connection.scalars(_locking(table), sql.later_ids(table, ids)))
     missing = sorted(set(ids) - locked) if wait else []
     if not missing:
         return locked
-    source = table_of(table)
-    there = sa.select(id_text(table, source)).where(id_in(table, source, missing))
+    source = sql.table_of(table)
+    there = sa.select(sql.id_text(table, source)).where(sql.id_in(table, source, missing))
     if (held := connection.scalar(there.limit(1))) is not None:
         raise errors.DatabaseTimeoutError(
             f"The database took too long: another transaction holds row {clean(held, 200)} of {table.name}.",
@@ -621,10 +603,10 @@ def _swap_within(
     """
     by_row = _by_row(replacements)
     base = _written_column(table, column)
-    read = sa.select(id_text(table, base), whole_bytes(table, column, base.c[column]))
+    read = sa.select(sql.id_text(table, base), whole_bytes(table, column, base.c[column]))
     exchanges: dict[str, tuple[bytes, str]] = {}
     matched: dict[str, set[str]] = {}
-    for row_id, content in connection.execute(read.where(id_in(table, base, sorted(by_row)))):
+    for row_id, content in connection.execute(read.where(sql.id_in(table, base, sorted(by_row)))):
         after, swapped = json_documents.text_of_bytes(bytes(content or b"")), set[str]()
         for r in by_row[row_id]:
             found = _found(table, column, after, r.old.ref)
@@ -662,21 +644,21 @@ def _exchange(
     if not new_values:
         return {}
     befores, afters = zip(*new_values.values(), strict=True)
-    given = later_rows("new", {"id": new_values, "digest": befores, "value": afters})
-    found = connection.scalars(_exchanging(table, column), given | later_ids(table, list(new_values)))
+    given = sql.later_rows("new", {"id": new_values, "digest": befores, "value": afters})
+    found = connection.scalars(_exchanging(table, column), given | sql.later_ids(table, list(new_values)))
     return {str(row_id): new_values[str(row_id)][1] for row_id in found}
 
 
 @_made_once
 def _exchanging(table: TokenTable, column: str) -> sa.Select[Any]:
-    new = unnested_later("new", {"id": sa.Text, "digest": sa.LargeBinary, "value": sa.Text})
+    new = sql.unnested_later("new", {"id": sa.Text, "digest": sa.LargeBinary, "value": sa.Text})
     source = _written_column(table, column)
     written = (
         sa.update(source)
         .values({column: _new_value(table, column, new.c.value)})
         .where(
-            id_in_later(table, source),
-            id_text(table, source) == new.c.id,
+            sql.id_in_later(table, source),
+            sql.id_text(table, source) == new.c.id,
             _stored_digest(table, column, source.c[column]) == new.c.digest,
         )
         .returning(new.c.id)
@@ -688,20 +670,20 @@ def _exchanging(table: TokenTable, column: str) -> sa.Select[Any]:
 @_made_once
 def _comparing(table: TokenTable, column: str) -> sa.Select[Any]:
     by_digest = table.is_text(column)
-    new = unnested_later("new", {"id": sa.Text, "value": sa.LargeBinary if by_digest else sa.Text})
+    new = sql.unnested_later("new", {"id": sa.Text, "value": sa.LargeBinary if by_digest else sa.Text})
     whole = (
         new.c.value if by_digest else _stored_digest(table, column, whole_value(table, column, new.c.value))
     )
     source = _written_column(table, column)
     return sa.select(new.c.id).where(
-        id_in_later(table, source),
-        id_text(table, source) == new.c.id,
+        sql.id_in_later(table, source),
+        sql.id_text(table, source) == new.c.id,
         _stored_digest(table, column, source.c[column]) == whole,
     )
 
 
 def _written_column(table: TokenTable, column: str) -> TableClause:
-    return columns_of(table, [*table.id_columns, column])
+    return sql.columns_of(table, [*table.id_columns, column])
 
 
 def _new_value(table: TokenTable, column: str, text: Any) -> Any:
@@ -711,7 +693,7 @@ def _new_value(table: TokenTable, column: str, text: Any) -> Any:
 def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
     """What tells a whole value from others: where it is no text, or has several tokens, its SHA-256."""
     if table.is_text(column):
-        return digest_of(text_of(table, column, stored))
+        return sql.digest_of(sql.text_of(table, column, stored))
     return sa.func.sha256(whole_bytes(table, column, stored))
 
 

@@ -23,19 +23,13 @@ from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core import errors
 from crypto_core.cipher import TokenCipher
 from crypto_core.copies.register import NewCopy
 from crypto_core.copies.report import CopyReport
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
-from crypto_core.errors import (
-    ApprovalNeededError,
-    KeydeckError,
-    MissingSchemaError,
-    NotConfirmedError,
-    ReadOnlyError,
-)
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.guard.operations import BY_NAME, OPERATIONS
@@ -554,19 +548,19 @@ def test_nothing_is_done_before_all_have_agreed_and_every_outcome_is_journaled(
     plan = how.plan(services)
 
     reading = Container(load({"read_only": True}).settings)
-    with pytest.raises(ReadOnlyError):
+    with pytest.raises(errors.ReadOnlyError):
         how.run(reading, plan, agreed(plan))
     reading.close()
 
     other = Subjected(plan, digest="0" * 64)
     for consent in (None, agreed(other)):
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             how.run(services, plan, consent)
     assert second.asked == []
 
     operation = BY_NAME[name_of(recipe)]
     if operation.second_person:
-        with pytest.raises(ApprovalNeededError):
+        with pytest.raises(errors.ApprovalNeededError):
             how.run(services, plan, agreed(plan))
         ((action, _, digest),) = second.asked
         assert (action, digest) == (operation.journaled_as, plan.digest)
@@ -593,7 +587,7 @@ def journaled(services: Container) -> tuple[JournalEntry, ...]:
     """The journal's entries; none where there is no journal yet."""
     try:
         return tuple(services.journal.entries())
-    except MissingSchemaError:
+    except errors.MissingSchemaError:
         return ()
 
 
@@ -605,12 +599,12 @@ def test_what_shows_no_plan_is_refused_read_only_and_journaled(
     before = journaled(services)
 
     reading = Container(load({"read_only": True}).settings)
-    with pytest.raises(ReadOnlyError):
+    with pytest.raises(errors.ReadOnlyError):
         deed.do(reading)
     reading.close()
     assert journaled(services) == before
 
-    refused = pytest.raises(KeydeckError) if deed.outcome == "refused" else nullcontext()
+    refused = pytest.raises(errors.KeydeckError) if deed.outcome == "refused" else nullcontext()
     with refused:
         deed.do(services)
     action = deed.journaled_as or BY_NAME[name].journaled_as

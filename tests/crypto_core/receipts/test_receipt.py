@@ -10,37 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.errors import ReceiptError
-from crypto_core.receipts.receipt import (
-    LONGEST_LINE,
-    OPERATIONS,
-    LostReceipts,
-    Receipt,
-    ReceiptProcess,
-    read_receipt,
-)
+from crypto_core.receipts import receipt
 from crypto_core.text.cleaning import clean
 
 AT = datetime(2026, 11, 1, 3, 12, 7, 5, tzinfo=UTC)
-PROCESS = ReceiptProcess(clean("pod-1"), 17, clean("api"))
-RECEIPT = Receipt(
+PROCESS = receipt.ReceiptProcess(clean("pod-1"), 17, clean("api"))
+RECEIPT = receipt.Receipt(
     clean("8f2b-1"), clean("Decrypt"), AT, clean("gh_connection.access_token:gh-1"), None, PROCESS
 )
 
 
 @given(
-    operation=st.sampled_from(OPERATIONS),
+    operation=st.sampled_from(receipt.OPERATIONS),
     at=st.datetimes(timezones=st.just(UTC)),
     token=st.none() | st.text(min_size=1).map(lambda text: clean(text, 1_000)).filter(bool),
     digest=st.none() | st.just("0a" * 32),
     unanswered=st.integers(0, 9),
 )
 def test_a_line_is_read_as_it_was_written(operation, at, token, digest, unanswered):
-    written = Receipt(clean("a-1"), operation, at, token, digest, PROCESS, unanswered)
+    written = receipt.Receipt(clean("a-1"), operation, at, token, digest, PROCESS, unanswered)
     line = written.as_json_line()
     assert "\n" not in line
-    assert read_receipt(line) == written
-    lost = LostReceipts(7, at, at, PROCESS)
-    assert read_receipt(lost.as_json_line()) == lost
+    assert receipt.read_receipt(line) == written
+    lost = receipt.LostReceipts(7, at, at, PROCESS)
+    assert receipt.read_receipt(lost.as_json_line()) == lost
 
 
 @pytest.mark.parametrize(
@@ -59,7 +52,7 @@ def test_a_line_is_read_as_it_was_written(operation, at, token, digest, unanswer
 def test_a_field_that_cannot_be_one_is_named_without_its_content(field, value):
     document = json.loads(RECEIPT.as_json_line()) | {field: value}
     with pytest.raises(ReceiptError, match=f"The field {field} of a receipt"):
-        read_receipt(json.dumps(document))
+        receipt.read_receipt(json.dumps(document))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +67,11 @@ def test_a_field_that_cannot_be_one_is_named_without_its_content(field, value):
         '{"request_id": "a"}',
         '{"message": "x", "level": "info"}',
         "{" * 5_000 + "}",
-        json.dumps({"request_id": "a", "operation": "Decrypt", "x": "y" * LONGEST_LINE}),
+        json.dumps({"request_id": "a", "operation": "Decrypt", "x": "y" * receipt.LONGEST_LINE}),
     ],
 )
 def test_other_lines_are_passed_over(line):
-    assert read_receipt(line) is None
+    assert receipt.read_receipt(line) is None
 
 
 def test_what_a_receipt_says_is_cleaned():
@@ -87,7 +80,7 @@ def test_what_a_receipt_says_is_cleaned():
         "host": "\x1b[2Jhost",
         "service": "api\nforged",
     }
-    read = read_receipt(json.dumps(document))
-    assert isinstance(read, Receipt)
+    read = receipt.read_receipt(json.dumps(document))
+    assert isinstance(read, receipt.Receipt)
     texts = (read.token, read.process.host, read.process.service)
     assert texts == tuple(clean(text, 1_000) for text in texts)

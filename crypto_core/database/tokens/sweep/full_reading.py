@@ -124,8 +124,6 @@ class FullReader:
     book: ReadingBook
     cancelled: Event | None = None
     progress: Callable[[ReadingProgress], None] = lambda _: None
-    slices: int = 0
-    """Ranges that were read."""
     _failed: dict[int, str] = field(default_factory=dict)
 
     def read_ranges(self, relations: Sequence[Relation]) -> None:
@@ -174,7 +172,6 @@ class FullReader:
                 return
             if file != reading.file:
                 return
-            self.slices += 1
             reading.rows += rows
             if any(hits):
                 reading.holding.append((reading.page, end))

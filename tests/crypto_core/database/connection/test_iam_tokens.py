@@ -13,15 +13,10 @@ from sqlalchemy import make_url, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.connection.iam_tokens import region_of_host
-from crypto_core.errors import (
-    CredentialsError,
-    DatabaseLoginError,
-    DatabaseUnreachableError,
-    SettingsError,
-)
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.tls import Tls
 
@@ -88,7 +83,7 @@ def test_each_new_connection_asks_for_a_token_and_sends_it(
     with connected(engine):  # one of the two
         assert len(asked) == 2
     engine.dispose()
-    with pytest.raises(DatabaseLoginError, match="password is wrong") as caught, connected(engine):
+    with pytest.raises(errors.DatabaseLoginError, match="password is wrong") as caught, connected(engine):
         pass
     with connected(engine) as again:
         again.scalar(text("SELECT 1"))
@@ -102,10 +97,10 @@ def test_each_new_connection_asks_for_a_token_and_sends_it(
 
 def test_credentials_that_give_no_token_are_told_with_what_renews_them() -> None:
     def source(*_: object) -> str:
-        raise CredentialsError("No usable AWS credentials.", remedy="aws sso login --profile acme")
+        raise errors.CredentialsError("No usable AWS credentials.", remedy="aws sso login --profile acme")
 
     engine = open_engine(f"postgresql://app@{HOST}/d?iam=true", token_source=source)
-    with pytest.raises(DatabaseUnreachableError) as caught, connected(engine):
+    with pytest.raises(errors.DatabaseUnreachableError) as caught, connected(engine):
         pass
     assert "No IAM token for the database: No usable AWS credentials." in caught.value.message
     assert caught.value.remedy == "aws sso login --profile acme"
@@ -114,7 +109,7 @@ def test_credentials_that_give_no_token_are_told_with_what_renews_them() -> None
 
 
 def test_without_anybody_to_ask_iam_is_refused() -> None:
-    with pytest.raises(SettingsError, match="iam=true"):
+    with pytest.raises(errors.SettingsError, match="iam=true"):
         open_engine(f"postgresql://app@{HOST}/d?iam=true")
 
 
@@ -125,7 +120,7 @@ def test_the_command_asks_with_its_own_credentials(
     monkeypatch.setattr(KmsApi, "database_token", lambda _, *where: asked.append(where) or "x" * 800)
     monkeypatch.setenv("DATABASE_URL", "postgresql://app@127.0.0.1:1/d?iam=true&sslmode=require")
     container = Container(load().settings)
-    with pytest.raises(DatabaseUnreachableError, match="Nothing listens"), connected(container.engine):
+    with pytest.raises(errors.DatabaseUnreachableError, match="Nothing listens"), connected(container.engine):
         pass
     container.close()
     assert asked == [("127.0.0.1", 1, "app", None)]

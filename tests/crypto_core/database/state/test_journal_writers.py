@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
+from crypto_core import errors
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.dialect import clock_now
 from crypto_core.database.role_grants import role_grants
@@ -28,12 +29,6 @@ from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
-from crypto_core.errors import (
-    DatabaseReadOnlyError,
-    DatabaseTimeoutError,
-    MissingGrantError,
-    MissingSchemaError,
-)
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.outcome import Outcome
 from tests.crypto_core.database.state.first_form import insert_first_form
@@ -142,7 +137,7 @@ def test_no_documented_role_may_write_or_lock_the_journal_itself(
 def test_an_inspector_may_not_make_entries_and_is_told_the_grant(
     somebody: Callable[[KeydeckRole], Somebody],
 ) -> None:
-    with pytest.raises(MissingGrantError) as caught:
+    with pytest.raises(errors.MissingGrantError) as caught:
         somebody(KeydeckRole.INSPECTOR).journal.record("rewrap", "x", Outcome.DONE)
     assert "GRANT EXECUTE ON FUNCTION keydeck.append_to_journal TO" in caught.value.remedy
 
@@ -245,7 +240,7 @@ def test_an_entry_takes_one_statement_and_none_in_a_read_only_session(
         responder.journal.record("rewrap", "x", Outcome.DONE, within=connection)
     assert len(statements) == 1
     reading = open_engine(services.engine.url.render_as_string(hide_password=False), read_only=True)
-    with pytest.raises(DatabaseReadOnlyError):
+    with pytest.raises(errors.DatabaseReadOnlyError):
         Journal(reading, lambda: "a").record("rewrap", "x", Outcome.DONE)
     reading.dispose()
     assert len(services.journal.entries()) == 1
@@ -351,7 +346,7 @@ def test_what_the_doctor_advises_heals_a_journal_with_rows_behind_its_end(
 
 
 def test_only_the_function_records_a_break(responder: Somebody, services: Container) -> None:
-    with pytest.raises(MissingGrantError, match=r"only keydeck\.append_to_journal itself records"):
+    with pytest.raises(errors.MissingGrantError, match=r"only keydeck\.append_to_journal itself records"):
         responder.journal.record("journal break", "journal", Outcome.FAILED)
     assert services.journal.entries() == ()
 
@@ -383,7 +378,7 @@ def test_who_holds_the_end_of_the_journal_is_named(
     append = "SAVEPOINT a; SELECT keydeck.append_to_journal('a', 'h', 'rewrap', 's', 'done', '{}')"
     with open_transaction(responder.engine, append, "RELEASE a") as process:
         with (
-            pytest.raises(DatabaseTimeoutError) as caught,
+            pytest.raises(errors.DatabaseTimeoutError) as caught,
             connected(services.engine, write=True) as connection,
         ):
             services.journal.record("rewrap", "x", Outcome.DONE, within=connection if within else None)
@@ -392,7 +387,7 @@ def test_who_holds_the_end_of_the_journal_is_named(
         assert services.journal.entries(limit=1) == ()  # reading goes on
         with superuser.begin() as connection:  # waiting once is enough
             connection.execute(text("ALTER FUNCTION keydeck.append_to_journal SET lock_timeout = '1h'"))
-        with pytest.raises(DatabaseTimeoutError, match=f"process {process} of role {responder.name}"):
+        with pytest.raises(errors.DatabaseTimeoutError, match=f"process {process} of role {responder.name}"):
             services.journal.record("rewrap", "x", Outcome.DONE)
     services.journal.record("rewrap", "x", Outcome.DONE)
     assert services.journal.verify() is None
@@ -457,7 +452,7 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
     with as_role.begin() as connection, pytest.raises(DBAPIError, match="append-only"):
         connection.execute(text("UPDATE keydeck.journal SET actor = 'ben'"))
     journal = Journal(as_role, lambda: "arn:ben")
-    with pytest.raises(MissingSchemaError):
+    with pytest.raises(errors.MissingSchemaError):
         journal.record("rewrap", "x", Outcome.DONE)
     install(as_owner)
     with as_owner.connect() as connection:
@@ -485,7 +480,7 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         assert "permission denied for table journal" in str(caught.value.orig)
     reads = Journal(as_auditor, lambda: "")
     assert (reads.verify() or "").startswith("Entry 5 is missing")
-    with pytest.raises(MissingGrantError):
+    with pytest.raises(errors.MissingGrantError):
         reads.record("rewrap", "x", Outcome.DONE)
     entries = journal.entries()
     assert [(e.seq, e.action, e.database_role) for e in entries] == [

@@ -15,18 +15,11 @@ from sqlalchemy import Connection, Engine, event, text
 from console.container import Container
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.world import World
-from crypto_core import decrypt_token, encrypt_token
+from crypto_core import decrypt_token, encrypt_token, errors
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore, digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, parse
-from crypto_core.errors import (
-    DatabaseError,
-    DatabaseReadOnlyError,
-    DatabaseTimeoutError,
-    MissingSchemaError,
-    RowVanishedError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
@@ -97,7 +90,7 @@ def test_a_null_is_no_token(store: TokenStore, platform: Engine, world: World) -
     ref = next(r for r in world.tokens if r.column == "refresh_token")
     put(platform, ref, None)
     assert store.read_many([ref]) == []
-    with pytest.raises(RowVanishedError):
+    with pytest.raises(errors.RowVanishedError):
         store.read_token(ref)
 
 
@@ -251,9 +244,9 @@ def test_a_failure_within_the_transaction_undoes_everything(
     def fail(connection: Connection, written: frozenset[TokenRef]) -> None:
         told.append(written)
         assert connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) == 5
-        raise MissingSchemaError("no journal")
+        raise errors.MissingSchemaError("no journal")
 
-    with pytest.raises(MissingSchemaError):
+    with pytest.raises(errors.MissingSchemaError):
         store.write_tokens(RUN, "reencrypt", [renewed(t) for t in store.read_many(refs)], within=fail)
     assert told == [frozenset(refs)]
     assert everything(platform) == before
@@ -269,7 +262,7 @@ def test_without_a_place_for_the_backup_nothing_is_written(
     dropped = "TABLE keydeck.envelope_backup" if broken == "envelope_backup" else "SCHEMA keydeck CASCADE"
     with superuser.begin() as connection:
         connection.execute(text(f"DROP {dropped}"))
-    with pytest.raises(MissingSchemaError):
+    with pytest.raises(errors.MissingSchemaError):
         store.write_tokens(RUN, "reencrypt", [renewed(token)])
     assert everything(platform) == before
 
@@ -288,7 +281,7 @@ def test_a_constraint_of_the_platform_undoes_the_whole_batch(
             )
         )
     before = everything(platform)
-    with pytest.raises(DatabaseError):
+    with pytest.raises(errors.DatabaseError):
         store.write_tokens(RUN, "reencrypt", [renewed(t, "x" * 5000) for t in tokens])
     assert everything(platform) == before
     assert backups(superuser) == []
@@ -311,7 +304,7 @@ def test_who_waits_for_a_row_holds_no_other_and_gives_up_in_the_end(
             for row_id in rows[:-1]:
                 other.execute(lock, {"id": row_id})
                 other.commit()
-        with pytest.raises(DatabaseTimeoutError, match="another transaction holds row gh-"):
+        with pytest.raises(errors.DatabaseTimeoutError, match="another transaction holds row gh-"):
             writing.result()
     assert store.read_many([t.ref for t in tokens]) == tokens
     assert store.write_tokens(RUN, "reencrypt", [renewed(t) for t in tokens]) == {t.ref for t in tokens}
@@ -367,7 +360,7 @@ def test_a_read_only_session_refuses_the_write_itself(
     before = everything(platform)
     container = Container(load({"read_only": True}).settings)
     token = container.store.read_token(world.sealed_under(world.current_key)[0])
-    with pytest.raises(DatabaseReadOnlyError):
+    with pytest.raises(errors.DatabaseReadOnlyError):
         container.store.write_tokens(RUN, "reencrypt", [renewed(token)])
     container.close()
     assert everything(platform) == before
@@ -418,7 +411,7 @@ def test_an_error_of_the_database_repeats_no_value(store: TokenStore, platform: 
     with platform.begin() as connection:
         connection.execute(text(f"ALTER TABLE {token.ref.table} ALTER {token.ref.column} TYPE varchar(600)"))
     replacement = renewed(token, "x" * 3000)
-    with pytest.raises(DatabaseError) as caught:
+    with pytest.raises(errors.DatabaseError) as caught:
         store.write_tokens(uuid4(), "encrypt", [replacement])
     told = everything_told_by(caught.value)
     assert replacement.stored not in told
@@ -439,7 +432,7 @@ def test_an_error_of_the_database_repeats_nothing_of_the_row_it_met_with(
                 f" (length(refresh_token) < 2000 OR id <> '{ref.row_id}')"
             )
         )
-    with pytest.raises(DatabaseError, match="short") as caught:
+    with pytest.raises(errors.DatabaseError, match="short") as caught:
         store.write_tokens(uuid4(), "reencrypt", [renewed(token, "x" * 3000)])
     told = everything_told_by(caught.value)
     assert "Failing row" not in told
