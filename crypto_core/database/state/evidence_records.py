@@ -7,7 +7,7 @@ makes the journal's entry in the same transaction. What a record is: compliance/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -23,45 +23,33 @@ from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import PURGE, RECORD, JournalEntry, WrittenLast
 from crypto_core.text.cleaning import clean
 
-_OUTLINE = [
-    table.c[name]
-    for name in (
-        *("number", "digest", "previous", "key_arn", "algorithm", "signature"),
-        *("entry", "removal"),
-    )
-]
-
 
 @dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A row as it is stored. `document` is None once it was taken away, as the journal's `removal` tells.
-
-    `signed` is what `signature` is over; `entry` is the journal's entry that names the record.
-    """
+class _Record:
+    """`entry` is the journal's entry that names the record, `removal` the one that tells of its removal."""
 
     number: int
     taken_at: datetime
-    document: str | None
     digest: bytes
-    signed: bytes
     previous: bytes
     signature: Signature | None
-    unsigned_because: str
     entry: int
     removal: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class RecordOutline:
+class StoredRecord(_Record):
+    """A row as it is stored. `document` is None once it was taken away; `signed` is what is signed of it."""
+
+    document: str | None
+    signed: bytes
+    unsigned_because: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutline(_Record):
     """A row without its document. `whole`: its digest is that of the document; None without a document."""
 
-    number: int
-    taken_at: datetime
-    digest: bytes
-    previous: bytes
-    signature: Signature | None
-    entry: int
-    removal: int | None
     whole: bool | None
 
 
@@ -127,22 +115,10 @@ class EvidenceRecordTable:
         """Return all rows by number; PostgreSQL looks at the documents. Raises DatabaseError."""
         c = table.c
         whole = func.sha256(func.convert_to(c.document, "UTF8")) == c.digest
-        columns = (*_OUTLINE, microseconds(c.taken_at).label("taken_at"), whole.label("whole"))
+        columns = (*_columns(_Record), whole.label("whole"))
         with connected(self._engine) as connection:
             rows = connection.execute(select(*columns).order_by(c.number)).all()
-        return tuple(
-            RecordOutline(
-                number=row.number,
-                taken_at=moment_of(row.taken_at),
-                digest=bytes(row.digest),
-                previous=bytes(row.previous),
-                signature=_signature(row),
-                entry=row.entry,
-                removal=row.removal,
-                whole=row.whole,
-            )
-            for row in rows
-        )
+        return tuple(RecordOutline(**_read(row), whole=row.whole) for row in rows)
 
     def entries(self) -> tuple[JournalEntry, ...]:
         """Return the journal's entries that name a record, or that documents were taken away.
@@ -161,29 +137,34 @@ class EvidenceRecordTable:
             return {number: bytes(digest) for number, digest in rows}
 
     def _rows(self, *which: ColumnElement[bool], newest: int = 0) -> tuple[StoredRecord, ...]:
-        others = [column for column in table.c if column.name != "taken_at"]
-        statement = select(*others, microseconds(table.c.taken_at).label("taken_at")).where(*which)
+        statement = select(*_columns(StoredRecord)).where(*which)
         ordered = statement.order_by(table.c.number.desc() if newest else table.c.number)
         with connected(self._engine) as connection:
             rows = connection.execute(ordered.limit(newest) if newest else ordered).all()
-        return tuple(map(_stored, rows))
+        return tuple(
+            StoredRecord(
+                **_read(row),
+                document=row.document,
+                signed=bytes(row.signed),
+                unsigned_because=clean(row.unsigned_because, 500),
+            )
+            for row in rows
+        )
 
 
-def _signature(row: Any) -> Signature | None:
+def _columns(record: type[_Record]) -> list[ColumnElement[Any]]:
+    named = [table.c[f.name] for f in fields(record) if f.name != "taken_at"]
+    return [*named, table.c.key_arn, table.c.algorithm, microseconds(table.c.taken_at).label("taken_at")]
+
+
+def _read(row: Any) -> dict[str, Any]:
     value = bytes(row.signature)
-    return Signature(clean(row.key_arn, 300), clean(row.algorithm, 60), value) if value else None
-
-
-def _stored(row: Any) -> StoredRecord:
-    return StoredRecord(
-        number=row.number,
-        taken_at=moment_of(row.taken_at),
-        document=row.document,
-        digest=bytes(row.digest),
-        signed=bytes(row.signed),
-        previous=bytes(row.previous),
-        signature=_signature(row),
-        unsigned_because=clean(row.unsigned_because, 500),
-        entry=row.entry,
-        removal=row.removal,
-    )
+    return {
+        "number": row.number,
+        "taken_at": moment_of(row.taken_at),
+        "digest": bytes(row.digest),
+        "previous": bytes(row.previous),
+        "signature": Signature(clean(row.key_arn, 300), clean(row.algorithm, 60), value) if value else None,
+        "entry": row.entry,
+        "removal": row.removal,
+    }
