@@ -457,4 +457,3 @@ was taken away, which the journal's entry `removal` tells.
 sa.Index("ix_evidence_record_taken", evidence_record.c.taken_at)
 
 OWN_TABLES = sorted({table.name for table in metadata.tables.values()} | {"version"})
-"""The names of all of them."""

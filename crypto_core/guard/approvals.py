@@ -58,7 +58,6 @@ class Approval:
 
     id: UUID
     action: CleanText
-    """The action, such as keys disable or revoke tokens."""
     summary: CleanText
     digest: CleanText
     plan: Mapping[str, Any]

@@ -75,7 +75,6 @@ class Consent:
     digest: str
     origin: Origin
     text: str = ""
-    """The typed text, unchanged."""
     code: frozenset[str] = frozenset()
     """The names of code of others that is agreed to: whoever types or presses has the plan that lists it."""
 

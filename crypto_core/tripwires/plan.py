@@ -110,7 +110,6 @@ class RemovePlan(RunsCode):
     number: int
     table: str
     refs: tuple[str, ...] = field(repr=False)
-    """The rows that are deleted."""
     gone: int = 0
     """Decoys whose row is not there any more."""
     changed: tuple[str, ...] = ()

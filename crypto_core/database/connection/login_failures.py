@@ -16,6 +16,7 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from crypto_core.errors import DatabaseLoginError, DatabaseUnreachableError
@@ -36,6 +37,8 @@ class Cause:
     lasts: bool = True
     sqlstate: str = ""
 
+
+_passing = partial(Cause, lasts=False)
 
 STATEMENT_POOLING = Cause(
     "The pooler works in statement pooling, which allows no transactions",
@@ -144,90 +147,79 @@ CAUSES: tuple[Cause, ...] = (
         "Unset PGGEQO, PGOPTIONS and service files; or: ignore_startup_parameters in PgBouncer's settings.",
         r"unsupported startup parameter|support command-line options",
     ),
-    Cause(
+    _passing(
         "The host name is not known",
         "Check the host in the database URL, and this machine's DNS and VPN.",
         r"could not translate host name|Name or service not known|nodename nor servname",
-        lasts=False,
     ),
-    Cause(
+    _passing(
         "Nothing listens there",
         "Check host and port in the database URL, and that the server is up.",
         r"Connection refused|No such file or directory",
-        lasts=False,
     ),
-    Cause(
+    _passing(
         "There was no answer in time",
         "Check host, port, firewall and security groups; a database that must wake up first needs a larger "
         "connect_timeout in its URL.",
         r"timeout expired|timed out|No route to host|Network is unreachable",
-        lasts=False,
     ),
     Cause(
         "What answers there is no PostgreSQL",
         "Check host and port in the database URL, and any proxy between.",
         r"expected authentication request|received invalid response to (SSL|GSSAPI) negotiation",
     ),
-    Cause(
+    _passing(
         "The pooler is full",
         _POOL,
         r"no more connections allowed|[Mm]ax client connections|max clients reached|query_wait_timeout"
         r"|acquire database connection|EMAXCONN",
-        lasts=False,
         sqlstate="53300",
     ),
-    Cause(
+    _passing(
         "The pooler can't reach the server behind it",
         "Look at the pooler's log, and that the server is up.",
         r"server login (has )?fail|server_login|\(server down\)|server conn crashed|pgbouncer cannot connect",
-        lasts=False,
         sqlstate="08006",
     ),
-    Cause(
+    _passing(
         "The server has no more connections for this role",
         "Wait, close others, or have a DBA raise max_connections or the role's CONNECTION LIMIT.",
         r"too many (clients|connections)|remaining connection slots",
-        lasts=False,
         sqlstate="53300",
     ),
-    Cause(
+    _passing(
         "The server is starting up",
         "Wait until it is up.",
         r"database system is (starting up|not yet accepting|not accepting)",
-        lasts=False,
         sqlstate="57P03",
     ),
-    Cause(
+    _passing(
         "The server is shutting down",
         "Wait until it is up again.",
         r"database system is shutting down|administrator command|pooler is shut|shutting down",
-        lasts=False,
         sqlstate="57P03",
     ),
-    Cause(
+    _passing(
         "The server is in recovery",
         "Wait until it has recovered, or connect to the primary.",
         r"database system is in recovery",
-        lasts=False,
         sqlstate="57P03",
     ),
-    Cause(
+    _passing(
         "No host of the URL is of the kind that target_session_attrs asks for",
         "Check target_session_attrs and the hosts: after a failover another is the primary.",
         r"hot standby mode|session is (not )?read-only",
-        lasts=False,
     ),
     Cause(
         "The server does not take a setting of the database URL",
         "Check options, search_path and the other settings in the database URL.",
         r"unrecognized configuration parameter|invalid value for parameter",
     ),
-    Cause(
+    _passing(
         "The connection was closed",
         "Try again; if it persists, look at the log of the server, or of the pooler: PgBouncer also closes "
         "what waits too long for a place in its pool (query_wait_timeout).",
         r"closed the connection|connection (already )?closed|[Cc]onnection reset|Broken pipe|SSL SYSCALL",
-        lasts=False,
     ),
 )
 """The first that fits counts."""

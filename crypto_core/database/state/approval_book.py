@@ -400,7 +400,6 @@ _STORED = tuple(
     for field in fields(Approval)
     if field.name not in ("decided_by", "decided_at", "problem", "cloudtrail", "confirmed")
 )
-"""What a new request is stored with."""
 
 
 def _approval(row: Any, now: datetime, here: _Databases = _NOWHERE) -> Approval:

@@ -71,7 +71,6 @@ class IncidentDraft:
 
 
 _DECLARED = ("title", "runbook_id", "runbook_text", "runbook_source", "runbook_digest", "scope")
-"""The columns of an incident that its draft has."""
 
 
 @dataclass(frozen=True, slots=True)

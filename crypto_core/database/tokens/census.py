@@ -231,8 +231,6 @@ def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation:
 
 @dataclass(eq=False, repr=False)
 class _Tally:
-    """The groups so far, of all parts together."""
-
     catalogue: Catalogue
     pages: int
     progress: Callable[[CensusProgress], None] | None

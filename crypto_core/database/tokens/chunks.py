@@ -56,7 +56,6 @@ ROUNDS = 10
 CUT_SECONDS = 600
 """How long a column may take to be cut: it is read whole, in one statement."""
 LISTED = 1_000
-"""Tokens of a chunk that lists them."""
 LEASE_SECONDS = 15.0
 """How long a chunk waits for a process that does not answer any more."""
 

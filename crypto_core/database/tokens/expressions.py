@@ -277,19 +277,20 @@ def head_of(stored: Text_) -> Text_:
 @_kept
 def edk_prefix_of_head(head: Text_) -> Text_:
     """The 37-byte EDK prefix as bytea, from a head; NULL where there is none with a KMS header."""
-    behind = func.substr(head, 5, 68)
-    readable = (
-        func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
-        not_(behind.regexp_match(_FOREIGN)),
-    )
+    behind = func.substr(head, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
     return case(
-        *(
-            (and_(func.starts_with(head, mark), *readable), _prefix(_decoded(behind)))
-            for mark in _marks(names_key=False)
-        ),
+        *_where_first(head, behind),
         *((func.starts_with(head, mark), _prefix(behind)) for mark in (*_marks(names_key=True), RESPELT)),
         else_=cast(null(), LargeBinary),
     )
+
+
+def _where_first(value: Text_, behind: Text_) -> list[tuple[ColumnElement[bool], Text_]]:
+    """For each mark behind which the EDK comes first: whether a value has it, and then the EDK prefix."""
+    whole = func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS
+    readable = (whole, not_(behind.regexp_match(_FOREIGN)))
+    prefix = _prefix(_decoded(behind))
+    return [(and_(func.starts_with(value, mark), *readable), prefix) for mark in _marks(names_key=False)]
 
 
 @_kept
@@ -331,16 +332,9 @@ def edk_prefix_of(stored: Text_) -> Text_:
     It is that of the value's head, written without one: a head would stand in this a dozen times.
     """
     behind = func.substr(stored, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
-    readable = (
-        func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
-        not_(behind.regexp_match(_FOREIGN)),
-    )
     return case(
         (is_respelt(stored), respelt_prefix(stored)),
-        *(
-            (and_(func.starts_with(stored, mark), *readable), _prefix(_decoded(behind)))
-            for mark in _marks(names_key=False)
-        ),
+        *_where_first(stored, behind),
         *((func.starts_with(stored, mark), edk_prefix_behind_key(stored)) for mark in _marks(names_key=True)),
         else_=cast(null(), LargeBinary),
     )

@@ -19,7 +19,6 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.text.counting import counted
 
 MOST_OPENED = 1_000
-"""So many tokens are opened one by one."""
 
 
 @dataclass(frozen=True, slots=True)

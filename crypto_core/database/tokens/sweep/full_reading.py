@@ -306,8 +306,6 @@ class _Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A table as it is now."""
-
     file: int
     shape: str
     pages: int

@@ -30,7 +30,6 @@ from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 TOGETHER = 50
-"""Tables to a statement."""
 ROWS = 50
 """Rows of a table that are looked at where there are many tables: the first ones, and as many at random."""
 MOST_ROWS = 1_000
@@ -189,7 +188,6 @@ def why_unread(error: DatabaseError) -> str:
 
 
 def _literal(pattern: str) -> str:
-    """An expression of ours as SQL needs it."""
     return "'" + pattern.replace("'", "''") + "'"
 
 
