@@ -229,6 +229,19 @@ def superuser(sandbox: Sandbox, database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def forge(superuser: Engine) -> Callable[..., None]:
+    """Runs statements as a superuser who has switched the triggers off."""
+
+    def execute(*statements: str) -> None:
+        with superuser.begin() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in statements:
+                connection.execute(text(statement))
+
+    return execute
+
+
+@pytest.fixture
 def platform(sandbox: Sandbox, database_url: str) -> Iterator[Engine]:
     """The test's own database as the platform, who owns the tables and writes tokens."""
     engine = open_engine(_as(sandbox.platform_database_url, str(make_url(database_url).database)))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.endpoint import Denial
@@ -33,17 +32,11 @@ def signing_key(sandbox: Sandbox, environment: dict[str, str], monkeypatch: pyte
     return key
 
 
-def forged(superuser: Engine, statement: str) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text(statement))
-
-
 def test_the_journal_is_signed_verified_and_found_out(
     services: Container,
     signing_key: str,
     keydeck: Keydeck,
-    superuser: Engine,
+    forge: Callable[..., None],
     sandbox: Sandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -82,12 +75,12 @@ def test_the_journal_is_signed_verified_and_found_out(
     assert keydeck("journal", "checkpoint").exit_code == 2
     monkeypatch.setenv("KEYDECK_SIGNING_KEY", signing_key)
 
-    forged(superuser, "DELETE FROM keydeck.journal WHERE seq > 3")
+    forge("DELETE FROM keydeck.journal WHERE seq > 3")
     gone = keydeck("journal", "verify", "--json")
     assert (gone.exit_code, gone.json["whole"]) == (1, False)
     assert any("Entry 4 is gone" in problem for problem in gone.json["problems"])
-    forged(superuser, "DELETE FROM keydeck.journal_checkpoint")
-    forged(superuser, "UPDATE keydeck.journal SET subject = E'\\x1b[31m[/red]' WHERE seq = 3")
+    forge("DELETE FROM keydeck.journal_checkpoint")
+    forge("UPDATE keydeck.journal SET subject = E'\\x1b[31m[/red]' WHERE seq = 3")
     broken = keydeck("journal", "verify", "--checkpoint", str(kept))
     assert (broken.exit_code, broken.stdout.splitlines()[0]) == (1, "Entry 3 was changed.")
     listed = keydeck("journal", "list")
@@ -162,7 +155,7 @@ def test_a_signing_key_that_is_no_key_is_named(
 
 
 def test_a_journal_with_missing_entries_begins_anew(
-    services: Container, signing_key: str, keydeck: Keydeck, superuser: Engine
+    services: Container, signing_key: str, keydeck: Keydeck, forge: Callable[..., None]
 ) -> None:
     for number in range(3):
         services.journal.record("rewrap", f"token {number}", Outcome.DONE)
@@ -170,9 +163,8 @@ def test_a_journal_with_missing_entries_begins_anew(
     assert keydeck("journal", "checkpoint").exit_code == 0
     whole = keydeck(*command, "--yes")
     assert (whole.exit_code, "The journal is whole" in whole.stderr) == (2, True)
-    forged(superuser, "DELETE FROM keydeck.journal WHERE seq > 2")
-    forged(
-        superuser,
+    forge("DELETE FROM keydeck.journal WHERE seq > 2")
+    forge(
         "UPDATE keydeck.journal_end SET (seq, digest) ="
         " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)",
     )
@@ -230,7 +222,7 @@ def test_an_export_is_verified_without_database_and_aws(
     services: Container,
     signing_key: str,
     keydeck: Keydeck,
-    superuser: Engine,
+    forge: Callable[..., None],
     sandbox: Sandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -250,7 +242,7 @@ def test_an_export_is_verified_without_database_and_aws(
     other = tmp_path / "other.der"
     another = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")
     other.write_bytes(sandbox.client("kms").get_public_key(KeyId=another["KeyMetadata"]["Arn"])["PublicKey"])
-    forged(superuser, "UPDATE keydeck.journal SET subject = 'x' WHERE seq = 2")
+    forge("UPDATE keydeck.journal SET subject = 'x' WHERE seq = 2")
     changed = tmp_path / "changed"
     assert keydeck("journal", "export", str(changed)).exit_code == 0
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -71,11 +70,9 @@ def verdicts(
 
 @pytest.mark.parametrize("forged", _FORGED)
 def test_what_is_wrong_is_wrong_everywhere_and_the_break_is_the_way_out(
-    verdicts: Verdicts, keydeck: Keydeck, superuser: Engine, forged: str
+    verdicts: Verdicts, keydeck: Keydeck, forge: Callable[..., None], forged: str
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text(forged))
+    forge(forged)
     refused = keydeck("journal", "checkpoint")
     assert (refused.exit_code, "keydeck journal break" in refused.stderr) == (2, True)
     assert keydeck("journal", "verify").exit_code == 1
@@ -88,17 +85,21 @@ def test_what_is_wrong_is_wrong_everywhere_and_the_break_is_the_way_out(
 
 
 def test_an_anchor_that_contradicts_the_journal_does_so_for_doctor_and_the_next_checkpoint(
-    verdicts: Verdicts, keydeck: Keydeck, superuser: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    verdicts: Verdicts,
+    keydeck: Keydeck,
+    forge: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     anchors = tmp_path / "anchors"
     monkeypatch.setenv("KEYDECK_ANCHOR_FILE", str(anchors))
     assert keydeck("journal", "checkpoint").exit_code == 0
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("DELETE FROM keydeck.journal WHERE seq > 3"))
-        connection.execute(text("DELETE FROM keydeck.journal_checkpoint"))
-        whole = "UPDATE keydeck.journal_end e SET seq = j.seq, digest = j.digest FROM keydeck.journal j"
-        connection.execute(text(f"{whole} WHERE j.seq = 3"))
+    whole = "UPDATE keydeck.journal_end e SET seq = j.seq, digest = j.digest FROM keydeck.journal j"
+    forge(
+        "DELETE FROM keydeck.journal WHERE seq > 3",
+        "DELETE FROM keydeck.journal_checkpoint",
+        f"{whole} WHERE j.seq = 3",
+    )
     assert keydeck("journal", "verify").exit_code == 1
     assert (verdicts.doctor(), verdicts.outside("bare")) == ("failed", 3)
     assert verdicts.outside("kept", "--anchors", str(anchors)) == 1

@@ -77,7 +77,7 @@ def test_an_action_that_decides_something_is_no_text(
 
 @pytest.mark.parametrize("action", [f" {RESERVED[-1]}", RESERVED[-1].upper(), "keys block"])
 def test_what_is_written_as_text_says_so_under_its_digest(
-    operator: Engine, services: Container, superuser: Engine, action: str
+    operator: Engine, services: Container, forge: Callable[..., None], action: str
 ) -> None:
     with operator.begin() as connection:
         number = connection.scalar(text("SELECT txid_current()"))
@@ -87,9 +87,7 @@ def test_what_is_written_as_text_says_so_under_its_digest(
     (entry,) = services.journal.entries(limit=1)
     assert (entry.checked, noted) == (False, number)
     assert services.journal.verify() is None
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text(f"UPDATE keydeck.journal SET checked = true WHERE seq = {entry.seq}"))
+    forge(f"UPDATE keydeck.journal SET checked = true WHERE seq = {entry.seq}")
     assert services.journal.verify() == f"Entry {entry.seq} was changed."
 
 
@@ -313,7 +311,7 @@ FORGED = '{"evidence": 1, "sha256": "x"}'
 
 
 def test_garbage_from_before_entries_were_checked_breaks_no_evidence_and_grants_nothing(
-    services: Container, world: World, superuser: Engine
+    services: Container, world: World, forge: Callable[..., None]
 ) -> None:
     """Whoever could append to the journal then could write these under any action."""
     key = world.old_key.arn
@@ -329,9 +327,7 @@ def test_garbage_from_before_entries_were_checked_breaks_no_evidence_and_grants_
                 services.journal.call("make_entry", action, f"INC-{number}", "done", detail, False)
 
     def age(which: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            connection.execute(text(f"UPDATE keydeck.journal SET checked = NULL WHERE {which}"))
+        forge(f"UPDATE keydeck.journal SET checked = NULL WHERE {which}")
 
     plant(FORGED, *GARBAGE)
     age("true")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -70,16 +70,6 @@ def journal(services: Container) -> Journal:
 def of(journal: Journal, signer: KmsSigner, *, at: datetime | None = None) -> JournalCheckpoints:
     clock = (lambda: at) if at else (lambda: datetime.now(UTC))
     return JournalCheckpoints(journal, signer, read_only=False, clock=clock)
-
-
-@pytest.fixture
-def forge(superuser: Engine) -> Callable[[str], None]:
-    def execute(statement: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            connection.execute(text(statement))
-
-    return execute
 
 
 def test_the_end_counts_and_the_time_that_others_tell(keys: Keys) -> None:

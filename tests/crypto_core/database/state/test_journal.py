@@ -49,20 +49,6 @@ def filled(journal: Journal) -> Journal:
     return journal
 
 
-@pytest.fixture
-def forge(superuser: Engine) -> Callable[..., None]:
-    """Runs statements on the journal as a superuser who has disabled its triggers."""
-
-    def execute(*statements: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
-            for statement in statements:
-                connection.execute(text(statement))
-            connection.execute(text("ALTER TABLE keydeck.journal ENABLE TRIGGER USER"))
-
-    return execute
-
-
 def test_an_empty_journal_is_whole(journal: Journal) -> None:
     assert journal.verify() is None
     assert journal.entries() == ()

@@ -9,7 +9,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -62,19 +61,6 @@ def checkpoints(journal: Journal, signer: KmsSigner) -> JournalCheckpoints:
 @pytest.fixture
 def breaks(checkpoints: JournalCheckpoints) -> JournalBreaks:
     return JournalBreaks(checkpoints, read_only=False)
-
-
-@pytest.fixture
-def forge(superuser: Engine) -> Callable[..., None]:
-    """Runs statements as a superuser who has switched the triggers off."""
-
-    def execute(*statements: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for statement in statements:
-                connection.execute(text(statement))
-
-    return execute
 
 
 def agreed(plan: BreakPlan) -> Consent:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.endpoint import Denial
@@ -39,19 +38,6 @@ def journal(services: Container) -> Journal:
 @pytest.fixture
 def checkpoints(services: Container, journal: Journal, key: str) -> JournalCheckpoints:
     return JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=False)
-
-
-@pytest.fixture
-def forge(superuser: Engine) -> Callable[..., None]:
-    """Runs statements as a superuser who has switched the triggers off."""
-
-    def execute(*statements: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for statement in statements:
-                connection.execute(text(statement))
-
-    return execute
 
 
 def test_a_checkpoint_anchors_all_before_it_and_is_journaled(

@@ -98,19 +98,6 @@ def responder(somebody: Callable[[KeydeckRole], Somebody]) -> Somebody:
     return somebody(KeydeckRole.RESPONDER)
 
 
-@pytest.fixture
-def plant(superuser: Engine) -> Callable[..., None]:
-    """Runs statements as who may do everything, with the triggers off."""
-
-    def run(*statements: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for statement in statements:
-                connection.execute(text(statement))
-
-    return run
-
-
 def problems(services: Container) -> tuple[str, ...]:
     return JournalCheckpoints(services.journal, None, read_only=False).verify().problems
 
@@ -246,9 +233,9 @@ def test_an_entry_takes_one_statement_and_none_in_a_read_only_session(
     assert len(services.journal.entries()) == 1
 
 
-def test_no_entry_is_before_the_one_before_it(services: Container, plant: Callable[..., None]) -> None:
+def test_no_entry_is_before_the_one_before_it(services: Container, forge: Callable[..., None]) -> None:
     services.journal.record("rewrap", "one", Outcome.DONE)
-    plant("UPDATE keydeck.journal_end SET at = clock_timestamp() + interval '1 hour'")
+    forge("UPDATE keydeck.journal_end SET at = clock_timestamp() + interval '1 hour'")
     services.journal.record("rewrap", "two", Outcome.DONE)
     services.journal.record("rewrap", "three", Outcome.DONE)
     one, two, three = services.journal.entries()
@@ -299,12 +286,12 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_writing_goes_on_behind_damage_which_is_told(
-    responder: Somebody, services: Container, plant: Callable[..., None], database_url: str, name: str
+    responder: Somebody, services: Container, forge: Callable[..., None], database_url: str, name: str
 ) -> None:
     damage = DAMAGES[name]
     for number in range(3):
         services.journal.record("rewrap", f"token {number}", Outcome.DONE)
-    plant(*damage.statements)
+    forge(*damage.statements)
     assert services.journal.verify() is not None
     assert doctor(database_url).outcome is CheckOutcome.FAILED
     responder.journal.record("rewrap", "later", Outcome.DONE)
@@ -325,10 +312,10 @@ def test_writing_goes_on_behind_damage_which_is_told(
 
 
 def test_what_the_doctor_advises_heals_a_journal_with_rows_behind_its_end(
-    responder: Somebody, services: Container, plant: Callable[..., None], superuser: Engine, database_url: str
+    responder: Somebody, services: Container, forge: Callable[..., None], superuser: Engine, database_url: str
 ) -> None:
     services.journal.record("rewrap", "x", Outcome.DONE)
-    plant(FORGED.format(seq=LAST), FORGED.format(seq=900))
+    forge(FORGED.format(seq=LAST), FORGED.format(seq=900))
     responder.journal.record("rewrap", "later", Outcome.DONE)
     remedy = doctor(database_url).remedy
     with superuser.begin() as connection:

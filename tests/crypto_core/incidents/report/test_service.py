@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from crypto_core.errors import DatabaseError, RefusedError
@@ -52,7 +52,9 @@ def test_an_empty_journal_is_told() -> None:
     )
 
 
-def test_what_the_journal_of_the_database_holds_is_reported(services: Container, superuser: Engine) -> None:
+def test_what_the_journal_of_the_database_holds_is_reported(
+    services: Container, forge: Callable[..., None]
+) -> None:
     made = sample()
     now = datetime.now(UTC)
     incident = replace(
@@ -70,9 +72,7 @@ def test_what_the_journal_of_the_database_holds_is_reported(services: Container,
     ]
     assert report.section(VouchingSection).journal_state.startswith("the chain is whole; last entry")
     assert journal.entries()[-1].digest.hex() in report.section(VouchingSection).journal_state
-    with superuser.begin() as connection:
-        connection.execute(text("SET session_replication_role = replica"))
-        connection.execute(text("UPDATE keydeck.journal SET subject = 'INC-8' WHERE subject = 'INC-7'"))
+    forge("UPDATE keydeck.journal SET subject = 'INC-8' WHERE subject = 'INC-7'")
     broken = service.signed(view).report
     assert broken.section(VouchingSection).journal_state == "the chain is broken"
     assert any("was changed" in point.text for point in broken.section(OpenPointsSection).open_points)

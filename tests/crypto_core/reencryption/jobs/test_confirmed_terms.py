@@ -103,11 +103,9 @@ def test_the_first_entry_of_a_run_counts(
 
 
 def test_a_job_that_was_begun_before_there_were_digests_is_begun_anew(
-    services: Container, superuser: Engine, job: int
+    services: Container, forge: Callable[..., None], job: int
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("UPDATE keydeck.journal SET detail = (detail::jsonb - 'terms')::text"))
+    forge("UPDATE keydeck.journal SET detail = (detail::jsonb - 'terms')::text")
     with pytest.raises(JobChangedError) as refused:
         services.jobs.join_job(job)
     assert f"keydeck jobs cancel {job}" in refused.value.remedy

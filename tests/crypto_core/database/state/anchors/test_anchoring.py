@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -71,17 +70,15 @@ def of(journal: Journal, signer: KmsSigner, anchoring: Anchoring | None = None) 
 
 
 @pytest.fixture
-def rewritten(superuser: Engine, journal: Journal, signer: KmsSigner) -> Callable[[], None]:
+def rewritten(forge: Callable[..., None], journal: Journal, signer: KmsSigner) -> Callable[[], None]:
     """Makes the whole journal anew, as who owns the database and has the signing key."""
 
     def rewrite() -> None:
-        with superuser.begin() as connection:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            connection.execute(text("DELETE FROM keydeck.journal"))
-            connection.execute(text("DELETE FROM keydeck.journal_checkpoint"))
-            connection.execute(
-                text("UPDATE keydeck.journal_end SET seq = 0, digest = decode(repeat('00', 32), 'hex')")
-            )
+        forge(
+            "DELETE FROM keydeck.journal",
+            "DELETE FROM keydeck.journal_checkpoint",
+            "UPDATE keydeck.journal_end SET seq = 0, digest = decode(repeat('00', 32), 'hex')",
+        )
         fill(journal, 8, "another history")
         of(journal, signer).checkpoint()
 
@@ -148,20 +145,16 @@ def test_a_file_that_was_appended_to_finds_a_journal_that_was_rewritten_whole(
 
 
 def test_a_truncated_journal_is_found_by_its_anchor(
-    journal: Journal, signer: KmsSigner, superuser: Engine, tmp_path: Path
+    journal: Journal, signer: KmsSigner, forge: Callable[..., None], tmp_path: Path
 ) -> None:
     checkpoints = of(journal, signer, Anchoring(stores=[AnchorFile(tmp_path / "anchors")]))
     made = checkpoints.checkpoint()
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("DELETE FROM keydeck.journal WHERE seq > 3"))
-        connection.execute(text("DELETE FROM keydeck.journal_checkpoint"))
-        connection.execute(
-            text(
-                "UPDATE keydeck.journal_end SET (seq, digest) ="
-                " (SELECT seq, digest FROM keydeck.journal WHERE seq = 3)"
-            )
-        )
+    forge(
+        "DELETE FROM keydeck.journal WHERE seq > 3",
+        "DELETE FROM keydeck.journal_checkpoint",
+        "UPDATE keydeck.journal_end SET (seq, digest) ="
+        " (SELECT seq, digest FROM keydeck.journal WHERE seq = 3)",
+    )
     (problem,) = checkpoints.verify().problems
     assert problem.startswith(f"Entry {made.seq} is gone, at which the journal was signed on")
     breaks = JournalBreaks(checkpoints, read_only=False)
@@ -339,17 +332,14 @@ def test_an_end_of_a_former_key_is_judged_by_the_time_stamp(
     journal: Journal,
     signer: KmsSigner,
     tsa: Authority,
-    superuser: Engine,
+    forge: Callable[..., None],
 ) -> None:
     """It vouches for a checkpoint that the journal does not record any more."""
     roots = read_roots(tsa.roots)
     checkpoints = of(journal, signer, Anchoring(TimeStampAuthority(tsa.url, roots), (), roots))
     made, stamp, outcomes = checkpoints.anchored_checkpoint()
     assert outcomes[0].at is not None
-    with superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("DELETE FROM keydeck.journal WHERE seq > 5"))
-        connection.execute(text("DELETE FROM keydeck.journal_checkpoint"))
+    forge("DELETE FROM keydeck.journal WHERE seq > 5", "DELETE FROM keydeck.journal_checkpoint")
     new = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"][
         "Arn"
     ]
