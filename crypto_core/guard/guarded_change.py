@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
+from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Subject
 from crypto_core.guard.held_step import require_held
 from crypto_core.guard.outcome import Outcome
@@ -46,6 +47,17 @@ class Recorder(Protocol):
         ...
 
 
+class PlannedChange(Subject, Protocol):
+    """A plan that says itself what is to be done."""
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        ...
+
+    def as_json(self) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class GuardedChange:
     """The change, as the operator, a second person and the journal see it."""
@@ -66,6 +78,32 @@ class GuardedChange:
     """Looks again, right before, whether all is as planned; raises what speaks against it."""
     changes_nothing: bool = False
     """True if there is nothing to do: then no second person is asked."""
+
+    @classmethod
+    def of(
+        cls,
+        plan: PlannedChange,
+        action: str,
+        subject: str,
+        *,
+        words: str = "",
+        shown: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> GuardedChange:
+        """Return the change that a plan is, in the plan's own words but for those that are given."""
+        words = words or plan.summary[0].lower() + plan.summary[1:]
+        shown = plan.as_json() if shown is None else shown
+        return cls(action, subject, words, plan, plan.summary, shown, **more)
+
+
+def unless_changed(plan: Subject, again: Callable[[], Subject], words: str) -> Callable[[], None]:
+    """Return what refuses a plan, in these words, that comes to something else when it is made `again`."""
+
+    def still() -> None:
+        if again().digest != plan.digest:
+            raise RefusedError(words, remedy="Nothing was done. Open a new preview.")
+
+    return still
 
 
 class Run:

@@ -30,7 +30,7 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.bulk.engine import OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenTask
@@ -173,22 +173,10 @@ class BackupRestoring:
         planning it again comes to something else; DatabaseError, after which what was restored stays so.
         """
 
-        def still() -> None:
-            if self._planned(plan.selection).digest != plan.digest:
-                raise RefusedError(
-                    "What can be restored has changed since the preview.",
-                    remedy="Nothing was done. Open a new preview.",
-                )
-
-        change = GuardedChange(
-            RESTORE,
-            str(plan.selection),
-            f"restore {counted(plan.tokens, 'envelope')}",
-            plan,
-            plan.summary,
-            plan.as_json(),
-            still=still,
-        )
+        changed = "What can be restored has changed since the preview."
+        still = unless_changed(plan, lambda: self._planned(plan.selection), changed)
+        words = f"restore {counted(plan.tokens, 'envelope')}"
+        change = GuardedChange.of(plan, RESTORE, str(plan.selection), words=words, still=still)
 
         def act(run: Run) -> BackupRestoreResult:
             run.begin({"tokens": plan.tokens})

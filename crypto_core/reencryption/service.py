@@ -80,13 +80,11 @@ class TokenWorkService:
                 raise RefusedError(f"Use a job to {plan.verb.words} {counted(plan.tokens, 'token')}.")
             require_same_code(plan.code, self.planner.store.code_at(plan.by_column))
 
-        change = GuardedChange(
-            action=plan.verb.value,
-            subject=str(plan.selection),
+        change = GuardedChange.of(
+            plan,
+            plan.verb.value,
+            str(plan.selection),
             words=f"{plan.verb.words} {counted(plan.tokens, 'token')}",
-            plan=plan,
-            summary=plan.summary,
-            shown=plan.as_json(),
             detail={"to": plan.target_key_arn, "planned": plan.tokens},
             still=still,
         )

@@ -45,7 +45,7 @@ from crypto_core.errors import (
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -418,22 +418,8 @@ class Tripwires:
     def _change(
         self, action: str, subject: str, plan: AddPlan | RemovePlan | ResealPlan, again: Callable[[], Any]
     ) -> GuardedChange:
-        def still() -> None:
-            if again().digest != plan.digest:
-                raise RefusedError(
-                    "The table or the list has changed since the preview.",
-                    remedy="Nothing was done. Open a new preview.",
-                )
-
-        return GuardedChange(
-            action=action,
-            subject=subject,
-            words=plan.summary[0].lower() + plan.summary[1:],
-            plan=plan,
-            summary=plan.summary,
-            shown=plan.shown(),
-            still=still,
-        )
+        still = unless_changed(plan, again, "The table or the list has changed since the preview.")
+        return GuardedChange.of(plan, action, subject, shown=plan.shown(), still=still)
 
 
 _USED = (

@@ -43,7 +43,7 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.counting import counted
 
@@ -164,24 +164,9 @@ class ColumnGuardService:
         """
         request = plan.request
 
-        def still() -> None:
-            now = self._allowed(request)
-            if now.digest != plan.digest:
-                raise errors.RefusedError(
-                    "The columns, or what is stored in them, have changed since the preview.",
-                    remedy="Nothing was done. Open a new preview.",
-                )
-
-        change = GuardedChange(
-            action=ACTION,
-            subject=request.subject,
-            words=plan.summary[0].lower() + plan.summary[1:],
-            plan=plan,
-            summary=plan.summary,
-            shown=plan.as_json(),
-            still=still,
-            changes_nothing=not plan.steps,
-        )
+        changed = "The columns, or what is stored in them, have changed since the preview."
+        still = unless_changed(plan, lambda: self._allowed(request), changed)
+        change = GuardedChange.of(plan, ACTION, request.subject, still=still, changes_nothing=not plan.steps)
         if not plan.steps:
             self._guard.agreed(change, consent)
             return GuardResult(plan, ())

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from crypto_core.database.state.checkpoint import MOST_LOST
@@ -140,15 +141,9 @@ class JournalBreaks:
         if the journal is not as it was planned, and as `plan_break`; KmsError.
         """
         look = look or self._checkpoints.verify
-        change = GuardedChange(
-            action=_ACTION,
-            subject=SUBJECT,
-            words="acknowledge a break of the journal",
-            plan=plan,
-            summary=plan.summary,
-            shown=plan.as_json(),
-            still=lambda: self._require_same(plan, look),
-        )
+        words = "acknowledge a break of the journal"
+        still = partial(self._require_same, plan, look)
+        change = GuardedChange.of(plan, _ACTION, SUBJECT, words=words, still=still)
         result, unjournaled = self._guard.run(
             change,
             consent,

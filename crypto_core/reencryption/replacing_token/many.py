@@ -98,13 +98,11 @@ class ManyEntries:
                 ):
                     raise NotConfirmedError("The confirmation was given for different tokens.")
 
-        change = GuardedChange(
-            action=VERB,
-            subject=counted(len(plan.entries), "token"),
+        change = GuardedChange.of(
+            plan,
+            VERB,
+            counted(len(plan.entries), "token"),
             words=VERB,
-            plan=plan,
-            summary=plan.summary,
-            shown=plan.as_json(),
             detail={"cause": cause},
             still=still,
             changes_nothing=not plan.to_write,

@@ -140,13 +140,11 @@ class TokenEntering:
             if not plan.already:
                 self.read_old(plan)
 
-        change = GuardedChange(
-            action=VERB,
-            subject=str(plan.ref),
+        change = GuardedChange.of(
+            plan,
+            VERB,
+            str(plan.ref),
             words=VERB,
-            plan=plan,
-            summary=plan.summary,
-            shown=plan.as_json(),
             detail={"to": plan.key_arn, "cause": cause},
             still=still,
             changes_nothing=plan.already,

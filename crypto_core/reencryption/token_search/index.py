@@ -306,8 +306,7 @@ class TokenIndex:
         return IndexPlan(DROP, 0 if key is None else self.table.count(key.number), key.key_arn if key else "")
 
     def _change(self, action: str, plan: IndexPlan, still: Callable[[], None]) -> GuardedChange:
-        words = plan.summary[0].lower() + plan.summary[1:]
-        return GuardedChange(action, _SUBJECT, words, plan, plan.summary, plan.as_json(), still=still)
+        return GuardedChange.of(plan, action, _SUBJECT, still=still)
 
     def _count(self, scope: TokenScope, cancelled: Event | None) -> int:
         return sum(sum(n.values()) for n in self.store.tally(scope, cancelled=cancelled).values())
