@@ -27,7 +27,7 @@ SHOWN = {
     "crypto_core/database/state/incident_changes.py": "roles and follow-ups of an incident, which it shows",
     "crypto_core/database/state/journal.py": "the interface itself",
     "crypto_core/database/state/journal_entry.py": "how a row is read",
-    "crypto_core/database/tokens/authorship.py": "only takes tokens from what shows the platform's switch",
+    "crypto_core/database/tokens/backups.py": "only takes tokens from what shows the platform's switch",
     "crypto_core/diagnosis/own_schema.py": "the table's name",
     "crypto_core/incidents/key_callers.py": "since when calls are counted as denied, for display",
     "crypto_core/incidents/keys/blocking.py": "a remark beside a proposal",
