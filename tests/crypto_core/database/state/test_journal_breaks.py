@@ -32,6 +32,7 @@ END_MOVED = (
     "UPDATE keydeck.journal_end SET (seq, digest) ="
     " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)"
 )
+OTHER_SIGNATURE = "set_byte(signature, 9, get_byte(signature, 9) # 1)"
 TRUNCATED = ("DELETE FROM keydeck.journal WHERE seq > 3", END_MOVED)
 
 
@@ -132,9 +133,7 @@ def test_after_entries_went_missing_the_journal_is_signed_again_once_that_is_ack
         ("DELETE FROM keydeck.journal WHERE seq > 3",),
         ("UPDATE keydeck.journal_end SET database_id = gen_random_uuid()",),
         ("DELETE FROM keydeck.journal_checkpoint",),
-        (
-            "UPDATE keydeck.journal_checkpoint SET signature = set_byte(signature, 9, get_byte(signature, 9) # 1)",
-        ),
+        (f"UPDATE keydeck.journal_checkpoint SET signature = {OTHER_SIGNATURE}",),
         TRUNCATED,
     ],
     ids=str,

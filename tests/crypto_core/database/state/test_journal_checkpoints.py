@@ -65,6 +65,7 @@ class Forgery:
     says: str
 
 
+_OTHER_SIGNATURE = "set_byte(signature, 3, get_byte(signature, 3) # 1)"
 _SECOND = (
     "INSERT INTO keydeck.journal_checkpoint (seq, digest, at, actor, key_arn, algorithm, signature)"
     " SELECT seq - 1, digest, at, actor, key_arn, algorithm, signature FROM keydeck.journal_checkpoint"
@@ -91,7 +92,7 @@ FORGERIES = {
         ("UPDATE keydeck.journal_checkpoint SET algorithm = 'HMAC_SHA_512'",), "The checkpoint"
     ),
     "its signature": Forgery(
-        ("UPDATE keydeck.journal_checkpoint SET signature = set_byte(signature, 3, 7)",), "The checkpoint"
+        (f"UPDATE keydeck.journal_checkpoint SET signature = {_OTHER_SIGNATURE}",), "The checkpoint"
     ),
     "a second one": Forgery((_SECOND,), "The checkpoint"),
 }
