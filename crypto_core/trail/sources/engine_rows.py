@@ -25,19 +25,26 @@ SESSION = {
     "mfaAuthenticated": "useridentity.sessioncontext.attributes.mfaauthenticated",
     "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",
 }
+LABELS = {
+    **{one: one for one in (*PLAIN.values(), *DOCUMENTS.values())},
+    **{one: f"identity_{name.lower()}" for name, one in IDENTITY.items()},
+    **{one: f"session_{name.lower()}" for name, one in SESSION.items()},
+}
+"""What rows call the columns that they bring, but for `RESOURCES`, which are the ARNs of resources."""
+RESOURCES = "resource_arns"
 MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
 
 
 def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
     """Return the record that a row tells of, as far as it does; see MISSING."""
     record = plain_record(row)
-    identity: dict[str, object] = {name: row.get(f"identity_{name.lower()}") for name in IDENTITY}
+    identity: dict[str, object] = {name: row.get(LABELS[column]) for name, column in IDENTITY.items()}
     identity["sessionContext"] = {
-        "attributes": {"mfaAuthenticated": row.get("session_mfaauthenticated")},
-        "sessionIssuer": {"arn": row.get("session_issuerarn")},
+        "attributes": {"mfaAuthenticated": row.get(LABELS[SESSION["mfaAuthenticated"]])},
+        "sessionIssuer": {"arn": row.get(LABELS[SESSION["issuerArn"]])},
     }
     record["userIdentity"] = identity
-    resources = _document(row.get("resource_arns"))
+    resources = _document(row.get(RESOURCES))
     record["resources"] = [{"ARN": arn} for arn in _arns(resources)] if isinstance(resources, list) else None
     return record
 

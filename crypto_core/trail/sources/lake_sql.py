@@ -33,7 +33,7 @@ from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from crypto_core.trail.event import DENIED, S3
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.event_sql.dialect import can_be_literal, inlined, placed, quoted
-from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
+from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, LABELS, RESOURCES, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.term_sql import holds, spelt
 
@@ -55,6 +55,15 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 _KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 
 
+Has = Callable[[str], bool]
+"""True for a column, or a path within one, that a table has."""
+
+
+def iso(moment: datetime) -> str:
+    """A moment as CloudTrail writes it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 @dataclass(frozen=True, slots=True)
 class LakeStatement:
     """A statement with a ? for each of its values, or `inlined`; `left` are the fields left to us."""
@@ -69,69 +78,60 @@ class LakeStatement:
         return tuple(quoted(value) for value in self.values)
 
 
-def question(
-    asked: PullQuery,
-    source: FromClause | TextClause,
-    *,
-    written: Callable[[datetime], str],
-    regions: Sequence[str] = (),
-    as_json: bool,
-    columns: frozenset[str] | None = None,
-    more: Sequence[ColumnElement[bool]] = (),
-    limit: int,
-) -> LakeStatement:
-    """Return the query for what is asked, in some Regions or, with none, in all.
+@dataclass(frozen=True, slots=True)
+class RecordTable:
+    """A table of CloudTrail's records, as an engine has it; `limits` are conditions on its partitions.
 
-    `written` gives a moment as the engine writes it; `as_json` is for maps, which become JSON; `columns` are
-    those that are there, None for all; `more` are conditions on partitions.
+    `written` gives a moment as the engine writes it; `as_json` is for maps, which become JSON. `by_day` is
+    True where only the files of some days are read.
     """
-    there = [*_selected(as_json=as_json, columns=columns)]
-    window = between(written(asked.since), written(asked.until))
-    conditions: list[ColumnElement[bool]] = [window, *more]
-    conditions.append(_kept(asked, as_json=as_json, columns=columns))
+
+    source: FromClause | TextClause
+    written: Callable[[datetime], str] = iso
+    as_json: bool = False
+    has: Has = lambda _path: True
+    limits: tuple[ColumnElement[bool], ...] = ()
+    by_day: bool = False
+    remarks: tuple[str, ...] = ()
+
+    def document(self, name: str) -> ColumnElement[str]:
+        return literal_column(f"json_format(CAST({name} AS JSON))" if self.as_json else name)
+
+    def row(self) -> Iterator[ColumnElement[Any]]:
+        """Yield what a pull's row has of a record: see engine_rows."""
+        written = {name: self.document(name) for name in DOCUMENTS.values()}
+        for name, label in LABELS.items():
+            there = self.has(name.partition(".")[0])
+            yield (written.get(name, literal_column(name)) if there else null()).label(label)
+        yield (literal_column(_ARNS) if self.has("resources") else null()).label(RESOURCES)
+
+    def kept(self, asked: PullQuery) -> ColumnElement[bool]:
+        """The condition that an event is one of those that a store keeps."""
+        source: ColumnElement[str] = literal_column("eventsource")
+        request = "requestparameters"
+        kept = source.in_(KEPT_SOURCES)
+        if not asked.buckets or not self.has(request):
+            return kept
+        named = func.lower(self.document(request))
+        about = or_(*(holds(named, bucket.name) for bucket in asked.buckets))
+        return or_(kept, and_(source == S3, literal_column("eventname").in_(sorted(BUCKET_CALLS)), about))
+
+
+def question(asked: PullQuery, of: RecordTable, regions: Sequence[str], limit: int) -> LakeStatement:
+    """Return the query for what is asked, in some Regions or, with none, in all."""
+    window = between(of.written(asked.since), of.written(asked.until))
+    conditions = [window, *of.limits, of.kept(asked)]
     if regions:
         conditions.append(literal_column("awsregion").in_(list(regions)))
     left: dict[str, None] = {}
     for one in simplified(asked.terms):
-        pushed = _pushed(one, asked, written, as_json=as_json)
+        pushed = _pushed(one, asked, of)
         if pushed is None:
             left |= dict.fromkeys(term.field or "free text" for term in terms_of([one]))
         else:
             conditions.append(pushed)
-    wanted = select(*there).select_from(source).where(and_(*conditions)).limit(int(limit))
+    wanted = select(*of.row()).select_from(of.source).where(and_(*conditions)).limit(int(limit))
     return LakeStatement(*placed(wanted), inlined(wanted), tuple(left))
-
-
-def _kept(asked: PullQuery, *, as_json: bool, columns: frozenset[str] | None) -> ColumnElement[bool]:
-    source: ColumnElement[str] = literal_column("eventsource")
-    request = "requestparameters"
-    kept = source.in_(KEPT_SOURCES)
-    if not asked.buckets or (columns is not None and request not in columns):
-        return kept
-    named = func.lower(_document_column(request, as_json=as_json))
-    about = or_(*(holds(named, bucket.name) for bucket in asked.buckets))
-    return or_(kept, and_(source == S3, literal_column("eventname").in_(sorted(BUCKET_CALLS)), about))
-
-
-def _selected(*, as_json: bool, columns: frozenset[str] | None) -> Iterator[ColumnElement[Any]]:
-    def column(name: str, label: str, written: ColumnElement[Any] | None = None) -> ColumnElement[Any]:
-        if columns is not None and name.partition(".")[0] not in columns:
-            return null().label(label)
-        return (literal_column(name) if written is None else written).label(label)
-
-    for one in PLAIN.values():
-        yield column(one, one)
-    for one in DOCUMENTS.values():
-        yield column(one, one, _document_column(one, as_json=as_json))
-    for name, one in IDENTITY.items():
-        yield column(one, f"identity_{name.lower()}")
-    for name, one in SESSION.items():
-        yield column(one, f"session_{name.lower()}")
-    yield column("resources", "resource_arns", literal_column(_ARNS))
-
-
-def _document_column(name: str, *, as_json: bool) -> ColumnElement[str]:
-    return literal_column(f"json_format(CAST({name} AS JSON))" if as_json else name)
 
 
 def between(first: str | None, last: str | None) -> ColumnElement[bool]:
@@ -141,13 +141,11 @@ def between(first: str | None, last: str | None) -> ColumnElement[bool]:
     return and_(*ends, *([] if last is None else [at <= last]))
 
 
-def _pushed(
-    one: Clause, asked: PullQuery, written: Callable[[datetime], str], *, as_json: bool
-) -> ColumnElement[bool] | None:
+def _pushed(one: Clause, asked: PullQuery, of: RecordTable) -> ColumnElement[bool] | None:
     """The clause as a condition; None for one that SQL can't decide, or not in the same way."""
     if isinstance(one, Term):
-        return _pushed_term(one, asked, written, as_json=as_json)
-    branches = [[_pushed(inner, asked, written, as_json=as_json) for inner in b] for b in one.branches]
+        return _pushed_term(one, asked, of)
+    branches = [[_pushed(inner, asked, of) for inner in b] for b in one.branches]
     known = [[condition for condition in branch if condition is not None] for branch in branches]
     # What lets more through than is asked must not be negated, and is nothing where a branch is unknown.
     if one.negated or not all(known):
@@ -155,12 +153,10 @@ def _pushed(
     return or_(*(and_(*branch) for branch in known))
 
 
-def _pushed_term(
-    term: Term, asked: PullQuery, written: Callable[[datetime], str], *, as_json: bool
-) -> ColumnElement[bool] | None:
+def _pushed_term(term: Term, asked: PullQuery, of: RecordTable) -> ColumnElement[bool] | None:
     field = term.field or ""
     if field == "time" and not term.negated:
-        return _at(term.alternatives, written)
+        return _at(term.alternatives, of.written)
     if term.alternatives == SET and field in _FLAGS:
         if not term.negated:
             return _FLAGS[field]
@@ -181,7 +177,7 @@ def _pushed_term(
     if field == "principal":
         return _principal(term.alternatives)
     if field == "key":
-        return _key(term.alternatives, asked, as_json=as_json)
+        return _key(term.alternatives, asked, of)
     return None
 
 
@@ -236,7 +232,7 @@ def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
     return or_(*conditions)
 
 
-def _key(values: Iterable[Alternative], asked: PullQuery, *, as_json: bool) -> ColumnElement[bool] | None:
+def _key(values: Iterable[Alternative], asked: PullQuery, of: RecordTable) -> ColumnElement[bool] | None:
     """A key's id is wherever a record names the key: resources, request, answer or error message."""
     ids: dict[str, None] = {}
     for value in values:
@@ -251,29 +247,20 @@ def _key(values: Iterable[Alternative], asked: PullQuery, *, as_json: bool) -> C
         else:
             return None
     places: list[ColumnElement[str]] = [literal_column(_ARNS), literal_column("errormessage")]
-    places += [
-        _document_column(name, as_json=as_json)
-        for name in ("requestparameters", "responseelements", "serviceeventdetails")
-    ]
+    places += map(of.document, ("requestparameters", "responseelements", "serviceeventdetails"))
     return or_(*(holds(func.lower(place), key) for key in ids for place in places))
 
 
-def _flags() -> dict[str, ColumnElement[bool]]:
-    """Properties as conditions that are never NULL: see TrailEvent."""
-
-    def text(column: str) -> ColumnElement[str]:
-        return func.coalesce(literal_column(column), "")
-
-    ip, invoked, error = text("sourceipaddress"), text("useridentity.invokedby"), text("errorcode")
+def record_flags(text: Callable[[str], ColumnElement[str]]) -> dict[str, ColumnElement[bool]]:
+    """Return properties as conditions: see TrailEvent; `text` gives a column of records, never NULL."""
+    ip, invoked, error = map(text, ("sourceipaddress", "useridentity.invokedby", "errorcode"))
     kind = text("useridentity.type")
-    services = [column.like("%.amazonaws.com") for column in (ip, invoked)]
     return {
         "service": or_(
             text("eventtype") == "AwsServiceEvent",
             kind == "AWSService",
-            ip == "AWS Internal",
-            invoked == "AWS Internal",
-            *services,
+            *(column == "AWS Internal" for column in (ip, invoked)),
+            *(column.like("%.amazonaws.com") for column in (ip, invoked)),
         ),
         "failed": error != "",
         "denied": or_(*(error.like(f"{code}%") for code in DENIED)),
@@ -281,13 +268,9 @@ def _flags() -> dict[str, ColumnElement[bool]]:
     }
 
 
-_FLAGS = _flags()
-_OPENED = and_(
-    func.coalesce(literal_column("eventname"), "").in_(sorted(OPENS)),
-    func.coalesce(literal_column("errorcode"), "") == "",
-)
+def _text(column: str) -> ColumnElement[str]:
+    return func.coalesce(literal_column(column), "")
 
 
-def iso(moment: datetime) -> str:
-    """A moment as CloudTrail writes it."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+_FLAGS = record_flags(_text)
+_OPENED = and_(_text("eventname").in_(sorted(OPENS)), _text("errorcode") == "")

@@ -11,17 +11,18 @@ from itertools import islice
 from threading import Event
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, TextClause, table, text
+from sqlalchemy import table, text
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
+from crypto_core.lists.filter_language import Clause
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
 from crypto_core.trail.sources.engines.security_lake import as_cloudtrail, is_ocsf, provided
-from crypto_core.trail.sources.engines.table_definition import TableDefinition
-from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
+from crypto_core.trail.sources.engines.table_definition import TableDefinition, demanded
+from crypto_core.trail.sources.lake_sql import LakeStatement, RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import QueryStatus
 
@@ -66,10 +67,6 @@ class Athena:
         self._region = region
         self._database, _, self._name = settings.table.partition(".")
 
-    @property
-    def table(self) -> FromClause:
-        return table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True))
-
     def price(self, count: int) -> str:
         return f"{max(count, LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
 
@@ -84,50 +81,40 @@ class Athena:
     ) -> tuple[LakeStatement, int | None, list[str]]:
         """Return the query, the bytes it may scan (None: not known), and remarks. Raises SettingsError."""
         definition, remarks = self.definition()
-        if is_ocsf(definition):
-            relation = self.security_lake(definition, (asked.since, asked.until), regions)
-            query = self._question(asked, relation, regions, provided(definition), (), most_rows)
-            return query, None, [*remarks, OCSF]
-        by_day = definition.by_day(*delivery_days(asked.since, asked.until))
-        partitions = [*([] if by_day is None else [by_day]), *definition.by_place(asked.terms, regions)]
-        if definition.known and by_day is None:
-            remarks.append(NO_DAYS)
-        columns = definition.columns or None
-        query = self._question(asked, self.table, regions, columns, partitions, most_rows)
-        if not estimate:
-            return query, None, remarks
-        scanned, more = self.estimate(definition, asked if by_day is not None else None, cancelled)
+        records = self.record_table(definition, asked.terms, (asked.since, asked.until), regions)
+        query = question(asked, records, regions, most_rows)
+        scanned, more = None, list(records.remarks)
+        if estimate:
+            scanned, unlisted = self.estimate(definition, asked if records.by_day else None, cancelled)
+            more += unlisted
         return query, scanned, [*remarks, *more]
 
-    def security_lake(
+    def record_table(
         self,
         definition: TableDefinition,
+        clauses: Sequence[Clause],
         window: tuple[datetime | None, datetime | None],
-        regions: Sequence[str],
-    ) -> TextClause:
-        """Return a window of a table of OCSF's as a relation with CloudTrail's columns."""
-        named = f'"{self._database}"."{self._name}"'
-        relation = as_cloudtrail(named, definition, window, delivery_days(*window), regions)
-        return text(relation.replace(":", r"\:"))  # a colon begins no name here
-
-    @staticmethod
-    def _question(
-        asked: PullQuery,
-        source: FromClause | TextClause,
-        regions: Sequence[str],
-        columns: frozenset[str] | None,
-        more: Sequence[ColumnElement[bool]],
-        limit: int,
-    ) -> LakeStatement:
-        return question(
-            asked,
-            source,
-            written=iso,
-            regions=regions,
-            as_json=False,
-            columns=columns,
-            more=more,
-            limit=limit,
+        regions: Sequence[str] = (),
+    ) -> RecordTable:
+        """Return the table, in the partitions that a window and a filter demand. Raises SettingsError."""
+        days = delivery_days(*window)
+        if is_ocsf(definition):
+            named, demands = f'"{self._database}"."{self._name}"', regions or demanded(clauses, "region")
+            relation = as_cloudtrail(named, definition, window, days, demands)
+            columns = provided(definition)
+            return RecordTable(
+                text(relation.replace(":", r"\:")),  # a colon begins no name here
+                has=lambda path: path.partition(".")[0] in columns,
+                remarks=(OCSF,),
+            )
+        by_day = definition.by_day(*days)
+        unlimited = definition.known and any(window) and by_day is None
+        return RecordTable(
+            table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True)),
+            has=definition.has,
+            limits=(*([] if by_day is None else [by_day]), *definition.by_place(clauses, regions)),
+            by_day=by_day is not None,
+            remarks=(NO_DAYS,) if unlimited else (),
         )
 
     def estimate(

@@ -10,16 +10,30 @@ expression functions".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Integer, Label, Select, String, Subquery, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Label,
+    Select,
+    String,
+    Subquery,
+    and_,
+    case,
+    literal_column,
+    not_,
+    select,
+)
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, seconds
-from crypto_core.trail.event import DENIED, KMS, LONG, OURS, PEOPLE, SHORT, UNDATED
+from crypto_core.trail.event import KMS, LONG, OURS, PEOPLE, SHORT, UNDATED
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.record_reader import (
     ALIAS,
@@ -32,9 +46,8 @@ from crypto_core.trail.record_reader import (
     REQUEST_KEYS,
     RESPONSE_KEYS,
 )
-
-Has = Callable[[str], bool]
-"""True for a column, or a path within one, that a table has."""
+from crypto_core.trail.sources.engine_rows import LABELS, RESOURCES
+from crypto_core.trail.sources.lake_sql import Has, record_flags
 
 _TEXTS = {
     "event_id": ("eventid", SHORT),
@@ -94,10 +107,11 @@ def event_columns(rows: Select[Any], has: Has, also: Mapping[str, str] = Mapping
     return select(*_labelled(columns)).select_from(found.subquery("r")).subquery("event")
 
 
-def _labelled(written: Mapping[str, str]) -> Iterator[Label[Any]]:
+def _labelled(written: Mapping[str, str | ColumnElement[int]]) -> Iterator[Label[Any]]:
     for name, expression in written.items():
-        kind = Integer if name in ("epoch", "marks") else String
-        yield literal_column(expression, kind).label(quoted_name(name, quote=True))
+        kind = Integer if name == "epoch" else String
+        one = literal_column(expression, kind) if isinstance(expression, str) else expression
+        yield one.label(quoted_name(name, quote=True))
 
 
 def _there(path: str, has: Has) -> str:
@@ -209,7 +223,7 @@ def _of_keys() -> dict[str, str]:
     }
 
 
-def _columns() -> dict[str, str]:
+def _columns() -> dict[str, str | ColumnElement[int]]:
     listed = f"CASE WHEN {_KMS} THEN coalesce(nullif(message_keys, ''), alias) ELSE '' END"
     materials = (
         f"CASE WHEN {_whole(scalar, MATERIAL.pattern)} THEN {scalar} END"
@@ -226,7 +240,7 @@ def _columns() -> dict[str, str]:
         "mfa": "CASE WHEN mfa_text IS NULL THEN '' WHEN lower(mfa_text) = 'true' THEN 'yes' ELSE 'no' END",
     }
     texts = {name: said.get(name, name) for name in EVENT_FIELDS}
-    return {"event_id": "event_id", "epoch": "epoch", "marks": _marks(said["principal"])} | texts
+    return {"event_id": "event_id", "epoch": "epoch", "marks": _marks(said["principal"]), **texts}
 
 
 def _principal() -> str:
@@ -254,23 +268,37 @@ def _token() -> str:
     return f"CASE WHEN {named} THEN {shown} ELSE '' END"
 
 
-def _marks(principal: str) -> str:
+def _marks(principal: str) -> ColumnElement[int]:
     def among(column: str, values: Iterable[str]) -> str:
         return "{} IN ('{}')".format(column, "', '".join(values))
 
-    service = ["ip = 'AWS Internal'", "invoked_by = 'AWS Internal'"]
-    service += [f"{column} LIKE '%.amazonaws.com'" for column in ("ip", "invoked_by")]
+    names = {path: name for name, (path, _) in _TEXTS.items()}
+    flags = record_flags(lambda path: literal_column(names[path], String))
     ours = f"regexp_like(contexts, '{_OURS}')"
     no_context = f"(NOT ({_KMS}) OR strpos(contexts, '{_PAIRS}') = 0 OR {ours})"
-    may_open = f"{among('name', OPENS)} AND error = '' AND {no_context}"
-    holds = {
-        EventProperty.SERVICE: f"(event_type = 'AwsServiceEvent' OR kind = 'AWSService' OR "
-        f"{' OR '.join(service)}) AND NOT ({may_open})",
-        EventProperty.FAILED: "error <> ''",
-        EventProperty.DENIED: " OR ".join(f"error LIKE '{code}%'" for code in DENIED),
-        EventProperty.HUMAN: f"console_text = 'true' OR {among('kind', PEOPLE)} "
-        f"OR strpos({principal}, '/AWSReservedSSO_') > 0",
-        EventProperty.ROOT: "kind = 'Root'",
-        EventProperty.CONSOLE: "console_text = 'true'",
+    may_open: ColumnElement[bool] = literal_column(
+        f"({among('name', OPENS)} AND error = '' AND {no_context})"
+    )
+    human = (
+        f"(console_text = 'true' OR {among('kind', PEOPLE)} OR strpos({principal}, '/AWSReservedSSO_') > 0)"
+    )
+    holds: dict[EventProperty, ColumnElement[bool]] = {
+        EventProperty.SERVICE: and_(flags["service"], not_(may_open)),
+        EventProperty.FAILED: flags["failed"],
+        EventProperty.DENIED: flags["denied"],
+        EventProperty.HUMAN: literal_column(human),
+        EventProperty.ROOT: flags["root"],
+        EventProperty.CONSOLE: literal_column("console_text = 'true'"),
     }
-    return " + ".join(f"CASE WHEN {condition} THEN {int(one)} ELSE 0 END" for one, condition in holds.items())
+    return reduce(operator.add, (case((condition, int(one)), else_=0) for one, condition in holds.items()))
+
+
+def _record_columns() -> dict[str, str]:
+    paths = {path: name for name, (path, _) in _TEXTS.items()} | {
+        path: name for name, path in _AS_THEY_ARE.items() if name != "message_text"
+    }
+    return {LABELS.get(path, path): name for path, name in paths.items()} | {RESOURCES: "resources_text"}
+
+
+RECORD_COLUMNS = _record_columns()
+"""What records are read of: a pull's columns and more, by what each is called on the way to events."""

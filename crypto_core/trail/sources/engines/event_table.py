@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from types import MappingProxyType
 
-from sqlalchemy import ColumnElement, FromClause, Select, TextClause, literal_column, select
+from sqlalchemy import ColumnElement, Select, literal_column, select
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Clause
@@ -17,12 +17,11 @@ from crypto_core.trail.event_sql.conditions import EventConditions
 from crypto_core.trail.event_sql.dialect import LONGEST, can_be_literal, inlined, placed, quoted
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.sources.engines.athena import NO_DAYS, OCSF, Athena, delivery_days
-from crypto_core.trail.sources.engines.event_columns import Has, event_columns
-from crypto_core.trail.sources.engines.security_lake import is_ocsf, provided
-from crypto_core.trail.sources.engines.table_definition import TableDefinition, demanded
+from crypto_core.trail.sources.engines.athena import Athena
+from crypto_core.trail.sources.engines.event_columns import event_columns
+from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.engines.text_patterns import among_patterns
-from crypto_core.trail.sources.lake_sql import between, iso
+from crypto_core.trail.sources.lake_sql import RecordTable, between, iso
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES
 from crypto_core.trail.term_sql import Bounds, is_bound
 
@@ -41,12 +40,10 @@ class SentStatement:
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    """Rows of a table. `by_day` is True where only the files of some days are read."""
+    """The rows of a table that hold events."""
 
     rows: Select[tuple[object]]
-    has: Has
-    by_day: bool
-    remarks: tuple[str, ...]
+    table: RecordTable
 
     @property
     def shown(self) -> str:
@@ -61,7 +58,7 @@ class EventRows:
         also: Mapping[str, str] = MappingProxyType({}),
     ) -> SentStatement:
         """Return a question to those of the events of which clauses hold. Raises InvalidFilterError."""
-        events = event_columns(self.rows, self.has, also)
+        events = event_columns(self.rows, self.table.has, also)
         asked = question(events, EventConditions("Athena", events, among_patterns, aliases).every(clauses))
         sent, values = placed(asked)
         if not all(isinstance(value, str) and can_be_literal(value) for value in values):
@@ -81,22 +78,9 @@ def event_rows(
 ) -> EventRows:
     """Return the rows of a filter's window, in the partitions that it demands. Raises SettingsError."""
     window = asked_window(clauses)
-    source: FromClause | TextClause = engine.table
-    limits: list[ColumnElement[bool]] = []
-    has: Has
-    more: tuple[str, ...]
-    if is_ocsf(definition):
-        columns = provided(definition)
-        has, by_day, more = lambda path: path.partition(".")[0] in columns, False, (OCSF,)
-        source = engine.security_lake(definition, window, demanded(clauses, "region"))
-    else:
-        has = definition.has
-        days = definition.by_day(*delivery_days(*window))
-        limits = [*definition.by_place(clauses, ()), *([] if days is None else [days])]
-        by_day = days is not None
-        more = (NO_DAYS,) if definition.known and any(window) and not by_day else ()
-    limits += _rows(window, sources)
-    return EventRows(select(literal_column("*")).select_from(source).where(*limits), has, by_day, more)
+    table = engine.record_table(definition, clauses, window)
+    whole: Select[tuple[object]] = select(literal_column("*")).select_from(table.source)
+    return EventRows(whole.where(*table.limits, *_rows(window, sources)), table)
 
 
 def _rows(

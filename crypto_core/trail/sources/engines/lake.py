@@ -7,7 +7,7 @@ a query will scan before it runs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 from typing import Any
@@ -19,7 +19,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import TrailError
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.answers import pages_of
-from crypto_core.trail.sources.lake_sql import LakeStatement, question
+from crypto_core.trail.sources.lake_sql import LakeStatement, RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import QueryStatus
 
@@ -58,14 +58,8 @@ class Lake:
             store = self._ask("GetEventDataStore")
             if store.get("Status") not in (None, "ENABLED"):
                 remarks.append(f"The event data store is {clean(store.get('Status'), 60)}.")
-        query = question(
-            asked,
-            text(self._identity),
-            written=lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            regions=regions,
-            as_json=True,
-            limit=most_rows,
-        )
+        table = RecordTable(text(self._identity), written=_written, as_json=True)
+        query = question(asked, table, regions, most_rows)
         if len(query.inlined) > _LONGEST_STATEMENT:
             raise TrailError("The filter is too long for CloudTrail Lake.", remedy="Ask for less at once.")
         return query, None, remarks
@@ -97,3 +91,7 @@ class Lake:
         if operation == "GetEventDataStore":
             parameters["EventDataStore"] = self._arn
         return self._kms.read("cloudtrail", operation, region=self._region, **parameters)
+
+
+def _written(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

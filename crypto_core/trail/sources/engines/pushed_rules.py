@@ -28,6 +28,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena
+from crypto_core.trail.sources.engines.event_columns import RECORD_COLUMNS
 from crypto_core.trail.sources.engines.event_table import SentStatement, event_rows
 from crypto_core.trail.sources.engines.pushed_statistics import TWICE, AthenaTable
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, run_to_end, size
@@ -35,51 +36,15 @@ from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.sources.query_run import Rest
 
-_PLAIN = {
-    "eventTime": "at_text",
-    "eventSource": "source",
-    "eventName": "name",
-    "awsRegion": "region",
-    "sourceIPAddress": "ip",
-    "userAgent": "agent",
-    "errorCode": "error",
-    "errorMessage": "message",
-    "eventType": "event_type",
-    "recipientAccountId": "recipient",
-    "vpcEndpointId": "endpoint",
-    "sessionCredentialFromConsole": "console_text",
-    "requestParameters": "request",
-    "responseElements": "response",
-    "additionalEventData": "more",
-    "serviceEventDetails": "details",
-}
-"""A record's fields, by the columns on the way to those of events: see event_columns."""
-_IDENTITY = {
-    "type": "kind",
-    "arn": "arn",
-    "accountId": "caller_account",
-    "accessKeyId": "access_key",
-    "invokedBy": "invoked_by",
-    "userName": "user_name",
-    "principalId": "principal_id",
-}
-RECORD_COLUMNS = {
-    **{name.lower(): column for name, column in _PLAIN.items()},
-    **{f"identity_{name.lower()}": column for name, column in _IDENTITY.items()},
-    "session_mfaauthenticated": "mfa_text",
-    "session_issuerarn": "issuer",
-    "resource_arns": "resources_text",
-    "tls_version": "tls",
-}
-"""What a pull's row calls them, as far as it has them: see engine_rows."""
+_FURTHER = ("vpcEndpointId", "sessionCredentialFromConsole")
+"""What records are read of besides what a pull brings, but for the version of TLS."""
 
 
 def event_of_row(row: Mapping[str, str | None]) -> TrailEvent:
     """Return the event that a row with RECORD_COLUMNS tells of, as far as it does. Raises TrailError."""
     texts = {name: value or None for name, value in row.items()}
-    record = record_of({**texts, "eventid": row.get("event_id")})
-    record |= {name: texts.get(name.lower()) for name in ("vpcEndpointId", "sessionCredentialFromConsole")}
-    found = read_record(record | {"tlsDetails": {"tlsVersion": texts.get("tls_version")}})
+    record = record_of(texts) | {name: texts.get(name.lower()) for name in _FURTHER}
+    found = read_record(record | {"tlsDetails": {"tlsVersion": texts.get("tlsdetails.tlsversion")}})
     if found is None:
         raise TrailError("A row of Athena's is no event.", remedy="Look at the table that is set up.")
     return found
@@ -143,9 +108,9 @@ class AthenaExaminations(AthenaTable):
         most = MOST_SCANNED if most is None else most
         definition, remarks = engine.definition()
         rows = event_rows(engine, definition, (_from(_history(since)), _to(until)))
-        files = PullQuery(_history(since), min(until, self.clock())) if rows.by_day else None
+        files = PullQuery(_history(since), min(until, self.clock())) if rows.table.by_day else None
         scanned, unlisted = engine.estimate(definition, files, cancelled)
-        told = (_expected(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
+        told = (_expected(engine, scanned, most), *remarks, *rows.table.remarks, *unlisted, TWICE)
         return ExaminationPlan(self.settings.table, since, until, told, scanned, most)
 
     def open_events(

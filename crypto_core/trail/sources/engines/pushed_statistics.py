@@ -114,13 +114,13 @@ class AthenaStatistics(AthenaTable):
             remarks.append(_ALL)
         rows = event_rows(engine, definition, clauses)
         since, until = window
-        files = PullQuery(since, until or self.clock()) if rows.by_day and since else None
+        files = PullQuery(since, until or self.clock()) if rows.table.by_day and since else None
         scanned, unlisted = engine.estimate(definition, files, cancelled)
 
         def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
             return groups_statement(asked, each_id, shown_events(clauses, events), events, where)
 
-        told = (expected_cost(engine, scanned, most), *remarks, *rows.remarks, *unlisted, TWICE)
+        told = (expected_cost(engine, scanned, most), *remarks, *rows.table.remarks, *unlisted, TWICE)
         statement = rows.statement(question, without_service(clauses), self.aliases)
         return StatisticsPlan(self.settings.table, asked, statement, rows.shown, told, scanned, most)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql.dialect import can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
-from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
+from crypto_core.trail.sources.lake_sql import LakeStatement, RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.engine_server import STORE, asked_of, row_of
@@ -65,19 +65,13 @@ def ask(expression: str = "", **window: Any) -> PullQuery:
     return asked(since, until, expression, aliases=lambda: ALIASES, now=NOW)
 
 
-def for_athena(what: PullQuery, **more: Any) -> LakeStatement:
-    where = table("logs", schema="audit")
-    return question(what, where, written=iso, as_json=False, limit=100_000, **more)
+def for_athena(what: PullQuery, regions: Sequence[str] = (), **more: Any) -> LakeStatement:
+    return question(what, RecordTable(table("logs", schema="audit"), **more), regions, 100_000)
 
 
 def for_lake(what: PullQuery) -> LakeStatement:
-    return question(
-        what,
-        text(STORE),
-        written=lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}",
-        as_json=True,
-        limit=100_000,
-    )
+    of = RecordTable(text(STORE), lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}", as_json=True)
+    return question(what, of, (), 100_000)
 
 
 def ids(what: PullQuery, records: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
@@ -348,7 +342,7 @@ def test_a_row_becomes_the_event_that_its_record_is(lake: bool) -> None:
 
 
 def test_columns_that_a_table_lacks_are_not_asked_for() -> None:
-    query = for_athena(ask(), columns=frozenset({"eventid", "eventtime", "eventsource", "eventname"}))
+    query = for_athena(ask(), has=lambda name: name in ("eventid", "eventtime", "eventsource", "eventname"))
     assert "NULL AS serviceeventdetails" in query.statement
     assert "NULL AS resource_arns" in query.statement
     assert "useridentity" not in query.statement

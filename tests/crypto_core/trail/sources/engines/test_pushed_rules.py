@@ -27,9 +27,9 @@ from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.rules.rule_context import request
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
+from crypto_core.trail.sources.engines.event_columns import RECORD_COLUMNS
 from crypto_core.trail.sources.engines.pushed_rules import (
     MOST_STATEMENTS,
-    RECORD_COLUMNS,
     AthenaEvents,
     AthenaExaminations,
     ExaminationPlan,
