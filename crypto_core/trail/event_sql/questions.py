@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Alternative, Clause, Term, passes
+from crypto_core.lists.filter_language import Clause, Term, passes
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.columns import DAY, HOUR, moment
 from crypto_core.trail.event import TrailEvent
@@ -65,17 +65,17 @@ class EngineHistory:
         return None if found is None else moment(int(found) // HOUR * HOUR)
 
     def days(self, span: Span) -> int:
-        ((number,),) = self.engine.rows(_days, _within(span))
+        ((number,),) = self.engine.rows(_days, span.terms)
         return int(number)
 
     def any(self, span: Span) -> bool:
-        return bool(self.engine.rows(_any, _within(span)))
+        return bool(self.engine.rows(_any, span.terms))
 
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
         question = partial(_groups, fields, self.engine.count)
         found = (
             Group(tuple(map(_text, row[:-3])), int(row[-3]), moment(int(row[-2])), moment(int(row[-1])))
-            for row in self.engine.rows(question, (*terms, *_within(span)))
+            for row in self.engine.rows(question, (*terms, *span.terms))
         )
         return tuple(sorted(found, key=lambda group: (-group.events, group.values)))
 
@@ -89,7 +89,7 @@ class EngineHistory:
         return self._busiest(_Stretches(minutes * 30, (0, 1), distinct), (*terms, *having), span)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
-        rows = self.engine.rows(partial(_by_token, self.engine.count), (*terms, *_within(span)))
+        rows = self.engine.rows(partial(_by_token, self.engine.count), (*terms, *span.terms))
         return {(_text(key), _text(who)): (int(named), int(others)) for key, who, named, others in rows}
 
     def events(
@@ -98,7 +98,7 @@ class EngineHistory:
         """Return events of a span; records are read last. Raises InvalidFilterError for too many of them."""
         every = tuple(terms)
         of_record = [one for one in every if isinstance(one, Term) and is_of_record(one.field)]
-        asked = (*(one for one in every if one not in of_record), *_within(span))
+        asked = (*(one for one in every if one not in of_record), *span.terms)
         reads = limit
         while True:
             read = self.engine.records(asked, newest_first=newest_first, limit=reads)
@@ -110,7 +110,7 @@ class EngineHistory:
                 raise _too_many(of_record[0])
 
     def _busiest(self, asked: _Stretches, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
-        rows = self.engine.rows(partial(asked.statement, self.engine.count), (*terms, *_within(span)))
+        rows = self.engine.rows(partial(asked.statement, self.engine.count), (*terms, *span.terms))
         found = (Burst(_text(who), int(most), moment(int(at) * asked.width)) for who, most, at in rows)
         return {one.principal: one for one in found}
 
@@ -181,13 +181,6 @@ def _by_token(count: Count, events: FromClause, where: ColumnElement[bool]) -> S
     token = events.c.token
     numbers = number.filter(token != "").label("named"), number.filter(token == "").label("others")
     return by_place(select(events.c.key, events.c.principal, *numbers).where(where), 2)
-
-
-def _within(span: Span) -> tuple[Term, ...]:
-    if span.since is None and span.until is None:
-        return ()
-    value = Alternative(at_least=span.since, at_most=span.until, include_most=False)
-    return (Term("time", (value,), negated=False, position=0),)
 
 
 def _text(value: object) -> CleanText:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnClause,
     ColumnElement,
     Integer,
     Select,
     String,
+    TextualSelect,
     bindparam,
-    cast,
     column,
     false,
     func,
@@ -26,7 +27,6 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.types import UserDefinedType
 
 from crypto_core.errors import TrailError
 from crypto_core.lists.filter_language import Alternative, Clause, Term
@@ -89,15 +89,9 @@ def _telling(value: Alternative) -> str:
     return part.lower() if part.isascii() else ""
 
 
-class _Texts(UserDefinedType[list[str]]):
-    cache_ok = True
-
-    def get_col_spec(self, **_kw: object) -> str:
-        return "VARCHAR[]"
-
-
-def _unnested(texts: Sequence[str]) -> Select[Any]:
-    return select(func.unnest(cast(bindparam(None, list(texts), unique=True, type_=_Texts()), _Texts())))
+def _unnested(texts: Sequence[str]) -> TextualSelect:
+    bound: BindParameter[Any] = bindparam("texts", list(texts), unique=True)
+    return text("SELECT unnest(CAST(:texts AS VARCHAR[]))").bindparams(bound).columns(column("one", String))
 
 
 _PAGE = 500

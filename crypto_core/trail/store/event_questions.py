@@ -75,6 +75,14 @@ class Span:
         first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
         return Bounds(first, None if after is None else after - 1)
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The same as a filter."""
+        if self.since is None and self.until is None:
+            return ()
+        value = Alternative(at_least=self.since, at_most=self.until, include_most=False)
+        return (Term("time", (value,), negated=False, position=0),)
+
 
 def _rounded_up(end: datetime) -> int:
     whole = seconds(end)

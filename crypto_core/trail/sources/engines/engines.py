@@ -17,10 +17,9 @@ from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import MISSING, record_of
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.engines.lake import Lake
-from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, settled
-from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.sources.query_run import MOST_SCANNED, Rest, cost_of, expected_cost, run_to_end
 from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope

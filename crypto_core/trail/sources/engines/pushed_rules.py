@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, select
 
 from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError, TrailError
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.lists.filter_language import Alternative, Clause, Term
+from crypto_core.lists.filter_language import Clause, Term
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import S3, TrailEvent
@@ -30,11 +30,11 @@ from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena
 from crypto_core.trail.sources.engines.event_columns import RECORD_COLUMNS
 from crypto_core.trail.sources.engines.event_table import SentStatement, event_rows
-from crypto_core.trail.sources.engines.pushed_statistics import TWICE, AthenaTable
-from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, run_to_end, size
+from crypto_core.trail.sources.engines.pushed_statistics import AthenaTable
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
-from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
-from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.sources.pull_query import KEPT_SOURCES
+from crypto_core.trail.sources.query_run import MOST_SCANNED, Rest, run_to_end, size
+from crypto_core.trail.store.event_questions import Span
 
 _FURTHER = ("vpcEndpointId", "sessionCredentialFromConsole")
 """What records are read of besides what a pull brings, but for the version of TLS."""
@@ -104,13 +104,11 @@ class AthenaExaminations(AthenaTable):
         cancelled: Event | None = None,
     ) -> ExaminationPlan:
         """Return what an examination of a window may take. Raises RefusedError if that is surely too much."""
-        engine = self._athena()
         most = MOST_SCANNED if most is None else most
-        definition, remarks = engine.definition()
-        rows = event_rows(engine, definition, (_from(_history(since)), _to(until)))
-        files = PullQuery(_history(since), min(until, self.clock())) if rows.table.by_day else None
-        scanned, unlisted = engine.estimate(definition, files, cancelled)
-        told = (_expected(engine, scanned, most), *remarks, *rows.table.remarks, *unlisted, TWICE)
+        span = Span(_history(since), until)
+        window = _history(since), min(until, self.clock())
+        engine, _, scanned, remarks = self.scan(span.terms, window, cancelled)
+        told = (_expected(engine, scanned, most), *remarks)
         return ExaminationPlan(self.settings.table, since, until, told, scanned, most)
 
     def open_events(
@@ -165,7 +163,7 @@ class AthenaEvents:
     def _ask(
         self, question: Question, clauses: Sequence[Clause], also: Mapping[str, str] | None = None
     ) -> list[Mapping[str, str | None]]:
-        within = (*clauses, _from(self.plan.begin))
+        within = (*clauses, *Span(self.plan.begin).terms)
         rows = event_rows(self.engine, self.definition, within, _sources(clauses))
         asked = rows.statement(question, within, self.aliases, also or {})
         if asked not in self._known:
@@ -226,11 +224,3 @@ def _expected(engine: Athena, scanned: int | None, most: int) -> str:
 
 def _history(since: datetime) -> datetime:
     return since - min(HISTORY, since - datetime.min.replace(tzinfo=UTC))
-
-
-def _from(since: datetime) -> Term:
-    return Term("time", (Alternative(at_least=since),), negated=False, position=0)
-
-
-def _to(until: datetime) -> Term:
-    return Term("time", (Alternative(at_most=until),), negated=False, position=0)

@@ -18,15 +18,15 @@ from sqlalchemy import ColumnElement, FromClause, Select
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.lists.filter_language import Clause
 from crypto_core.text.cleaning import cleans
 from crypto_core.trail.event_sql.conditions import shown_events, without_service
 from crypto_core.trail.event_sql.groups import each_id, groups_statement
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
-from crypto_core.trail.sources.engines.event_table import SentStatement, asked_window, event_rows
-from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
+from crypto_core.trail.sources.engines.event_table import EventRows, SentStatement, asked_window, event_rows
 from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.sources.query_run import MOST_SCANNED, Rest, cost_of, expected_cost, run_to_end
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 
@@ -91,6 +91,23 @@ class AthenaTable:
     def _athena(self) -> Athena:
         return Athena(self.kms, self.settings, self.kms.regions[0])
 
+    def scan(
+        self,
+        clauses: Sequence[Clause],
+        window: tuple[datetime | None, datetime | None],
+        cancelled: Event | None,
+    ) -> tuple[Athena, EventRows, int | None, list[str]]:
+        """Return what a filter asks of, the bytes of a window's files (None: not known), and remarks."""
+        engine = self._athena()
+        definition, remarks = engine.definition()
+        rows = event_rows(engine, definition, clauses)
+        since, until = window
+        if since is None and until is None:
+            remarks.append(_ALL)
+        files = PullQuery(since, until or self.clock()) if rows.table.by_day and since else None
+        scanned, unlisted = engine.estimate(definition, files, cancelled)
+        return engine, rows, scanned, [*remarks, *rows.table.remarks, *unlisted, TWICE]
+
 
 @dataclass(frozen=True, slots=True)
 class AthenaStatistics(AthenaTable):
@@ -105,22 +122,14 @@ class AthenaStatistics(AthenaTable):
         cancelled: Event | None = None,
     ) -> StatisticsPlan:
         """Return the query, and what it is expected to scan. Raises RefusedError if that is too much."""
-        engine = self._athena()
         most = MOST_SCANNED if most is None else most
         clauses = parse(expression, self.clock())
-        definition, remarks = engine.definition()
-        window = asked_window(clauses)
-        if not any(window):
-            remarks.append(_ALL)
-        rows = event_rows(engine, definition, clauses)
-        since, until = window
-        files = PullQuery(since, until or self.clock()) if rows.table.by_day and since else None
-        scanned, unlisted = engine.estimate(definition, files, cancelled)
+        engine, rows, scanned, remarks = self.scan(clauses, asked_window(clauses), cancelled)
 
         def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
             return groups_statement(asked, each_id, shown_events(clauses, events), events, where)
 
-        told = (expected_cost(engine, scanned, most), *remarks, *rows.table.remarks, *unlisted, TWICE)
+        told = (expected_cost(engine, scanned, most), *remarks)
         statement = rows.statement(question, without_service(clauses), self.aliases)
         return StatisticsPlan(self.settings.table, asked, statement, rows.shown, told, scanned, most)
 
