@@ -1,6 +1,6 @@
 """What a filter asks, as data: terms, which of them must hold together, and what lets a row through.
 
-SQL lets the same rows through: see database/tokens/inventory_filter_sql.py and trail/store/conditions.py.
+SQL lets the same rows through: see database/tokens/inventory_filter_sql.py and trail/term_sql.py.
 """
 
 from __future__ import annotations

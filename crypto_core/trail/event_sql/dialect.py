@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, ClauseElement
@@ -45,6 +46,20 @@ class _Dialect(DefaultDialect):
 
 
 _DIALECT = _Dialect(paramstyle="qmark")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatement:
+    """A statement with a ? for each of its values, or `inlined`; `left` are a filter's fields left to us."""
+
+    statement: str
+    values: tuple[str, ...]
+    inlined: str
+    left: tuple[str, ...] = ()
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        return tuple(map(quoted, self.values))
 
 
 def placed(statement: ClauseElement) -> tuple[str, tuple[Any, ...]]:

@@ -32,7 +32,7 @@ from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lo
 from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from crypto_core.trail.event import DENIED, S3
 from crypto_core.trail.event_fields import EVENT_FIELDS
-from crypto_core.trail.event_sql.dialect import can_be_literal, inlined, placed, quoted
+from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, inlined, placed
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, LABELS, RESOURCES, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.term_sql import holds, spelt
@@ -62,20 +62,6 @@ Has = Callable[[str], bool]
 def iso(moment: datetime) -> str:
     """A moment as CloudTrail writes it."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-@dataclass(frozen=True, slots=True)
-class LakeStatement:
-    """A statement with a ? for each of its values, or `inlined`; `left` are the fields left to us."""
-
-    statement: str
-    values: tuple[str, ...]
-    inlined: str
-    left: tuple[str, ...]
-
-    @property
-    def literals(self) -> tuple[str, ...]:
-        return tuple(quoted(value) for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +103,7 @@ class RecordTable:
         return or_(kept, and_(source == S3, literal_column("eventname").in_(sorted(BUCKET_CALLS)), about))
 
 
-def question(asked: PullQuery, of: RecordTable, regions: Sequence[str], limit: int) -> LakeStatement:
+def question(asked: PullQuery, of: RecordTable, regions: Sequence[str], limit: int) -> EngineStatement:
     """Return the query for what is asked, in some Regions or, with none, in all."""
     window = between(of.written(asked.since), of.written(asked.until))
     conditions = [window, *of.limits, of.kept(asked)]
@@ -131,7 +117,7 @@ def question(asked: PullQuery, of: RecordTable, regions: Sequence[str], limit: i
         else:
             conditions.append(pushed)
     wanted = select(*of.row()).select_from(of.source).where(and_(*conditions)).limit(int(limit))
-    return LakeStatement(*placed(wanted), inlined(wanted), tuple(left))
+    return EngineStatement(*placed(wanted), inlined(wanted), tuple(left))
 
 
 def between(first: str | None, last: str | None) -> ColumnElement[bool]:

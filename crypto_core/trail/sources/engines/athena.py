@@ -17,12 +17,13 @@ from sqlalchemy.sql import quoted_name
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.lists.filter_language import Clause
+from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
 from crypto_core.trail.sources.engines.security_lake import as_cloudtrail, is_ocsf, provided
 from crypto_core.trail.sources.engines.table_definition import TableDefinition, demanded
-from crypto_core.trail.sources.lake_sql import LakeStatement, RecordTable, question
+from crypto_core.trail.sources.lake_sql import RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import QueryStatus
 
@@ -78,7 +79,7 @@ class Athena:
         cancelled: Event | None,
         *,
         estimate: bool = True,
-    ) -> tuple[LakeStatement, int | None, list[str]]:
+    ) -> tuple[EngineStatement, int | None, list[str]]:
         """Return the query, the bytes it may scan (None: not known), and remarks. Raises SettingsError."""
         definition, remarks = self.definition()
         records = self.record_table(definition, asked.terms, (asked.since, asked.until), regions)
@@ -128,12 +129,12 @@ class Athena:
         except (KmsError, SettingsError) as error:
             return None, [f"The table's files can't be listed: {why(error)}"]
 
-    def start_query(self, query: LakeStatement) -> str:
-        return self.start_statement(query.statement, query.literals)
-
-    def start_statement(self, statement: str, literals: Sequence[str]) -> str:
-        """Start a statement with a ? for each of some literals, at least one; return the run's name."""
-        wanted: dict[str, Any] = {"QueryString": statement, "ExecutionParameters": list(literals)}
+    def start_query(self, query: EngineStatement) -> str:
+        """Start a query of at least one value; return the run's name."""
+        wanted: dict[str, Any] = {
+            "QueryString": query.statement,
+            "ExecutionParameters": list(query.literals),
+        }
         if self._settings.workgroup:
             wanted["WorkGroup"] = self._settings.workgroup
         if self._settings.output:

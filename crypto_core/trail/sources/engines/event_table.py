@@ -14,7 +14,7 @@ from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Clause
 from crypto_core.trail.columns import moment
 from crypto_core.trail.event_sql.conditions import EventConditions
-from crypto_core.trail.event_sql.dialect import LONGEST, can_be_literal, inlined, placed, quoted
+from crypto_core.trail.event_sql.dialect import LONGEST, EngineStatement, can_be_literal, inlined, placed
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.engines.athena import Athena
@@ -27,15 +27,6 @@ from crypto_core.trail.term_sql import Bounds, is_bound
 
 _YEARS = range(1_000, 9_000)
 """Those that are compared as texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class SentStatement:
-    """A statement with a ? for each of its literals; `shown` has them in their places."""
-
-    sent: str
-    literals: tuple[str, ...]
-    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +47,18 @@ class EventRows:
         clauses: Sequence[Clause],
         aliases: Aliases,
         also: Mapping[str, str] = MappingProxyType({}),
-    ) -> SentStatement:
+    ) -> EngineStatement:
         """Return a question to those of the events of which clauses hold. Raises InvalidFilterError."""
         events = event_columns(self.rows, self.table.has, also)
         asked = question(events, EventConditions("Athena", events, among_patterns, aliases).every(clauses))
-        sent, values = placed(asked)
+        statement, values = placed(asked)
         if not all(isinstance(value, str) and can_be_literal(value) for value in values):
             raise InvalidFilterError(
                 f"Athena takes no value of more than {LONGEST:,} characters, or with control characters.",
                 position=clauses[0].position if clauses else 0,
                 remedy="Ask for less at once, or fetch the events: keydeck events pull --from athena.",
             )
-        return SentStatement(sent, tuple(map(quoted, values)), inlined(asked))
+        return EngineStatement(statement, values, inlined(asked))
 
 
 def event_rows(

@@ -18,8 +18,9 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import TrailError
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.sources.answers import pages_of
-from crypto_core.trail.sources.lake_sql import LakeStatement, RecordTable, question
+from crypto_core.trail.sources.lake_sql import RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import QueryStatus
 
@@ -50,7 +51,7 @@ class Lake:
         cancelled: Event | None,
         *,
         estimate: bool = True,
-    ) -> tuple[LakeStatement, int | None, list[str]]:
+    ) -> tuple[EngineStatement, int | None, list[str]]:
         """Return the query; what it scans is not known before. Raises TrailError for a filter too long."""
         stop_if(cancelled)
         remarks = []
@@ -64,7 +65,7 @@ class Lake:
             raise TrailError("The filter is too long for CloudTrail Lake.", remedy="Ask for less at once.")
         return query, None, remarks
 
-    def start_query(self, query: LakeStatement) -> str:
+    def start_query(self, query: EngineStatement) -> str:
         return str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
 
     def query_status(self, execution: str) -> QueryStatus:

@@ -22,6 +22,7 @@ from crypto_core.lists.filter_language import Clause, Term
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import S3, TrailEvent
+from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.event_sql.groups import Count, each_id
 from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.query import Aliases
@@ -29,7 +30,7 @@ from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena
 from crypto_core.trail.sources.engines.event_columns import RECORD_COLUMNS
-from crypto_core.trail.sources.engines.event_table import SentStatement, event_rows
+from crypto_core.trail.sources.engines.event_table import event_rows
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaTable
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES
@@ -136,7 +137,7 @@ class AthenaEvents:
     statements: int = 0
     scanned: int = 0
     _charged: int = 0
-    _known: dict[SentStatement, list[Mapping[str, str | None]]] = field(default_factory=dict)
+    _known: dict[EngineStatement, list[Mapping[str, str | None]]] = field(default_factory=dict)
 
     @property
     def count(self) -> Count:
@@ -167,18 +168,18 @@ class AthenaEvents:
         rows = event_rows(self.engine, self.definition, within, _sources(clauses))
         asked = rows.statement(question, within, self.aliases, also or {})
         if asked not in self._known:
-            self._known[asked] = self._run(asked.sent, asked.literals)
+            self._known[asked] = self._run(asked)
         return self._known[asked]
 
-    def _run(self, sent: str, literals: Sequence[str]) -> list[Mapping[str, str | None]]:
-        if len(sent.encode()) > _LONGEST_STATEMENT:
+    def _run(self, asked: EngineStatement) -> list[Mapping[str, str | None]]:
+        if len(asked.statement.encode()) > _LONGEST_STATEMENT:
             raise InvalidFilterError("Athena takes no statement that names so many values.", position=0)
         if self.statements >= self.plan.statements or self.scanned >= self.plan.most:
             raise QueryLimitError(
                 f"Athena is asked no more: {counted(self.plan.statements, 'statement')} and "
                 f"{size(self.plan.most)} are allowed."
             )
-        execution = self.engine.start_statement(sent, literals)
+        execution = self.engine.start_query(asked)
         self.statements += 1
         left = self.plan.most - self.scanned
         try:

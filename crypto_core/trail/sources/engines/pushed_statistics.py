@@ -21,10 +21,11 @@ from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.lists.filter_language import Clause
 from crypto_core.text.cleaning import cleans
 from crypto_core.trail.event_sql.conditions import shown_events, without_service
+from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.event_sql.groups import each_id, groups_statement
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
-from crypto_core.trail.sources.engines.event_table import EventRows, SentStatement, asked_window, event_rows
+from crypto_core.trail.sources.engines.event_table import EventRows, asked_window, event_rows
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import MOST_SCANNED, Rest, cost_of, expected_cost, run_to_end
 from crypto_core.trail.store.statistics import GroupsQuestion
@@ -44,7 +45,7 @@ class StatisticsPlan:
 
     table: str
     question: GroupsQuestion
-    sent: SentStatement = field(repr=False)
+    query: EngineStatement = field(repr=False)
     scans: str
     remarks: tuple[str, ...]
     scanned: int | None
@@ -52,7 +53,7 @@ class StatisticsPlan:
 
     @property
     def statement(self) -> str:
-        return self.sent.shown
+        return self.query.inlined
 
     @property
     def danger(self) -> Danger:
@@ -139,7 +140,7 @@ class AthenaStatistics(AthenaTable):
         """Run a plan's query, return what it counted. Raises NotConfirmedError, InterruptedRunError."""
         require(consent, plan)
         engine = self._athena()
-        execution = engine.start_statement(plan.sent.sent, plan.sent.literals)
+        execution = engine.start_query(plan.query)
         scanned = run_to_end(engine, execution, plan.most, cancelled, self.rest)
         rows: list[Sequence[Any]] = [tuple(r.values()) for r in engine.query_rows(execution, cancelled)]
         groups, hidden = plan.question.read(rows)

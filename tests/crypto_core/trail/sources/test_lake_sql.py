@@ -16,10 +16,10 @@ from sqlalchemy import table, text
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.dialect import can_be_literal, quoted
+from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
-from crypto_core.trail.sources.lake_sql import LakeStatement, RecordTable, question
+from crypto_core.trail.sources.lake_sql import RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.engine_server import STORE, asked_of, row_of
@@ -65,11 +65,11 @@ def ask(expression: str = "", **window: Any) -> PullQuery:
     return asked(since, until, expression, aliases=lambda: ALIASES, now=NOW)
 
 
-def for_athena(what: PullQuery, regions: Sequence[str] = (), **more: Any) -> LakeStatement:
+def for_athena(what: PullQuery, regions: Sequence[str] = (), **more: Any) -> EngineStatement:
     return question(what, RecordTable(table("logs", schema="audit"), **more), regions, 100_000)
 
 
-def for_lake(what: PullQuery) -> LakeStatement:
+def for_lake(what: PullQuery) -> EngineStatement:
     of = RecordTable(text(STORE), lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}", as_json=True)
     return question(what, of, (), 100_000)
 
