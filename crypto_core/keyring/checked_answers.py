@@ -21,6 +21,7 @@ from crypto_core.errors import (
     UntrustedKeyError,
 )
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
 from crypto_core.secret import DataKey
 from crypto_core.text.cleaning import clean
 
@@ -128,6 +129,64 @@ def pinned(pins: dict[str, str], name: str, answer: object, operation: str) -> s
     return answered
 
 
+def data_key_of(
+    answer: dict[str, Any], operation: str, pins: dict[str, str], key: str
+) -> tuple[DataKey, KeyAnswer]:
+    """Return the data key of an answer, and who wrapped it, once that is the key called `key`.
+
+    Otherwise the data key is wiped. Raises KmsRequestError, UntrustedKeyError.
+    """
+    data_key = take_plaintext(answer, operation, key)
+    with wiped_if_refused(data_key):
+        key_arn = pinned(pins, key, answer.get("KeyId"), operation)
+    return data_key, _key_answer(key_arn, material_of(answer.get("KeyMaterialId")))
+
+
+def generated_of(answer: dict[str, Any], pins: dict[str, str], key: str) -> GeneratedDataKey:
+    """Return the new data key of GenerateDataKey's answer. Raises as `data_key_of`."""
+    blob = encrypted_data_key_of(answer, "GenerateDataKey", key)
+    data_key, wrapped_by = data_key_of(answer, "GenerateDataKey", pins, key)
+    return GeneratedDataKey(data_key, blob, wrapped_by)
+
+
+def rewrapped_of(
+    answer: dict[str, Any], pins: dict[str, str], source: str, destination: str
+) -> RewrappedDataKey:
+    """Return the data key of ReEncrypt's answer, once both keys are those that were named.
+
+    Raises KmsRequestError, UntrustedKeyError.
+    """
+    sides = ((source, "SourceKeyId", "Source"), (destination, "KeyId", "Destination"))
+    from_key, to_key = (
+        _key_answer(
+            pinned(pins, name, answer.get(told), "ReEncrypt"), material_of(answer.get(f"{side}KeyMaterialId"))
+        )
+        for name, told, side in sides
+    )
+    return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
+
+
+def require_same_region(source: str, destination: str) -> None:
+    """Raise KmsRequestError for keys of two Regions, which ReEncrypt can't bridge."""
+    if len({region_of(source), region_of(destination)} - {None}) > 1:
+        raise KmsRequestError(
+            f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
+            operation="ReEncrypt",
+            key=source,
+            remedy="Re-encrypt instead.",
+        )
+
+
+@contextmanager
+def wiped_if_refused(data_key: DataKey) -> Iterator[None]:
+    """Wipe the data key if the block finds fault with where it comes from."""
+    try:
+        yield
+    except KmsError:
+        data_key.wipe()
+        raise
+
+
 def must_be_named(answered: str, named: str | None, operation: str) -> None:
     """Raise UntrustedKeyError unless KMS used the key that the envelope names; None names none."""
     if named is None or same_key(answered, named):
@@ -143,7 +202,8 @@ def material_of(value: object) -> str | None:
 
 
 _cleaned = lru_cache(maxsize=64)(clean)
-"""There are few key materials, and thousands of answers a second name them."""
+_key_answer = lru_cache(maxsize=64)(KeyAnswer)
+"""There are few keys and key materials, and thousands of answers a second name them."""
 
 
 def closest(failures: Sequence[KmsError]) -> KmsError:

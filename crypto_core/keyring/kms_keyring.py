@@ -33,12 +33,15 @@ from crypto_core.keyring.checked_answers import (
     TRY_THE_NEXT,
     KeySearch,
     closest,
-    encrypted_data_key_of,
+    data_key_of,
+    generated_of,
     key_arn_of,
     material_of,
     must_be_named,
-    pinned,
+    require_same_region,
+    rewrapped_of,
     take_plaintext,
+    wiped_if_refused,
 )
 from crypto_core.keyring.data_keys import (
     NO_CONTEXT,
@@ -48,7 +51,6 @@ from crypto_core.keyring.data_keys import (
     UnwrappedDataKey,
 )
 from crypto_core.log.observation import SILENT, Observer
-from crypto_core.secret import DataKey
 
 
 class KmsKeyring:
@@ -129,9 +131,7 @@ class KmsKeyring:
                 KeySpec="AES_256",
                 **_with("EncryptionContext", context),
             )
-        blob = encrypted_data_key_of(answer, "GenerateDataKey", name)
-        data_key, wrapped_by = self._opened(answer, "GenerateDataKey", name)
-        return GeneratedDataKey(data_key, blob, wrapped_by)
+        return generated_of(answer, self.pins, name)
 
     def unwrap(
         self,
@@ -164,7 +164,7 @@ class KmsKeyring:
             with search.asking(name, home):
                 with self._purging(name):
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
-                    with _wiped_if_refused(unwrapped.data_key):
+                    with wiped_if_refused(unwrapped.data_key):
                         must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
                 if not only:
                     self.remember_likely(encrypted_data_key, name)
@@ -201,15 +201,10 @@ class KmsKeyring:
             region = self.routes.home(source if region_of(source) else destination)
             if region in search.silent:
                 continue
-            if len({region_of(source), region_of(destination)} - {None}) > 1:
-                search.failures.append(
-                    KmsRequestError(
-                        f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
-                        operation="ReEncrypt",
-                        key=source,
-                        remedy="Re-encrypt instead.",
-                    )
-                )
+            try:
+                require_same_region(source, destination)
+            except KmsRequestError as error:
+                search.failures.append(error)
                 continue
             with search.asking(source, region):
                 with self._purging(source):
@@ -222,20 +217,11 @@ class KmsKeyring:
                         **_with("SourceEncryptionContext", context),
                         **_with("DestinationEncryptionContext", context),
                     )
-                from_key = KeyAnswer(
-                    self._pin(source, answer.get("SourceKeyId"), "ReEncrypt"),
-                    material_of(answer.get("SourceKeyMaterialId")),
-                )
-                must_be_named(from_key.key_arn, named, "ReEncrypt")
-                break
-        else:
-            raise search.failure
-        to_key = KeyAnswer(
-            self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
-            material_of(answer.get("DestinationKeyMaterialId")),
-        )
-        self.remember_likely(encrypted_data_key, source)
-        return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
+                rewrapped = rewrapped_of(answer, self.pins, source, destination)
+                must_be_named(rewrapped.source.key_arn, named, "ReEncrypt")
+                self.remember_likely(encrypted_data_key, source)
+                return rewrapped
+        raise search.failure
 
     def attribute(
         self, encrypted_data_key: bytes, *, named: str | None = None, context: EncryptionContext = NO_CONTEXT
@@ -287,8 +273,7 @@ class KmsKeyring:
                 if region == region_of(name):
                     raise
                 continue
-            data_key, wrapped_by = self._opened(answer, "Decrypt", name)
-            return UnwrappedDataKey(data_key, wrapped_by)
+            return UnwrappedDataKey(*data_key_of(answer, "Decrypt", self.pins, name))
         failure = unreachable or refused
         if failure is None:
             raise KeyNotFoundError(f"No Region to ask for {name}.", operation="Decrypt", key=name)
@@ -379,27 +364,6 @@ class KmsKeyring:
         # One entry for each key material ever met; a bound all the same.
         if prefix and len(self._likely) < 10_000:
             self._likely[prefix] = name
-
-    def _opened(self, answer: dict[str, Any], operation: str, name: str) -> tuple[DataKey, KeyAnswer]:
-        """The data key and who wrapped it, once that is the key called `name`; else the data key is wiped."""
-        data_key = take_plaintext(answer, operation, name)
-        with _wiped_if_refused(data_key):
-            key_arn = self._pin(name, answer.get("KeyId"), operation)
-        return data_key, KeyAnswer(key_arn, material_of(answer.get("KeyMaterialId")))
-
-    def _pin(self, name: str, answer: object, operation: str) -> str:
-        """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
-        return pinned(self.pins, name, answer, operation)
-
-
-@contextmanager
-def _wiped_if_refused(data_key: DataKey) -> Iterator[None]:
-    """Wipe the data key if the block finds fault with where it comes from."""
-    try:
-        yield
-    except KmsError:
-        data_key.wipe()
-        raise
 
 
 def _with(parameter: str, context: EncryptionContext) -> dict[str, Any]:

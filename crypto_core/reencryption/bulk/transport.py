@@ -13,7 +13,6 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,7 +26,6 @@ from crypto_core.errors import (
     KeydeckError,
     KeyNotFoundError,
     KmsError,
-    KmsRequestError,
     KmsUnreachableError,
     KmsUnreadableError,
     ReadOnlyError,
@@ -36,12 +34,12 @@ from crypto_core.errors import (
 from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.keyring.checked_answers import (
     REFUSALS,
-    encrypted_data_key_of,
-    material_of,
-    pinned,
-    take_plaintext,
+    data_key_of,
+    generated_of,
+    require_same_region,
+    rewrapped_of,
 )
-from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
+from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_call
 from crypto_core.reencryption.bulk.access import LoopCredentials
@@ -51,7 +49,6 @@ from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.bulk.wire import WireAnswer
-from crypto_core.secret import DataKey
 
 _RENEWALS = 3
 """How often one call looks for credentials: in a busy second they may be renewed and refused again."""
@@ -120,14 +117,8 @@ class KmsTransport:
         parameters = {"KeyId": key, "KeySpec": "AES_256", **_with("EncryptionContext", context)}
         answer = await self._call("GenerateDataKey", key, (key,), parameters)
         take_bytes(answer, "CiphertextBlob")
-        data_key, wrapped_by = self._opened(answer, "GenerateDataKey", key)
-        try:
-            return GeneratedDataKey(
-                data_key, encrypted_data_key_of(answer, "GenerateDataKey", key), wrapped_by
-            )
-        except KmsError:
-            data_key.wipe()
-            raise
+        take_bytes(answer, "Plaintext")
+        return generated_of(answer, self._pins, key)
 
     async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Return the data key that `key`, and no other, had wrapped. Raises KmsError.
@@ -150,7 +141,8 @@ class KmsTransport:
                     raise
                 refused = refused or error
             else:
-                return UnwrappedDataKey(*self._opened(answer, "Decrypt", name))
+                take_bytes(answer, "Plaintext")
+                return UnwrappedDataKey(*data_key_of(answer, "Decrypt", self._pins, name))
         raise (
             silent
             or refused
@@ -173,13 +165,7 @@ class KmsTransport:
         self, blob: bytes, source: str, destination: str, context: EncryptionContext
     ) -> RewrappedDataKey:
         """Return the data key wrapped by `destination`. Raises KmsError, also for keys of two Regions."""
-        if len({region_of(source), region_of(destination)} - {None}) > 1:
-            raise KmsRequestError(
-                f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
-                operation="ReEncrypt",
-                key=source,
-                remedy="Re-encrypt instead.",
-            )
+        require_same_region(source, destination)
         parameters = {
             "CiphertextBlob": _text(blob),
             "SourceKeyId": source,
@@ -190,28 +176,7 @@ class KmsTransport:
         home = source if region_of(source) else destination
         answer = await self._call("ReEncrypt", home, (source, destination), parameters)
         take_bytes(answer, "CiphertextBlob")
-        return RewrappedDataKey(
-            encrypted_data_key_of(answer, "ReEncrypt", destination),
-            _key_answer(
-                pinned(self._pins, source, answer.get("SourceKeyId"), "ReEncrypt"),
-                material_of(answer.get("SourceKeyMaterialId")),
-            ),
-            _key_answer(
-                pinned(self._pins, destination, answer.get("KeyId"), "ReEncrypt"),
-                material_of(answer.get("DestinationKeyMaterialId")),
-            ),
-        )
-
-    def _opened(self, answer: dict[str, Any], operation: str, key: str) -> tuple[DataKey, KeyAnswer]:
-        """The data key and who wrapped it, once that is the key called `key`; else the data key is wiped."""
-        take_bytes(answer, "Plaintext")
-        data_key = take_plaintext(answer, operation, key)
-        try:
-            key_arn = pinned(self._pins, key, answer.get("KeyId"), operation)
-        except KmsError:
-            data_key.wipe()
-            raise
-        return data_key, _key_answer(key_arn, material_of(answer.get("KeyMaterialId")))
+        return rewrapped_of(answer, self._pins, source, destination)
 
     async def _call(
         self, operation: str, home: str, keys: Sequence[str], parameters: dict[str, Any]
@@ -284,10 +249,6 @@ class KmsTransport:
                 self._endpoints[region] = Endpoint(ground, tls)
             self._homes[name] = region
         return self._endpoints[region]
-
-
-_key_answer = lru_cache(maxsize=64)(KeyAnswer)
-"""There are few keys, and thousands of answers a second name them."""
 
 
 def _read(answer: WireAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from crypto_core.envelope import Format, at_least, bound_format
 from crypto_core.errors import (
     DatabaseError,
     KmsAccessDeniedError,
-    NewEnvelopeError,
     NotConfirmedError,
     ProviderError,
     RefusedError,
@@ -301,11 +300,8 @@ class TokenEntering:
         cipher = TokenCipher(
             self.keyring.trusting(plan.key_arn), write_format=plan.format, observer=self.observer
         )
-        sealed = cipher.encrypt(token, plan.key_arn, ref=plan.ref)
         # KMS itself opens it: what only we could open would be lost with this process.
-        with cipher.open(sealed.stored, plan.key_arn, ref=plan.ref).token as opened:
-            if opened != token:
-                raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+        sealed = cipher.encrypt(token, plan.key_arn, ref=plan.ref, ask_kms=True)
         source = plan.source or (KeyAnswer(plan.old_key, None) if plan.old_key else None)
         actor = self.journal.actor()
 

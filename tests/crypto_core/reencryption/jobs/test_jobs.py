@@ -32,7 +32,6 @@ from crypto_core.errors import (
     UnknownJobError,
 )
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.bulk.batch_sink import DAMAGED
 from crypto_core.reencryption.jobs.model import Compared, JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb
@@ -151,23 +150,37 @@ def test_what_cannot_be_known_of_writers_is_said(jobs: Jobs, world: World) -> No
     assert any("is not known" in remark for remark in view.remarks)
 
 
-def test_what_a_job_could_not_open_is_known_as_damaged_as_after_a_run(
-    services: Container, world: World
+@pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
+@pytest.mark.parametrize("as_job", [False, True], ids=["run", "job"])
+def test_the_same_is_known_as_damaged_after_a_run_and_after_a_job(
+    services: Container, world: World, verb: Verb, as_job: bool
 ) -> None:
-    service, chosen = services.jobs, Selection(under_key=world.current_key.arn)
-    plan = service.plan_job(Verb.REENCRYPT, chosen, world.old_key.arn, JobOptions())
-    number = service.start_job(plan, Consent.typed(plan, plan.confirmation))
-    service.join_job(number)
-    listed = [one for kind in DAMAGED for one in service.unwritten(number, kind)]
-    unwritten = {one.reference: one.reason for one in listed}
+    broken = services.store.read_many(
+        ref for ref, kind in world.corrupt.items() if kind.looks_like is Format.V1
+    )
+    chosen, target = Selection(everything=True), world.current_key.arn
+    if as_job:
+        service = services.jobs
+        plan = service.plan_job(verb, chosen, target, JobOptions())
+        number = service.start_job(plan, Consent.typed(plan, plan.confirmation))
+        service.join_job(number)
+        unwritten = service.unwritten(number)
+    else:
+        work = services.work
+        made = work.plan_reencryption(verb, chosen, target)
+        result = work.run_plan(made, Consent.typed(made, made.confirmation))
+        unwritten = result.poisoned
+    reasons = {one.reference: one.reason for one in unwritten}
     answers = AttributionCache(services.engine)
-    damaged = services.store.read_many([r for r in world.corrupt if str(r) in unwritten])
-    assert damaged
-    for token in damaged:
+    for token in broken:
         known = answers.of(token.digest)
         assert known is not None
         assert known.key_arn is None
-        assert known.reason.startswith(unwritten[str(token.ref)])
+        assert known.reason.startswith(reasons[str(token.ref)])
+    status = services.services.status.take_census()
+    of_no_key = sum(share.tokens for share in status.keys if share.key_arn is None)
+    assert of_no_key == len(broken) > 0
+    assert status.tokens_under(target) == status.by_format[Format.V1] - len(broken)
 
 
 @pytest.mark.deep
