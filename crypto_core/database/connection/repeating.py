@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from crypto_core.errors import DatabaseError
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 
 TRIES = 8
 FIRST_WAIT_SECONDS = 0.01
@@ -46,5 +46,19 @@ def repeated_if_rolled_back(transaction: Callable[P, R]) -> Callable[P, R]:
             time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
             wait *= 2
         return transaction(*args, **kwargs)
+
+    return repeated
+
+
+def repeated_if_cut_off(read: Callable[P, R]) -> Callable[P, R]:
+    """Return what reads, once more if its session was closed meanwhile; it may change nothing."""
+
+    @functools.wraps(read)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except DatabaseUnreachableError as error:
+            _log.info("Read again: %s", error.message)
+        return read(*args, **kwargs)
 
     return repeated

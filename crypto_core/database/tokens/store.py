@@ -23,7 +23,7 @@ from sqlalchemy.sql.expression import TableClause
 from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
-from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.connection.repeating import repeated_if_cut_off, repeated_if_rolled_back
 from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS, ON_OWN_PATH
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
@@ -228,17 +228,15 @@ class TokenStore:
         for source, condition in self.scoped(scope, of=of):
             # In the order of the id itself, so that the primary key's index serves.
             if scope.references is not None:
-                with connected(self._engine) as connection:
-                    statement = sa.select(source.id_text).where(condition).order_by(*source.order())
-                    refs = [source.ref(identity) for identity in connection.scalars(statement)]
+                statement = sa.select(source.id_text).where(condition).order_by(*source.order())
+                refs = [source.ref(identity) for (identity,) in self._rows(statement)]
                 yield from self._listed(scope, refs, size)
                 continue
             # Not max(): uuid has none.
             highest = sa.select(source.id_text).where(source.row_id.is_not(None))
-            with connected(self._engine) as connection:
-                last = connection.scalar(highest.order_by(*source.order(backwards=True)).limit(1))
+            lasts = self._rows(highest.order_by(*source.order(backwards=True)).limit(1))
             after: str | None = None
-            while last is not None and after != last:
+            while lasts and after != (last := lasts[0][0]):
                 found = self._behind(source, condition, after, last, size)
                 if found:
                     yield found
@@ -252,9 +250,7 @@ class TokenStore:
             some = replace(scope, references=tuple(refs[first : first + size]))
             for source, condition in self.scoped(some):
                 statement = _read(source).where(condition)
-                with connected(self._engine) as connection:
-                    rows = connection.execute(statement.order_by(*source.order())).all()
-                if rows:
+                if rows := self._rows(statement.order_by(*source.order())):
                     yield _tokens(source, rows)
 
     def page(
@@ -279,8 +275,12 @@ class TokenStore:
         bounds = [] if after is None else [source.beyond(after)]
         bounds += [] if upto is None else [source.beyond(upto, backwards=True, inclusive=True)]
         statement = _read(source).where(condition, *bounds)
+        return _tokens(source, self._rows(statement.order_by(*source.order()).limit(size)))
+
+    @repeated_if_cut_off
+    def _rows(self, statement: sa.Select[Any]) -> Sequence[Any]:
         with connected(self._engine) as connection:
-            return _tokens(source, connection.execute(statement.order_by(*source.order()).limit(size)))
+            return connection.execute(statement).all()
 
     def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
         """Return those tokens of one column, by these ids, that are in the scope now."""

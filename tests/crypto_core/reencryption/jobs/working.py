@@ -46,6 +46,7 @@ class SlowWork:
     before: Callable[[], None] = lambda: None
     sealed: list[StoredToken] = field(default_factory=list)
     pace_told: float = 0.0
+    calls: int = 0
     _engine: Engine = field(init=False)
 
     @contextmanager
@@ -77,7 +78,9 @@ class SlowWork:
         async def asked() -> Outcome:
             return await ask(token, kms=self._engine.kms)
 
-        return self._engine.loop.run(asked())
+        outcome = self._engine.loop.run(asked())
+        self.calls += outcome.kms_calls
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)
