@@ -579,6 +579,7 @@ class Container:
             open_engine(observer=self.observer),
             same_database=self.same_database,
             dev_key=self.settings.dev_key,
+            observer=self.observer,
         )
         return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self._guard)
 

@@ -19,6 +19,7 @@ from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.guarded_change import Run
 from crypto_core.key_names import region_of
+from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.batch_sink import BatchSink
 from crypto_core.reencryption.bulk.engine import Engine, OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenTask
@@ -46,6 +47,7 @@ class Runner:
     same_database: bool
     """True if the journal is in the tokens' own database."""
     dev_key: str = DEV_KEY
+    observer: Observer = SILENT
 
     def run_plan(
         self,
@@ -68,6 +70,7 @@ class Runner:
             write_format=plan.write_format,
             allow_downgrade=plan.allow_downgrade,
             dev_key=self.dev_key,
+            observer=self.observer,
         )
 
         def heard() -> None:

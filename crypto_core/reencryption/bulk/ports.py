@@ -12,6 +12,7 @@ from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.plan import Verb, Verification
 
 
@@ -40,6 +41,7 @@ class TokenTask:
     The keys that `keyring` trusts are asked for a data key, first the one that it remembers for others like
     it. `source` is the ARN of the key that opens all of the envelopes, alone in the keyring then; None where
     they are under several. `ask_kms` has KMS open every new envelope. `dev_key` opens values in dev format.
+    `observer` is told how each token ended.
     """
 
     verb: Verb
@@ -50,6 +52,7 @@ class TokenTask:
     allow_downgrade: bool = False
     ask_kms: bool = False
     dev_key: str = field(default=DEV_KEY, repr=False)
+    observer: Observer = SILENT
 
     @classmethod
     def over(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.database.tokens.tables import Picked
 from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.filter_selection import of_formats
@@ -48,10 +47,6 @@ class JobPlanner:
         return self.planner.plan_tokens(
             verb, selection, target, allow_downgrade=downgrade, many=True, cancelled=cancelled
         )
-
-    def picked(self, plan: Plan) -> Iterator[Picked]:
-        """Give the tokens of a plan that does not list them. Raises InvalidFilterError, DatabaseError."""
-        return self.planner.filtered(plan.selection).picked(plan.scope.formats)
 
     def plan_job(self, plan: Plan, options: JobOptions, *, cancelled: Event | None = None) -> JobPlan:
         """Return the plan with what it takes as a job. Raises InterruptedRunError once `cancelled` is set."""

@@ -153,7 +153,7 @@ class JobService:
             with connected(parts.engine, write=True) as connection:
                 job_id = parts.jobs.create(connection, draft)
                 if what.unlisted:
-                    for picked in self.planner.picked(what):
+                    for picked in self.planner.planner.filtered(what.selection).picked(what.scope.formats):
                         parts.chunks.cut_picked(connection, job_id, 1, picked)
                 elif what.scope.references is not None:
                     parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)

@@ -14,10 +14,10 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.database.connection import repeating
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.repeating import TRIES, repeated_if_rolled_back
+from crypto_core.database.connection.repeating import TRIES, repeated_if_cut_off, repeated_if_rolled_back
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.store import Replacement
-from crypto_core.errors import DatabaseError
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.outcome import Outcome
 
 FAILS = """
@@ -151,3 +151,20 @@ def test_entries_from_many_threads_are_all_there_whatever_isolation_the_role_has
         list(pool.map(lambda n: journal.record("rewrap", f"x-{n}", Outcome.DONE), range(160)))
     assert {e.subject for e in journal.entries()} == {f"x-{n}" for n in range(160)}
     assert journal.verify() is None
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_read_whose_session_was_closed_is_made_once_more(times: int) -> None:
+    ends = ["closed"] * times + ["read"]
+
+    @repeated_if_cut_off
+    def read() -> str:
+        if (end := ends.pop(0)) == "closed":
+            raise DatabaseUnreachableError(end)
+        return end
+
+    if times == 2:
+        with pytest.raises(DatabaseUnreachableError):
+            read()
+    else:
+        assert read() == "read"

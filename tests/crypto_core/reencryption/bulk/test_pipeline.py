@@ -16,11 +16,13 @@ from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.errors import WrongDataKeyError
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.metrics import Metrics
 from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
+from tests.crypto_core.metrics.samples import those_above_zero
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
 from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, task, transport, write_tokens
 
@@ -83,6 +85,13 @@ def test_rewrap_leaves_nonce_and_ciphertext_byte_for_byte(
         assert after.to_fields()[1:] == before.to_fields()[1:]
         assert after.encrypted_data_key != before.encrypted_data_key
     must_hold_their_tokens(table, kms, new)
+
+
+def test_every_token_is_counted_as_the_operation_that_it_is() -> None:
+    table, metrics = Table(stored_envelopes(5)), Metrics()
+    order = task(Verb.REENCRYPT, NEW, OLD, observer=metrics)
+    asyncio.run(write_tokens(table, table, order, KmsInMemory(), Control()))
+    assert those_above_zero(metrics, "keydeck_operations_total") == {("v1", "reencrypt"): 5}
 
 
 def test_batches_have_the_tokens_in_the_order_of_the_pages(
