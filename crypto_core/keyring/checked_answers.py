@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
 from crypto_core.errors import (
@@ -39,7 +40,10 @@ class KeySearch:
     """One search for the key that opens a data key: each candidate is asked until one does.
 
     A key that isn't the one is passed over; so is a Region that doesn't answer, whose key may have been it.
+    What is not about the key is raised.
     """
+
+    __slots__ = ("_region", "_unreachable", "asked", "failures", "silent")
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -49,17 +53,26 @@ class KeySearch:
         """The Regions that did not answer."""
         self._unreachable: KmsUnreachableError | None = None
 
-    @contextmanager
-    def asking(self, key: str, region: str = "") -> Iterator[None]:
-        """Ask one key, in its Region; what it fails with is kept, if another key may still open it."""
+    def asking(self, key: str, region: str = "") -> Self:
+        """Ask one key, in its Region, in a block; what that fails with is kept if another key may open it."""
         self.asked.append(key)
-        try:
-            yield
-        except TRY_THE_NEXT as error:
+        self._region = region
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, TRY_THE_NEXT):
             self.failures.append(error)
-        except KmsUnreachableError as error:
+        elif isinstance(error, KmsUnreachableError):
             self._unreachable = self._unreachable or error
-            self.silent.add(region)
+            self.silent.add(self._region)
+        else:
+            return False
+        return True
 
     @property
     def found_another(self) -> bool:

@@ -316,6 +316,11 @@ class KmsKeyring:
 
         Raises SettingsError if none is trusted, UntrustedKeyError if `named` is not.
         """
+        first = [name for name in self.trusted if likely and likely in (name, self.pins.get(name))]
+        return self.in_turn([*first, self.remembered(encrypted_data_key)], named)
+
+    def in_turn(self, likeliest: Iterable[str | None], named: str | None = None) -> Iterator[str]:
+        """Give the trusted keys, `likeliest` first, whose names are trusted; as `candidates`."""
         if not self.trusted:
             raise SettingsError(
                 "No KMS key is trusted for reading.",
@@ -329,12 +334,11 @@ class KmsKeyring:
                 )
             yield from candidates
             return
-        first = [name for name in self.trusted if likely and likely in (name, self.pins.get(name))]
-        remembered = self.remembered(encrypted_data_key)
-        likeliest = dict.fromkeys([*first, *([remembered] if remembered else [])])
-        yield from likeliest
+        given = dict.fromkeys(name for name in likeliest if name)
+        yield from given
         # A Region that is down is waited for once, not for every token that another one can open.
-        yield from (name for name in sorted(self.trusted, key=self.routes.is_down) if name not in likeliest)
+        others = [name for name in self.trusted if name not in given]
+        yield from sorted(others, key=self.routes.is_down) if others[1:] else others
 
     def _may_mean(self, name: str, key_arn: str) -> bool:
         """False if the key called `name` is known to be another one than `key_arn`."""
@@ -352,7 +356,9 @@ class KmsKeyring:
         """Return the trusted key that is remembered for data keys like this one."""
         prefix = edk_prefix(encrypted_data_key)
         known = self._likely.get(prefix) if prefix else None
-        return next((n for n in self.trusted if known and known in (n, self.pins.get(n))), None)
+        if known is None or known in self.trusted:
+            return known
+        return next((name for name in self.trusted if self.pins.get(name) == known), None)
 
     def expect(self, groups: Mapping[bytes, str]) -> None:
         """Remember the key of each key material group, by the beginning of its encrypted data keys."""

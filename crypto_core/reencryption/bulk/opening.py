@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from crypto_core.cipher import OpenedToken, sealed_for_another_row
 from crypto_core.database.tokens.attribution import answer_of_damage
@@ -114,12 +114,17 @@ async def _unwrapped(
     believing: bool,
 ) -> UnwrappedDataKey:
     blob = envelope.encrypted_data_key
-    believed = keyring.remembered(blob) if believing else None
-    for name in keyring.candidates(blob, named=envelope.named_key):
+    several = len(keyring.trusted) > 1
+    known = keyring.remembered(blob) if several else None
+    names: Iterable[str] = keyring.trusted
+    if several or envelope.named_key is not None or not keyring.trusted:
+        names = keyring.in_turn((known,), envelope.named_key)
+    for name in names:
         with search.asking(name):
             unwrapped = await kms.decrypt(name, blob, context)
-            keyring.remember_likely(blob, name)
+            if several and name != known:
+                keyring.remember_likely(blob, name)
             return unwrapped
-        if name == believed and not search.found_another:
+        if believing and name == known and not search.found_another:
             break
     raise search.failure
