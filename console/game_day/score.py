@@ -21,7 +21,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from console.game_day.deeds import CallOutcome, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
@@ -82,7 +81,7 @@ class PhaseTime(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Score(JsonRecord):
     """What a game came to. Cleaned text."""
 
     scenario: str
@@ -108,6 +107,26 @@ class Score:
     points_steps: int
     trouble: str = ""
     """Why the incidents could not be read."""
+
+    json_shape = shape(
+        "scenario points reached incident? began_at ends times intruder skipped_steps=skipped "
+        "points_by verdicts",
+        ends=lambda score: [
+            {"end": one.end, "reached": one.reached, "seen": clean(one.words)} for one in score.ends
+        ],
+        intruder=lambda score: {
+            "tokens_opened": score.opened,
+            "calls": score.gained,
+            "calls_after_declaration": score.gained_after,
+            "shut_out_seconds": score.shut_out_seconds,
+        },
+        points_by=lambda score: {
+            "ends": score.points_ends,
+            "times": score.points_times,
+            "after_declaration": score.points_after,
+            "steps": score.points_steps,
+        },
+    )
 
     @property
     def points(self) -> int:
@@ -141,34 +160,6 @@ class Score:
             said.append(f"{counted(self.gained_after, 'call')} succeeded after {self.incident} was declared")
             said += [f"skipped: {step}" for step in self.skipped]
         return tuple(said)
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that --json prints."""
-        return {
-            "scenario": self.scenario,
-            "points": self.points,
-            "reached": self.reached,
-            "incident": self.incident or None,
-            "began_at": self.began_at.isoformat() if self.began_at else None,
-            "ends": [
-                {"end": one.end.value, "reached": one.reached, "seen": clean(one.words)} for one in self.ends
-            ],
-            "times": [time.as_json() for time in self.times],
-            "intruder": {
-                "tokens_opened": self.opened,
-                "calls": self.gained,
-                "calls_after_declaration": self.gained_after,
-                "shut_out_seconds": self.shut_out_seconds,
-            },
-            "skipped_steps": list(self.skipped),
-            "points_by": {
-                "ends": self.points_ends,
-                "times": self.points_times,
-                "after_declaration": self.points_after,
-                "steps": self.points_steps,
-            },
-            "verdicts": list(self.verdicts),
-        }
 
 
 def score(

@@ -12,7 +12,6 @@ from console.printed.terminal import styled
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
-from crypto_core.compliance.period.period_json import period_json
 from crypto_core.text.counting import counted
 from screens.compliance.columns import DayColumn, Zoom, columns_of
 from screens.compliance.grid import ControlRow, counts, rows_of
@@ -35,7 +34,7 @@ def period_listing(period: AuditPeriod) -> Listing[ControlRow]:
         rows=rows_of(period.controls, period.made_at.date()),
         record=lambda row: row.period.as_json(),
         text=lambda rows: _text(period, tuple(rows)),
-        rest=lambda: period_json(period) | {"open_points": [one.as_json() for one in open_points(period)]},
+        rest=lambda: period.as_json() | {"open_points": [one.as_json() for one in open_points(period)]},
     )
 
 

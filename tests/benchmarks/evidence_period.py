@@ -16,7 +16,6 @@ from datetime import timedelta
 from typing import Any
 
 from crypto_core.compliance.facts import ChangeFacts, ColumnFact
-from crypto_core.compliance.period.period_json import period_json
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
@@ -75,7 +74,7 @@ def main() -> int:
         seconds, found = timed(lambda records=records: period(records))  # type: ignore[misc]
         samples["judge"].append(seconds)
         seconds, _ = timed(
-            lambda found=found: json.dumps([period_json(found), *(one.as_json() for one in found.controls)])  # type: ignore[misc]
+            lambda found=found: json.dumps([found.as_json(), *(one.as_json() for one in found.controls)])  # type: ignore[misc]
         )
         samples["write"].append(seconds)
     timings = {case: Timing(tuple(taken)) for case, taken in samples.items()}

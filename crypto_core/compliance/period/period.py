@@ -16,6 +16,9 @@ from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 
+_OF_CHANGE = ("kind", "source", "id", "at", "what", "subject", "who", "outcome")
+"""What a document has of a change, and where to look it up."""
+
 
 class LapseSource(StrEnum):
     """What a lapse is known by."""
@@ -81,7 +84,7 @@ class ControlPeriod(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 @cleans(600)
-class Lapse:
+class Lapse(JsonRecord):
     """Something was not met for a while: one cause, however many tests and controls tell of it.
 
     It is known to have been so from `first_at` to `last_at`; before `after` and from `before` on it was not.
@@ -116,6 +119,16 @@ class Lapse:
     excepted: bool = False
     """Whether all of its controls were excepted for all of its time."""
 
+    json_shape = shape(
+        "cause what source first_at last_at after before over began_by? ended_by? excepted tests controls "
+        "changes records remarks exceptions=exemptions",
+        controls=lambda lapse: [
+            {"control": one.id, "framework": one.framework.id, "number": one.number, "title": one.title}
+            for one in lapse.controls
+        ],
+        changes=lambda lapse: [{name: getattr(one, name) for name in _OF_CHANGE} for one in lapse.changes],
+    )
+
     @property
     def over(self) -> bool:
         """Whether it is known to have ended."""
@@ -124,7 +137,7 @@ class Lapse:
 
 @dataclass(frozen=True, slots=True)
 @cleans(600)
-class AuditPeriod:
+class AuditPeriod(JsonRecord):
     """All that is known of a period: both days belong to it. `framework` is "" for all of them."""
 
     since: date
@@ -160,6 +173,20 @@ class AuditPeriod:
     """What events tell of that an operation of Keydeck's, on record, explains: no lapses."""
     unreviewed: tuple[UseFact, ...] = ()
     """Uses of keys that no review has looked at since."""
+
+    json_shape = shape(
+        "since until framework? made_at records gaps lapses explained population problems unchecked? unknown",
+        records=lambda period: [
+            {
+                "number": one.number,
+                "taken_at": one.taken_at,
+                "sha256": one.digest,
+                "signed": bool(one.signature),
+            }
+            for one in period.records
+        ],
+    )
+    """What else there is to a period beside its controls."""
 
     @property
     def days(self) -> tuple[date, ...]:

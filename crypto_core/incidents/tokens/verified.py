@@ -19,6 +19,7 @@ from crypto_core.reencryption.plan import RunProgress, Verification
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 _NAMED = 200
 _REASONS = 50
@@ -33,7 +34,7 @@ WHOLE = "verified_to_the_end"
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(JsonRecord):
     """What came of opening tokens. `of` is how many there are, `tried` how many were taken of them.
 
     `failed` did not open, `unsealed` are plaintext or dev format: there is nothing to open. `empty` hold no
@@ -53,6 +54,17 @@ class Verified:
     began_at: datetime
     seconds: float
     interrupted: bool = False
+
+    json_shape = shape(
+        "result began_at seconds tokens=of tried opened not_opened=failed unsealed empty interrupted reasons "
+        "not_opened_examples opened_by_key=by_key",
+        result=lambda done: "passed" if done.passed else "not passed",
+        seconds=lambda done: round(done.seconds, 3),
+        reasons=lambda done: [{"reason": reason, "tokens": number} for reason, number in done.reasons],
+        not_opened_examples=lambda done: [
+            {"reference": ref, "reason": reason} for ref, reason in done.examples
+        ],
+    )
 
     @property
     def passed(self) -> bool:
@@ -83,26 +95,6 @@ class Verified:
             UNSEALED: str(self.unsealed),
             VERIFIED_AT: self.began_at.isoformat(),
             WHOLE: "no" if self.interrupted else "yes",
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """The verification as evidence."""
-        return {
-            "result": "passed" if self.passed else "not passed",
-            "began_at": self.began_at.isoformat(),
-            "seconds": round(self.seconds, 3),
-            "tokens": self.of,
-            "tried": self.tried,
-            "opened": self.opened,
-            "not_opened": self.failed,
-            "unsealed": self.unsealed,
-            "empty": self.empty,
-            "interrupted": self.interrupted,
-            "reasons": [{"reason": reason, "tokens": number} for reason, number in self.reasons],
-            "not_opened_examples": [
-                {"reference": reference, "reason": reason} for reference, reason in self.examples
-            ],
-            "opened_by_key": dict(self.by_key),
         }
 
 

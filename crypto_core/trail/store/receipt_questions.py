@@ -32,7 +32,7 @@ _MOST_OF_EVENT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptExtent:
+class ReceiptExtent(JsonRecord):
     """Of how many receipts the store has, of which time. `lost` are those that processes say they lost."""
 
     receipts: int
@@ -40,6 +40,8 @@ class ReceiptExtent:
     first: datetime
     last: datetime
     lost: int
+
+    json_shape = shape("first? last? number=receipts lost")
 
 
 @dataclass(frozen=True, slots=True)

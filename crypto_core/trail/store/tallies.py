@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -62,6 +62,15 @@ class Tallies:
             "others": self.others,
             "rest": self.rest,
         }
+
+
+def tallied(names: Mapping[str, str], *attributes: str) -> dict[str, Callable[[Any], dict[str, Any]]]:
+    """Return how a document makes its counts of a model's attributes, by other names for fields."""
+
+    def made(attribute: str) -> Callable[[Any], dict[str, Any]]:
+        return lambda model: getattr(model, attribute).as_json(names)
+
+    return {attribute: made(attribute) for attribute in attributes}
 
 
 @dataclass(frozen=True, slots=True)

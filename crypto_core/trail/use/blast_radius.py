@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event_fields import SAID
-from crypto_core.trail.store.tallies import Tallies, moment_json
+from crypto_core.trail.store.tallies import Tallies, tallied
 from crypto_core.trail.use.asking import NamedPrincipals
 from crypto_core.trail.use.reach import at
 from crypto_core.trail.use.receipted_tokens import ReceiptedTokens
@@ -43,8 +43,16 @@ class Reachable(JsonRecord):
     )
 
 
+def _tokens_in(name: str) -> Callable[[BlastRadius], dict[str, Any]]:
+    def made(radius: BlastRadius) -> dict[str, Any]:
+        found: Tallies = getattr(radius, name)
+        return {"tokens": tokens_of(found), **found.as_json({"token": "token_ref"})}
+
+    return made
+
+
 @dataclass(frozen=True, slots=True)
-class BlastRadius:
+class BlastRadius(JsonRecord):
     """Everything about one principal. Facts by context, facts by receipt, and `could`: what could have been.
 
     `opened` are the tokens that records name and whose data key it was handed, `receipted` those that the
@@ -80,6 +88,23 @@ class BlastRadius:
     access_keys: Tallies
     coverage: Coverage
 
+    json_shape = shape(
+        "asked=who.name principals=who.arns further_principals=who.further session=who.session? events "
+        "failed denied first? last? opened rewrapped sealed tried opened_filter opened_by_receipt=receipted "
+        "could_have_opened data_keys_made=data_keys operations addresses agents sessions access_keys "
+        "assumptions coverage",
+        could_have_opened=lambda radius: {
+            "tokens": radius.tokens_reachable,
+            "calls": radius.calls,
+            "opened_at_most": radius.opened_at_most,
+            "tokens_of_unknown_key": radius.unknown_key,
+            "rows": radius.could,
+        },
+        assumptions=lambda radius: radius.assumptions(),
+        **{name: _tokens_in(name) for name in ("opened", "rewrapped", "sealed", "tried")},
+        **tallied(SAID, "operations", "addresses", "agents", "sessions", "access_keys"),
+    )
+
     @property
     def opened_at_most(self) -> int | None:
         """How many of the tokens in reach these calls opened at most; none opens two. None if uncounted."""
@@ -88,49 +113,10 @@ class BlastRadius:
     def assumptions(self) -> tuple[str, ...]:
         return tuple(_assumptions(self))
 
-    def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck events principal --json` prints."""
-        return {
-            "asked": self.who.name,
-            "principals": list(self.who.arns),
-            "further_principals": self.who.further,
-            "session": self.who.session or None,
-            "events": self.events,
-            "failed": self.failed,
-            "denied": self.denied,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "opened": _tokens(self.opened),
-            "rewrapped": _tokens(self.rewrapped),
-            "sealed": _tokens(self.sealed),
-            "tried": _tokens(self.tried),
-            "opened_filter": self.opened_filter,
-            "opened_by_receipt": self.receipted.as_json(),
-            "could_have_opened": {
-                "tokens": self.tokens_reachable,
-                "calls": self.calls,
-                "opened_at_most": self.opened_at_most,
-                "tokens_of_unknown_key": self.unknown_key,
-                "rows": [reachable.as_json() for reachable in self.could],
-            },
-            "data_keys_made": self.data_keys,
-            "operations": self.operations.as_json(SAID),
-            "addresses": self.addresses.as_json(SAID),
-            "agents": self.agents.as_json(SAID),
-            "sessions": self.sessions.as_json(SAID),
-            "access_keys": self.access_keys.as_json(SAID),
-            "assumptions": list(self.assumptions()),
-            "coverage": self.coverage.as_json(),
-        }
-
 
 def tokens_of(found: Tallies) -> int:
     """Return how many tokens there are, those that are not told one by one too."""
     return len(found.rows) + found.others
-
-
-def _tokens(found: Tallies) -> dict[str, Any]:
-    return {"tokens": tokens_of(found), **found.as_json({"token": "token_ref"})}
 
 
 def _assumptions(radius: BlastRadius) -> Iterator[str]:

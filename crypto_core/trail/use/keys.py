@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import Any
 
 from crypto_core.key_names import region_of
 from crypto_core.lists.coverage import Coverage
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.tallies import Day, Tallies, moment_json
+from crypto_core.trail.store.tallies import Day, Tallies, tallied
 from crypto_core.trail.use.asking import NamedKeys, named_keys, term
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.tokens import OPENED
@@ -27,7 +27,7 @@ _CALLED = {
 
 
 @dataclass(frozen=True, slots=True)
-class KeyUseSummary:
+class KeyUseSummary(JsonRecord):
     """Every event about a key, its replicas together; `replicas` tells them apart.
 
     `failed` are among `events`, `denied` among these. `by_alias` further events name an alias of it alone,
@@ -54,30 +54,13 @@ class KeyUseSummary:
     filter: str
     coverage: Coverage
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "key": self.keys.name,
-            "key_arns": list(self.keys.arns),
-            "regions": sorted({region for arn in self.keys.arns if (region := region_of(arn))}),
-            "aliases": list(self.keys.aliases),
-            "events": self.events,
-            "failed": self.failed,
-            "denied": self.denied,
-            "by_service": self.by_service,
-            "by_alias_alone": self.by_alias,
-            "opened": self.opened,
-            "explained_by_receipts": self.explained,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "operations": self.operations.as_json(_CALLED),
-            "principals": self.principals.as_json(_CALLED),
-            "materials": self.materials.as_json(_CALLED),
-            "errors": self.errors.as_json(_CALLED),
-            "replicas": self.replicas.as_json(_CALLED),
-            "days": [day.as_json() for day in self.days],
-            "filter": self.filter,
-            "coverage": self.coverage.as_json(),
-        }
+    json_shape = shape(
+        "key=keys.name key_arns=keys.arns regions aliases=keys.aliases events failed denied by_service "
+        "by_alias_alone=by_alias opened explained_by_receipts=explained first? last? operations principals "
+        "materials errors replicas days filter coverage",
+        regions=lambda use: {region for arn in use.keys.arns if (region := region_of(arn))},
+        **tallied(_CALLED, "operations", "principals", "materials", "errors", "replicas"),
+    )
 
 
 def known_keys(store: EventStore, *, cancelled: Event | None = None) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class NamedUse(JsonRecord):
 
     json_shape = shape(
         "events opened rewrapped sealed failed first? last? by days filter",
-        by=lambda record: record.rows.as_json(SAID),
+        by=lambda use: use.rows.as_json(SAID),
     )
 
     @property

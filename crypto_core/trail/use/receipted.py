@@ -10,14 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import Any
 
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.receipt_questions import ReceiptExtent
-from crypto_core.trail.store.tallies import moment_json
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import at
@@ -51,7 +49,7 @@ class ReceiptCover(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptedUse:
+class ReceiptedUse(JsonRecord):
     """Calls that receipts say were for one token, by its name or by the value that is or was stored.
 
     Calls whose record names the token are not among them. `of_older` of them were for a value of the token
@@ -64,6 +62,10 @@ class ReceiptedUse:
     covers: tuple[ReceiptCover, ...]
     confirmed: Mapping[str, datetime]
     """In which accounts KMS's request id was seen to be CloudTrail's requestID, and when."""
+
+    json_shape = shape(
+        "*use of_older_values=of_older receipts=reached request_ids_confirmed=confirmed covered=covers"
+    )
 
     def statements(self) -> Iterator[str]:
         """Say what the receipts tell, and where they don't cover."""
@@ -84,19 +86,6 @@ class ReceiptedUse:
             )
         told = ", ".join(f"account {account} on {at(when)}" for account, when in self.confirmed.items())
         return f"KMS's request id is CloudTrail's: confirmed in {told}."
-
-    def as_json(self) -> dict[str, Any]:
-        return self.use.as_json() | {
-            "of_older_values": self.of_older,
-            "receipts": {
-                "first": moment_json(self.reached.first),
-                "last": moment_json(self.reached.last),
-                "number": self.reached.receipts,
-                "lost": self.reached.lost,
-            },
-            "request_ids_confirmed": {account: moment_json(when) for account, when in self.confirmed.items()},
-            "covered": [one.as_json() for one in self.covers],
-        }
 
 
 def covers_of(store: EventStore, opened: str, cancelled: Event | None = None) -> Iterator[ReceiptCover]:
