@@ -152,6 +152,8 @@ class Exhibit:
     """The provider's answer about a token, by reference."""
     tokens: tuple[InventoryRow, ...] = ()
     """The tokens in scope as they were captured, without further columns of their rows."""
+    tokens_counted: int | None = None
+    """How many there were, as far as it says."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
     """How a token is revoked that no call revokes, by reference."""
 
@@ -184,6 +186,7 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
         thefts=tuple(_thefts(parts[0])) if parts and _of_providers(piece) else (),
         liveness=_liveness(parts),
         tokens=tuple(_tokens(parts[0])) if parts and piece.kind == CaptureKind.TOKENS else (),
+        tokens_counted=_count(parts[0].get("number")) if parts else None,
         by_hand=_by_hand(parts),
     )
 

@@ -75,6 +75,7 @@ _WIDTHS = """\
 #open-points th:nth-child(2) { width: 30%; }
 #times th:nth-child(1) { width: 46%; }
 #times th:nth-child(2) { width: 22%; }
+#tokens td { min-width: 4.8rem; }
 #steps th:nth-child(2) { width: 24%; }
 #steps th:nth-child(3) { width: 26%; }
 #timeline th:nth-child(1) { width: 11.5rem; }

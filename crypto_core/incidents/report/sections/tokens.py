@@ -17,9 +17,8 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.reports.cells import ShownSection, facts, quiet, table
 from crypto_core.reports.words import moment
 
-_CAPTURED = "Tokens in scope, as first captured"
 _COLUMNS = ("reference", "org", "provider", "state", "format", "key", "evidence")
-_READER = PaperReader(moment, moment, lambda key_arn, _: key_arn, str)
+_READER = PaperReader(moment, moment, lambda key_arn, _: key_arn.rsplit(":", 1)[-1], str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,23 @@ class TokensPart:
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """The tokens in scope as they were first captured: a row of words each, below its headers."""
+    """The tokens in scope as they were first captured: a row of words each, below its headers.
+
+    `evidence` is the piece that has them, None without one; `number` is how many it counts.
+    """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    evidence: int | None
+    number: int | None
+
+    @property
+    def caption(self) -> str:
+        """Return what the rows are, and of how many tokens."""
+        shown = (
+            f", {len(self.rows):,} of {self.number:,}" if self.number not in (None, len(self.rows)) else ""
+        )
+        return f"Tokens in scope, as evidence {self.evidence} has them{shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +84,13 @@ class TokensSection(ReportSection):
         jobs = {
             number: ReportJob(number, "", "", None, None, None, None) for number in job_numbers(view.incident)
         } | {exhibit.job.id: exhibit.job for exhibit in sources.exhibits if exhibit.job is not None}
-        captured = next((exhibit.tokens for exhibit in sources.exhibits if exhibit.tokens), ())
-        rows = [tuple(TOKEN.facts(row, _READER, *_COLUMNS)) for row in captured]
+        captured = next((exhibit for exhibit in sources.exhibits if exhibit.tokens), None)
+        rows = [tuple(TOKEN.facts(row, _READER, *_COLUMNS)) for row in (captured.tokens if captured else ())]
         in_scope = TokenTable(
             tuple(name for name, _ in rows[0]) if rows else (),
             tuple(tuple(text for _, text in row) for row in rows),
+            captured.evidence.id if captured else None,
+            captured.tokens_counted if captured else None,
         )
         return cls(tokens, tuple(jobs[number] for number in sorted(jobs)), in_scope)
 
@@ -106,7 +120,7 @@ class TokensSection(ReportSection):
             "Tokens and jobs",
             facts=facts(*((name, f"{n:,}" if n is not None else quiet("not counted")) for name, n in counts)),
             tables=(
-                *([table(_CAPTURED, "|".join(scope.headers), scope.rows)] if scope.rows else ()),
+                *([table(scope.caption, "|".join(scope.headers), scope.rows)] if scope.rows else ()),
                 table("Jobs", "Job|What|State|Tokens|Done|Given up|Told by", rows, "No job was started."),
             ),
         )

@@ -209,6 +209,29 @@ def test_silence_takes_no_answer_back_and_a_dead_token_is_not_left_by_hand(finis
     assert (tokens.dead, tokens.not_known, tokens.by_hand) == (3, 1, 0)
 
 
+def test_tokens_in_scope_stand_in_the_report_with_how_many_more_there_are(finished: Sample) -> None:
+    row = {
+        "reference": "gh_connection.access_token:gh-1",
+        "provider": "github",
+        "organisation": "org-a",
+        "format": "plaintext",
+        "plaintext_provider": "github",
+        "characters": 40,
+        "key_arn": None,
+        "key_material_id": None,
+        "evidence": "unknown",
+        "created_at": None,
+        "shown": {"email": "a@b.c"},
+    }
+    captured = finished.with_evidence("tokens", {"number": 1353, "rows": [row, {"reference": "x"}, 7]})
+    tokens = report_of(captured).section(TokensSection).tokens_in_scope
+    assert tokens.rows == (
+        ("gh_connection.access_token:gh-1", "org-a", "github", "critical", "plaintext", "-", "-"),
+    )
+    assert tokens.caption == f"Tokens in scope, as evidence {tokens.evidence} has them, 1 of 1,353"
+    assert report_of(finished).section(TokensSection).tokens_in_scope.rows == ()
+
+
 def test_evidence_that_is_not_what_was_captured_is_told_and_not_used(finished: Sample) -> None:
     def changed(number: int) -> str:
         if number == 14:
