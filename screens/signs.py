@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
 STYLES: Mapping[str, str] = {
     Tone.PLAIN: "",
-    Tone.STRONG: "bold",
     Tone.GOOD: "$success",
     Tone.WARNING: "$warning",
     Tone.BAD: "$error",
     Tone.QUIET: "$muted",
-    Tone.UNKNOWN: "$disabled",
     Tone.NOTED: "$accent",
 }
 """The style of a tone, which names a colour of the theme."""

@@ -18,17 +18,17 @@ from crypto_core.lists.filter_terms import Value
 from crypto_core.lists.filter_values import ValueKind
 from crypto_core.lists.in_memory import Scalar
 from crypto_core.lists.tone import Tone
+from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.json_records import json_members
 
 Words = tuple[str, str]
 """A text, and its tone or whatever else a surface styles it by."""
 
 NOTHING: Words = ("-", Tone.QUIET)
-UNKNOWN: Words = ("?", Tone.UNKNOWN)
 
 
 class Reader(Protocol):
-    """Whoever reads a sheet: names moments, keys and materials as the reader knows them."""
+    """A reader of sheets, with its own names for moments, keys and materials."""
 
     def age(self, at: datetime, /) -> str:
         """Return how long ago a moment was, or the moment."""
@@ -44,7 +44,7 @@ class Reader(Protocol):
 
 
 class PaperReader(NamedTuple):
-    """A reader of what stays as it is written: moments as such, and keys without asking KMS."""
+    """A reader of documents: moments stay as they are, and no key's name is asked for."""
 
     age: Callable[[datetime], str]
     ago: Callable[[datetime], str]
@@ -54,7 +54,6 @@ class PaperReader(NamedTuple):
 
 Row = TypeVar("Row")
 Reads = TypeVar("Reads", bound=Reader)
-
 
 _reads = cache(attrgetter)
 
@@ -113,7 +112,7 @@ class SheetField(Generic[Row, Reads]):
         """Return how many characters it takes at most."""
         return self.width[1]
 
-    def value(self, row: Row, _reader: Reads | None = None) -> Any:
+    def value(self, row: Row) -> Any:
         """Return its value in a row; a state by its word."""
         value = _reads(self.at or self.name)(row)
         return value.value if isinstance(value, Enum) else value
@@ -147,22 +146,22 @@ class SheetField(Generic[Row, Reads]):
 class Sheet(Generic[Row, Reads]):
     """A subject: the words for one row and for many, and its fields.
 
-    With a `model`, its fields that aren't declared have words of their own, but for those that are `untold`.
+    With a `model`, its fields that aren't declared have words of their own, but for `hidden` ones.
     """
 
     one: str
     many: str
     declared: tuple[SheetField[Row, Reads], ...]
     model: Any = None
-    untold: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
 
     @cached_property
     def others(self) -> tuple[SheetField[Row, Reads], ...]:
         """The fields of the model's document that aren't declared."""
         if self.model is None:
             return ()
-        told = {field.at or field.name for field in self.declared} | self.untold
-        members = (m for m in json_members(self.model) if m.attribute and m.attribute not in told)
+        known = {field.at or field.name for field in self.declared} | self.hidden
+        members = (m for m in json_members(self.model) if m.attribute and m.attribute not in known)
         return tuple(SheetField(member.key, at=member.attribute, shown=False) for member in members)
 
     @property
@@ -170,11 +169,11 @@ class Sheet(Generic[Row, Reads]):
         """The fields that a list has."""
         return (*(field for field in self.declared if field.listed), *self.others)
 
-    def facts(self, row: Row, reader: Reads, *names: str) -> Iterator[tuple[str, str]]:
-        """Yield these fields of a row and those that aren't declared: headings and texts."""
+    def facts(self, row: Row, reader: Reads, *names: str) -> Iterator[tuple[str, CleanText]]:
+        """Yield these fields of a row and those that aren't declared: headings and cleaned texts."""
         by_name = {field.name: field for field in self.declared}
         for field in (*map(by_name.__getitem__, names), *self.others):
-            yield field.title, field.text(row, reader)[0]
+            yield field.title, clean(field.text(row, reader)[0], 4_000)
 
 
 def words_of(value: Any, reader: Reader) -> str:

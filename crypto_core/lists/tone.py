@@ -9,10 +9,8 @@ class Tone(StrEnum):
     """The tone of a word. The word itself always says it too."""
 
     PLAIN = "plain"
-    STRONG = "strong"
     GOOD = "good"
     WARNING = "warning"
     BAD = "bad"
     QUIET = "quiet"
-    UNKNOWN = "unknown"
     NOTED = "noted"

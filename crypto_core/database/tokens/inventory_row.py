@@ -118,5 +118,5 @@ TOKEN: Sheet[InventoryRow, Any] = Sheet(
         SheetField("about", _about, (30, 160, 10), "row", at="shown", shown=False),
     ),
     InventoryRow,
-    untold=frozenset({"plaintext_provider", "tripwire"}),
+    hidden=frozenset({"plaintext_provider", "tripwire"}),
 )
