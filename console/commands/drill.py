@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from console.commands.status import print_status
 from console.container import Container
+from console.game_day.measures import ROLES, agreed
 from console.printed.plan_words import print_plan, print_result
 from console.printed.printing import meter, print_marked, print_table
 from console.settings import load
@@ -21,8 +22,8 @@ from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import short_key
+from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
@@ -108,11 +109,8 @@ class Drill:
 
         self._tell("Disable the old key")
         self._must_be_empty(services, old_key)
-        services.kms.call("DisableKey", KeyId=old_key)
-        state = services.services.keys.show(old_key).state
-        services.journal.record("disable key", old_key, Outcome.DONE, {"state": state})
-        _must(state == "Disabled", f"The old key is {state}.")
-        click.echo(f"{old_key} is {state}.")
+        self._change(services, KeyChange(ChangeKind.DISABLE, old_key), len(damaged))
+        click.echo(f"{old_key} is Disabled.")
 
         self._tell("An old envelope from the backup, tried against the disabled key")
         self._backup_is_useless(services, old_key)
@@ -161,18 +159,27 @@ class Drill:
         _must(any(f.subject.endswith(INTRUDER) for f in found), "The rules did not find the intruder.")
 
     def _create_key(self, services: Container) -> str:
-        created = services.kms.call("CreateKey", Description="Connection tokens, after the compromise")
-        new_key = str(created["KeyMetadata"]["Arn"])
-        services.kms.call("EnableKeyRotation", KeyId=new_key)
-        services.kms.call("CreateAlias", AliasName=NEW_ALIAS, TargetKeyId=new_key)
-        state = services.services.keys.show(new_key)
-        services.journal.record("create key", new_key, Outcome.DONE, {"alias": NEW_ALIAS, "rotation": True})
-        _must(
-            state.usable and state.rotation_enabled is True, f"The new key is {state.state}, rotation not on."
+        change = KeyChange(
+            ChangeKind.CREATE,
+            alias=NEW_ALIAS,
+            description="Connection tokens, after the compromise",
+            period_days=DEFAULT_PERIOD_DAYS,
+            principals=ROLES,
         )
-        click.echo(f"{NEW_ALIAS}  {new_key}  {state.state}, rotation every {state.rotation_period_days} d")
+        new_key = self._change(services, change)
+        click.echo(f"{NEW_ALIAS}  {new_key}  Enabled, rotation every {DEFAULT_PERIOD_DAYS} d")
         click.echo(f"The platform writes under it from now on: TOKEN_ENCRYPTION_KEY_ID={new_key}")
         return new_key
+
+    def _change(self, services: Container, change: KeyChange, losing: int = 0) -> str:
+        """Change a key by a plan that costs at most `losing` tokens, and read it back; returns its ARN."""
+        changes = services.services.key_changes
+        plan = changes.plan_change(change)
+        lost = plan.tokens.at_most_known if plan.tokens is not None else 0
+        _must(lost <= losing, f"{plan.title}: {counted(lost, 'token')} would be lost.")
+        result = changes.make_change(plan, agreed(plan))
+        _must(result.verified, f"{plan.title}: {result.stopped_by or result.unverified}")
+        return result.key_arn
 
     def _plan(self, services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
         plan = services.services.work.plan_reencryption(verb, selection, target)

@@ -12,15 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 
 import psutil
 import pytest
 
 from console.commands.drill import PASSED, Drill
+from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
+from console.settings import load
 
 DEMO = [sys.executable, "-m", "console", "demo", "--tokens", "60"]
 
@@ -69,6 +71,19 @@ def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str
     ):
         assert told in ran.stdout
     assert left_behind(home) == []
+
+
+@pytest.mark.deep
+def test_every_change_of_the_drill_goes_through_the_guard(own_sandbox: Sandbox) -> None:
+    with redirect_stdout(io.StringIO()):
+        assert Drill(own_sandbox).play() == 0
+    with closing(Container(load().settings)) as services:
+        entries = [(e.action, e.outcome) for e in services.journal.entries() if e.action.startswith("keys ")]
+    assert entries == [
+        (f"keys {kind}", outcome)
+        for kind in ("create", "disable")
+        for outcome in ("dry run", "started", "done")
+    ]
 
 
 @pytest.mark.deep
