@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
     from crypto_core.incidents.keys.accepted_losses import LossAcceptance
+    from crypto_core.incidents.keys.rotation.guide import ManualRotation
     from crypto_core.incidents.model import IncidentView
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.steps.parts import IncidentParts
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.replacement.service import ManualRotation
+    from crypto_core.keys.replacement.access import AccessComparison
     from crypto_core.keys.service import StatusService
     from crypto_core.notices.service import NoticeService
     from crypto_core.provider_logs.hashing import TokenHashing
@@ -463,26 +464,33 @@ class Container:
 
     @deferred_property
     def replacement(self) -> ManualRotation:
+        from crypto_core.incidents.keys.rotation.guide import ManualRotation
+        from crypto_core.incidents.keys.rotation.look import RotationReader
         from crypto_core.keyring.preflight import Preflight
-        from crypto_core.keys.replacement.seen import Configuration, RotationReader
-        from crypto_core.keys.replacement.service import ManualRotation
 
         settings = self.settings
         reader = RotationReader(
             self.engine,
             self.state_engine,
             self.keys,
-            self.policies,
+            self._access,
             Preflight(self.kms),
             self.inventory,
             self.status,
             lambda: self.kms.regions,
-            Configuration(
-                settings.write_key, settings.write_alias, settings.trusted_keys, settings.rotation_days
-            ),
             self._witness(),
+            settings.write_key,
+            settings.write_alias,
+            settings.trusted_keys,
+            settings.rotation_days,
         )
         return ManualRotation(reader)
+
+    @cached_property
+    def _access(self) -> AccessComparison:
+        from crypto_core.keys.replacement.access import AccessComparison
+
+        return AccessComparison(self.keys, self.policies, self._witness(), identity=self._identity)
 
     def _backups_under(self, key: str) -> int:
         from crypto_core.database.tokens.backups import backups_under
@@ -638,23 +646,21 @@ class Container:
     @deferred_property
     def jobs(self) -> JobService:
         from crypto_core.reencryption.bulk.engine import open_engine
-        from crypto_core.reencryption.jobs.access import AccessComparison
         from crypto_core.reencryption.jobs.final_census import Closer
         from crypto_core.reencryption.jobs.job_plan import JobPlanner
         from crypto_core.reencryption.jobs.runner import JobRunner
         from crypto_core.reencryption.jobs.service import JobService
         from crypto_core.reencryption.jobs.writers import Writers
 
-        planner, witness, parts = self._planner(), self._witness(), self._job_parts()
-        access = AccessComparison(self.keys, self.policies, witness, identity=self._identity)
-        closer = Closer(parts, planner, self.status, Writers(self.keys, witness))
+        planner, parts = self._planner(), self._job_parts()
+        closer = Closer(parts, planner, self.status, Writers(self.keys, self._witness()))
         opening = open_engine(observer=self.observer, for_job=True)
         return JobService(
             parts,
             JobPlanner(
                 planner,
                 self.store,
-                access.compare_access,
+                self._access.compare_access,
                 lambda: (one.key_arn for one in self.status.take_census().keys if one.key_arn and one.tokens),
             ),
             lambda: JobRunner(parts, closer, opening, dev_key=self.settings.dev_key),
@@ -1116,7 +1122,7 @@ class Container:
             inventory=self.inventory,
             changes=self.key_changes,
             jobs=self.jobs,
-            replacement=self.replacement,
+            rotation=self.replacement.reader,
             monitor=self.key_monitor,
             use=self.event_use,
             events=self.events,
@@ -1129,7 +1135,6 @@ class Container:
             store=self.store,
             verifier=self.verifier,
             evidence=self._evidence,
-            witness=self._witness(),
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
             trust=self._trust,
             actors=self.journal.actors,

@@ -66,6 +66,13 @@ class Fields:
             self.refuse(name, f"is not a whole number from {least:,} to {most:,}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return true or false, which is what it is where it isn't given."""
+        value = self.take(name)
+        if value is not None and not isinstance(value, bool):
+            self.refuse(name, "is neither true nor false")
+        return value is True
+
     def word(self, name: str, words: type[Word]) -> Word:
         """Return one of the catalogue's words, which must be given."""
         value = self.take(name)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate
+    from crypto_core.incidents.keys.rotation.guide import ManualRotation
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.tokens.token_order import TokenOrder
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.keys.service import StatusService
     from crypto_core.provider_logs.joining import TokenUses
     from crypto_core.providers.ability_service import AbilityService

@@ -37,6 +37,7 @@ INTENDED: Mapping[str, str] = {
     "crypto_core.compliance.control_tests.tokens:_ALGORITHMS": "an empty value holds no token",
     "crypto_core.incidents.keys.captures:by_kind": _JOINED,
     "crypto_core.incidents.keys.lifecycle:lifecycle_actions": _JOINED,
+    "crypto_core.incidents.keys.rotation.guide:CHECKS": "a guide's; a test compares it with the steps",
     "crypto_core.incidents.keys.toolbox:key_tools": _JOINED,
     "crypto_core.incidents.steps.own_checks:own_checks": _JOINED,
     "crypto_core.incidents.tokens.toolbox:token_tools": _JOINED,

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from console.commands.status import print_status
 from console.container import Container
-from console.game_day.measures import ROLES, agreed
+from console.game_day.measures import ROLES, change_key
 from console.printed.plan_words import print_plan, print_result
 from console.printed.printing import meter, print_marked, print_table
 from console.settings import load
@@ -109,7 +109,7 @@ class Drill:
 
         self._tell("Disable the old key")
         self._must_be_empty(services, old_key)
-        self._change(services, KeyChange(ChangeKind.DISABLE, old_key), len(damaged))
+        change_key(services, KeyChange(ChangeKind.DISABLE, old_key), losing=len(damaged))
         click.echo(f"{old_key} is Disabled.")
 
         self._tell("An old envelope from the backup, tried against the disabled key")
@@ -166,20 +166,10 @@ class Drill:
             period_days=DEFAULT_PERIOD_DAYS,
             principals=ROLES,
         )
-        new_key = self._change(services, change)
+        new_key = change_key(services, change).key_arn
         click.echo(f"{NEW_ALIAS}  {new_key}  Enabled, rotation every {DEFAULT_PERIOD_DAYS} d")
         click.echo(f"The platform writes under it from now on: TOKEN_ENCRYPTION_KEY_ID={new_key}")
         return new_key
-
-    def _change(self, services: Container, change: KeyChange, losing: int = 0) -> str:
-        """Change a key by a plan that costs at most `losing` tokens, and read it back; returns its ARN."""
-        changes = services.services.key_changes
-        plan = changes.plan_change(change)
-        lost = plan.tokens.at_most_known if plan.tokens is not None else 0
-        _must(lost <= losing, f"{plan.title}: {counted(lost, 'token')} would be lost.")
-        result = changes.make_change(plan, agreed(plan))
-        _must(result.verified, f"{plan.title}: {result.stopped_by or result.unverified}")
-        return result.key_arn
 
     def _plan(self, services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
         plan = services.services.work.plan_reencryption(verb, selection, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import click
 
@@ -11,9 +12,16 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_answer, print_gaps, print_json, print_line, print_table, say
-from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
-from crypto_core.keys.replacement.service import SHORTEST_SECONDS
+from console.printed.printing import meter, print_answer, print_gaps, print_line, print_table, say
+from crypto_core.incidents.keys.rotation.guide import (
+    IN_USE,
+    SHORTEST_SECONDS,
+    Guide,
+    GuideStep,
+    GuideStepState,
+    watch,
+)
+from crypto_core.incidents.keys.rotation.verdict import DoKind
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
 from crypto_core.text.counting import counted
 from screens.keys.words import STEPS
@@ -62,31 +70,24 @@ def replace(
     next one. Exit 0 once it is complete, 1 while steps are left. Name OLD by its ARN: an alias may be moved.
     """
     with services_of() as services:
-        rotation = services.services.replacement
+        read = partial(services.services.replacement.read_guide, old, new, since=since, accepted=accepted)
         if not wait:
-            guide = rotation.read_guide(old, new, since=since, accepted=accepted)
+            guide = read()
         else:
             with cancelled_by_interrupt("Stopped waiting.") as cancelled:
-                told: Step | None = None
-                looks = rotation.watch(
-                    old,
-                    new,
+                told: GuideStep | None = None
+                looks = watch(
+                    partial(read, cancelled=cancelled),
                     every=interval,
                     cancelled=cancelled,
-                    since=since,
-                    accepted=accepted,
                     missed=lambda error: say(f"The check failed and will be retried: {error}"),
                 )
                 for guide in looks:
-                    step = guide.step(StepId.IN_USE)
+                    step = guide.step(IN_USE)
                     if step != told and not guide.in_use:
                         _tell_waiting(guide)
                     told = step
-    if as_json:
-        print_json(guide.as_json())
-    else:
-        print_guide(guide)
-        print_gaps(guide.coverage.reasons)
+    print_answer(guide, print_guide, as_json=as_json)
     if guide.outside:
         say(f"The database did not answer: {guide.outside}")
         return 3
@@ -127,20 +128,21 @@ def print_guide(guide: Guide) -> None:
     for step in guide.steps:
         click.echo()
         optional = " (optional)" if step.optional else ""
-        click.echo(f"{STEPS[step.state].text} {step.number}. {step.title}{optional}: {step.state.value}")
-        for text in step.evidence:
+        click.echo(f"{STEPS[step.state].text} {step.number}. {step.step.title}{optional}: {step.state.value}")
+        for text in step.verdict.evidence:
             _line("", text)
         _print_instructions(step)
-        for text in step.warnings:
+        for text in step.verdict.warnings:
             _line("Note: ", text)
     click.echo()
     left = sum(1 for s in guide.steps if s.state is not GuideStepState.DONE and not s.optional)
     click.echo("complete" if guide.complete else f"not complete: {counted(left, 'step')} left")
+    print_gaps(guide.coverage.reasons)
 
 
-def _print_instructions(step: Step) -> None:
+def _print_instructions(step: GuideStep) -> None:
     first = "Later: " if step.state is GuideStepState.WAITING else "Do: "
-    for instruction in step.do:
+    for instruction in step.verdict.do:
         _line(first, instruction.text)
         if instruction.instead_of:
             _line("  instead of: ", instruction.instead_of)
@@ -157,8 +159,8 @@ def _named(name: str, key_arn: str) -> str:
 
 
 def _tell_waiting(guide: Guide) -> None:
-    step = guide.step(StepId.IN_USE)
-    say(f"{guide.taken_at:%H:%M:%S %Z} waiting: {'; '.join(step.evidence) or 'there is no new key yet'}")
+    evidence = "; ".join(guide.step(IN_USE).verdict.evidence)
+    say(f"{guide.taken_at:%H:%M:%S %Z} waiting: {evidence or 'there is no new key yet'}")
 
 
 def _print_materials(found: KeyMaterials, *, tried: bool) -> None:

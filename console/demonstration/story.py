@@ -15,7 +15,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
 from console.container import Container
-from console.game_day.measures import agreed
+from console.game_day.measures import agreed, change_key
 from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
@@ -307,9 +307,7 @@ class ClosedIncident:
         puller.pull("github", "all", token, since=self.world.now - _WEEK, cancelled=cancelled)
 
     def _rotate(self) -> None:
-        changes = self.container.key_changes
-        plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, self.world.current_key.arn))
-        changes.make_change(plan, agreed(plan))
+        change_key(self.container, KeyChange(ChangeKind.ROTATE, self.world.current_key.arn))
 
     def _leaked(self) -> TokenRef:
         """A GitHub token of a person that opens, so that its provider can be asked about it."""

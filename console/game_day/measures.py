@@ -17,6 +17,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
@@ -45,6 +46,22 @@ class MeasureFailedError(KeydeckError):
 def agreed(plan: Subject) -> Consent:
     """Return a consent to a plan, in the way that its danger demands."""
     return Consent.typed(plan, plan.confirmation) if plan.danger is Danger.TYPED else Consent.pressed(plan)
+
+
+def change_key(container: Container, change: KeyChange, losing: int | None = None) -> ChangeResult:
+    """Plan a change, agree to it, make it and read it back. Raises KeydeckError.
+
+    With `losing` it costs so many tokens at most.
+    """
+    plan = container.services.key_changes.plan_change(change)
+    lost = plan.tokens.at_most_known if plan.tokens is not None else 0
+    if losing is not None and lost > losing:
+        raise MeasureFailedError(f"{plan.title}: {counted(lost, 'token')} would be lost.")
+    result = container.services.key_changes.make_change(plan, agreed(plan))
+    if not result.verified:
+        why = result.stopped_by or result.unverified or "its effect could not be confirmed"
+        raise MeasureFailedError(f"{plan.title}: {why}")
+    return result
 
 
 class Measures:
@@ -157,16 +174,10 @@ class Measures:
 
     def _change(self, change: KeyChange) -> str:
         """Plan, agree, do, and see the effect; returns the key's ARN. Raises KeydeckError."""
-        work = self.container.services.key_changes
-        plan = work.plan_change(change)
-        if plan.changes_nothing:
-            return plan.key_arn
-        result = work.make_change(plan, agreed(plan))
-        if not result.verified:
-            why = result.stopped_by or result.unverified or "its effect could not be confirmed"
-            raise MeasureFailedError(f"{plan.title}: {why}")
-        name = short_key(result.key_arn or plan.key_arn)
-        self._tell(f"{plan.title} ({name}): done, and read back.")
+        result = change_key(self.container, change)
+        if not result.plan.changes_nothing:
+            name = short_key(result.key_arn or result.plan.key_arn)
+            self._tell(f"{result.plan.title} ({name}): done, and read back.")
         return result.key_arn
 
     def _write(self, verb: Verb, selection: Selection, target: str) -> None:

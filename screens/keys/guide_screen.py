@@ -8,7 +8,8 @@ from typing import ClassVar
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Instruction, Step
+from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep, GuideStepState
+from crypto_core.incidents.keys.rotation.verdict import DoKind, Instruction
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
@@ -71,16 +72,16 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
     return lines
 
 
-def _step(step: Step, width: int) -> Iterator[Line]:
+def _step(step: GuideStep, width: int) -> Iterator[Line]:
     sign = STEPS[step.state]
     about = step.state.value + (", optional" if step.optional else "")
-    title = (step.title, "$muted" if step.state is GuideStepState.WAITING else "bold")
+    title = (step.step.title, "$muted" if step.state is GuideStepState.WAITING else "bold")
     yield Line(Content.assemble(sign, f" {step.number} ", title, (f"   {about}", sign.style)))
-    for text in step.evidence:
+    for text in step.verdict.evidence:
         yield from prose(text, width, lead="    ", style="$muted")
-    for instruction in step.do:
+    for instruction in step.verdict.do:
         yield from _instruction(instruction, width)
-    for text in step.warnings:
+    for text in step.verdict.warnings:
         yield from prose(text, width, lead="    ▲ ", lead_style="$warning")
 
 

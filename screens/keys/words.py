@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from crypto_core.incidents.keys.rotation.guide import GuideStepState
 from crypto_core.key_names import region_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
-from crypto_core.keys.replacement.guide import GuideStepState
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.text.cleaning import shortened
 from screens.ages import ago, day, stamp

@@ -28,6 +28,7 @@ LATER = (
     "botocore",
     "crypto_core.keys.changes",
     "crypto_core.keys.posture.examination",
+    "crypto_core.incidents.keys.rotation",
     "crypto_core.keys.replacement",
     "crypto_core.keys.service",
     "crypto_core.reencryption",

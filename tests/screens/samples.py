@@ -11,17 +11,12 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
+from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep, GuideStepState
+from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, note, setting
+from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.runbooks.library import guide_runbook
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.principal import PolicyPrincipal
-from crypto_core.keys.replacement.guide import (
-    Guide,
-    GuideStepState,
-    Step,
-    StepId,
-    command,
-    note,
-    setting,
-)
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.log.logbook import Recent
@@ -188,15 +183,29 @@ FINDINGS = (
     ),
 )
 
+
+def guide_step(
+    number: int,
+    state: GuideStepState,
+    evidence: tuple[str, ...] = (),
+    do: tuple[Instruction, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> GuideStep:
+    """A step of the guide's runbook, wherever its check stands."""
+    step = guide_runbook("key-rotation").steps[number - 1]
+    verdict = RotationVerdict(CheckState.NOT_YET, evidence, do, warnings)
+    return GuideStep(step, number, verdict, state, step.optional)
+
+
 GUIDE = Guide(
     taken_at=NOW,
     old=KEYS[1],
     new=KEYS[0],
     steps=(
-        Step(StepId.NEW_KEY, GuideStepState.DONE, ("alias/tokens is Enabled", "nobody loses access")),
-        Step(StepId.PREFLIGHT, GuideStepState.DONE, ("kms:Decrypt and kms:GenerateDataKey are allowed",)),
-        Step(
-            StepId.SWITCH,
+        guide_step(1, GuideStepState.DONE, ("alias/tokens is Enabled", "nobody loses access")),
+        guide_step(2, GuideStepState.DONE, ("kms:Decrypt and kms:GenerateDataKey are allowed",)),
+        guide_step(
+            3,
             GuideStepState.NOW,
             ("TOKEN_ENCRYPTION_KEY_ID names the old key",),
             (
@@ -206,9 +215,9 @@ GUIDE = Guide(
             ),
             ("The platform may read its key from elsewhere.",),
         ),
-        Step(StepId.IN_USE, GuideStepState.WAITING),
-        Step(StepId.REST, GuideStepState.WAITING, optional=True),
-        Step(StepId.OLD_KEY, GuideStepState.UNKNOWN, ("the database did not answer",)),
+        guide_step(4, GuideStepState.WAITING),
+        guide_step(5, GuideStepState.WAITING),
+        guide_step(6, GuideStepState.UNKNOWN, ("the database did not answer",)),
     ),
     tokens=60,
     coverage=Coverage(("backups are not counted",)),

@@ -14,11 +14,11 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.errors import InterruptedRunError, RowVanishedError
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.incidents.keys.rotation.guide import Guide
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.needing_copies import NeedingCopies
-from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.provider_logs.joining import TokenUses

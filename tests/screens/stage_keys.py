@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,8 +11,9 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
-from crypto_core.errors import KmsError, ReadOnlyError, RefusedError
+from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Consent, require
+from crypto_core.incidents.keys.rotation.guide import Guide
 from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -20,7 +21,6 @@ from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.blocking import arns_of
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import RunProgress
@@ -171,20 +171,6 @@ class StageReplacement:
         if self.stage.guide is None:
             raise RefusedError(f"{old} can't be replaced here.")
         return self.stage.guide
-
-    def watch(
-        self,
-        old: str,
-        new: str | None = None,
-        *,
-        every: float,
-        cancelled: Event,
-        since: datetime | None = None,
-        accepted: Sequence[str] = (),
-        missed: Callable[[KmsError], None] | None = None,
-    ) -> Iterator[Guide]:
-        """Look once."""
-        yield self.read_guide(old, new, since=since, accepted=accepted)
 
 
 @dataclass

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import KmsUnreachableError
-from crypto_core.keys.replacement.guide import GuideStepState, command, note, setting
+from crypto_core.incidents.keys.rotation.guide import GuideStepState
+from crypto_core.incidents.keys.rotation.verdict import RotationVerdict, command, note, setting
+from crypto_core.incidents.model import CheckState
 from crypto_core.lists.coverage import Coverage
 from screens.keys.guide_screen import GuideScreen
 from screens.widgets.ask_text import AskText
@@ -71,7 +73,7 @@ async def test_what_is_to_be_typed_is_folded_without_a_space_that_is_not_there()
 
 @pytest.mark.deep
 async def test_without_anything_to_type_there_is_nothing_to_copy() -> None:
-    steps = tuple(replace(step, do=(note("Wait."),)) for step in GUIDE.steps)
+    steps = tuple(replace(step, verdict=replace(step.verdict, do=(note("Wait."),))) for step in GUIDE.steps)
     async with deck(Stage(guide=replace(GUIDE, steps=steps)), start="keys", size=LARGE) as d:
         await guide(d)
         await d.command("copy-line")
@@ -98,7 +100,10 @@ async def test_m_asks_for_the_new_key_and_takes_none_for_an_answer() -> None:
 async def test_the_guide_looks_again_by_itself_and_goes_on_from_what_it_sees() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await guide(d)
-        done = tuple(replace(step, state=GuideStepState.DONE, do=()) for step in GUIDE.steps)
+        done = tuple(
+            replace(step, state=GuideStepState.DONE, verdict=replace(step.verdict, do=()))
+            for step in GUIDE.steps
+        )
         d.stage.guide = replace(GUIDE, steps=done, tokens=0, coverage=Coverage())
         assert "complete" not in d.lines()[2]
         await d.tick(11)
@@ -161,7 +166,8 @@ async def test_a_look_that_hangs_can_be_left() -> None:
 @EACH_TEXT_AND_SIZE
 async def test_hostile_text_in_a_guide_is_harmless(text: str, size: tuple[int, int]) -> None:
     do = (command(text), setting(text, text), note(text))
-    steps = tuple(replace(step, evidence=(text,), do=do, warnings=(text,)) for step in GUIDE.steps)
+    verdict = RotationVerdict(CheckState.NOT_YET, (text,), do, (text,))
+    steps = tuple(replace(step, verdict=verdict) for step in GUIDE.steps)
     hostile = replace(GUIDE, steps=steps, outside=text, coverage=Coverage((text,)))
     async with deck(Stage(guide=hostile), start="keys", size=size) as d:
         await guide(d, "x[/red]")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.errors import DatabaseError, InvalidFieldError, KmsError, RefusedError
+from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.incidents.accomplices import is_outside
 from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.key_users import SEEN_FOR, responder_of
@@ -24,6 +24,7 @@ from crypto_core.incidents.keys.subject import (
     everywhere,
     listed,
     remembered,
+    required_principal,
     unasked,
 )
 from crypto_core.incidents.keys.workers import Workers, blocks_of, workers_of
@@ -33,11 +34,9 @@ from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, S
 from crypto_core.incidents.suspects import Suspect
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.blocking import MOST_SOURCES, BlockStatement, stands
-from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.rules.rule_context import name_of
@@ -74,7 +73,6 @@ class _Sight:
     states: tuple[KeyState, ...]
     policies: Mapping[str, KeyPolicy]
     workers: Workers
-    responder: str
     own: dict[str, tuple[str, ...]]
     """The platform's own among the suspects, and from where each worked before; nothing where not known."""
     unproved: frozenset[str] = frozenset()
@@ -93,7 +91,7 @@ class _Sight:
     @property
     def proposed(self) -> tuple[str, ...]:
         """Who is refused from everywhere unless the operator says otherwise."""
-        but = {self.responder, *self.own}
+        but = {self.workers.responder, *self.own}
         return tuple(arn for arn in self.workers.suspects.arns if arn not in but)
 
 
@@ -121,7 +119,7 @@ class BlockingSuspects(KeyAction):
                 PRINCIPALS,
                 "Refused from now on: calls, last use (UTC)",
                 ", ".join(sight.proposed),
-                sight.workers.choices(sight.responder, sight.proposed),
+                sight.workers.choices(sight.proposed),
                 required=False,
                 several=True,
                 suspects=sight.workers.suspects.arns,
@@ -175,7 +173,7 @@ class BlockingSuspects(KeyAction):
         left_out = listed(incident.values.get(UNBLOCKED, ""))
         since = _begun_at(situation)
         sight = self._read_keys(situation, fetch_since=since or begin_of(incident))
-        known = {*(block.principal for block in blocks), *left_out, sight.responder}
+        known = {*(block.principal for block in blocks), *left_out, sight.workers.responder}
         lines = [
             f"{block.principal} is not refused in {state.region}{block.but}: the policy has no such statement"
             for state in sight.states
@@ -213,13 +211,7 @@ class BlockingSuspects(KeyAction):
     def _blocks(self, situation: Situation, sight: _Sight) -> Iterator[BlockStatement]:
         chosen = listed(entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
         for arn in chosen:
-            if not is_principal(arn) or arn.endswith(":root"):
-                raise InvalidFieldError(
-                    f"{clean(arn, 200)} is not an IAM role or user.",
-                    field=PRINCIPALS,
-                    remedy="Write it as arn:aws:iam::123456789012:role/name.",
-                )
-            yield BlockStatement(arn)
+            yield BlockStatement(required_principal(arn, PRINCIPALS))
         for number, (arn, known) in enumerate(sight.own.items()):
             sources = listed(entered(situation, _source_field(number), ", ".join(known)))
             if sources and arn not in chosen:
@@ -245,22 +237,17 @@ class BlockingSuspects(KeyAction):
             )
         read = tuple(policies.values())
         workers = workers_of(self._services, states, read, situation.incident, situation.cancelled)
-        responder = ""
-        try:
-            responder = responder_of(self._services.identity(), workers.known)
-        except KmsError as error:
-            gaps.append(f"Who you are is not known: {error}")
         imported = self._services.events.imported()
         own = {
             suspect.arn: () if imported else self._sources(situation, workers, suspect)
             for suspect in workers.accused.found
-            if suspect.arn != responder and self._is_platform(situation, workers, suspect)
+            if suspect.arn != workers.responder and self._is_platform(situation, workers, suspect)
         }
         known_until = begin_of(situation.incident) - KNOWN_FOR
         unproved = frozenset(arn for arn in own if imported or workers.users[arn].first > known_until)
         gaps += workers.gaps
         return _Sight(
-            *(states, policies, workers, responder, own),
+            *(states, policies, workers, own),
             unproved=unproved,
             named=self._named(workers),
             unreached=tuple(unreached),
@@ -392,7 +379,7 @@ def _unproved(arn: str) -> str:
 
 
 def _why_not(sight: _Sight, suspect: Suspect) -> str:
-    if suspect.arn == sight.responder:
+    if suspect.arn == sight.workers.responder:
         return f"{suspect.arn}: that is you."
     if suspect.arn in sight.unproved:
         return _unproved(suspect.arn)

@@ -12,13 +12,14 @@ from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
-from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, old_key
+from crypto_core.incidents.keys.rotation.old_key import kept_backups, not_counted
+from crypto_core.incidents.keys.subject import old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.reencryption.plan import Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 
@@ -38,11 +39,11 @@ class EmptiedChecks:
         runs none is made: its progress is told.
         """
         name = old_key(situation)
-        view = job_of(self._services.jobs, situation.incident, JOB, Verb.REENCRYPT, Selection(under_key=name))
+        view = job_of(self._services.jobs, situation, Verb.REENCRYPT)
         lines = _told(view) if view else ["No job has been started."]
         if view is not None and view.state is not JobState.DONE:
             return self._under_way(view, lines)
-        if view is not None and view.poisoned:
+        if view is not None:
             lines += unwritten(self._services.jobs, view)
         arn = self._services.keys.describe(name).key_arn
         tokens = self._count(situation, arn)
@@ -68,12 +69,11 @@ class EmptiedChecks:
 
     def nothing_unprotected(self, situation: Situation) -> CheckResult:
         """Pass if no token is stored in plaintext or in dev format."""
-        selection = Selection(unprotected=True)
-        view = job_of(self._services.jobs, situation.incident, ENCRYPT_JOB, Verb.ENCRYPT, selection)
+        view = job_of(self._services.jobs, situation, Verb.ENCRYPT)
         lines = _told(view) if view else []
         if view is not None and view.state is not JobState.DONE:
             return self._under_way(view, lines)
-        if view is not None and view.poisoned:
+        if view is not None:
             lines += unwritten(self._services.jobs, view)
         proof = self._services.status.prove(in_full=True, cancelled=situation.cancelled)
         status = self._services.status.status_by(proof)
@@ -135,13 +135,9 @@ class EmptiedChecks:
 
     def _backups(self, arn: str) -> list[str]:
         try:
-            number = self._services.backups(arn)
+            return [kept_backups(self._services.backups(arn))]
         except DatabaseError as error:
-            return [f"Replaced envelopes under it that Keydeck keeps: not known: {error.message}"]
-        if not number:
-            return ["Keydeck keeps no replaced envelope under it"]
-        kept = counted(number, "replaced envelope")
-        return [f"{kept} under it in keydeck.envelope_backup: no tokens any more, and not without the key"]
+            return [kept_backups(None, error.message)]
 
 
 def _told(view: JobView) -> list[str]:
@@ -169,7 +165,7 @@ def _counted(tokens: TokensAtRisk) -> list[str]:
     lines += tokens.proof.remarks if tokens.proof else ()
     if tokens.doubtful:
         lines.append("Ask about each whose key is not known: keydeck verify --all")
-    return [*lines, *(f"Not counted: {gap}" for gap in tokens.gaps)]
+    return [*lines, *not_counted(tokens)]
 
 
 def _told_lost(lost: Sequence[TriedToken], incident: int) -> list[str]:

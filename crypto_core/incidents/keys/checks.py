@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.locked_policy import USES
+from crypto_core.incidents.keys.rotation.look import RotationLook
+from crypto_core.incidents.keys.rotation.verdict import RotationVerdict
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
     PENDING,
@@ -19,18 +23,13 @@ from crypto_core.incidents.keys.subject import (
 )
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
-from crypto_core.key_names import account_of, same_key
+from crypto_core.key_names import account_of
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
-
-_UNREAD = "whoever decrypts today:"
-"""How an unknown loss begins; see AccessComparison."""
-_ALONE = "everyone"
-"""Access that everyone had is not kept."""
 
 
 class KeyChecks:
@@ -57,42 +56,6 @@ class KeyChecks:
         return CheckResult(
             CheckState.PASSED if tokens.none or tokens.under else CheckState.UNKNOWN, tuple(lines)
         )
-
-    def new_key_ready(self, situation: Situation) -> CheckResult:
-        """Pass if the new key is enabled and every reader under the old one may read under it.
-
-        Who was left out on purpose when it was made does not count.
-        """
-        name = new_key(situation)
-        if not name:
-            return CheckResult(CheckState.NOT_YET, ("There is no new key yet.",))
-        try:
-            new = self._services.keys.show(name)
-        except KeyNotFoundError as error:
-            return CheckResult(CheckState.FAILED, (str(error),))
-        old = self._services.keys.describe(old_key(situation))
-        lines = [f"New key {new.name}: {_is(new)}"]
-        if same_key(new.key_arn, old.key_arn):
-            lines.append("It is the old key, or its replica: it has the same key material.")
-            return CheckResult(CheckState.FAILED, tuple(lines))
-        if not new.usable:
-            return CheckResult(CheckState.NOT_YET, (*lines, f"Enable it: keydeck keys enable {new.key_arn}"))
-        left_out = tuple(a for a in listed(situation.incident.values.get(LEFT_OUT, "")) if "*" not in a)
-        compared = self._services.access_comparison().compare_access(old.key_arn, new.key_arn, left_out)
-        lost = [x for x in compared.losses if not x.startswith(_ALONE)]
-        unread = [x for x in lost if x.startswith(_UNREAD)]
-        lines += [f"Loses access: {x}" for x in lost if x not in unread] + [f"Not known: {x}" for x in unread]
-        lines += [f"Left out on purpose: {arn}" for arn in left_out]
-        lines += compared.notes
-        if unread:
-            return CheckResult(CheckState.UNKNOWN, tuple(lines))
-        if lost:
-            lines.append(
-                f"Give them Decrypt, or decide that they lose it: keydeck keys put-policy {new.key_arn} FILE"
-            )
-            return CheckResult(CheckState.NOT_YET, tuple(lines))
-        lines.append("Everybody else who may Decrypt under the old key may under the new one")
-        return CheckResult(CheckState.PASSED, tuple(lines))
 
     def locked_down(self, situation: Situation) -> CheckResult:
         """Pass if only named principals can open under the old key and none can seal, in all its Regions."""
@@ -157,6 +120,26 @@ class KeyChecks:
         lines += unasked(behind) if blind else [f"{state.key_arn} is not {wanted}" for state in behind]
         seen = CheckState.UNKNOWN if blind else CheckState.NOT_YET
         return CheckResult(seen, tuple(lines), len(asked) - len(behind), len(asked))
+
+
+def rotation_check(
+    services: KeyDependencies, check: Callable[[RotationLook], RotationVerdict], situation: Situation
+) -> CheckResult:
+    """Return what a check of a rotation proves of an incident's keys.
+
+    Who was left out on purpose when the new key was made may lose access, and whom nothing names.
+    """
+    name = new_key(situation)
+    if not name:
+        return CheckResult(CheckState.NOT_YET, ("There is no new key yet.",))
+    left_out = [a for a in listed(situation.incident.values.get(LEFT_OUT, "")) if "*" not in a]
+    keys = (old_key(situation), name)
+    look = RotationLook(
+        services.rotation, *keys, accepted=left_out, of_users=True, cancelled=situation.cancelled
+    )
+    if look.new is None:
+        return CheckResult(CheckState.FAILED, (f"{name}: {look.new_trouble}",))
+    return check(look).as_check()
 
 
 def _is(state: KeyState) -> str:

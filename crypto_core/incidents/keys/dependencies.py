@@ -12,15 +12,13 @@ from crypto_core.keys.needing_copies import NeedingCopies
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.store import TokenStore
+    from crypto_core.incidents.keys.rotation.look import RotationReader
     from crypto_core.incidents.suspects import SuspectSearch
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.replacement.service import ManualRotation
-    from crypto_core.keys.replacement.witness import UseWitness
     from crypto_core.keys.service import StatusService
-    from crypto_core.reencryption.jobs.access import AccessComparison
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.key_watch.watch import KeyMonitor
@@ -55,7 +53,7 @@ class KeyDependencies:
     inventory: Inventory
     changes: KeyChangeService
     jobs: JobService
-    replacement: ManualRotation
+    rotation: RotationReader
     monitor: KeyMonitor
     use: EventUse
     events: EventStore
@@ -68,16 +66,9 @@ class KeyDependencies:
     store: TokenStore
     verifier: Verifier
     evidence: Callable[[int, str], Sequence[str]]
-    witness: UseWitness | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     settle_seconds: float = 10.0
     trust: Callable[[str], str] = lambda key_arn: ""
     at_work: Callable[[int], bool] = lambda job: False
     actors: Callable[[], Sequence[str]] = tuple
     needing_copies: Callable[[str], NeedingCopies] = lambda key_arn: NeedingCopies()
-
-    def access_comparison(self) -> AccessComparison:
-        """Return what tells who loses access with another key."""
-        from crypto_core.reencryption.jobs.access import AccessComparison
-
-        return AccessComparison(self.keys, self.policies, self.witness, identity=self.identity)

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crypto_core.errors import TrailError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of
-from crypto_core.incidents.keys.subject import JOB, new_key, old_key
+from crypto_core.incidents.keys.rotation.look import RotationLook
+from crypto_core.incidents.keys.rotation.switching import platform_switched
+from crypto_core.incidents.keys.rotation.verdict import RotationVerdict
+from crypto_core.incidents.keys.subject import new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.key_uses import MAKES
-from crypto_core.keys.replacement.guide import Guide, GuideStepState, StepId
 from crypto_core.lists.paging import Query
-from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.reencryption.plan import Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import MOST_SKEW
@@ -75,19 +77,14 @@ class WatchingChecks:
         if not new:
             return CheckResult(CheckState.NOT_YET, ("There is no new key yet.",))
         since = situation.incident.declared_at
-        guide = self._guide(situation, old, new, since)
-        step = guide.step(StepId.IN_USE)
-        lines = list(step.evidence)
-        if step.state is GuideStepState.DONE:
-            return CheckResult(CheckState.PASSED, (*lines, *step.warnings))
+        verdict = self._verdict(situation, old, new, since)
+        if verdict.state is CheckState.PASSED:
+            return verdict.as_check()
         switched, told = self._by_events(situation, old, new, since)
-        lines += told
+        lines = (*verdict.evidence, *told)
         if switched:
-            return CheckResult(CheckState.PASSED, tuple(lines))
-        lines += [instruction.text for instruction in step.do]
-        lines += [guide.outside] if guide.outside else []
-        unknown = step.state is GuideStepState.UNKNOWN or guide.outside
-        return CheckResult(CheckState.UNKNOWN if unknown else CheckState.NOT_YET, tuple(lines))
+            return CheckResult(CheckState.PASSED, lines)
+        return replace(verdict, evidence=lines).as_check()
 
     def key_quiet(self, situation: Situation) -> CheckResult:
         """Pass if only Keydeck used the old key for so many minutes since it was taken from everybody else.
@@ -138,8 +135,7 @@ class WatchingChecks:
                 waiting.append(f"{words}, has not ended")
             else:
                 begins.append((view.ended_at, f"then {words}, was {view.state}"))
-        selection = Selection(under_key=old_key(situation))
-        job = job_of(self._services.jobs, situation.incident, JOB, Verb.REENCRYPT, selection)
+        job = job_of(self._services.jobs, situation, Verb.REENCRYPT)
         if job is not None and not job.state.ended:
             waiting.append(f"job {job.job.id} still moves tokens")
         elif job is not None:
@@ -147,21 +143,22 @@ class WatchingChecks:
             begins.append((end, f"then job {job.job.id} ended"))
         return waiting, begins
 
-    def _guide(self, situation: Situation, old: str, new: str, since: datetime) -> Guide:
-        """The guide since the new key was made, or since the platform was last seen to use the old one.
+    def _verdict(self, situation: Situation, old: str, new: str, since: datetime) -> RotationVerdict:
+        """The switch since the new key was made, or since the platform was last seen to use the old one.
 
         Instances are restarted one after the other: what counts is the time after the last one.
         """
-        look, cancelled = self._services.replacement.read_guide, situation.cancelled
-        guide = look(old, new, cancelled=cancelled)
-        chosen = guide.new is not None and guide.new.created_at is not None and guide.new.created_at < since
-        if guide.step(StepId.IN_USE).state is GuideStepState.DONE and not chosen:
-            return guide
-        if guide.outside or guide.new is None:
-            return guide
-        last = self._last_under(situation, guide.old.key_arn, since)
+        rotation, cancelled = self._services.rotation, situation.cancelled
+        look = RotationLook(rotation, old, new, cancelled=cancelled)
+        verdict = platform_switched(look)
+        chosen = look.new is not None and look.new.created_at is not None and look.new.created_at < since
+        if verdict.state is CheckState.PASSED and not chosen:
+            return verdict
+        if look.counted.trouble or look.new is None:
+            return verdict
+        last = self._last_under(situation, look.old.key_arn, since)
         begin = since if last is None else last + timedelta(seconds=1)
-        return look(old, new, since=begin, cancelled=cancelled)
+        return platform_switched(RotationLook(rotation, old, new, since=begin, cancelled=cancelled))
 
     def _last_under(self, situation: Situation, arn: str, since: datetime) -> datetime | None:
         """When the newest connection under the old key was made since the incident was declared."""
@@ -202,13 +199,11 @@ class WatchingChecks:
         cancelled = situation.cancelled
         watch = self._services.monitor.begin_watch([key], since, cancelled=cancelled)
         uses: list[KeyUse] = []
-        look = watch.look_for_uses(cancelled=cancelled)
-        uses += look.uses
-        for _ in range(_LOOKS):
-            if not look.more:
-                break
+        for _ in range(1 + _LOOKS):
             look = watch.look_for_uses(cancelled=cancelled)
             uses += look.uses
+            if not look.more:
+                break
         return _Watched(tuple(uses), look, watch.note, watch.caller)
 
 

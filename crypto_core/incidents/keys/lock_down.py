@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from crypto_core.errors import DatabaseError, InvalidFieldError, KmsError
-from crypto_core.incidents.key_users import responder_of
+from crypto_core.errors import DatabaseError, InvalidFieldError
 from crypto_core.incidents.keys.bundle import KeyAction, bundled, suspects_among
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
@@ -24,6 +23,7 @@ from crypto_core.incidents.keys.subject import (
     listed,
     old_key,
     remembered,
+    required_principal,
     unasked,
 )
 from crypto_core.incidents.keys.workers import Workers, workers_of
@@ -32,10 +32,8 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.grants import Grant
-from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
 
 PLATFORM, GRANTS = "platform", "grants"
 YES, NO = "yes", "no"
@@ -46,7 +44,6 @@ REVOKE, KEEP = "revoke", "keep"
 class _Sight:
     states: tuple[KeyState, ...]
     policies: Mapping[str, KeyPolicy]
-    responder: str
     readers: tuple[str, ...]
     """Who makes and opens data keys under it, as far as that is known."""
     gaps: tuple[str, ...]
@@ -79,8 +76,8 @@ class LockingKey(KeyAction):
             InputField(
                 RESPONDER,
                 "Who opens what is under the key: one, such as you",
-                sight.responder,
-                sight.workers.choices(sight.responder, (sight.responder,)),
+                sight.workers.responder,
+                sight.workers.choices((sight.workers.responder,)),
                 several=True,
                 suspects=sight.workers.suspects.arns,
             ),
@@ -94,7 +91,7 @@ class LockingKey(KeyAction):
                 READERS,
                 "The platform's readers: calls, last use (UTC)",
                 ", ".join(sight.readers),
-                sight.workers.choices(sight.responder, sight.readers),
+                sight.workers.choices(sight.readers),
                 required=False,
                 several=True,
                 suspects=sight.workers.suspects.arns,
@@ -105,10 +102,12 @@ class LockingKey(KeyAction):
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return the policy that is put and the grants that are revoked. Raises RefusedError, KmsError."""
         sight = self._read_key(situation)
-        responder = _responder(entered(situation, RESPONDER, sight.responder))
+        responder = _responder(entered(situation, RESPONDER, sight.workers.responder))
         keeps = entered(situation, PLATFORM) or self._default(situation)
         wanted = listed(entered(situation, READERS, ", ".join(sight.readers))) if keeps != NO else ()
-        readers = tuple(_principal(arn, "the platform", READERS) for arn in wanted if arn != responder)
+        readers = tuple(
+            required_principal(arn, READERS, ", for the platform") for arn in wanted if arn != responder
+        )
         revokes = (entered(situation, GRANTS) or REVOKE) != KEEP
         plans: list[ChangePlan] = []
         warnings: list[str] = [*sight.gaps]
@@ -188,23 +187,17 @@ class LockingKey(KeyAction):
             gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]
         first = (policies[states[0].key_arn],)
         workers = workers_of(self._services, states[:1], first, situation.incident, situation.cancelled)
-        responder = ""
-        try:
-            responder = responder_of(self._services.identity(), workers.known)
-        except KmsError as error:
-            gaps.append(f"Who you are is not known: {clean(error, 300)}")
         # Who was left out of the new key is suspected, or not of the platform. What was chosen then is kept:
         # a suspect among those was typed, and is typed again.
         values = situation.incident.values
-        but = {responder, *listed(values.get(LEFT_OUT, ""))}
+        but = {workers.responder, *listed(values.get(LEFT_OUT, ""))}
         told = [arn for name in (READERS, PLATFORM_PRINCIPALS) for arn in listed(values.get(name, ""))]
-        seen = [arn for arn in workers.platform(responder) if arn not in but]
+        seen = [arn for arn in workers.platform if arn not in but]
         readers = dict.fromkeys(arn for arn in (*told, *seen) if not arn.endswith(":root"))
         return _Sight(
             states,
             policies,
-            responder,
-            tuple(arn for arn in readers if arn != responder),
+            tuple(arn for arn in readers if arn != workers.responder),
             (*gaps, *workers.gaps),
             workers,
         )
@@ -218,14 +211,4 @@ def _responder(text: str) -> str:
             field=RESPONDER,
             remedy="Choose one; who reads for the platform is named below.",
         )
-    return _principal("".join(chosen), "the responder", RESPONDER)
-
-
-def _principal(arn: str, whose: str, field: str) -> str:
-    if not is_principal(arn) or arn.endswith(":root"):
-        raise InvalidFieldError(
-            f"{clean(arn, 200) or 'Nobody'} is not an IAM role or user, for {whose}.",
-            field=field,
-            remedy="Write it as arn:aws:iam::123456789012:role/name.",
-        )
-    return arn
+    return required_principal("".join(chosen), RESPONDER, ", for the responder")

@@ -13,8 +13,8 @@ from typing import Any
 
 from crypto_core.errors import InvalidFieldError, KmsError
 from crypto_core.guard.consent import Danger, require
-from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, given_to, suspects_among
+from crypto_core.incidents.keys.rotation.new_key import unfit
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
     NEW_KEY,
@@ -24,6 +24,7 @@ from crypto_core.incidents.keys.subject import (
     listed,
     old_key,
     remembered,
+    required_principal,
     said,
 )
 from crypto_core.incidents.keys.workers import Workers, workers_of
@@ -37,9 +38,9 @@ from crypto_core.incidents.steps.step_contracts import (
     plan_digest,
 )
 from crypto_core.incidents.suspects import Suspect
-from crypto_core.key_names import same_key, short_key
+from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
-from crypto_core.keys.policy.least_privilege import Role, is_principal
+from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
@@ -61,7 +62,6 @@ class _Sight:
 
     old: KeyState
     workers: Workers
-    responder: str
     made: KeyState | None
     unknown: str = ""
     """Why who may use the old key is not known, "" if it is."""
@@ -84,7 +84,7 @@ class MakingKey(KeyAction):
             for state in sight.targets
         ]
         made = sight.made.key_arn if sight.made is not None and sight.made.usable else ""
-        proposed = sight.workers.platform(sight.responder)
+        proposed = sight.workers.platform
         return (
             InputField(
                 KEY, "Which key takes its place", made or NEW, ((NEW, "a key that is made now"), *targets)
@@ -94,7 +94,7 @@ class MakingKey(KeyAction):
                 PLATFORM,
                 "Principals of a new key: calls, last use (UTC)",
                 ", ".join(proposed),
-                sight.workers.choices(sight.responder),
+                sight.workers.choices(),
                 required=not proposed,
                 several=True,
                 suspects=sight.workers.suspects.arns,
@@ -190,21 +190,13 @@ class MakingKey(KeyAction):
     def _choosing(self, situation: Situation, sight: _Sight, name: str) -> ActionPlan:
         key = self._services.keys.describe(name)
         old = sight.old
-        if same_key(key.key_arn, old.key_arn):
-            raise InvalidFieldError(
-                f"{key.key_arn} is the key that the incident is about, or its replica.",
-                field=KEY,
-                remedy="Choose another one, or make a new one.",
-            )
-        if not _fits(key):
-            raise InvalidFieldError(
-                f"{key.name} is {key.state}, {key.spec}: tokens need an enabled symmetric customer key.",
-                field=KEY,
-                remedy="Choose another one, or make a new one.",
-            )
+        why = unfit(key, old)
+        if why or not key.usable:
+            why = why or f"{key.name} is {key.state}: tokens need an enabled key."
+            raise InvalidFieldError(why, field=KEY, remedy="Choose another one, or make a new one.")
         suspects = self._let_in(sight, key)
         names = " ".join(suspect.name for suspect in suspects)
-        compared = self._services.access_comparison().compare_access(old.key_arn, key.key_arn)
+        compared = self._services.rotation.access.compare_access(old.key_arn, key.key_arn)
         values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
         return ActionPlan(
             title=f"Take {key.name} in place of {old.name}",
@@ -237,7 +229,7 @@ class MakingKey(KeyAction):
         workers = sight.workers
         plain = {a.principal.value for a in found if any(u in a.actions for u in USES) and not a.all_but}
         suspects = suspects_among(workers.suspects, (who for who in plain if not who.endswith(":root")))
-        working = {sight.responder, *(one.arn for one in suspects)}
+        working = {sight.workers.responder, *(one.arn for one in suspects)}
         working |= {arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in workers.by_role.get(role, ())}
         for use, what in zip(USES, ("reader", "writer"), strict=True):
             if not any(use in a.actions and (a.all_but or a.principal.value not in working) for a in found):
@@ -250,23 +242,19 @@ class MakingKey(KeyAction):
         return suspects
 
     def _principals(self, situation: Situation, sight: _Sight) -> Mapping[Role, tuple[str, ...]]:
-        platform = listed(entered(situation, PLATFORM, ", ".join(sight.workers.platform(sight.responder))))
+        platform = listed(entered(situation, PLATFORM, ", ".join(sight.workers.platform)))
         for arn in platform:
-            if not is_principal(arn):
-                raise InvalidFieldError(
-                    f"{clean(arn, 200)} is not an IAM role, user or account.",
-                    field=PLATFORM,
-                    remedy="Write it as arn:aws:iam::123456789012:role/name.",
-                )
+            required_principal(arn, PLATFORM, or_account=True)
         if not platform:
             raise InvalidFieldError(
                 "No principal would seal and open tokens under the new key: the platform would go dark.",
                 field=PLATFORM,
                 remedy=sight.workers.way_out(),
             )
-        given = {**sight.workers.roles_of_others(sight.responder), Role.PLATFORM: platform}
-        if sight.responder and sight.responder not in given.get(Role.RESPONDER, ()):
-            given[Role.RESPONDER] = (*given.get(Role.RESPONDER, ()), sight.responder)
+        given = {**sight.workers.roles_of_others(), Role.PLATFORM: platform}
+        responder = sight.workers.responder
+        if responder and responder not in given.get(Role.RESPONDER, ()):
+            given[Role.RESPONDER] = (*given.get(Role.RESPONDER, ()), responder)
         return given
 
     def _read_keys(self, situation: Situation) -> _Sight:
@@ -281,10 +269,9 @@ class MakingKey(KeyAction):
         return _Sight(
             old,
             workers,
-            responder_of(self._services.identity(), workers.known),
             self._made(situation.incident, old, states),
             why,
-            tuple(s for s in states if _fits(s) and not same_key(s.key_arn, old.key_arn)),
+            tuple(s for s in states if s.usable and not unfit(s, old)),
         )
 
     @staticmethod
@@ -302,11 +289,6 @@ class MakingKey(KeyAction):
         wanted = f"{base}-inc{situation.incident.id}"
         taken = {name for names in self._services.keys.known_aliases().values() for name in names}
         return next((w for w in (wanted, *(f"{wanted}-{n}" for n in range(2, _TRIES))) if w not in taken), "")
-
-
-def _fits(key: KeyState) -> bool:
-    """True for a key that tokens may be written under."""
-    return key.usable and key.manager == "CUSTOMER" and key.spec == "SYMMETRIC_DEFAULT"
 
 
 def _left_out(workers: Workers, given: Mapping[Role, Sequence[str]]) -> tuple[str, ...]:
@@ -330,7 +312,7 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     told += [
         f"{arn} was not seen to make data keys. It is taken for the platform because it opened them on "
         f"{workers.days[arn]} days before the incident, and hardly anybody else did."
-        for arn in workers.platform(sight.responder)
+        for arn in workers.platform
         if arn in workers.days and arn not in left_out
     ]
     told += [
@@ -344,6 +326,6 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
         elif not any(arn == who for who, _ in workers.others):
             told.append(f"Loses access: {arn}, which may use the old key.")
     told += [f"Not so under the new key: {words}." for who, words in workers.others if who in left_out]
-    if not sight.responder:
+    if not workers.responder:
         told.append("You are not among those who may use it: no policy can name who you are.")
     return told

@@ -21,7 +21,6 @@ from crypto_core.incidents.keys.subject import (
     required_new_key,
     said,
 )
-from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
@@ -49,22 +48,33 @@ class _GoingOn:
     state: JobState
 
 
-def job_of(
-    jobs: JobService, incident: Incident, value: str, verb: Verb, selection: Selection
-) -> JobView | None:
+def _value(verb: Verb) -> str:
+    """By which value an incident remembers its job."""
+    return ENCRYPT_JOB if verb is Verb.ENCRYPT else JOB
+
+
+def _selection(situation: Situation, verb: Verb) -> Selection:
+    if verb is Verb.ENCRYPT:
+        return Selection(unprotected=True)
+    return Selection(under_key=old_key(situation))
+
+
+def job_of(jobs: JobService, situation: Situation, verb: Verb) -> JobView | None:
     """Return the job of an incident, also one that was started but not remembered; None without one.
 
     Raises DatabaseError.
     """
-    known = incident.values.get(value, "")
+    incident = situation.incident
+    known = incident.values.get(_value(verb), "")
     if known.isascii() and known.isdecimal():
         try:
             return jobs.show_job(int(known))
         except UnknownJobError:
             return None
+    selection = str(_selection(situation, verb))
     for view in jobs.jobs():
         job = view.job
-        mine = job.verb is verb and job.selection == str(selection)
+        mine = job.verb is verb and job.selection == selection
         to_new = same_key(job.target_key_arn, incident.values.get("new_key", ""))
         begun = job.created_at >= incident.declared_at and view.state is not JobState.CANCELLED
         if mine and to_new and begun:
@@ -79,7 +89,6 @@ class MovingTokens(IncidentAction):
         """`verb` is REENCRYPT, of what is under the old key, or ENCRYPT, of what is not protected."""
         self._services = services
         self._verb = verb
-        self._value = JOB if verb is Verb.REENCRYPT else ENCRYPT_JOB
 
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return the job that is started, or how the one that there is goes on.
@@ -87,8 +96,8 @@ class MovingTokens(IncidentAction):
         Raises RefusedError without a new key, and what JobService.plan_job raises.
         """
         target = required_new_key(situation)
-        selection = self._selection(situation)
-        view = job_of(self._services.jobs, situation.incident, self._value, self._verb, selection)
+        selection = _selection(situation, self._verb)
+        view = job_of(self._services.jobs, situation, self._verb)
         if view is not None and (not view.state.ended or (view.state is JobState.DONE and view.poisoned)):
             return self._going_on(view)
         # Who was left out of the new key on purpose loses nothing that is to be warned of again.
@@ -118,7 +127,7 @@ class MovingTokens(IncidentAction):
             if not inner.plan.tokens:
                 require(consent, plan)
                 return ActionResult(True, ("There is no such token: nothing had to be written.",))
-            running = job_of(jobs, situation.incident, self._value, self._verb, self._selection(situation))
+            running = job_of(jobs, situation, self._verb)
             if running is not None and not running.state.ended:
                 raise RefusedError(
                     f"Job {running.job.id} does this already.",
@@ -128,7 +137,7 @@ class MovingTokens(IncidentAction):
         return self._worked_on(situation, job, progress)
 
     def _worked_on(self, situation: Situation, job: int, progress: Progress | None) -> ActionResult:
-        values = {self._value: str(job)}
+        values = {_value(self._verb): str(job)}
         old = situation.incident.scope.key
         trusted = dict.fromkeys(key for key in (old, situation.incident.values.get("new_key", "")) if key)
         trouble: tuple[str, ...] = ()
@@ -146,14 +155,8 @@ class MovingTokens(IncidentAction):
             # By the time that this is read it may have ended.
             lines = [f"Job {job} was handed over: {counted(view.done + view.remaining, 'token')}."]
             lines += [] if trouble else ["It continues by itself; the step's check shows its progress."]
-        if view.poisoned:
-            lines += unwritten(self._services.jobs, view)
+        lines += unwritten(self._services.jobs, view)
         return ActionResult(view.complete, said([*trouble, *lines]), values)
-
-    def _selection(self, situation: Situation) -> Selection:
-        if self._verb is Verb.ENCRYPT:
-            return Selection(unprotected=True)
-        return Selection(under_key=old_key(situation))
 
     def _starting(self, inner: JobPlan) -> ActionPlan:
         plan = inner.plan

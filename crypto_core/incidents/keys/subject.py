@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
+from crypto_core.errors import InvalidFieldError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
 from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 
@@ -60,18 +61,22 @@ def required_new_key(situation: Situation) -> str:
     return found
 
 
-def everywhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
+def everywhere(
+    keys: KeyInventory, name: str, read: Callable[[str], KeyState] | None = None
+) -> tuple[KeyState, ...]:
     """Return a key in each of its Regions, the one that was named first. Raises KmsError about that one.
 
-    A replica that is gone is left out; of one that can't be asked, `missing` has why as the part "state".
+    `read` reads one, None its description alone. A replica that is gone is left out; of one that can't be
+    asked, `missing` has why as the part "state".
     """
-    first = keys.describe(name)
+    read = read or keys.describe
+    first = read(name)
     found = [first]
     for arn in dict.fromkeys((first.primary_arn, *first.replica_arns)):
         if arn is None or arn == first.key_arn:
             continue
         try:
-            found.append(keys.describe(arn))
+            found.append(read(arn))
         except KeyNotFoundError:
             continue
         except KmsError as error:
@@ -106,6 +111,18 @@ def unasked(states: Iterable[KeyState]) -> tuple[str, ...]:
 def entered(situation: Situation, name: str, default: str = "") -> str:
     """Return the input, or its default if the field was not shown."""
     return situation.text(name).strip() if name in situation.inputs else default
+
+
+def required_principal(arn: str, field: str, whose: str = "", *, or_account: bool = False) -> str:
+    """Return the ARN of a role or user that was entered. Raises InvalidFieldError for what is none."""
+    if not is_principal(arn) or (arn.endswith(":root") and not or_account):
+        what = "an IAM role, user or account" if or_account else "an IAM role or user"
+        raise InvalidFieldError(
+            f"{clean(arn, 200) or 'Nobody'} is not {what}{whose}.",
+            field=field,
+            remedy="Write it as arn:aws:iam::123456789012:role/name.",
+        )
+    return arn
 
 
 def listed(text: str) -> tuple[str, ...]:

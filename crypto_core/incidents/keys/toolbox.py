@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from crypto_core.incidents.keys.blocking import BlockingSuspects
 from crypto_core.incidents.keys.captures import KeyCaptures
 from crypto_core.incidents.keys.census_checks import EmptiedChecks
-from crypto_core.incidents.keys.checks import KeyChecks
+from crypto_core.incidents.keys.checks import KeyChecks, rotation_check
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.key_use_checks import WatchingChecks
 from crypto_core.incidents.keys.lifecycle import lifecycle_actions
 from crypto_core.incidents.keys.lock_down import LockingKey
 from crypto_core.incidents.keys.new_key import MakingKey
 from crypto_core.incidents.keys.reencryption_job import MovingTokens
+from crypto_core.incidents.keys.rotation.new_key import key_permitted, new_key_ready
+from crypto_core.incidents.keys.rotation.old_key import old_key_readable
+from crypto_core.incidents.keys.rotation.switching import names_switched
 from crypto_core.incidents.keys.subject import key_check
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
-from crypto_core.incidents.steps.step_contracts import Toolbox
+from crypto_core.incidents.steps.step_contracts import IncidentCheck, Toolbox
 from crypto_core.reencryption.plan import Verb
 
 
@@ -25,10 +30,13 @@ def key_tools(services: KeyDependencies) -> Toolbox:
     """
     blocking = BlockingSuspects(services)
     keys, emptied, watching = KeyChecks(services), EmptiedChecks(services), WatchingChecks(services)
-    checks = {
+    checks: dict[CheckKind, IncidentCheck] = {
         CheckKind.SCOPE_KNOWN: keys.scope_known,
         CheckKind.SUSPECTS_BLOCKED: blocking.suspects_blocked,
-        CheckKind.NEW_KEY_READY: keys.new_key_ready,
+        CheckKind.NEW_KEY_READY: partial(rotation_check, services, new_key_ready),
+        CheckKind.KEY_PERMITTED: partial(rotation_check, services, key_permitted),
+        CheckKind.NAMES_SWITCHED: partial(rotation_check, services, names_switched),
+        CheckKind.OLD_KEY_READABLE: partial(rotation_check, services, old_key_readable),
         CheckKind.PLATFORM_SWITCHED: watching.platform_switched,
         CheckKind.KEY_LOCKED_DOWN: keys.locked_down,
         CheckKind.NOTHING_UNDER_KEY: emptied.nothing_under_key,

@@ -15,6 +15,7 @@ from crypto_core.errors import KmsError, TrailError
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.key_users import KeyUser, days_of_use, key_users, responder_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
+from crypto_core.incidents.keys.rotation.making import by_role, named_plainly
 from crypto_core.incidents.keys.subject import BLOCKED
 from crypto_core.incidents.keys.subject import listed as listed_values
 from crypto_core.incidents.model import Incident
@@ -24,7 +25,6 @@ from crypto_core.keys.policy.blocking import BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.replacement.access import USES
-from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import listed
@@ -69,6 +69,8 @@ class Workers:
     """All suspects."""
     blocks: tuple[BlockStatement, ...] = ()
     """Who was blocked for the incident, and still is, by the keys' policies."""
+    responder: str = ""
+    """By which ARN a policy names who works with Keydeck; "" if it can name nobody, or that is not known."""
     days: Mapping[str, int] = field(default_factory=dict)
     """On how many days before the incident each opened data keys; empty where the platform shows anyway."""
 
@@ -77,15 +79,16 @@ class Workers:
         """All principals that may use it by name or did; some appear more than once."""
         return (*self.named, *self.users)
 
-    def platform(self, responder: str) -> tuple[str, ...]:
-        """Return who makes and opens data keys under it, but for operators, the responder and suspects.
+    @property
+    def platform(self) -> tuple[str, ...]:
+        """Who makes and opens data keys under it, but for operators, the responder and suspects.
 
         Where nobody is known to make any, it is `steady_user`.
         The platform's own principal may be a suspect: what would leave the platform without one is refused
         until the operator names it.
         """
         working = {
-            responder,
+            self.responder,
             *(arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in self.by_role.get(role, ())),
         }
         sealing = (arn for arn, user in self.users.items() if user.sealed)
@@ -119,19 +122,19 @@ class Workers:
             )
         return "Name the platform's role as arn:aws:iam::123456789012:role/name."
 
-    def roles_of_others(self, responder: str) -> dict[Role, tuple[str, ...]]:
+    def roles_of_others(self) -> dict[Role, tuple[str, ...]]:
         """Return whom its policy names plainly, by role, without suspects but for the responder."""
         return {
-            role: tuple(arn for arn in arns if arn == responder or self.suspects.without((arn,)))
+            role: tuple(arn for arn in arns if arn == self.responder or self.suspects.without((arn,)))
             for role, arns in self.by_role.items()
         }
 
-    def guess(self, arn: str, responder: str) -> RoleGuess:
+    def guess(self, arn: str) -> RoleGuess:
         """Return what a principal seems to be."""
         if self.suspects.named(arn) is not None:
             return RoleGuess.SUSPECT
         working = (*self.by_role.get(Role.OPERATOR, ()), *self.by_role.get(Role.RESPONDER, ()))
-        if arn == responder or arn in working:
+        if arn == self.responder or arn in working:
             return RoleGuess.RESPONDER
         user = self.users.get(arn)
         if user is not None and user.sealed:
@@ -141,7 +144,7 @@ class Workers:
             return RoleGuess.WRITER if seals else RoleGuess.READER
         return RoleGuess.READER if user is not None else RoleGuess.UNKNOWN
 
-    def choices(self, responder: str, also: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
+    def choices(self, also: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
         """Return the principals to choose from, suspects first, each with its calls and last use, in UTC.
 
         `also` are further ones, such as were chosen before. Accounts are not among them: an account lets all
@@ -149,11 +152,7 @@ class Workers:
         """
         suspects = (suspect.arn for suspect in self.suspects.found)
         found = dict.fromkeys((*suspects, *self.users, *self.named, *also))
-        rows = [
-            (arn, self.guess(arn, responder))
-            for arn in found
-            if is_principal(arn) and not arn.endswith(":root")
-        ]
+        rows = [(arn, self.guess(arn)) for arn in found if is_principal(arn) and not arn.endswith(":root")]
         rows.sort(key=lambda row: _GUESSES.index(row[1]))
         width = min(max((len(name_of(arn)) for arn, _ in rows), default=0), _MOST_NAME)
         return tuple((arn, self._in_words(arn, guess, width)) for arn, guess in rows)
@@ -176,23 +175,14 @@ def workers_of(
     cancelled: Event | None = None,
 ) -> Workers:
     """Return who works with an incident's key, or several. Blocks on the events' store; its gaps are kept."""
-    actions: dict[str, frozenset[str]] = {}
-    others: dict[tuple[str, str], None] = {}
-    named: dict[str, None] = {}
-    for access in (access for policy in policies for access in policy.accesses):
-        who = access.principal.value
-        uses = any(action in access.actions for action in USES)
-        if uses and not access.principal.is_gone and not access.all_but:
-            named[who] = None
-        plain = is_principal(who) and not (access.principal.is_account or access.all_but)
-        if plain and not access.conditions:
-            actions[who] = actions.get(who, frozenset()) | access.actions
-        elif uses and not access.principal.is_gone:
-            others[who, _in_words(access)] = None
-    by_role: dict[Role, dict[str, None]] = {}
-    for who, may in actions.items():
-        for role in roles(may):
-            by_role.setdefault(role, {})[who] = None
+    accesses = [access for policy in policies for access in policy.accesses]
+    actions, others = named_plainly(accesses)
+    named = dict.fromkeys(
+        access.principal.value
+        for access in accesses
+        if any(action in access.actions for action in USES)
+        and not (access.principal.is_gone or access.all_but)
+    )
     users, gaps = _seen(services, keys, cancelled)
     accused = services.suspects.suspects_of(incident, cancelled)
     # What an incident remembers counts only as long as the keys say the same.
@@ -200,9 +190,9 @@ def workers_of(
     limited = {block.principal for block in blocks if block.only_from}
     suspects = replace(accused, found=tuple(one for one in accused.found if one.arn not in limited))
     workers = Workers(
-        {role: tuple(arns) for role, arns in by_role.items()},
+        by_role(actions),
         users,
-        tuple(others),
+        tuple(dict.fromkeys((access.principal.value, _in_words(access)) for access in others)),
         tuple(named),
         frozenset(arn for arn, may in actions.items() if "GenerateDataKey" in may),
         (*gaps, *suspects.gaps),
@@ -211,10 +201,10 @@ def workers_of(
         tuple(blocks),
     )
     try:
-        responder = responder_of(services.identity(), workers.known)
-    except KmsError:
-        responder = ""
-    if workers.platform(responder) or len(users) > _MOST_COUNTED:
+        workers = replace(workers, responder=responder_of(services.identity(), workers.known))
+    except KmsError as error:
+        workers = replace(workers, gaps=(*workers.gaps, f"Who you are is not known: {clean(error, 300)}"))
+    if workers.platform or len(users) > _MOST_COUNTED:
         return workers
     try:
         days = days_of_use(services.events, _arns(keys), users, begin_of(incident), cancelled)

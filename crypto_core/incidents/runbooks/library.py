@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from crypto_core.errors import RunbookError
-from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook import BUILT_IN, Runbook
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.lists.toml_files import shipped_files, text_of
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 
 _FILE_LIMIT = 500
+_MISSING = "The built-in runbooks are missing: the installation is incomplete."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,15 @@ class RunbookLibrary:
         self._folder = Path(folder) if folder else None
 
     def read(self) -> Shelf:
-        """Return all runbooks. A file that can't be read hides no other. Raises nothing."""
+        """Return all runbooks of incidents. A file that can't be read hides no other. Raises nothing."""
         runbooks: dict[str, Runbook] = {}
         troubles: list[str] = []
         for read in (self._built_in, self._own):
             for found in read():
                 if isinstance(found, str):
                     troubles.append(found)
+                elif found.guide:
+                    continue
                 elif (other := runbooks.get(found.id)) is not None:
                     told = RunbookError(
                         f"{found.source}: id {found.id} is that of another runbook ({other.source}).",
@@ -65,11 +69,7 @@ class RunbookLibrary:
     def _built_in(self) -> Iterator[Runbook | str]:
         files = shipped_files(__package__)
         if not files:
-            told = RunbookError(
-                "The built-in runbooks are missing: the installation is incomplete.",
-                remedy="Install it again.",
-            )
-            yield str(told)
+            yield str(RunbookError(_MISSING, remedy="Install it again."))
         for file in files:
             yield _read(file, "built in", f"built-in {file.name}")
 
@@ -89,6 +89,15 @@ class RunbookLibrary:
             yield f"{clean(self._folder, 300)} holds more than {_FILE_LIMIT} runbooks; the rest is left out."
         for file in files[:_FILE_LIMIT]:
             yield _read(file, str(file), str(file))
+
+
+@cache
+def guide_runbook(runbook: str) -> Runbook:
+    """Return a built-in runbook that guides, by its id. Raises RunbookError where it is missing."""
+    for file in shipped_files(__package__):
+        if file.name == f"{runbook}.toml":
+            return _built_in(text_of(file, file.name, RunbookError), BUILT_IN, f"built-in {file.name}")
+    raise RunbookError(_MISSING, remedy="Install it again.")
 
 
 def _read(file: Traversable | Path, source: str, named: str) -> Runbook | str:

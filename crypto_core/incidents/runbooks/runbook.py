@@ -58,6 +58,10 @@ class RunbookStep:
     """What to do if the action fails or the check does not pass."""
     budget_seconds: int = 0
     """How long it should take; 0 for no budget."""
+    optional: bool = False
+    """Of a guide: nothing waits for it."""
+    until: str = ""
+    """Of a guide: the step whose proof makes this one needless; till then only a refusal holds up others."""
 
     def lines_for(self, providers: Collection[str]) -> tuple[CleanText, ...]:
         """Return what to do about tokens of these providers; every line where none is known."""
@@ -99,6 +103,8 @@ class Runbook(JsonRecord):
     """"built in", or the file's path."""
     text: str = field(default="", repr=False)
     """The text itself: an incident keeps it, so that it goes on by the runbook that it began with."""
+    guide: bool = False
+    """True if it only guides: nothing is declared by it, and nothing kept."""
 
     json_shape = shape("id version title sha256=digest")
 

@@ -5,6 +5,7 @@ version = 1
 title = "KMS key compromise"
 subject = "key"                  # key, tokens or database
 summary = "…"
+guide = true                     # a built-in one's: steps may have optional = true, until = "a step"
 
 [[phase]]
 kind = "contain"                 # detect, contain, eradicate, recover or close
@@ -44,7 +45,14 @@ from crypto_core.incidents.runbooks.catalogue import (
     SubjectKind,
 )
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
-from crypto_core.incidents.runbooks.runbook import OptionValue, Phase, Runbook, RunbookStep, StepCondition
+from crypto_core.incidents.runbooks.runbook import (
+    BUILT_IN,
+    OptionValue,
+    Phase,
+    Runbook,
+    RunbookStep,
+    StepCondition,
+)
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.toml_reading import read_toml
 from crypto_core.toml_fields import Fields, Word
@@ -76,14 +84,19 @@ def read_runbook(text: str, source: str = "built in") -> Runbook:
     title = top.text("title", 120, required=True)
     subject = top.word("subject", SubjectKind)
     summary = top.text("summary", 2_000, required=True)
+    guide = top.flag("guide")
+    if guide and where != BUILT_IN:
+        top.refuse("guide", "is for built-in runbooks")
     earlier: dict[str, RunbookStep] = {}
     phases = tuple(
         _phase(table, f"{where}: phase {number}", where, earlier)
         for number, table in enumerate(top.tables("phase", _PHASE_LIMIT), 1)
     )
     top.none_left()
+    if not guide and any(step.optional or step.until for step in earlier.values()):
+        top.refuse("guide", "must be true where a step is optional, or has until")
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Runbook(runbook_id, version, title, subject, summary, phases, digest, where, text)
+    return Runbook(runbook_id, version, title, subject, summary, phases, digest, where, text, guide)
 
 
 def _table(text: str, where: str) -> Mapping[str, object]:
@@ -143,6 +156,8 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
         only_if=_condition(fields, earlier),
         on_failure=fields.text("on_failure", 1_200),
         budget_seconds=_seconds(fields),
+        optional=fields.flag("optional"),
+        until=fields.text("until", 40),
     )
     fields.none_left()
     _fit_together(fields, step)

@@ -1,38 +1,136 @@
-"""Who may do less under the new key than under the old one, by key policy and by grant.
+"""Who may do less under the new key than under the old one: by key policy, by grant, and by use.
 
 Whoever reads tokens under the old key must be allowed Decrypt under the new one before the first token moves,
-or the platform goes dark. Compared are Decrypt and GenerateDataKey, which the platform works with. IAM
-policies are not seen: where a key policy names an account, they decide who of it.
+or the platform goes dark. Compared are Decrypt and GenerateDataKey, which the platform works with, and
+whoever was seen in CloudTrail's events. IAM policies are not read: who gets at the old key by them alone is
+known only by having been seen, and may use the new one for sure only if it was seen there too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from datetime import UTC, datetime, timedelta
 
+from crypto_core.errors import (
+    CredentialsError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsUnreachableError,
+    TrailError,
+)
+from crypto_core.key_names import account_of
+from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.patterns import like
+from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
 from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.keys.replacement.witness import UseSeen, UseWitness
 from crypto_core.text.cleaning import clean
 
 USES = ("Decrypt", "GenerateDataKey")
+SEEN_FOR = timedelta(days=90)
+"""How far back events are looked at: as far as LookupEvents reaches."""
+UNREAD = "whoever decrypts today:"
+"""How an unknown loss begins."""
+_DENIED = ", which the old key's policy does not"
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """What one principal may under the old key and not, or not surely, under the new one. Cleaned text."""
+class Compared:
+    """Who loses access, or may lose it, each with why; and what is not known of it. Cleaned text."""
 
-    who: str
-    actions: tuple[str, ...]
-    condition: str = ""
-    """What it hangs on under the new key; "" where the action is not allowed at all."""
+    losses: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        what = " and ".join(self.actions)
-        if self.condition:
-            return f"{self.who}: {what} under the new key only {self.condition}"
-        return f"{self.who} loses {what}"
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The losses of which it is not known whose they are: what would tell can't be read."""
+        return tuple(loss for loss in self.losses if loss.startswith(UNREAD))
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """The losses by what the new policy denies and the old one doesn't."""
+        return tuple(loss for loss in self.losses if loss.endswith(_DENIED))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AccessComparison:
+    """Looks at both keys. Blocks on KMS and the event store; changes nothing."""
+
+    keys: KeyInventory
+    policies: KeyPolicies
+    witness: UseWitness | None = None
+    _: KW_ONLY
+    identity: Callable[[], str] = lambda: ""
+    """Gives the ARN that Keydeck itself works as: its own permissions are the preflight's."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def compare_access(self, source_arn: str, target_arn: str, accepted: Sequence[str] = ()) -> Compared:
+        """Return who loses access by a move from one key to another.
+
+        `accepted` are principals that may lose it; `*` also accepts that it is not known who does. A policy
+        that can't be read is a loss: nobody can tell whose. Raises CredentialsError, KmsUnreachableError.
+        """
+        lost: dict[str, None] = {}
+        notes: list[str] = []
+        unknown = [] if "*" in accepted else lost
+        source, why_source = self.read_policy(source_arn)
+        target, why_target = self.read_policy(target_arn)
+        for why in (*why_source, *why_target):
+            words = f"{UNREAD} {why}"
+            if unknown is lost:
+                lost[words] = None
+            else:
+                notes.append(words)
+        if source is None or target is None:
+            return Compared(tuple(lost), tuple(notes))
+        account = account_of(source_arn)
+        lost |= {
+            clean(loss, 600): None
+            for loss in losses(source.accesses, target.accesses, account=account, accepted=accepted)
+        }
+        used, used_target = self._uses(source_arn, notes), self._uses(target_arn, [])
+        own = self.identity() if used and used.by else ""
+        for arn in used.by if used else ():
+            access = seen(arn, source.accesses)
+            if access is None or _is_same(arn, own) or (used_target and arn in used_target.by):
+                continue
+            for loss in losses([access], target.accesses, account=account, accepted=accepted):
+                lost[clean(f"{loss}; it used the old key in the last {SEEN_FOR.days} days", 600)] = None
+        if "*" not in accepted:
+            denied = new_denials(source.document.statements, target.document.statements)
+            lost |= {clean(f"{denial}{_DENIED}", 600): None for denial in denied}
+        return Compared(tuple(lost), tuple(notes))
+
+    def read_policy(self, arn: str) -> tuple[KeyPolicy | None, tuple[str, ...]]:
+        """Return a key's policy, and what can't be read of it. Raises as `compare_access`."""
+        try:
+            policy = self.policies.read(arn)
+        except (CredentialsError, KmsUnreachableError):
+            raise
+        except KmsAccessDeniedError as error:
+            return None, (f"the policy of {arn} can't be read, {error.action} is not allowed",)
+        except KmsError as error:
+            return None, (clean(f"the policy of {arn} can't be read, {error.message}", 600),)
+        gaps = [f"{part} of {arn} can't be read, {why}" for part, why in policy.missing.items()]
+        return policy, tuple(clean(gap, 600) for gap in gaps)
+
+    def _uses(self, arn: str, notes: list[str]) -> UseSeen | None:
+        """The recorded users of a key and all its replicas."""
+        if self.witness is None:
+            return None
+        try:
+            arns = [arn, *self.keys.replicas(arn)]
+            used = self.witness.uses(list(dict.fromkeys(arns)), self.clock() - SEEN_FOR)
+        except (TrailError, KmsError) as error:
+            notes.append(clean(f"Who recently used {arn} is not known: {error}", 600))
+            return None
+        if used.gaps or used.covered_until is None:
+            why = "; ".join(used.gaps) or "no events from that time are stored"
+            notes.append(clean(f"Who used {arn} in the last 90 days is not fully known: {why}", 600))
+        return used
 
 
 def losses(
@@ -41,8 +139,8 @@ def losses(
     *,
     account: str | None,
     accepted: Sequence[str] = (),
-) -> tuple[Loss, ...]:
-    """Return who loses what, each principal and condition once.
+) -> tuple[str, ...]:
+    """Return in words who loses what, each principal and condition once.
 
     `account` is the keys' own. `accepted` are principals that may lose it: ARNs or accounts, `*` and `?` as
     in IAM. Principals that IAM has deleted are left out.
@@ -59,7 +157,12 @@ def losses(
             condition = _hangs_on(access, action, after)
             if condition is not None:
                 found.setdefault((who, condition), {})[action] = None
-    return tuple(Loss(who, tuple(actions), condition) for (who, condition), actions in found.items())
+    return tuple(
+        f"{who}: {' and '.join(actions)} under the new key only {condition}"
+        if condition
+        else f"{who} loses {' and '.join(actions)}"
+        for (who, condition), actions in found.items()
+    )
 
 
 def seen(arn: str, before: Iterable[Access]) -> Access | None:
@@ -144,3 +247,14 @@ def _same_denial(one: Statement, other: Statement) -> bool:
 def _is_accepted(principal: PolicyPrincipal, accepted: Sequence[str]) -> bool:
     names = (principal.value, principal.account if principal.is_account else None)
     return any(like(pattern, name) for pattern in accepted for name in names if name)
+
+
+def _is_same(principal: str, identity: str) -> bool:
+    """True for a role, as events name it, and its session, as STS does, which tells no path of the role."""
+    mine, yours = identity.split(":"), principal.split(":")
+    if len(mine) < 6 or len(yours) < 6 or mine[4] != yours[4]:
+        return False
+    kind, _, rest = mine[5].partition("/")
+    if kind != "assumed-role":
+        return mine == yours
+    return yours[5].startswith("role/") and yours[5].rsplit("/", 1)[-1] == rest.split("/")[0]

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from crypto_core.guard.consent import Danger
+from crypto_core.keys.replacement.access import Compared
 from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
@@ -60,14 +61,6 @@ def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
     What is encrypted in place has no backup: KMS opens each, as it does with `ask_kms`.
     """
     return 3 if ask_kms and verb is not Verb.ENCRYPT else 2
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Who loses access, or may lose it, each with why; and what is not known of it. Cleaned text."""
-
-    losses: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 CompareAccess = Callable[[str, str, Sequence[str]], Compared]

@@ -35,8 +35,7 @@ from crypto_core.incidents.steps.step_contracts import (
     looked_at,
 )
 from crypto_core.keys.changes.service import KeyChangeService
-from crypto_core.trail.use.witness import StoreWitness
-from tests.crypto_core.keys.replacement.conftest import Stage
+from tests.crypto_core.incidents.keys.rotation.conftest import Stage
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
 ACCOUNT = "123456789012"
@@ -73,7 +72,6 @@ class Scene:
 
     def _dependencies(self, container: Container) -> KeyDependencies:
         services = container.services
-        witness = StoreWitness(container.events, container.event_coverage.reached)
         changes = services.key_changes
         assert callable(changes.plan_change)
         made = if_made(changes)
@@ -86,7 +84,7 @@ class Scene:
             inventory=services.inventory,  # type: ignore[arg-type]
             changes=changes,
             jobs=self.jobs.service,
-            replacement=services.replacement,
+            rotation=services.replacement.reader,
             monitor=services.key_monitor,
             use=services.event_use,
             events=container.events,
@@ -99,7 +97,6 @@ class Scene:
             store=container.store,
             verifier=container.verifier,
             evidence=lambda _, kind: self.evidence.get(kind, []),
-            witness=witness,
             settle_seconds=0.0,
             at_work=self.at_work.__contains__,
             trust=container._trust,
@@ -225,11 +222,11 @@ def scene(
 
 @pytest.fixture
 def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Refuse IAM actions to everybody until the test ends."""
+    """Refuse IAM actions, to a principal or of a resource if one is named, until the test ends."""
 
-    def add(*actions: str) -> None:
+    def add(*actions: str, principal: str = "*", resource: str = "*") -> None:
         for action in actions:
-            sandbox.control.add_denial(Denial("*", action))
+            sandbox.control.add_denial(Denial(principal, action, resource))
 
     yield add
     sandbox.control.clear()

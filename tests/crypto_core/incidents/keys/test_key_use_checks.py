@@ -115,3 +115,17 @@ def test_what_can_not_be_fetched_proves_nothing(scene: Scene, deny: Callable[...
     switched = scene.look(SWITCHED)
     assert not switched.passed
     assert "CloudTrail: not known" in told(switched)
+
+
+def test_what_the_guide_checks_of_a_rotation_a_step_of_an_incident_can_too(scene: Scene) -> None:
+    checks = (CheckKind.KEY_PERMITTED, CheckKind.NAMES_SWITCHED, CheckKind.OLD_KEY_READABLE)
+    assert [scene.look(kind).lines for kind in checks] == [("There is no new key yet.",)] * 3
+    scene.values["new_key"] = new = scene.stage.key()
+    permitted, switched, readable = map(scene.look, checks)
+    assert permitted.state is CheckState.PASSED, told(permitted)
+    assert switched.state is CheckState.NOT_YET
+    assert f"TOKEN_ENCRYPTION_KEY_ID={new}" in switched.lines
+    scene.stage.connect(scene.key)
+    assert readable.state is CheckState.NOT_YET
+    readable = scene.look(CheckKind.OLD_KEY_READABLE)
+    assert f"KEYDECK_TRUSTED_KEYS={scene.key}" in readable.lines

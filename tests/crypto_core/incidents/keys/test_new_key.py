@@ -274,13 +274,3 @@ def test_nobody_or_nonsense_as_the_platform_is_refused(scene: Scene) -> None:
         with pytest.raises(RefusedError) as refused:
             scene.plan(CREATE, {"platform": entered})
         assert "\x1b" not in str(refused.value)
-
-
-def test_whether_the_new_key_is_ready_is_not_known_where_a_policy_can_not_be_read(
-    scene: Scene, deny: Callable[..., None]
-) -> None:
-    scene.values["new_key"] = scene.stage.key()
-    deny("kms:GetKeyPolicy")
-    look = scene.look(READY)
-    assert look.state is CheckState.UNKNOWN
-    assert "kms:GetKeyPolicy" in told(look)

@@ -32,7 +32,8 @@ from crypto_core.errors import (
     UnknownJobError,
 )
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.jobs.model import Compared, JobOptions, JobState, JobView
+from crypto_core.keys.replacement.access import Compared
+from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.database.tokens.test_chunks import clock_goes_back

@@ -22,13 +22,14 @@ from crypto_core.database.tokens.store import StoredToken
 from crypto_core.guard.consent import Consent
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keyring.preflight import Preflight
+from crypto_core.keys.replacement.access import Compared
 from crypto_core.keys.replacement.witness import UseWitness
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, open_engine
 from crypto_core.reencryption.bulk.ports import Outcome, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.watch import CallSample
 from crypto_core.reencryption.jobs.final_census import Closer
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
-from crypto_core.reencryption.jobs.model import CompareAccess, Compared, JobOptions
+from crypto_core.reencryption.jobs.model import CompareAccess, JobOptions
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.service import JobService

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +15,11 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox import access_keys
-from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
-from crypto_core.keys.replacement.guide import Guide, Step, StepId
+from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep
 from crypto_core.secret import DataKey, Secret
 
 
@@ -118,9 +117,9 @@ class Stage:
 
     def states(self, new: str | None = None, **how: Any) -> dict[str, str]:
         """The state of each step."""
-        return {step.id.value: step.state.value for step in self.look(new, **how).steps}
+        return {step.step.id: step.state.value for step in self.look(new, **how).steps}
 
-    def step(self, step_id: StepId, new: str | None = None, **how: Any) -> Step:
+    def step(self, step_id: str, new: str | None = None, **how: Any) -> GuideStep:
         """One step."""
         return self.look(new, **how).step(step_id)
 
@@ -137,32 +136,9 @@ def stage(
     return Stage(monkeypatch, sandbox, platform)
 
 
-@pytest.fixture
-def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Refuse IAM actions, of a resource if one is named, until the test ends."""
-
-    def add(*actions: str, principal: str = "*", resource: str = "*") -> None:
-        for action in actions:
-            sandbox.control.add_denial(Denial(principal, action, resource))
-
-    yield add
-    sandbox.control.clear()
-
-
-@pytest.fixture
-def fail(sandbox: Sandbox) -> Iterator[Callable[[str, str], None]]:
-    """Make a KMS operation fail with an error until the test ends."""
-
-    def add(operation: str, error: str) -> None:
-        sandbox.control.add_fault(Fault(operation, error))
-
-    yield add
-    sandbox.control.clear()
-
-
-def told(step: Step) -> str:
+def told(step: GuideStep) -> str:
     """All that a step says, for searching."""
-    return "\n".join((*step.evidence, *(i.text for i in step.do), *step.warnings))
+    return "\n".join((*step.verdict.evidence, *(i.text for i in step.verdict.do), *step.verdict.warnings))
 
 
 def at(hour: int) -> datetime:

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Engine
 
 from crypto_core.guard.consent import Consent
-from crypto_core.keys.replacement import seen
-from crypto_core.keys.replacement.guide import GuideStepState, StepId
+from crypto_core.incidents.keys.rotation import look
+from crypto_core.incidents.keys.rotation.guide import GuideStepState
 from crypto_core.reencryption.plan import Selection, Verb
-from tests.crypto_core.keys.replacement.conftest import Stage, at, told
+from tests.crypto_core.incidents.keys.rotation.conftest import Stage, at, told
 
-IN_USE = StepId.IN_USE
+IN_USE = "in-use"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_use_by_somebody_is_told_but_is_no_proof(stage: Stage, new: str) -> No
     stage.platform_kms().generate_data_key(KeyId=new, KeySpec="AES_256")
     step = stage.step(IN_USE, new)
     assert step.state is GuideStepState.NOW
-    assert any("New key: last used" in e and "for GenerateDataKey" in e for e in step.evidence)
+    assert any("New key: last used" in e and "for GenerateDataKey" in e for e in step.verdict.evidence)
     assert "KMS does not say by whom" in told(step)
 
 
@@ -41,7 +41,7 @@ def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, v
         plan = work.plan_reencryption(verb, Selection(under_key=stage.old), new)
         assert work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done == 2
     step = stage.step(IN_USE, new)
-    assert "Census: 2 tokens under the new key" in step.evidence
+    assert "Census: 2 tokens under the new key" in step.verdict.evidence
     assert step.state is GuideStepState.NOW
     assert "but for what Keydeck wrote itself" in told(step)
     stage.connect(new)
@@ -55,7 +55,7 @@ def test_what_keydeck_encrypted_in_place_is_no_use_of_the_platforms(stage: Stage
         plan = work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), new)
         assert work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done == 2
     step = stage.step(IN_USE, new)
-    assert "Census: 2 tokens under the new key" in step.evidence
+    assert "Census: 2 tokens under the new key" in step.verdict.evidence
     assert step.state is GuideStepState.NOW
     stage.connect(new)
     assert stage.step(IN_USE, new).state is GuideStepState.DONE
@@ -78,7 +78,7 @@ def test_who_wrote_a_token_is_not_known_without_the_grant(
 def test_connections_older_than_the_key_say_nothing(stage: Stage, new: str) -> None:
     stage.connect(new, at=datetime.now(UTC) - timedelta(days=30))
     step = stage.step(IN_USE, new)
-    assert "Census: 1 token under the new key" in step.evidence
+    assert "Census: 1 token under the new key" in step.verdict.evidence
     assert step.state is GuideStepState.NOW
 
 
@@ -137,7 +137,7 @@ def test_a_rollout_that_ended_later_counts_from_then(stage: Stage, new: str) -> 
 def test_what_many_new_connections_have_left_behind_counts_no_more(
     stage: Stage, new: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seen, "NEWEST", 2)
+    monkeypatch.setattr(look, "NEWEST", 2)
     stage.connect(new, at=at(10))
     stage.connect(stage.old, at=at(11))
     stage.connect(new, at=at(12))
@@ -146,7 +146,8 @@ def test_what_many_new_connections_have_left_behind_counts_no_more(
     step = stage.step(IN_USE, new)
     assert step.state is GuideStepState.DONE
     assert any(
-        e.startswith("2 connections made under the new key since 2031-01-01 12:00") for e in step.evidence
+        e.startswith("2 connections made under the new key since 2031-01-01 12:00")
+        for e in step.verdict.evidence
     )
 
 
@@ -176,7 +177,7 @@ def test_the_new_keys_last_use_need_not_be_told_where_tokens_prove_it(
     deny("kms:GetKeyLastUsage", resource=new)
     step = stage.step(IN_USE, new)
     assert step.state is GuideStepState.DONE
-    assert "New key: last use is not known: kms:GetKeyLastUsage is not allowed" in step.evidence
+    assert "New key: last use is not known: kms:GetKeyLastUsage is not allowed" in step.verdict.evidence
 
 
 def test_a_use_that_is_tracked_too_late_is_not_known(stage: Stage, new: str) -> None:
@@ -201,7 +202,7 @@ def test_an_old_keys_replica_is_looked_at_too(stage: Stage) -> None:
     stage.platform_kms("eu-central-1").generate_data_key(KeyId=replica, KeySpec="AES_256")
     step = stage.step(IN_USE, new, old=old)
     assert step.state is GuideStepState.NOW
-    assert any(e.startswith("Old key in eu-central-1: last used") for e in step.evidence)
+    assert any(e.startswith("Old key in eu-central-1: last used") for e in step.verdict.evidence)
 
 
 def test_a_replica_that_may_not_be_looked_at_is_not_known(stage: Stage, deny: Callable[..., None]) -> None:
@@ -220,10 +221,10 @@ def test_a_dead_database_leaves_keys_to_be_looked_at(stage: Stage, new: str) -> 
     guide = stage.look(new)
     assert guide.outside
     assert guide.tokens is None
-    assert guide.step(StepId.NEW_KEY).state is GuideStepState.DONE
+    assert guide.step("new-key").state is GuideStepState.DONE
     assert guide.step(IN_USE).state is GuideStepState.UNKNOWN
     assert "Not known what was written" in told(guide.step(IN_USE))
-    assert guide.step(StepId.OLD_KEY).state is not GuideStepState.DONE
+    assert guide.step("old-key").state is not GuideStepState.DONE
     assert not guide.complete
 
 
@@ -233,4 +234,4 @@ def test_it_sees_the_same_without_keydecks_schema(stage: Stage, new: str, superu
         connection.exec_driver_sql("DROP SCHEMA keydeck CASCADE")
     guide = stage.look(new)
     assert guide.step(IN_USE).state is GuideStepState.DONE
-    assert "Keydeck keeps no replaced envelope under it" in guide.step(StepId.OLD_KEY).evidence
+    assert "Keydeck keeps no replaced envelope under it" in guide.step("old-key").verdict.evidence

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from crypto_core.keys.replacement.guide import GuideStepState, StepId
-from tests.crypto_core.keys.replacement.conftest import Stage, told
+from crypto_core.incidents.keys.rotation.guide import GuideStepState
+from tests.crypto_core.incidents.keys.rotation.conftest import Stage, told
 
-OLD_KEY = StepId.OLD_KEY
+OLD_KEY = "old-key"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_an_old_key_that_opens_nothing_is_urgent(stage: Stage, new: str, state: 
     step = guide.step(OLD_KEY)
     assert step.state is GuideStepState.NOW
     assert f"while it is {state}" in told(step)
-    commands = [i.text for i in step.do]
+    commands = [i.text for i in step.verdict.do]
     assert commands[-1] == f"keydeck keys enable {stage.old}"
     if state == "PendingDeletion":
         assert commands[0] == f"keydeck keys cancel-deletion {stage.old}"
@@ -57,9 +57,9 @@ def test_trust_by_the_alias_that_moves_goes_with_it(stage: Stage) -> None:
     stage.kms.create_alias(AliasName=alias, TargetKeyId=stage.old)
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=alias, KEYDECK_TRUSTED_KEYS=alias)
     stage.connect(stage.old)
-    switch = stage.step(StepId.SWITCH, stage.key())
+    switch = stage.step("switch", stage.key())
     assert (f"KEYDECK_TRUSTED_KEYS={alias},{stage.old}", f"KEYDECK_TRUSTED_KEYS={alias}") in [
-        (i.text, i.instead_of) for i in switch.do
+        (i.text, i.instead_of) for i in switch.verdict.do
     ]
 
 
@@ -69,7 +69,7 @@ def test_being_written_under_is_no_lasting_trust(stage: Stage, new: str) -> None
     step = stage.step(OLD_KEY, new)
     assert step.state is GuideStepState.NOW
     assert (f"KEYDECK_TRUSTED_KEYS={other},{stage.old}", f"KEYDECK_TRUSTED_KEYS={other}") in [
-        (i.text, i.instead_of) for i in step.do
+        (i.text, i.instead_of) for i in step.verdict.do
     ]
 
 
@@ -77,13 +77,13 @@ def test_tokens_of_an_unknown_key_may_be_under_it(stage: Stage, new: str, deny: 
     stage.empty()
     stage.connect(new)
     guide = stage.look(new)
-    assert guide.step(StepId.REST).state is GuideStepState.DONE
+    assert guide.step("rest").state is GuideStepState.DONE
     assert f"keydeck keys disable {stage.old}" in told(guide.step(OLD_KEY))
     other = stage.key()
     stage.connect(other)
     deny("kms:Decrypt", resource=other)
     guide = stage.look(new)
-    rest = guide.step(StepId.REST)
+    rest = guide.step("rest")
     assert rest.state is GuideStepState.NOW
     assert "0 tokens, not all could be counted" in told(rest)
     assert "keydeck verify --all" in told(rest)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 
 import pytest
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, KmsError, KmsInternalError
-from crypto_core.keys.replacement.guide import StepId
-from crypto_core.keys.replacement.service import SHORTEST_SECONDS
-from tests.crypto_core.keys.replacement.conftest import Stage
+from crypto_core.incidents.keys.rotation.guide import SHORTEST_SECONDS, Guide, watch
+from tests.crypto_core.incidents.keys.rotation.conftest import Stage
 
 
 class Meanwhile(Event):
@@ -29,6 +30,11 @@ class Meanwhile(Event):
         return self.is_set()
 
 
+def reading(container: Container, old: str, *new: str) -> Callable[[], Guide]:
+    """What looks at two keys."""
+    return partial(container.services.replacement.read_guide, old, *new)
+
+
 @pytest.mark.deep
 def test_it_looks_until_the_platform_uses_the_new_key(stage: Stage) -> None:
     new = stage.key()
@@ -38,10 +44,9 @@ def test_it_looks_until_the_platform_uses_the_new_key(stage: Stage) -> None:
         lambda: stage.connect(new),
     )
     with stage.container() as container:
-        rotation = container.services.replacement
         seen = [
-            g.step(StepId.IN_USE).state.value
-            for g in rotation.watch(stage.old, new, every=7, cancelled=between)
+            g.step("in-use").state.value
+            for g in watch(reading(container, stage.old, new), every=7, cancelled=between)
         ]
     assert seen == ["now", "now", "done"]
     assert between.waited == [7, 7]
@@ -51,8 +56,8 @@ def test_it_ends_when_it_is_told_to(stage: Stage) -> None:
     between = Meanwhile()
     between.happens.append(between.set)
     with stage.container() as container:
-        rotation = container.services.replacement
-        looks = rotation.watch(stage.old, stage.key(), every=7, cancelled=between)
+        read = reading(container, stage.old, stage.key())
+        looks = watch(read, every=7, cancelled=between)
         next(looks)
         with pytest.raises(InterruptedRunError):
             next(looks)
@@ -60,17 +65,14 @@ def test_it_ends_when_it_is_told_to(stage: Stage) -> None:
 
 def test_it_does_not_wait_for_what_is_not_possible(stage: Stage) -> None:
     with stage.container() as container:
-        rotation = container.services.replacement
-        looks = list(rotation.watch(stage.old, stage.old, every=7, cancelled=Meanwhile()))
+        looks = list(watch(reading(container, stage.old, stage.old), every=7, cancelled=Meanwhile()))
     assert len(looks) == 1
     assert not looks[0].possible
 
 
 def test_it_asks_not_too_often(stage: Stage) -> None:
-    with stage.container() as container:
-        rotation = container.services.replacement
-        with pytest.raises(ValueError, match="At least 5 seconds"):
-            next(rotation.watch(stage.old, every=SHORTEST_SECONDS - 0.1, cancelled=Event()))
+    with stage.container() as container, pytest.raises(ValueError, match="At least 5 seconds"):
+        next(watch(reading(container, stage.old), every=SHORTEST_SECONDS - 0.1, cancelled=Event()))
 
 
 def test_a_look_that_fails_in_passing_is_made_again(
@@ -86,8 +88,9 @@ def test_a_look_that_fails_in_passing_is_made_again(
 
     between = Meanwhile(lambda: fail("DescribeKey", "KMSInternalException"), mended)
     with stage.container() as container:
-        rotation = container.services.replacement
-        looks = list(rotation.watch(stage.old, new, every=7, cancelled=between, missed=missed.append))
+        looks = list(
+            watch(reading(container, stage.old, new), every=7, cancelled=between, missed=missed.append)
+        )
     assert [guide.in_use for guide in looks] == [False, True]
     assert [type(error) for error in missed] == [KmsInternalError]
 
@@ -95,7 +98,8 @@ def test_a_look_that_fails_in_passing_is_made_again(
 def test_a_look_that_is_refused_ends_the_waiting(stage: Stage, deny: Callable[..., None]) -> None:
     between = Meanwhile(lambda: deny("kms:DescribeKey", resource=stage.old))
     with stage.container() as container:
-        looks = container.services.replacement.watch(stage.old, stage.key(), every=7, cancelled=between)
+        read = reading(container, stage.old, stage.key())
+        looks = watch(read, every=7, cancelled=between)
         next(looks)
         with pytest.raises(KmsAccessDeniedError):
             next(looks)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS
 from crypto_core.keys.policy.access import Access
@@ -17,32 +16,13 @@ _REWRAPS = NEEDS[Role.OPERATOR] - NEEDS[Role.PLATFORM] - NEEDS[Role.INSPECTOR]
 _LOCKS_DOWN = NEEDS[Role.RESPONDER] - NEEDS[Role.OPERATOR]
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
-    """The command, and what of the old key's policy it does not say."""
+def making(old: KeyState, accesses: Iterable[Access] | None, region: str) -> tuple[str, tuple[str, ...]]:
+    """Return the command that makes the new key, and what of the old key's policy it does not say.
 
-    command: str
-    untold: tuple[str, ...] = ()
-
-
-def making(old: KeyState, accesses: Iterable[Access] | None, region: str) -> Making:
-    """Return how to make the new key. `accesses` of the old key are None where they could not be read.
-
-    `region` is where Keydeck makes keys.
+    `accesses` of the old key are None where they could not be read; `region` is where Keydeck makes keys.
     """
-    found: dict[Role, dict[str, None]] = {}
-    untold: list[str] = []
-    actions: dict[str, frozenset[str]] = {}
-    for access in accesses or ():
-        who = access.principal.value
-        plain = is_principal(who) and not (access.principal.is_account or access.all_but)
-        if plain and not access.conditions:
-            actions[who] = actions.get(who, frozenset()) | access.actions
-        elif not access.principal.is_gone and any(action in access.actions for action in USES):
-            untold.append(_untold(access))
-    for who, may in actions.items():
-        for role in roles(may):
-            found.setdefault(role, {})[who] = None
+    actions, others = named_plainly(accesses or ())
+    found, untold = by_role(actions), [_untold(access) for access in others]
     words = ["keydeck keys create"]
     words += [f"--{role} {shlex.quote(clean(who))}" for role in Role for who in found.get(role, ())]
     if not found.get(Role.PLATFORM):
@@ -58,7 +38,28 @@ def making(old: KeyState, accesses: Iterable[Access] | None, region: str) -> Mak
         untold.append("The old key's policy could not be read: name every role yourself.")
     if old.region != region:
         untold.append(f"The key would be made in {region}; put {old.region} first in KEYDECK_REGIONS.")
-    return Making(" ".join(words), tuple(dict.fromkeys(untold)))
+    return " ".join(words), tuple(dict.fromkeys(untold))
+
+
+def named_plainly(accesses: Iterable[Access]) -> tuple[dict[str, frozenset[str]], list[Access]]:
+    """Return what each principal may that is named without a condition, and every other use of the key."""
+    actions: dict[str, frozenset[str]] = {}
+    others = []
+    for access in accesses:
+        who = access.principal.value
+        plain = is_principal(who) and not (access.principal.is_account or access.all_but)
+        if plain and not access.conditions:
+            actions[who] = actions.get(who, frozenset()) | access.actions
+        elif not access.principal.is_gone and any(action in access.actions for action in USES):
+            others.append(access)
+    return actions, others
+
+
+def by_role(actions: Mapping[str, frozenset[str]]) -> dict[Role, tuple[str, ...]]:
+    """Return principals by the roles that together give what they may."""
+    given = {who: roles(may) for who, may in actions.items()}
+    found = {role: tuple(who for who, held in given.items() if role in held) for role in Role}
+    return {role: whos for role, whos in found.items() if whos}
 
 
 def roles(actions: frozenset[str]) -> tuple[Role, ...]:

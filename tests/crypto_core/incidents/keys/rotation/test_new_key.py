@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from crypto_core.errors import KeyNotFoundError, SettingsError
-from crypto_core.keys.replacement.guide import GuideStepState, StepId
-from tests.crypto_core.keys.replacement.conftest import Stage, told
+from crypto_core.incidents.keys.rotation.guide import GuideStepState
+from tests.crypto_core.incidents.keys.conftest import statement
+from tests.crypto_core.incidents.keys.rotation.conftest import Stage, told
 
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 PLATFORM = f"arn:aws:iam::{ACCOUNT}:role/keydeck-platform"
 WORKER = f"arn:aws:iam::{ACCOUNT}:role/worker"
 MISSING = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
-USES = ["kms:Decrypt", "kms:GenerateDataKey"]
+USES = ("Decrypt", "GenerateDataKey")
 
 
-def allow(principal: Any, actions: Any, sid: str = "Sid", **more: Any) -> dict[str, Any]:
-    return {
-        "Sid": sid,
-        "Effect": "Allow",
-        "Principal": {"AWS": principal},
-        "Action": actions,
-        "Resource": "*",
-        **more,
-    }
-
-
-ADMINISTRATION = allow(ROOT, ["kms:PutKeyPolicy", "kms:DescribeKey", "kms:GetKeyPolicy"], "Administration")
+ADMINISTRATION = statement("Administration", ROOT, "PutKeyPolicy", "DescribeKey", "GetKeyPolicy")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +33,7 @@ def test_a_key_that_is_not_symmetric_is_not_possible(
     stage: Stage, parameters: dict[str, str], word: str
 ) -> None:
     guide = stage.look(stage.key(**parameters))
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert step.state is GuideStepState.IMPOSSIBLE
     assert word in told(step)
     assert "symmetric key" in told(step)
@@ -55,7 +44,7 @@ def test_a_replica_is_the_old_key(stage: Stage) -> None:
     old = stage.key(MultiRegion=True)
     stage.kms.replicate_key(KeyId=old.rpartition("/")[2], ReplicaRegion="eu-central-1")
     replica = old.replace("eu-west-1", "eu-central-1")
-    step = stage.step(StepId.NEW_KEY, replica, old=old)
+    step = stage.step("new-key", replica, old=old)
     assert step.state is GuideStepState.IMPOSSIBLE
     assert "the same key material" in told(step)
 
@@ -70,33 +59,33 @@ def test_a_key_that_is_not_enabled_comes_with_the_way_out(stage: Stage, state: s
     else:
         stage._sandbox.control.set_key_state(new, state)
     guide = stage.look(new)
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert step.state is GuideStepState.NOW
-    assert f"{new} is {state}" in step.evidence
-    assert [i.text for i in step.do] == {
+    assert f"{new} is {state}" in step.verdict.evidence
+    assert [i.text for i in step.verdict.do] == {
         "Disabled": [f"keydeck keys enable {new}"],
         "PendingDeletion": [f"keydeck keys cancel-deletion {new}", f"keydeck keys enable {new}"],
         "PendingImport": [f"Wait until the key is Enabled: keydeck keys show {new}"],
     }[state]
-    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
+    assert guide.step("switch").state is GuideStepState.WAITING
 
 
 def test_a_key_that_is_not_there_is_said_to_be_missing(stage: Stage) -> None:
     guide = stage.look(MISSING)
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert (guide.new, step.state) == (None, GuideStepState.NOW)
-    assert step.evidence[0].startswith(f"{MISSING}: ")
-    assert any(i.text.startswith("keydeck keys create") for i in step.do)
+    assert step.verdict.evidence[0].startswith(f"{MISSING}: ")
+    assert any(i.text.startswith("keydeck keys create") for i in step.verdict.do)
 
 
 def test_a_key_that_may_not_be_looked_at_is_not_known(stage: Stage, deny: Callable[..., None]) -> None:
     new = stage.key()
     deny("kms:DescribeKey", resource=new)
     guide = stage.look(new)
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert step.state is GuideStepState.UNKNOWN
     assert "kms:DescribeKey is not allowed" in told(step)
-    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
+    assert guide.step("switch").state is GuideStepState.WAITING
 
 
 def test_an_old_key_that_is_not_there_is_an_error(stage: Stage) -> None:
@@ -108,20 +97,22 @@ def test_an_old_key_that_is_not_there_is_an_error(stage: Stage) -> None:
 
 @pytest.mark.deep
 def test_who_would_lose_access_is_named_before_the_switch(stage: Stage) -> None:
-    stage.put_policy(stage.old, ADMINISTRATION, allow([PLATFORM, WORKER], USES))
+    stage.put_policy(stage.old, ADMINISTRATION, statement("Use", [PLATFORM, WORKER], *USES))
     new = stage.key()
-    stage.put_policy(new, ADMINISTRATION, allow(PLATFORM, USES), allow(WORKER, "kms:GenerateDataKey"))
+    stage.put_policy(
+        new, ADMINISTRATION, statement("Use", PLATFORM, *USES), statement("Seal", WORKER, "GenerateDataKey")
+    )
     guide = stage.look(new)
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert step.state is GuideStepState.NOW
-    assert "role/worker loses Decrypt" in step.evidence
-    assert not any("keydeck-platform" in text for text in step.evidence)
+    assert "role/worker loses Decrypt" in step.verdict.evidence
+    assert not any("keydeck-platform" in text for text in step.verdict.evidence)
     assert "or the platform goes dark" in told(step)
     assert f"keydeck keys policy {new} --explain" in told(step)
-    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
+    assert guide.step("switch").state is GuideStepState.WAITING
     # The operator says that it is meant, or gives it to them.
     assert stage.states(new, accepted=[WORKER])["new-key"] == "done"
-    stage.put_policy(new, ADMINISTRATION, allow([PLATFORM, WORKER], USES))
+    stage.put_policy(new, ADMINISTRATION, statement("Use", [PLATFORM, WORKER], *USES))
     assert stage.states(new)["new-key"] == "done"
 
 
@@ -130,9 +121,9 @@ def test_who_works_by_a_grant_needs_one_under_the_new_key(stage: Stage) -> None:
         stage.kms.create_grant(KeyId=stage.old, GranteePrincipal=grantee, Operations=["Decrypt"])
     new = stage.key()
     stage.put_policy(stage.old, ADMINISTRATION)
-    stage.put_policy(new, ADMINISTRATION, allow(PLATFORM, USES))
-    step = stage.step(StepId.NEW_KEY, new)
-    assert [e for e in step.evidence if "loses" in e] == ["role/worker loses Decrypt"]
+    stage.put_policy(new, ADMINISTRATION, statement("Use", PLATFORM, *USES))
+    step = stage.step("new-key", new)
+    assert [e for e in step.verdict.evidence if "loses" in e] == ["role/worker loses Decrypt"]
     stage.kms.create_grant(KeyId=new, GranteePrincipal=WORKER, Operations=["Decrypt"])
     assert stage.states(new)["new-key"] == "done"
 
@@ -152,51 +143,51 @@ def test_access_that_may_not_be_read_is_not_taken_for_granted(
     new = stage.key()
     deny(action, resource=new if of_new else stage.old)
     guide = stage.look(new)
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert step.state is GuideStepState.UNKNOWN
     assert word in told(step)
     assert word in " ".join(guide.coverage.reasons)
-    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
+    assert guide.step("switch").state is GuideStepState.WAITING
 
 
 def test_rotation_that_is_not_as_wanted_is_warned_of(stage: Stage) -> None:
     new = stage.key()
     line = f"keydeck keys enable-rotation {new} --period 180"
     stage.configure(KEYDECK_ROTATION_DAYS="180")
-    assert line in told(stage.step(StepId.NEW_KEY, new))
+    assert line in told(stage.step("new-key", new))
     stage.kms.enable_key_rotation(KeyId=new, RotationPeriodInDays=365)
-    assert line in told(stage.step(StepId.NEW_KEY, new))
+    assert line in told(stage.step("new-key", new))
     stage.kms.enable_key_rotation(KeyId=new, RotationPeriodInDays=180)
-    step = stage.step(StepId.NEW_KEY, new)
+    step = stage.step("new-key", new)
     assert line not in told(step)
-    assert "Automatic rotation: every 180 days" in step.evidence
+    assert "Automatic rotation: every 180 days" in step.verdict.evidence
 
 
 @pytest.mark.deep
 def test_what_a_multi_region_key_has_and_the_new_one_lacks(stage: Stage) -> None:
     old = stage.key(MultiRegion=True)
     stage.kms.replicate_key(KeyId=old.rpartition("/")[2], ReplicaRegion="eu-central-1")
-    single = stage.step(StepId.NEW_KEY, stage.key(), old=old)
+    single = stage.step("new-key", stage.key(), old=old)
     assert "can't be made so later" in told(single)
     new = stage.key(MultiRegion=True)
     line = f"keydeck keys replicate {new} eu-central-1"
-    assert line in told(stage.step(StepId.NEW_KEY, new, old=old))
+    assert line in told(stage.step("new-key", new, old=old))
     stage.kms.replicate_key(KeyId=new.rpartition("/")[2], ReplicaRegion="eu-central-1")
-    step = stage.step(StepId.NEW_KEY, new, old=old)
+    step = stage.step("new-key", new, old=old)
     assert line not in told(step)
     assert "a policy of its own" in told(step)
-    assert "--multi-region" in told(stage.step(StepId.NEW_KEY, None, old=old))
+    assert "--multi-region" in told(stage.step("new-key", None, old=old))
 
 
 def test_a_key_of_another_region_is_told_what_it_means(stage: Stage) -> None:
     stage.configure(KEYDECK_REGIONS="eu-west-1,eu-central-1")
     new = stage.key("eu-central-1")
     guide = stage.look(new)
-    step = guide.step(StepId.NEW_KEY)
+    step = guide.step("new-key")
     assert step.state is GuideStepState.DONE
     assert "must ask both Regions" in told(step)
-    assert "ReEncrypt" not in told(guide.step(StepId.PREFLIGHT))
-    assert "rewrap" not in told(guide.step(StepId.REST))
+    assert "ReEncrypt" not in told(guide.step("preflight"))
+    assert "rewrap" not in told(guide.step("rest"))
 
 
 def test_an_alias_is_not_pointed_at_a_key_of_another_region(stage: Stage) -> None:
@@ -206,8 +197,8 @@ def test_an_alias_is_not_pointed_at_a_key_of_another_region(stage: Stage) -> Non
         KEYDECK_REGIONS="eu-west-1,eu-central-1", TOKEN_ENCRYPTION_KEY_ID=alias, KEYDECK_WRITE_ALIAS=alias
     )
     new = stage.key("eu-central-1")
-    step = stage.step(StepId.SWITCH, new)
-    lines = [(i.text, i.instead_of) for i in step.do]
+    step = stage.step("switch", new)
+    lines = [(i.text, i.instead_of) for i in step.verdict.do]
     assert (f"TOKEN_ENCRYPTION_KEY_ID={new}", f"TOKEN_ENCRYPTION_KEY_ID={alias}") in lines
     assert "keydeck keys alias" not in told(step)
     assert f"{alias} is of another Region than the new key" in told(step)
@@ -215,18 +206,14 @@ def test_an_alias_is_not_pointed_at_a_key_of_another_region(stage: Stage) -> Non
 
 def test_a_new_denial_is_warned_of(stage: Stage) -> None:
     new = stage.key()
-    fence = {
-        "Sid": "Fence",
-        "Effect": "Deny",
-        "Principal": {"AWS": "*"},
-        "Action": "kms:Decrypt",
-        "Resource": "*",
-        "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}},
-    }
-    stage.put_policy(new, allow(ROOT, "kms:*"), fence)
-    assert "Fence denies Decrypt by StringNotEquals aws:SourceVpce" in told(stage.step(StepId.NEW_KEY, new))
-    stage.put_policy(stage.old, allow(ROOT, "kms:*"), fence)
-    assert "Fence denies" not in told(stage.step(StepId.NEW_KEY, new))
+    condition = {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}
+    fence = statement("Fence", "*", "Decrypt", Effect="Deny", Condition=condition)
+    stage.put_policy(new, statement("Account", ROOT, "*"), fence)
+    step = stage.step("new-key", new)
+    assert "Fence denies Decrypt by StringNotEquals aws:SourceVpce" in "".join(step.verdict.warnings)
+    assert step.state is GuideStepState.DONE
+    stage.put_policy(stage.old, statement("Account", ROOT, "*"), fence)
+    assert "Fence denies" not in told(stage.step("new-key", new))
 
 
 @pytest.mark.parametrize("action", ["kms:GenerateDataKey", "kms:Decrypt"])
@@ -234,17 +221,17 @@ def test_the_preflight_is_this_identitys_own(stage: Stage, deny: Callable[..., N
     new = stage.key()
     deny(action, principal="*keydeck-oncall*", resource=new)
     guide = stage.look(new)
-    step = guide.step(StepId.PREFLIGHT)
+    step = guide.step("preflight")
     assert step.state is GuideStepState.NOW
     assert f"{action} on {new}: refused" in told(step)
     assert "says nothing of the platform's" in told(step)
-    assert guide.step(StepId.SWITCH).state is GuideStepState.WAITING
+    assert guide.step("switch").state is GuideStepState.WAITING
     # The platform's own use says more.
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=new, KEYDECK_TRUSTED_KEYS=stage.old)
     if action == "kms:GenerateDataKey":
         stage.connect(new)
         guide = stage.look(new)
-        assert guide.step(StepId.PREFLIGHT).optional
+        assert guide.step("preflight").optional
         assert guide.complete
 
 
@@ -254,15 +241,15 @@ def test_a_permission_that_kms_does_not_tell_is_not_known(
     new = stage.key()
     fail("GenerateDataKey", "KMSInternalException")
     guide = stage.look(new)
-    assert guide.step(StepId.PREFLIGHT).state is GuideStepState.UNKNOWN
-    assert guide.step(StepId.SWITCH).state is GuideStepState.NOW
+    assert guide.step("preflight").state is GuideStepState.UNKNOWN
+    assert guide.step("switch").state is GuideStepState.NOW
     assert not guide.complete
 
 
 def test_rewrapping_is_rehearsed_but_not_needed(stage: Stage, deny: Callable[..., None]) -> None:
     new = stage.key()
     deny("kms:ReEncryptTo", resource=new)
-    step = stage.step(StepId.PREFLIGHT, new)
+    step = stage.step("preflight", new)
     assert step.state is GuideStepState.DONE
     assert f"kms:ReEncryptTo on {new}: refused" in told(step)
 
@@ -273,8 +260,8 @@ def test_hostile_text_of_policies_aliases_and_descriptions_is_data(stage: Stage)
     stage.put_policy(
         stage.old,
         ADMINISTRATION,
-        allow(f"arn:aws:iam::{ACCOUNT}:role/$(touch pwned){evil}", USES, evil),
-        allow(f"arn:aws:iam::{ACCOUNT}:role/plain;rm", USES),
+        statement(evil, f"arn:aws:iam::{ACCOUNT}:role/$(touch pwned){evil}", *USES),
+        statement("Sid", f"arn:aws:iam::{ACCOUNT}:role/plain;rm", *USES),
     )
     texts = []
     for guide in (stage.look(new), stage.look()):
