@@ -80,7 +80,7 @@ class Stage:
 
 
 def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = None) -> Stage:
-    """Return the sandbox as the intruder's stage: its identities are registered, and held to key policies.
+    """Return the sandbox as the intruder's stage: its identities are registered.
 
     The platform calls from its own network.
 
@@ -90,7 +90,6 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
     for persona in scenario.personas:
         sandbox.control.add_principal(persona.access_key, persona.name, persona.kind, persona.session)
         sandbox.control.set_address(persona.access_key, persona.address)
-        sandbox.control.hold(persona.name)
 
     def client(service: str, persona: Persona) -> Any:
         return client_of(sandbox, service, persona)

@@ -33,6 +33,7 @@ from tests.conftest import Databases
 Keydeck = Callable[..., Any]
 ANA, BEN = "ASIATESTOFATTACKSANA", "ASIATESTOFATTACKSBEN"
 BENS_ARN = "arn:aws:sts::123456789012:assumed-role/keydeck-approver/ben"
+ADMINISTRATOR = "arn:aws:iam::123456789012:role/keydeck-oncall"
 ANAS_ARN = "arn:aws:sts::123456789012:assumed-role/keydeck-operator/ana"
 WAITS = "Waiting for CloudTrail:"
 ANYBODY = {
@@ -116,7 +117,9 @@ def approvals_key(sandbox: Sandbox, attack: Attack) -> str:
     """The approvals key, with which each role may do what `keydeck grants` prints for it and no more."""
     kms = sandbox.client("kms")
     key = str(kms.create_key()["KeyMetadata"]["Arn"])
-    statements = []
+    policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    administers = {"Action": ["kms:DescribeKey", "kms:PutKeyPolicy"], "Principal": {"AWS": ADMINISTRATOR}}
+    statements = [policy["Statement"][0] | administers]
     for role in (KeydeckRole.OPERATOR, KeydeckRole.APPROVER):
         (granted,) = [
             one for one in iam_policy(role, [], approvals_key=key)["Statement"] if one["Resource"] == key
@@ -125,8 +128,6 @@ def approvals_key(sandbox: Sandbox, attack: Attack) -> str:
         statements.append(granted | {"Sid": role.value, "Principal": who})
     kms.put_key_policy(KeyId=key, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
     sandbox.control.set_lookup_throttle(None)
-    for role in ("operator", "approver"):
-        sandbox.control.hold(f"keydeck-{role}")
     attack.monkeypatch.setenv("KEYDECK_APPROVALS_KEY", key)
     return key
 

@@ -78,7 +78,6 @@ class Admin:
             "lookup-throttle": faults.throttle_lookups,
             "faults": lambda **fault: faults.add(Fault(**fault)),
             "denials": lambda **denial: faults.denials.append(Denial(**denial)),
-            "hold": faults.hold,
             "expire": faults.expire,
             "clear": faults.clear,
             "clock": gate.clock.move,

@@ -57,13 +57,6 @@ class EndpointControl:
         """Refuse an action to a principal from now on."""
         self._call("denials", **asdict(denial))
 
-    def hold(self, principal: str) -> None:
-        """Let key policies and grants decide from now on what a principal, by a glob of its name, may do.
-
-        Its IAM policies allow all of KMS, so a policy that names the account as a whole lets it through.
-        """
-        self._call("hold", principal=principal)
-
     def set_address(self, access_key_id: str, source_ip: str) -> None:
         """Make live calls with an access key id come from an address, as CloudTrail has it."""
         self._call("address", access_key_id=access_key_id, source_ip=source_ip)
@@ -80,7 +73,7 @@ class EndpointControl:
         self._call("expire", access_key_id=access_key_id)
 
     def clear(self) -> None:
-        """Take back latency, delays, throttling, faults, denials, holds and expiries.
+        """Take back latency, delays, throttling, faults, denials and expiries.
 
         LookupEvents gets AWS's limit again. The providers are as at the start, too: nothing is revoked.
         """

@@ -1,12 +1,15 @@
-"""What goes wrong on purpose: latency, throttling, injected faults, denied principals."""
+"""What goes wrong on purpose: latency, throttling, injected faults, denied principals.
+
+Key policies and grants decide as in KMS. IAM policies allow every principal everything but what a
+`Denial` takes away.
+"""
 
 from __future__ import annotations
 
 import base64
-import ipaddress
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -16,12 +19,14 @@ from console.sandbox.endpoint.errors import ServiceError, access_denied, throttl
 from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal, vpc_endpoint_of
 from console.sandbox.endpoint.records import Record
 from console.sandbox.endpoint.scenario import Denial, Fault
+from crypto_core.keys.grants import Grant, parse_grant
+from crypto_core.keys.policy.actions import POWERS
+from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+from crypto_core.keys.policy.evaluation import Call, Decision, decide
 
 if TYPE_CHECKING:
+    from moto.kms.models import Grant as MotoGrant
     from moto.kms.models import Key
-
-    from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-    from crypto_core.keys.principal import PolicyPrincipal as Named
 
 RESET = "reset"
 HANG = "hang"
@@ -44,7 +49,6 @@ _MESSAGES = {
     "ThrottlingException": "Rate exceeded",
     "ExpiredTokenException": "The security token included in the request is expired",
 }
-_CONTEXT = "kms:encryptioncontext:"
 
 
 class TokenBucket:
@@ -122,8 +126,6 @@ class Faults:
         """Seconds that pass before LookupEvents knows of a call."""
         self.rules: list[FaultRule] = []
         self.denials: list[Denial] = []
-        self.held: set[str] = set()
-        """Principals, by globs of their names, who may only do what a key's policy and grants let through."""
         self.expired: set[str] = set()
         """Access key ids whose sessions have run out."""
         self._crypto: TokenBucket | None = None
@@ -131,11 +133,10 @@ class Faults:
         self._lookups: dict[str, TokenBucket] = {}
 
     def clear(self) -> None:
-        """Set all as at first: no latency, faults, denials or holds; LookupEvents limited as in AWS."""
+        """Set all as at first: no latency, faults, or denials; LookupEvents limited as in AWS."""
         self.latency = self.lag = 0.0
         self.rules.clear()
         self.denials.clear()
-        self.held.clear()
         self.expired.clear()
         self._crypto = None
         self.throttle_lookups(LOOKUPS_PER_SECOND)
@@ -163,10 +164,6 @@ class Faults:
             raise validation(f"A fault's count can't be negative: {fault.count}")
         self.rules.append(FaultRule(fault, fault.count))
 
-    def hold(self, principal: str) -> None:
-        """Hold principals, by a glob of their names, to what key policies and grants let through."""
-        self.held.add(principal)
-
     def expire(self, access_key_id: str) -> None:
         self.expired.add(access_key_id)
 
@@ -190,25 +187,19 @@ class Faults:
             raise ServiceError("ThrottlingException", "Rate exceeded")
 
     def authorise(self, record: Record, action: str, key: Key | None = None, resource: str = "*") -> None:
-        """Raise AccessDeniedException if a rule, or the key, refuses the record's principal this action."""
-        if record.identity is None:
+        """Raise AccessDeniedException if the key's policy, or a denial, refuses the caller this action."""
+        caller = record.identity
+        if caller is None:
             return
-        who = record.identity
-        context = (record.request or {}).get("encryptionContext") or {}
-        if key is not None and self.is_held(who) and not allows(key, who, action, record.source_ip, context):
-            reason = f"because no resource-based policy allows the {action} action"
-            raise access_denied(record.identity.arn, action, key.arn, reason)
+        if key is not None and (reason := refusal(key, caller, action, record)):
+            raise access_denied(caller.arn, action, key.arn, reason)
         if not self.denials:
             return
         names = (resource,) if key is None else (key.arn, key.id, *key.aliases)
         for rule in self.denials:
-            if _refuses(rule, record.identity, action, names):
+            if _refuses(rule, caller, action, names):
                 reason = rule.reason or f"because no identity-based policy allows the {action} action"
-                raise access_denied(record.identity.arn, action, names[0], reason)
-
-    def is_held(self, principal: SandboxPrincipal) -> bool:
-        """Whether key policies and grants decide what a principal may do."""
-        return any(fnmatchcase(principal.name, name) for name in self.held)
+                raise access_denied(caller.arn, action, names[0], reason)
 
 
 def _refuses(rule: Denial, principal: SandboxPrincipal, action: str, names: tuple[str, ...]) -> bool:
@@ -220,83 +211,35 @@ def _refuses(rule: Denial, principal: SandboxPrincipal, action: str, names: tupl
     )
 
 
-def allows(
-    key: Key, caller: SandboxPrincipal, action: str, address: str, context: Mapping[str, str] | None = None
-) -> bool:
-    """Whether `caller` may do `action`, such as kms:Decrypt, with the key, from an address.
-
-    `context` is the call's encryption context. A denial outweighs all else. Whoever isn't held to the key's
-    policy and grants may do everything, as the sandbox's operators shall. A statement that names the account
-    leaves the decision to IAM, and the IAM policies of those who are held allow all of KMS.
-    AWS KMS Developer Guide, "Determining access to AWS KMS keys" and "Grants in AWS KMS".
-    """
+def refusal(key: Key, caller: SandboxPrincipal, action: str, record: Record) -> str:
+    """Return why the key's policy and grants refuse a call, as AWS's message ends; "" where they don't."""
     name = action.partition(":")[2]
-    about = [
-        statement
-        for statement in _parsed(key.policy).statements
-        if statement.applies_to(key.arn)
-        and name in statement.covers
-        and _names(statement, caller, address, context or {})
-    ]
-    if any(not statement.allows for statement in about):
-        return False
-    return bool(about) or any(
-        name in grant.operations and grant.grantee_principal in _arns(caller) for grant in key.grants.values()
+    if name not in POWERS:
+        return ""  # about the account, not about a key
+    call = Call(
+        arns=caller.arns,
+        account=ACCOUNT,
+        action=name,
+        context=(record.request or {}).get(_CONTEXTS.get(action, "encryptionContext")) or {},
+        address=record.source_ip,
+        endpoint=vpc_endpoint_of(record.source_ip) or "",
     )
+    decision = decide(_parsed(key.policy), map(_as_grant, key.grants.values()), call, key.arn)
+    if decision is Decision.NOT_ALLOWED:
+        return f"because no resource-based policy allows the {action} action"
+    return str(decision) if decision is Decision.DENIED else ""
+
+
+_CONTEXTS = {
+    "kms:ReEncryptFrom": "sourceEncryptionContext",
+    "kms:ReEncryptTo": "destinationEncryptionContext",
+}
 
 
 @lru_cache(maxsize=64)
 def _parsed(policy: str) -> PolicyDocument:
-    from crypto_core.keys.policy.document import parse_policy
-
     return parse_policy(policy)
 
 
-def _arns(caller: SandboxPrincipal) -> tuple[str, ...]:
-    """The session, and the role whose session it is."""
-    if caller.kind == "user":
-        return (caller.arn,)
-    return (caller.arn, f"arn:aws:iam::{ACCOUNT}:role/{caller.name}")
-
-
-def _names(statement: Statement, caller: SandboxPrincipal, address: str, context: Mapping[str, str]) -> bool:
-    named = any(_is(principal, caller) for principal in statement.principals)
-    return named is not statement.all_principals_but and all(
-        _met(c, caller, address, context) for c in statement.conditions
-    )
-
-
-def _is(principal: Named, caller: SandboxPrincipal) -> bool:
-    if principal.is_everyone or (principal.is_account and principal.account == ACCOUNT):
-        return True
-    return principal.value in _arns(caller)
-
-
-def _met(condition: Condition, caller: SandboxPrincipal, address: str, context: Mapping[str, str]) -> bool:
-    """Whether a call passes a test. Only who calls, from where and with what context can be tested.
-
-    What comes through a VPC endpoint has that, and no address. A test by Not… is passed without a value.
-    """
-    from crypto_core.keys.policy.patterns import like
-
-    endpoint = vpc_endpoint_of(address)
-    is_met: Callable[[str, str], bool] = like
-    match condition.key.lower():
-        case "kms:calleraccount" | "aws:principalaccount":
-            values: tuple[str, ...] = (ACCOUNT,)
-        case "aws:principalarn":
-            values = _arns(caller)
-        case "aws:sourceip":
-            values, is_met = () if endpoint else (address,), _is_within
-        case "aws:sourcevpce":
-            values = (endpoint,) if endpoint else ()
-        case name if name.startswith(_CONTEXT):
-            values = tuple(value for key, value in context.items() if key.lower() == name[len(_CONTEXT) :])
-        case _:
-            return False
-    met = any(is_met(wanted, value) for wanted in condition.values for value in values)
-    return met is not ("not" in condition.operator.lower())
-
-
-def _is_within(network: str, address: str) -> bool:
-    return ipaddress.ip_address(address) in ipaddress.ip_network(network)
+def _as_grant(grant: MotoGrant) -> Grant:
+    return parse_grant(grant.to_json())

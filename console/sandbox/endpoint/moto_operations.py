@@ -5,7 +5,6 @@ resolved first (which gives KMS's NotFound answers), the state is checked, and m
 afterwards its answer gets what KMS adds.
 """
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from console.sandbox.endpoint.metadata import is_primary, key_metadata
 from console.sandbox.endpoint.parameters import Document
 from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.records import Record
+from crypto_core.errors import PolicyError
+from crypto_core.keys.policy.document import parse_policy
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
@@ -142,10 +143,6 @@ class MotoOperations:
 
 def _check_policy(policy: object) -> None:
     try:
-        document = json.loads(policy) if isinstance(policy, str) else None
-    except json.JSONDecodeError:
-        document = None
-    if not isinstance(document, dict) or "Statement" not in document:
-        raise ServiceError(
-            "MalformedPolicyDocumentException", "The policy document is not valid JSON policy."
-        )
+        parse_policy(str(policy))
+    except PolicyError as error:
+        raise ServiceError("MalformedPolicyDocumentException", error.message) from error

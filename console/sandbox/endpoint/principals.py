@@ -52,6 +52,13 @@ class SandboxPrincipal:
         return f"arn:aws:sts::{ACCOUNT}:assumed-role/{self.name}/{self.session}"
 
     @property
+    def arns(self) -> tuple[str, ...]:
+        """What policies can name it by: a user's ARN; a session's, and its role's."""
+        if self.kind == "user":
+            return (self.arn,)
+        return (self.arn, f"arn:aws:iam::{ACCOUNT}:role/{self.name}")
+
+    @property
     def user_name(self) -> str:
         """What LookupEvents calls Username: the session's name for a role."""
         return self.session or self.name
@@ -81,7 +88,7 @@ class SandboxPrincipal:
             "sessionIssuer": {
                 "type": "Role",
                 "principalId": self._unique_id(),
-                "arn": f"arn:aws:iam::{ACCOUNT}:role/{self.name}",
+                "arn": self.arns[-1],
                 "accountId": ACCOUNT,
                 "userName": self.name,
             },

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from crypto_core.errors import RefusedError
-from crypto_core.keys.policy.document import PolicyDocument
+from crypto_core.keys.policy.document import Condition, PolicyDocument
+from crypto_core.keys.policy.evaluation import Call, is_met
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.text.cleaning import clean
 
@@ -91,31 +92,34 @@ class BlockStatement:
         """From where it is not refused, in words; "" for nowhere."""
         return f" from anywhere but {clean(', '.join(self.only_from), 600)}" if self.only_from else ""
 
+    @property
+    def elsewhere(self) -> tuple[Condition, ...]:
+        """The tests that a call passes which comes from anywhere but there."""
+        endpoints = tuple(source for source in self.only_from if is_endpoint(source))
+        networks = tuple(source for source in self.only_from if not is_endpoint(source))
+        tests = (
+            Condition("NotIpAddress", "aws:SourceIp", networks),
+            Condition("StringNotEquals", "aws:SourceVpce", endpoints),
+        )
+        return tuple(test for test in tests if test.values)
+
     def lets_in(self, address: str, endpoint: str) -> bool:
         """Return whether it does not refuse a call from an address, or through a VPC endpoint."""
-        if endpoint:
-            return endpoint in self.only_from
-        try:
-            caller = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        networks = (ipaddress.ip_network(one) for one in self.only_from if not is_endpoint(one))
-        return any(caller in network for network in networks)
+        call = Call((self.principal,), address=address, endpoint=endpoint)
+        return not all(is_met(test, call) for test in self.elsewhere)
 
     def statement(self) -> dict[str, Any]:
         """Return the policy's statement. Raises RefusedError for what is no principal or no source."""
-        endpoints = [source for source in self.only_from if is_endpoint(source)]
-        networks = [_network(source) for source in self.only_from if not is_endpoint(source)]
+        for source in self.only_from:
+            if not is_endpoint(source):
+                _check_network(source)
         if len(self.only_from) > MOST_SOURCES:
             raise RefusedError(
                 f"{len(self.only_from):,} addresses are too many for one statement.",
                 remedy=f"Name at most {MOST_SOURCES}; a network such as 203.0.113.0/24 counts as one.",
             )
         conditions: dict[str, Any] = {"ArnLike": {"aws:PrincipalArn": list(arns_of(self.principal))}}
-        if networks:
-            conditions["NotIpAddress"] = {"aws:SourceIp": networks}
-        if endpoints:
-            conditions["StringNotEquals"] = {"aws:SourceVpce": endpoints}
+        conditions |= {test.operator: {test.key: list(test.values)} for test in self.elsewhere}
         return {
             "Sid": self.sid,
             "Effect": "Deny",
@@ -126,8 +130,8 @@ class BlockStatement:
         }
 
 
-def _network(source: str) -> str:
-    """An address or network that KMS sees a caller at. Raises RefusedError."""
+def _check_network(source: str) -> None:
+    """Raise RefusedError unless KMS sees callers at this address or network."""
     try:
         network = ipaddress.ip_network(source)
     except ValueError:
@@ -145,7 +149,6 @@ def _network(source: str) -> str:
             f"{network} is almost everywhere.",
             remedy=f"Name networks of at least /{_WIDEST[network.version]}.",
         )
-    return source
 
 
 _OWN = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))

@@ -63,7 +63,7 @@ def test_the_waiting_period_of_a_deletion_is_7_to_30_days(kms: Any, key: Any, da
 
 def test_a_key_policy_can_be_replaced_while_deletion_is_pending(kms: Any, key: Any) -> None:
     kms.schedule_key_deletion(KeyId=key["Arn"])
-    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    policy = kms.get_key_policy(KeyId=key["Arn"])["Policy"].replace("key-default-1", "another")
     kms.put_key_policy(KeyId=key["Arn"], Policy=policy)
     answer = kms.get_key_policy(KeyId=key["Arn"])
     assert (answer["Policy"], answer["PolicyName"]) == (policy, "default")
@@ -370,6 +370,7 @@ def test_a_key_is_made_with_its_policy_and_not_with_a_malformed_one(kms: Any) ->
     before = len(kms.list_keys()["Keys"])
     code, _ = refusal(kms.create_key, Policy="{}")
     assert (code, len(kms.list_keys()["Keys"])) == ("MalformedPolicyDocumentException", before)
-    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    default = kms.get_key_policy(KeyId=kms.create_key()["KeyMetadata"]["KeyId"])["Policy"]
+    policy = default.replace("key-default-1", "another")
     made = kms.create_key(Policy=policy)["KeyMetadata"]["KeyId"]
     assert kms.get_key_policy(KeyId=made)["Policy"] == policy

@@ -73,7 +73,9 @@ def test_a_statement_that_somebody_wrote_into_the_policy_has_no_time_and_does_no
         return names | {"Action": "kms:*", "Resource": "*", "Condition": condition}
 
     role = f"arn:aws:iam::{ACCOUNT}:role/[/red]"
-    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(ADMINISTERED, refusing(role, "*" * 99)))
+    kms.put_key_policy(
+        KeyId=key, PolicyName="default", Policy=policy(ADMINISTERED, refusing(role, "*" * 99 + "nobody"))
+    )
     (block,) = changes.read_blocks((key,)).found
     assert (block.principal, block.since, block.by) == (role, None, "")
     assert json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])

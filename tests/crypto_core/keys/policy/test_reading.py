@@ -13,6 +13,7 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsRequestError, SettingsError
+from crypto_core.keys.policy import reading
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
 
 Keydeck = Callable[..., Any]
@@ -42,11 +43,11 @@ def put(kms: Any, key: str, policy: dict[str, Any]) -> None:
 
 
 def test_a_key_is_read_with_its_policy_and_all_its_grants(services: Container, kms: Any, key: str) -> None:
-    put(kms, key, least_privilege(key, {Role.PLATFORM: (PLATFORM,)}))
     for number in range(60):
         kms.create_grant(
             KeyId=key.rpartition("/")[2], GranteePrincipal=f"{PLATFORM}-{number}", Operations=["Decrypt"]
         )
+    put(kms, key, least_privilege(key, {Role.PLATFORM: (PLATFORM,)}))
     found = services.services.policies.read(key)
     assert found.key.key_arn == key
     assert found.missing == {}
@@ -84,8 +85,11 @@ def test_names_of_no_key_are_refused(services: Container) -> None:
         services.services.policies.read("alias/nowhere")
 
 
-def test_a_policy_that_is_none_is_said_to_be_none(services: Container, kms: Any, key: str) -> None:
-    put(kms, key, least_privilege(key, {Role.PLATFORM: (PLATFORM,)}) | {"Statement": []})
+def test_a_policy_that_is_none_is_said_to_be_none(
+    services: Container, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = json.dumps(least_privilege(key, {Role.PLATFORM: (PLATFORM,)}) | {"Statement": []})
+    monkeypatch.setattr(reading, "read_policy_text", lambda *_: answer)
     with pytest.raises(KmsRequestError, match="has no Statement"):
         services.services.policies.read(key)
 

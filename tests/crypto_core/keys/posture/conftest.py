@@ -19,6 +19,7 @@ from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.findings.finding import Finding
+from crypto_core.keys.policy import reading
 from crypto_core.keys.posture.examination import Posture
 from tests.plain_moto import plain_moto
 
@@ -47,8 +48,17 @@ class Endpoint:
 
     def put_policy(self, key: str, *statements: dict[str, Any]) -> None:
         """Give a key a policy of these statements."""
-        policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        policy = policy_of(*statements)
         self.kms.put_key_policy(KeyId=key_id(key), PolicyName="default", Policy=policy)
+
+    def answer_policy(self, key: str, *statements: dict[str, Any]) -> None:
+        """Let a key's policy be one that KMS would not take."""
+        read = reading.read_policy_text
+        self._environment.setattr(
+            reading,
+            "read_policy_text",
+            lambda kms, state: policy_of(*statements) if state.key_arn == key else read(kms, state),
+        )
 
     def configure(self, **variables: str) -> None:
         """Set environment variables for what is examined from now on."""
@@ -84,6 +94,10 @@ class Endpoint:
     def findings(self, subject: str) -> dict[str, Finding]:
         """What is said of one subject, by rule."""
         return {f.rule: f for f in self.examine().findings if f.subject == subject}
+
+
+def policy_of(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def key_id(arn: str) -> str:

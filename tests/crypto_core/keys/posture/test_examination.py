@@ -219,8 +219,9 @@ def test_grants_are_examined_where_the_policy_may_not_be_read(
     aws: Endpoint, deny: Callable[..., None]
 ) -> None:
     key = aws.key()
-    aws.put_policy(key, {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"})
+    opened = {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"}
     root = "arn:aws:iam::123456789012:root"
+    aws.put_policy(key, opened, opened | {"Principal": {"AWS": root}, "Action": "kms:*"})
     aws.kms.create_grant(KeyId=key_id(key), GranteePrincipal=root, Operations=["Decrypt"])
     aws.configure(TOKEN_ENCRYPTION_KEY_ID=key)
     worst_first = [f.rule for f in aws.examine().findings if f.subject == key]
@@ -278,7 +279,7 @@ def test_hostile_text_in_aws_is_data(aws: Endpoint) -> None:
             "Sid": "[/red]\x1b[2J\u202egrant",
             "Effect": "Allow",
             "Principal": "*",
-            "Action": "kms:Decrypt",
+            "Action": ["kms:Decrypt", "kms:Get*", "kms:DescribeKey", "kms:List*"],
             "Resource": "*",
         },
     )
@@ -291,11 +292,10 @@ def test_hostile_text_in_aws_is_data(aws: Endpoint) -> None:
 @pytest.mark.parametrize("size", [40_000, 10_000_000])
 def test_a_policy_too_large_to_be_one_is_a_gap(aws: Endpoint, size: int) -> None:
     key = aws.key()
-    aws.put_policy(key, {"Sid": "x" * size, "Effect": "Allow", "Principal": "*", "Action": "kms:*"})
+    aws.answer_policy(key, {"Sid": "x" * size, "Effect": "Allow", "Principal": "*", "Action": "kms:*"})
     posture = aws.examine()
     assert "larger than 32,768 bytes" in gap_of(posture, f"{key}: policy").reason
     assert "kms-key-public" not in rules(posture, key)
-    aws.put_policy(key, {"Effect": "Allow", "Principal": "*", "Action": "kms:*"})
 
 
 def test_what_is_not_covered_decides_whether_all_is_well() -> None:

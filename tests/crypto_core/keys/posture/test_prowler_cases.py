@@ -109,7 +109,7 @@ def test_a_statement_without_a_principal_is_a_gap(aws: Endpoint) -> None:
     KMS takes no such policy, so it is none of KMS's: nothing is said of it, and that is said.
     """
     key = aws.key()
-    aws.put_policy(key, {"Effect": "Allow", "Action": "kms:*", "Resource": "*"})
+    aws.answer_policy(key, {"Effect": "Allow", "Action": "kms:*", "Resource": "*"})
     posture = aws.examine()
     assert "kms-key-public" not in {f.rule for f in posture.findings if f.subject == key}
     assert any(key in r and "needs Principal or NotPrincipal" in r for r in posture.coverage.reasons)

@@ -19,7 +19,7 @@ MISSING = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/00000000-0000-4000-8000-00000000
 USES = ("Decrypt", "GenerateDataKey")
 
 
-ADMINISTRATION = statement("Administration", ROOT, "PutKeyPolicy", "DescribeKey", "GetKeyPolicy")
+ADMINISTRATION = statement("Administration", ROOT, "PutKeyPolicy", "DescribeKey", "GetKeyPolicy", "*Grant*")
 
 
 @pytest.mark.parametrize(
