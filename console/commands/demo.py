@@ -14,6 +14,7 @@ import click
 
 from console.commands.session import read_only_asked
 from console.extras import DEMO, require_extra
+from console.game_day import GAMES
 from console.printed.printing import print_json, say
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from console.game_day.score import Score
     from console.sandbox.sandbox import Sandbox
 
-GAMES = ("key-compromise", "token-leak", "insider", "ransom-disable", "inside-role")
 _SECRETS = 20
 """So many connections the sandbox has for each connector and MCP server, whose secrets are in one column."""
 _LIST = "list"

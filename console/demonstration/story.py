@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +20,8 @@ from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.provider_tokens import Style
-from console.sandbox.traffic import DAYS, INTRUDER_ADDRESS, INTRUDER_AGENT, OFFICE_ADDRESS
+from console.sandbox.timeline import last_night
+from console.sandbox.traffic import DAYS, OFFICE_ADDRESS, Caller, visit
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.cancelling import stop_if
@@ -45,14 +46,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 20.0
 _CALLS = "name:Decrypt,GenerateDataKey -failed principal:*platform,*oncall"
-_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/keydeck"
+_ON_CALL = Caller(
+    access_keys.ON_CALL,
+    OFFICE_ADDRESS,
+    "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/keydeck",
+)
 _VERIFIED = 120
 """Tokens that were opened once in the week: so the job that the demo opens on is nothing unheard of."""
 _ROUND = ("ListAliases", "DescribeKey", "GetKeyRotationStatus", "Decrypt", "Decrypt", "Decrypt")
 _VISIT_DECRYPTS = 240
 """More within an hour than anybody but the platform ever made."""
 _VISIT_LASTS = timedelta(minutes=5)
-_LATELY = timedelta(hours=23)
 _REFUSED_IN_VISIT = ("ListKeyPolicies", "GetKeyPolicy", "ListGrants", "CreateGrant", "PutKeyPolicy")
 JOB_TOKENS = 120
 """At most: the demo opens soon, however many tokens it has."""
@@ -178,42 +182,17 @@ def daily_rounds(world: World) -> Iterator[PastCall]:
         begun = (world.now - timedelta(days=days)).replace(hour=7, minute=30, second=0, microsecond=0)
         sample = ("Decrypt",) * _VERIFIED if days == DAYS - 1 else ()
         for number, operation in enumerate((*_ROUND, *sample)):
-            yield PastCall(
-                time=begun + timedelta(seconds=number),
-                access_key_id=access_keys.ON_CALL,
-                operation=operation,
-                key_id=None if operation == "ListAliases" else world.current_key.arn,
-                source_ip=OFFICE_ADDRESS,
-                user_agent=_AGENT,
-            )
-
-
-def visit_begins(now: datetime) -> datetime:
-    """Return when the intruder came again: at 03:12 UTC, or an hour later where that is not within a day."""
-    begun = now.replace(hour=3, minute=12, second=9, microsecond=0)
-    if begun + _VISIT_LASTS >= now:
-        begun -= timedelta(days=1)
-    if now - begun < _LATELY:
-        return begun
-    return (now - _LATELY).replace(minute=12, second=9, microsecond=0)
+            key = None if operation == "ListAliases" else world.current_key.arn
+            yield _ON_CALL.call(begun + timedelta(seconds=number), operation, key)
 
 
 def last_visit(world: World) -> Iterator[PastCall]:
-    """Yield it: what the access key may do is tried out again, then data keys are unwrapped."""
+    """Yield the calls of an intruder who came again last night."""
     draw = random.Random(f"{world.seed}/last visit")  # noqa: S311  made-up data, nothing secret
-    moment = visit_begins(world.now)
-    for operation in (*_REFUSED_IN_VISIT, *("Decrypt",) * _VISIT_DECRYPTS):
-        refused = operation != "Decrypt"
-        yield PastCall(
-            time=moment,
-            access_key_id=access_keys.INTRUDER,
-            operation=operation,
-            key_id=world.current_key.arn,
-            source_ip=INTRUDER_ADDRESS,
-            user_agent=INTRUDER_AGENT,
-            error_code="AccessDenied" if refused else None,
-        )
-        moment += timedelta(seconds=draw.uniform(3, 8) if refused else draw.uniform(0.2, 1.1))
+    begun = last_night(world.now, 3, 12, _VISIT_LASTS)
+    key = world.current_key.arn
+    refused = [(operation, key) for operation in _REFUSED_IN_VISIT]
+    yield from visit(begun, draw, refused, key, _VISIT_DECRYPTS, hesitates=(3, 8))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from console.game_day.referee import Referee
 from console.game_day.scenario import Past, Scenario
 from console.game_day.score import Score, score
 from console.game_day.stage import TokenUse, stage_in
-from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
-from console.sandbox.traffic import PLATFORM_ADDRESSES, PLATFORM_AGENT
+from console.sandbox.timeline import last_night
+from console.sandbox.traffic import PLATFORM
 from console.settings import load
 from crypto_core.errors import KeydeckError
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 HEAD_START = 20.0
 """Seconds of the script that the operator has before the intruder begins."""
 _MOST_INCIDENTS = 1_000
-_LATELY = timedelta(hours=23)
-"""The rules look at the last day by default; a night longer ago than this would stand half outside."""
 
 
 class Game:
@@ -107,37 +105,17 @@ class Game:
 def past_calls(scenario: Scenario, key_arn: str, now: datetime) -> Iterator[PastCall]:
     """Yield the calls before the game, all of them before `now`."""
     for past in scenario.past:
-        access_key, address, agent = _caller(past, scenario)
+        caller = scenario.persona(past.by).caller if past.by else PLATFORM
         begun = begins(past, now)
         for number in range(past.times):
-            yield PastCall(
-                time=begun + timedelta(seconds=number * past.every),
-                access_key_id=access_key,
-                operation=past.operation,
-                key_id=key_arn,
-                source_ip=past.address or address,
-                user_agent=agent,
-            )
-
-
-def _caller(past: Past, scenario: Scenario) -> tuple[str, str, str]:
-    if not past.by:
-        return access_keys.PLATFORM, PLATFORM_ADDRESSES[0], PLATFORM_AGENT
-    persona = scenario.persona(past.by)
-    return persona.access_key, persona.address, persona.agent
+            moment = begun + timedelta(seconds=number * past.every)
+            yield caller.call(moment, past.operation, key_arn, address=past.address)
 
 
 def begins(past: Past, now: datetime) -> datetime:
-    """Return when calls of the past began: so many nights ago, over before `now`, last night within a day.
-
-    They lie within one hour of the clock, as the rules count them.
-    """
+    """Return when calls of the past began: so many nights ago, over before `now`, last night within a day."""
     lasted = timedelta(seconds=past.every * past.times)
+    if not past.nights_ago:
+        return last_night(now, past.hour, past.minute, lasted)
     begun = now.replace(hour=past.hour, minute=past.minute, second=7, microsecond=0)
-    if begun + lasted >= now:
-        begun -= timedelta(days=1)
-    if past.nights_ago:
-        return begun - timedelta(days=past.nights_ago)
-    if now - begun < _LATELY:
-        return begun
-    return (now - lasted - timedelta(minutes=30)).replace(minute=past.minute)
+    return begun - timedelta(days=past.nights_ago + (begun + lasted >= now))

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from console.sandbox.endpoint import ACCOUNT
+from console.sandbox.traffic import Caller
 
 
 class Act(StrEnum):
@@ -68,6 +69,10 @@ class Persona:
     def arn(self) -> str:
         """ARN of the user or role, without a session: what policies, grants and findings name."""
         return f"arn:aws:iam::{ACCOUNT}:{self.kind}/{self.name}"
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.access_key, self.address, self.agent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,21 @@ TOKENS_ROTATED = timedelta(days=315)
 """Ages, counted back from now."""
 
 
+_LATELY = timedelta(hours=23)
+"""The rules look at the last day by default; a night longer ago than this would stand half outside."""
+
+
+def last_night(now: datetime, hour: int, minute: int, lasted: timedelta) -> datetime:
+    """Return when something of last night began that is over by `now`: at that time (UTC), within a day.
+
+    It stays within one hour of the clock, as the rules count them.
+    """
+    begun = now.replace(hour=hour, minute=minute, second=7, microsecond=0)
+    if begun + lasted >= now:
+        begun -= timedelta(days=1)
+    return begun if now - begun < _LATELY else (now - _LATELY).replace(minute=minute, second=7, microsecond=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Era:
     """A span of time in which new tokens were sealed under one key material.

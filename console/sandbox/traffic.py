@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from console.sandbox import access_keys
@@ -26,7 +27,36 @@ PLATFORM_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/pyt
 _CONSOLE_AGENT = "aws-cli/2.27.41 md/awscrt#0.26.1 ua/2.1 os/macos#24.5.0 lang/python#3.13.4 md/prompt#off"
 INTRUDER_AGENT = "aws-cli/1.22.34 Python/3.10.12 Linux/6.5.0-kali3-amd64 botocore/1.27.84"
 _DEPLOYMENT_AGENT = "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 aws-sdk-go-v2/1.30.4 os/linux lang/go#1.22.6"
-_BACKUP = "backup.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls KMS, as CloudTrail shows it."""
+
+    access_key: str
+    address: str
+    agent: str
+
+    def call(
+        self, at: datetime, operation: str, key_arn: str | None = None, *, address: str = "", error: str = ""
+    ) -> PastCall:
+        """Return a past call, from another address where one is given; `error` refused it."""
+        return PastCall(
+            time=at,
+            access_key_id=self.access_key,
+            operation=operation,
+            key_id=key_arn,
+            source_ip=address or self.address,
+            user_agent=self.agent,
+            error_code=error or None,
+        )
+
+
+PLATFORM = Caller(access_keys.PLATFORM, PLATFORM_ADDRESSES[0], PLATFORM_AGENT)
+INTRUDER = Caller(access_keys.INTRUDER, INTRUDER_ADDRESS, INTRUDER_AGENT)
+_ANALYST = Caller(access_keys.ANALYST, OFFICE_ADDRESS, _CONSOLE_AGENT)
+_BACKUP = Caller(access_keys.BACKUP, "backup.amazonaws.com", "backup.amazonaws.com")
+_DEPLOYMENT = Caller(access_keys.DEPLOYMENT, "10.20.9.5", _DEPLOYMENT_AGENT)
 
 _SHARES = {"platform": 0.86, "analyst": 0.01, "intruder": 0.04, "backup": 0.07, "deployment": 0.02}
 
@@ -61,72 +91,58 @@ def _platform(world: World, draw: random.Random, count: int) -> Iterator[PastCal
     for _ in range(count):
         reads = draw.random() < 0.88
         key = world.old_key if reads and draw.random() < old_share else world.current_key
-        yield PastCall(
-            time=_by_day_and_night(world.now, draw),
-            access_key_id=access_keys.PLATFORM,
-            operation="Decrypt" if reads else "GenerateDataKey",
-            key_id=key.arn,
-            source_ip=draw.choice(PLATFORM_ADDRESSES),
-            user_agent=PLATFORM_AGENT,
-        )
+        operation = "Decrypt" if reads else "GenerateDataKey"
+        moment = _by_day_and_night(world.now, draw)
+        yield PLATFORM.call(moment, operation, key.arn, address=draw.choice(PLATFORM_ADDRESSES))
 
 
 def _analyst(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
     for _ in range(count):
         operation = draw.choice(("Decrypt", "DescribeKey", "ListAliases"))
-        yield PastCall(
-            time=_in_office_hours(world.now, draw),
-            access_key_id=access_keys.ANALYST,
-            operation=operation,
-            key_id=None if operation == "ListAliases" else world.current_key.arn,
-            source_ip=OFFICE_ADDRESS,
-            user_agent=_CONSOLE_AGENT,
-        )
+        key = None if operation == "ListAliases" else world.current_key.arn
+        yield _ANALYST.call(_in_office_hours(world.now, draw), operation, key)
 
 
 def _intruder(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
-    """First what the access key may do is tried out, then data keys are unwrapped one after another."""
-    moment = intrusion_begins(world.now)
-    refused = (("ListKeys", None), ("GetKeyPolicy", world.current_key.arn), ("ReEncrypt", world.old_key.arn))
-    attempts: list[tuple[str, str | None, str | None]] = [(*attempt, "AccessDenied") for attempt in refused]
-    attempts += [("Decrypt", world.current_key.arn, None)] * (count - len(attempts))
-    for operation, key, error in attempts:
-        yield PastCall(
-            time=moment,
-            access_key_id=access_keys.INTRUDER,
-            operation=operation,
-            key_id=key,
-            source_ip=INTRUDER_ADDRESS,
-            user_agent=INTRUDER_AGENT,
-            error_code=error,
-        )
-        moment += timedelta(seconds=draw.uniform(4, 11) if error else draw.uniform(0.2, 1.1))
+    current, old = world.current_key.arn, world.old_key.arn
+    refused = (("ListKeys", None), ("GetKeyPolicy", current), ("ReEncrypt", old))
+    begun = intrusion_begins(world.now)
+    yield from visit(begun, draw, refused, current, count - len(refused), hesitates=(4, 11))
+
+
+def visit(
+    moment: datetime,
+    draw: random.Random,
+    refused: Iterable[tuple[str, str | None]],
+    key_arn: str,
+    decrypts: int,
+    *,
+    hesitates: tuple[float, float],
+) -> Iterator[PastCall]:
+    """Yield an intruder's: what the access key may do is tried out, then data keys are unwrapped.
+
+    `hesitates` is how many seconds at least and at most pass after what was refused.
+    """
+    for operation, key in refused:
+        yield INTRUDER.call(moment, operation, key, error="AccessDenied")
+        moment += timedelta(seconds=draw.uniform(*hesitates))
+    for _ in range(decrypts):
+        yield INTRUDER.call(moment, "Decrypt", key_arn)
+        moment += timedelta(seconds=draw.uniform(0.2, 1.1))
 
 
 def _backup(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
     for _ in range(count):
-        yield PastCall(
-            time=_ago(world.now, draw),
-            access_key_id=access_keys.BACKUP,
-            operation=draw.choice(("DescribeKey", "GenerateDataKeyWithoutPlaintext")),
-            key_id=world.current_key.arn,
-            source_ip=_BACKUP,
-            user_agent=_BACKUP,
-        )
+        moment = _ago(world.now, draw)
+        operation = draw.choice(("DescribeKey", "GenerateDataKeyWithoutPlaintext"))
+        yield _BACKUP.call(moment, operation, world.current_key.arn)
 
 
 def _deployment(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    reads = ("DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags")
     for _ in range(count):
-        yield PastCall(
-            time=_in_office_hours(world.now, draw),
-            access_key_id=access_keys.DEPLOYMENT,
-            operation=draw.choice(
-                ("DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags")
-            ),
-            key_id=draw.choice((world.current_key, world.old_key)).arn,
-            source_ip="10.20.9.5",
-            user_agent=_DEPLOYMENT_AGENT,
-        )
+        moment, operation = _in_office_hours(world.now, draw), draw.choice(reads)
+        yield _DEPLOYMENT.call(moment, operation, draw.choice((world.current_key, world.old_key)).arn)
 
 
 def _ago(now: datetime, draw: random.Random) -> datetime:
