@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.compliance.answer import ControlStatus
-from crypto_core.compliance.assessment import Assessment, assess, judge
+from crypto_core.compliance.assessment import Assessment, assess
 from crypto_core.compliance.control import Exemption
-from crypto_core.compliance.facts import ChangeFact, ChangeKind, FindingFact, UseFact
-from crypto_core.compliance.library import ControlLibrary, Controls
-from crypto_core.compliance.period.period import (
-    AuditPeriod,
-    ControlDay,
-    ControlPeriod,
-    Lapse,
-    LapseSource,
-)
+from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ChangeKind, FindingFact, UseFact
+from crypto_core.compliance.library import ControlCatalogue, ControlLibrary, Controls
+from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.compliance.period.population import moments_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.records.recording import RecordedDay
 from crypto_core.compliance.snapshot import Lack, MissingPart, PartFacts, Snapshot, SnapshotPart
@@ -45,6 +39,7 @@ UNREAD = TODAY - 66 * DAY
 """The day on which AWS did not say how keys stand."""
 GAPS = frozenset(TODAY - days * DAY for days in (12, 40, 41, 60))
 FIRST_NUMBER = 12
+OWN, OWN_DIGEST = clean("own"), "5c" * 32
 
 
 @cache
@@ -56,20 +51,11 @@ def library() -> Controls:
         for one in found.controls
         if one.framework.id in ("iso", "pci", "soc2")
     )
-    return replace(found, controls=controls)
-
-
-def _kind(day: date) -> date:
-    """A day of the same kind: they differ in nothing else."""
-    if OFF_SINCE <= day <= OFF_UNTIL:
-        return OFF_SINCE
-    return min(PLAIN) if day in PLAIN else UNREAD if day == UNREAD else TODAY
-
-
-@cache
-def _status(control: str, day: date) -> ControlStatus:
-    (one,) = (one for one in library().controls if one.id == control)
-    return judge(one, snapshot_of(day)).status
+    exemption = Exemption(
+        clean("pci-3.7.4"), clean("The key store can't rotate"), clean("CISO"), OFF_SINCE + 2 * DAY
+    )
+    own = ControlCatalogue(OWN, 1, clean("own.toml"), OWN_DIGEST, exemptions=(exemption,))
+    return replace(found, controls=controls, catalogues=(*found.catalogues, own))
 
 
 def snapshot_of(day: date) -> Snapshot:
@@ -78,12 +64,23 @@ def snapshot_of(day: date) -> Snapshot:
     parts: dict[SnapshotPart, PartFacts | MissingPart] = dict(WELL)
     keys: Any = parts[SnapshotPart.KEYS]
     parts[SnapshotPart.KEYS] = replace(keys, keys=(replace(KEY, oldest_in_use=at - 30 * DAY),))
+    uses: Any = parts[SnapshotPart.USES]
+    # Nobody has looked at today's yet.
+    parts[SnapshotPart.USES] = replace(uses, since=at - DAY, until=at, uses=_uses() if day == TODAY else ())
+    unknown = clean("CloudTrail of eu-west-1 from 2026-05-01 to 2026-05-02 was not fetched.")
+    parts[SnapshotPart.CHANGES] = ChangeFacts(at - DAY, at, gaps=(unknown,) if day == TODAY else ())
     if day == UNREAD:
         none = MissingPart(Lack.FAILED, clean("KMS did not answer."))
         return Snapshot(at, parts | {SnapshotPart.POSTURE: none, SnapshotPart.KEYS: none})
     if OFF_SINCE <= day <= OFF_UNTIL:
         posture: Any = parts[SnapshotPart.POSTURE]
-        off = FindingFact(clean("kms-rotation-off"), Severity.MEDIUM, KEY.arn, clean("Rotation is off"), at)
+        off = FindingFact(
+            clean("kms-rotation-off"),
+            Severity.MEDIUM,
+            KEY.arn,
+            clean("Automatic rotation is off for alias/tokens"),
+            at,
+        )
         parts[SnapshotPart.POSTURE] = replace(posture, findings=(off,))
     if day in PLAIN:
         tokens: Any = parts[SnapshotPart.TOKENS]
@@ -106,6 +103,7 @@ def record_of(number: int, day: date, previous: bytes) -> EvidenceRecord:
         journal_digest=bytes(32),
         signature=Signature(clean(arn), clean("ECDSA_SHA_256"), b"s"),
         unsigned_because=NO_TEXT,
+        catalogues={OWN: clean(OWN_DIGEST)},
     )
 
 
@@ -123,61 +121,10 @@ def records(since: date, until: date) -> tuple[EvidenceRecord, ...]:
 
 @cache
 def sample_period(since: date, until: date) -> AuditPeriod:
-    """A period as its records have it."""
-    made = records(since, until)
-    by_day = {record.day: record for record in made}
-    days = tuple(since + place * DAY for place in range((until - since).days + 1))
-    exemption = Exemption(
-        clean("pci-3.7.4"), clean("The key store can't rotate"), clean("CISO"), OFF_SINCE + 2 * DAY
-    )
-    periods = []
-    for control in library().controls:
-        own = (exemption,) if control.id == exemption.control else ()
-        found = []
-        for day in days:
-            record = by_day.get(day)
-            if record is None:
-                found.append(ControlDay(day, None))
-                continue
-            held = any(one.holds(record.taken_at) for one in own)
-            status = _status(control.id, _kind(day))
-            found.append(ControlDay(day, status, record.number, held))
-        periods.append(ControlPeriod(control, tuple(found), (), own))
-    failed = tuple(one.control for one in periods if any(d.status and d.status.rank == 0 for d in one.days))
-    return AuditPeriod(
-        since=since,
-        until=until,
-        framework=NO_TEXT,
-        made_at=NOW,
-        records=made,
-        gaps=tuple(day for day in days if day not in by_day and day < TODAY),
-        controls=tuple(periods),
-        lapses=(_lapse(failed),) if failed else (),
-        changes=_changes(),
-        sample=(),
-        seed=NO_TEXT,
-        uses=(),
-        reviews=(),
-        incidents=(),
-        drills=(),
-        unreviewed=_uses(),
-        unknown=(clean("CloudTrail of eu-west-1 from 2026-05-01 to 2026-05-02 was not fetched."),),
-    )
-
-
-def _lapse(controls: Sequence[Any]) -> Lapse:
-    return Lapse(
-        cause=clean("keys-rotated alias/tokens"),
-        what=clean("Automatic rotation is off for alias/tokens"),
-        source=LapseSource.RECORDS,
-        first_at=datetime.combine(OFF_SINCE, time(2), UTC),
-        last_at=datetime.combine(OFF_UNTIL, time(2), UTC),
-        after=datetime.combine(OFF_SINCE - DAY, time(2), UTC),
-        before=datetime.combine(OFF_UNTIL + DAY, time(2), UTC),
-        ended_by=clean("EnableKeyRotation by user/ana"),
-        tests=(clean("keys-rotate"),),
-        controls=tuple(controls),
-    )
+    """A period as its records come to."""
+    at_hand = AtHand(ChangeFacts(*moments_of(since, until), _changes()))
+    found = CheckedRecords(records(since, until))
+    return audit_period(PeriodQuestion(since, until), found, library(), at_hand, NOW)
 
 
 def _uses() -> tuple[UseFact, ...]:
@@ -186,21 +133,24 @@ def _uses() -> tuple[UseFact, ...]:
 
 
 def _changes() -> tuple[ChangeFact, ...]:
-    at = datetime.combine(OFF_SINCE, time(1, 12), UTC)
+    off, on = (datetime.combine(day, time(1, 12), UTC) for day in (OFF_SINCE, OFF_UNTIL + DAY))
+    told = (
+        (off, "CloudTrail", "e-1", "DisableKeyRotation"),
+        (off + timedelta(minutes=3), "journal", "42", "keys disable-rotation"),
+        (on, "CloudTrail", "e-2", "EnableKeyRotation"),
+    )
     return tuple(
         ChangeFact(
             kind=ChangeKind.KEY,
             source=clean(source),
             id=clean(id_),
-            at=at + timedelta(minutes=3) * place,
+            at=at,
             what=clean(what),
-            subject=clean("alias/tokens"),
+            subject=KEY.name,
             who=clean("arn:aws:iam::123456789012:user/ben"),
             outcome=clean("done"),
         )
-        for place, (source, id_, what) in enumerate(
-            (("CloudTrail", "e-1", "DisableKeyRotation"), ("journal", "42", "keys disable-rotation"))
-        )
+        for at, source, id_, what in told
     )
 
 

@@ -40,7 +40,7 @@ async def test_the_first_lines_answer_and_the_cursor_is_on_the_newest_day_of_the
         await d.press("8")
         assert isinstance(d.app.screen, ComplianceScreen)
         assert "● 43 met" in d.lines()[2]
-        assert "1 lapse" in d.lines()[2]
+        assert "2 lapses" in d.lines()[2]
         assert "4 of 90 days without a record" in d.lines()[2]
         assert "the chain is whole, every signature fits" in d.lines()[3]
         assert "A.8.24" in d.cursor_line()
@@ -174,17 +174,18 @@ async def test_a_day_without_a_record_says_so_and_between_which_it_lies() -> Non
 
 async def test_open_points_lead_to_their_screen_or_give_their_command() -> None:
     stage = Stage()
-    lapse = replace(PERIOD.lapses[0], before=None, ended_by=clean(""))
+    rotation = next(one for one in PERIOD.lapses if one.cause.startswith("kms-rotation-off"))
+    lapse = replace(rotation, before=None, ended_by=clean(""))
     stage.periods.made = replace(PERIOD, lapses=(lapse,))
     async with deck(stage, start="compliance", size=LARGE) as d:
         assert "1 lapse, 1 open" in d.lines()[2]
-        assert "o: 4 open points." in d.text()
+        assert "o: 5 open points." in d.text()
         await d.press("o")
         assert isinstance(d.app.screen, OpenPointsScreen)
         assert "▲ Not met since 2026-05-31: Automatic rotation is off for alias/tokens (" in d.text()
         assert "△ Nobody reviewed 1,204 calls of keys that guard tokens, by role/platform." in d.text()
-        assert "? CloudTrail of eu-west-1 from 2026-05-01" in d.text()
-        await d.press("end", "up", "up", "up")
+        assert "? Changes: CloudTrail of eu-west-1 from 2026-05-01" in d.text()
+        await d.press("end", *["up"] * 7)
         assert "keydeck incident start restore-drill" in d.cursor_line()
         await d.press("enter", "y")
         assert d.app.clipboard == "keydeck incident start restore-drill --database NAME"
