@@ -162,7 +162,6 @@ def _load() -> None:
 
 def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:
     """Tell the demo's story, let the platform play along, and open the console, a shell, or neither."""
-    from console.demonstration.damaged_connections import DamagedConnections
     from console.demonstration.story import Story
     from console.demonstration.surroundings import demo_settings, export_lines, run_shell, wait_until_ended
     from console.game_day.platform_part import PlatformPart
@@ -170,7 +169,7 @@ def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:
 
     platform = PlatformPart(sandbox)
     platform.let_add_rows()
-    team = PlatformTeam(platform, DamagedConnections(sandbox.world, platform).cut_off, pace=_PACE)
+    team = PlatformTeam(platform, platform.damaged, pace=_PACE)
     with Story(sandbox, platform) as story, team:
         story.begin()
         if way == _CONSOLE:

@@ -84,7 +84,6 @@ class Game:
     def close(self) -> None:
         """End the intruder; safe to call twice."""
         self.intruder.stop()
-        self.referee.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from console.sandbox import platform
-from crypto_core.database.connection.engine import connected
 from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, classify, parse
 from crypto_core.errors import EnvelopeError
 from crypto_core.references import TokenRef
@@ -26,10 +25,10 @@ class Stored:
     envelope: Envelope | None = field(repr=False)
 
 
-def read_all(engine: Engine) -> tuple[Stored, ...]:
-    """Return every stored token of the platform's tables. Raises DatabaseError."""
+def read_all(database_url: str) -> tuple[Stored, ...]:
+    """Return every stored token of the platform's tables, read as the platform. Raises DatabaseError."""
     found: list[Stored] = []
-    with connected(engine) as connection:
+    with platform.platform_connection(database_url) as connection:
         for table in platform.metadata.sorted_tables:
             columns = [column for column in _TOKEN_COLUMNS if column in table.c]
             for row in connection.execute(select(table).order_by(table.c.id)).mappings():

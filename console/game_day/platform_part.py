@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, update
+from sqlalchemy import Connection, insert, update
 
 from console.sandbox import access_keys, platform
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.provider_tokens import Style, issue
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -31,11 +31,6 @@ class PlatformPart:
         self._numbers = count(1)
         self._reconnected: dict[TokenRef, int] = {}
         """The number of the token with which a connection's owner has connected again last."""
-
-    @property
-    def reconnected(self) -> frozenset[TokenRef]:
-        """The connections whose owners have connected again."""
-        return frozenset(self._reconnected)
 
     def writes_under(self, key_arn: str) -> None:
         """Be seen in CloudTrail to make data keys under a key."""
@@ -64,6 +59,13 @@ class PlatformPart:
         wanted = frozenset(refs) or frozenset(self._sandbox.world.tokens)
         self.revoke_by_hand(token for ref in sorted(wanted) for token in self._connected_with(ref))
 
+    def damaged(self, new_key: str) -> list[TokenRef]:
+        """Return the connections with damaged tokens whose owners have not connected again.
+
+        No runbook could prove that these open. Before there is a new key nobody misses them.
+        """
+        return [r for r in sorted(self._sandbox.world.corrupt) if new_key and r not in self._reconnected]
+
     def _connected_with(self, ref: TokenRef) -> Iterator[Secret]:
         world = self._sandbox.world
         if ref in world.tokens:
@@ -78,13 +80,9 @@ class PlatformPart:
 
     def let_add_rows(self) -> None:
         """Grant the console's role what a tripwire takes. Raises DatabaseError."""
-        engine = platform.platform_engine(self._sandbox.platform_database_url)
-        try:
-            with connected(engine, write=True) as connection:
-                connection.execute(text(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {OPERATOR}"))
-                connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {OPERATOR}"))
-        finally:
-            engine.dispose()
+        with self._writing() as connection:
+            connection.execute(text(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {OPERATOR}"))
+            connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {OPERATOR}"))
 
     def connect_account(self, keyring: KmsKeyring) -> None:
         """Connect a test account, to see which key it writes under. Raises KmsError, DatabaseError."""
@@ -97,12 +95,8 @@ class PlatformPart:
         }
         with self.new_token(ref) as token:
             row[ref.column] = TokenCipher(keyring).encrypt(token, ref=ref).stored
-        engine = platform.platform_engine(self._sandbox.platform_database_url)
-        try:
-            with connected(engine, write=True) as connection:
-                connection.execute(insert(table).values(row))
-        finally:
-            engine.dispose()
+        with self._writing() as connection:
+            connection.execute(insert(table).values(row))
 
     def reconnect(self, refs: Iterable[TokenRef], keyring: KmsKeyring) -> int:
         """Let the owners of these connections connect again; returns how many tokens were written.
@@ -112,18 +106,17 @@ class PlatformPart:
         """
         cipher = TokenCipher(keyring)
         written = 0
-        engine = platform.platform_engine(self._sandbox.platform_database_url)
-        try:
-            for ref in refs:
-                table = platform.metadata.tables[ref.table]
-                row_id = int(ref.row_id) if table.c.id.type.python_type is int else ref.row_id
-                number = next(self._numbers)
-                with self._issued(ref, number) as token:
-                    stored = cipher.encrypt(token, ref=ref).stored
-                statement = update(table).where(table.c.id == row_id).values({ref.column: stored})
-                with connected(engine, write=True) as connection:
-                    written += connection.execute(statement).rowcount
-                self._reconnected[ref] = number
-        finally:
-            engine.dispose()
+        for ref in refs:
+            table = platform.metadata.tables[ref.table]
+            row_id = int(ref.row_id) if table.c.id.type.python_type is int else ref.row_id
+            number = next(self._numbers)
+            with self._issued(ref, number) as token:
+                stored = cipher.encrypt(token, ref=ref).stored
+            statement = update(table).where(table.c.id == row_id).values({ref.column: stored})
+            with self._writing() as connection:
+                written += connection.execute(statement).rowcount
+            self._reconnected[ref] = number
         return written
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return platform.platform_connection(self._sandbox.platform_database_url, write=True)

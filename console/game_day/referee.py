@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from console.game_day.loot import envelopes, read_all, seal_mark
 from console.game_day.scenario import End, Scenario
 from console.sandbox import access_keys
-from console.sandbox.platform import platform_engine
 from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.errors import KeydeckError
 from crypto_core.references import TokenRef
@@ -46,7 +45,7 @@ class Referee:
         self._providers = providers
         world = sandbox.world
         self._key = world.current_key.arn
-        self._engine = platform_engine(sandbox.platform_database_url, read_only=True)
+        self._database_url = sandbox.platform_database_url
         self.sound: frozenset[TokenRef] = frozenset(
             {*world.sealed_under(world.current_key), *world.sealed_under(world.old_key), *world.corrupt}
         )
@@ -54,7 +53,7 @@ class Referee:
         under = frozenset(world.sealed_under(world.current_key))
         self._prefixes = frozenset(
             envelope.edk_prefix
-            for ref, envelope in envelopes(read_all(self._engine))
+            for ref, envelope in self._sealed().items()
             if ref in under and envelope.edk_prefix
         )
         self._deleted = frozenset(self._waiting())
@@ -70,9 +69,6 @@ class Referee:
             End.TOKENS_REPLACED: self._tokens_replaced,
             End.TOKENS_DEAD: self._tokens_dead,
         }
-
-    def close(self) -> None:
-        self._engine.dispose()
 
     def look_at_all(self, intruder: Intruder) -> tuple[EndSeen, ...]:
         """Return every end of the scenario. What can't be looked at is not reached.
@@ -100,11 +96,15 @@ class Referee:
 
     def stores(self, ref: TokenRef, token: Secret) -> bool:
         """Return whether a token is what is stored, sealed, for a connection. Raises KeydeckError."""
-        envelope = dict(envelopes(read_all(self._engine))).get(ref)
+        envelope = self._sealed().get(ref)
         if envelope is None:
             return False
         with self._opened(self._sandbox.client("kms", access_keys.PLATFORM), ref, envelope) as stored:
             return stored == token
+
+    def _sealed(self) -> dict[TokenRef, Envelope]:
+        """What is stored now, and sealed."""
+        return dict(envelopes(read_all(self._database_url)))
 
     def _shut_out(self, intruder: Intruder) -> tuple[bool, str]:
         let_in = intruder.try_every_way()
@@ -113,7 +113,9 @@ class Referee:
         return not let_in, "the intruder still gets in" if let_in else "every way of the intruder is refused"
 
     def _nothing_under_key(self, _: Intruder) -> tuple[bool, str]:
-        left = sum(envelope.edk_prefix in self._prefixes for _, envelope in envelopes(read_all(self._engine)))
+        left = sum(
+            envelope.edk_prefix in self._prefixes for _, envelope in envelopes(read_all(self._database_url))
+        )
         return not left, f"{counted(left, 'token')} under the compromised key"
 
     def _key_disabled(self, _: Intruder) -> tuple[bool, str]:
@@ -128,8 +130,9 @@ class Referee:
         """The platform writes under the key that most tokens are under, and opens what it wrote."""
         kms = self._sandbox.client("kms", access_keys.PLATFORM)
         asks = self._sandbox.client("kms", access_keys.DEPLOYMENT)
-        blobs = {one.edk_prefix: one.encrypted_data_key for _, one in envelopes(read_all(self._engine))}
-        counts = Counter(one.edk_prefix for _, one in envelopes(read_all(self._engine)))
+        sealed = self._sealed().values()
+        blobs = {one.edk_prefix: one.encrypted_data_key for one in sealed}
+        counts = Counter(one.edk_prefix for one in sealed)
         ((prefix, _number),) = counts.most_common(1)
         try:
             key = kms.decrypt(CiphertextBlob=blobs[prefix])["KeyId"]
@@ -152,7 +155,7 @@ class Referee:
 
     def _tokens_open(self, _: Intruder) -> tuple[bool, str]:
         """Every sound token is opened, by the platform: that is what must work when all is over."""
-        now = dict(envelopes(read_all(self._engine)))
+        now = self._sealed()
         kms = self._sandbox.client("kms", access_keys.PLATFORM)
         closed = [ref for ref in sorted(self.sound) if ref not in now or not self._opens(kms, ref, now[ref])]
         if not closed:
@@ -179,7 +182,7 @@ class Referee:
             return open_envelope(envelope, data_key, ref, envelope.named_database)
 
     def _tokens_sealed_anew(self, intruder: Intruder) -> tuple[bool, str]:
-        now = dict(envelopes(read_all(self._engine)))
+        now = self._sealed()
         left = [
             ref for ref, marks in intruder.seals.copy().items() if ref in now and seal_mark(now[ref]) in marks
         ]
@@ -187,7 +190,7 @@ class Referee:
         return not left, f"{len(left):,} of {total} that were opened are stored as they were"
 
     def _tokens_replaced(self, intruder: Intruder) -> tuple[bool, str]:
-        stored = {one.ref: one for one in read_all(self._engine)}
+        stored = {one.ref: one for one in read_all(self._database_url)}
         kms = self._sandbox.client("kms", access_keys.PLATFORM)
         left = [
             ref for ref in intruder.tokens if ref in stored and not self._replaced(kms, ref, stored, intruder)

@@ -13,7 +13,6 @@ from console.game_day.loot import Stored, envelopes, read_all
 from console.game_day.scenario import Persona, Scenario
 from console.sandbox import access_keys
 from console.sandbox.cloudtrail import TRAIL
-from console.sandbox.platform import platform_engine
 from console.sandbox.traffic import PLATFORM_ADDRESSES
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -95,11 +94,7 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
         return client_of(sandbox, service, persona)
 
     def database() -> tuple[Stored, ...]:
-        engine = platform_engine(sandbox.platform_database_url, read_only=True)
-        try:
-            return read_all(engine)
-        finally:
-            engine.dispose()
+        return read_all(sandbox.platform_database_url)
 
     # The story is about alias/tokens; what is under the key before it stays out of it.
     older = frozenset(sandbox.world.sealed_under(sandbox.world.old_key))

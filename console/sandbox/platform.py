@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Connection,
     DateTime,
     Engine,
     Identity,
@@ -19,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.connection.engine import connected, open_engine
 
 metadata = MetaData()
 
@@ -79,6 +82,17 @@ mcp_servers = _table(
 def platform_engine(url: str, *, read_only: bool = False) -> Engine:
     """Return an engine of the platform's, whose tables are in schema public."""
     return open_engine(url, read_only=read_only).execution_options(schema_translate_map={None: "public"})
+
+
+@contextmanager
+def platform_connection(url: str, *, write: bool = False) -> Iterator[Connection]:
+    """Give a connection of the platform's, committed in the end where it writes. Raises DatabaseError."""
+    engine = platform_engine(url, read_only=not write)
+    try:
+        with connected(engine, write=write) as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def create_tables(engine: Engine) -> None:

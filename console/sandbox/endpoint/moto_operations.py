@@ -43,6 +43,26 @@ def find_key(
     return key
 
 
+def find_usable(
+    keys: KeyStore, faults: Faults, key_id: object, record: Record, action: str, usage: str, spec: str = ""
+) -> "Key":
+    """Return the key that a cryptographic operation names, if its caller, kind and state allow that.
+
+    The record gets the key as one more resource. Raises NotFoundException, AccessDeniedException,
+    InvalidKeyUsageException, DisabledException, KMSInvalidStateException.
+    """
+    key = keys.find(record.region, key_id)
+    record.resources = (*record.resources, key.arn)
+    faults.authorise(record, action, key)
+    if key.key_usage != usage or spec not in ("", key.key_spec):
+        raise ServiceError(
+            "InvalidKeyUsageException",
+            f"{key.arn} key usage is {key.key_usage} which is not valid for {record.name}.",
+        )
+    require_usable(key)
+    return key
+
+
 class MotoOperations:
     """Frames one of moto's operations: `prepare` before it, `finish` after it."""
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.crypto import MaterialGeneration, identifier_of, seal, unseal
-from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, incorrect_key, invalid_ciphertext
+from console.sandbox.endpoint.errors import dry_run_worked, incorrect_key, invalid_ciphertext
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import SYMMETRIC, KeyStore, require_usable
+from console.sandbox.endpoint.moto_operations import find_usable
 from console.sandbox.endpoint.parameters import (
     MAX_PLAINTEXT,
     Document,
@@ -176,13 +177,5 @@ class CryptoOperations:
 
     def _sealed_by(self, record: Record, key_id: object, action: str) -> "tuple[Key, MaterialGeneration]":
         """Return the key that `key_id` names and its current material, if it may be used."""
-        key = self._keys.find(record.region, key_id)
-        record.resources = (*record.resources, key.arn)
-        self._faults.authorise(record, action, key)
-        if key.key_spec != SYMMETRIC or key.key_usage != "ENCRYPT_DECRYPT":
-            raise ServiceError(
-                "InvalidKeyUsageException",
-                f"{key.arn} key usage is {key.key_usage} which is not valid for {record.name}.",
-            )
-        require_usable(key)
+        key = find_usable(self._keys, self._faults, key_id, record, action, "ENCRYPT_DECRYPT", SYMMETRIC)
         return key, self._keys.companion(key).current.material

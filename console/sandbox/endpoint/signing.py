@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from console.sandbox.endpoint.errors import ServiceError, validation
 from console.sandbox.endpoint.faults import Faults
-from console.sandbox.endpoint.keys import KeyStore, require_usable
+from console.sandbox.endpoint.keys import KeyStore
 from console.sandbox.endpoint.metadata import mac_algorithms
+from console.sandbox.endpoint.moto_operations import find_usable
 from console.sandbox.endpoint.operations import Operation
 from console.sandbox.endpoint.parameters import Document, as_text, read_blob, shown, stop_if_dry_run
 from console.sandbox.endpoint.records import Record
@@ -97,7 +98,7 @@ class SigningOperations:
         record.request = shown(
             keyId=request.get("KeyId"), messageType=request.get("MessageType"), signingAlgorithm=algorithm
         )
-        key = self._key(request, record, "SIGN_VERIFY")
+        key = self._find(request, record, "SIGN_VERIFY")
         if algorithm not in key.signing_algorithms or algorithm.rpartition("_")[2] not in _HASHES:
             raise _incompatible(algorithm, key)
         hash_ = _HASHES[algorithm.rpartition("_")[2]]
@@ -112,23 +113,14 @@ class SigningOperations:
     def _mac(self, request: Document, record: Record) -> "tuple[Key, str, bytes]":
         message, algorithm = read_blob(request, "Message", MAX_MESSAGE), str(request.get("MacAlgorithm"))
         record.request = shown(keyId=request.get("KeyId"), macAlgorithm=algorithm)
-        key = self._key(request, record, "GENERATE_VERIFY_MAC")
+        key = self._find(request, record, "GENERATE_VERIFY_MAC")
         if algorithm not in mac_algorithms(key):
             raise _incompatible(algorithm, key)
         name = f"sha{algorithm.rpartition('_')[2]}"
         return key, algorithm, hmac.new(key.key_material, message, getattr(hashlib, name)).digest()
 
-    def _key(self, request: Document, record: Record, usage: str) -> "Key":
-        key = self._keys.find(record.region, request.get("KeyId"))
-        record.resources = (key.arn,)
-        self._faults.authorise(record, record.action, key)
-        if key.key_usage != usage:
-            raise ServiceError(
-                "InvalidKeyUsageException",
-                f"{key.arn} key usage is {key.key_usage} which is not valid for {record.name}.",
-            )
-        require_usable(key)
-        return key
+    def _find(self, request: Document, record: Record, usage: str) -> "Key":
+        return find_usable(self._keys, self._faults, request.get("KeyId"), record, record.action, usage)
 
 
 def _private(key: "Key") -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:

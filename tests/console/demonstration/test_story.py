@@ -11,7 +11,6 @@ from time import sleep
 import pytest
 
 from console.container import Container
-from console.demonstration.damaged_connections import DamagedConnections
 from console.demonstration.story import INCIDENT_TITLE, Story
 from console.game_day.measures import agreed
 from console.game_day.platform_part import PlatformPart
@@ -96,19 +95,18 @@ def test_the_demo_opens_on_a_past_and_its_platform_switches_keys(
     assert services.events.summary(f"{others} explained").events == 0
 
     # A key is compromised: the team does what nobody does at the console, switches and connects again.
-    damaged = DamagedConnections(world, platform)
-    assert damaged.cut_off("") == ()
+    assert platform.damaged("") == []
     number = incidents.declare(
         "key-compromise", IncidentScope(key=world.current_key.arn, since=datetime.now(UTC))
     )
-    with PlatformTeam(platform, damaged.cut_off, pace=5):
+    with PlatformTeam(platform, platform.damaged, pace=5):
         work_until(incidents, number, "switch")
         new = incidents.show(number).incident.values["new_key"]
         for _ in range(PATIENCE):
-            if not damaged.cut_off(new):
+            if not platform.damaged(new):
                 break
             sleep(0.5)
-    assert not damaged.cut_off(new)
+    assert not platform.damaged(new)
     assert all(one.opened for one in services.work.verify_tokens(Selection(references=tuple(world.corrupt))))
 
 

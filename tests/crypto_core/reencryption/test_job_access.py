@@ -20,7 +20,8 @@ from tests.crypto_core.keys.replacement.test_access import ROOT, VIA, allow, aws
 from tests.screens.samples import HOSTILE
 
 MANAGE = allow(aws(ROOT), "kms:*Policy")
-ADMIN = {"Sid": "manage"} | MANAGE | {"Action": ["kms:PutKeyPolicy", "kms:DescribeKey", "kms:GetKeyPolicy"]}
+MANAGES = ["kms:PutKeyPolicy", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:*Grant*"]
+ADMIN = {"Sid": "manage"} | MANAGE | {"Action": MANAGES}
 PLATFORM = role("platform")
 
 
