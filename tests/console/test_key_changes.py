@@ -81,6 +81,7 @@ def test_a_key_goes_through_its_life(keydeck: Keydeck, kms: Any, key: str, tmp_p
     assert changed("disable", alias)["state"] == ("Enabled", "Disabled")
     assert changed("enable", alias)["state"] == ("Disabled", "Enabled")
     policy["Statement"].pop()
+    policy["Statement"][0]["Action"].append("kms:CreateGrant")
     file = tmp_path / "policy.json"
     file.write_text(json.dumps(policy))
     assert changed("put-policy", alias, str(file))["policy"][1].startswith("2 statements")

@@ -75,15 +75,14 @@ def test_a_policy_that_shuts_the_platform_out_is_not_put_on_a_forged_answer(
 ) -> None:
     key = world.old_key.arn
     before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    reads = ["kms:*KeyPolicy", "kms:DescribeKey", "kms:ListGrants"]
     root = {"AWS": f"arn:aws:iam::{key.split(':')[4]}:root"}
     file = tmp_path / "policy.json"
     file.write_text(
         json.dumps(
             {
                 "Version": "2012-10-17",
-                "Statement": [
-                    {"Effect": "Allow", "Principal": root, "Action": "kms:*KeyPolicy", "Resource": "*"}
-                ],
+                "Statement": [{"Effect": "Allow", "Principal": root, "Action": reads, "Resource": "*"}],
             }
         )
     )
