@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.column_guards.guard_states import read_guards
+from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import Attributor, KeyCount
 from crypto_core.database.tokens.attribution_cache import AttributionCache
@@ -152,27 +153,17 @@ class StatusService:
     ) -> Status:
         states, trouble = self._states(counts)
         trusted, untold = self._trusted(states)
-        # While a trusted name can't be resolved, no key can be called untrusted.
-        shares = tuple(_share(count, states, None if untold else trusted) for count in counts)
-        reasons = (*census.gaps, *gaps, *trouble, *untold)
-        by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
-        return Status(
-            taken_at=census.taken_at,
-            tokens=sum(by_format.values()),
-            by_format=by_format,
-            by_column=_columns(census),
-            keys=shares,
-            problems=_problems(census, shares, states, self.keyring, self.incident_of, sweep, strays),
-            coverage=Coverage(
-                tuple(dict.fromkeys(reasons)),
-                Elsewhere.UNKNOWN if sweep is None else Elsewhere.READ if in_full else Elsewhere.SAMPLED,
-                sum(c.tokens - c.asked for c in counts if c.evidence is Evidence.INFERRED),
-            ),
+        return status_of(
+            *(census, counts, states, self.keyring),
+            # While a trusted name can't be resolved, no key can be called untrusted.
+            trusted=None if untold else trusted,
+            reasons=(*gaps, *trouble, *untold),
             failure=failure,
             guards=read_guards(self.engine, census.catalogue),
+            incident_of=self.incident_of,
             sweep=sweep,
             strays=strays,
-            decoys=census.decoys,
+            in_full=in_full,
         )
 
     def unseen(self, cancelled: Event | None = None) -> tuple[str, ...]:
@@ -227,6 +218,45 @@ class StatusService:
             else:
                 untold.append(f"{name} is trusted, but which key it names could not be found out.")
         return frozenset(arns), untold
+
+
+def status_of(
+    census: Census,
+    counts: tuple[KeyCount, ...],
+    states: Mapping[str, KeyState],
+    keyring: KmsKeyring,
+    *,
+    trusted: frozenset[str] | None,
+    reasons: Iterable[str] = (),
+    failure: KmsError | None = None,
+    guards: tuple[ColumnGuard, ...] = (),
+    incident_of: Callable[[str], str] = lambda key_arn: "",
+    sweep: Sweep | None = None,
+    strays: Strays | None = None,
+    in_full: bool = False,
+) -> Status:
+    """Return what counts and keys come to. `trusted` are the ARNs of keys, None where they are not known."""
+    strays = strays or Strays()
+    shares = tuple(_share(count, states, trusted) for count in counts)
+    by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
+    return Status(
+        taken_at=census.taken_at,
+        tokens=sum(by_format.values()),
+        by_format=by_format,
+        by_column=_columns(census),
+        keys=shares,
+        problems=_problems(census, shares, states, keyring, incident_of, sweep, strays),
+        coverage=Coverage(
+            tuple(dict.fromkeys((*census.gaps, *reasons))),
+            Elsewhere.UNKNOWN if sweep is None else Elsewhere.READ if in_full else Elsewhere.SAMPLED,
+            sum(c.tokens - c.asked for c in counts if c.evidence is Evidence.INFERRED),
+        ),
+        failure=failure,
+        guards=guards,
+        sweep=sweep,
+        strays=strays,
+        decoys=census.decoys,
+    )
 
 
 def _columns(census: Census) -> tuple[ColumnShare, ...]:

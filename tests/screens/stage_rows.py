@@ -6,29 +6,32 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
-from crypto_core.database.tokens.census import CensusProgress
+from crypto_core.database.tokens.attribution import KeyCount
+from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.census import Census, CensusProgress, GroupCount
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, Organisation, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
-from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy, TokenGroup, TokenGroups
 from crypto_core.envelope import Format
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.keys.status import ColumnShare, KeyShare, ProblemKind, Status
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.keys.service import status_of
+from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Value
 from crypto_core.lists.in_memory import MemorySource
 from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
-from tests.screens.samples import CURRENT, NOW, OLD
+from tests.screens.samples import CURRENT, NOW
 
 if TYPE_CHECKING:
+    from crypto_core.aws.kms import KmsApi
     from tests.screens.stage import Stage
 
 
@@ -102,96 +105,52 @@ class StageStatus:
         if progress is not None and self.stage.counting is not None:
             progress(self.stage.counting)
         self.stage.enter("status")
-        rows = self.stage.rows
-        columns: dict[str, Counter[Format]] = {}
-        for row in rows:
-            columns.setdefault(f"{row.ref.table}.{row.ref.column}", Counter())[row.format] += 1
+        counted = status_of(
+            self._census(),
+            tuple(self._key_counts()),
+            {key.key_arn: key for key in self.stage.keys},
+            KmsKeyring(cast("KmsApi", None), write_key=CURRENT),
+            trusted=None,
+            guards=tuple(_guard(str(column)) for column in self._columns()),
+        )
+        problems = counted.problems if self.stage.problems is None else self.stage.problems
+        more = {"coverage": self.stage.coverage, "accepted": self.stage.accepted}
+        return replace(counted, problems=problems, **more)  # type: ignore[arg-type]
+
+    def _columns(self) -> tuple[TokenColumn, ...]:
+        return tuple(dict.fromkeys(TokenColumn(row.ref.table, row.ref.column) for row in self.stage.rows))
+
+    def _census(self) -> Census:
+        samples: dict[tuple[str, Format], TokenRef] = {}
+        tokens: Counter[tuple[str, Format]] = Counter()
+        for row in self.stage.rows:
+            group = f"{row.ref.table}.{row.ref.column}", row.format
+            samples.setdefault(group, row.ref)
+            tokens[group] += 1
+        groups = tuple(GroupCount(*of, None, False, None, "", n, samples[of]) for of, n in tokens.items())
+        tables: dict[str, list[str]] = {}
+        for column in self._columns():
+            tables.setdefault(column.table, []).append(column.column)
+        described = (TokenTable(table, "id", "text", tuple(names), (), "") for table, names in tables.items())
+        return Census(NOW, Catalogue(tuple(described), (), {}), groups, {})
+
+    def _key_counts(self) -> Iterator[KeyCount]:
         under = Counter(
-            (row.key_arn, row.key_material_id, row.evidence) for row in rows if row.format.protected
+            (row.key_arn, row.key_material_id, row.evidence)
+            for row in self.stage.rows
+            if row.format.protected
         )
-        return Status(
-            taken_at=NOW,
-            tokens=len(rows),
-            by_format=Counter(row.format for row in rows),
-            by_column=tuple(ColumnShare(name, sum(c.values()), c) for name, c in columns.items()),
-            keys=tuple(self._share(*which, count) for which, count in under.items()),
-            problems=self._problems(columns) if self.stage.problems is None else self.stage.problems,
-            coverage=self.stage.coverage,
-            guards=tuple(_guard(column) for column in columns),
-            accepted=self.stage.accepted,
-        )
-
-    def _share(self, arn: str | None, material: str | None, evidence: Evidence, count: int) -> KeyShare:
-        key = next((k for k in self.stage.keys if k.key_arn == arn), None)
-        return KeyShare(
-            key_arn=arn,
-            alias=key.aliases[0] if key and key.aliases else None,
-            key_state=key.state if key else None,
-            key_material_id=material,
-            tokens=count,
-            evidence=evidence,
-            asked=count if evidence is Evidence.VERIFIED else 1,
-            note={
-                Evidence.CONFLICT: "2 groups disagree",
-                Evidence.UNKNOWN: "KMS denies kms:Decrypt",
-            }.get(evidence, ""),
-        )
-
-    def _problems(self, columns: dict[str, Counter[Format]]) -> tuple[Finding, ...]:
-        problems = []
-        for format_, severity, words, remedy, kind in (
-            (
-                Format.PLAINTEXT,
-                Severity.CRITICAL,
-                "in plaintext",
-                "Encrypt them in place: keydeck encrypt.",
-                ProblemKind.UNPROTECTED,
-            ),
-            (
-                Format.DEV,
-                Severity.CRITICAL,
-                "in dev format",
-                "Their key is public knowledge: keydeck encrypt.",
-                ProblemKind.UNPROTECTED,
-            ),
-            (
-                Format.UNRECOGNISED,
-                Severity.HIGH,
-                "plaintext or corrupt",
-                "Look at them one by one.",
-                ProblemKind.UNREADABLE,
-            ),
-        ):
-            where = {name: c[format_] for name, c in columns.items() if c[format_]}
-            if where:
-                count = sum(where.values())
-                problems.append(
-                    Finding(
-                        *(
-                            kind,
-                            severity,
-                            "",
-                            words,
-                            " · ".join(f"{n} {c}" for n, c in where.items()),
-                            remedy,
-                        ),
-                        tokens=count,
-                        rows=f"format:{format_.value}",
-                    )
-                )
-        if any(row.key_arn == OLD for row in self.stage.rows):
-            problems.append(
-                Finding(
-                    ProblemKind.KEY_NOT_ENABLED,
-                    Severity.HIGH,
-                    OLD,
-                    "under alias/tokens-old …77ab, which is not enabled",
-                    "Disabled",
-                    "Enable the key, then re-encrypt them under another one.",
-                    tokens=sum(row.key_arn == OLD for row in self.stage.rows),
-                )
+        for (arn, material, evidence), count in under.items():
+            yield KeyCount(
+                wrapping=(arn, material) if arn and material else None,
+                tokens=count,
+                asked={Evidence.VERIFIED: count, Evidence.UNKNOWN: 0}.get(evidence, 1),
+                evidence=evidence,
+                note={
+                    Evidence.CONFLICT: "2 groups disagree",
+                    Evidence.UNKNOWN: "KMS denies kms:Decrypt",
+                }.get(evidence, ""),
             )
-        return tuple(problems)
 
 
 class StageInventory:

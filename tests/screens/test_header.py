@@ -72,7 +72,7 @@ async def test_surroundings_that_hang_leave_the_rest_usable() -> None:
     stage.hold("surroundings")
     async with deck(stage) as d:
         assert "looking around…" in d.lines()[0]
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
         await d.press("2")
         assert "1,200 tokens" in d.text()
 

@@ -54,7 +54,7 @@ async def test_a_call_that_began_before_a_screen_was_left_ends_without_harm() ->
         await d.press("enter", "enter", "escape", "escape", "1", "2", "1")
         gate.set()
         await d.settle()
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
 
 
 @pytest.mark.quick(1)
@@ -94,7 +94,7 @@ async def test_a_database_that_died_shows_in_the_header_and_panels_keep_their_da
         await d.press("r")
         assert "✖ database: no answer for 12 s" in d.lines()[1]
         assert "5 min ago" in d.lines()[0]
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
         assert "No connection to pg-1:5432." in d.text()
         await d.press("2")
         assert "✖ database: no answer for 12 s" in d.lines()[1]

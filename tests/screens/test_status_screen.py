@@ -35,7 +35,7 @@ from tests.screens.stage import Stage
 async def test_the_first_lines_say_how_many_problems_there_are_and_name_the_worst_first() -> None:
     async with deck() as d:
         lines = d.lines()
-    assert "✖ 4 problems" in lines[2]
+    assert "✖ 5 problems" in lines[2]
     assert "1,200 tokens" in lines[2]
     assert "82.8 % protected" in lines[2]
     assert "critical" in lines[3]
@@ -177,7 +177,7 @@ async def test_the_last_status_stays_when_a_refresh_fails_and_the_remedy_is_show
         await d.press("r")
         assert "No connection to pg-1:5432." in d.text()
         assert "Check DATABASE_URL" in d.text()
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
         d.stage.faults.clear()
         await d.press("r")
         assert "No connection" not in d.text()
@@ -188,7 +188,7 @@ async def test_the_last_status_stays_while_a_new_one_is_counted() -> None:
         d.stage.hold("status")
         await d.press("r")
         assert "⟳" in d.lines()[0]
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
 
 
 async def test_how_far_a_count_is_stands_where_its_answer_will_and_then_beside_the_last_one() -> None:
@@ -197,12 +197,12 @@ async def test_how_far_a_count_is_stands_where_its_answer_will_and_then_beside_t
     async with deck(stage) as d:
         await d.until(lambda: "62 %  7,350,000 tokens so far" in d.text())
         counted.set()
-        await d.until(lambda: "✖ 4 problems" in d.text())
+        await d.until(lambda: "✖ 5 problems" in d.text())
         assert "so far" not in d.text()
         counted = stage.hold("status")
         await d.press("r")
         await d.until(lambda: "counting 62 %" in d.lines()[1])
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
         counted.set()
         await d.until(lambda: "counting" not in d.text())
 
@@ -232,11 +232,11 @@ async def test_advice_names_keys_that_act_on_the_line_under_the_cursor() -> None
         assert d.app.screen.query_one(KeyHints)._hints().plain.count("x encrypt in place") == 1
         await d.press("x")
         assert "Encrypt in place replaces" in d.says()
-        await d.press("escape", "down", "down", "x")
+        await d.press("escape", *["down"] * 4, "x")
         assert isinstance(d.app.screen, StatusScreen)
         await d.press("v")
         assert "Verify 10 tokens" in d.text()
-        await d.press("enter", "down", "enter", "escape")
+        await d.press("enter", "up", "enter", "escape")
         assert "→ Enter, then e enables the key." in d.text()
         await d.press("I")
         assert "status: under alias/tokens-old" in d.says()
@@ -248,11 +248,11 @@ async def test_findings_stand_in_one_list_with_the_problems_and_are_not_repeated
     stage = Stage(trail_findings=(hostile,))
     stage.findings = (*stage.findings, repeated)
     async with deck(stage, size=LARGE) as d:
-        assert "4 problems   keys not examined: 7" in d.lines()[2]
+        assert "5 problems   keys not examined: 7" in d.lines()[2]
         await d.press("7", "1")
-        assert "4 problems · 4 findings" in d.lines()[2]
-        words = [line[1:12].split() for line in d.lines()[3:20] if line[1] in "✖▲△"]
-        assert [w[:2] for w in words] == [["✖", "critical"]] * 4 + [["▲", "high"]] * 3 + [["△", "medium"]]
+        assert "5 problems · 4 findings" in d.lines()[2]
+        words = [line[1:12].split() for line in d.lines()[3:22] if line[1] in "✖▲△"]
+        assert [w[:2] for w in words] == [["✖", "critical"]] * 4 + [["▲", "high"]] * 4 + [["△", "medium"]]
         assert "is disabled" not in d.text()
         assert "[/red]new" in d.text()
         while "[/red]new" not in d.cursor_line():
