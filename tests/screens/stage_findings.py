@@ -12,9 +12,10 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import Status
 from crypto_core.trail.rules.examination import WINDOW, Examined
 from crypto_core.trail.rules.service import TrailRules
-from crypto_core.trail.store.suppressions import Suppression, sift
+from crypto_core.trail.store.suppressions import sift
 from tests.crypto_core.paper_journal import Paper
 from tests.screens.samples import NOW
+from tests.screens.stage_gate import Gated
 
 if TYPE_CHECKING:
     from tests.screens.stage import Stage
@@ -32,16 +33,15 @@ class StagePosture:
         return Posture(NOW, self.stage.findings, self.stage.gaps)
 
 
-@dataclass
-class StageRules:
+class StageRules(Gated):
     """The stage's findings about events; what is suppressed is in its own store."""
 
-    stage: Stage
-
-    @property
-    def _rules(self) -> TrailRules:
+    def __init__(self, stage: Stage) -> None:
         guard = Guard(Paper(), read_only=False, ready=lambda: None)
-        return TrailRules(self.stage.events.store, clock=lambda: NOW, guard=guard)
+        self.stage = stage
+        rules = TrailRules(stage.events.store, clock=lambda: NOW, guard=guard)
+        calls = ("suppress", "unsuppress", "suppressions")
+        super().__init__(rules, stage.enter, {call: call for call in calls})
 
     def examine_events(
         self,
@@ -51,21 +51,6 @@ class StageRules:
     ) -> Examined:
         """The findings of the stage."""
         self.stage.enter("rules", cancelled)
-        active = self._rules.suppressions()
+        active = self._service.suppressions()
         told, hidden = sift(self.stage.trail_findings, active)
         return Examined(NOW - WINDOW, NOW, told, self.stage.trail_gaps, hidden, active)
-
-    def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
-        """Suppress."""
-        self.stage.enter("suppress")
-        return self._rules.suppress(rule, subject, reason, days, by)
-
-    def unsuppress(self, number: int) -> None:
-        """Take one back."""
-        self.stage.enter("unsuppress")
-        self._rules.unsuppress(number)
-
-    def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
-        """Those that hold."""
-        self.stage.enter("suppressions")
-        return self._rules.suppressions(expired=expired)

@@ -204,7 +204,7 @@ async def test_whether_a_use_is_keydecks_own_may_not_be_known_and_that_is_said()
         raise KmsError("sts:GetCallerIdentity is denied.")
 
     stage = stage_with([own(1, ago=3_600)])
-    stage.key_monitor._monitor = replace(stage.key_monitor._monitor, identity=nobody)
+    stage.key_monitor._service = replace(stage.key_monitor._service, identity=nobody)
     async with deck(stage, start="keys", size=LARGE) as d:
         await d.command("watch 2h")
         assert "▲ Which uses are Keydeck's own is not known: sts:GetCallerIdentity is denied." in d.text()
