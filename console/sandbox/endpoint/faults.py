@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.errors import ServiceError, access_denied, throttled, validation
@@ -25,7 +26,6 @@ from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.evaluation import Call, Decision, decide
 
 if TYPE_CHECKING:
-    from moto.kms.models import Grant as MotoGrant
     from moto.kms.models import Key
 
 RESET = "reset"
@@ -213,18 +213,14 @@ def _refuses(rule: Denial, principal: SandboxPrincipal, action: str, names: tupl
 
 def refusal(key: Key, caller: SandboxPrincipal, action: str, record: Record) -> str:
     """Return why the key's policy and grants refuse a call, as AWS's message ends; "" where they don't."""
-    name = action.partition(":")[2]
-    if name not in POWERS:
+    if action.removeprefix("kms:") not in POWERS:
         return ""  # about the account, not about a key
-    call = Call(
-        arns=caller.arns,
-        account=ACCOUNT,
-        action=name,
-        context=(record.request or {}).get(_CONTEXTS.get(action, "encryptionContext")) or {},
-        address=record.source_ip,
-        endpoint=vpc_endpoint_of(record.source_ip) or "",
-    )
-    decision = decide(_parsed(key.policy), map(_as_grant, key.grants.values()), call, key.arn)
+    about = key.policy, key.arn, caller.arns, action, record.source_ip
+    if key.grants or "kms:encryptioncontext" in key.policy.lower():
+        context = (record.request or {}).get(_CONTEXTS.get(action, "encryptionContext")) or {}
+        decision = _decision(*about, context, [parse_grant(one.to_json()) for one in key.grants.values()])
+    else:
+        decision = _known_decision(*about)
     if decision is Decision.NOT_ALLOWED:
         return f"because no resource-based policy allows the {action} action"
     return str(decision) if decision is Decision.DENIED else ""
@@ -236,10 +232,24 @@ _CONTEXTS = {
 }
 
 
+def _decision(
+    policy: str,
+    key_arn: str,
+    arns: tuple[str, ...],
+    action: str,
+    address: str,
+    context: Mapping[str, str] = MappingProxyType({}),
+    grants: Iterable[Grant] = (),
+) -> Decision:
+    endpoint = vpc_endpoint_of(address) or ""
+    call = Call(arns, ACCOUNT, action.removeprefix("kms:"), context, address, endpoint)
+    return decide(_parsed(policy), grants, call, key_arn)
+
+
+_known_decision = lru_cache(maxsize=1024)(_decision)
+"""A run makes tens of thousands of calls about which only these can be asked."""
+
+
 @lru_cache(maxsize=64)
 def _parsed(policy: str) -> PolicyDocument:
     return parse_policy(policy)
-
-
-def _as_grant(grant: MotoGrant) -> Grant:
-    return parse_grant(grant.to_json())
