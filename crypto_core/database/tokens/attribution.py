@@ -34,11 +34,13 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
 from crypto_core.receipts.call_subject import CallSubject
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
-class KeyCount:
+class KeyCount(JsonRecord):
     """Tokens under one key material. `wrapping` is None if unknown; `note` says why."""
 
     wrapping: Wrapping | None
@@ -48,6 +50,13 @@ class KeyCount:
     note: str = ""
     asked_at: datetime | None = field(default=None, compare=False)
     """When KMS was asked: of several answers the oldest; None where there is none."""
+
+    json_shape = shape(
+        "key_arn key_material_id tokens asked evidence note",
+        key_arn=lambda count: count.wrapping and count.wrapping[0],
+        key_material_id=lambda count: count.wrapping and count.wrapping[1],
+        note=lambda count: clean(count.note, 1_000),
+    )
 
 
 OVERTAKEN = "changed while it was counted"

@@ -21,7 +21,6 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from threading import Event
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -74,8 +73,9 @@ from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 
 COUNTS = 4
@@ -93,7 +93,7 @@ BY_MEMBERS = ", about one member of most"
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=2_000, remarks=600)
-class FreshProof:
+class FreshProof(JsonRecord):
     """What is under which key, and how that is known. Every envelope is accounted for.
 
     `parts` is how many groups there are, counted in each column by itself, and `asked` how many questions KMS
@@ -119,6 +119,21 @@ class FreshProof:
     """Why an acceptance does not count, what could not be opened anew, and how many decoys are left out."""
     overtaken: bool = field(default=False, repr=False)
     """True if tokens changed between the count and KMS's answers: a proof made anew may be whole."""
+
+    json_shape = shape(
+        "taken_at tokens by_format groups=parts asked answers=counts swept "
+        "answered_by_another_member=by_members complete gaps accepted_as_unrecoverable=accepted remarks",
+        by_format=lambda proof: proof.by_format(),
+        swept=lambda proof: (
+            proof.sweep
+            and {
+                "taken_at": proof.sweep.taken_at,
+                "tables": proof.sweep.tables,
+                "columns": proof.sweep.columns,
+                "every_row": proof.sweep.full,
+            }
+        ),
+    )
 
     @property
     def taken_at(self) -> datetime:
@@ -180,42 +195,6 @@ class FreshProof:
             f"Fresh proof of {in_utc(self.taken_at)}: {counted(self.parts, 'group')}, KMS asked {asked}"
             f"{BY_MEMBERS if self.by_members else ''}, {whole}"
         )
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "taken_at": self.taken_at.isoformat(),
-            "tokens": self.tokens,
-            "by_format": {f.value: number for f, number in self.by_format().items()},
-            "groups": self.parts,
-            "asked": self.asked,
-            "answers": [
-                {
-                    "key_arn": c.wrapping[0] if c.wrapping else None,
-                    "key_material_id": c.wrapping[1] if c.wrapping else None,
-                    "tokens": c.tokens,
-                    "asked": c.asked,
-                    "evidence": c.evidence.value,
-                    "note": clean(c.note, 1_000),
-                }
-                for c in self.counts
-            ],
-            "swept": {
-                "taken_at": self.sweep.taken_at.isoformat(),
-                "tables": self.sweep.tables,
-                "columns": self.sweep.columns,
-                "every_row": self.sweep.full,
-            }
-            if self.sweep
-            else None,
-            "answered_by_another_member": self.by_members,
-            "complete": self.complete,
-            "gaps": list(self.gaps),
-            "accepted_as_unrecoverable": [
-                {"reference": str(loss.value.ref), "sha256": loss.value.sha256, "incident": loss.incident}
-                for loss in self.accepted
-            ],
-            "remarks": list(self.remarks),
-        }
 
 
 @dataclass(eq=False, repr=False)

@@ -43,12 +43,14 @@ class StoredValue:
 
 @dataclass(frozen=True, slots=True)
 @cleans(incident=60)
-class AcceptedLoss:
+class AcceptedLoss(JsonRecord):
     """A stored value under a key that was accepted as unrecoverable in an incident, such as INC-7."""
 
     value: StoredValue
     key_arn: str
     incident: str
+
+    json_shape = shape("reference=value.ref sha256=value.sha256 incident")
 
 
 @dataclass(frozen=True, slots=True)
