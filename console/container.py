@@ -544,7 +544,6 @@ class Container:
             self.opener,
             self.store,
             self.catalogue,
-            self.answers,
             gaps=self.status.unseen,
             index=self.token_index,
         )
@@ -558,7 +557,6 @@ class Container:
             self.engine,
             self.catalogue,
             self.store,
-            self.answers,
             self.keyring,
             self.verifier,
             self.journal,

@@ -22,7 +22,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.engine import open_engine
 from crypto_core.reencryption.bulk.opening import LookAt, opened
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome, TokenSink
+from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
 from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.filter_selection import filtered
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
@@ -82,26 +82,26 @@ class Verifier:
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
         """Return one verification for each token of a scope; as `verify_selection`."""
-        found = _Verifications(self._answers, sum(self._store.count(scope).values()), progress)
-        self.open_tokens(self._store.pages(scope), found, cancelled=cancelled)
+        found = _Verifications(sum(self._store.count(scope).values()), progress)
+        self.open_tokens(self._store.pages(scope), found.hear, cancelled=cancelled)
         return tuple(sorted(found.all, key=lambda v: v.ref))
 
     def open_tokens(
         self,
         pages: Iterator[list[StoredToken]],
-        sink: TokenSink,
+        heard: Callable[[Sequence[Opened]], None],
         *,
         look_at: LookAt | None = None,
         cancelled: Event | None = None,
     ) -> None:
-        """Open every token of some pages, none of them empty, and tell `sink` the outcomes, as Opened.
+        """Open every token of some pages, none of them empty, and have `heard` called with the outcomes.
 
         Each opened token is shown to `look_at` before it is wiped. Ends early once `cancelled` is set. Raises
         KmsError if KMS can't be asked at all, DatabaseError.
         """
         ask = partial(opened, keyring=self._keyring, observer=self._observer, look_at=look_at)
         with open_engine(observer=self._observer)(self._keyring, self._quota()) as engine:
-            engine.pass_tokens(_Pages(pages), sink, ask, cancelled or Event())
+            engine.pass_tokens(_Pages(pages), _OpenedSink(self._answers, heard), ask, cancelled or Event())
 
     def _quota(self) -> int:
         """The quota of the Region where that is smallest."""
@@ -140,24 +140,34 @@ class _Pages:
         return []
 
 
-@dataclass(slots=True)
-class _Verifications:
-    """What came of each token so far; a TokenSink that remembers KMS's answers and tells the progress."""
+@dataclass(frozen=True, slots=True)
+class _OpenedSink:
+    """A TokenSink that remembers KMS's answers, and lets others hear what came of the tokens."""
 
     answers: AttributionCache
+    heard: Callable[[Sequence[Opened]], None]
+
+    def commit(self, batch: Sequence[Outcome]) -> Committed:
+        found = [outcome for outcome in batch if isinstance(outcome, Opened)]
+        self.answers.remember(one.known for one in found if one.known is not None)
+        self.heard(found)
+        return Committed(len(found))
+
+
+@dataclass(slots=True)
+class _Verifications:
+    """What came of each token so far."""
+
     total: int
     progress: Callable[[RunProgress], None] | None
     all: list[Verification] = field(default_factory=list)
     failed: int = 0
     started: float = field(default_factory=monotonic)
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        found = [outcome for outcome in batch if isinstance(outcome, Opened)]
-        self.answers.remember(one.known for one in found if one.known is not None)
+    def hear(self, found: Sequence[Opened]) -> None:
         self.all += [one.verification for one in found]
         self.failed += sum(not one.verification.opened for one in found)
         if self.progress is not None:
             seconds = monotonic() - self.started
             done = len(self.all) - self.failed
             self.progress(RunProgress(self.total, done, self.failed, 0, seconds))
-        return Committed(len(found))

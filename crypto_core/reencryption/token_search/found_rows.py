@@ -8,9 +8,8 @@ from datetime import datetime
 from threading import Lock
 from time import monotonic
 
-from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
+from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.matching import TokenMatcher
 from crypto_core.reencryption.token_search.result import OldValue, UnopenedToken
@@ -23,14 +22,13 @@ EXAMPLES = 20
 
 @dataclass(slots=True)
 class FoundRows:
-    """What is found so far; a TokenSink that remembers KMS's answers and tells the progress.
+    """What is found so far.
 
     One thread reads and compares what is no envelope while another one is told what opened. `values` are the
     stored values that hold a token, with its number.
     """
 
     matcher: TokenMatcher
-    answers: AttributionCache
     progress: Callable[[RunProgress], None] | None
     rows: dict[int, set[TokenRef]]
     values: list[tuple[int, TokenRef, bytes]] = field(default_factory=list)
@@ -44,7 +42,7 @@ class FoundRows:
 
     def apart(self) -> FoundRows:
         """For other values of the same rows: nothing is found of them yet, and no progress is told."""
-        return FoundRows(self.matcher, self.answers, None, {number: set() for number in self.rows})
+        return FoundRows(self.matcher, None, {number: set() for number in self.rows})
 
     def look_at(self, stored: StoredToken, token: Secret) -> bool:
         """Note it if a token is one of those wanted; returns whether it is."""
@@ -73,15 +71,12 @@ class FoundRows:
             if len(self.examples) < EXAMPLES:
                 self.examples.append(UnopenedToken(ref, reason))
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        found = [outcome for outcome in batch if isinstance(outcome, Opened)]
-        self.answers.remember(one.known for one in found if one.known is not None)
+    def hear(self, found: Sequence[Opened]) -> None:
         self.count(sum(one.verification.opened for one in found))
         for one in found:
             if not one.verification.opened:
                 self.could_not_open(one.verification.ref, one.verification.reason)
         self.tell()
-        return Committed(len(found))
 
     def tell(self) -> None:
         if self.progress is not None:

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, Engine
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import require_schemas
-from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.fingerprints import Fingerprint, FingerprintTable, note_entries
 from crypto_core.database.tokens.store import Carrier, StoredToken, TokenScope, TokenStore
@@ -63,7 +62,6 @@ class TokenIndex:
     engine: Engine
     catalogue: LiveCatalogue
     store: TokenStore
-    answers: AttributionCache
     keyring: KmsKeyring
     verifier: Verifier
     journal: Recorder
@@ -204,12 +202,15 @@ class TokenIndex:
             kept = self.table.key()
             maker = make_key(self.table, self.keyring) if kept is None else open_key(kept, self.keyring)
             with maker:
-                sink = IndexWriting(self.engine, self.answers, maker, plan.envelopes, progress)
+                writing = IndexWriting(self.engine, maker, plan.envelopes, progress)
                 pages = self._unknown(maker.number, plan.envelopes)
-                self.verifier.open_tokens(pages, sink, look_at=sink.look_at, cancelled=cancelled)
+                self.verifier.open_tokens(pages, writing.hear, look_at=writing.look_at, cancelled=cancelled)
             interrupted = cancelled is not None and cancelled.is_set()
             return IndexFilling(
-                sink.noted, sink.unopened, 0 if interrupted else self._forget_stale(maker.number), interrupted
+                writing.noted,
+                writing.unopened,
+                0 if interrupted else self._forget_stale(maker.number),
+                interrupted,
             )
 
         change = self._change(BUILD, plan, lambda: None)

@@ -10,10 +10,9 @@ from time import monotonic
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.fingerprints import Fingerprint, note_entries
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
+from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter
 from crypto_core.references import TokenRef
@@ -22,10 +21,9 @@ from crypto_core.secret import Secret
 
 @dataclass(slots=True)
 class IndexWriting:
-    """Makes entries of the tokens that open: a TokenSink, and what it is shown."""
+    """Makes entries of the tokens that open."""
 
     engine: Engine
-    answers: AttributionCache
     maker: Fingerprinter
     total: int
     progress: Callable[[RunProgress], None] | None
@@ -40,9 +38,7 @@ class IndexWriting:
         with self.lock:
             self.made[stored.ref] = entry
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        found = [outcome for outcome in batch if isinstance(outcome, Opened)]
-        self.answers.remember(one.known for one in found if one.known is not None)
+    def hear(self, found: Sequence[Opened]) -> None:
         opened = [one.verification.ref for one in found if one.verification.opened]
         with self.lock:
             entries = [self.made.pop(ref) for ref in opened if ref in self.made]
@@ -53,4 +49,3 @@ class IndexWriting:
         if self.progress is not None:
             seconds = monotonic() - self.started
             self.progress(RunProgress(self.total, self.noted, self.unopened, 0, seconds))
-        return Committed(len(found))

@@ -14,7 +14,6 @@ from hmac import compare_digest
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.backups import replaced_values, replaced_when
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.opening import ValueOpener
@@ -52,7 +51,6 @@ class TokenSearch:
         opener: ValueOpener,
         store: TokenStore,
         catalogue: LiveCatalogue,
-        answers: AttributionCache,
         *,
         gaps: Callable[[Event | None], Sequence[str]],
         index: TokenIndex,
@@ -63,7 +61,6 @@ class TokenSearch:
         self._opener = opener
         self._store = store
         self._catalogue = catalogue
-        self._answers = answers
         self._gaps = gaps
 
     def find_rows(
@@ -81,9 +78,7 @@ class TokenSearch:
         other threads. Raises KmsError if KMS can't be asked at all, DatabaseError, SettingsError,
         InterruptedRunError; RefusedError with `index_only` where there is no index.
         """
-        found = FoundRows(
-            TokenMatcher(wanted), self._answers, progress, {one.number: set() for one in wanted}
-        )
+        found = FoundRows(TokenMatcher(wanted), progress, {one.number: set() for one in wanted})
         known, note = (None, "") if everywhere else self._ask_index(wanted, found, index_only, cancelled)
         if index_only:
             if known is None:
@@ -197,7 +192,7 @@ class TokenSearch:
         old = found.apart()
         try:
             pages = self._old(columns, scope)
-            self._verifier.open_tokens(pages, old, look_at=old.look_at, cancelled=cancelled)
+            self._verifier.open_tokens(pages, old.hear, look_at=old.look_at, cancelled=cancelled)
             stop_if(cancelled)
             found.values += old.values
             found.moments = replaced_when(self._catalogue.engine, found.values)
@@ -222,7 +217,7 @@ class TokenSearch:
         self, scope: TokenScope, columns: Sequence[TokenColumn], found: FoundRows, cancelled: Event | None
     ) -> None:
         sealed = self._sealed(scope, columns, found)
-        self._verifier.open_tokens(sealed, found, look_at=found.look_at, cancelled=cancelled)
+        self._verifier.open_tokens(sealed, found.hear, look_at=found.look_at, cancelled=cancelled)
         stop_if(cancelled)
 
     def _sealed(
