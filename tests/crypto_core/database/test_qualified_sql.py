@@ -59,8 +59,8 @@ def statements() -> Iterator[set[str]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
-_ELSEWHERE = ("trail/store/", "trail/sources/", "database/state/migrations/")
-"""SQL of SQLite's and of Athena's, and migrations, which are run on the pinned path."""
+_ELSEWHERE = ("trail/store/", "trail/sources/", "trail/parquet/", "database/state/migrations/")
+"""SQL of SQLite's, of DuckDB's and of Athena's, and migrations, which are run on the pinned path."""
 COMMANDS = (
     ("status",),
     ("status", "--sweep"),
