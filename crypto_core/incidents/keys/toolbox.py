@@ -14,9 +14,7 @@ from crypto_core.incidents.keys.lifecycle import lifecycle_actions
 from crypto_core.incidents.keys.lock_down import LockingKey
 from crypto_core.incidents.keys.new_key import MakingKey
 from crypto_core.incidents.keys.reencryption_job import MovingTokens
-from crypto_core.incidents.keys.rotation.new_key import key_permitted, new_key_ready
-from crypto_core.incidents.keys.rotation.old_key import old_key_readable
-from crypto_core.incidents.keys.rotation.switching import names_switched
+from crypto_core.incidents.keys.rotation.guide import CHECKS
 from crypto_core.incidents.keys.subject import key_check
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import IncidentCheck, Toolbox
@@ -31,15 +29,15 @@ def key_tools(services: KeyDependencies) -> Toolbox:
     blocking = BlockingSuspects(services)
     keys, emptied, watching = KeyChecks(services), EmptiedChecks(services), WatchingChecks(services)
     checks: dict[CheckKind, IncidentCheck] = {
+        kind: partial(rotation_check, services, check) for kind, check in CHECKS.items()
+    }
+    # Of the first two an incident knows more than a look does: its jobs, and the events of its time.
+    checks |= {
+        CheckKind.PLATFORM_SWITCHED: watching.platform_switched,
+        CheckKind.NOTHING_UNDER_KEY: emptied.nothing_under_key,
         CheckKind.SCOPE_KNOWN: keys.scope_known,
         CheckKind.SUSPECTS_BLOCKED: blocking.suspects_blocked,
-        CheckKind.NEW_KEY_READY: partial(rotation_check, services, new_key_ready),
-        CheckKind.KEY_PERMITTED: partial(rotation_check, services, key_permitted),
-        CheckKind.NAMES_SWITCHED: partial(rotation_check, services, names_switched),
-        CheckKind.OLD_KEY_READABLE: partial(rotation_check, services, old_key_readable),
-        CheckKind.PLATFORM_SWITCHED: watching.platform_switched,
         CheckKind.KEY_LOCKED_DOWN: keys.locked_down,
-        CheckKind.NOTHING_UNDER_KEY: emptied.nothing_under_key,
         CheckKind.NOTHING_UNPROTECTED: emptied.nothing_unprotected,
         CheckKind.KEY_QUIET: watching.key_quiet,
         CheckKind.KEY_STATE: keys.key_state,

@@ -19,7 +19,9 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import EnvelopeV1, serialise
+from crypto_core.guard.consent import Consent
 from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.secret import DataKey, Secret
 
 
@@ -100,6 +102,13 @@ class Stage:
             yield services
         finally:
             services.close()
+
+    def write(self, verb: Verb, selection: Selection, target: str) -> int:
+        """Have Keydeck write tokens anew under a key; returns how many it wrote."""
+        with self.container() as container:
+            work = container.services.work
+            plan = work.plan_reencryption(verb, selection, target)
+            return work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done
 
     def look(
         self,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from console.container import Container
+from console.game_day.measures import change_key
 from console.sandbox.sandbox import Sandbox
-from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.rotation.guide import CHECKS, GuideStep, GuideStepState, in_turn
 from crypto_core.incidents.keys.rotation.verdict import DoKind, RotationVerdict
 from crypto_core.incidents.model import CheckState
@@ -23,17 +23,7 @@ DONE, NOW, WAITING, UNKNOWN = "done", "now", "waiting", "not known"
 
 def changed(stage: Stage, change: KeyChange) -> None:
     with stage.container() as container:
-        work = container.services.key_changes
-        plan = work.plan_change(change)
-        typed = plan.danger is Danger.TYPED
-        work.make_change(plan, Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan))
-
-
-def moved(stage: Stage, source: str, target: str) -> int:
-    with stage.container() as container:
-        work = container.services.work
-        plan = work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=source), target)
-        return work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done
+        change_key(container, change)
 
 
 def lines(step: GuideStep, kind: DoKind) -> list[tuple[str, str]]:
@@ -91,7 +81,7 @@ def test_a_rotation_by_arn_from_start_to_end(stage: Stage) -> None:
     assert "no recovery from a compromise" in told(rest)
     assert "must stay enabled" in told(guide.step("old-key"))
 
-    assert moved(stage, old, new) == 3
+    assert stage.write(Verb.REENCRYPT, Selection(under_key=old), new) == 3
     guide = stage.look()
     assert [s.state.value for s in guide.steps] == [DONE] * 6
     kept = guide.step("old-key")

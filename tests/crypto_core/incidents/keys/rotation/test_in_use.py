@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from crypto_core.guard.consent import Consent
 from crypto_core.incidents.keys.rotation import look
 from crypto_core.incidents.keys.rotation.guide import GuideStepState
 from crypto_core.reencryption.plan import Selection, Verb
@@ -36,10 +35,7 @@ def test_a_use_by_somebody_is_told_but_is_no_proof(stage: Stage, new: str) -> No
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, verb: Verb) -> None:
     stage.connect(stage.old, 2)  # after the new key was made, under the old one
-    with stage.container() as container:
-        work = container.services.work
-        plan = work.plan_reencryption(verb, Selection(under_key=stage.old), new)
-        assert work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done == 2
+    assert stage.write(verb, Selection(under_key=stage.old), new) == 2
     step = stage.step(IN_USE, new)
     assert "Census: 2 tokens under the new key" in step.verdict.evidence
     assert step.state is GuideStepState.NOW
@@ -50,10 +46,7 @@ def test_what_keydeck_wrote_is_no_use_of_the_platforms(stage: Stage, new: str, v
 
 def test_what_keydeck_encrypted_in_place_is_no_use_of_the_platforms(stage: Stage, new: str) -> None:
     stage.connect_in_plaintext(2)  # the platform stores it so
-    with stage.container() as container:
-        work = container.services.work
-        plan = work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), new)
-        assert work.run_plan(plan, Consent.typed(plan, plan.confirmation)).done == 2
+    assert stage.write(Verb.ENCRYPT, Selection(unprotected=True), new) == 2
     step = stage.step(IN_USE, new)
     assert "Census: 2 tokens under the new key" in step.verdict.evidence
     assert step.state is GuideStepState.NOW
