@@ -24,6 +24,7 @@ from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
 from crypto_core.guard.consent import Consent
 from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
+from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
@@ -164,7 +165,7 @@ class Drill:
             alias=NEW_ALIAS,
             description="Connection tokens, after the compromise",
             period_days=DEFAULT_PERIOD_DAYS,
-            principals=ROLES,
+            principals={role: ROLES[role] for role in (Role.PLATFORM, Role.RESPONDER)},
         )
         new_key = change_key(services, change).key_arn
         click.echo(f"{NEW_ALIAS}  {new_key}  Enabled, rotation every {DEFAULT_PERIOD_DAYS} d")
