@@ -1,9 +1,10 @@
 """The least that each of our roles needs, as a key policy.
 
 The platform makes and opens data keys; an inspector looks; an operator rewraps and re-encrypts too; a
-responder also locks a key down. Administration goes to the administrators that are named, else to the
-account, without the right to use the key: then its IAM policies can't give that either. AWS KMS Developer
-Guide, "Default key policy" and "Key administrators"; FACTS of each operation are in its API reference.
+responder also locks a key down and names the one that takes its place. Administration goes to the
+administrators that are named, else to the account, without the right to use the key: then its IAM policies
+can't give that either. AWS KMS Developer Guide, "Default key policy" and "Key administrators"; FACTS of each
+operation are in its API reference.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _USES = ("Decrypt", "GenerateDataKey")
 _REWRAPS = ("ReEncryptFrom", "ReEncryptTo")
 _LOCKS_DOWN = (
     "CancelKeyDeletion",
+    "CreateAlias",
     "DisableKey",
     "EnableKey",
     "EnableKeyRotation",
