@@ -105,7 +105,7 @@ async def test_it_works_without_colours(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_a_theme_that_knows_nothing_of_ours_does_not_break_the_screens() -> None:
     async with deck(theme="nord") as d:
-        assert "✖ 4 problems" in d.text()
+        assert "✖ 5 problems" in d.text()
 
 
 @pytest.mark.parametrize("keys", [("q",), ("2", "q"), ("question_mark", "q"), ("2", "w", "q"), ("ctrl+q",)])

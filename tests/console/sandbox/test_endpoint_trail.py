@@ -127,15 +127,16 @@ def test_a_failed_decrypt_is_recorded_with_its_error_and_key(kms: Any, key: Any,
 def test_control_operations_are_recorded_with_the_keys_arn(kms: Any, key: Any, trail: Any) -> None:
     kms.disable_key(KeyId=key["KeyId"])
     kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=9)
-    kms.put_key_policy(KeyId=key["KeyId"], Policy='{"Version": "2012-10-17", "Statement": []}')
-    policy, deletion, disabling, creation = events_of(trail, key)
+    document = kms.get_key_policy(KeyId=key["KeyId"])["Policy"]
+    kms.put_key_policy(KeyId=key["KeyId"], Policy=document)
+    policy, _, deletion, disabling, creation = events_of(trail, key)
     assert disabling["responseElements"] == {"keyId": key["Arn"]}
     assert disabling["requestParameters"] == {"keyId": key["KeyId"]}
     assert disabling["readOnly"] is False
     assert deletion["requestParameters"] == {"keyId": key["KeyId"], "pendingWindowInDays": 9}
     assert deletion["responseElements"]["keyState"] == "PendingDeletion"
     assert deletion["responseElements"]["deletionDate"]
-    assert policy["requestParameters"]["policy"] == '{"Version": "2012-10-17", "Statement": []}'
+    assert policy["requestParameters"]["policy"] == document
     assert creation["responseElements"]["keyMetadata"]["arn"] == key["Arn"]
 
 

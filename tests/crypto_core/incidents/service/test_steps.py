@@ -268,7 +268,7 @@ def test_lines_of_a_check_are_told_apart_wherever_they_make_one_text(
     with pytest.raises(RefusedError) as refused:
         ana.finish(incident, "lock")
     by_kind = {entry.kind: entry.text for entry in ana.show(incident).entries}
-    seen = "Key 1 is Enabled · Under it: 100 tokens · [/red]evil · so so"
+    seen = "Key 1 is Enabled · Under it: 100 tokens · [/red][31mevil · so so"
     for text_ in (told, refused.value.message, by_kind[EntryKind.CHECK]):
         assert seen in text_
         assert len(text_) <= 3_000

@@ -14,7 +14,7 @@ from console.sandbox.endpoint import EndpointProcess
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.rules.examination import Examined
 from crypto_core.trail.rules.service import TrailRules
-from crypto_core.trail.sources.lake_sql import iso, question
+from crypto_core.trail.sources.lake_sql import RecordTable, question
 from crypto_core.trail.sources.puller import find_buckets
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook, PullScope, TimeWindow
@@ -157,6 +157,6 @@ def test_buckets_of_the_oldest_regions_and_what_a_query_engine_is_asked(
     assert aws.named("GetBucketLocation")[-1]["ExpectedBucketOwner"] == ACCOUNT
     aws.instead = []
     asked = puller(aws, store, clock).plan_pull().asked
-    written = question(asked, table("logs"), written=iso, as_json=False, limit=9).inlined
+    written = question(asked, RecordTable(table("logs")), (), 9).inlined
     assert f"LIKE '%{bucket}%'" in written
     assert "eventsource = 's3.amazonaws.com' AND eventname IN ('CreateBucket', " in written
