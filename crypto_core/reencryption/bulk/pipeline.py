@@ -155,23 +155,17 @@ class _Run:
             self._reading = self._started(self._read())
 
     async def _read(self) -> None:
-        try:
-            tokens = await self._called(self._reader, self._pages.next)
-            self._all_read = not tokens
-            self._tally.read += len(tokens)
-            self._window.add([TokenInFlight(token) for token in tokens])
-        finally:
-            self._reading = None
+        tokens = await self._called(self._reader, self._pages.next)
+        self._all_read = not tokens
+        self._tally.read += len(tokens)
+        self._window.add([TokenInFlight(token) for token in tokens])
 
     async def _read_again(self, entries: Sequence[TokenInFlight]) -> None:
         before = {entry.token.ref: entry for entry in entries}
         refs = [entry.token for entry in entries]
-        try:
-            tokens = await self._called(self._reader, self._pages.again, refs)
-            self._tally.vanished += len(entries) - len(tokens)
-            self._window.add([before[token.ref].again(token) for token in tokens])
-        finally:
-            self._reading = None
+        tokens = await self._called(self._reader, self._pages.again, refs)
+        self._tally.vanished += len(entries) - len(tokens)
+        self._window.add([before[token.ref].again(token) for token in tokens])
 
     def _ask_on(self) -> None:
         """Have as many workers as there is work for, up to the limit."""
@@ -242,7 +236,6 @@ class _Run:
             self._is_writable = False
             raise
         finally:
-            self._writing = None
             self._wrote_at = self._loop.time()
         self._count(batch, done)
         by_ref = {entry.token.ref: entry for entry in entries}
@@ -276,7 +269,12 @@ class _Run:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        # Only here, together with its failure: else a run could end as complete before it hears of that.
         self._workers.discard(task)
+        if task is self._reading:
+            self._reading = None
+        if task is self._writing:
+            self._writing = None
         failure = None if task.cancelled() else task.exception()
         if isinstance(failure, WrongDataKeyError):
             self._is_writable = False  # what was sealed meanwhile may not open either

@@ -13,7 +13,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.errors import WrongDataKeyError
+from crypto_core.errors import ForeignWriteError, WrongDataKeyError
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.metrics import Metrics
@@ -92,6 +92,21 @@ def test_every_token_is_counted_as_the_operation_that_it_is() -> None:
     order = task(Verb.REENCRYPT, NEW, OLD, observer=metrics)
     asyncio.run(write_tokens(table, table, order, KmsInMemory(), Control()))
     assert those_above_zero(metrics, "keydeck_operations_total") == {("v1", "reencrypt"): 5}
+
+
+def test_a_batch_that_fails_fails_the_run_however_often_it_looks_whether_all_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crypto_core.reencryption.bulk.pipeline._LOOK_SECONDS", 0.0)
+
+    def fail(batch: object) -> None:
+        raise ForeignWriteError("Code of others wrote.")
+
+    for _ in range(20):
+        table = Table(stored_envelopes(1))
+        table.committing = fail
+        with pytest.raises(ForeignWriteError):
+            asyncio.run(write_tokens(table, table, task(Verb.REENCRYPT, NEW, OLD), KmsInMemory(), Control()))
 
 
 def test_batches_have_the_tokens_in_the_order_of_the_pages(
