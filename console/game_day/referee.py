@@ -147,11 +147,8 @@ class Referee:
         return not waiting, f"{counted(len(waiting), 'key')} more than before wait for deletion"
 
     def _waiting(self) -> Iterator[str]:
-        kms = self._sandbox.client("kms", access_keys.DEPLOYMENT)
-        for page in kms.get_paginator("list_keys").paginate():
-            for key in page["Keys"]:
-                if kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] == "PendingDeletion":
-                    yield key["KeyId"]
+        states = self._sandbox.control.key_states()
+        return (arn for arn, state in states.items() if state == "PendingDeletion")
 
     def _tokens_open(self, _: Intruder) -> tuple[bool, str]:
         """Every sound token is opened, by the platform: that is what must work when all is over."""
@@ -221,8 +218,7 @@ class Referee:
         )
 
     def _state(self) -> str:
-        kms = self._sandbox.client("kms", access_keys.DEPLOYMENT)
-        return clean(kms.describe_key(KeyId=self._key)["KeyMetadata"]["KeyState"], 40)
+        return self._sandbox.control.key_states()[self._key]
 
 
 class NotOpenedError(KeydeckError):

@@ -88,6 +88,7 @@ class Admin:
             "rotate": self._rotate,
             "backdate": self._backdate,
             "key-state": self._key_state,
+            "key-states": self._key_states,
             "history": lambda calls: {"recorded": add_history(gate, calls)},
             "usage-tracking": self._usage_tracking,
             "trail-bucket": self._trail_bucket,
@@ -167,6 +168,10 @@ class Admin:
         key = self._key(key_id, region)
         key.key_state = state
         key.enabled = state == "Enabled"
+
+    def _key_states(self) -> Document:
+        backends = self._gate.moto.backends("kms").values()
+        return {key.arn: key.key_state for backend in backends for key in backend.keys.values()}
 
     def _usage_tracking(self, since: float) -> None:
         self._gate.control_plane.usage_tracked_since = since

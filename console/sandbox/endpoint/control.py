@@ -158,6 +158,10 @@ class EndpointControl:
         """Put a key into any state, also those that only AWS sets, such as PendingImport or Unavailable."""
         self._call("key-state", key_id=key_id, state=state, region=region)
 
+    def key_states(self) -> dict[str, str]:
+        """Return the state of every key by its ARN, whoever its policy lets look."""
+        return self._call("key-states")
+
     def history(self, calls: Iterable[PastCall]) -> int:
         """Record past calls; returns how many. All or none: an unknown key refuses the batch."""
         answer = self._call("history", calls=[_as_document(call) for call in calls])
