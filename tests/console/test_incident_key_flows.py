@@ -184,7 +184,7 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
     assert described["KeyState"] == "Disabled"
     older = set(world.sealed_under(world.old_key))
     wanted = {ref: world.token_for(ref) for ref in world.tokens} | {connected: NEW_TOKEN}
-    stored = dict(envelopes(read_all(engine)))
+    stored = dict(envelopes(read_all(large.platform_database_url)))
     engine.dispose()
     assert stored.keys() == wanted.keys()
     blobs = [(stored[ref].encrypted_data_key, stored[ref].opening_context(ref, None)) for ref in wanted]
