@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import text
 
-from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.journal import JournalEntry
-from crypto_core.envelope import Format, classify, open_dev
+from crypto_core.envelope import Format, classify, open_dev, open_envelope, parse
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState
+from crypto_core.secret import DataKey
 from tests.console.faults.crew import Crew
 from tests.console.faults.writer import COLUMNS
 
@@ -27,18 +26,21 @@ def opened_tokens(crew: Crew, *trusted: str) -> dict[str, str]:
                     text(f"SELECT id::text, {column} FROM {table} WHERE {column} > ''")
                 ).all()
                 stored |= {f"{table}.{column}:{id_}": value for id_, value in rows}
-    cipher = TokenCipher(crew.container.keyring.trusting(*trusted) if trusted else crew.container.keyring)
+    sealed = {ref: parse(value) for ref, value in stored.items() if classify(value).format.protected}
+    # As no caller: neither a policy nor a disabled key keeps what is stored from being looked at.
+    issued = crew.sandbox.control.opened((e.encrypted_data_key, {}) for e in sealed.values())
+    made = dict(zip(sealed, issued, strict=True))
 
-    def opened(value: str) -> str:
-        format_ = classify(value).format
-        if format_ is Format.PLAINTEXT:
-            return value
-        if format_ is Format.DEV:
-            return open_dev(value).reveal()
-        return cipher.decrypt(value).reveal()
+    def opened(ref: str, value: str) -> str:
+        if (envelope := sealed.get(ref)) is None:
+            return open_dev(value).reveal() if classify(value).format is Format.DEV else value
+        data_key = made[ref]
+        assert data_key is not None, ref
+        assert not trusted or data_key.key_arn in trusted, ref
+        with DataKey(data_key.plaintext) as key:
+            return open_envelope(envelope, key).reveal()
 
-    with ThreadPoolExecutor(8) as pool:
-        return dict(zip(stored, pool.map(opened, stored.values()), strict=True))
+    return {ref: opened(ref, value) for ref, value in stored.items()}
 
 
 def assert_told_whole(crew: Crew) -> IncidentView:
