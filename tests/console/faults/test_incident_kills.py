@@ -70,6 +70,11 @@ MOMENTS = {
 """When each step of the runbook about keys is killed, in this order."""
 ANSWERS = {"leaked": "no", "retention": "delete", "key": "the key stays"}
 
+INTRUDER_ALONE = ["--set", f"principals=arn:aws:iam::{ACCOUNT}:user/intruder"]
+"""Who is blocked. What is proposed depends on which events have come by now: perhaps the crew, too."""
+CREW = tuple(f"arn:aws:iam::{ACCOUNT}:role/keydeck-{name}" for name in ("oncall", "operator"))
+"""Who works in turn, and has to open what is under the old key."""
+
 SKIPPED = {
     "block": "Who else is suspected depends on which events have come by now",
     "quiet": "Its hour is not waited for here",
@@ -161,9 +166,10 @@ def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing
                 crew.environment["KEYDECK_TRUSTED_KEYS"] += f",{key}"
                 PlatformPart(crew.sandbox).writes_under(new_key)
                 return ["--wait", "--interval", "1"]
-            # What is proposed depends on which events have come by now.
             if step == "block":
-                return ["--set", f"principals=arn:aws:iam::{ACCOUNT}:user/intruder"]
+                return INTRUDER_ALONE
+            if step == "lock-down":
+                return ["--set", f"responder={','.join(CREW)}"]
             if step == "new-key":
                 return ["--set", f"platform=arn:aws:iam::{ACCOUNT}:role/keydeck-platform"]
             return ["--answer", ANSWERS[step]] if step in ANSWERS else []
@@ -230,6 +236,8 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
         def each(step: str) -> list[str]:
             if step == "enter":
                 return ["--set", f"reference={entered}", "--secret", f"token={file}"]
+            if step == "block":
+                return INTRUDER_ALONE
             return ["--answer", ANSWERS[step]] if step in ANSWERS else []
 
         def after(step: str, moment: str) -> None:

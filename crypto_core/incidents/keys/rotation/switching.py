@@ -182,17 +182,22 @@ def _still(look: RotationLook, olds: tuple[KeyState, ...], since: datetime | Non
 
 def _blind(olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
     for state in olds:
-        if "last use" in state.missing:
-            yield f"Not known: last use of {state.key_arn}: {state.missing['last use']}"
+        if why := _unread(state):
+            yield f"Not known: last use of {state.key_arn}: {why}"
         elif state.last_used_at is None and (
             state.use_tracked_since is None or (since and state.use_tracked_since > since)
         ):
             yield f"Not known: KMS does not report the last use of {state.key_arn}"
 
 
+def _unread(state: KeyState) -> str:
+    """Why KMS did not say when the key was used; of one that could not be asked about, why not."""
+    return state.missing.get("last use") or state.missing.get("state", "")
+
+
 def _use(state: KeyState) -> str:
-    if "last use" in state.missing:
-        return f"last use is not known: {state.missing['last use']}"
+    if why := _unread(state):
+        return f"last use is not known: {why}"
     if state.last_used_at:
         return f"last used {in_utc(state.last_used_at)} for {state.last_used_for}; KMS does not say by whom"
     if state.use_tracked_since:
