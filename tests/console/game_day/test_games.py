@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from console.game_day.responder import Responder, concerns
 from console.game_day.scenario import End, Scenario
 from console.game_day.scenarios import SCENARIOS
 from console.sandbox import access_keys
+from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
@@ -153,10 +155,23 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
         assert game.intruder.played.wait(120)
         measures = Measures(game, game.platform, lambda _: None)
         try:
-            kms, key = sandbox.client("kms", access_keys.DEPLOYMENT), sandbox.world.current_key.arn
-            grants = kms.list_grants(KeyId=key)["Grants"]
+            on_call, key = sandbox.client("kms"), sandbox.world.current_key.arn
+            grants = on_call.list_grants(KeyId=key)["Grants"]
             measures.reach(End.SHUT_OUT)
-            kms.create_grant(
+            # By the least that each role needs, nobody makes grants: here somebody may.
+            policy = json.loads(on_call.get_key_policy(KeyId=key)["Policy"])
+            deployment = f"arn:aws:iam::{ACCOUNT}:role/keydeck-deployment"
+            policy["Statement"].append(
+                {
+                    "Sid": "Grants",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": deployment},
+                    "Action": "kms:CreateGrant",
+                    "Resource": "*",
+                }
+            )
+            on_call.put_key_policy(KeyId=key, Policy=json.dumps(policy))
+            sandbox.client("kms", access_keys.DEPLOYMENT).create_grant(
                 KeyId=key, GranteePrincipal=grants[0]["GranteePrincipal"], Operations=grants[0]["Operations"]
             )
             work = measures.container.services.work
