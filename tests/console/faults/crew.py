@@ -29,8 +29,9 @@ from crypto_core.incidents.model import IncidentScope, IncidentView, StepView
 from crypto_core.incidents.service import IncidentService
 from tests.console.faults.scene import Child, Platform, until
 
-SHIFT = (access_keys.OPERATOR, access_keys.ON_CALL)
-"""Who takes over from whom, as access keys."""
+COLLEAGUE = "ASIATESTOFKILLEDCREW"
+SHIFT = (COLLEAGUE, access_keys.ON_CALL)
+"""Who takes over from whom, as access keys: two people of one role, as one alone opens what is locked down."""
 PLAIN = ("-P", "-m", "console")
 OF_WHICH_PLAIN = 0.2
 """So many of the commands that are killed at random are started one by one, which takes a second more."""
@@ -194,6 +195,7 @@ def crew_of(
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
+        sandbox.control.add_principal(COLLEAGUE, "keydeck-oncall", "role", "olga.oncall")
         container = Container(load().settings)
         install(container.engine)
         # The owners of damaged tokens connect again: no runbook could prove that these open.

@@ -72,8 +72,6 @@ ANSWERS = {"leaked": "no", "retention": "delete", "key": "the key stays"}
 
 INTRUDER_ALONE = ["--set", f"principals=arn:aws:iam::{ACCOUNT}:user/intruder"]
 """Who is blocked. What is proposed depends on which events have come by now: perhaps the crew, too."""
-CREW = tuple(f"arn:aws:iam::{ACCOUNT}:role/keydeck-{name}" for name in ("oncall", "operator"))
-"""Who works in turn, and has to open what is under the old key."""
 
 SKIPPED = {
     "block": "Who else is suspected depends on which events have come by now",
@@ -168,8 +166,6 @@ def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing
                 return ["--wait", "--interval", "1"]
             if step == "block":
                 return INTRUDER_ALONE
-            if step == "lock-down":
-                return ["--set", f"responder={','.join(CREW)}"]
             if step == "new-key":
                 return ["--set", f"platform=arn:aws:iam::{ACCOUNT}:role/keydeck-platform"]
             return ["--answer", ANSWERS[step]] if step in ANSWERS else []
