@@ -31,7 +31,7 @@ from tests.console.faults.scene import Child, Platform, until
 
 COLLEAGUE = "ASIATESTOFKILLEDCREW"
 SHIFT = (COLLEAGUE, access_keys.ON_CALL)
-"""Who takes over from whom, as access keys: two people of one role, as one alone opens what is locked down."""
+"""Who takes over from whom, as access keys. Both are of one role: one alone opens what is locked down."""
 PLAIN = ("-P", "-m", "console")
 OF_WHICH_PLAIN = 0.2
 """So many of the commands that are killed at random are started one by one, which takes a second more."""
