@@ -17,6 +17,13 @@ from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 Put = Callable[[Endpoint], str]
 ROOT = "arn:aws:iam::123456789012:root"
+LOOKING = {
+    "Effect": "Allow",
+    "Principal": {"AWS": ROOT},
+    "Action": ["kms:Describe*", "kms:Get*", "kms:List*"],
+    "Resource": "*",
+}
+"""Leaves the key to whoever examines it."""
 
 
 def plain(aws: Endpoint) -> str:
@@ -49,7 +56,7 @@ def open_to_everybody(principal: Any, action: str) -> Put:
     def put(aws: Endpoint) -> str:
         key = aws.key()
         statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}
-        aws.put_policy(key, statement)
+        aws.put_policy(key, statement, LOOKING)
         return key
 
     return put
