@@ -45,8 +45,6 @@ from crypto_core.keyring.data_keys import NO_CONTEXT
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
 REENCRYPT_FROM, REENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 
-"""What KMS says of a key that can't be used; any other failure says nothing about it."""
-
 _OF_THE_SAMPLE = (IncorrectKeyError, InvalidCiphertextError, KmsAccessDeniedError)
 
 _WITHOUT_CIPHERTEXT: Mapping[str, Any] = {"DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
