@@ -37,7 +37,7 @@ def schema_of(model: type[JsonRecord]) -> Schema:
     for member in json_members(_dataclass(model)):
         kind = member.kind if member.kind is not None else _kind(model, member.attribute)
         if kind is None:
-            raise TypeError(f"{model.__name__}.json_shape doesn't say of which type {member.key} is.")
+            raise TypeError(f"{model.__name__}.json_shape declares no type for {member.key}.")
         if member.optional:
             optional.add(member.key)
             kind, _ = _without_none(kind)

@@ -94,7 +94,7 @@ def test_a_key_whose_type_is_not_declared_has_no_schema() -> None:
 
         json_shape = shape("name length", length=lambda one: len(one.name))
 
-    with pytest.raises(TypeError, match=r"Untyped\.json_shape doesn't say of which type length is"):
+    with pytest.raises(TypeError, match=r"Untyped\.json_shape declares no type for length"):
         schema_of(Untyped)
 
 

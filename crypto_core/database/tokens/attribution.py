@@ -81,7 +81,7 @@ class Found:
 def inferred_count(
     wrappings: frozenset[Wrapping], tokens: int, asked: int, asked_at: datetime | None = None
 ) -> KeyCount:
-    """What is said of a group by the answers about some of it: a conflict where they disagree."""
+    """Count a group by the answers about some of its members; where they disagree it is a conflict."""
     if len(wrappings) > 1:
         named = " and ".join(f"{arn} material {m or 'unknown'}" for arn, m in sorted(wrappings, key=str))
         return KeyCount(None, tokens, asked, Evidence.CONFLICT, f"KMS named {named} for one group")
@@ -116,7 +116,7 @@ def lasting_silence(failure: KmsError | None) -> KmsError | None:
 
 
 def unknown_count(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:
-    """Tokens of which nobody could tell the key, and why."""
+    """Count tokens whose key is not known, with the reason."""
     return KeyCount(None, tokens, asked, Evidence.UNKNOWN, reason)
 
 
@@ -155,7 +155,7 @@ def merged_counts(counts: Iterable[KeyCount], asked_at: datetime) -> tuple[KeyCo
         if not one.tokens:
             continue
         count = replace(one, asked_at=asked_at) if one.asked and one.asked_at is None else one
-        # Unknown ones are told apart by their reason, conflicts by what they are between.
+        # Unknown ones differ by their reason, conflicts by the keys between which they are.
         key = (count.wrapping, "" if count.wrapping else f"{count.evidence}{count.note}")
         other = merged.get(key)
         if other is None:

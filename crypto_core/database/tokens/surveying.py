@@ -112,7 +112,7 @@ class Surveys:
         self._uncounted: tuple[Query, Survey] | None = None
 
     def begin(self, query: Query) -> tuple[int, Survey]:
-        """Return a new list's number and its survey, of which nothing is known yet."""
+        """Return a new list's number and its survey, still empty."""
         with self._lock:
             number, survey = next(self._numbers), Survey()
             self._surveys[number] = survey
