@@ -16,18 +16,11 @@ from typing import Generic, TypeVar
 from sqlalchemy import Engine
 
 from console.settings import Settings
+from crypto_core import errors
 from crypto_core.aws.kms import Identity, KmsApi
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.dialect import CURRENT_ROLE
-from crypto_core.errors import (
-    CredentialsError,
-    DatabaseError,
-    KeydeckError,
-    KeyNotFoundError,
-    KmsAccessDeniedError,
-    KmsError,
-)
 from crypto_core.key_names import account_of, parse_key_name, region_of
 from crypto_core.text.cleaning import clean
 from screens.blocking import DaemonThreads
@@ -179,7 +172,7 @@ class _Database:
         try:
             with connected(self._engine) as connection:
                 self._role = str(connection.scalar(CURRENT_ROLE))
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             return DatabaseSide(self._role, error.message)
         return DatabaseSide(self._role)
 
@@ -220,7 +213,7 @@ class _Aws:
                 return AwsSide(regions, self._identity, refusal.message, refusal.expired, refusal.remedy)
             if self._write_key and self._due(self._key_asked):
                 self._ask_key(self._write_key, regions)
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             # The configuration itself: without a Region or with an unknown profile nothing can be asked.
             return AwsSide(trouble=error.message, remedy=error.remedy)
         return AwsSide(regions, self._identity, self._identity_trouble or self._key_trouble)
@@ -241,10 +234,10 @@ class _Aws:
         self._identity_asked = _Asked(self._clock(), before.session, renewals)
         try:
             self._identity = self._kms.identity()
-        except CredentialsError as error:
+        except errors.CredentialsError as error:
             # Nothing can be done as anybody else meanwhile.
             self._identity_trouble, self._identity_asked.for_credentials = error.message, True
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             self._identity_trouble = error.message
             if before.session != self._kms.session:
                 self._identity = None
@@ -262,12 +255,12 @@ class _Aws:
             return
         try:
             self._kms.call("DescribeKey", region=region, KeyId=key)
-        except KeyNotFoundError as error:
+        except errors.KeyNotFoundError as error:
             self._key_trouble = f"There is no write key: {error.message}"
-        except CredentialsError:
+        except errors.CredentialsError:
             self._key_asked.answered, self._key_asked.for_credentials = False, True
-        except KmsError as error:
-            self._key_asked.answered = isinstance(error, KmsAccessDeniedError)
+        except errors.KmsError as error:
+            self._key_asked.answered = isinstance(error, errors.KmsAccessDeniedError)
             mine = self._identity.account if self._identity else None
             if account is not None and mine is not None and account != mine:
                 self._key_trouble = f"The write key is in account {account}: {error.message}"

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from crypto_core import errors
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     Envelope,
@@ -28,17 +29,6 @@ from crypto_core.envelope import (
     seal,
     serialise,
     version_of,
-)
-from crypto_core.errors import (
-    EnvelopeError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    InvalidTokenError,
-    KeydeckError,
-    NewEnvelopeError,
-    SettingsError,
-    UnsupportedFormatError,
-    WrongDataKeyError,
 )
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer
 from crypto_core.log.observation import SILENT, Observer, observed_operation
@@ -95,11 +85,11 @@ class TokenCipher:
         """
         for format_ in (write_format, least_format):
             if format_ not in ENVELOPE_FORMATS:
-                raise SettingsError(
+                raise errors.SettingsError(
                     f"{format_} is not an envelope format.", remedy="Name v1, v2 or v2-bound."
                 )
             if format_.binds_database and keyring.binding is None:
-                raise SettingsError(
+                raise errors.SettingsError(
                     f"{format_} envelopes name their database, and this one has no name.",
                     remedy="Set KEYDECK_BINDING.",
                 )
@@ -216,7 +206,7 @@ class TokenCipher:
     ) -> SealedToken:
         require_sealable(token)
         if at_least(format_, self._least_format) is not format_:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"{format_} would be written where {self._least_format} is demanded: nobody could read it.",
                 remedy=f"Write {self._least_format} (KEYDECK_WRITE_FORMAT).",
             )
@@ -227,13 +217,13 @@ class TokenCipher:
             arn = sealed.wrapped_by.key_arn
             try:
                 self._must_hold(parse(sealed.stored), token, arn, ref)
-            except (EnvelopeError, IncorrectKeyError, InvalidCiphertextError) as error:
+            except (errors.EnvelopeError, errors.IncorrectKeyError, errors.InvalidCiphertextError) as error:
                 raise wrong_data_key(arn, error) from error
         return sealed
 
     def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
         if at_least(envelope.format, self._least_format) is not envelope.format:
-            raise UnsupportedFormatError(
+            raise errors.UnsupportedFormatError(
                 f"The value is a {envelope.format} envelope where {self._least_format} is demanded.",
                 remedy="Find out who wrote it; if it belongs there, re-encrypt it.",
             )
@@ -243,7 +233,7 @@ class TokenCipher:
             unwrapped = self._keyring.unwrap(
                 envelope.encrypted_data_key, likely, named=envelope.named_key, context=context
             )
-        except InvalidCiphertextError as error:
+        except errors.InvalidCiphertextError as error:
             if not context:
                 raise
             raise sealed_for_another_row(error, ref, envelope) from error
@@ -302,9 +292,9 @@ def seal_under(
     return SealedToken(stored, wrapped_by, ref=ref if format_.binds_row else None)
 
 
-def wrong_data_key(key_arn: str, error: KeydeckError) -> WrongDataKeyError:
+def wrong_data_key(key_arn: str, error: errors.KeydeckError) -> errors.WrongDataKeyError:
     """Return the error for a new envelope that its own data key, as KMS opens it, does not open."""
-    return WrongDataKeyError(
+    return errors.WrongDataKeyError(
         f"KMS does not open the data key that it has just issued under {key_arn}, or opens another one: "
         f"{error.message}",
         operation="GenerateDataKey",
@@ -313,12 +303,12 @@ def wrong_data_key(key_arn: str, error: KeydeckError) -> WrongDataKeyError:
 
 
 def sealed_for_another_row(
-    error: InvalidCiphertextError, ref: TokenRef | None, envelope: Envelope
-) -> InvalidCiphertextError:
+    error: errors.InvalidCiphertextError, ref: TokenRef | None, envelope: Envelope
+) -> errors.InvalidCiphertextError:
     """Return KMS's refusal of a data key that is bound to a row, with what that may mean."""
     database = envelope.named_database
     or_database = "" if database is None else f' or another database than "{database}"'
-    return InvalidCiphertextError(
+    return errors.InvalidCiphertextError(
         f"{error.message} It is damaged, or was sealed for another row than {ref}{or_database}.",
         operation=error.operation,
         key=error.key,
@@ -331,10 +321,10 @@ def must_open_as(
     """Raise NewEnvelopeError unless the envelope holds the token. Raises also as `open_envelope`."""
     with open_envelope(envelope, data_key, ref, binding) as opened:
         if opened != token:
-            raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+            raise errors.NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 
 
 def _parsed(stored: str) -> Envelope:
     if not isinstance(stored, str):
-        raise InvalidTokenError("What is stored is not text.")
+        raise errors.InvalidTokenError("What is stored is not text.")
     return parse(stored)

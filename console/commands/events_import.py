@@ -27,13 +27,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.trail.sources.files import import_report
 from crypto_core.trail.sources.files.event_files import STDIN, FileImport
-from crypto_core.trail.sources.files.import_report import (
-    ImportProgress,
-    ImportReport,
-    cover_by_names,
-    cover_proved,
-)
 from crypto_core.trail.store.pulls import PullBook
 
 if TYPE_CHECKING:
@@ -87,10 +82,10 @@ def import_(
         validation = None
         if not report.interrupted:
             book = PullBook(store.file)
-            cover_by_names(book, report.named, datetime.now(UTC))
+            import_report.cover_by_names(book, report.named, datetime.now(UTC))
             if validate:
                 validation = _validated(paths, public_keys, cancelled)
-                cover_proved(book, validation, report.named, datetime.now(UTC))
+                import_report.cover_proved(book, validation, report.named, datetime.now(UTC))
     document = report.as_json() | ({} if validation is None else {"validation": validation.as_json()})
     if as_json:
         print_json(document)
@@ -209,7 +204,7 @@ def _print_validation(validation: CopyValidation) -> None:
         say(f"Validation: {further}. --json names more.")
 
 
-def print_report(report: ImportReport) -> None:
+def print_report(report: import_report.ImportReport) -> None:
     """Print what an import brought."""
     click.echo(
         f"{counted(report.files, 'file')}: {counted(report.records, 'event')}, {report.new:,} new, "
@@ -238,14 +233,14 @@ def _size(number: int) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[ImportProgress], None]]:
+def _progress() -> Iterator[Callable[[import_report.ImportProgress], None]]:
     """Give what shows progress on stderr: a bar on a terminal, else now and then a line."""
     if not sys.stderr.isatty():
         yield _Lines().update
         return
     pace = Pace()
 
-    def words(progress: ImportProgress) -> str:
+    def words(progress: import_report.ImportProgress) -> str:
         files = pace_words(progress.files, progress.of, pace.per_second(progress.files), "files")
         return f"{counted(progress.records, 'event')}{f', {files}' if files else ''}"
 
@@ -257,7 +252,7 @@ class _Lines:
     def __init__(self) -> None:
         self._said = time.monotonic()
 
-    def update(self, progress: ImportProgress) -> None:
+    def update(self, progress: import_report.ImportProgress) -> None:
         now = time.monotonic()
         if now - self._said >= _SAID_SECONDS:
             self._said = now

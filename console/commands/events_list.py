@@ -9,19 +9,7 @@ from itertools import chain
 
 import click
 
-from console.commands.events_options import (
-    HEADERS,
-    EngineChoice,
-    asked,
-    cells,
-    counted_by,
-    counting_engine,
-    counting_engine_options,
-    engine_option,
-    expression,
-    filter_options,
-    store,
-)
+from console.commands import events_options
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option
 from console.own_folders import user_name
@@ -45,10 +33,10 @@ _GROUPS = 100_000
 
 
 @click.command("list")
-@filter_options
+@events_options.filter_options
 @limit_option(200, "Print at most this many; 0 prints all.", least=0)
 @click.option("--oldest-first", is_flag=True, help="The oldest first.")
-@engine_option
+@events_options.engine_option
 @rows_option
 def list_(
     *,
@@ -58,7 +46,7 @@ def list_(
     service: bool,
     limit: int,
     oldest_first: bool,
-    engine: EngineChoice | None,
+    engine: events_options.EngineChoice | None,
     form: Form,
 ) -> None:
     """List events that pass a filter, the newest first.
@@ -66,9 +54,11 @@ def list_(
     What AWS services do by themselves and Keydeck's own calls are hidden unless --all is given or the filter
     is about `service` or `own`; their numbers are printed.
     """
-    wanted = expression(filter_, since, until, service=service, own=service or engine is not None)
+    wanted = events_options.expression(
+        filter_, since, until, service=service, own=service or engine is not None
+    )
     query = Query(wanted, "time", descending=not oldest_first)
-    with asked(engine) as opened:
+    with events_options.asked(engine) as opened:
         summary = opened.events.summary(wanted)
         total = summary.events
         cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
@@ -78,8 +68,8 @@ def list_(
             schema="event",
             rows=chain.from_iterable(opened.pages(query, limit)),
             record=StoredEvent.as_json,
-            headers=HEADERS,
-            cells=lambda stored: cells(stored.event),
+            headers=events_options.HEADERS,
+            cells=lambda stored: events_options.cells(stored.event),
             spare=("material", "region", "event id"),
             rest=lambda: {
                 "hidden_service_events": summary.hidden_service_events,
@@ -108,7 +98,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
     """Show one event, the record as it came included."""
     if as_json and raw:
         raise click.UsageError("Choose --json or --raw.")
-    with store() as opened:
+    with events_options.store() as opened:
         stored = opened.events.event(event_id)
     if raw:
         click.echo(_ascii(stored.event.raw))
@@ -130,9 +120,9 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
 
 @click.command()
 @click.argument("field", type=click.Choice(_COUNTED))
-@filter_options
+@events_options.filter_options
 @limit_option(100, "Print at most this many values; 0 prints all.", least=0)
-@counting_engine_options
+@events_options.counting_engine_options
 @rows_option
 def pivot(
     *,
@@ -142,14 +132,14 @@ def pivot(
     until: datetime | None,
     service: bool,
     limit: int,
-    engine: EngineChoice | None,
+    engine: events_options.EngineChoice | None,
     most: int | None,
     yes: bool,
     form: Form,
 ) -> None:
     """Count events by principal, address, key, token, … An event about two keys counts for both."""
-    wanted = expression(filter_, since, until, service=service)
-    with counted_by(counting_engine(engine, most, yes=yes)) as opened:
+    wanted = events_options.expression(filter_, since, until, service=service)
+    with events_options.counted_by(events_options.counting_engine(engine, most, yes=yes)) as opened:
         split = field in ("key", "material")
         most = _GROUPS if split or not limit else limit
         found, hidden = opened.groups(GroupsQuestion((field,), limit=most, valued=True), wanted)
@@ -195,7 +185,7 @@ def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
     It is kept in the store with the name of this user; what has a note is not forgotten with old events.
     """
     by = user_name()
-    with store() as opened:
+    with events_options.store() as opened:
         for event_id in event_ids:  # all or none of them
             opened.events.event(event_id)
         done = opened.events.review(event_ids, by, reviewed=not undo)

@@ -6,14 +6,7 @@ from datetime import datetime
 
 import click
 
-from console.commands.events_options import (
-    EngineChoice,
-    counted_by,
-    counting_engine,
-    counting_engine_options,
-    expression,
-    filter_options,
-)
+from console.commands import events_options
 from console.commands.output_options import rows_option
 from console.commands.session import limit_option
 from console.printed.forms import Form
@@ -72,9 +65,9 @@ def _thresholds(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
     metavar="'count>100'",
     help="Only groups with so many; also failed, denied and distinct. May be repeated.",
 )
-@filter_options
+@events_options.filter_options
 @limit_option(100, "Print at most this many groups; 0 prints all.", least=0)
-@counting_engine_options
+@events_options.counting_engine_options
 @rows_option
 def stats(
     *,
@@ -86,7 +79,7 @@ def stats(
     until: datetime | None,
     service: bool,
     limit: int,
-    engine: EngineChoice | None,
+    engine: events_options.EngineChoice | None,
     most: int | None,
     yes: bool,
     form: Form,
@@ -98,9 +91,9 @@ def stats(
     """
     if not distinct and any(one.measure == "distinct" for one in thresholds):
         raise click.UsageError("--having distinct: name the field with --distinct.")
-    wanted = expression(filter_, since, until, service=service)
+    wanted = events_options.expression(filter_, since, until, service=service)
     counting = GroupsQuestion(fields, distinct or "", tuple(thresholds), limit or _ALL)
-    with counted_by(counting_engine(engine, most, yes=yes)) as opened:
+    with events_options.counted_by(events_options.counting_engine(engine, most, yes=yes)) as opened:
         found, hidden = opened.groups(counting, wanted)
         cut = []
         if found.others:

@@ -14,14 +14,10 @@ from typing import Any
 
 import click
 
+from console import event_services
+from console.commands import events_options
 from console.commands.asking import query_consent
 from console.commands.estate_options import estate_option
-from console.commands.events_options import (
-    EngineChoice,
-    counting_engine,
-    counting_engine_options,
-    opened_copy,
-)
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
@@ -29,13 +25,6 @@ from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
 from console.container import Container
 from console.event_file import open_events
-from console.event_services import (
-    aliases_where_known,
-    engine_rules,
-    examinations_of,
-    key_inventory_of,
-    rules_about_events,
-)
 from console.host.interrupts import cancelled_by_interrupt
 from console.own_folders import user_name
 from console.printed.finding_document import FindingDocument
@@ -96,7 +85,7 @@ _TABLE = Gap(
 @click.option(
     "--sigma", is_flag=True, help="Print rules about events as Sigma rules for the configured keys."
 )
-@counting_engine_options
+@events_options.counting_engine_options
 def findings(
     *,
     form: Form,
@@ -106,7 +95,7 @@ def findings(
     hidden: bool,
     ocsf: bool,
     sigma: bool,
-    engine: EngineChoice | None,
+    engine: events_options.EngineChoice | None,
     most: int | None,
     yes: bool,
 ) -> int:
@@ -123,7 +112,7 @@ def findings(
         raise click.UsageError("One of --output, --ocsf and --sigma.")
     if new and (since or until or sigma):
         raise click.UsageError("--new takes no window: it goes on from the last --new.")
-    chosen = counting_engine(engine, most, yes=yes)
+    chosen = events_options.counting_engine(engine, most, yes=yes)
     if chosen is not None and (new or hidden or sigma):
         raise click.UsageError("--new, --suppressed and --sigma are about the store: leave --engine out.")
     printed = _Printed(form, ocsf=ocsf, hidden=hidden)
@@ -182,10 +171,10 @@ def _print_all(
 def _stored_events() -> Iterator[TrailRules]:
     """Give the rules about the stored events: no database, and KMS only for the names of keys."""
     settings = loaded().settings
-    keys = key_inventory_of(settings, code_from_terminal)
-    events = open_events(settings, partial(aliases_where_known, keys), told=say)
+    keys = event_services.key_inventory_of(settings, code_from_terminal)
+    events = open_events(settings, partial(event_services.aliases_where_known, keys), told=say)
     with closing(events):
-        made = partial(rules_about_events, settings, events, keys, settings.trusted_keys)
+        made = partial(event_services.rules_about_events, settings, events, keys, settings.trusted_keys)
         if settings.database_url is None:
             yield made()
             return
@@ -341,7 +330,7 @@ def _by(services: Container) -> str:
 
 @contextmanager
 def examined_by(
-    engine: EngineChoice, since: datetime | None, until: datetime | None, *, ocsf: bool
+    engine: events_options.EngineChoice, since: datetime | None, until: datetime | None, *, ocsf: bool
 ) -> Iterator[tuple[Posture, EventsOf]]:
     """Give what the rules say of an engine's events: no database, no store, KMS only for names of keys."""
     if engine.name == "athena":
@@ -351,21 +340,21 @@ def examined_by(
         yield posture, rules.events_of
         return
     settings = loaded().settings
-    keys = key_inventory_of(settings, code_from_terminal)
-    with opened_copy(engine, partial(aliases_where_known, keys)) as copy:
+    keys = event_services.key_inventory_of(settings, code_from_terminal)
+    with events_options.opened_copy(engine, partial(event_services.aliases_where_known, keys)) as copy:
         of_part = Severity.HIGH if copy.mark.filter else Severity.LOW
         lacking = Gap(f"CloudTrail events: {copy.mark.told}", of_part)
-        rules = engine_rules(settings, EngineHistory(copy), keys, [lacking])
+        rules = event_services.engine_rules(settings, EngineHistory(copy), keys, [lacking])
         yield _examined(rules, since, until), rules.events_of
 
 
 def _examined_by_athena(
-    engine: EngineChoice, since: datetime | None, until: datetime | None
+    engine: events_options.EngineChoice, since: datetime | None, until: datetime | None
 ) -> tuple[EngineRules, Posture]:
     """Say what an examination may cost, ask, and examine."""
     settings = loaded().settings
-    keys = key_inventory_of(settings, code_from_terminal)
-    examinations = examinations_of(settings, engine.place, code_from_terminal)
+    keys = event_services.key_inventory_of(settings, code_from_terminal)
+    examinations = event_services.examinations_of(settings, engine.place, code_from_terminal)
     since, until = window(since, until, examinations.clock())
     with cancelled_by_interrupt("Stopping the query. Press again to stop at once.") as cancelled:
         plan = examinations.plan_examination(since, until, most=engine.most, cancelled=cancelled)
@@ -374,7 +363,7 @@ def _examined_by_athena(
         shown = f"Examined is {plan.scans}"
         consent = query_consent(plan, shown, yes=engine.yes, question="Run these queries?")
         events = examinations.open_events(plan, consent, cancelled=cancelled)
-        rules = engine_rules(settings, EngineHistory(events), keys, [_TABLE])
+        rules = event_services.engine_rules(settings, EngineHistory(events), keys, [_TABLE])
         try:
             return rules, _examined(rules, since, until, cancelled)
         finally:

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.commands import incident_scope
 from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
 from console.commands.incident_origin import completed_scope
 from console.commands.incident_people import assign, follow_up, handover, review
 from console.commands.incident_report import report, verify_report
-from console.commands.incident_scope import (
-    FoundTokens,
-    found_options,
-    opened_tokens,
-    search_rows,
-    wanted_tokens,
-)
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
@@ -88,7 +82,7 @@ def runbooks(*, form: Form) -> int:
     help="A token that it is about.",
 )
 @click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
-@found_options
+@incident_scope.found_options
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
 @time_option("--since", "When the compromise may have begun.")
 @click.option("--suspect", default="", metavar="ARN", help="The principal whose doing led to it.")
@@ -125,7 +119,7 @@ def start(
 
     Exit 1 if a token was found in no row; where none was, no incident is declared.
     """
-    wanted = wanted_tokens(leaked, hashes)
+    wanted = incident_scope.wanted_tokens(leaked, hashes)
     if sum(map(bool, (references, expression, wanted, organisation, opener))) > 1:
         raise click.UsageError("Name the tokens in one way.")
     with services_of(trust=trust) as services:
@@ -133,13 +127,13 @@ def start(
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
-        found = FoundTokens(references, expression)
+        found = incident_scope.FoundTokens(references, expression)
         if wanted:
-            found = search_rows(services, wanted, everywhere=everywhere)
+            found = incident_scope.search_rows(services, wanted, everywhere=everywhere)
         elif opener:
-            found = opened_tokens(services, opener, since)
+            found = incident_scope.opened_tokens(services, opener, since)
         elif organisation:
-            found = FoundTokens(filter=organisation_filter(services.inventory, organisation))
+            found = incident_scope.FoundTokens(filter=organisation_filter(services.inventory, organisation))
         if (wanted or opener) and not found.references:
             say("No incident was declared.")
             if as_json:

@@ -18,12 +18,7 @@ from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
 from console.host.runners import environment_of
 from console.lazy_services import if_made
-from console.printed.incident_words import (
-    accepted_document,
-    print_check,
-    print_plan,
-    say_result,
-)
+from console.printed import incident_words
 from console.printed.printing import meter, print_json, say
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
@@ -233,7 +228,7 @@ def next_(
         if view.step.action is not None and not check_only:
             asked_for = asked(work.fields(incident, name, inputs, cancelled=cancelled), inputs)
             plan = work.plan_action(incident, name, asked_for, cancelled=cancelled)
-            print_plan(plan)
+            incident_words.print_plan(plan)
             if dry_run:
                 if as_json:
                     print_json(plan.as_json())
@@ -249,7 +244,7 @@ def next_(
                     progress=shown.show,
                     cancelled=cancelled,
                 )
-            say_result(result)
+            incident_words.say_result(result)
             work_on_jobs(services, incident, cancelled, trust)
             if not result.complete and view.step.check is None:
                 # Nothing else would tell that a part is left.
@@ -296,7 +291,7 @@ def _tell(view: StepView, *, as_json: bool) -> int:
         about = f": {view.answer}" if view.answer else ""
         click.echo(f"Step {view.number} {view.state.value}{about}")
         if view.check is not None:
-            print_check(view.check)
+            incident_words.print_check(view.check)
     return 0 if view.state.ended else 1
 
 
@@ -313,7 +308,7 @@ def check(*, incident: int, step: str | None, as_json: bool) -> int:
     if as_json:
         print_json({"step": name, "check": PrintedCheck(result).as_json()})
     else:
-        print_check(result)
+        incident_words.print_check(result)
     return 0 if result.passed else 1
 
 
@@ -360,16 +355,16 @@ def accept_lost(
     with services_of() as services, cancelled_by_interrupt() as cancelled:
         work = incident_work(services)
         plan = work.plan_accept_lost(incident, reason, cancelled=cancelled)
-        print_plan(plan)
+        incident_words.print_plan(plan)
         if dry_run:
             if as_json:
                 print_json(plan.as_json())
             return 0
         consent = _consent(plan, yes=yes, typed=typed)
         result = work.accept_lost(incident, plan, consent, cancelled=cancelled)
-        say_result(result)
+        incident_words.say_result(result)
         if as_json:
-            print_json(accepted_document(work.accepted_losses(incident)))
+            print_json(incident_words.accepted_document(work.accepted_losses(incident)))
     return 0
 
 

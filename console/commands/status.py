@@ -14,16 +14,7 @@ from console.commands.estate_options import estate_option
 from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.container import Container
-from console.printed.printing import (
-    bar,
-    print_answer,
-    print_gaps,
-    print_json,
-    print_line,
-    print_marked,
-    print_table,
-    say,
-)
+from console.printed import printing
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -47,7 +38,7 @@ def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
     with services_of() as services, census_progress() as progress:
         taken = services.services.status.take_census(progress=progress)
-    print_answer(taken, print_status, as_json=as_json)
+    printing.print_answer(taken, print_status, as_json=as_json)
 
 
 @click.command()
@@ -70,7 +61,7 @@ def check(*, as_json: bool) -> int:
     from console.printed.finding_document import FindingDocument
 
     if as_json:
-        print_json(
+        printing.print_json(
             {
                 "well": well,
                 "tokens": taken.tokens,
@@ -85,8 +76,8 @@ def check(*, as_json: bool) -> int:
         for line in finding_lines(grave):
             click.echo(line)
         click.echo("well" if well else "not well")
-        say(f"counted: {coverage.words}")
-        print_gaps(coverage.reasons)
+        printing.say(f"counted: {coverage.words}")
+        printing.print_gaps(coverage.reasons)
     return 0 if well else 1
 
 
@@ -109,7 +100,7 @@ class _Drawing:
 
     def show(self, now: CensusProgress) -> None:
         if self._draw is None and now.done < now.pages:
-            self._draw = self._drawn.enter_context(bar("counting"))
+            self._draw = self._drawn.enter_context(printing.bar("counting"))
         if self._draw is not None:
             self._draw(now.done, now.pages, f"pages, {counted(now.tokens, 'token')} so far")
 
@@ -132,22 +123,22 @@ def print_status(taken: Status) -> None:
         )
         for share in taken.keys
     ]
-    print_table(("key", "id", "material", "tokens", "state", "evidence", ""), rows)
+    printing.print_table(("key", "id", "material", "tokens", "state", "evidence", ""), rows)
     for of_key in taken.accepted:
-        print_line(of_key.words(_key_words(taken, of_key.key_arn)))
+        printing.print_line(of_key.words(_key_words(taken, of_key.key_arn)))
     click.echo()
-    print_table(
+    printing.print_table(
         ("column", "tokens", *(f.value for f in Format)),
         [(c.column, c.tokens, *(c.by_format.get(f, 0) for f in Format)) for c in taken.by_column],
     )
     if taken.guards:
         click.echo(guard_words(taken.guards))
-    print_line(f"counted: {taken.coverage.words}")
+    printing.print_line(f"counted: {taken.coverage.words}")
     if taken.sweep is not None:
         click.echo(f"elsewhere: {sweep_words(taken.sweep, taken.taken_at)}")
     if taken.decoys.words:
-        print_line(f"tripwires: {taken.decoys.words}")
-    print_gaps(taken.coverage.reasons)
+        printing.print_line(f"tripwires: {taken.decoys.words}")
+    printing.print_gaps(taken.coverage.reasons)
 
 
 def _key_words(taken: Status, key_arn: str) -> str:
@@ -158,7 +149,7 @@ def _key_words(taken: Status, key_arn: str) -> str:
 def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
         count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
-        print_marked(problem.severity, f"{count}{problem.title}: {problem.evidence}")
+        printing.print_marked(problem.severity, f"{count}{problem.title}: {problem.evidence}")
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()

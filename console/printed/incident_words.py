@@ -11,16 +11,9 @@ import click
 
 from console.printed.listing import Listing
 from console.printed.printing import print_line, say, utc
+from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.keys.accepted_losses import Acceptance
-from crypto_core.incidents.model import (
-    CheckResult,
-    EvidencePiece,
-    Incident,
-    IncidentView,
-    StepState,
-    StepView,
-)
 from crypto_core.incidents.people import FollowUp
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
@@ -37,7 +30,7 @@ from screens.styled import plain
 class IncidentDocument(JsonRecord):
     """An incident with its evidence and timeline."""
 
-    view: IncidentView
+    view: model.IncidentView
 
     json_shape = shape("*view evidence=view.evidence timeline=view.entries")
 
@@ -83,25 +76,25 @@ def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Lis
     )
 
 
-def incident_listing(views: Iterable[IncidentView], drill_due: str) -> Listing[IncidentView]:
+def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Listing[model.IncidentView]:
     """Return incidents as a list to be printed; `drill_due` is a reminder, or ""."""
     return Listing(
         name="incidents",
         schema="incident",
         rows=views,
-        record=IncidentView.as_json,
+        record=model.IncidentView.as_json,
         headers=("incident", "state", "title", "step"),
         cells=lambda v: (v.incident.name, v.incident.state.value, v.incident.title, at_step(v)),
         rest=lambda: {"drill_due": drill_due or None},
     )
 
 
-def evidence_listing(found: Iterable[EvidencePiece]) -> Listing[EvidencePiece]:
+def evidence_listing(found: Iterable[model.EvidencePiece]) -> Listing[model.EvidencePiece]:
     """Return pieces of evidence, without their content, as a list to be printed."""
     return Listing(
         name="evidence",
         rows=found,
-        record=EvidencePiece.as_json,
+        record=model.EvidencePiece.as_json,
         headers=("id", "step", "kind", "captured", "sha256", "title"),
         cells=lambda e: (e.id, e.step_id, e.kind, f"{e.captured_at:%Y-%m-%d %H:%M:%S}", e.sha256, e.title),
     )
@@ -115,8 +108,8 @@ def follow_up_text(follow_up: FollowUp, today: date) -> str:
 
 
 def follow_up_listing(
-    found: Iterable[tuple[Incident, FollowUp]], today: date
-) -> Listing[tuple[Incident, FollowUp]]:
+    found: Iterable[tuple[model.Incident, FollowUp]], today: date
+) -> Listing[tuple[model.Incident, FollowUp]]:
     """Return follow-ups with their incidents as a list to be printed."""
     return Listing(
         name="follow_ups",
@@ -139,7 +132,7 @@ def accepted_document(accepted: Iterable[Acceptance]) -> dict[str, Any]:
 
 
 def print_incident(
-    view: IncidentView, suspects: Suspects | None = None, accepted: Iterable[Acceptance] = ()
+    view: model.IncidentView, suspects: Suspects | None = None, accepted: Iterable[Acceptance] = ()
 ) -> None:
     """Print an incident: what it is about, its suspects, what was accepted as lost, and each step."""
     incident = view.incident
@@ -165,13 +158,13 @@ def print_incident(
     now = view.current
     for step in view.steps:
         sign = step_sign(step, now).text
-        about = step.state.value if step.state is not StepState.DONE else f"{step.ended_at:%H:%M:%S}"
+        about = step.state.value if step.state is not model.StepState.DONE else f"{step.ended_at:%H:%M:%S}"
         if (decision := view.undecided(step)) is not None:
             about = f"waits for the decision of step {decision.number}"
         who = f"  {step.by}" if step.by and step.state.ended else ""
         answer = f"  {step.answer}" if step.answer else ""
         print_line(f"{sign} {step.number:>2}  {step.step.title}  {about}{answer}{who}")
-        if step.state is StepState.SKIPPED:
+        if step.state is model.StepState.SKIPPED:
             print_line(f"      skipped: {step.reason}")
     if view.people.follow_ups:
         click.echo()
@@ -195,7 +188,7 @@ def _print_suspects(suspects: Suspects) -> None:
         print_line(f"          {gap}")
 
 
-def print_step(step: StepView, view: IncidentView) -> None:
+def print_step(step: model.StepView, view: model.IncidentView) -> None:
     """Print a step: its purpose, what to do, its check's result, and its evidence."""
     print_line(f"Step {step.number}: {step.step.title}")
     print_line(step.step.purpose)
@@ -217,7 +210,7 @@ def print_step(step: StepView, view: IncidentView) -> None:
             print_line(f"evidence  {piece.id}  {piece.title}  sha256 {piece.sha256}")
 
 
-def print_check(result: CheckResult) -> None:
+def print_check(result: model.CheckResult) -> None:
     so_far = f"  {result.done:,} of {result.total:,}" if result.total else ""
     click.echo(f"check     {CHECKS[result.state].text} {result.state.value}{so_far}")
     for line in result.lines:

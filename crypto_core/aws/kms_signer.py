@@ -13,13 +13,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from crypto_core.errors import (
-    EndedKeyError,
-    InvalidSignatureError,
-    KmsRequestError,
-    SettingsError,
-    UntrustedKeyError,
-)
+from crypto_core import errors
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.key_names import region_of, same_key
 from crypto_core.proof.forms import ended
@@ -92,7 +86,7 @@ class KmsSigner:
             answer = self._ask("Sign", key, **_signed(digest, key.algorithm))
             value = answer.get("Signature")
         if not isinstance(value, bytes) or not value:
-            raise KmsRequestError("KMS answered without a signature.", operation="Sign", key=key.arn)
+            raise errors.KmsRequestError("KMS answered without a signature.", operation="Sign", key=key.arn)
         return Signature(key.arn, key.algorithm, value)
 
     def verify(self, digest: bytes, signature: Signature, when: SigningTime | None = None) -> bool:
@@ -123,13 +117,13 @@ class KmsSigner:
             signed = _signed(digest, signature.algorithm)
             answer = self._ask("Verify", key, **signed, Signature=signature.value)
             return answer.get("SignatureValid") is True
-        except InvalidSignatureError:
+        except errors.InvalidSignatureError:
             return False
 
     def _ask(self, operation: str, key: _SigningKey, **parameters: Any) -> Mapping[str, Any]:
         answer = self._call(operation, region=region_of(key.arn), KeyId=key.arn, **parameters)
         if not same_key(str(answer.get("KeyId")), key.arn):
-            raise UntrustedKeyError(
+            raise errors.UntrustedKeyError(
                 f"{operation} was answered with another key than {key.arn}; the answer was dropped.",
                 operation=operation,
                 key=key.arn,
@@ -166,7 +160,7 @@ def rehearsals(call: Call, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
 def require_before_end(key: str, end: datetime | None, when: SigningTime | None) -> None:
     """Pass if a key has no end, or signed before as far as anybody can tell. Raises EndedKeyError."""
     if told := ended(key, end, when):
-        raise EndedKeyError(told)
+        raise errors.EndedKeyError(told)
 
 
 def _signed(digest: bytes, algorithm: str) -> dict[str, Any]:
@@ -182,7 +176,7 @@ def _described(name: str, metadata: Mapping[str, Any]) -> _SigningKey:
     algorithm = next((a for a in wanted if a in (offered or ())), None)
     if not arn or algorithm is None:
         spec = clean(metadata.get("KeySpec"), 60) or "of an unknown spec"
-        raise SettingsError(
+        raise errors.SettingsError(
             f"KMS key {name} can't sign: it is {spec}, for {clean(usage, 60) or 'an unknown use'}.",
             remedy=f"Set KEYDECK_SIGNING_KEY to a key for signing or HMAC. One is made by: {_CREATE}",
         )

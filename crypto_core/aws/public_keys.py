@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.aws.kms_signer import (
-    ALGORITHMS,
-    MAC_ALGORITHMS,
-    MAX_SIGNATURE,
-    Call,
-    require_before_end,
-)
+from crypto_core.aws import kms_signer
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.key_names import is_key_arn, region_of
@@ -49,17 +43,17 @@ class PublicKeys:
 
         Raises EndedKeyError as Signer.verify, SettingsError for what only KMS can verify.
         """
-        if signature.algorithm in MAC_ALGORITHMS:
+        if signature.algorithm in kms_signer.MAC_ALGORITHMS:
             raise SettingsError(
                 f"{signature.algorithm} is no signature by a public key: only KMS can verify it.",
                 remedy="Verify it with KEYDECK_SIGNING_KEY, in the database.",
             )
         verify = _VERIFY.get(signature.algorithm)
-        if verify is None or not 0 < len(signature.value) <= MAX_SIGNATURE:
+        if verify is None or not 0 < len(signature.value) <= kms_signer.MAX_SIGNATURE:
             return False
         found = [key for key in self._keys if _verified(verify, key.key, digest, signature.value)]
         for key in found:
-            require_before_end(key.name, key.end, when)
+            kms_signer.require_before_end(key.name, key.end, when)
         return bool(found)
 
 
@@ -136,7 +130,7 @@ _VERIFY: Mapping[str, Verify] = {
 }
 
 
-def fetched_public_keys(call: Call, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def fetched_public_keys(call: kms_signer.Call, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the public keys of signing keys by their ARNs: {"algorithm", "public_key"}.
 
     It is null for HMAC keys, which have none, and for keys that KMS does not give out here.
@@ -152,6 +146,6 @@ def fetched_public_keys(call: Call, names: Sequence[str]) -> dict[str, dict[str,
         arn, key = answer.get("KeyId"), answer.get("PublicKey")
         algorithms = answer.get("SigningAlgorithms") or ()
         if isinstance(arn, str) and isinstance(key, bytes):
-            algorithm = next((one for one in ALGORITHMS if one in algorithms), None)
+            algorithm = next((one for one in kms_signer.ALGORITHMS if one in algorithms), None)
             found[arn] = {"algorithm": algorithm, "public_key": b64encode(key).decode()}
     return found

@@ -21,15 +21,9 @@ from stat import S_ISREG
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from crypto_core.aws import mfa_codes
 from crypto_core.aws.clock import signs_by_it
 from crypto_core.aws.credential_help import profile_of, renewal_instructions
-from crypto_core.aws.mfa_codes import (
-    AskCode,
-    CodePrompter,
-    keep_off_the_terminal,
-    nobody_to_ask,
-    refused_code,
-)
 from crypto_core.aws.missing_operations import asks_once
 from crypto_core.aws.proxies import require_clear_proxies
 from crypto_core.errors import CodeNotEnteredError, CredentialsError, KmsUnreadableError
@@ -72,7 +66,7 @@ class AwsSessions:
         profile: str | None = None,
         *,
         clock: Callable[[], float] = monotonic,
-        ask_code: AskCode = nobody_to_ask,
+        ask_code: mfa_codes.AskCode = mfa_codes.nobody_to_ask,
     ) -> None:
         """`profile` is a name of AWS's configuration files; None leaves the search to boto3.
 
@@ -82,7 +76,7 @@ class AwsSessions:
         self._clock = clock
         self._lock = threading.Lock()
         self._asking = threading.Lock()
-        self._prompter = CodePrompter(profile or profile_of(os.environ), ask_code)
+        self._prompter = mfa_codes.CodePrompter(profile or profile_of(os.environ), ask_code)
         self._roles = _roles_of(profile)
         self._not_entered: tuple[int, CodeNotEnteredError] | None = None
         self._number = 0
@@ -253,7 +247,7 @@ class AwsSessions:
             self._prompter.trouble = ""  # The role's session ended: a new one takes a new code.
             return False
         except ClientError as error:
-            self._prompter.trouble = refused_code(error)
+            self._prompter.trouble = mfa_codes.refused_code(error)
             if self._prompter.trouble:
                 return False
             raise
@@ -288,7 +282,7 @@ def cap_loggers() -> None:
     cap(_CREDENTIALS_LOGGERS, logging.ERROR)
 
 
-def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> Any:
+def boto_session(profile: str | None, prompter: mfa_codes.CodePrompter | None = None) -> Any:
     """Return a botocore session that reads no terminal, and has what roles gave to others of this profile.
 
     boto3's own would add but what is never used here, and it names itself as boto3's does: in CloudTrail the
@@ -305,8 +299,8 @@ def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> A
     session.user_agent_extra = f"Botocore/{session.user_agent_version}"
     session.user_agent_name, session.user_agent_version = "Boto3", version("boto3")
     session.get_component("data_loader").file_loader = ServiceModels()
-    prompter = prompter or CodePrompter(profile or profile_of(os.environ), nobody_to_ask)
-    keep_off_the_terminal(session, prompter, _roles_of(profile))
+    prompter = prompter or mfa_codes.CodePrompter(profile or profile_of(os.environ), mfa_codes.nobody_to_ask)
+    mfa_codes.keep_off_the_terminal(session, prompter, _roles_of(profile))
     return session
 
 

@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from crypto_core.compliance.facts import (
-    AccessFact,
-    AccessFacts,
-    ColumnFact,
-    FindingFact,
-    FindingFacts,
-    IncidentFact,
-    IncidentFacts,
-    JournalFacts,
-    KeyFact,
-    ProblemFact,
-    TokenFacts,
-)
+from crypto_core.compliance import facts
 from crypto_core.compliance.journal_changes import without_rows
 from crypto_core.compliance.key_standing import materials_of
 from crypto_core.compliance.trail_changes import policy_digest
@@ -40,15 +28,15 @@ from crypto_core.text.cleaning import NO_TEXT, clean
 from crypto_core.trail.store.suppressions import Suppressed
 
 
-def token_facts(status: Status) -> TokenFacts:
+def token_facts(status: Status) -> facts.TokenFacts:
     """Return what a status says, without keys."""
     guards = {str(guard.column): guard.state for guard in status.guards}
-    return TokenFacts(
+    return facts.TokenFacts(
         tokens=status.tokens,
         protected=status.protected,
         by_format={kind.value: number for kind, number in status.by_format.items()},
         columns=tuple(
-            ColumnFact(
+            facts.ColumnFact(
                 clean(share.column),
                 share.tokens,
                 {kind.value: number for kind, number in share.by_format.items()},
@@ -57,7 +45,7 @@ def token_facts(status: Status) -> TokenFacts:
             for share in status.by_column
         ),
         problems=tuple(
-            ProblemFact(
+            facts.ProblemFact(
                 ProblemKind(one.rule),
                 one.severity,
                 clean(one.title),
@@ -77,16 +65,16 @@ def finding_facts(
     findings: Iterable[Finding],
     hidden: Iterable[Suppressed],
     gaps: Iterable[Gap],
-) -> FindingFacts:
+) -> facts.FindingFacts:
     """Return what rules said of `asked`, suppressed findings among it."""
     told = [(finding, "") for finding in findings]
     told += [
         (one.finding, f"until {one.by.until:%Y-%m-%d} by {one.by.by}: {one.by.reason}") for one in hidden
     ]
-    return FindingFacts(
+    return facts.FindingFacts(
         rules=tuple(clean(rule.id) for rule in rules_about(*asked)),
         findings=tuple(
-            FindingFact(
+            facts.FindingFact(
                 clean(one.rule),
                 one.severity,
                 without_rows(one.subject),
@@ -116,7 +104,7 @@ def key_facts(
     *,
     policy: str = "",
     compromised_at: Iterable[datetime] = (),
-) -> KeyFact:
+) -> facts.KeyFact:
     """Return what is known of a key, and of the materials that tokens are under.
 
     `policy` is its own, "" where it wasn't read; `compromised_at` is when incidents about it were declared.
@@ -125,7 +113,7 @@ def key_facts(
     used = {share.key_material_id for share in shares if share.tokens}
     since = [material.since for material in state.materials if material.key_material_id in used]
     known = [moment for moment in since if moment is not None]
-    return KeyFact(
+    return facts.KeyFact(
         arn=clean(state.key_arn),
         name=clean(state.name),
         state=state.state,
@@ -164,9 +152,9 @@ def compromises(views: Iterable[IncidentView], state: KeyState) -> tuple[datetim
     )
 
 
-def access_facts(states: Sequence[KeyState], policy_of: Callable[[KeyState], KeyPolicy]) -> AccessFacts:
+def access_facts(states: Sequence[KeyState], policy_of: Callable[[KeyState], KeyPolicy]) -> facts.AccessFacts:
     """Return who may use these keys, by policies and grants; what may not be read is a gap."""
-    accesses: list[AccessFact] = []
+    accesses: list[facts.AccessFact] = []
     gaps: list[str] = []
     for state in states:
         try:
@@ -177,12 +165,12 @@ def access_facts(states: Sequence[KeyState], policy_of: Callable[[KeyState], Key
         accesses += [_access(state, one) for one in policy.accesses]
         gaps += [f"{state.name}: {part}: {why}" for part, why in policy.missing.items()]
     names = tuple(clean(state.name) for state in states)
-    return AccessFacts(names, tuple(accesses), tuple(clean(gap, 600) for gap in gaps))
+    return facts.AccessFacts(names, tuple(accesses), tuple(clean(gap, 600) for gap in gaps))
 
 
-def _access(state: KeyState, access: Access) -> AccessFact:
+def _access(state: KeyState, access: Access) -> facts.AccessFact:
     by = f"grant {access.grant.grant_id[:8]}" if access.grant else access.statement
-    return AccessFact(
+    return facts.AccessFact(
         key=clean(state.name),
         who=clean(access.seen_from(account_of(state.key_arn))),
         actions=tuple(clean(action) for action in sorted(access.actions)),
@@ -191,9 +179,9 @@ def _access(state: KeyState, access: Access) -> AccessFact:
     )
 
 
-def journal_facts(found: JournalCheck, *, signs: bool, places: int) -> JournalFacts:
+def journal_facts(found: JournalCheck, *, signs: bool, places: int) -> facts.JournalFacts:
     """Return what the journal's verification says."""
-    return JournalFacts(
+    return facts.JournalFacts(
         entries=found.entries,
         problems=tuple(clean(problem, 600) for problem in found.problems),
         acknowledged=tuple(clean(problem, 600) for problem in found.acknowledged),
@@ -209,18 +197,18 @@ def journal_facts(found: JournalCheck, *, signs: bool, places: int) -> JournalFa
 
 def incident_facts(
     views: Iterable[IncidentView], runbooks: Iterable[Runbook], troubles: Iterable[str], now: datetime
-) -> IncidentFacts:
+) -> facts.IncidentFacts:
     """Return incidents with their times, and what runbooks there are."""
-    return IncidentFacts(
+    return facts.IncidentFacts(
         tuple(_incident(view, now) for view in views),
         tuple(dict.fromkeys(one.subject for one in runbooks)),
         tuple(clean(trouble, 600) for trouble in troubles),
     )
 
 
-def _incident(view: IncidentView, now: datetime) -> IncidentFact:
+def _incident(view: IncidentView, now: datetime) -> facts.IncidentFact:
     contain = times_of(view, now).contain
-    return IncidentFact(
+    return facts.IncidentFact(
         name=clean(view.incident.name),
         runbook=view.runbook.id,
         declared_at=view.incident.declared_at,

@@ -9,6 +9,7 @@ from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING
 
+from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.compliance.change_reader import LATE, OVERLAP
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
@@ -43,16 +44,6 @@ from crypto_core.compliance.measured import (
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.diagnosis.examination import Area, examine
-from crypto_core.errors import (
-    InterruptedRunError,
-    KeydeckError,
-    KmsAccessDeniedError,
-    KmsError,
-    MissingGrantError,
-    MissingPermissionError,
-    MissingSchemaError,
-    TrailError,
-)
 from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
@@ -79,7 +70,7 @@ if TYPE_CHECKING:
 
 _OF_EVENTS = (RuleFacts.EVENTS, RuleFacts.PROVIDERS)
 """What the rules about recorded events read: CloudTrail's first."""
-_NO_PERMISSION = (KmsAccessDeniedError, MissingGrantError, MissingPermissionError)
+_NO_PERMISSION = (errors.KmsAccessDeniedError, errors.MissingGrantError, errors.MissingPermissionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +162,19 @@ class _Reading:
         stop_if(self.cancelled)
         try:
             return self._read[part]()
-        except InterruptedRunError:
+        except errors.InterruptedRunError:
             raise
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             return MissingPart(_lack(error), clean(error, 600))
 
     @cached_property
-    def _census(self) -> Status | KeydeckError:
+    def _census(self) -> Status | errors.KeydeckError:
         """The census, or why there is none: a database that doesn't answer is asked once."""
         try:
             return self.by.status.take_census(cancelled=self.cancelled)
-        except InterruptedRunError:
+        except errors.InterruptedRunError:
             raise
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             return error
 
     @property
@@ -202,7 +193,7 @@ class _Reading:
         return self.by.keys.describe(name).key_arn if name else ""
 
     def _tokens(self) -> TokenFacts:
-        if isinstance(self._census, KeydeckError):
+        if isinstance(self._census, errors.KeydeckError):
             raise self._census
         return token_facts(self._census)
 
@@ -210,7 +201,7 @@ class _Reading:
         posture = self.by.posture.examine_keys(status=self._counted, cancelled=self.cancelled)
         try:
             suppressions = self.by.trail_rules.suppressions()
-        except TrailError:
+        except errors.TrailError:
             suppressions = ()  # The part about events tells; nothing is hidden then.
         told, hidden = sift(posture.findings, suppressions)
         asked = tuple(one for one in RuleFacts if one not in _OF_EVENTS)
@@ -259,13 +250,13 @@ class _Reading:
     def _policy_text(self, state: KeyState) -> str:
         try:
             return self._policy(state).text
-        except KmsError:
+        except errors.KmsError:
             return ""  # The part about access tells.
 
     def _compromises(self, state: KeyState) -> tuple[datetime, ...]:
         try:
             return compromises(self._views, state)
-        except KeydeckError:
+        except errors.KeydeckError:
             return ()  # The part about incidents tells.
 
     @cached_property
@@ -325,13 +316,13 @@ class _Reading:
 
     def _cryptography(self) -> CryptographyFacts:
         counted = self._census
-        tokens = counted if isinstance(counted, KeydeckError) else token_facts(counted)
-        keys: GuardingKeyFacts | KeydeckError
+        tokens = counted if isinstance(counted, errors.KeydeckError) else token_facts(counted)
+        keys: GuardingKeyFacts | errors.KeydeckError
         try:
             keys = self._keys()
-        except InterruptedRunError:
+        except errors.InterruptedRunError:
             raise
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             keys = error
         return self.by.cryptography.read(tokens, keys, self.by.configured.settings, self.cancelled)
 
@@ -343,7 +334,7 @@ class _Reading:
             yield CheckFact(clean(one.area), clean(one.name), one.outcome, clean(one.said, 600))
 
 
-def _lack(error: KeydeckError) -> Lack:
-    if isinstance(error, MissingSchemaError):
+def _lack(error: errors.KeydeckError) -> Lack:
+    if isinstance(error, errors.MissingSchemaError):
         return Lack.NOTHING
     return Lack.PERMISSION if isinstance(error, _NO_PERMISSION) else Lack.FAILED

@@ -10,18 +10,10 @@ from functools import cache
 from threading import Event
 from typing import Any
 
+from crypto_core.copies import values
 from crypto_core.copies.files import STDIN, FileWalk, opened
 from crypto_core.copies.layers import Layers, PlainStream
 from crypto_core.copies.tally import Tally
-from crypto_core.copies.values import (
-    BEFORE,
-    HEADS,
-    LONGEST_HEAD,
-    V1_RUN,
-    FoundValue,
-    read_run,
-    read_value,
-)
 from crypto_core.envelope import STORED_PREFIXES, Format
 from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import CleanText, clean
@@ -29,7 +21,7 @@ from crypto_core.unpacking.streams import BLOCK, BrokenStreamError
 
 _V1 = STORED_PREFIXES[Format.V1].encode()
 
-OnFound = Callable[[FoundValue, int], None]
+OnFound = Callable[[values.FoundValue, int], None]
 
 
 class ValueScanner:
@@ -60,34 +52,36 @@ class ValueScanner:
         base = self._base
         for which, search in enumerate((self._runs, self._heads)):
             self._from[which] = base + search(self._from[which] - base, final=final)
-        kept = max(min(self._from) - base - BEFORE, 0)
+        kept = max(min(self._from) - base - values.BEFORE, 0)
         self._data, self._base = self._data[kept:], base + kept
 
     def _runs(self, at: int, *, final: bool) -> int:
         """Search v1 from `at` on; return from where on it is to be done again with more bytes."""
         data = self._data
-        while (run := V1_RUN.search(data, at)) is not None:
+        while (run := values.V1_RUN.search(data, at)) is not None:
             begins, ends = run.span()
-            value = read_run(data, begins, ends, final=final)
+            value = values.read_run(data, begins, ends, final=final)
             if value is None:
                 return begins
             if value.format is not None:
                 self._found(value, self._base + begins)
             at = value.end
-        return max(at, len(data) - LONGEST_HEAD + 1)
+        return max(at, len(data) - values.LONGEST_HEAD + 1)
 
     def _heads(self, at: int, *, final: bool) -> int:
         data, search = self._data, _automaton()
         while (head := search(data, at)) is not None:
             begins = head.start()
             found = data[begins : head.end()]
-            value = read_value(data, begins, found if found in HEADS else found.lower(), final=final)
+            value = values.read_value(
+                data, begins, found if found in values.HEADS else found.lower(), final=final
+            )
             if value is None:
                 return int(begins)
             if value.format is not None:
                 self._found(value, self._base + begins)
             at = max(value.end, begins + 1)
-        return max(at, len(data) - LONGEST_HEAD + 1)
+        return max(at, len(data) - values.LONGEST_HEAD + 1)
 
 
 @cache
@@ -98,13 +92,13 @@ def _automaton() -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.max_mem = 64 << 20
-    heads = [_pattern(head) for head in HEADS if head != _V1]
+    heads = [_pattern(head) for head in values.HEADS if head != _V1]
     return re2.compile("|".join(heads).encode(), options).search
 
 
 def _pattern(head: bytes) -> str:
     text = head.decode()
-    if not HEADS[head].in_hex:
+    if not values.HEADS[head].in_hex:
         return re.escape(text)
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in text)
 

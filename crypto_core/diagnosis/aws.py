@@ -11,6 +11,7 @@ from threading import Event, Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from crypto_core import errors
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -24,13 +25,6 @@ from crypto_core.diagnosis.check import (
     clock_check,
     stays_here,
     system_clock,
-)
-from crypto_core.errors import (
-    CredentialsError,
-    KeydeckError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsUnreachableError,
 )
 
 AREA = "AWS"
@@ -113,7 +107,7 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
     try:
         regions = apis.regions
         session = _session(place)
-    except KeydeckError as error:
+    except errors.KeydeckError as error:
         yield _CONFIGURATION.failed_by(error)
         yield _REST.skipped("Not asked: AWS's configuration can't be used.")
         return
@@ -172,10 +166,10 @@ def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Chec
     if found is not None and found.method == OF_A_ROLE:
         try:
             api.access_key()  # It asks for a code where one is needed; then the session has it, too.
-        except CredentialsError as error:
+        except errors.CredentialsError as error:
             return topic.failed_by(error)
     if found is None:
-        return topic.failed("boto3 finds no credentials.", CredentialsError.default_remedy)
+        return topic.failed("boto3 finds no credentials.", errors.CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()
     source = _METHODS.get(found.method, str(found.method))
     if frozen.token is None:
@@ -198,9 +192,9 @@ def _identity(api: KmsApi) -> Check:
     topic = Topic(AREA, "identity")
     try:
         who = api.identity()
-    except CredentialsError as error:
+    except errors.CredentialsError as error:
         return topic.failed_by(error)
-    except KeydeckError as error:
+    except errors.KeydeckError as error:
         return topic.unknown(f"The AWS identity is not known: {error.message}", error.remedy)
     return topic.ok(f"{who.arn}, account {who.account}.")
 
@@ -220,22 +214,22 @@ def _list(api: KmsApi, operation: str, region: str, clock: Clock) -> _Answered:
     headers: Any = {}
     try:
         answer = api.call(operation, Limit=1)
-    except KmsError as error:
+    except errors.KmsError as error:
         now = clock()
         response = getattr(error.__cause__, "response", None) or {}
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         skewed = any(word in error.message for word in _SKEW_WORDS)
-        if isinstance(error, KmsAccessDeniedError):
+        if isinstance(error, errors.KmsAccessDeniedError):
             check = topic.warning(f"Denied: {error.action}. {error.message}", error.remedy)
             return _Answered(check, aws_time=_date(headers), our_time=now)
-        if isinstance(error, CredentialsError):
+        if isinstance(error, errors.CredentialsError):
             check = topic.failed(error.message, CLOCK_REMEDY if skewed else error.remedy)
-        elif isinstance(error, KmsUnreachableError):
+        elif isinstance(error, errors.KmsUnreachableError):
             check = topic.failed_by(error)
         else:
             check = topic.unknown(f"kms:{operation} is not known: {error.message}", error.remedy)
         return _Answered(check, not headers, _date(headers), now, skewed)
-    except KeydeckError as error:
+    except errors.KeydeckError as error:
         return _Answered(topic.failed_by(error), unreachable=True)
     now = clock()
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})

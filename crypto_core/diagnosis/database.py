@@ -13,17 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
+from crypto_core.database import dialect
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.connection.iam_tokens import TokenSource
 from crypto_core.database.connection.pooling import is_pooled
-from crypto_core.database.dialect import (
-    READ_ONLY,
-    ROLE,
-    SHORT_STATEMENTS,
-    VERSION,
-    VERSION_NUMBER,
-    clock_now,
-)
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.tokens.tables import TokenTable
@@ -62,7 +55,7 @@ def upkeep(engine: Engine, tables: Sequence[TokenTable], *, area: str, read_only
 def _replicas(engine: Engine, topic: Topic) -> Check:
     lag = ReplicaLags(engine).look()
     with connected(engine) as connection:
-        connection.execute(SHORT_STATEMENTS)
+        connection.execute(dialect.SHORT_STATEMENTS)
         behind = [one for one in backlogs(connection) if one.bytes > _LARGE_BYTES]
     if lag.unseen:
         return topic.warning(
@@ -80,7 +73,7 @@ def _replicas(engine: Engine, topic: Topic) -> Check:
 
 def _vacuum(engine: Engine, tables: Sequence[TokenTable], topic: Topic) -> Check:
     with connected(engine) as connection:
-        connection.execute(SHORT_STATEMENTS)
+        connection.execute(dialect.SHORT_STATEMENTS)
         found = vacuuming(connection, tables)
     late = [one for one in found if one.remedy]
     if late:
@@ -180,8 +173,8 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
 
 def _version(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        number = int(str(connection.scalar(VERSION_NUMBER)))
-        said = f"PostgreSQL {connection.scalar(VERSION)}."
+        number = int(str(connection.scalar(dialect.VERSION_NUMBER)))
+        said = f"PostgreSQL {connection.scalar(dialect.VERSION)}."
     if number // 10_000 < OLDEST_VERSION:
         remedy = f"Keydeck is made for PostgreSQL {OLDEST_VERSION} and newer."
         return topic.warning(said, remedy)
@@ -213,7 +206,7 @@ def _pooler(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 
 def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        role, superuser = connection.execute(ROLE).one()
+        role, superuser = connection.execute(dialect.ROLE).one()
     if superuser:
         said = f"{role} is a superuser: no grant limits what Keydeck, or anyone with its password, may do."
         remedy = "Use a role that has what keydeck help privileges lists, and no more."
@@ -223,8 +216,8 @@ def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 
 def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with connected(engine, write=True) as connection:
-        connection.execute(SHORT_STATEMENTS)
-        read_only, standby = connection.execute(READ_ONLY).one()
+        connection.execute(dialect.SHORT_STATEMENTS)
+        read_only, standby = connection.execute(dialect.READ_ONLY).one()
     if place.read_only and not read_only:
         return topic.failed(
             "A transaction may write although Keydeck is read only: something in between changes statements.",
@@ -242,7 +235,7 @@ def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 def _clock(clock: Clock, engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         before = clock()
-        theirs = clock_now(connection)
+        theirs = dialect.clock_now(connection)
         after = clock()
     middle = before + (after - before) / 2
     off_by = (theirs.astimezone(UTC) - middle).total_seconds()
@@ -252,7 +245,7 @@ def _clock(clock: Clock, engine: Engine, place: DatabasePlace, topic: Topic) -> 
 @contextmanager
 def _asking(engine: Engine) -> Iterator[Connection]:
     with connected(engine) as connection:
-        connection.execute(SHORT_STATEMENTS)
+        connection.execute(dialect.SHORT_STATEMENTS)
         yield connection
 
 

@@ -8,18 +8,10 @@ from functools import partial
 from threading import Event
 from typing import Any
 
+from crypto_core import errors
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.diagnosis.aws import LISTED, Apis, AwsPlace
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.errors import (
-    CredentialsError,
-    KeydeckError,
-    KeyNotFoundError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsRequestError,
-    KmsUnreachableError,
-)
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.key_names import in_region, is_multi_region, parse_key_name, region_of, short_key
 from crypto_core.keyring.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Permission, Preflight
@@ -27,7 +19,7 @@ from crypto_core.keyring.preflight import DECRYPT, GENERATE, REENCRYPT_FROM, Per
 _READ = tuple(call for call in BY_NAME["inspect"].kms_calls if call not in ("DescribeKey", *LISTED))
 """What is asked of a key to inspect it, besides DescribeKey; none of these takes an alias."""
 
-_NO_ANSWER = (KmsUnreachableError, CredentialsError)
+_NO_ANSWER = (errors.KmsUnreachableError, errors.CredentialsError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,7 @@ def look_at_key(key: KeyPlace, place: AwsPlace, apis: Apis, stop: Event) -> Iter
     """Yield what KMS permits with a key, in each Region where it may be."""
     try:
         places = _in_regions(key.name, apis.regions)
-    except KeydeckError as error:
+    except errors.KeydeckError as error:
         yield Topic(key.area, "key").skipped(f"Not asked: {error.message}")
         return
     for region, name in places:
@@ -114,12 +106,12 @@ class _KeyChecks:
         try:
             metadata = self.api.call("DescribeKey", KeyId=self.name)["KeyMetadata"]
             arn, state = str(metadata["Arn"]), str(metadata["KeyState"])
-        except KeyNotFoundError as error:
+        except errors.KeyNotFoundError as error:
             self.ended_by = "there is no such key here."
             elsewhere = bool(self.where)
             yield topic.skipped(error.message) if elsewhere else self._bad(topic, error.message, error.remedy)
             return ""
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             yield self._failed(topic, error)
             return self.name if parse_key_name(self.name).key_id else ""
         except (KeyError, TypeError):
@@ -143,12 +135,12 @@ class _KeyChecks:
             return
         try:
             self.api.call(operation, KeyId=arn, **_parameters(operation))
-        except KmsRequestError as error:
+        except errors.KmsRequestError as error:
             if "UnsupportedOperation" in error.message:
                 yield topic.ok("Allowed; this kind of key has none.")
             else:
                 yield self._failed(topic, error)
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             yield self._failed(topic, error)
         else:
             yield topic.ok("Allowed.")
@@ -190,15 +182,15 @@ class _KeyChecks:
         # Without ReEncrypt a token can still be re-encrypted.
         return topic.warning(said, permission.remedy)
 
-    def _failed(self, topic: Topic, error: KeydeckError) -> Check:
+    def _failed(self, topic: Topic, error: errors.KeydeckError) -> Check:
         if isinstance(error, _NO_ANSWER):
             self.ended_by = error.message
             return topic.failed_by(error)
-        if isinstance(error, KmsAccessDeniedError):
+        if isinstance(error, errors.KmsAccessDeniedError):
             return topic.warning(f"Refused. {error.message}", error.remedy)
         return (
             topic.unknown(error.message, error.remedy)
-            if isinstance(error, KmsError)
+            if isinstance(error, errors.KmsError)
             else topic.unknown_by(error)
         )
 

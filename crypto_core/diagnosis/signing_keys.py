@@ -7,23 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
+from crypto_core import errors
 from crypto_core.aws.kms_signer import rehearsals
 from crypto_core.diagnosis.aws import Apis
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.errors import (
-    DryRunPassedError,
-    InvalidSignatureError,
-    KeydeckError,
-    KeyDisabledError,
-    KeyNotFoundError,
-    KeyStateError,
-    KmsAccessDeniedError,
-    KmsError,
-)
 from crypto_core.key_names import region_of, short_key
 
 _SIGNING = ("Sign", "GenerateMac")
-_DEAD = (KeyDisabledError, KeyStateError, KeyNotFoundError)
+_DEAD = (errors.KeyDisabledError, errors.KeyStateError, errors.KeyNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[
     try:
         api = apis.of(region_of(key.name) or apis.regions[0])
         arn, calls = rehearsals(api.call, key.name)
-    except KeydeckError as error:
+    except errors.KeydeckError as error:
         yield _told(key, described, error)
         return
     if key.end is not None:
@@ -77,19 +68,19 @@ def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[
             continue
         try:
             api.call(operation, region=region_of(arn), DryRun=True, **parameters)
-        except (DryRunPassedError, InvalidSignatureError):
+        except (errors.DryRunPassedError, errors.InvalidSignatureError):
             yield action.ok("Allowed.")
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             yield _told(key, action, error)
         else:
             yield action.ok("Allowed.")
 
 
-def _told(key: SigningPlace, action: Topic, error: KeydeckError) -> Check:
+def _told(key: SigningPlace, action: Topic, error: errors.KeydeckError) -> Check:
     """What a call failed with. Without a key that only verifies, older signatures can't be verified."""
     told = action.failed if key.signs else action.warning
-    if isinstance(error, KmsAccessDeniedError):
+    if isinstance(error, errors.KmsAccessDeniedError):
         return told(f"Refused. {error.message}", error.remedy)
-    if isinstance(error, _DEAD) or not isinstance(error, KmsError):
+    if isinstance(error, _DEAD) or not isinstance(error, errors.KmsError):
         return told(error.message, error.remedy)
     return action.unknown_by(error)

@@ -5,14 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from crypto_core import errors
 from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode_leniently, encode
 from crypto_core.envelope.formats import Format, classify
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    MalformedEnvelopeError,
-    SettingsError,
-    UnsupportedFormatError,
-)
 from crypto_core.secret import Secret
 
 if TYPE_CHECKING:
@@ -31,17 +26,17 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     from cryptography.fernet import InvalidToken
 
     if classify(stored).format is not Format.DEV:
-        raise UnsupportedFormatError("The value is not in dev format.")
+        raise errors.UnsupportedFormatError("The value is not in dev format.")
     if len(stored) > MAX_STORED_CHARACTERS:
-        raise MalformedEnvelopeError("envelope", f"{len(stored):,} characters")
+        raise errors.MalformedEnvelopeError("envelope", f"{len(stored):,} characters")
     version, _, token = decode_leniently(stored, "envelope").partition(b"|")
     if version != b"dev":
-        raise MalformedEnvelopeError("envelope", "it does not begin with dev|")
+        raise errors.MalformedEnvelopeError("envelope", "it does not begin with dev|")
     fernet = _fernet(key)
     try:
         return Secret(fernet.decrypt(token))
     except InvalidToken as error:
-        raise AuthenticationFailedError(
+        raise errors.AuthenticationFailedError(
             "The dev value does not open under the development key.",
             remedy="If the platform sets DEV_ENCRYPTION_KEY, set the same value here.",
         ) from error
@@ -58,7 +53,7 @@ def _fernet(key: str) -> Fernet:
     # A codec's exception carries the key, so it ends here.
     with suppress(ValueError):
         return Fernet(key)
-    raise SettingsError(
+    raise errors.SettingsError(
         "The development key is not a Fernet key: 32 bytes in URL-safe base64.",
         remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
     )

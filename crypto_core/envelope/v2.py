@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import ClassVar, Self
 
+from crypto_core import errors
 from crypto_core.envelope import deferred_primitives as primitives
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.encryption_context import (
@@ -45,13 +46,6 @@ from crypto_core.envelope.fields import (
     bounded,
 )
 from crypto_core.envelope.formats import MARKS, Format
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    MalformedEnvelopeError,
-    MissingReferenceError,
-    RefusedError,
-    SettingsError,
-)
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, own_buffer
@@ -91,7 +85,7 @@ class EnvelopeV2(Envelope):
         bounded("commitment", self.commitment, COMMITMENT_BYTES, COMMITMENT_BYTES)
         bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)
         if self.format.binds_database and not is_binding(self.database or ""):
-            raise MalformedEnvelopeError("database", "it is no name of a database")
+            raise errors.MalformedEnvelopeError("database", "it is no name of a database")
 
     @classmethod
     def from_fields(cls, *fields: bytes) -> Self:
@@ -145,14 +139,14 @@ class EnvelopeV2(Envelope):
         commitment = primitives.hkdf(whole, self.salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
         if not hmac.compare_digest(commitment, self.commitment):
             others = "row, database" if self.format.binds_database else "row"
-            raise AuthenticationFailedError(
+            raise errors.AuthenticationFailedError(
                 f"The envelope does not open as {ref}: it was sealed for another {others}, key or data key."
             )
         key = primitives.hkdf(whole, self.salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
         try:
             return Secret.adopt(primitives.gcm_decrypt(key, self.nonce, self.ciphertext, bound))
         except primitives.InvalidTag as error:
-            raise AuthenticationFailedError(
+            raise errors.AuthenticationFailedError(
                 f"The envelope of {ref} does not open: its authentication tag does not match."
             ) from error
         finally:
@@ -172,7 +166,7 @@ class EnvelopeV2(Envelope):
 
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
         if key_arn != self.key_arn:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"A v2 envelope is bound to the key that it names, {self.key_arn}; it can't be rewrapped "
                 "under another one.",
                 remedy="Re-encrypt it instead.",
@@ -212,7 +206,7 @@ class EnvelopeV2Bound(EnvelopeV2):
     @classmethod
     def _database(cls, binding: str | None) -> str | None:
         if binding is None:
-            raise SettingsError(
+            raise errors.SettingsError(
                 "A v2-bound envelope names its database, and this one has no name.",
                 remedy="Set KEYDECK_BINDING.",
             )
@@ -221,7 +215,7 @@ class EnvelopeV2Bound(EnvelopeV2):
 
 def _named(ref: TokenRef | None) -> TokenRef:
     if ref is None:
-        raise MissingReferenceError("A v2 envelope is bound to its row, and no row was named.")
+        raise errors.MissingReferenceError("A v2 envelope is bound to its row, and no row was named.")
     return ref
 
 
@@ -232,7 +226,7 @@ def _version_and_key(format_: Format, key_arn: str) -> bytes:
 
 def _require_key_arn(key_arn: str) -> None:
     if len(key_arn) > MAX_KEY_ARN_BYTES or not _is_key_arn(key_arn):
-        raise MalformedEnvelopeError("key ARN", "it names no KMS key")
+        raise errors.MalformedEnvelopeError("key ARN", "it names no KMS key")
 
 
 _is_key_arn = lru_cache(maxsize=256)(is_key_arn)

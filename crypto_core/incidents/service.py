@@ -12,30 +12,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from crypto_core import errors
 from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import (
-    DatabaseReadOnlyError,
-    KeydeckError,
-    KmsError,
-    MissingSchemaError,
-    NewerSchemaError,
-    RefusedError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents import model
 from crypto_core.incidents.assigning import Assigning
 from crypto_core.incidents.handover import handover_lines
-from crypto_core.incidents.model import (
-    CheckResult,
-    EntryKind,
-    EvidencePiece,
-    Incident,
-    IncidentScope,
-    IncidentView,
-    StepState,
-    StepView,
-)
 from crypto_core.incidents.people import FollowUp, IncidentRole
 from crypto_core.incidents.review import review_of
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
@@ -86,10 +70,10 @@ class IncidentService:
         clock: Callable[[], datetime] | None = None,
         on_close: Callable[[], None] | None = None,
         reports: ReportService | None = None,
-        suspects: Callable[[Incident, Event | None], Suspects] | None = None,
-        providers: Callable[[IncidentScope], tuple[str, ...]] | None = None,
+        suspects: Callable[[model.Incident, Event | None], Suspects] | None = None,
+        providers: Callable[[model.IncidentScope], tuple[str, ...]] | None = None,
         losses: Callable[[IncidentParts], LossAcceptance] | None = None,
-        callers: Callable[[IncidentView, Suspects, Event | None], KeyCallers | None] | None = None,
+        callers: Callable[[model.IncidentView, Suspects, Event | None], KeyCallers | None] | None = None,
         aliases: Callable[[str], Sequence[str]] | None = None,
         waiting: Callable[[], Sequence[str]] = tuple,
     ) -> None:
@@ -123,7 +107,7 @@ class IncidentService:
         """Return why runbooks can't be read, a sentence each."""
         return self._parts.library.read().troubles
 
-    def declare(self, runbook: str, scope: IncidentScope, title: str = "") -> int:
+    def declare(self, runbook: str, scope: model.IncidentScope, title: str = "") -> int:
         """Open an incident and return its number; its first step is begun.
 
         Raises RunbookError, RefusedError where the scope isn't what the runbook is about (journaled),
@@ -150,7 +134,7 @@ class IncidentService:
             host=_host(),
             first_step=first.id,
             # Of a step with an action, begun says that the action was.
-            first_state=(StepState.TODO if first.action else StepState.BEGUN).value,
+            first_state=(model.StepState.TODO if first.action else model.StepState.BEGUN).value,
             entry=f"{named}. Runbook {found.id}, version {found.version}, SHA-256 {found.digest}.",
             detail={
                 "title": named,
@@ -162,19 +146,19 @@ class IncidentService:
         )
         return self._parts.store.declare(draft)
 
-    def _with_alias(self, scope: IncidentScope) -> IncidentScope:
+    def _with_alias(self, scope: model.IncidentScope) -> model.IncidentScope:
         """Return the scope with the alias that its key has now, without one where KMS doesn't tell."""
         aliases: Sequence[str] = ()
         if scope.key and self._aliases is not None:
-            with suppress(KmsError):
+            with suppress(errors.KmsError):
                 aliases = self._aliases(scope.key)
         return replace(scope, alias=clean(next(iter(aliases), ""), 256))
 
-    def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[IncidentView, ...]:
+    def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[model.IncidentView, ...]:
         """Return incidents, open ones first, the newest first; without evidence and entries."""
         return self._parts.views(closed=closed, limit=limit)
 
-    def show(self, incident: int) -> IncidentView:
+    def show(self, incident: int) -> model.IncidentView:
         """Return an incident with all that is known of it.
 
         Raises UnknownIncidentError; EvidenceError if its runbook is not the one that it was declared with.
@@ -213,12 +197,12 @@ class IncidentService:
             return
         try:
             self._parts.guard.require_writable()
-        except (DatabaseReadOnlyError, NewerSchemaError):
+        except (errors.DatabaseReadOnlyError, errors.NewerSchemaError):
             return
         actor, host = self._parts.last_actor(), _host()
         if self._parts.store.see(incident, actor, host):
             with self._parts.store.change(incident, actor) as change:
-                change.tell(EntryKind.JOINED.value, "", f"Works on it from {host}.")
+                change.tell(model.EntryKind.JOINED.value, "", f"Works on it from {host}.")
                 change.record("incident join", "", Outcome.DONE, {})
 
     def fields(
@@ -260,7 +244,7 @@ class IncidentService:
             incident, step, plan, consent, inputs or {}, progress=progress, cancelled=cancelled
         )
 
-    def look_at_check(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
+    def look_at_check(self, incident: int, step: str, *, cancelled: Event | None = None) -> model.CheckResult:
         """Return what a step's check sees now, and remember it while the step isn't ended.
 
         Trouble is UNKNOWN. Raises RefusedError for a step without a check.
@@ -274,7 +258,7 @@ class IncidentService:
         *,
         capturing: Capturing | None = None,
         cancelled: Event | None = None,
-    ) -> tuple[EvidencePiece, ...]:
+    ) -> tuple[model.EvidencePiece, ...]:
         """Keep the evidence that a step names, again if it has it. Of an ended step too.
 
         Raises KeydeckError naming the kinds that can't be had, after the rest was kept.
@@ -288,7 +272,7 @@ class IncidentService:
         *,
         capturing: Capturing | None = None,
         cancelled: Event | None = None,
-    ) -> StepView:
+    ) -> model.StepView:
         """Capture the step's evidence, run its check, and end the step if it passes or there is none.
 
         Raises RefusedError, naming what was seen, where the check does not pass, or who has ended it
@@ -297,17 +281,17 @@ class IncidentService:
         self._proof.finish(incident, step, capturing=capturing, cancelled=cancelled)
         return self._step(incident, step)
 
-    def answer(self, incident: int, step: str, choice: str) -> StepView:
+    def answer(self, incident: int, step: str, choice: str) -> model.StepView:
         """Decide what a step asks. Raises RefusedError for what isn't among its choices."""
         self._decisions.answer(incident, step, choice)
         return self._step(incident, step)
 
-    def skip(self, incident: int, step: str, reason: str) -> StepView:
+    def skip(self, incident: int, step: str, reason: str) -> model.StepView:
         """End a step without doing it. Raises RefusedError without a reason."""
         self._decisions.skip(incident, step, reason)
         return self._step(incident, step)
 
-    def reopen(self, incident: int, step: str, reason: str) -> StepView:
+    def reopen(self, incident: int, step: str, reason: str) -> model.StepView:
         """Take a step up again that had ended. Raises RefusedError without a reason."""
         self._decisions.reopen(incident, step, reason)
         return self._step(incident, step)
@@ -318,7 +302,7 @@ class IncidentService:
 
     def assign(
         self, incident: int, role: IncidentRole, who: str | None = None, note: str = ""
-    ) -> IncidentView:
+    ) -> model.IncidentView:
         """Give a role to somebody; None is whoever acts, "" nobody.
 
         Where the lead changes hands, the timeline keeps how the incident stood. Raises RefusedError for a
@@ -347,7 +331,7 @@ class IncidentService:
     def _requests(self) -> tuple[str, ...]:
         try:
             return tuple(self._waiting())
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             return (f"not known: {error}",)
 
     def plan_accept_lost(self, incident: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
@@ -378,7 +362,7 @@ class IncidentService:
 
     def _accepting(self) -> LossAcceptance:
         if self._losses is None:
-            raise RefusedError("Tokens can't be accepted as lost here.")
+            raise errors.RefusedError("Tokens can't be accepted as lost here.")
         return self._losses
 
     def evidence(self, incident: int, evidence: int) -> str:
@@ -389,7 +373,7 @@ class IncidentService:
         self._parts.store.get(incident)
         return self._parts.store.content(incident, evidence)
 
-    def close(self, incident: int, outcome: str) -> IncidentView:
+    def close(self, incident: int, outcome: str) -> model.IncidentView:
         """Close an incident. Raises RefusedError while steps are left, each named, or without an outcome."""
         self._decisions.close(incident, outcome)
         return self._parts.view(incident)
@@ -404,7 +388,7 @@ class IncidentService:
         try:
             last = self._parts.store.last_evidence(CaptureKind.VERIFICATION.value, unlike=NOTHING_SHA256)
             now = self._parts.store.now()
-        except MissingSchemaError:
+        except errors.MissingSchemaError:
             return ""
         wanted = f"one is wanted every {counted(self._drill_days, 'day')} (KEYDECK_DRILL_DAYS)."
         if last is None:
@@ -428,10 +412,10 @@ class IncidentService:
 
     def _making(self) -> ReportService:
         if self._reports is None:
-            raise RefusedError("Reports can't be made here.")
+            raise errors.RefusedError("Reports can't be made here.")
         return self._reports
 
-    def _step(self, incident: int, step: str) -> StepView:
+    def _step(self, incident: int, step: str) -> model.StepView:
         return self._parts.view(incident).step(step)
 
 
@@ -439,7 +423,7 @@ def _host() -> str:
     return clean(socket.gethostname(), 100)
 
 
-def _shortened(scope: IncidentScope) -> dict[str, object]:
+def _shortened(scope: model.IncidentScope) -> dict[str, object]:
     told = scope.as_json()
     if len(scope.references) > 100:
         told["references"] = [*scope.references[:100], f"and {len(scope.references) - 100:,} more"]

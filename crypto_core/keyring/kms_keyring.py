@@ -14,35 +14,14 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.envelope import edk_prefix
 from crypto_core.envelope.encryption_context import EncryptionContext, require_binding
-from crypto_core.errors import (
-    KeyNotFoundError,
-    KmsError,
-    KmsRequestError,
-    KmsUnreachableError,
-    SettingsError,
-    UntrustedKeyError,
-)
 from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key
+from crypto_core.keyring import checked_answers
 from crypto_core.keyring.cache import DataKeyCache
-from crypto_core.keyring.checked_answers import (
-    REFUSALS,
-    TRY_THE_NEXT,
-    KeySearch,
-    closest,
-    data_key_of,
-    generated_of,
-    key_arn_of,
-    material_of,
-    must_be_named,
-    require_same_region,
-    rewrapped_of,
-    take_plaintext,
-    wiped_if_refused,
-)
 from crypto_core.keyring.data_keys import (
     NO_CONTEXT,
     GeneratedDataKey,
@@ -119,7 +98,7 @@ class KmsKeyring:
         """Return a new AES-256 data key (one KMS call). Raises KmsError, SettingsError without a key."""
         name = key or self.write_key
         if not name:
-            raise SettingsError(
+            raise errors.SettingsError(
                 "No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID, or name a key with --to."
             )
         parse_key_name(name)
@@ -131,7 +110,7 @@ class KmsKeyring:
                 KeySpec="AES_256",
                 **_with("EncryptionContext", context),
             )
-        return generated_of(answer, self.pins, name)
+        return checked_answers.generated_of(answer, self.pins, name)
 
     def unwrap(
         self,
@@ -155,7 +134,7 @@ class KmsKeyring:
             held = self._cached(self._cache, encrypted_data_key, candidates, context)
             if held is not None:
                 return held
-        search = KeySearch()
+        search = checked_answers.KeySearch()
         for name in candidates:
             home = self.routes.home(name)
             if home in search.silent and len(self.routes.to(name, self.pins.get(name))) == 1:
@@ -164,8 +143,8 @@ class KmsKeyring:
             with search.asking(name, home):
                 with self._purging(name):
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
-                    with wiped_if_refused(unwrapped.data_key):
-                        must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
+                    with checked_answers.wiped_if_refused(unwrapped.data_key):
+                        checked_answers.must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
                 if not only:
                     self.remember_likely(encrypted_data_key, name)
                     if self._cache is not None:
@@ -196,14 +175,14 @@ class KmsKeyring:
         can't bridge.
         """
         parse_key_name(destination)
-        search = KeySearch()
+        search = checked_answers.KeySearch()
         for source in self.candidates(encrypted_data_key, likely, named):
             region = self.routes.home(source if region_of(source) else destination)
             if region in search.silent:
                 continue
             try:
-                require_same_region(source, destination)
-            except KmsRequestError as error:
+                checked_answers.require_same_region(source, destination)
+            except errors.KmsRequestError as error:
                 search.failures.append(error)
                 continue
             with search.asking(source, region):
@@ -217,8 +196,8 @@ class KmsKeyring:
                         **_with("SourceEncryptionContext", context),
                         **_with("DestinationEncryptionContext", context),
                     )
-                rewrapped = rewrapped_of(answer, self.pins, source, destination)
-                must_be_named(rewrapped.source.key_arn, named, "ReEncrypt")
+                rewrapped = checked_answers.rewrapped_of(answer, self.pins, source, destination)
+                checked_answers.must_be_named(rewrapped.source.key_arn, named, "ReEncrypt")
                 self.remember_likely(encrypted_data_key, source)
                 return rewrapped
         raise search.failure
@@ -232,7 +211,7 @@ class KmsKeyring:
         is dropped at once. The answer is a statement about the envelope, not trust in the key. Raises the
         KmsError of the Region that came closest.
         """
-        failures: list[KmsError] = []
+        failures: list[errors.KmsError] = []
         for region in self.routes.regions(first=region_of(named) if named else None):
             try:
                 answer = self.routes.call(
@@ -241,19 +220,20 @@ class KmsKeyring:
                     CiphertextBlob=encrypted_data_key,
                     **_with("EncryptionContext", context),
                 )
-            except (*TRY_THE_NEXT, KmsUnreachableError) as error:
+            except (*checked_answers.TRY_THE_NEXT, errors.KmsUnreachableError) as error:
                 failures.append(error)
                 continue
-            take_plaintext(answer, "Decrypt", "").wipe()
+            checked_answers.take_plaintext(answer, "Decrypt", "").wipe()
             return KeyAnswer(
-                key_arn_of(answer.get("KeyId"), "Decrypt", ""), material_of(answer.get("KeyMaterialId"))
+                checked_answers.key_arn_of(answer.get("KeyId"), "Decrypt", ""),
+                checked_answers.material_of(answer.get("KeyMaterialId")),
             )
-        raise closest(failures)
+        raise checked_answers.closest(failures)
 
     def _decrypt(self, name: str, encrypted_data_key: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""
-        unreachable: KmsUnreachableError | None = None
-        refused: KmsError | None = None
+        unreachable: errors.KmsUnreachableError | None = None
+        refused: errors.KmsError | None = None
         for region, key_id in self.routes.to(name, self.pins.get(name)):
             try:
                 answer = self.routes.call(
@@ -263,20 +243,20 @@ class KmsKeyring:
                     CiphertextBlob=encrypted_data_key,
                     **_with("EncryptionContext", context),
                 )
-            except KmsUnreachableError as error:
+            except errors.KmsUnreachableError as error:
                 unreachable = unreachable or error
                 continue
-            except REFUSALS as error:
+            except checked_answers.REFUSALS as error:
                 # Not every Region has a replica, and each has a state and a policy of its own: only the key's
                 # own Region can refuse for the key.
                 refused = refused or error
                 if region == region_of(name):
                     raise
                 continue
-            return UnwrappedDataKey(*data_key_of(answer, "Decrypt", self.pins, name))
+            return UnwrappedDataKey(*checked_answers.data_key_of(answer, "Decrypt", self.pins, name))
         failure = unreachable or refused
         if failure is None:
-            raise KeyNotFoundError(f"No Region to ask for {name}.", operation="Decrypt", key=name)
+            raise errors.KeyNotFoundError(f"No Region to ask for {name}.", operation="Decrypt", key=name)
         raise failure
 
     def _cached(
@@ -301,7 +281,7 @@ class KmsKeyring:
         """Drop what the cache holds of a key as soon as KMS refuses to use it."""
         try:
             yield
-        except REFUSALS as error:
+        except checked_answers.REFUSALS as error:
             if self._cache is not None:
                 concerned = [n for n in (error.key, name) if n]
                 arns = [self.pins.get(n) or (n if is_key_arn(n) else None) for n in concerned]
@@ -322,14 +302,14 @@ class KmsKeyring:
     def in_turn(self, likeliest: Iterable[str | None], named: str | None = None) -> Iterator[str]:
         """Give the trusted keys, `likeliest` first, whose names are trusted; as `candidates`."""
         if not self.trusted:
-            raise SettingsError(
+            raise errors.SettingsError(
                 "No KMS key is trusted for reading.",
                 remedy="Set TOKEN_ENCRYPTION_KEY_ID or KEYDECK_TRUSTED_KEYS, or name a key with --trust.",
             )
         if named is not None:
             candidates = [name for name in self.trusted if self._may_mean(name, named)]
             if not candidates:
-                raise UntrustedKeyError(
+                raise errors.UntrustedKeyError(
                     f"The envelope names {named}, which is not trusted.", operation="Decrypt", key=named
                 )
             yield from candidates

@@ -27,16 +27,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.errors import (
-    DryRunPassedError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsRequestError,
-)
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key
 from crypto_core.keyring.checked_answers import REFUSALS, take_plaintext
@@ -45,7 +38,7 @@ from crypto_core.keyring.data_keys import NO_CONTEXT
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
 REENCRYPT_FROM, REENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 
-_OF_THE_SAMPLE = (IncorrectKeyError, InvalidCiphertextError, KmsAccessDeniedError)
+_OF_THE_SAMPLE = (errors.IncorrectKeyError, errors.InvalidCiphertextError, errors.KmsAccessDeniedError)
 
 _WITHOUT_CIPHERTEXT: Mapping[str, Any] = {"DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
 
@@ -179,17 +172,17 @@ class Preflight:
             return _Answer(None, f"KMS permits it, but not with the sample: {refused.message}")
         return _Answer(failure if isinstance(failure, REFUSALS) else refused)
 
-    def _rehearse(self, operation: str, region: str | None, **parameters: Any) -> KmsError | None:
+    def _rehearse(self, operation: str, region: str | None, **parameters: Any) -> errors.KmsError | None:
         """Return what one dry run failed with, None if the call would succeed."""
         given = {name: value for name, value in parameters.items() if value}
         try:
             answer = self._kms.call(operation, region=region, DryRun=True, **given)
-        except DryRunPassedError:
+        except errors.DryRunPassedError:
             return None
-        except KmsError as error:
+        except errors.KmsError as error:
             return error
         if "Plaintext" in answer:
-            with suppress(KmsRequestError):  # of another length: wiped all the same
+            with suppress(errors.KmsRequestError):  # of another length: wiped all the same
                 take_plaintext(answer, operation, "").wipe()
         return None
 
@@ -198,7 +191,7 @@ class Preflight:
 class _Answer:
     """Why a rehearsal failed, None if the call would succeed, and a note."""
 
-    failure: KmsError | None
+    failure: errors.KmsError | None
     note: str = ""
 
 
@@ -228,9 +221,9 @@ def _both_sides(source: str, destination: str, answer: _Answer) -> tuple[Permiss
     )
 
 
-def _refused_action(source: str, destination: str, failure: KmsError) -> str | None:
+def _refused_action(source: str, destination: str, failure: errors.KmsError) -> str | None:
     """The side of ReEncrypt that KMS refused, None if it can't be told."""
-    if isinstance(failure, KmsAccessDeniedError):
+    if isinstance(failure, errors.KmsAccessDeniedError):
         return failure.action if failure.action in (REENCRYPT_FROM, REENCRYPT_TO) else None
     if source == destination or not _may_mean(destination, failure.key):
         return REENCRYPT_FROM if _may_mean(source, failure.key) else None

@@ -7,14 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
-    KeyNotFoundError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsRequestError,
-    MissingOperationError,
-)
 from crypto_core.key_names import parse_key_name, region_of
 from crypto_core.keys.parts import KeyParts, described
 from crypto_core.keys.state import KeyState
@@ -80,19 +74,19 @@ class KeyInventory:
             states[number] = replace(state, missing=state.missing | own | elsewhere)
         return tuple(sorted(states, key=lambda s: (s.name.startswith("…"), s.name, s.key_arn)))
 
-    def _names(self, pool: ThreadPoolExecutor) -> tuple[dict[str, None], dict[str, KmsError]]:
+    def _names(self, pool: ThreadPoolExecutor) -> tuple[dict[str, None], dict[str, errors.KmsError]]:
         """The ARNs that can be listed, and the Regions where none can. Raises KmsError if none answers."""
 
-        def listed(region: str) -> list[str] | KmsError:
+        def listed(region: str) -> list[str] | errors.KmsError:
             try:
                 return [str(k["KeyArn"]) for k in self._kms.listed("ListKeys", "Keys", region=region)]
-            except KmsError as error:
+            except errors.KmsError as error:
                 return error
 
         names: dict[str, None] = {}
-        untold: dict[str, KmsError] = {}
+        untold: dict[str, errors.KmsError] = {}
         for region, answer in zip(self._kms.regions, pool.map(listed, self._kms.regions), strict=True):
-            if isinstance(answer, KmsError):
+            if isinstance(answer, errors.KmsError):
                 untold[region] = answer
             else:
                 names |= dict.fromkeys(answer)
@@ -149,24 +143,24 @@ class KeyInventory:
         """Read the aliases again; what is known stays where KMS does not tell them."""
         try:
             self._read_aliases()
-        except KmsError:
+        except errors.KmsError:
             return
 
     def known_aliases(self) -> Mapping[str, Sequence[CleanText]]:
         """Return the aliases by key ARN, read once; empty where KMS does not tell them."""
         try:
             return self.aliases() or self._read_aliases().found
-        except KmsError:
+        except errors.KmsError:
             return {}
 
     def _one(self, name: str, aliases: _Aliases) -> KeyState | None:
         try:
             state = self._describe(name)
-        except KeyNotFoundError:
+        except errors.KeyNotFoundError:
             if not parse_key_name(name).is_key_arn:
                 return None
             return KeyState(name, region_of(name) or "", state=clean("NotFound"))
-        except KmsError as error:
+        except errors.KmsError as error:
             if not parse_key_name(name).is_key_arn:
                 return None
             unknown = KeyState(name, region_of(name) or "", missing={"state": error.why})
@@ -180,7 +174,7 @@ class KeyInventory:
         """A key's state by a name that somebody typed: the error has the alias that may be meant."""
         try:
             return self._describe(name)
-        except KeyNotFoundError as error:
+        except errors.KeyNotFoundError as error:
             known = (alias for aliases in self.known_aliases().values() for alias in aliases)
             error.remedy = clean(f"{meant(name, known)}{error.remedy}", 2_000)
             raise
@@ -190,7 +184,7 @@ class KeyInventory:
         answer = self._kms.call("DescribeKey", region=region_of(name), KeyId=name)
         m = answer.get("KeyMetadata") or {}
         if not m.get("Arn"):
-            raise KmsRequestError(
+            raise errors.KmsRequestError(
                 f"KMS described {name} without naming it.", operation="DescribeKey", key=name
             )
         return described(m, self._kms.regions[0])
@@ -198,7 +192,7 @@ class KeyInventory:
     def _read_aliases(self) -> _Aliases:
         """Aliases of all Regions; where none are told, those known. Raises KmsError if none answers."""
         found: dict[str, list[CleanText]] = {}
-        untold: dict[str, KmsError] = {}
+        untold: dict[str, errors.KmsError] = {}
         for region in self._kms.regions:
             try:
                 for alias in self._kms.listed("ListAliases", "Aliases", region=region):
@@ -207,7 +201,7 @@ class KeyInventory:
                             f":{alias['AliasName']}", f":key/{alias['TargetKeyId']}"
                         )
                         found.setdefault(arn, []).append(clean(alias["AliasName"]))
-            except KmsError as error:
+            except errors.KmsError as error:
                 untold[region] = error
         _raise_if_all(self._kms.regions, untold)
         with self._lock:
@@ -230,9 +224,9 @@ class _Aliases:
     untold: Mapping[str, str] = field(default_factory=dict)
 
 
-def _raise_if_all(regions: Sequence[str], untold: Mapping[str, KmsError]) -> None:
+def _raise_if_all(regions: Sequence[str], untold: Mapping[str, errors.KmsError]) -> None:
     """Raise the first of the errors if no Region answers. A refusal is an answer."""
-    refusals = (KmsAccessDeniedError, MissingOperationError)
+    refusals = (errors.KmsAccessDeniedError, errors.MissingOperationError)
     silent = [error for error in untold.values() if not isinstance(error, refusals)]
     if len(silent) == len(regions):
         raise silent[0]

@@ -10,18 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from crypto_core.providers import messages
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
-from crypto_core.providers.messages import (
-    ProviderAnswer,
-    Request,
-    Said,
-    Target,
-    basic,
-    bearer,
-    unexpected,
-    unknown,
-)
 from crypto_core.text.cleaning import clean
 
 _API = ("ATATT", "ATCTT")
@@ -42,28 +33,28 @@ def is_api_token(token: str) -> bool:
     return token.startswith(_API)
 
 
-def question(target: Target, token: str) -> Request | str:
+def question(target: messages.Target, token: str) -> messages.Request | str:
     """Return the request that asks about a token, or why there is none."""
     if not target.email:
         if is_api_token(token):
             return "an API token is checked with its owner's e-mail address, which the row does not have"
-        return Request("GET", target.base + _RESOURCES, signed_in(target, token))
+        return messages.Request("GET", target.base + _RESOURCES, signed_in(target, token))
     if token.startswith("eyJ"):
         return "an OAuth token, though the row has an e-mail address, as only API tokens need"
     # A site by its cloud id has its product in its path already.
     path = _CURRENT if target.provider == "confluence" else _MYSELF
-    return Request("GET", target.base + path, signed_in(target, token))
+    return messages.Request("GET", target.base + path, signed_in(target, token))
 
 
-def signed_in(target: Target, token: str) -> dict[str, str]:
+def signed_in(target: messages.Target, token: str) -> dict[str, str]:
     """Return the headers that present a token as its row's kind of sign-in demands."""
     headers = {"Accept": "application/json"}
     if target.forwarded:
         headers["X-Forwarded-Host"] = target.forwarded
-    return headers | (basic(target.email, token) if target.email else bearer(token))
+    return headers | (messages.basic(target.email, token) if target.email else messages.bearer(token))
 
 
-def read(answer: ProviderAnswer, target: Target) -> Said:
+def read(answer: messages.ProviderAnswer, target: messages.Target) -> messages.Said:
     """Return what the answer to `question` says."""
     if not target.email:
         return _read_resources(answer)
@@ -73,28 +64,28 @@ def read(answer: ProviderAnswer, target: Target) -> Said:
     said = answer.fields()
     if answer.status == 401:
         told = bool(said) or b"must be authenticated" in answer.body
-        return _rejected(name) if told else unknown(unexpected(answer))
+        return _rejected(name) if told else messages.unknown(messages.unexpected(answer))
     if answer.status != 200:
-        return unknown(unexpected(answer))
+        return messages.unknown(messages.unexpected(answer))
     if said.get("type") == "anonymous":
-        return unknown(f"{name} answered anonymously: the token was not checked")
+        return messages.unknown(f"{name} answered anonymously: the token was not checked")
     if not isinstance(said.get("accountId"), str) or not said["accountId"]:
-        return unknown(f"{name} answered without naming an account")
+        return messages.unknown(f"{name} answered without naming an account")
     whose = said.get("displayName") or said.get("publicName") or said["accountId"]
-    return Said(Liveness.ALIVE, f"{name} takes it", clean(whose, 100))
+    return messages.Said(Liveness.ALIVE, f"{name} takes it", clean(whose, 100))
 
 
-def _rejected(name: str) -> Said:
-    return Said(Liveness.DEAD, f"{name} does not take it with the row's e-mail address")
+def _rejected(name: str) -> messages.Said:
+    return messages.Said(Liveness.DEAD, f"{name} does not take it with the row's e-mail address")
 
 
-def _read_resources(answer: ProviderAnswer) -> Said:
+def _read_resources(answer: messages.ProviderAnswer) -> messages.Said:
     document = answer.document()
     if answer.status == 200 and isinstance(document, list):
-        return Said(Liveness.ALIVE, "Atlassian takes it", _sites(document))
+        return messages.Said(Liveness.ALIVE, "Atlassian takes it", _sites(document))
     if answer.status == 401 and isinstance(document, dict) and document:
-        return Said(Liveness.DEAD, "Atlassian does not take it")
-    return unknown(unexpected(answer))
+        return messages.Said(Liveness.DEAD, "Atlassian does not take it")
+    return messages.unknown(messages.unexpected(answer))
 
 
 def _sites(document: list[Any]) -> str:

@@ -8,21 +8,13 @@ from dataclasses import dataclass
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import TOKENS_OF, classify
 from crypto_core.errors import ProviderError, RefusedError
-from crypto_core.providers import atlassian, github, slack
+from crypto_core.providers import atlassian, github, messages, slack
 from crypto_core.providers.abilities import atlassian as atlassian_abilities
 from crypto_core.providers.abilities import github as github_abilities
 from crypto_core.providers.abilities import slack as slack_abilities
 from crypto_core.providers.abilities.question import AbilityQuestions
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
-from crypto_core.providers.messages import (
-    ProviderAnswer,
-    Request,
-    RevocationMethod,
-    Said,
-    Target,
-    sendable,
-)
 from crypto_core.text.cleaning import clean
 
 _SITE_COLUMNS = ("cloud_base_url", "base_url")
@@ -33,15 +25,15 @@ class Provider:
     """One provider, under the name that targets, plans and the journal have for it."""
 
     name: str
-    target: Callable[[InventoryRow, Endpoints], Target | ByHand]
+    target: Callable[[InventoryRow, Endpoints], messages.Target | ByHand]
     """Whom a token's row says to ask."""
-    question: Callable[[Target, str], Request | str]
+    question: Callable[[messages.Target, str], messages.Request | str]
     """The request that asks about a token, or why there is none."""
-    said: Callable[[Target, str, ProviderAnswer], Said]
+    said: Callable[[messages.Target, str, messages.ProviderAnswer], messages.Said]
     """What an answer to the question says."""
-    revocation: Callable[[str, Endpoints], RevocationMethod | str]
+    revocation: Callable[[str, Endpoints], messages.RevocationMethod | str]
     """How a token is revoked, or how a person does it."""
-    not_asked: Callable[[Target, str], str] = lambda target, kind: ""
+    not_asked: Callable[[messages.Target, str], str] = lambda target, kind: ""
     """Why a token of a kind, as its row calls it, is not asked about; "" where it may be."""
     other_names: tuple[str, ...] = ()
     """What tables may call it besides."""
@@ -50,7 +42,7 @@ class Provider:
 
 
 def _of_atlassian(name: str, *other_names: str) -> Provider:
-    def target(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
+    def target(row: InventoryRow, endpoints: Endpoints) -> messages.Target | ByHand:
         return _atlassian_target(row, name, endpoints)
 
     return Provider(
@@ -65,7 +57,7 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
     )
 
 
-def _atlassian_target(row: InventoryRow, name: str, endpoints: Endpoints) -> Target | ByHand:
+def _atlassian_target(row: InventoryRow, name: str, endpoints: Endpoints) -> messages.Target | ByHand:
     shown = dict(row.shown)
     email = shown.get("email", "")
     if email and ("email" in row.altered or not atlassian.is_email(email)):
@@ -74,12 +66,12 @@ def _atlassian_target(row: InventoryRow, name: str, endpoints: Endpoints) -> Tar
     # Cleaned, an address may be another one's.
     named = shown.get(site, "") if site not in row.altered else ""
     if endpoints.atlassian:
-        return Target(row.ref, name, endpoints.atlassian, email, _forwarded(named))
+        return messages.Target(row.ref, name, endpoints.atlassian, email, _forwarded(named))
     if not email:
         # An OAuth token is asked about without its site.
-        return Target(row.ref, name, ATLASSIAN)
+        return messages.Target(row.ref, name, ATLASSIAN)
     try:
-        return Target(row.ref, name, atlassian_site(named), email)
+        return messages.Target(row.ref, name, atlassian_site(named), email)
     except RefusedError as error:
         return ByHand(row.ref, name, error.message)
 
@@ -92,7 +84,7 @@ def _forwarded(named: str) -> str:
         return ""
 
 
-def _atlassian_not_asked(target: Target, kind: str) -> str:
+def _atlassian_not_asked(target: messages.Target, kind: str) -> str:
     if not target.email and "api" in kind:
         return "an API token is checked with its owner's e-mail address, which the row does not have"
     return ""
@@ -103,7 +95,7 @@ PROVIDERS: dict[str, Provider] = {
     for provider in (
         Provider(
             "github",
-            target=lambda row, endpoints: Target(row.ref, "github", endpoints.github),
+            target=lambda row, endpoints: messages.Target(row.ref, "github", endpoints.github),
             question=lambda target, token: github.question(target.base, token),
             said=lambda target, token, answer: github.read(answer, token),
             revocation=github.revocation,
@@ -111,7 +103,7 @@ PROVIDERS: dict[str, Provider] = {
         ),
         Provider(
             "slack",
-            target=lambda row, endpoints: Target(row.ref, "slack", endpoints.slack),
+            target=lambda row, endpoints: messages.Target(row.ref, "slack", endpoints.slack),
             question=lambda target, token: slack.question(target.base, token),
             said=lambda target, token, answer: slack.read(answer),
             revocation=lambda token, endpoints: slack.revocation(token),
@@ -148,7 +140,7 @@ def provider_of_row(name: str) -> Provider | None:
     return _by_any_name(PROVIDERS | _others).get(name.lower())
 
 
-def provider_of(target: Target) -> Provider:
+def provider_of(target: messages.Target) -> Provider:
     """Return a target's provider. Raises ProviderError for one that is not in the registry."""
     found = provider_named(target.provider)
     if found is None:
@@ -168,8 +160,8 @@ def foreign(provider: str, token: str) -> str:
     return f"its prefix is that of a token of {theirs}, and its row says {provider}: it is not sent there"
 
 
-def question_of(target: Target, token: str) -> Request | str:
+def question_of(target: messages.Target, token: str) -> messages.Request | str:
     """Return the request that asks about a token, or why there is none. Raises as `provider_of`."""
-    if not sendable(token):
+    if not messages.sendable(token):
         return "it holds characters that no provider's token has"
     return foreign(target.provider, token) or provider_of(target).question(target, token)

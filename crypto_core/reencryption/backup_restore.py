@@ -16,18 +16,13 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
+from crypto_core import errors
 from crypto_core.database.tokens import backups
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.backups import KeptEnvelope
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.errors import (
-    DatabaseError,
-    InvalidReferenceError,
-    KmsError,
-    RefusedError,
-)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
@@ -184,7 +179,7 @@ class BackupRestoring:
 
         result, unjournaled = self._guard.run(change, consent, act, _ended)
         if unjournaled:
-            raise DatabaseError(
+            raise errors.DatabaseError(
                 f"{counted(result.restored, 'token')} restored; the end could not be journaled: {unjournaled}"
             )
         return result
@@ -206,7 +201,7 @@ class BackupRestoring:
                     kept.append((token.ref, before.number))
                     keys |= {before.key_arn} if before.key_arn else set()
             if len(kept) > MOST:
-                raise RefusedError(
+                raise errors.RefusedError(
                     f"More than {counted(MOST, 'token')} are selected.",
                     remedy="Restore a whole job with: keydeck jobs restore JOB.",
                 )
@@ -219,7 +214,7 @@ class BackupRestoring:
             return None
         job = self._parts.jobs.get(selection.job)
         if Verb(job.verb) is Verb.ENCRYPT:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"Job {job.id} encrypted in place: plaintext is never kept, so nothing can be put back."
             )
         return job.run_id
@@ -240,7 +235,7 @@ class BackupRestoring:
                 for reference in references[first : first + PAGE]:
                     try:
                         meant[reference] = set(self._catalogue().references(reference))
-                    except InvalidReferenceError as error:
+                    except errors.InvalidReferenceError as error:
                         if selection.references:
                             raise
                         refused.append(Unwritten(str(reference), error.message))
@@ -274,7 +269,7 @@ class BackupRestoring:
         try:
             with self._open_engine(keyring, quota_of("")) as engine:
                 engine.pass_tokens(restoring, sink, restoring.restore_token, cancelled)
-        except KmsError as error:
+        except errors.KmsError as error:
             stopped_by = str(error)
         changed = restoring.left | pages.gone
         left = [*plan.refused, *ledger.unwritten, *(Unwritten(str(ref), _CHANGED) for ref in changed)]

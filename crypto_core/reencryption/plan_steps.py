@@ -10,19 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from crypto_core import errors
 from crypto_core.database.tokens.attached_code import AttachedCode
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import StoredToken, TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, Format, parse
-from crypto_core.errors import (
-    EnvelopeError,
-    InvalidReferenceError,
-    KmsError,
-    MissingPermissionError,
-    RefusedError,
-)
 from crypto_core.key_names import same_key
 from crypto_core.keyring.preflight import DECRYPT, Permission, WrappedSample
 from crypto_core.keys.state import KeyState
@@ -71,7 +65,7 @@ class ResolvedSelection:
     source_key_arn: str | None = None
     refused: tuple[Unwritten, ...] = ()
     gaps: tuple[str, ...] = ()
-    failure: KmsError | None = None
+    failure: errors.KmsError | None = None
     tally: Tally | None = None
     """Of more tokens than are listed: how many they are. The scope has none of them then."""
 
@@ -137,7 +131,7 @@ def envelopes_of(tokens: Iterable[StoredToken]) -> list[tuple[StoredToken, Envel
             envelope = parse(token.value.reveal())
             # What KMS permits is asked of the envelope as it is, whichever database it was sealed for.
             context = envelope.opening_context(token.ref, envelope.named_database)
-        except (EnvelopeError, InvalidReferenceError):
+        except (errors.EnvelopeError, errors.InvalidReferenceError):
             continue
         found.append((token, envelope, WrappedSample(envelope.encrypted_data_key, context)))
     return found
@@ -155,7 +149,7 @@ def known_key(envelope: Envelope, groups: Mapping[bytes, frozenset[Wrapping]]) -
 def check_catalogue(catalogue: Catalogue) -> None:
     """Raise RefusedError where there is no table to write."""
     if not catalogue.tables:
-        raise RefusedError("No tokens to write.", remedy=" ".join(catalogue.gaps))
+        raise errors.RefusedError("No tokens to write.", remedy=" ".join(catalogue.gaps))
 
 
 def check_target(target: TargetKey) -> None:
@@ -164,12 +158,12 @@ def check_target(target: TargetKey) -> None:
     if key is None:
         return
     if not key.usable:
-        raise RefusedError(
+        raise errors.RefusedError(
             f"Target key {key.key_arn} is {key.state}.",
             remedy="Enable it, or name another key with --to.",
         )
     if key.spec != "SYMMETRIC_DEFAULT":
-        raise RefusedError(
+        raise errors.RefusedError(
             f"Target key {key.key_arn} is {key.spec}: it can't wrap data keys.",
             remedy="Name a symmetric key with --to.",
         )
@@ -178,7 +172,7 @@ def check_target(target: TargetKey) -> None:
 def check_selection(verb: Verb, selection: Selection) -> None:
     """Raise RefusedError for tokens that the verb never takes."""
     if selection.unprotected and verb is not Verb.ENCRYPT:
-        raise RefusedError("Only encrypt in place takes tokens stored in plaintext.")
+        raise errors.RefusedError("Only encrypt in place takes tokens stored in plaintext.")
 
 
 def check_source(source: SourceKey) -> None:
@@ -186,13 +180,13 @@ def check_source(source: SourceKey) -> None:
     under = [c for c in source.proof.counts if c.wrapping and same_key(c.wrapping[0], source.arn)]
     for count in under:
         if count.note:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{counted(count.tokens, 'token')} under {source.arn} can't be opened: {count.note}",
                 remedy="Make the key usable for this identity first.",
             ) from source.proof.failure
     tokens = sum(count.tokens for count in under)
     if tokens and source.state not in (None, "Enabled"):
-        raise RefusedError(
+        raise errors.RefusedError(
             f"{counted(tokens, 'token')} under {source.arn} can't be opened: the key is {source.state}.",
             remedy="Enable it (cancel its deletion first, if that is pending), then run this again.",
         )
@@ -201,7 +195,7 @@ def check_source(source: SourceKey) -> None:
 def check_keys_differ(source_arn: str | None, target_arn: str) -> None:
     """Raise RefusedError where tokens would stay under the key that they are under."""
     if source_arn and same_key(source_arn, target_arn):
-        raise RefusedError(
+        raise errors.RefusedError(
             f"Source and target are the same key: {target_arn}.", remedy="Name another key with --to."
         )
 
@@ -211,7 +205,7 @@ def check_writable(catalogue: Catalogue, columns: Iterable[str]) -> None:
     wanted = set(columns)
     blocked = {str(column): grant for column, grant in catalogue.unwritable.items() if str(column) in wanted}
     if blocked:
-        raise RefusedError(
+        raise errors.RefusedError(
             f"This database role may not write {', '.join(blocked)}.",
             remedy=f"Needed: {'; '.join(blocked.values())}",
         )
@@ -227,7 +221,7 @@ def check_permissions(found: Sequence[Permission], target_arn: str, *, sources: 
     # One of several sources that can't be opened does not keep the others from being written.
     of_all = [p for p in refused if p.action != DECRYPT or sources == 1 or p.key == target_arn]
     if of_all:
-        raise MissingPermissionError(
+        raise errors.MissingPermissionError(
             " ".join(f"{p.action} on {p.key} is refused: {p.reason}" for p in of_all),
             remedy=of_all[0].remedy,
         )
@@ -325,7 +319,7 @@ def _not_taken(verb: Verb, token: StoredToken, target_arn: str) -> str:
     if verb is Verb.REWRAP:
         try:
             named = parse(token.value.reveal()).named_key
-        except EnvelopeError as error:
+        except errors.EnvelopeError as error:
             return error.message
         if named not in (None, target_arn):
             return "a v2 envelope is bound to the key that it names; re-encrypt it instead"

@@ -29,27 +29,9 @@ from crypto_core.errors import InvalidReferenceError, KmsAccessDeniedError, KmsE
 from crypto_core.key_names import parse_key_name
 from crypto_core.keyring.preflight import Permission, Preflight, WrappedSample
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.reencryption import plan_steps
 from crypto_core.reencryption.filter_selection import ManyFiltered, filtered
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.reencryption.plan_steps import (
-    ResolvedSelection,
-    SourceKey,
-    TargetKey,
-    build_plan,
-    by_column,
-    check_catalogue,
-    check_keys_differ,
-    check_permissions,
-    check_selection,
-    check_source,
-    check_target,
-    check_writable,
-    envelopes_of,
-    known_key,
-    sort_formats,
-    sort_tokens,
-    sort_under_key,
-)
 from crypto_core.references import RowRef, TokenRef
 
 SAMPLES = 50
@@ -102,25 +84,25 @@ class Planner:
         InvalidReferenceError, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         catalogue = self.catalogue.refresh()
-        check_catalogue(catalogue)
+        plan_steps.check_catalogue(catalogue)
         key = self._target(target)
-        check_target(key)
+        plan_steps.check_target(key)
         stop_if(cancelled)
         resolved = self.resolve_selection(verb, selection, key.arn, many=many, cancelled=cancelled)
-        check_keys_differ(resolved.source_key_arn, key.arn)
+        plan_steps.check_keys_differ(resolved.source_key_arn, key.arn)
         tally = resolved.tally
         if tally is None:
             tally = self.store.tally(resolved.scope, cancelled=cancelled)
-        check_writable(catalogue, tally)
+        plan_steps.check_writable(catalogue, tally)
         stop_if(cancelled)
         code = self.store.code_at(tally)
         doubts: tuple[str, ...] = ()
         if tally and (page := self._sample(verb, selection, resolved)):
             sources = self._sources(page, resolved.source_key_arn)
             found = self._permissions(verb, key.arn, sources, page[0].ref)
-            doubts = check_permissions(found, key.arn, sources=len(sources))
+            doubts = plan_steps.check_permissions(found, key.arn, sources=len(sources))
             doubts += code_warnings(code) + tuple(self._obstacles(tally))
-        return build_plan(
+        return plan_steps.build_plan(
             verb,
             selection,
             key,
@@ -147,34 +129,34 @@ class Planner:
         *,
         many: bool = False,
         cancelled: Event | None = None,
-    ) -> ResolvedSelection:
+    ) -> plan_steps.ResolvedSelection:
         """Return what the selection means now; which tokens are under a key is told by a fresh proof."""
         if selection.references:
             return self._listed(verb, target_arn, self._read(selection.references))
         if selection.filter is not None:
             tally = self.filtered(selection).tally(cancelled=cancelled) if many else {}
-            if sum(by_column(tally).values()) > LISTED:
-                return sort_formats(verb, tally)
+            if sum(plan_steps.by_column(tally).values()) > LISTED:
+                return plan_steps.sort_formats(verb, tally)
             return self._listed(verb, target_arn, self._read_filtered(selection, cancelled))
         if selection.under_key:
             source = self._source(selection.under_key, cancelled)
-            check_source(source)
-            return sort_under_key(verb, source)
-        check_selection(verb, selection)
-        return ResolvedSelection(TokenScope(verb.formats))
+            plan_steps.check_source(source)
+            return plan_steps.sort_under_key(verb, source)
+        plan_steps.check_selection(verb, selection)
+        return plan_steps.ResolvedSelection(TokenScope(verb.formats))
 
-    def _target(self, name: str) -> TargetKey:
+    def _target(self, name: str) -> plan_steps.TargetKey:
         try:
             key = self.keys.describe(name)
         except KmsAccessDeniedError:
             if parse_key_name(name).is_key_arn:
-                return TargetKey(name, name, None)
+                return plan_steps.TargetKey(name, name, None)
             raise
-        return TargetKey(name, key.key_arn, key)
+        return plan_steps.TargetKey(name, key.key_arn, key)
 
     def _listed(
         self, verb: Verb, target_arn: str, found: Iterable[Sequence[StoredToken] | Unwritten]
-    ) -> ResolvedSelection:
+    ) -> plan_steps.ResolvedSelection:
         """Tokens one by one, page by page: at no time are all of their values held."""
         wanted: list[TokenRef] = []
         refused: list[Unwritten] = []
@@ -182,11 +164,11 @@ class Planner:
             if isinstance(page, Unwritten):
                 refused.append(page)
                 continue
-            taken, left = sort_tokens(verb, target_arn, page)
+            taken, left = plan_steps.sort_tokens(verb, target_arn, page)
             wanted += taken
             refused += left
         scope = TokenScope(verb.formats, references=tuple(wanted))
-        return ResolvedSelection(scope, refused=tuple(refused))
+        return plan_steps.ResolvedSelection(scope, refused=tuple(refused))
 
     def _read(self, references: Iterable[TokenRef | RowRef]) -> Iterable[Sequence[StoredToken] | Unwritten]:
         """The tokens of each reference, or that there is none."""
@@ -200,7 +182,7 @@ class Planner:
                 stop_if(cancelled)
                 yield self.store.read_many(page[first : first + READ])
 
-    def _source(self, name: str, cancelled: Event | None) -> SourceKey:
+    def _source(self, name: str, cancelled: Event | None) -> plan_steps.SourceKey:
         try:
             key = self.keys.describe(name)
             arn, state = key.key_arn, key.state
@@ -209,13 +191,17 @@ class Planner:
             if not parse_key_name(name).is_key_arn:
                 raise
             arn, state = name, None
-        return SourceKey(arn, state, self.prover.prove(about=arn, everywhere=False, cancelled=cancelled))
+        return plan_steps.SourceKey(
+            arn, state, self.prover.prove(about=arn, everywhere=False, cancelled=cancelled)
+        )
 
     def _groups(self) -> Mapping[bytes, frozenset[Wrapping]]:
         with connected(self.catalogue.engine) as connection:
             return self.answers.by_group(connection)
 
-    def _sample(self, verb: Verb, selection: Selection, resolved: ResolvedSelection) -> list[StoredToken]:
+    def _sample(
+        self, verb: Verb, selection: Selection, resolved: plan_steps.ResolvedSelection
+    ) -> list[StoredToken]:
         """Some tokens of those that are to be written."""
         if resolved.tally is None:
             return next(self.store.pages(resolved.scope, size=SAMPLES), [])
@@ -238,9 +224,9 @@ class Planner:
         groups = self._groups()
         asked: dict[bytes | None, str] = {}
         sources: dict[str, WrappedSample | None] = {}
-        for token, envelope, sample in envelopes_of(page):
+        for token, envelope, sample in plan_steps.envelopes_of(page):
             prefix = envelope.edk_prefix
-            arn = source_key_arn or known_key(envelope, groups) or asked.get(prefix)
+            arn = source_key_arn or plan_steps.known_key(envelope, groups) or asked.get(prefix)
             if arn is None and len(asked) < QUESTIONS:
                 arn = asked[prefix] = self._key_of(token)
             if arn:

@@ -8,14 +8,8 @@ from typing import ClassVar
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.database.tokens import token_groups
 from crypto_core.database.tokens.inventory_expressions import FIELDS
-from crypto_core.database.tokens.token_groups import (
-    KEY_NOT_KNOWN,
-    LONGEST_NAME,
-    GroupBy,
-    TokenGroup,
-    TokenGroups,
-)
 from crypto_core.envelope import Format
 from crypto_core.lists.filter_language import are_alternatives, parse_filter
 from crypto_core.text.counting import counted
@@ -29,10 +23,10 @@ from screens.use.lines import prose
 from screens.widgets.line_list import Line, line
 
 WORDS = {
-    GroupBy.ORGANISATION: "organisation",
-    GroupBy.PROVIDER: "provider",
-    GroupBy.KEY: "key",
-    GroupBy.FORMAT: "format",
+    token_groups.GroupBy.ORGANISATION: "organisation",
+    token_groups.GroupBy.PROVIDER: "provider",
+    token_groups.GroupBy.KEY: "key",
+    token_groups.GroupBy.FORMAT: "format",
 }
 _WIDEST = 150
 """Cells beyond which a row is no easier to read."""
@@ -43,7 +37,7 @@ _HOW_KNOWN = (
 )
 
 
-class TokenGroupsScreen(AnswerScreen[TokenGroups]):
+class TokenGroupsScreen(AnswerScreen[token_groups.TokenGroups]):
     """The tokens of one filter, by one of the four at a time."""
 
     NAME = "token-groups"
@@ -54,27 +48,27 @@ class TokenGroupsScreen(AnswerScreen[TokenGroups]):
     def __init__(self, facts: Facts, expression: str, by: str) -> None:
         super().__init__(facts)
         self.expression = expression
-        self.by = GroupBy(by)
+        self.by = token_groups.GroupBy(by)
 
     @property
     def crumb(self) -> tuple[str, str]:
         return f"By {WORDS[self.by]}", ""
 
-    def ask_for(self, cancelled: Cancellation) -> TokenGroups:
+    def ask_for(self, cancelled: Cancellation) -> token_groups.TokenGroups:
         return self.facts.services.inventory.groups(self.by, self.expression, cancelled=cancelled)
 
     def do_next(self) -> None:
-        order = list(GroupBy)
+        order = list(token_groups.GroupBy)
         self.by = order[(order.index(self.by) + 1) % len(order)]
         self.stop_asking()
         self.ask_anew()
 
-    def lines(self, answer: TokenGroups, width: int) -> Iterator[Line]:
+    def lines(self, answer: token_groups.TokenGroups, width: int) -> Iterator[Line]:
         yield _choice(answer)
         if not answer.rows:
             yield Line(Content("No token passes the filter: there is nothing to count."))
             return
-        if answer.by is GroupBy.KEY:
+        if answer.by is token_groups.GroupBy.KEY:
             yield from prose(_HOW_KNOWN, width, style="$muted")
         columns = FormatColumns(answer.by_format, min(width, _WIDEST))
         yield Line(columns.heading(f"by {WORDS[answer.by]}"))
@@ -88,21 +82,21 @@ class TokenGroupsScreen(AnswerScreen[TokenGroups]):
         else:
             yield Line(columns.row("all groups", answer.by_format, "bold"))
 
-    def _words_of(self, by: GroupBy, group: TokenGroup) -> str:
-        if by is not GroupBy.KEY:
+    def _words_of(self, by: token_groups.GroupBy, group: token_groups.TokenGroup) -> str:
+        if by is not token_groups.GroupBy.KEY:
             return group.shown or f"no {WORDS[by]}"
-        if group.value == KEY_NOT_KNOWN:
+        if group.value == token_groups.KEY_NOT_KNOWN:
             return "key not known"
         return self.facts.key_words.long(group.value) if group.value else "no KMS key: not encrypted"
 
-    def _target(self, by: GroupBy, group: TokenGroup) -> TokensRoute | None:
+    def _target(self, by: token_groups.GroupBy, group: token_groups.TokenGroup) -> TokensRoute | None:
         """The same tokens as a filter; None where there is no way to write it."""
-        if len(group.value) >= LONGEST_NAME:
+        if len(group.value) >= token_groups.LONGEST_NAME:
             return None
         match by, group.value:
-            case GroupBy.KEY, "":
+            case token_groups.GroupBy.KEY, "":
                 narrower = _NOT_ENCRYPTED
-            case GroupBy.KEY, key if key == KEY_NOT_KNOWN:
+            case token_groups.GroupBy.KEY, key if key == token_groups.KEY_NOT_KNOWN:
                 narrower = "key:unknown"
             case _, "":
                 narrower = f"{by}:/^$/"
@@ -117,7 +111,7 @@ def _as_one(expression: str) -> str:
     return f"({expression})" if alternatives else expression
 
 
-def _choice(answer: TokenGroups) -> Line:
+def _choice(answer: token_groups.TokenGroups) -> Line:
     groups = len(answer.rows) + answer.others
     parts: list[str | tuple[str, str]] = [(counted(groups, "group"), "bold"), " by "]
     for by, word in WORDS.items():

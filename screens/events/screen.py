@@ -21,6 +21,7 @@ from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
 from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS
+from screens import routes
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -37,14 +38,6 @@ from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import Named
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
-from screens.routes import (
-    EventRoute,
-    FindingsRoute,
-    Followed,
-    GroupsRoute,
-    PivotsRoute,
-    PrincipalRoute,
-)
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
 
@@ -203,13 +196,13 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         row = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
         return named_by(row) if row is not None else None
 
-    def route_of(self, row: StoredEvent) -> EventRoute:
-        return EventRoute(row.event.event_id)
+    def route_of(self, row: StoredEvent) -> routes.EventRoute:
+        return routes.EventRoute(row.event.event_id)
 
     def do_principal(self) -> None:
         row = self.pane.table.current
         if row is not None and row.event.principal.arn:
-            self.post_message(Followed(PrincipalRoute(row.event.principal.arn)))
+            self.post_message(routes.Followed(routes.PrincipalRoute(row.event.principal.arn)))
         else:
             self.say("The record names no principal.")
 
@@ -223,7 +216,7 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
             await begin_incident(self, about_event(row))
 
     def do_detections(self) -> None:
-        self.post_message(Followed(FindingsRoute("technique:*")))
+        self.post_message(routes.Followed(routes.FindingsRoute("technique:*")))
 
     def do_pivots(self, fields: str) -> None:
         """To the values of the events that are shown, with their counts; of several fields, if named."""
@@ -237,8 +230,8 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
             )
             self.say(f"{wrong} Fields: {', '.join(FIELDS)}; up to {MOST_FIELDS} together.", trouble=True)
             return
-        route = GroupsRoute(self._shown(), named) if named else PivotsRoute(self._shown())
-        self.post_message(Followed(route))
+        route = routes.GroupsRoute(self._shown(), named) if named else routes.PivotsRoute(self._shown())
+        self.post_message(routes.Followed(route))
 
     # Filters from what is shown
 

@@ -8,16 +8,8 @@ from datetime import datetime
 
 from textual.content import Content
 
+from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import KeyCallers
-from crypto_core.incidents.model import (
-    CheckResult,
-    CheckState,
-    EvidencePiece,
-    IncidentState,
-    IncidentView,
-    StepState,
-    StepView,
-)
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_checks import not_done
 from crypto_core.incidents.suspects import Suspects
@@ -48,7 +40,7 @@ _MOST_LINES = 40
 class StepNow:
     """What this console knows of a step besides what is kept of it."""
 
-    check: CheckResult | None = None
+    check: model.CheckResult | None = None
     looking: bool = False
     check_trouble: str = ""
     run: RunningCall | None = None
@@ -65,12 +57,12 @@ class StepNow:
 
 
 def step_lines(
-    view: IncidentView, step: StepView, now_known: StepNow, width: int, facts: Facts
+    view: model.IncidentView, step: model.StepView, now_known: StepNow, width: int, facts: Facts
 ) -> Iterator[Line]:
     """Yield the step."""
     now = facts.clock()
     yield from _head(view, step, now_known.check, width, now)
-    if width < _LOW and view.incident.state is IncidentState.OPEN:
+    if width < _LOW and view.incident.state is model.IncidentState.OPEN:
         yield from callers_in_short(now_known.callers, width, now)
     yield BLANK
     yield from prose(step.step.purpose, width)
@@ -97,7 +89,7 @@ def step_lines(
         yield BLANK
         words = filled(step.step.on_failure, view.incident, facts)
         yield from prose(Content.assemble("If it fails: ", words), width, lead="→ ", lead_style="$warning")
-    if view.incident.state is IncidentState.OPEN:
+    if view.incident.state is model.IncidentState.OPEN:
         yield from caller_lines(now_known.callers, width, now)
     if now_known.suspects is not None:
         yield from suspect_lines(now_known.suspects, now_known.blocks, width, facts)
@@ -106,7 +98,7 @@ def step_lines(
 
 
 def _head(
-    view: IncidentView, step: StepView, check: CheckResult | None, width: int, now: datetime
+    view: model.IncidentView, step: model.StepView, check: model.CheckResult | None, width: int, now: datetime
 ) -> Iterator[Line]:
     at = budget(view, step, now)
     right = Content.assemble((f"{at.sign.text} {at.words}".strip(), at.sign.style)) if at else Content("")
@@ -130,7 +122,7 @@ def _head(
     if width < _LOW and (seen := check or step.check) is not None:
         # The check itself may be below what is in sight.
         words.insert(0, f"check {CHECKS[seen.state].text} {seen.state.value}")
-    if step.state is StepState.TODO and view.current is not None and view.current.number == step.number:
+    if step.state is model.StepState.TODO and view.current is not None and view.current.number == step.number:
         state = "now"
     if (decision := view.undecided(step)) is not None:
         state = f"waits for the decision of step {decision.number}"
@@ -142,7 +134,7 @@ def _head(
         yield from prose(f"reason: {step.reason}", width, style="$muted")
 
 
-def _decision(step: StepView, width: int) -> Iterator[Line]:
+def _decision(step: model.StepView, width: int) -> Iterator[Line]:
     if not step.step.choices:
         return
     yield BLANK
@@ -181,7 +173,7 @@ def _waiting(known: StepNow, width: int) -> Iterator[Line]:
         yield from prose(known.waiting, width, lead=lead, lead_style=style)
 
 
-def _trouble(view: IncidentView, step: StepView, known: StepNow, width: int) -> Iterator[Line]:
+def _trouble(view: model.IncidentView, step: model.StepView, known: StepNow, width: int) -> Iterator[Line]:
     told: str = step.trouble
     trouble = known.outcome.trouble if known.outcome is not None else None
     if trouble is not None:
@@ -196,16 +188,16 @@ def _trouble(view: IncidentView, step: StepView, known: StepNow, width: int) -> 
         yield from prose(told, width, lead="✖ ", lead_style="$error")
 
 
-def _fails(view: IncidentView, step: StepView, known: StepNow, now: datetime) -> bool:
+def _fails(view: model.IncidentView, step: model.StepView, known: StepNow, now: datetime) -> bool:
     """Whether waiting will not do: a call or the check failed, or the step is late."""
     seen = known.check or step.check
     failed = step.trouble or (known.outcome is not None and known.outcome.trouble is not None)
     at = budget(view, step, now)
     late = at is not None and at.sign == LATE
-    return bool(failed) or late or (seen is not None and seen.state is CheckState.FAILED)
+    return bool(failed) or late or (seen is not None and seen.state is model.CheckState.FAILED)
 
 
-def _evidence(view: IncidentView, step: StepView, width: int, now: datetime) -> Iterator[Line]:
+def _evidence(view: model.IncidentView, step: model.StepView, width: int, now: datetime) -> Iterator[Line]:
     own = [piece for piece in view.evidence if piece.step_id == step.step.id]
     kinds = {piece.kind for piece in own}
     missing = [kind.value for kind in step.step.captures if kind.value not in kinds]
@@ -221,7 +213,7 @@ def _evidence(view: IncidentView, step: StepView, width: int, now: datetime) -> 
 
 
 def evidence_lines(
-    pieces: Iterable[EvidencePiece], width: int, now: datetime, *, name: str
+    pieces: Iterable[model.EvidencePiece], width: int, now: datetime, *, name: str
 ) -> Iterator[Line]:
     """Yield pieces of evidence with the beginning of their hashes."""
     for number, piece in enumerate(pieces):
@@ -232,8 +224,8 @@ def evidence_lines(
         )
 
 
-def _next(view: IncidentView, step: StepView, width: int) -> Iterator[Line]:
-    if view.incident.state is IncidentState.CLOSED:
+def _next(view: model.IncidentView, step: model.StepView, width: int) -> Iterator[Line]:
+    if view.incident.state is model.IncidentState.CLOSED:
         yield from prose(f"closed: {view.incident.outcome}", width, style="$muted")
         return
     following = next((s for s in view.steps if s.number > step.number and not s.state.ended), None)

@@ -8,15 +8,7 @@ from datetime import datetime, timedelta
 
 from textual.content import Content
 
-from crypto_core.incidents.model import (
-    Incident,
-    IncidentScope,
-    IncidentState,
-    IncidentView,
-    Present,
-    StepState,
-    StepView,
-)
+from crypto_core.incidents import model
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
@@ -32,49 +24,49 @@ NEARLY = 0.8
 """From which part of its budget on a step is nearly over."""
 
 
-def step_sign(step: StepView, current: StepView | None) -> Sign:
+def step_sign(step: model.StepView, current: model.StepView | None) -> Sign:
     """Return a step's sign: how it ended, whether it is the one to do now, or neither."""
     if step.state.ended:
         return STEPS[step.state]
     if step.trouble:
         return NEARLY_LATE
-    if step.state is StepState.BEGUN or (current is not None and step.number == current.number):
+    if step.state is model.StepState.BEGUN or (current is not None and step.number == current.number):
         return OPEN
-    return STEPS[StepState.TODO]
+    return STEPS[model.StepState.TODO]
 
 
-def there(present: Iterable[Present], now: datetime) -> str:
+def there(present: Iterable[model.Present], now: datetime) -> str:
     """Return the operators at work on an incident: "ana + ben", "" for none."""
     near = [p for p in present if (now - p.seen_at).total_seconds() <= PRESENT_SECONDS]
     return " + ".join(dict.fromkeys(person(p.actor) for p in near))
 
 
-def subject(scope: IncidentScope, facts: Facts) -> str:
+def subject(scope: model.IncidentScope, facts: Facts) -> str:
     """Return what an incident is about, a key by the name that it goes by."""
     return facts.key_words.long(scope.key) if scope.key else str(scope)
 
 
-def runbook_words(view: IncidentView) -> str:
+def runbook_words(view: model.IncidentView) -> str:
     """Return which runbook is worked through, and which version of it."""
     return f"{view.runbook.id} {view.runbook.version}"
 
 
-def through(view: IncidentView) -> str:
+def through(view: model.IncidentView) -> str:
     """Return which step it is at: "6 of 11"; the ended ones do not count twice."""
     current = view.current
     total = len(view.steps)
     return f"{current.number} of {total}" if current is not None else f"all {total}"
 
 
-def at_step(view: IncidentView) -> str:
+def at_step(view: model.IncidentView) -> str:
     """Return where it stands: the step it is at, or how it ended."""
-    if view.incident.state is IncidentState.CLOSED:
+    if view.incident.state is model.IncidentState.CLOSED:
         return view.incident.outcome or "closed"
     current = view.current
     return f"{through(view)} {current.step.title}" if current else f"{through(view)} done: close it"
 
 
-def elapsed(incident: Incident, now: datetime) -> str:
+def elapsed(incident: model.Incident, now: datetime) -> str:
     """Return how long it has been open, or was, as 00:14:31, with days in front from one on."""
     until = incident.closed_at or now
     seconds = max(int((until - incident.declared_at).total_seconds()), 0)
@@ -91,7 +83,7 @@ class Budget:
     sign: Sign
 
 
-def started(view: IncidentView, step: StepView) -> datetime | None:
+def started(view: model.IncidentView, step: model.StepView) -> datetime | None:
     """Return since when a step's time runs: since it was begun, or since it became the one to do."""
     if step.begun_at is not None:
         return step.begun_at
@@ -102,7 +94,7 @@ def started(view: IncidentView, step: StepView) -> datetime | None:
     return max([view.incident.declared_at, *ends])
 
 
-def budget(view: IncidentView, step: StepView, now: datetime) -> Budget | None:
+def budget(view: model.IncidentView, step: model.StepView, now: datetime) -> Budget | None:
     """Return a step's time against its budget; None without a budget before it has started."""
     since = started(view, step)
     limit = step.step.budget_seconds
@@ -123,9 +115,9 @@ def budget(view: IncidentView, step: StepView, now: datetime) -> Budget | None:
     return Budget(words, WELL)
 
 
-def incident_sign(view: IncidentView, now: datetime) -> Sign:
+def incident_sign(view: model.IncidentView, now: datetime) -> Sign:
     """Return an incident's sign: closed, late, or under way."""
-    if view.incident.state is IncidentState.CLOSED:
+    if view.incident.state is model.IncidentState.CLOSED:
         return Sign("○", "$muted")
     current = view.current
     at = budget(view, current, now) if current is not None else None
@@ -140,7 +132,7 @@ def action_lines(plan: ActionPlan) -> Iterator[StyledLine]:
         yield from effect_lines(warnings=plan.warnings)
 
 
-def filled(text: str, incident: Incident, facts: Facts) -> Content:
+def filled(text: str, incident: model.Incident, facts: Facts) -> Content:
     """Return a runbook's line, filled in: keys by their names, whole ARNs in commands, which stand out."""
     values = _values(incident, facts)
     arns = {"key": values["key"], "new_key": values["new_key"]}
@@ -149,14 +141,14 @@ def filled(text: str, incident: Incident, facts: Facts) -> Content:
     return Content.assemble(*((part, "bold" if command else "") for part, command in parts))
 
 
-def commands_of(step: StepView, incident: Incident, facts: Facts) -> tuple[str, ...]:
+def commands_of(step: model.StepView, incident: model.Incident, facts: Facts) -> tuple[str, ...]:
     """Return the commands and settings lines that a step tells to run, whole, each once."""
     values = _values(incident, facts)
     lines = step.step.lines_for(incident.scope.providers)
     return tuple(dict.fromkeys(c for text in lines for c in placeholders.commands_in(text, values)))
 
 
-def _values(incident: Incident, facts: Facts) -> dict[str, str]:
+def _values(incident: model.Incident, facts: Facts) -> dict[str, str]:
     key = facts.key_words.find(incident.scope.key) if incident.scope.key else None
     alias = incident.scope.alias or (key.aliases[0] if key is not None and key.aliases else "")
     return {**incident.placeholders, placeholders.ALIAS: alias}

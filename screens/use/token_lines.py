@@ -19,23 +19,7 @@ from screens.ages import ago, stamp
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.routes import EventsRoute, KeyRoute, TokensRoute
-from screens.use.lines import (
-    BLANK,
-    POSSIBLE,
-    THESE,
-    counted_line,
-    day_lines,
-    fact,
-    failed_words,
-    gap_lines,
-    group_lines,
-    heading,
-    moment_words,
-    narrowed,
-    prose,
-    span_words,
-    who,
-)
+from screens.use import lines
 from screens.widgets.line_list import Line
 
 _DONE = {"opened": READS, "rewraps": REWRAPS, "sealed": MAKES}
@@ -56,37 +40,37 @@ def token_lines(
         yield _by_receipt(answer.receipted, width, facts)
     if answer.could:
         yield _possible(answer.could, width, facts)
-    yield BLANK
+    yield lines.BLANK
     for statement in answer.statements:
-        yield from prose(statement, width)
-    yield from gap_lines(answer.coverage, width)
+        yield from lines.prose(statement, width)
+    yield from lines.gap_lines(answer.coverage, width)
     yield from provider
     if answer.named.events:
-        yield BLANK
+        yield lines.BLANK
         words = f"Exact: {counted(answer.named.events, 'event')} with its name"
         yield from _named(answer.named, words, width, facts)
     if answer.receipted is not None and answer.receipted.use.events:
-        yield BLANK
+        yield lines.BLANK
         use = answer.receipted.use
         words = f"By receipt: {counted(use.events, 'event')} of which the caller wrote down the token"
         yield from _named(use, words, width, facts)
     for could in answer.could:
-        yield BLANK
+        yield lines.BLANK
         yield from _could(could, width, facts)
     if answer.named.days:
-        yield BLANK
-        yield from day_lines(answer.named.days, answer.named.filter, width)
+        yield lines.BLANK
+        yield from lines.day_lines(answer.named.days, answer.named.filter, width)
 
 
 def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
     ref, row = str(answer.ref), answer.stored
     route = TokensRoute(f'reference:"{ref}"') if '"' not in ref else None
-    yield fact("token", ref, width, target=route, hint="Enter: the connection.", whole_end=True)
+    yield lines.fact("token", ref, width, target=route, hint="Enter: the connection.", whole_end=True)
     if row is None:
-        yield fact("stored as", "not known", width, style="$warning")
+        yield lines.fact("stored as", "not known", width, style="$warning")
         return
     if not row.format.protected:
-        yield fact("stored as", row.format.value, width)
+        yield lines.fact("stored as", row.format.value, width)
     else:
         generation = facts.key_words.generation(row.key_arn, row.key_material_id)
         words = [
@@ -96,53 +80,55 @@ def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
             f"({row.evidence.value})",
         ]
         target = KeyRoute(row.key_arn) if row.key_arn else None
-        yield fact("stored as", " ".join(words), width, target=target, hint="Enter: the key.")
+        yield lines.fact("stored as", " ".join(words), width, target=target, hint="Enter: the key.")
     if row.created_at is not None:
         now = facts.clock()
         words_ = f"{stamp(row.created_at, now)}, {ago(row.created_at, now)}"
-        yield fact("connected", words_, width)
+        yield lines.fact("connected", words_, width)
 
 
 def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
     if not named.events:
-        return fact("exact", "no event names this token", width, style="$muted")
+        return lines.fact("exact", "no event names this token", width, style="$muted")
     rewrapped = f"rewrapped {named.rewrapped:,}×, " if named.rewrapped else ""
     counts = f"opened {named.opened:,}×, {rewrapped}sealed {named.sealed:,}×, failed {named.failed:,}×"
-    seen = span_words(named.first, named.last, facts.clock())
-    return fact("exact", f"{counts}   {seen}", width, target=EventsRoute(named.filter))
+    seen = lines.span_words(named.first, named.last, facts.clock())
+    return lines.fact("exact", f"{counts}   {seen}", width, target=EventsRoute(named.filter))
 
 
 def _by_receipt(found: ReceiptedUse, width: int, facts: Facts) -> Line:
     use = found.use
     if not use.events:
-        return fact("by receipt", "no receipt is about this token", width, style="$muted")
+        return lines.fact("by receipt", "no receipt is about this token", width, style="$muted")
     rewrapped = f"rewrapped {use.rewrapped:,}×, " if use.rewrapped else ""
     counts = f"opened {use.opened:,}×, {rewrapped}sealed {use.sealed:,}×"
-    seen = span_words(use.first, use.last, facts.clock())
-    return fact("by receipt", f"{counts}   {seen}", width, target=EventsRoute(use.filter))
+    seen = lines.span_words(use.first, use.last, facts.clock())
+    return lines.fact("by receipt", f"{counts}   {seen}", width, target=EventsRoute(use.filter))
 
 
 def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
     calls = sum(use.calls for use in could)
     if not calls:
-        return fact("possible", "no call could have opened it, of those in the store", width, style="$muted")
+        return lines.fact(
+            "possible", "no call could have opened it, of those in the store", width, style="$muted"
+        )
     last = max(use.last for use in could if use.last is not None)
-    words = f"{counted(calls, 'call')} could have opened it, last {moment_words(last, facts.clock())}"
-    return fact("possible", words, width, style="$warning")
+    words = f"{counted(calls, 'call')} could have opened it, last {lines.moment_words(last, facts.clock())}"
+    return lines.fact("possible", words, width, style="$warning")
 
 
 def _named(named: NamedUse, words: str, width: int, facts: Facts) -> Iterator[Line]:
     """Facts: each of these events, or a receipt of it, names the token."""
-    yield Line(Content.assemble((words, "bold")), EventsRoute(named.filter), THESE)
+    yield Line(Content.assemble((words, "bold")), EventsRoute(named.filter), lines.THESE)
     yield from _by_principal(named, width, facts)
-    yield BLANK
+    yield lines.BLANK
 
     def words_of(row: EventTally) -> str:
         name, principal, ip, error = row.texts
-        parts = [name, who(principal), f"from {ip or '-'}", *([error] if error else [])]
+        parts = [name, lines.who(principal), f"from {ip or '-'}", *([error] if error else [])]
         return "  ".join(parts)
 
-    yield from group_lines("By operation and address", named.rows, words_of, named.filter, width, facts)
+    yield from lines.group_lines("By operation and address", named.rows, words_of, named.filter, width, facts)
 
 
 def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
@@ -154,18 +140,18 @@ def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
         for word, names in _DONE.items():
             done[word][arn] = done[word].get(arn, 0) + (row.done if name in names else 0)
     shown = [word for word in _DONE if word != "rewraps" or named.rewrapped]
-    yield heading("By principal", width, *shown, "failed")
+    yield lines.heading("By principal", width, *shown, "failed")
     for arn, tally in sorted(together.items(), key=lambda item: (-item[1].events, item[0])):
-        yield counted_line(
-            who(arn),
+        yield lines.counted_line(
+            lines.who(arn),
             [
                 *((f"{n:,}", _count_style(word, n)) for word in shown for n in [done[word][arn]]),
-                failed_words(tally.failed),
+                lines.failed_words(tally.failed),
             ],
             (tally.first, tally.last),
             width,
             facts,
-            target=EventsRoute(narrowed(named.filter, ("principal",), (arn,))),
+            target=EventsRoute(lines.narrowed(named.filter, ("principal",), (arn,))),
             hint=f"Enter: what it did with this token. {arn}",
         )
     if named.rows.others:
@@ -185,23 +171,23 @@ def _could(use: MaterialUse, width: int, facts: Facts) -> Iterator[Line]:
     material = f" material {generation}" if generation else ""
     until = f", until {stamp(use.replaced_at, facts.clock())}" if use.replaced_at else ""
     title = f"Possible, never certain: calls under {facts.key_words.long(use.key_arn)}{material}{until}"
-    for number, line in enumerate(prose(title, width, style="bold $warning")):
+    for number, line in enumerate(lines.prose(title, width, style="bold $warning")):
         yield line if number else replace(line, target=EventsRoute(use.filter), hint=EITHER)
     if not use.by:
         none = "No call in the store opened anything under it without naming a token."
-        yield from prose(none, width, style="$muted")
+        yield from lines.prose(none, width, style="$muted")
         return
-    yield heading("By principal", width, "calls")
+    yield lines.heading("By principal", width, "calls")
     for tally in use.by:
         arn = tally.texts[0]
         value = f" {term('principal', arn)}" if arn else " -principal:*"
-        yield counted_line(
-            who(arn),
+        yield lines.counted_line(
+            lines.who(arn),
             [(f"{tally.events:,}", "bold")],
             (tally.first, tally.last),
             width,
             facts,
-            lead=POSSIBLE,
+            lead=lines.POSSIBLE,
             target=EventsRoute(use.filter + value),
             hint=f"{EITHER} {arn}",
         )

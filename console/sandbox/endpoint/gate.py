@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from console.sandbox.endpoint import records
 from console.sandbox.endpoint.clock import EndpointClock
 from console.sandbox.endpoint.delivery import Delivery
 from console.sandbox.endpoint.errors import ServiceError, expired, invalid_state, unsupported, violated
@@ -29,16 +30,6 @@ from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.operations import CryptoOperations
 from console.sandbox.endpoint.parameters import Document
 from console.sandbox.endpoint.principals import PrincipalDirectory
-from console.sandbox.endpoint.records import (
-    CLOUDTRAIL,
-    KMS,
-    STS,
-    Record,
-    as_uuid,
-    recordable,
-    refuse,
-    rotation_event,
-)
 from console.sandbox.endpoint.rotation import Answer, Operation, Rotations
 from console.sandbox.endpoint.services import (
     JSON,
@@ -118,24 +109,24 @@ class EndpointGate:
             rule = await self._misbehave(record) if self.faults.rules else None
             answer = await self._dispatch(call, record, rule)
         except ServiceError as error:
-            refuse(record, error.code, error.message)
-            request_id = as_uuid(record.request_id)
+            records.refuse(record, error.code, error.message)
+            request_id = records.as_uuid(record.request_id)
             content_type, body = error_body(call.service, error, request_id)
             answer = HttpAnswer(error.status, [("Content-Type", content_type)], body)
         if record.name:
             self.trail.add(record)
-        answer.headers.append(("x-amzn-RequestId", as_uuid(record.request_id)))
+        answer.headers.append(("x-amzn-RequestId", records.as_uuid(record.request_id)))
         if self.clock.moved:
             answer.headers.append(("Date", formatdate(record.time, usegmt=True)))
         return answer
 
-    def note_use(self, record: Record) -> None:
+    def note_use(self, record: records.Record) -> None:
         """Remember a successful cryptographic operation for GetKeyLastUsage."""
         use = LastUse(record.name, record.time, record.event_id, record.request_id)
         for arn in record.resources:
             self.keys.note_use(arn, use)
 
-    def _identify(self, request: HttpRequest, source_ip: str) -> tuple[Call, Record]:
+    def _identify(self, request: HttpRequest, source_ip: str) -> tuple[Call, records.Record]:
         headers = request.headers
         credential = read_credential(headers, request.target, self.region)
         namespace, _, name = headers.get("X-Amz-Target", "").rpartition(".")
@@ -152,9 +143,9 @@ class EndpointGate:
             call = Call(request, credential, "s3", s3=s3)
         else:
             call = Call(request, credential, credential.service)
-        record = Record(
+        record = records.Record(
             time=self.clock.now(),
-            source=KMS if call.service == "kms" else sys.intern(f"{call.service}.amazonaws.com"),
+            source=records.KMS if call.service == "kms" else sys.intern(f"{call.service}.amazonaws.com"),
             name=sys.intern(name),
             region=credential.region,
             identity=self.principals.of(credential.access_key_id),
@@ -166,7 +157,7 @@ class EndpointGate:
         )
         return call, record
 
-    def _admit(self, call: Call, record: Record) -> None:
+    def _admit(self, call: Call, record: records.Record) -> None:
         """Refuse what is not signed, or not signed in time, or with what has expired: AWS records none."""
         name, record.name = record.name, ""
         key = call.credential.access_key_id
@@ -180,7 +171,7 @@ class EndpointGate:
             raise expired()
         record.name = name
 
-    async def _misbehave(self, record: Record) -> FaultRule | None:
+    async def _misbehave(self, record: records.Record) -> FaultRule | None:
         """Fail as a fault says that hits this call; return the one by which KMS is to answer wrongly."""
         rule = self.faults.struck(record.name, record.region)
         if rule is None or rule.fault.error in WRONG_ANSWERS:
@@ -196,7 +187,7 @@ class EndpointGate:
             raise HalfAnswerError
         raise rule.as_error()
 
-    async def _dispatch(self, call: Call, record: Record, wrong: FaultRule | None) -> HttpAnswer:
+    async def _dispatch(self, call: Call, record: records.Record, wrong: FaultRule | None) -> HttpAnswer:
         if call.service == "kms":
             operation = self._crypto.get(record.name)
             if operation is None:
@@ -205,13 +196,13 @@ class EndpointGate:
             done = operation(_document(call.request.body), record)
             self.note_use(record)
             return _json(done if wrong is None else wrong.answer(done))
-        if record.source == CLOUDTRAIL:
+        if record.source == records.CLOUDTRAIL:
             return await self._cloudtrail(call, record)
-        if record.source == STS and record.name == "GetCallerIdentity":
+        if record.source == records.STS and record.name == "GetCallerIdentity":
             self.faults.authorise(record, record.action)
             principal = self.principals.of(record.access_key_id)
             return HttpAnswer(
-                200, [("Content-Type", XML)], caller_identity(principal, as_uuid(record.request_id))
+                200, [("Content-Type", XML)], caller_identity(principal, records.as_uuid(record.request_id))
             )
         if call.s3 is not None:
             self.faults.authorise(record, call.s3.action, resource=call.s3.resource)
@@ -220,14 +211,14 @@ class EndpointGate:
             self.faults.authorise(record, record.action)
             if call.form is not None and call.service in ("sts", "iam"):
                 named = {key: value for key, value in call.form.items() if key not in ("Action", "Version")}
-                record.request = recordable(named)
+                record.request = records.recordable(named)
         answer = await self._pass_on(call, record)
         self.principals.forget_strangers()
         return answer
 
-    async def _kms_control(self, call: Call, record: Record) -> HttpAnswer:
+    async def _kms_control(self, call: Call, record: records.Record) -> HttpAnswer:
         document = _document(call.request.body)
-        record.request = recordable(document)
+        record.request = records.recordable(document)
         operation = self.control_plane.by_name.get(record.name)
         if operation is not None:
             done = operation(document, record)
@@ -241,15 +232,17 @@ class EndpointGate:
             return passed
         return _json(self._moto_operations.finish(document, record, json.loads(passed.body or b"null") or {}))
 
-    def _complete_rotation(self, record: Record) -> None:
+    def _complete_rotation(self, record: records.Record) -> None:
         key = self.keys.find(record.region, record.resources[0])
         newest = self.keys.companion(key).generations[-2:]
         materials = [generation.material.id for generation in newest]
-        self.trail.add(rotation_event(record.region, key.arn, self.clock.now(), "ON_DEMAND", materials))
+        self.trail.add(
+            records.rotation_event(record.region, key.arn, self.clock.now(), "ON_DEMAND", materials)
+        )
 
-    async def _cloudtrail(self, call: Call, record: Record) -> HttpAnswer:
+    async def _cloudtrail(self, call: Call, record: records.Record) -> HttpAnswer:
         document = _document(call.request.body)
-        record.request = recordable(document)
+        record.request = records.recordable(document)
         self.faults.authorise(record, record.action)
         if record.name == "LookupEvents":
             self.faults.check_lookup_rate(record.region)
@@ -262,14 +255,14 @@ class EndpointGate:
             await self.delivery.deliver()
         return await self._pass_on(call, record)
 
-    async def _pass_on(self, call: Call, record: Record, body: bytes | None = None) -> HttpAnswer:
+    async def _pass_on(self, call: Call, record: records.Record, body: bytes | None = None) -> HttpAnswer:
         request = call.request
         if body is not None:
             request = HttpRequest(request.method, request.target, request.headers, body)
         answer = await self.moto.answer(request)
         if answer.status >= 400:
             code, message = read_error(answer.body)
-            refuse(record, code, message)
+            records.refuse(record, code, message)
         return answer
 
 
@@ -344,22 +337,22 @@ class ControlPlane:
             **Rotations(keys, faults).by_name,
         }
 
-    def describe_key(self, request: Document, record: Record) -> Answer:
+    def describe_key(self, request: Document, record: records.Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html"""
         key = self._find(request, record)
         return {"KeyMetadata": key_metadata(key, self._keys.companion(key))}
 
-    def disable_key(self, request: Document, record: Record) -> Answer:
+    def disable_key(self, request: Document, record: records.Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKey.html"""
         self._keys.moto.kms(record.region).disable_key(self._find_switchable(request, record).id)
         return None
 
-    def enable_key(self, request: Document, record: Record) -> Answer:
+    def enable_key(self, request: Document, record: records.Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKey.html"""
         self._keys.moto.kms(record.region).enable_key(self._find_switchable(request, record).id)
         return None
 
-    def schedule_key_deletion(self, request: Document, record: Record) -> Answer:
+    def schedule_key_deletion(self, request: Document, record: records.Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html"""
         key = self._find(request, record)
         days = request.get("PendingWindowInDays", 30)
@@ -379,7 +372,7 @@ class ControlPlane:
         record.response["deletionDate"] = shown
         return {**answer, "KeyState": "PendingDeletion", "DeletionDate": deletion_date}
 
-    def cancel_key_deletion(self, request: Document, record: Record) -> Answer:
+    def cancel_key_deletion(self, request: Document, record: records.Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html
 
         The key is Disabled afterwards.
@@ -391,7 +384,7 @@ class ControlPlane:
         record.response = {"keyId": key.arn}
         return {"KeyId": key.arn}
 
-    def get_key_last_usage(self, request: Document, record: Record) -> Answer:
+    def get_key_last_usage(self, request: Document, record: records.Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html
 
         Uses before `usage_tracked_since` (epoch seconds) are unknown, as in AWS.
@@ -408,16 +401,16 @@ class ControlPlane:
             answer["KeyLastUsage"] = {
                 "Operation": use.operation,
                 "Timestamp": use.time,
-                "CloudTrailEventId": as_uuid(use.event_id),
-                "KmsRequestId": as_uuid(use.request_id),
+                "CloudTrailEventId": records.as_uuid(use.event_id),
+                "KmsRequestId": records.as_uuid(use.request_id),
             }
         return answer
 
-    def _find_switchable(self, request: Document, record: Record) -> "Key":
+    def _find_switchable(self, request: Document, record: records.Record) -> "Key":
         key = self._find(request, record)
         require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
         record.response = {"keyId": key.arn}
         return key
 
-    def _find(self, request: Document, record: Record) -> "Key":
+    def _find(self, request: Document, record: records.Record) -> "Key":
         return find_key(self._keys, self._faults, request, record)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.sections import overview
 from crypto_core.compliance.pack.sections.cryptography import cryptography
 from crypto_core.compliance.pack.sections.inventory import access, changes, keys
 from crypto_core.compliance.pack.sections.limits import judged_by, limits, verification
-from crypto_core.compliance.pack.sections.overview import (
-    controls,
-    counts,
-    day_maps,
-    exceptions,
-    lapses,
-    summary,
-)
 from crypto_core.compliance.pack.sections.response import drills, incidents
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
@@ -44,11 +37,11 @@ def report_page(period: AuditPeriod, context: PackContext) -> Page:
         _state(period),
         _figures(period),
         (
-            summary(period, context),
-            lapses(period),
-            day_maps(period),
-            controls(period),
-            exceptions(period),
+            overview.summary(period, context),
+            overview.lapses(period),
+            overview.day_maps(period),
+            overview.controls(period),
+            overview.exceptions(period),
             keys(period),
             cryptography(period),
             changes(period),
@@ -85,14 +78,14 @@ def _state(period: AuditPeriod) -> str:
     recorded = f"{days - gaps:,} of {counted(days, 'day')} have a record"
     if not period.controls:
         return f"{recorded}. No control was asked about."
-    failed = counts(period)[ControlStatus.NOT_MET]
+    failed = overview.counts(period)[ControlStatus.NOT_MET]
     told = f"{failed:,} of {counted(len(period.controls), 'control')} not met on some day"
     return f"{recorded}. {told if failed else 'No control is known to have been not met'}."
 
 
 def _figures(period: AuditPeriod) -> tuple[Named, ...]:
     days = day_count(period)
-    by_worst = counts(period)
+    by_worst = overview.counts(period)
     open_ = sum(not lapse.over for lapse in period.lapses)
     return (
         Named("Days with a record", f"{days - len(period.gaps):,} of {days:,}"),

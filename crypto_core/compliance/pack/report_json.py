@@ -16,20 +16,9 @@ from typing import Any, TypeVar
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.facts import ChangeFact, IncidentFact, ReviewFact, UseFact
+from crypto_core.compliance.pack import words
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.recorded_keys import seen_accesses, seen_keys
-from crypto_core.compliance.pack.words import (
-    age_days,
-    began,
-    day_count,
-    ended,
-    evidence_lines,
-    looked_up,
-    population,
-    reasons_of,
-    recorded_days,
-    status_words,
-)
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
 from crypto_core.compliance.snapshot_json import read_fact
 from crypto_core.reports.json import json_value, written
@@ -137,7 +126,7 @@ def _document(period: AuditPeriod, context: PackContext) -> dict[str, Any]:
             "host": context.host,
             "version": context.version,
         },
-        "days": day_count(period),
+        "days": words.day_count(period),
         "gaps": period.gaps,
         "records": tuple(
             {
@@ -161,7 +150,7 @@ def _document(period: AuditPeriod, context: PackContext) -> dict[str, Any]:
                 "last_day": one.record.day,
                 "material_days": one.material_days,
                 "material_age_days": {
-                    m.id: age_days(m.since, one.record.taken_at) for m in one.key.materials
+                    m.id: words.age_days(m.since, one.record.taken_at) for m in one.key.materials
                 },
             }
             for one in seen_keys(period)
@@ -170,7 +159,7 @@ def _document(period: AuditPeriod, context: PackContext) -> dict[str, Any]:
             fact_json(one.access) | {"first_day": one.first, "last_day": one.last, "records": one.records}
             for one in seen_accesses(period)
         ),
-        "population": {kind.value: number for kind, number in population(period.changes)},
+        "population": {kind.value: number for kind, number in words.population(period.changes)},
         "sample": tuple(_change(one) for one in period.sample),
         "exceptions": tuple({"control": e.control} | e.as_json() for e in period.exemptions),
         "problems": period.problems,
@@ -203,12 +192,12 @@ def _control(one: ControlPeriod, period: AuditPeriod) -> dict[str, Any]:
         "as_far_as": one.control.as_far_as or None,
         "limit": one.control.limit or one.control.outside or None,
         "worst": one.worst,
-        "words": status_words(one),
-        "days_with_record": recorded_days(one),
+        "words": words.status_words(one),
+        "days_with_record": words.recorded_days(one),
         "days": days | {"no record": one.count(None), "excepted": sum(day.excepted for day in one.days)},
         "spans": tuple({"status": s.status, "first": s.first, "last": s.last} for s in one.spans),
-        "not_assessed_because": reasons_of(one, period.records),
-        "evidence_of_last_record": tuple(evidence_lines(one, period.records)),
+        "not_assessed_because": words.reasons_of(one, period.records),
+        "evidence_of_last_record": tuple(words.evidence_lines(one, period.records)),
         "exceptions": tuple(e.as_json() for e in one.exemptions),
     }
 
@@ -232,8 +221,8 @@ def _lapse(one: Lapse) -> dict[str, Any]:
         "first_at": one.first_at,
         "last_at": one.last_at,
         "over_at": one.before,
-        "began": began(one),
-        "ended": ended(one),
+        "began": words.began(one),
+        "ended": words.ended(one),
         "began_by": one.began_by or None,
         "ended_by": one.ended_by or None,
         "excepted": one.excepted,
@@ -247,4 +236,4 @@ def _lapse(one: Lapse) -> dict[str, Any]:
 
 def _change(one: ChangeFact) -> dict[str, Any]:
     told: dict[str, Any] = fact_json(one)
-    return told | {"look_up": looked_up(one)}
+    return told | {"look_up": words.looked_up(one)}

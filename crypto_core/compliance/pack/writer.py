@@ -28,18 +28,8 @@ from crypto_core.errors import DatabaseError, KeydeckError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
 from crypto_core.lists.new_folder import NewFolder, new_folder
+from crypto_core.proof import pack
 from crypto_core.proof.journal import NOT_ANCHORED
-from crypto_core.proof.pack import (
-    ANCHORS,
-    JOURNAL,
-    MANIFEST,
-    RECORDS,
-    SEAL,
-    Manifest,
-    PackedFile,
-    PackSignature,
-    signed_manifest,
-)
 from crypto_core.proof.records import record_line
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
@@ -127,9 +117,9 @@ class PackWriter:
         with new_folder(target) as folder:
             files, journal = self._write_files(folder, hidden_tokens(period), context, wanted, anchors)
             manifest, signature, why = self._signed(self._manifest(period, context, files, journal))
-            folder.write(MANIFEST, [manifest.encode() + b"\n"])
-            sha256 = PackSignature.digest_of(manifest)
-            folder.write(SEAL, [PackSignature(sha256, signature, clean(why, 500)).text().encode()])
+            folder.write(pack.MANIFEST, [manifest.encode() + b"\n"])
+            sha256 = pack.PackSignature.digest_of(manifest)
+            folder.write(pack.SEAL, [pack.PackSignature(sha256, signature, clean(why, 500)).text().encode()])
         size = sum(one.bytes for one in files) + len(manifest) + 1
         unjournaled = self._record(period, sha256, signature, why)
         return PackMade(
@@ -144,17 +134,17 @@ class PackWriter:
         context: PackContext,
         wanted: Iterable[PackDocument],
         anchors: Sequence[bytes],
-    ) -> tuple[list[PackedFile], dict[str, Any]]:
-        files: list[PackedFile] = []
+    ) -> tuple[list[pack.PackedFile], dict[str, Any]]:
+        files: list[pack.PackedFile] = []
 
         def write(name: str, parts: Iterable[bytes]) -> None:
-            files.append(PackedFile(name, *folder.write(name, parts)))
+            files.append(pack.PackedFile(name, *folder.write(name, parts)))
 
         ends: list[dict[str, Any]] = []
-        write(JOURNAL, _noting_ends(journal_lines(self._checkpoints), ends))
-        write(RECORDS, map(_record_line, self._records(period)))
+        write(pack.JOURNAL, _noting_ends(journal_lines(self._checkpoints), ends))
+        write(pack.RECORDS, map(_record_line, self._records(period)))
         if anchors:
-            write(ANCHORS, anchors)
+            write(pack.ANCHORS, anchors)
         for name, content in made_documents(period, context, wanted):
             write(name, [content])
         write(README, [readme(period, context)])
@@ -172,13 +162,13 @@ class PackWriter:
         self,
         period: AuditPeriod,
         context: PackContext,
-        files: Sequence[PackedFile],
+        files: Sequence[pack.PackedFile],
         journal: Mapping[str, Any],
-    ) -> Manifest:
+    ) -> pack.Manifest:
         records = period.records
         last = records[-1] if records else None
         named = {one.signature.key_arn for one in records if one.signature}
-        return Manifest(
+        return pack.Manifest(
             context.database_id,
             period.since,
             period.until,
@@ -197,7 +187,7 @@ class PackWriter:
             tuple(files),
         )
 
-    def _signed(self, manifest: Manifest) -> tuple[str, Signature | None, str]:
+    def _signed(self, manifest: pack.Manifest) -> tuple[str, Signature | None, str]:
         """Return the manifest's text with the signature over it, or with why there is none.
 
         The manifest names the key that signs it: whoever renames the key in the signature is found.
@@ -206,11 +196,11 @@ class PackWriter:
         if self._signer is None:
             return text, None, NO_KEY
         try:
-            signature = self._signer.sign(signed_manifest(text))
+            signature = self._signer.sign(pack.signed_manifest(text))
             if signature.key_arn not in manifest.keys:
                 unknown = {signature.key_arn: {"algorithm": signature.algorithm, "public_key": None}}
                 text = replace(manifest, keys={**manifest.keys, **unknown}).text()
-                signature = self._signer.sign(signed_manifest(text))
+                signature = self._signer.sign(pack.signed_manifest(text))
         except KeydeckError as error:
             return text, None, error.message
         return text, signature, ""

@@ -15,6 +15,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
+from crypto_core import errors
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.left_tokens import LeftTokens
 from crypto_core.database.tokens.lost_tokens import (
@@ -23,13 +24,6 @@ from crypto_core.database.tokens.lost_tokens import (
     StoredValue,
     TriedToken,
     named,
-)
-from crypto_core.errors import (
-    DatabaseError,
-    EvidenceError,
-    MissingSchemaError,
-    NotConfirmedError,
-    RefusedError,
 )
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, Origin
@@ -149,16 +143,16 @@ class LossAcceptance:
         draft = plan.inner
         view = self._parts.view(number)
         if not isinstance(draft, _Draft) or draft.incident != number:
-            raise RefusedError("This plan is not one of the incident.", remedy="Open a new preview.")
+            raise errors.RefusedError("This plan is not one of the incident.", remedy="Open a new preview.")
 
         def still() -> None:
             if consent is None or consent.origin is not Origin.TYPED:
-                raise NotConfirmedError(
+                raise errors.NotConfirmedError(
                     f"Tokens are accepted as lost only by typing their number: {plan.confirmation}.",
                     remedy=f"--confirm {plan.confirmation}; --yes is not enough.",
                 )
             if self._planned(view, draft.reason, cancelled).digest != plan.digest:
-                raise RefusedError(
+                raise errors.RefusedError(
                     "What is left under the key has changed since the preview. Nothing was accepted.",
                     remedy="Open a new preview.",
                 )
@@ -202,15 +196,15 @@ class LossAcceptance:
     def _planned(self, view: IncidentView, reason: str, cancelled: Event | None) -> ActionPlan:
         incident = view.incident
         if incident.state is IncidentState.CLOSED:
-            raise RefusedError(f"{incident.name} is closed; nothing in it changes any more.")
+            raise errors.RefusedError(f"{incident.name} is closed; nothing in it changes any more.")
         if not incident.scope.key:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{incident.name} is not about a KMS key: no token of it can be accepted as lost."
             )
         why = required_reason(reason, f"accept tokens as lost in {incident.name}")
         left = self._find_left(incident.scope.key, cancelled)
         if not left.lost:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"Of no token that is left under {clean(incident.scope.key)} KMS says now that it opens for "
                 f"nobody{_beside(left)}.",
                 remedy="Re-encrypt what opens; for the rest, restore what keeps KMS from answering.",
@@ -243,7 +237,7 @@ class LossAcceptance:
         )
         try:
             kept = sorted(self._find_kept(token.value.ref for token in left.lost))
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             yield f"Whether earlier envelopes of them are kept is not known: {error.message}"
         else:
             if kept:
@@ -328,7 +322,7 @@ def acceptance_of(text: str, piece: int) -> Acceptance:
     try:
         at = datetime.fromisoformat(str(told.get("at")))
     except ValueError as error:
-        raise EvidenceError(f"Evidence {piece} is no acceptance of losses.") from error
+        raise errors.EvidenceError(f"Evidence {piece} is no acceptance of losses.") from error
     return Acceptance(
         piece,
         str(told.get("key_arn", "")),
@@ -347,9 +341,9 @@ def read_acceptances(store: IncidentStore) -> AcceptedLosses:
     """
     try:
         pieces = store.pieces(KIND)
-    except MissingSchemaError:
+    except errors.MissingSchemaError:
         return AcceptedLosses()
-    except DatabaseError as error:
+    except errors.DatabaseError as error:
         return AcceptedLosses(troubles=(f"What was accepted as lost can't be read: {error.message}",))
     losses: list[AcceptedLoss] = []
     troubles: list[str] = []
@@ -361,7 +355,7 @@ def read_acceptances(store: IncidentStore) -> AcceptedLosses:
                 losses += [AcceptedLoss(_value(t), key, f"INC-{incident}") for t in told["tokens"]]
             else:
                 troubles.append(f"An acceptance counts for nothing: INC-{incident} is not about its key.")
-        except (EvidenceError, DatabaseError) as error:
+        except (errors.EvidenceError, errors.DatabaseError) as error:
             troubles.append(f"An acceptance counts for nothing: {error.message}")
     return AcceptedLosses(tuple(losses), tuple(troubles))
 
@@ -373,7 +367,7 @@ def _content(text: str, piece: int) -> Mapping[str, Any]:
         told = None
     well = isinstance(told, dict) and isinstance(told.get("tokens"), list)
     if not well or not all(isinstance(one, dict) and _is_place(one.get("place")) for one in told["tokens"]):
-        raise EvidenceError(f"Evidence {piece} is no acceptance of losses.")
+        raise errors.EvidenceError(f"Evidence {piece} is no acceptance of losses.")
     found: Mapping[str, Any] = told
     return found
 

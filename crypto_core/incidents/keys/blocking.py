@@ -16,17 +16,8 @@ from crypto_core.errors import DatabaseError, KmsError, RefusedError
 from crypto_core.incidents.accomplices import is_outside
 from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.key_users import SEEN_FOR, responder_of
+from crypto_core.incidents.keys import subject
 from crypto_core.incidents.keys.bundle import KeyAction, bundled
-from crypto_core.incidents.keys.subject import (
-    BLOCKED,
-    UNBLOCKED,
-    entered,
-    everywhere,
-    listed,
-    remembered,
-    required_principal,
-    unasked,
-)
 from crypto_core.incidents.keys.workers import Workers, blocks_of, workers_of
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
@@ -154,10 +145,10 @@ class BlockingSuspects(KeyAction):
                 *sight.gaps,
             ),
             values=(
-                (BLOCKED, remembered(map(str, blocks))),
-                (UNBLOCKED, remembered(one.arn for one in left)),
+                (subject.BLOCKED, subject.remembered(map(str, blocks))),
+                (subject.UNBLOCKED, subject.remembered(one.arn for one in left)),
             ),
-            told=(BLOCKED, *map(str, blocks), UNBLOCKED, *(one.arn for one in left)),
+            told=(subject.BLOCKED, *map(str, blocks), subject.UNBLOCKED, *(one.arn for one in left)),
         )
 
     def suspects_blocked(self, situation: Situation) -> CheckResult:
@@ -167,10 +158,10 @@ class BlockingSuspects(KeyAction):
         platform, though it may be.
         """
         incident = situation.incident
-        if BLOCKED not in incident.values:
+        if subject.BLOCKED not in incident.values:
             return CheckResult(CheckState.NOT_YET, ("Nobody has been blocked for this incident yet.",))
         blocks = blocks_of(incident)
-        left_out = listed(incident.values.get(UNBLOCKED, ""))
+        left_out = subject.listed(incident.values.get(subject.UNBLOCKED, ""))
         since = _begun_at(situation)
         sight = self._read_keys(situation, fetch_since=since or begin_of(incident))
         known = {*(block.principal for block in blocks), *left_out, sight.workers.responder}
@@ -209,11 +200,11 @@ class BlockingSuspects(KeyAction):
         return CheckResult(CheckState.PASSED, (head or "Nobody is blocked", *told))
 
     def _blocks(self, situation: Situation, sight: _Sight) -> Iterator[BlockStatement]:
-        chosen = listed(entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
+        chosen = subject.listed(subject.entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
         for arn in chosen:
-            yield BlockStatement(required_principal(arn, PRINCIPALS))
+            yield BlockStatement(subject.required_principal(arn, PRINCIPALS))
         for number, (arn, known) in enumerate(sight.own.items()):
-            sources = listed(entered(situation, _source_field(number), ", ".join(known)))
+            sources = subject.listed(subject.entered(situation, _source_field(number), ", ".join(known)))
             if sources and arn not in chosen:
                 yield BlockStatement(arn, sources)
 
@@ -278,12 +269,12 @@ class BlockingSuspects(KeyAction):
         found: dict[str, KeyState] = {}
         for name in names:
             try:
-                found |= {state.key_arn: state for state in everywhere(services.keys, name)}
+                found |= {state.key_arn: state for state in subject.everywhere(services.keys, name)}
             except KmsError as error:
                 if len(names) == 1:
                     raise
                 unreached.append(f"{name} can't be asked: {error}")
-        unreached += unasked(found.values())
+        unreached += subject.unasked(found.values())
         return tuple(state for state in found.values() if "state" not in state.missing), unreached
 
     @staticmethod

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.guard.consent import Danger, require
+from crypto_core.incidents.keys import subject
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.incidents.keys.subject import (
-    ENCRYPT_JOB,
-    JOB,
-    LEFT_OUT,
-    listed,
-    old_key,
-    required_new_key,
-    said,
-)
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
@@ -50,13 +42,13 @@ class _GoingOn:
 
 def _value(verb: Verb) -> str:
     """By which value an incident remembers its job."""
-    return ENCRYPT_JOB if verb is Verb.ENCRYPT else JOB
+    return subject.ENCRYPT_JOB if verb is Verb.ENCRYPT else subject.JOB
 
 
 def _selection(situation: Situation, verb: Verb) -> Selection:
     if verb is Verb.ENCRYPT:
         return Selection(unprotected=True)
-    return Selection(under_key=old_key(situation))
+    return Selection(under_key=subject.old_key(situation))
 
 
 def job_of(jobs: JobService, situation: Situation, verb: Verb) -> JobView | None:
@@ -95,13 +87,13 @@ class MovingTokens(IncidentAction):
 
         Raises RefusedError without a new key, and what JobService.plan_job raises.
         """
-        target = required_new_key(situation)
+        target = subject.required_new_key(situation)
         selection = _selection(situation, self._verb)
         view = job_of(self._services.jobs, situation, self._verb)
         if view is not None and (not view.state.ended or (view.state is JobState.DONE and view.poisoned)):
             return self._going_on(view)
         # Who was left out of the new key on purpose loses nothing that is to be warned of again.
-        left_out = listed(situation.incident.values.get(LEFT_OUT, ""))
+        left_out = subject.listed(situation.incident.values.get(subject.LEFT_OUT, ""))
         options = JobOptions(accepted=tuple(arn for arn in left_out if "*" not in arn))
         inner = self._services.jobs.plan_job(
             self._verb, selection, target, options, cancelled=situation.cancelled
@@ -156,7 +148,7 @@ class MovingTokens(IncidentAction):
             lines = [f"Job {job} was handed over: {counted(view.done + view.remaining, 'token')}."]
             lines += [] if trouble else ["It continues by itself; the step's check shows its progress."]
         lines += unwritten(self._services.jobs, view)
-        return ActionResult(view.complete, said([*trouble, *lines]), values)
+        return ActionResult(view.complete, subject.said([*trouble, *lines]), values)
 
     def _starting(self, inner: JobPlan) -> ActionPlan:
         plan = inner.plan
@@ -182,9 +174,9 @@ class MovingTokens(IncidentAction):
             digest=inner.digest,
             danger=inner.danger,
             confirmation=inner.confirmation,
-            does=said(does),
+            does=subject.said(does),
             does_not=tuple(does_not),
-            warnings=said(
+            warnings=subject.said(
                 [
                     *(f"Loses access: {loss}" for loss in inner.losses),
                     *plan.warnings,
@@ -211,8 +203,8 @@ class MovingTokens(IncidentAction):
             title=title,
             digest=plan_digest("job", job, view.state),
             danger=Danger.CONFIRM,
-            does=said(does),
-            warnings=said([*warnings, *unwritten(self._services.jobs, view)]),
+            does=subject.said(does),
+            warnings=subject.said([*warnings, *unwritten(self._services.jobs, view)]),
             inner=_GoingOn(job, view.state),
         )
 

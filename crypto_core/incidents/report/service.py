@@ -23,17 +23,11 @@ from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.own_sections import OwnSections, are_used
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources
+from crypto_core.incidents.report.sections import overview
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
 from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
-from crypto_core.incidents.report.sections.overview import (
-    DRAFT,
-    ScopeSection,
-    SummarySection,
-    TimesSection,
-    VouchingSection,
-)
 from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
 from crypto_core.incidents.report.sections.records import (
     EvidenceSection,
@@ -52,11 +46,11 @@ from crypto_core.reports.stylesheet import stylesheet
 from crypto_core.text.cleaning import clean
 
 SECTIONS: tuple[type[ReportSection], ...] = (
-    SummarySection,
+    overview.SummarySection,
     OpenPointsSection,
-    ScopeSection,
+    overview.ScopeSection,
     SuspectsSection,
-    TimesSection,
+    overview.TimesSection,
     CensusSection,
     LossesSection,
     TokensSection,
@@ -67,7 +61,7 @@ SECTIONS: tuple[type[ReportSection], ...] = (
     EvidenceSection,
     PeopleSection,
     FollowUpsSection,
-    VouchingSection,
+    overview.VouchingSection,
 )
 
 _WIDTHS = """\
@@ -111,7 +105,7 @@ def markdown_report(signed: Signed) -> str:
 
 
 def _page(signed: Signed) -> Page:
-    summary = signed.report.section(SummarySection)
+    summary = signed.report.section(overview.SummarySection)
     head = summary.head
     return Page(
         "Incident report",
@@ -120,7 +114,7 @@ def _page(signed: Signed) -> Page:
         summary.headline,
         summary.figures,
         signed.shown_sections(),
-        draft=head.state == DRAFT,
+        draft=head.state == overview.DRAFT,
     )
 
 

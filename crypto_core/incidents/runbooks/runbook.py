@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final
 
-from crypto_core.incidents.runbooks.catalogue import (
-    ActionKind,
-    CaptureKind,
-    CheckKind,
-    PhaseKind,
-    SubjectKind,
-)
+from crypto_core.incidents.runbooks import catalogue
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 
@@ -44,11 +38,11 @@ class RunbookStep:
     """What to do by hand, a line each; `{key}`, `{new_key}`, `{incident}` are filled in."""
     providers: tuple[tuple[CleanText, ...], ...] = ()
     """Of each line of `do`, which providers' tokens it is about; () where it is about all."""
-    action: ActionKind | None = None
+    action: catalogue.ActionKind | None = None
     action_options: Mapping[str, OptionValue] = field(default_factory=dict)
-    check: CheckKind | None = None
+    check: catalogue.CheckKind | None = None
     check_options: Mapping[str, OptionValue] = field(default_factory=dict)
-    captures: tuple[CaptureKind, ...] = ()
+    captures: tuple[catalogue.CaptureKind, ...] = ()
     choices: tuple[CleanText, ...] = ()
     """The answers of a step that decides something; it is done once one is given."""
     undecided: CleanText = NO_TEXT
@@ -83,7 +77,7 @@ class RunbookStep:
 class Phase:
     """Steps that serve one purpose."""
 
-    kind: PhaseKind
+    kind: catalogue.PhaseKind
     title: CleanText
     steps: tuple[RunbookStep, ...]
 
@@ -95,7 +89,7 @@ class Runbook(JsonRecord):
     id: CleanText
     version: int
     title: CleanText
-    subject: SubjectKind
+    subject: catalogue.SubjectKind
     summary: CleanText
     phases: tuple[Phase, ...]
     digest: str

@@ -35,24 +35,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from crypto_core.errors import RunbookError
-from crypto_core.incidents.runbooks.catalogue import (
-    CHECK_OPTIONS,
-    ActionKind,
-    CaptureKind,
-    CheckKind,
-    Options,
-    PhaseKind,
-    SubjectKind,
-)
+from crypto_core.incidents.runbooks import catalogue, runbook
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
-from crypto_core.incidents.runbooks.runbook import (
-    BUILT_IN,
-    OptionValue,
-    Phase,
-    Runbook,
-    RunbookStep,
-    StepCondition,
-)
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.toml_reading import read_toml
 from crypto_core.toml_fields import Fields, Word
@@ -73,7 +57,7 @@ class _RunbookFields(Fields):
     error = RunbookError
 
 
-def read_runbook(text: str, source: str = "built in") -> Runbook:
+def read_runbook(text: str, source: str = "built in") -> runbook.Runbook:
     """Return the runbook that a text is; `source` is its file. Raises RunbookError: file, step and field."""
     where = clean(source or "The runbook", 300)
     top = _RunbookFields(_table(text, where), where)
@@ -82,12 +66,12 @@ def read_runbook(text: str, source: str = "built in") -> Runbook:
     if version is None:
         top.refuse("version", "is missing")
     title = top.text("title", 120, required=True)
-    subject = top.word("subject", SubjectKind)
+    subject = top.word("subject", catalogue.SubjectKind)
     summary = top.text("summary", 2_000, required=True)
     guide = top.flag("guide")
-    if guide and where != BUILT_IN:
+    if guide and where != runbook.BUILT_IN:
         top.refuse("guide", "is for built-in runbooks")
-    earlier: dict[str, RunbookStep] = {}
+    earlier: dict[str, runbook.RunbookStep] = {}
     phases = tuple(
         _phase(table, f"{where}: phase {number}", where, earlier)
         for number, table in enumerate(top.tables("phase", _PHASE_LIMIT), 1)
@@ -96,7 +80,7 @@ def read_runbook(text: str, source: str = "built in") -> Runbook:
     if not guide and any(step.optional or step.until for step in earlier.values()):
         top.refuse("guide", "must be true where a step is optional, or has until")
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Runbook(runbook_id, version, title, subject, summary, phases, digest, where, text, guide)
+    return runbook.Runbook(runbook_id, version, title, subject, summary, phases, digest, where, text, guide)
 
 
 def _table(text: str, where: str) -> Mapping[str, object]:
@@ -113,9 +97,9 @@ def _id(fields: Fields) -> CleanText:
     return clean(value)
 
 
-def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep]) -> Phase:
+def _phase(table: object, place: str, where: str, earlier: dict[str, runbook.RunbookStep]) -> runbook.Phase:
     fields = _RunbookFields(table, place)
-    kind = fields.word("kind", PhaseKind)
+    kind = fields.word("kind", catalogue.PhaseKind)
     title = fields.text("title", 120, required=True)
     steps = []
     for number, step_table in enumerate(fields.tables("step", STEP_LIMIT), 1):
@@ -125,21 +109,25 @@ def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep
             raise RunbookError(f"{where} has more than {STEP_LIMIT} steps.")
         steps.append(step)
     fields.none_left()
-    return Phase(kind, title, tuple(steps))
+    return runbook.Phase(kind, title, tuple(steps))
 
 
-def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookStep]) -> RunbookStep:
+def _step(
+    table: object, place: str, where: str, earlier: Mapping[str, runbook.RunbookStep]
+) -> runbook.RunbookStep:
     fields = _RunbookFields(table, place)
     step_id = _id(fields)
     fields.where = f"{where}: step {step_id}"
     if step_id in earlier:
         fields.refuse("id", "is another step's already")
-    action, action_options = _kind(fields, "action", ActionKind, lambda kind: kind.does.options)
-    check, check_options = _kind(fields, "check", CheckKind, lambda kind: CHECK_OPTIONS[kind])
-    if check is CheckKind.KEY_STATE and "state" not in check_options:
+    action, action_options = _kind(fields, "action", catalogue.ActionKind, lambda kind: kind.does.options)
+    check, check_options = _kind(
+        fields, "check", catalogue.CheckKind, lambda kind: catalogue.CHECK_OPTIONS[kind]
+    )
+    if check is catalogue.CheckKind.KEY_STATE and "state" not in check_options:
         fields.refuse("check", f"{check} needs state")
     do = _lines(fields)
-    step = RunbookStep(
+    step = runbook.RunbookStep(
         id=step_id,
         title=fields.text("title", 120, required=True),
         purpose=fields.text("purpose", 1_200, required=True),
@@ -150,7 +138,7 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
         action_options=action_options,
         check=check,
         check_options=check_options,
-        captures=fields.words("captures", CaptureKind),
+        captures=fields.words("captures", catalogue.CaptureKind),
         choices=fields.texts("choices", 60, 8),
         undecided=fields.text("undecided", 60),
         only_if=_condition(fields, earlier),
@@ -182,7 +170,7 @@ def _lines(fields: Fields) -> list[tuple[CleanText, tuple[CleanText, ...]]]:
     return found
 
 
-def _fit_together(fields: Fields, step: RunbookStep) -> None:
+def _fit_together(fields: Fields, step: runbook.RunbookStep) -> None:
     for name, lines in (("do", step.do), ("on_failure", (step.on_failure,))):
         for unknown in (name for line in lines for name in unknown_placeholders(line)):
             known = ", ".join(sorted(PLACEHOLDERS))
@@ -194,13 +182,13 @@ def _fit_together(fields: Fields, step: RunbookStep) -> None:
             fields.refuse("choices", "can't stand beside an action or a check; make them steps of their own")
     if step.undecided and step.undecided not in step.choices:
         fields.refuse("undecided", f"{step.undecided!r} is none of the choices")
-    if step.check is CheckKind.EVIDENCE_CAPTURED and not step.captures:
+    if step.check is catalogue.CheckKind.EVIDENCE_CAPTURED and not step.captures:
         fields.refuse("captures", f"is missing: {step.check} looks whether they were")
 
 
 def _kind(
-    fields: Fields, name: str, words: type[Word], options: Callable[[Word], Options]
-) -> tuple[Word | None, Mapping[str, OptionValue]]:
+    fields: Fields, name: str, words: type[Word], options: Callable[[Word], catalogue.Options]
+) -> tuple[Word | None, Mapping[str, runbook.OptionValue]]:
     value = fields.take(name)
     if value is None:
         return None, {}
@@ -208,7 +196,7 @@ def _kind(
         return fields.known(name, value, words), {}
     table = _RunbookFields(value, f"{fields.where}: {name}")
     kind = table.word("kind", words)
-    given: dict[str, OptionValue] = {}
+    given: dict[str, runbook.OptionValue] = {}
     for option, type_ in options(kind).items():
         number = type_ is int
         taken = table.number(option, 0, 10_000_000) if number else table.text(option, 120) or None
@@ -218,7 +206,7 @@ def _kind(
     return kind, given
 
 
-def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> StepCondition | None:
+def _condition(fields: Fields, earlier: Mapping[str, runbook.RunbookStep]) -> runbook.StepCondition | None:
     value = fields.take("only_if")
     if value is None:
         return None
@@ -234,7 +222,7 @@ def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> StepCondit
             f"is none of {', '.join(choices)}" if choices else f"can't be: step {step_id} has no choices"
         )
         table.refuse("answer", f"{answer!r} {offered}")
-    return StepCondition(step_id, answer)
+    return runbook.StepCondition(step_id, answer)
 
 
 def _seconds(fields: Fields) -> int:

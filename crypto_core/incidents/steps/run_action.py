@@ -15,14 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
+from crypto_core import errors
 from crypto_core.database.state.step_lease import leased
-from crypto_core.errors import (
-    ApprovalNeededError,
-    DatabaseError,
-    KeydeckError,
-    RefusedError,
-    StepLostError,
-)
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.guard.performing import performing
@@ -114,7 +108,7 @@ class StepActions:
                     raise
                 result = self._kept(view, step, result, actor, hiding)
                 return self._settled(view, step, replace(situation, inputs={}), result, hiding)
-            except StepLostError as lost:
+            except errors.StepLostError as lost:
                 subject, detail = f"{view.incident.name} {step_id}", {"reason": lost.message}
                 self._parts.guard.try_to_record("incident run", subject, ended_by(lost), detail)
                 raise
@@ -123,10 +117,10 @@ class StepActions:
         kind = step.step.action
         name = f"Step {step.step.id} of {view.incident.name}"
         if kind is None:
-            raise RefusedError(f"{name} has no action; it is done by hand.")
+            raise errors.RefusedError(f"{name} has no action; it is done by hand.")
         action = self._parts.toolbox.actions.get(kind)
         if action is None:
-            raise RefusedError(f"{name}: {kind} can't be done from here.")
+            raise errors.RefusedError(f"{name}: {kind} can't be done from here.")
         return action, kind.does
 
     def _agreed(
@@ -184,10 +178,10 @@ class StepActions:
         """Store why an action ended without a result, if the step is still this process's. Its check shows
         what it did.
         """
-        left = was if isinstance(error, ApprovalNeededError) else StepState.BEGUN
+        left = was if isinstance(error, errors.ApprovalNeededError) else StepState.BEGUN
         outcome = ended_by(error)
         # Only our own errors are made to be shown.
-        known = isinstance(error, KeydeckError)
+        known = isinstance(error, errors.KeydeckError)
         reason = hiding.text(error if known else type(error).__name__, 2_000)
         step_id = step.step.id
         try:
@@ -198,7 +192,7 @@ class StepActions:
                 change.tell(EntryKind.ACTION.value, step_id, f"{outcome.value.capitalize()}: {reason}")
                 detail = {"action": str(step.step.action), "reason": reason}
                 change.record("incident run", step_id, outcome, detail)
-        except (DatabaseError, StepLostError) as lost:
+        except (errors.DatabaseError, errors.StepLostError) as lost:
             # The step stays begun, which says as much; the first error is the one to be told.
             _log.warning("What ended step %s of %s could not be kept: %s", step_id, view.incident.name, lost)
 
@@ -245,9 +239,9 @@ class StepActions:
         try:
             view, step = self._parts.open_step(view.incident.id, step.step.id)
             self._proof.settle(view, step, replace(situation, incident=view.incident), hiding)
-        except StepLostError:
+        except errors.StepLostError:
             raise
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             return replace(result, lines=(*result.lines, hiding.text(error.message, 1_000)))
         return result
 

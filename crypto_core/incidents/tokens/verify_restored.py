@@ -9,13 +9,7 @@ from crypto_core.copies.register import RegisteredCopy
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    Captured,
-    Situation,
-    plan_digest,
-)
+from crypto_core.incidents.steps import step_contracts
 from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, sample_of
 from crypto_core.incidents.tokens.verified import captured_verification
@@ -33,7 +27,7 @@ class VerifyRestored(TokenAction):
         self._open = open_restored
         self._copy = registered_copy
 
-    def plan_action(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: step_contracts.Situation) -> step_contracts.ActionPlan:
         """Return how many tokens there are and would be opened. Raises SettingsError for another name."""
         name, sample = _named(situation), sample_of(situation)
         with self._open(name) as database:
@@ -41,9 +35,9 @@ class VerifyRestored(TokenAction):
         tried = min(sample, number) if sample else number
         copy = self._copy(name)
         also = ", and one of each column at least," if tried < number else ""
-        return ActionPlan(
+        return step_contracts.ActionPlan(
             title=f"Verify the restored database {clean(name, 100)}",
-            digest=plan_digest(situation.incident.name, situation.step.id, name, str(sample)),
+            digest=step_contracts.plan_digest(situation.incident.name, situation.step.id, name, str(sample)),
             danger=Danger.NONE,
             does=(
                 f"Opens {counted(tried, 'token')} of {number:,}{also} with the keys that are trusted here.",
@@ -57,7 +51,7 @@ class VerifyRestored(TokenAction):
             ),
         )
 
-    def run_agreed(self, run: AgreedRun) -> ActionResult:
+    def run_agreed(self, run: AgreedRun) -> step_contracts.ActionResult:
         """Open them. Raises SettingsError, RefusedError, KmsError if KMS can't be asked, DatabaseError."""
         situation = run.situation
         name, sample = _named(situation), sample_of(situation)
@@ -69,13 +63,13 @@ class VerifyRestored(TokenAction):
         copy = self._copy(name)
         beside = tuple(compared(copy, census["by_format"])) if copy else ()
         content = verified.as_json() | {"database": clean(name, 100), "sample": sample}
-        return ActionResult(
+        return step_contracts.ActionResult(
             not verified.interrupted,
             (*verified.lines, *beside),
             verified.values | {"restored": clean(name, 100)},
             (
                 captured_verification(verified, content),
-                Captured(
+                step_contracts.Captured(
                     CaptureKind.CENSUS,
                     f"Census of the restored database {clean(name, 100)}",
                     {"database": clean(name, 100), **census, "beside_scanned_copy": list(beside)},
@@ -96,7 +90,7 @@ def _beforehand(name: str, copy: RegisteredCopy | None) -> tuple[str, ...]:
     )
 
 
-def _named(situation: Situation) -> str:
+def _named(situation: step_contracts.Situation) -> str:
     name = situation.incident.scope.database
     if not name:
         raise RefusedError(

@@ -12,13 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from crypto_core.findings.controls import (
-    CIS_PUBLIC,
-    HUB_PUBLIC,
-    LEAST_PRIVILEGE,
-    PCI_LEAST_PRIVILEGE,
-    SEPARATION,
-)
+from crypto_core.findings import controls
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -30,7 +24,7 @@ from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.text.counting import counted
 
-LEAST = (LEAST_PRIVILEGE, PCI_LEAST_PRIVILEGE)
+LEAST = (controls.LEAST_PRIVILEGE, controls.PCI_LEAST_PRIVILEGE)
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
 """All three together can open tokens, let others in, and destroy the key: kms:* in all but name."""
 _MOST = 5
@@ -62,7 +56,7 @@ def policy_unknown(facts: KeyFacts) -> Iterator[Gap]:
     Severity.CRITICAL,
     Facts.KEY,
     about="anybody with AWS credentials may use the key; conditions that bind callers are respected",
-    controls=(HUB_PUBLIC, CIS_PUBLIC, *LEAST),
+    controls=(controls.HUB_PUBLIC, controls.CIS_PUBLIC, *LEAST),
 )
 def public(facts: KeyFacts, _: Estate) -> Said:
     """Yield a finding if the policy lets anybody with AWS credentials do something with the key."""
@@ -129,7 +123,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Said:
     Severity.HIGH,
     Facts.KEY,
     about="roles and users with kms:* beyond KEYDECK_ADMINISTRATORS; medium where none are named",
-    controls=(SEPARATION, *LEAST),
+    controls=(controls.SEPARATION, *LEAST),
 )
 def full_control(facts: KeyFacts, estate: Estate) -> Said:
     """Yield roles and users who may do everything and are no administrators.

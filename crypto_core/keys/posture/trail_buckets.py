@@ -9,13 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from crypto_core.findings.controls import (
-    AUDIT_PROTECTION,
-    CIS_BUCKET_LOGGING,
-    CIS_PUBLIC,
-    HUB_BUCKET_LOGGING,
-    HUB_BUCKET_PUBLIC,
-)
+from crypto_core.findings import controls
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -41,7 +35,7 @@ def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[TrailBucket, str, str]]:
     Severity.MEDIUM,
     Facts.TRAILS,
     about="by its policy or its access list, unless its public access block or the account's restricts them",
-    controls=(HUB_BUCKET_PUBLIC, CIS_PUBLIC, AUDIT_PROTECTION),
+    controls=(controls.HUB_BUCKET_PUBLIC, controls.CIS_PUBLIC, controls.AUDIT_PROTECTION),
 )
 def public(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield buckets that everybody may use, and gaps where that could not be seen."""
@@ -70,7 +64,7 @@ def public(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.LOW,
     Facts.TRAILS,
     about="nobody sees who reads or deletes the trail's files, unless a trail records its data events",
-    controls=(CIS_BUCKET_LOGGING, HUB_BUCKET_LOGGING, AUDIT_PROTECTION),
+    controls=(controls.CIS_BUCKET_LOGGING, controls.HUB_BUCKET_LOGGING, controls.AUDIT_PROTECTION),
 )
 def unlogged(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield buckets whose accesses are not logged, and gaps where that could not be seen."""

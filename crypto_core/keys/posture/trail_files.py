@@ -8,18 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crypto_core.findings.controls import (
-    AT_REST,
-    AUDIT_FAILURES,
-    AUDIT_PROTECTION,
-    AUDIT_RECORDS,
-    CIS_TRAIL,
-    CIS_TRAIL_ENCRYPTION,
-    CIS_VALIDATION,
-    HUB_TRAIL,
-    HUB_TRAIL_ENCRYPTION,
-    HUB_VALIDATION,
-)
+from crypto_core.findings import controls
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -32,7 +21,7 @@ from crypto_core.keys.posture.trails import Trail
     Severity.HIGH,
     Facts.TRAILS,
     about="low where another trail delivers KMS's events of the same Regions, medium where only digests fail",
-    controls=(AUDIT_FAILURES, AUDIT_RECORDS),
+    controls=(controls.AUDIT_FAILURES, controls.AUDIT_RECORDS),
 )
 def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield trails of which CloudTrail says that S3 refused its latest files or digests."""
@@ -71,7 +60,7 @@ def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.MEDIUM,
     Facts.TRAILS,
     about="no digests: files can be changed or deleted unseen",
-    controls=(CIS_VALIDATION, HUB_VALIDATION, AUDIT_PROTECTION),
+    controls=(controls.CIS_VALIDATION, controls.HUB_VALIDATION, controls.AUDIT_PROTECTION),
 )
 def unvalidated(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield trails that make no digests, and gaps for those of which CloudTrail doesn't say."""
@@ -97,7 +86,7 @@ def unvalidated(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.LOW,
     Facts.TRAILS,
     about="S3 encrypts them with keys of its own: the bucket's policy alone decides who reads them",
-    controls=(CIS_TRAIL_ENCRYPTION, HUB_TRAIL_ENCRYPTION, AT_REST),
+    controls=(controls.CIS_TRAIL_ENCRYPTION, controls.HUB_TRAIL_ENCRYPTION, controls.AT_REST),
 )
 def unencrypted(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield trails without a KMS key. Whether a bucket has one by default, the trail doesn't say."""
@@ -120,7 +109,7 @@ def unencrypted(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     Severity.MEDIUM,
     Facts.TRAILS,
     about="each trail records its own Region alone; what is done elsewhere leaves no record that lasts",
-    controls=(CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS),
+    controls=(controls.CIS_TRAIL, controls.HUB_TRAIL, controls.AUDIT_RECORDS),
 )
 def one_region(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield the trails of one Region where none of all Regions is logging, or may be."""

@@ -12,13 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from crypto_core.errors import (
-    CredentialsError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsUnreachableError,
-    TrailError,
-)
+from crypto_core import errors
 from crypto_core.key_names import account_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
@@ -108,11 +102,11 @@ class AccessComparison:
         """Return a key's policy, and what can't be read of it. Raises as `compare_access`."""
         try:
             policy = self.policies.read(arn)
-        except (CredentialsError, KmsUnreachableError):
+        except (errors.CredentialsError, errors.KmsUnreachableError):
             raise
-        except KmsAccessDeniedError as error:
+        except errors.KmsAccessDeniedError as error:
             return None, (f"the policy of {arn} can't be read, {error.action} is not allowed",)
-        except KmsError as error:
+        except errors.KmsError as error:
             return None, (clean(f"the policy of {arn} can't be read, {error.message}", 600),)
         gaps = [f"{part} of {arn} can't be read, {why}" for part, why in policy.missing.items()]
         return policy, tuple(clean(gap, 600) for gap in gaps)
@@ -124,7 +118,7 @@ class AccessComparison:
         try:
             arns = [arn, *self.keys.replicas(arn)]
             used = self.witness.uses(list(dict.fromkeys(arns)), self.clock() - SEEN_FOR)
-        except (TrailError, KmsError) as error:
+        except (errors.TrailError, errors.KmsError) as error:
             notes.append(clean(f"Who recently used {arn} is not known: {error}", 600))
             return None
         if used.gaps or used.covered_until is None:

@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crypto_core.providers.abilities.record import (
-    MOST_LISTED,
-    Ability,
-    NotKnown,
-    Repositories,
-    TokenAbilities,
-)
+from crypto_core.providers.abilities import record
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request, Said, Target, unexpected
 from crypto_core.text.cleaning import clean
 
@@ -30,15 +24,15 @@ class AbilityDraft:
     permissions: dict[str, None] = field(default_factory=dict)
     places: dict[str, None] = field(default_factory=dict)
     places_whole: bool = False
-    repositories: Repositories | None = None
+    repositories: record.Repositories | None = None
     projects: int | None = None
     reads_private: bool | None = None
     writes: bool | None = None
     admin: bool | None = None
     expires: datetime | None = None
     lasts: str = ""
-    inferred: dict[Ability, None] = field(default_factory=dict)
-    not_known: dict[Ability, str] = field(default_factory=dict)
+    inferred: dict[record.Ability, None] = field(default_factory=dict)
+    not_known: dict[record.Ability, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     """What one answer leaves for a later question, such as a user's id."""
     whole: bool = True
@@ -51,28 +45,28 @@ class AbilityDraft:
     def add_places(self, names: Iterable[object]) -> None:
         """Add workspaces, sites or organisations by name."""
         for name in names:
-            if (text := clean(name, 200)) and len(self.places) < MOST_LISTED:
+            if (text := clean(name, 200)) and len(self.places) < record.MOST_LISTED:
                 self.places[text] = None
 
     def add_permissions(self, names: Iterable[object]) -> None:
         """Add what it was seen to be allowed."""
         for name in names:
-            if (text := clean(name, 160)) and len(self.permissions) < MOST_LISTED:
+            if (text := clean(name, 160)) and len(self.permissions) < record.MOST_LISTED:
                 self.permissions[text] = None
 
-    def infer(self, *abilities: Ability) -> None:
+    def infer(self, *abilities: record.Ability) -> None:
         """Note that these follow from what was said."""
         self.inferred |= dict.fromkeys(abilities)
 
-    def miss(self, why: str, *abilities: Ability, again: bool = False) -> None:
+    def miss(self, why: str, *abilities: record.Ability, again: bool = False) -> None:
         """Note why something isn't known; `again` where another try may fare better."""
         for ability in abilities:
             self.not_known.setdefault(ability, clean(why, 300))
         self.whole = self.whole and not again
 
-    def finished(self, said: Said) -> TokenAbilities:
+    def finished(self, said: Said) -> record.TokenAbilities:
         """Return the answer."""
-        return TokenAbilities(
+        return record.TokenAbilities(
             self.target.ref,
             self.target.provider,
             self.at,
@@ -92,7 +86,7 @@ class AbilityDraft:
             expires=self.expires,
             lasts=self.lasts,
             inferred=tuple(self.inferred),
-            not_known=tuple(NotKnown(what, why) for what, why in self.not_known.items()),
+            not_known=tuple(record.NotKnown(what, why) for what, why in self.not_known.items()),
             whole=self.whole,
         )
 
@@ -105,7 +99,7 @@ class AbilityQuestion:
     is a further page it sets `more`. Without any answer, what the question is `about` is missed.
     """
 
-    about: tuple[Ability, ...]
+    about: tuple[record.Ability, ...]
     request: Callable[[AbilityDraft], Request | None]
     read: Callable[[AbilityDraft, ProviderAnswer], None]
     pages: int = 1
@@ -163,14 +157,14 @@ def _unread(reply: Reply) -> str:
 
 
 def _leave_open(draft: AbilityDraft, question: AbilityQuestion) -> None:
-    if Ability.REPOSITORIES in question.about and draft.repositories is not None:
+    if record.Ability.REPOSITORIES in question.about and draft.repositories is not None:
         draft.repositories = part_of(draft.repositories)
-    if Ability.PLACES in question.about:
+    if record.Ability.PLACES in question.about:
         draft.places_whole = False
 
 
-def part_of(found: Repositories) -> Repositories:
+def part_of(found: record.Repositories) -> record.Repositories:
     """Return the same numbers as the least that there are."""
-    return Repositories(
+    return record.Repositories(
         found.public, found.private, found.internal, found.writable, found.administered, whole=False
     )

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from crypto_core import errors
 from crypto_core.cipher import OpenedToken, sealed_for_another_row
 from crypto_core.database.tokens.attribution import answer_of_damage
 from crypto_core.database.tokens.attribution_cache import KnownAttribution
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Envelope, Format, open_envelope, parse
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.errors import (
-    CredentialsError,
-    EnvelopeError,
-    InvalidCiphertextError,
-    InvalidReferenceError,
-    KmsError,
-    WrongBindingError,
-)
 from crypto_core.keyring.checked_answers import KeySearch, must_be_named
 from crypto_core.keyring.data_keys import UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -64,13 +57,13 @@ async def opened(
             with found.token as plaintext:
                 if look_at is not None:
                     look_at(token, plaintext)
-    except WrongBindingError as error:
+    except errors.WrongBindingError as error:
         return Opened(Verification(ref, False, None, None, error.message), None)
-    except (EnvelopeError, InvalidReferenceError) as error:
+    except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
         broken = answer_of_damage(token, error.message)
         return Opened(Verification(ref, False, None, None, error.message), broken)
-    except KmsError as error:
-        if error.transient or isinstance(error, CredentialsError):
+    except errors.KmsError as error:
+        if error.transient or isinstance(error, errors.CredentialsError):
             raise
         return Opened(Verification(ref, False, error.key or None, None, str(error)), None)
     key = found.wrapped_by
@@ -96,7 +89,7 @@ async def open_under(
     context = envelope.opening_context(ref, binding)
     try:
         unwrapped = await _unwrapped(envelope, context, keyring, kms, search or KeySearch(), believing)
-    except InvalidCiphertextError as error:
+    except errors.InvalidCiphertextError as error:
         if not context:
             raise
         raise sealed_for_another_row(error, ref, envelope) from error

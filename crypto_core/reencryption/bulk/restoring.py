@@ -9,17 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from crypto_core import errors
 from crypto_core.database.tokens.backups import KeptEnvelope
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import parse
-from crypto_core.errors import (
-    CredentialsError,
-    EnvelopeError,
-    InvalidCiphertextError,
-    InvalidReferenceError,
-    KeyNotFoundError,
-    KmsError,
-)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.opening import open_under
@@ -71,16 +64,16 @@ class Restoring:
         with CallSubject(ref):
             try:
                 was = await open_under(parse(before), ref, self.keyring, kms)
-            except (EnvelopeError, InvalidReferenceError) as error:
+            except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
                 return Poison(token, "damaged", f"The previous envelope does not open: {error.message}", 1)
-            except KmsError as error:
+            except errors.KmsError as error:
                 return _not_opened(token, error, "The previous envelope does not open:", 1)
             with was.token as past:
                 try:
                     now = await open_under(parse(token.value.reveal()), ref, self.keyring, kms)
-                except (EnvelopeError, InvalidCiphertextError, KeyNotFoundError):
+                except (errors.EnvelopeError, errors.InvalidCiphertextError, errors.KeyNotFoundError):
                     return Sealed(Replacement(token, before, None), 2, was.wrapped_by)
-                except KmsError as error:
+                except errors.KmsError as error:
                     stays = "It stays: whether the present value holds another token can't be told."
                     return _not_opened(token, error, stays, 2)
                 with now.token as present:
@@ -90,7 +83,7 @@ class Restoring:
         return Sealed(Replacement(token, before, now.wrapped_by), 2, was.wrapped_by)
 
 
-def _not_opened(token: StoredToken, error: KmsError, words: str, calls: int) -> Poison:
-    if error.transient or isinstance(error, CredentialsError):
+def _not_opened(token: StoredToken, error: errors.KmsError, words: str, calls: int) -> Poison:
+    if error.transient or isinstance(error, errors.CredentialsError):
         raise error
     return Poison(token, "not-opened", f"{words} {error}", calls)

@@ -16,29 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+from crypto_core import errors
 from crypto_core.aws.failures import error_from_exception, error_from_response
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.aws.service_endpoint import tls_context
 from crypto_core.envelope.encryption_context import EncryptionContext
-from crypto_core.errors import (
-    CredentialsError,
-    KeydeckError,
-    KeyNotFoundError,
-    KmsError,
-    KmsUnreachableError,
-    KmsUnreadableError,
-    ReadOnlyError,
-    SettingsError,
-)
 from crypto_core.key_names import is_multi_region, parse_key_name, region_of
-from crypto_core.keyring.checked_answers import (
-    REFUSALS,
-    data_key_of,
-    generated_of,
-    require_same_region,
-    rewrapped_of,
-)
+from crypto_core.keyring import checked_answers
 from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_call
@@ -118,7 +103,7 @@ class KmsTransport:
         answer = await self._call("GenerateDataKey", key, (key,), parameters)
         take_bytes(answer, "CiphertextBlob")
         take_bytes(answer, "Plaintext")
-        return generated_of(answer, self._pins, key)
+        return checked_answers.generated_of(answer, self._pins, key)
 
     async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Return the data key that `key`, and no other, had wrapped. Raises KmsError.
@@ -126,27 +111,27 @@ class KmsTransport:
         Where a multi-Region key's Region does not answer, its replicas in the configured Regions are asked;
         what did not answer just now comes last.
         """
-        silent: KmsUnreachableError | None = None
-        refused: KmsError | None = None
+        silent: errors.KmsUnreachableError | None = None
+        refused: errors.KmsError | None = None
         names = self._replicas.get(key) or await self._names(key)
         for name in names if not names[1:] else sorted(names, key=self._routes.is_down):
             parameters = {"KeyId": name, "CiphertextBlob": _text(blob), **_with("EncryptionContext", context)}
             try:
                 answer = await self._call("Decrypt", name, (name,), parameters)
-            except KmsUnreachableError as error:
+            except errors.KmsUnreachableError as error:
                 self._routes.silent(self._homes.get(name, ""))
                 silent = silent or error
-            except REFUSALS as error:  # each replica has a state and a policy of its own
+            except checked_answers.REFUSALS as error:  # each replica has a state and a policy of its own
                 if name == key:
                     raise
                 refused = refused or error
             else:
                 take_bytes(answer, "Plaintext")
-                return UnwrappedDataKey(*data_key_of(answer, "Decrypt", self._pins, name))
+                return UnwrappedDataKey(*checked_answers.data_key_of(answer, "Decrypt", self._pins, name))
         raise (
             silent
             or refused
-            or KeyNotFoundError(f"No Region to ask for {key}.", operation="Decrypt", key=key)
+            or errors.KeyNotFoundError(f"No Region to ask for {key}.", operation="Decrypt", key=key)
         )
 
     async def _names(self, key: str) -> Sequence[str]:
@@ -165,7 +150,7 @@ class KmsTransport:
         self, blob: bytes, source: str, destination: str, context: EncryptionContext
     ) -> RewrappedDataKey:
         """Return the data key wrapped by `destination`. Raises KmsError, also for keys of two Regions."""
-        require_same_region(source, destination)
+        checked_answers.require_same_region(source, destination)
         parameters = {
             "CiphertextBlob": _text(blob),
             "SourceKeyId": source,
@@ -176,13 +161,13 @@ class KmsTransport:
         home = source if region_of(source) else destination
         answer = await self._call("ReEncrypt", home, (source, destination), parameters)
         take_bytes(answer, "CiphertextBlob")
-        return rewrapped_of(answer, self._pins, source, destination)
+        return checked_answers.rewrapped_of(answer, self._pins, source, destination)
 
     async def _call(
         self, operation: str, home: str, keys: Sequence[str], parameters: dict[str, Any]
     ) -> dict[str, Any]:
         if self._kms.read_only and operation not in READ_ONLY_OPERATIONS:
-            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
+            raise errors.ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
         endpoint = self._endpoints.get(self._homes.get(home, "")) or await self._reached(home)
         with observed_call(self._observer, operation):
             return await self._answered(endpoint, operation, keys, self._written(parameters))
@@ -208,7 +193,7 @@ class KmsTransport:
             refused = refusal_of(happened) if isinstance(happened, WireAnswer) else happened
             failure = self._retries.failure(refused)
             error = _error_of(refused, failure, operation, keys)
-            if isinstance(error, CredentialsError) and isinstance(refused, Refused):
+            if isinstance(error, errors.CredentialsError) and isinstance(refused, Refused):
                 skew = skew_of(refused, self._clock(), signed)
                 if skew is not None and corrections:
                     self._skew, corrections = skew, corrections - 1
@@ -243,7 +228,7 @@ class KmsTransport:
                         self._threads, tls_context, ground.endpoint_url, ground.authorities
                     )
                 except OSError as error:
-                    raise SettingsError(
+                    raise errors.SettingsError(
                         "The certificate authorities can't be read.", remedy="Check AWS_CA_BUNDLE."
                     ) from error
                 self._endpoints[region] = Endpoint(ground, tls)
@@ -254,7 +239,7 @@ class KmsTransport:
 def _read(answer: WireAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:
     document = document_of(answer)
     if document is None:
-        raise KmsUnreadableError(
+        raise errors.KmsUnreadableError(
             f"What answered {operation} is not AWS.",
             operation=operation,
             key=keys[0] if keys else "",
@@ -265,7 +250,7 @@ def _read(answer: WireAnswer, operation: str, keys: Sequence[str]) -> dict[str, 
 
 def _error_of(
     refused: Refused | Exception, failure: CallFailure, operation: str, keys: Sequence[str]
-) -> KeydeckError:
+) -> errors.KeydeckError:
     if isinstance(refused, Exception):
         return error_from_exception(refused, operation, keys)
     error = error_from_response(refused.response, operation, keys)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 
+from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.installation import require_schemas
@@ -28,15 +29,6 @@ from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenStore, digest
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, at_least, bound_format
-from crypto_core.errors import (
-    DatabaseError,
-    KmsAccessDeniedError,
-    NotConfirmedError,
-    ProviderError,
-    RefusedError,
-    RowVanishedError,
-    SettingsError,
-)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -135,7 +127,7 @@ class TokenEntering:
 
         def still() -> None:
             if digest_with(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
-                raise NotConfirmedError("The confirmation was given for a different token.")
+                raise errors.NotConfirmedError("The confirmation was given for a different token.")
             if not plan.already:
                 self.read_old(plan)
 
@@ -171,7 +163,7 @@ class TokenEntering:
 
         entered, unjournaled = self.guard.run(change, consent, act, read_back)
         if unjournaled:
-            raise DatabaseError(
+            raise errors.DatabaseError(
                 f"{plan.ref}: the new token was written, and that could not be journaled: {unjournaled}"
             )
         _log.info("A new token of %s was written.", plan.ref)
@@ -185,7 +177,7 @@ class TokenEntering:
         token = taken(raw, ref, table.provider)
         grant = catalogue.unwritable.get(TokenColumn(ref.table, ref.column))
         if grant:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"This database role may not write {ref.table}.{ref.column}.", remedy=f"Needed: {grant}"
             )
         key_arn, warnings = self._target()
@@ -200,7 +192,7 @@ class TokenEntering:
             with found.token as before:
                 already = before == token
         if already and not replaced:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{ref}: this is the stored token, the one to be replaced.",
                 remedy="Have the provider issue a new one, and enter that.",
             )
@@ -238,15 +230,15 @@ class TokenEntering:
         """The key to write under, as far as KMS describes it."""
         name = self.keyring.write_key
         if not name:
-            raise SettingsError("No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID.")
+            raise errors.SettingsError("No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID.")
         try:
             key = self.keys.describe(name)
-        except KmsAccessDeniedError as error:
+        except errors.KmsAccessDeniedError as error:
             if not is_key_arn(name):
                 raise
             return name, [f"The state of {name} is not known: {error.action} is not allowed."]
         if not key.usable:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"The key to write under, {key.key_arn}, is {key.state}.",
                 remedy="Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, or enable this one.",
             )
@@ -276,15 +268,15 @@ class TokenEntering:
             # Agreed to with the plan, which says whom it asks.
             said = self.providers.ask_of(plan.ref, token, True)
             liveness, reason = said.liveness, said.reason
-        except ProviderError as error:
+        except errors.ProviderError as error:
             liveness, reason = Liveness.UNKNOWN, error.message
         if liveness is Liveness.DEAD:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{plan.ref}: {plan.provider} says that the new token is dead: {reason}",
                 remedy="Nothing was written. Have the provider issue another one.",
             )
         if liveness is not Liveness.ALIVE and not although_unchecked:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{plan.ref}: whether the new token is alive is not known: {reason}",
                 remedy="Nothing was written. Try again, or choose to save it although not checked.",
             )
@@ -325,9 +317,9 @@ class TokenEntering:
         """Whether it is there when it is read back; None if it can't be read."""
         try:
             return self.store.read_token(ref).digest == digest(sealed.stored)
-        except RowVanishedError:
+        except errors.RowVanishedError:
             return False
-        except DatabaseError:
+        except errors.DatabaseError:
             return None
 
 
@@ -343,8 +335,8 @@ def already_there(plan: EntryPlan) -> Entered:
     return Entered(plan.ref, False, Liveness.UNKNOWN, reason, plan.key_arn, plan.format)
 
 
-def _changed(ref: TokenRef) -> RefusedError:
-    return RefusedError(
+def _changed(ref: TokenRef) -> errors.RefusedError:
+    return errors.RefusedError(
         (
             f"{ref}: another writer has changed the stored value in the meantime; theirs stays, nothing "
             "was written."

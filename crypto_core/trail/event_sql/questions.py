@@ -8,17 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Integer,
-    Select,
-    column,
-    func,
-    literal_column,
-    select,
-    values,
-)
+import sqlalchemy as sa
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Clause, Term, passes
@@ -32,7 +22,7 @@ from crypto_core.trail.store.event_questions import Burst, Group, Span, like
 from crypto_core.trail.store.statistics import LONGEST, by_place
 from crypto_core.trail.term_sql import whole
 
-Question = Callable[[FromClause, ColumnElement[bool]], Select[Any]]
+Question = Callable[[sa.FromClause, sa.ColumnElement[bool]], sa.Select[Any]]
 """Returns a statement over events of which a condition holds."""
 _MORE = 8
 """So many times more records are read where too few of those read are meant."""
@@ -126,7 +116,7 @@ class _Stretches:
     backs: tuple[int, ...]
     distinct: str = ""
 
-    def statement(self, count: Count, events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+    def statement(self, count: Count, events: sa.FromClause, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
         """Return the statement that gives each principal's best stretch: how much, and when it begins.
 
         Best is the one with the most; of several that with the most events, and then the earliest. Different
@@ -138,49 +128,51 @@ class _Stretches:
             whole(events.c.epoch, self.width).label("part"),
             *([events.c[self.distinct].label("value")] if self.distinct else []),
         ]
-        grouped = select(*keys, count(events).label("events")).where(where, who != "")
+        grouped = sa.select(*keys, count(events).label("events")).where(where, who != "")
         part = by_place(grouped, len(keys)).subquery("parts").c
-        shifts = values(column("back", Integer), name="shifts").data([(back,) for back in self.backs])
+        shifts = sa.values(sa.column("back", sa.Integer), name="shifts").data(
+            [(back,) for back in self.backs]
+        )
         slots = [part.who, (part.part - shifts.c.back).label("slot"), *list(part)[2:-1]]
-        every = select(*slots, func.sum(part.events).label("events"))
+        every = sa.select(*slots, sa.func.sum(part.events).label("events"))
         valued = by_place(every, len(slots)).subquery("valued").c
-        most = func.count() if self.distinct else func.sum(valued.events)
-        numbers = most.label("most"), func.sum(valued.events).label("events")
-        stretches = by_place(select(valued.who, valued.slot, *numbers), 2).subquery("stretches").c
+        most = sa.func.count() if self.distinct else sa.func.sum(valued.events)
+        numbers = most.label("most"), sa.func.sum(valued.events).label("events")
+        stretches = by_place(sa.select(valued.who, valued.slot, *numbers), 2).subquery("stretches").c
         best = (stretches.most.desc(), stretches.events.desc(), stretches.slot)
-        place = func.row_number().over(partition_by=stretches.who, order_by=best)
-        placed = select(*stretches, place.label("place")).subquery("placed").c
-        return select(placed.who, placed.most, placed.slot).where(placed.place == 1).order_by(placed.who)
+        place = sa.func.row_number().over(partition_by=stretches.who, order_by=best)
+        placed = sa.select(*stretches, place.label("place")).subquery("placed").c
+        return sa.select(placed.who, placed.most, placed.slot).where(placed.place == 1).order_by(placed.who)
 
 
-def _first(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
-    return select(func.min(events.c.epoch)).where(where, events.c.epoch >= HOUR)
+def _first(events: sa.FromClause, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(sa.func.min(events.c.epoch)).where(where, events.c.epoch >= HOUR)
 
 
-def _days(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
-    days = select(whole(events.c.epoch, DAY).label("number")).where(where, events.c.epoch >= HOUR)
-    return select(func.count()).select_from(by_place(days, 1).subquery("days"))
+def _days(events: sa.FromClause, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    days = sa.select(whole(events.c.epoch, DAY).label("number")).where(where, events.c.epoch >= HOUR)
+    return sa.select(sa.func.count()).select_from(by_place(days, 1).subquery("days"))
 
 
-def _any(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
-    return select(literal_column("1")).select_from(events).where(where).limit(1)
+def _any(events: sa.FromClause, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(sa.literal_column("1")).select_from(events).where(where).limit(1)
 
 
 def _groups(
-    fields: Sequence[str], count: Count, events: FromClause, where: ColumnElement[bool]
-) -> Select[Any]:
+    fields: Sequence[str], count: Count, events: sa.FromClause, where: sa.ColumnElement[bool]
+) -> sa.Select[Any]:
     epoch = events.c.epoch
     columns = [events.c[name] for name in fields]
     return by_place(
-        select(*columns, count(events), func.min(epoch), func.max(epoch)).where(where), len(columns)
+        sa.select(*columns, count(events), sa.func.min(epoch), sa.func.max(epoch)).where(where), len(columns)
     )
 
 
-def _by_token(count: Count, events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+def _by_token(count: Count, events: sa.FromClause, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     number: Any = count(events)
     token = events.c.token
     numbers = number.filter(token != "").label("named"), number.filter(token == "").label("others")
-    return by_place(select(events.c.key, events.c.principal, *numbers).where(where), 2)
+    return by_place(sa.select(events.c.key, events.c.principal, *numbers).where(where), 2)
 
 
 def _text(value: object) -> CleanText:

@@ -26,18 +26,8 @@ from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.parquet.layout import (
-    COLUMNS,
-    MARK,
-    NAME,
-    NoCopyError,
-    Partition,
-    connected,
-    partition_of,
-    read_mark,
-    row_of,
-    write_mark,
-)
+from crypto_core.trail.parquet import layout
+from crypto_core.trail.parquet.layout import connected
 from crypto_core.trail.store import EventStore
 
 if TYPE_CHECKING:
@@ -82,7 +72,7 @@ def export_events(
     A folder that has a copy of the same filter gets its days anew. Raises NoCopyError for one that holds
     anything else, EventStoreError, TrailError where files can't be written, and InvalidFilterError.
     """
-    counts: Counter[Partition] = Counter()
+    counts: Counter[layout.Partition] = Counter()
     interrupted = False
     try:
         _prepare(folder, expression)
@@ -95,7 +85,7 @@ def export_events(
                 days.finish()
             except InterruptedRunError:
                 interrupted = True
-        write_mark(folder, expression, at)
+        layout.write_mark(folder, expression, at)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise TrailError(f"The copy can't be written below {clean(str(folder), 300)}: {reason}") from error
@@ -116,26 +106,26 @@ def _events(store: EventStore, expression: str, cancelled: Event | None) -> Iter
 def _prepare(folder: Path, expression: str) -> None:
     """Make a folder, or see that it is a copy of the same filter. Raises NoCopyError and OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / MARK).exists():
-        if read_mark(folder).filter != expression:
-            raise NoCopyError(
+    if (folder / layout.MARK).exists():
+        if layout.read_mark(folder).filter != expression:
+            raise layout.NoCopyError(
                 f"{clean(str(folder), 300)} is a copy of another filter.", remedy="Name another folder."
             )
     elif any(folder.iterdir()):
-        raise NoCopyError(
+        raise layout.NoCopyError(
             f"{clean(str(folder), 300)} holds other files.", remedy="Name an empty folder, or a new one."
         )
-    write_mark(folder, expression, datetime.fromtimestamp(0, UTC))
+    layout.write_mark(folder, expression, datetime.fromtimestamp(0, UTC))
 
 
 class _Days:
     """Rows of the day that is being read, a file a partition; used as a context. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
-        self.written: set[Partition] = set()
+        self.written: set[layout.Partition] = set()
         self._folder = folder
-        self._held: dict[Partition, bytearray] = {}
-        self._files: dict[Partition, Path] = {}
+        self._held: dict[layout.Partition, bytearray] = {}
+        self._files: dict[layout.Partition, Path] = {}
         self._day = ""
 
     def __enter__(self) -> Self:
@@ -149,14 +139,14 @@ class _Days:
         self._duck.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def put(self, event: TrailEvent) -> Partition:
+    def put(self, event: TrailEvent) -> layout.Partition:
         """Take an event, none of which is of an earlier day than the one before; return where it belongs."""
-        partition = partition_of(event)
+        partition = layout.partition_of(event)
         if partition.day != self._day:
             self.finish()
             self._day = partition.day
         held = self._held.setdefault(partition, bytearray())
-        held += orjson.dumps(row_of(event), option=orjson.OPT_APPEND_NEWLINE)
+        held += orjson.dumps(layout.row_of(event), option=orjson.OPT_APPEND_NEWLINE)
         if len(held) > _HELD:
             self._write(partition)
         return partition
@@ -165,16 +155,16 @@ class _Days:
         for partition in list(self._held):
             self._write(partition)
             rows = self._files.pop(partition)
-            made = self._scratch / NAME
+            made = self._scratch / layout.NAME
             place = self._folder / partition.path
             self._convert(rows, made)
             place.mkdir(parents=True, exist_ok=True)
-            os.replace(made, place / NAME)  # noqa: PTH105  # at once: whoever reads sees the old one or the new
+            os.replace(made, place / layout.NAME)  # noqa: PTH105  # at once: whoever reads sees the old one or the new
             rows.unlink()
             del self._held[partition]
             self.written.add(partition)
 
-    def _write(self, partition: Partition) -> None:
+    def _write(self, partition: layout.Partition) -> None:
         path = self._files.setdefault(partition, self._scratch / f"{len(self._files)}.jsonl")
         held = self._held[partition]
         with path.open("ab") as file:
@@ -184,7 +174,7 @@ class _Days:
     def _convert(self, rows: Path, made: Path) -> None:
         import duckdb
 
-        wanted = {"rows": str(rows), "columns": COLUMNS, "most": _MOST_ROW}
+        wanted = {"rows": str(rows), "columns": layout.COLUMNS, "most": _MOST_ROW}
         try:
             self._duck.execute(_WRITE.format(str(made).replace("'", "''")), wanted)
         except duckdb.Error as error:

@@ -37,6 +37,7 @@ from crypto_core.lists.filter_language import (
     terms_of,
 )
 from crypto_core.text.cleaning import DEFAULT_LIMIT
+from crypto_core.trail import term_sql
 from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
@@ -46,17 +47,7 @@ from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
-from crypto_core.trail.term_sql import (
-    CLOCK,
-    Bounds,
-    is_bound,
-    marked,
-    meant_by,
-    named_keys,
-    on_clock,
-    spelt,
-    whole,
-)
+from crypto_core.trail.term_sql import CLOCK
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
@@ -97,7 +88,7 @@ class Numbers:
         return column.in_(numbers) if self.found else false()
 
 
-NOWHERE = Bounds(1, 0)
+NOWHERE = term_sql.Bounds(1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +100,9 @@ class Conditions:
     """
 
     terms: tuple[ResolvedTerm, ...] = ()
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: term_sql.Bounds = field(default_factory=term_sql.Bounds)
     rolled: bool = True
-    reach: Bounds = field(default_factory=Bounds)
+    reach: term_sql.Bounds = field(default_factory=term_sql.Bounds)
 
     def on(self, table: Table) -> ColumnElement[bool]:
         own = (t.on(table) for t in self.terms if not t.of_profile)
@@ -174,7 +165,7 @@ class Conditions:
         return any(not one.negated and (one.column == "token" or one.mark is named) for one in self.terms)
 
     @property
-    def within(self) -> Bounds:
+    def within(self) -> term_sql.Bounds:
         return self.bounds.narrowed(self.reach)
 
     def present(self) -> Iterator[ColumnElement[bool]]:
@@ -255,9 +246,9 @@ class ResolvedTerm:
             each = ResolvedTerm.condition if self.of_profile else ResolvedTerm.on
             found = any_of(and_(true(), *(each(one, table) for one in branch)) for branch in self.branches)
         elif self.mark is not None:
-            found = marked(table.c.marks, self.mark)
+            found = term_sql.marked(table.c.marks, self.mark)
         elif self.cycle is not None:
-            found = self.cycle(table.c.hour if "hour" in table.c else whole(table.c.at, HOUR))
+            found = self.cycle(table.c.hour if "hour" in table.c else term_sql.whole(table.c.at, HOUR))
         elif self.column:
             column = table.c[self.column]
             found = self.numbers.among(column)
@@ -274,7 +265,7 @@ _NEVER = ResolvedTerm(negated=False, column=next(iter(ROLLED)))
 
 def having(table: Table, mark: EventProperty) -> ColumnElement[bool]:
     """The condition that a row's events have a property."""
-    return _has_profile(table, marked(profile.c.marks, mark))
+    return _has_profile(table, term_sql.marked(profile.c.marks, mark))
 
 
 def _has_profile(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -302,10 +293,10 @@ def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases)
     resolved: list[ResolvedTerm] = []
     if not any(one.field in ("twin", "id") for one in terms_of(wanted)):
         resolved.append(ResolvedTerm(negated=True, mark=EventProperty.TWIN))
-    bounds, rolled = Bounds(), True
+    bounds, rolled = term_sql.Bounds(), True
     for one in wanted:
-        if is_bound(one):
-            bounds = bounds.narrowed(Bounds.of(one.alternatives[0]))
+        if term_sql.is_bound(one):
+            bounds = bounds.narrowed(term_sql.Bounds.of(one.alternatives[0]))
             continue
         term_, by_hour = _resolved(connection, one, aliases)
         resolved.append(term_)
@@ -314,12 +305,14 @@ def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases)
     return replace(found, reach=_reach(connection, found))
 
 
-def _reach(connection: Connection, found: Conditions) -> Bounds:
-    reach = Bounds()
+def _reach(connection: Connection, found: Conditions) -> term_sql.Bounds:
+    reach = term_sql.Bounds()
     ends = select(func.min(presence.c.hour), func.max(presence.c.hour))
     for condition in found.present():
         first, last = connection.execute(ends.where(condition)).one()
-        reach = reach.narrowed(NOWHERE if first is None else Bounds(first * HOUR, (last + 1) * HOUR - 1))
+        reach = reach.narrowed(
+            NOWHERE if first is None else term_sql.Bounds(first * HOUR, (last + 1) * HOUR - 1)
+        )
     return reach
 
 
@@ -335,7 +328,7 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
     if one.field in HELD and any(value.is_anything for value in one.alternatives):
         return ResolvedTerm(one.negated, mark=HELD[one.field]), True
     if one.field in CLOCK:
-        return ResolvedTerm(one.negated, cycle=partial(on_clock, one.field, one.alternatives)), True
+        return ResolvedTerm(one.negated, cycle=partial(term_sql.on_clock, one.field, one.alternatives)), True
     if one.field in _COLUMNS:
         numbers = _numbers(connection, one.field, one.alternatives, aliases)
         most = one.field in PRESENT and _are_most(connection, one.field, numbers)
@@ -372,7 +365,7 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
         return
     for value in one.alternatives:
         if one.field == "time":
-            yield and_(true(), *Bounds.of(value).on(event.c.at))
+            yield and_(true(), *term_sql.Bounds.of(value).on(event.c.at))
         elif one.field == "id":
             found = _has_id(connection, value)
             yield false() if found is None else found
@@ -405,7 +398,7 @@ def _numbers(
         return Numbers(all=True)
     if column in _FEW_TEXTS:
         return Numbers(
-            frozenset(_matching(connection, column, alternatives, named_keys(alternatives, aliases)))
+            frozenset(_matching(connection, column, alternatives, term_sql.named_keys(alternatives, aliases)))
         )
     conditions: list[ColumnElement[bool]] = []
     found: set[int] = set()
@@ -414,7 +407,7 @@ def _numbers(
         found |= set(_matching(connection, column, one_by_one, {}))
     for value in alternatives:
         if value.is_text and sum(map(len, value.parts)) <= _LONGEST:
-            conditions += spelt(term.c.folded, value, EVENT_FIELDS[column])
+            conditions += term_sql.spelt(term.c.folded, value, EVENT_FIELDS[column])
     if not conditions:
         return Numbers(frozenset(found))
     return _looked_up(connection, [term.c.kind == _COLUMNS[column], any_of(conditions)], found)
@@ -437,7 +430,7 @@ def _anywhere(connection: Connection, column: str, value: Alternative) -> Number
         return Numbers(frozenset(_matching(connection, column, [value], {}, anywhere=True)))
     if sum(map(len, value.parts)) > _LONGEST:
         return Numbers()
-    within = spelt(term.c.folded, value, anywhere=True)
+    within = term_sql.spelt(term.c.folded, value, anywhere=True)
     return _looked_up(connection, [term.c.kind == _COLUMNS[column], *within])
 
 
@@ -450,6 +443,6 @@ def _matching(
     anywhere: bool = False,
 ) -> Iterator[int]:
     """The texts that values mean, looked at one by one, as in memory: there are far fewer than events."""
-    meant = meant_by(EVENT_FIELDS[column], values, aliases, anywhere=anywhere)
+    meant = term_sql.meant_by(EVENT_FIELDS[column], values, aliases, anywhere=anywhere)
     rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS[column]))
     return (number for number, text in rows if meant(text))

@@ -9,21 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Integer,
-    LargeBinary,
-    Table,
-    Text,
-    and_,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.key_names import AccountRegion, partition_of
@@ -44,33 +30,33 @@ _AT_ONCE = 500
 _RUN = ("source", "place", "account", "region", "scope")
 """The columns that name one run."""
 
-pulled = Table(
+pulled = sa.Table(
     "pulled",
     metadata,
     *texts(*_RUN, key=True),
-    Column("since", Integer, primary_key=True),
+    sa.Column("since", sa.Integer, primary_key=True),
     *numbers("until", "at"),
     sqlite_with_rowid=False,
 )
 """Windows that were fetched as a whole, no two of one run overlapping."""
 
-unfinished = Table(
+unfinished = sa.Table(
     "unfinished_pull",
     metadata,
     *texts(*_RUN, key=True),
     *numbers("since", "until"),
-    Column("token", Text, nullable=False),
-    Column("reached", Integer, nullable=False),
-    Column("at", Integer, nullable=False),  # when its newest page was asked for
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("reached", sa.Integer, nullable=False),
+    sa.Column("at", sa.Integer, nullable=False),  # when its newest page was asked for
     sqlite_with_rowid=False,
 )
 """Where an interrupted pull is to go on: its frozen window, and the token of the next page."""
 
-read_object = Table(
+read_object = sa.Table(
     "read_object",
     metadata,
-    Column("name", LargeBinary, primary_key=True),
-    Column("at", Integer, nullable=False),
+    sa.Column("name", sa.LargeBinary, primary_key=True),
+    sa.Column("at", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 """The objects of buckets that were read, by the hash of scope, bucket, key and ETag; `at` is when written."""
@@ -132,7 +118,7 @@ class PullBook:
         """Note that a window was fetched as a whole; unless `going_on`, no interrupted pull stays."""
         with self._file.writing() as connection:
             if not going_on:
-                connection.execute(delete(unfinished).where(_of(unfinished, run)))
+                connection.execute(sa.delete(unfinished).where(_of(unfinished, run)))
             if window.until < window.since:
                 return
             touching = (
@@ -140,10 +126,10 @@ class PullBook:
                 pulled.c.since <= window.until + 1,
                 pulled.c.until >= window.since - 1,
             )
-            rows = connection.execute(select(pulled.c.since, pulled.c.until).where(*touching)).all()
-            connection.execute(delete(pulled).where(*touching))
+            rows = connection.execute(sa.select(pulled.c.since, pulled.c.until).where(*touching)).all()
+            connection.execute(sa.delete(pulled).where(*touching))
             connection.execute(
-                insert(pulled).values(
+                sa.insert(pulled).values(
                     **asdict(run),
                     since=min([window.since, *(row[0] for row in rows)]),
                     until=max([window.until, *(row[1] for row in rows)]),
@@ -157,7 +143,7 @@ class PullBook:
         """Return the windows that were fetched as a whole, the earliest first, by whose they are."""
         found: dict[AccountRegion, list[TimeWindow]] = {}
         columns = (pulled.c.account, pulled.c.region, pulled.c.since, pulled.c.until)
-        wanted = select(*columns).where(pulled.c.scope.in_(list(scopes)))
+        wanted = sa.select(*columns).where(pulled.c.scope.in_(list(scopes)))
         with self._file.reading() as connection:
             for account, region, since, until in connection.execute(wanted.order_by(pulled.c.since)):
                 found.setdefault(AccountRegion(account, region), []).append(TimeWindow(since, until))
@@ -176,7 +162,7 @@ class PullBook:
         of_buckets = pulled.c.scope.startswith(f"{_OF_BUCKET} ", autoescape=True)
         with self._file.reading() as connection:
             for scope, account, region, since, until in connection.execute(
-                select(*columns).where(of_buckets).order_by(pulled.c.since)
+                sa.select(*columns).where(of_buckets).order_by(pulled.c.since)
             ):
                 name, _, of = scope.removeprefix(f"{_OF_BUCKET} ").partition(" ")
                 if of == KMS_EVENTS:
@@ -189,7 +175,7 @@ class PullBook:
     def covered_until(self, run: PullScope, *, whichever: Sequence[str] = ()) -> int | None:
         """Return until when a run is whole: of those alike but for `whichever` fields, the last behind."""
         named = {name: value for name, value in asdict(run).items() if name not in whichever}
-        wanted = select(func.max(pulled.c.until)).where(*(pulled.c[k] == v for k, v in named.items()))
+        wanted = sa.select(sa.func.max(pulled.c.until)).where(*(pulled.c[k] == v for k, v in named.items()))
         with self._file.reading() as connection:
             ends = connection.scalars(wanted.group_by(*(pulled.c[name] for name in whichever))).all()
         return min((end for end in ends if end is not None), default=None)
@@ -197,7 +183,7 @@ class PullBook:
     def unfinished(self, run: PullScope) -> Unfinished | None:
         """Return where an interrupted pull is to go on, None where there is none."""
         with self._file.reading() as connection:
-            row = connection.execute(select(unfinished).where(_of(unfinished, run))).one_or_none()
+            row = connection.execute(sa.select(unfinished).where(_of(unfinished, run))).one_or_none()
         if row is None:
             return None
         return Unfinished(TimeWindow(row.since, row.until), row.token, row.reached, row.at)
@@ -215,7 +201,7 @@ class PullBook:
         with self._file.reading() as connection:
             for some in chunks(names, _AT_ONCE):
                 found |= set(
-                    connection.scalars(select(read_object.c.name).where(read_object.c.name.in_(some)))
+                    connection.scalars(sa.select(read_object.c.name).where(read_object.c.name.in_(some)))
                 )
         return found
 
@@ -233,11 +219,11 @@ def object_name(scope: str, bucket: str, key: str, etag: str) -> bytes:
     return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
 
 
-def forget_pulls_before(connection: Connection, at: int) -> None:
+def forget_pulls_before(connection: sa.Connection, at: int) -> None:
     """Forget what was fetched before a second: its events are forgotten, so it has to be fetched again."""
-    connection.execute(delete(pulled).where(pulled.c.until < at))
-    connection.execute(update(pulled).where(pulled.c.since < at).values(since=at))
-    connection.execute(delete(read_object).where(read_object.c.at < at))
+    connection.execute(sa.delete(pulled).where(pulled.c.until < at))
+    connection.execute(sa.update(pulled).where(pulled.c.since < at).values(since=at))
+    connection.execute(sa.delete(read_object).where(read_object.c.at < at))
 
 
 def unfetched(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:
@@ -251,5 +237,5 @@ def unfetched(windows: Sequence[TimeWindow], since: int, until: int) -> list[Tim
     return [gap for gap in gaps if gap.since <= gap.until]
 
 
-def _of(table: Table, run: PullScope) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == value for name, value in asdict(run).items()))
+def _of(table: sa.Table, run: PullScope) -> sa.ColumnElement[bool]:
+    return sa.and_(*(table.c[name] == value for name, value in asdict(run).items()))

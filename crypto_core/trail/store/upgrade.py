@@ -14,23 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Subquery,
-    Table,
-    and_,
-    bindparam,
-    func,
-    insert,
-    inspect,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import DAY, HELD, EventProperty, marks, seconds
@@ -40,21 +24,11 @@ from crypto_core.trail.packing import unpack
 from crypto_core.trail.prepared import NETWORK, detail, twin_keys
 from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.store import bulk_insert
+from crypto_core.trail.store import bulk_insert, schema
 from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.receipt_tables import call
-from crypto_core.trail.store.schema import (
-    VERSION,
-    daily,
-    event,
-    identity,
-    metadata,
-    profile,
-    raw,
-    rollup,
-    term,
-)
+from crypto_core.trail.store.schema import identity, metadata
 from crypto_core.trail.store.twins import APART, TWIN, twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 from crypto_core.trail.term_sql import whole
@@ -66,28 +40,28 @@ _SHARED, _THROUGH = b'"sharedEventID"', b'"vpcEndpointId"'
 _OF_KMS, _HAS_ID = b"kms.amazonaws.com", b'"requestID"'
 _CALL = ("day", "request", "event", "at", "operation")
 
-_wide = Table(
+_wide = sa.Table(
     "wide",
-    MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("event_id", LargeBinary),
-    *(Column(name, Integer) for name in ("at", *ROLLED, "marks", *DETAILS)),
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("event_id", sa.LargeBinary),
+    *(sa.Column(name, sa.Integer) for name in ("at", *ROLLED, "marks", *DETAILS)),
 )
 
-_noted = Table(
+_noted = sa.Table(
     "older_twin",
-    MetaData(),
-    Column("key", LargeBinary),
-    Column("number", Integer),
-    Column("detail", Integer),
+    sa.MetaData(),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("number", sa.Integer),
+    sa.Column("detail", sa.Integer),
     prefixes=["TEMPORARY"],
 )
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: sa.Connection) -> None:
     """Make the tables and columns that a store lacks, within the caller's transaction."""
     older = _drop_pulls_of_no_account(connection)
-    found = inspect(connection)
+    found = sa.inspect(connection)
     knows_twins, knows_calls = found.has_table(twin.name), found.has_table(call.name)
     there = set() if _laid_out(connection) and knows_twins and not older else _lay_out(connection)
     metadata.create_all(connection)
@@ -104,24 +78,24 @@ def upgrade(connection: Connection) -> None:
         _put_in_place(connection)
     if not knows_calls:
         _note_calls(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 
-def _laid_out(connection: Connection) -> bool:
-    found = inspect(connection)
-    if not found.has_table(profile.name) or not found.has_table(identity.name):
+def _laid_out(connection: sa.Connection) -> bool:
+    found = sa.inspect(connection)
+    if not found.has_table(schema.profile.name) or not found.has_table(identity.name):
         return False
-    there = {c["name"] for table in (event, profile) for c in found.get_columns(table.name)}
+    there = {c["name"] for table in (schema.event, schema.profile) for c in found.get_columns(table.name)}
     return there >= {*ROLLED, *DETAILS, "marks"}
 
 
-def _lay_out(connection: Connection) -> set[str]:
-    found = inspect(connection)
-    if not found.has_table(event.name):
+def _lay_out(connection: sa.Connection) -> set[str]:
+    found = sa.inspect(connection)
+    if not found.has_table(schema.event.name):
         return set()
-    there = {column["name"] for column in found.get_columns(event.name)}
-    if found.has_table(profile.name):
-        shared = [c["name"] for c in found.get_columns(profile.name) if c["name"] != "id"]
+    there = {column["name"] for column in found.get_columns(schema.event.name)}
+    if found.has_table(schema.profile.name):
+        shared = [c["name"] for c in found.get_columns(schema.profile.name) if c["name"] != "id"]
         own = [name for name in there if name not in ("profile", "event_id")]
         columns = ", ".join([f"event.{name}" for name in own] + [f"profile.{name}" for name in shared])
         # Names are the schema's own.
@@ -129,40 +103,40 @@ def _lay_out(connection: Connection) -> set[str]:
         if "event_id" not in there:
             joined += " JOIN identity ON identity.event = event.id"
         connection.exec_driver_sql(f"CREATE TABLE wide AS {joined}")
-        for table in (event, profile, identity, daily):
+        for table in (schema.event, schema.profile, identity, schema.daily):
             table.drop(connection, checkfirst=True)
         connection.exec_driver_sql("CREATE UNIQUE INDEX ix_wide ON wide (id)")
         there = {"event_id", *own, *shared}
     else:
-        for index in found.get_indexes(event.name):
+        for index in found.get_indexes(schema.event.name):
             connection.exec_driver_sql(f"DROP INDEX {index['name']}")
         connection.exec_driver_sql("ALTER TABLE event RENAME TO wide")
-    rollup.drop(connection)
+    schema.rollup.drop(connection)
     return there
 
 
-def _put_in_place(connection: Connection) -> None:
-    held: ColumnElement[int] = _wide.c.marks
+def _put_in_place(connection: sa.Connection) -> None:
+    held: sa.ColumnElement[int] = _wide.c.marks
     for name, mark in HELD.items():
-        held = held.bitwise_or(func.iif(_wide.c[name] != 0, int(mark), 0))
-    connection.execute(update(_wide).values(marks=held))
+        held = held.bitwise_or(sa.func.iif(_wide.c[name] != 0, int(mark), 0))
+    connection.execute(sa.update(_wide).values(marks=held))
     shared = [_wide.c[name] for name in (*ROLLED, "marks")]
     names = [column.name for column in shared]
-    connection.execute(insert(profile).from_select(names, select(*shared).distinct()))
-    same = and_(*(profile.c[name] == _wide.c[name] for name in names))
-    own = [_wide.c.id, _wide.c.at, profile.c.id, *(_wide.c[name] for name in DETAILS)]
-    moved = select(*own).select_from(_wide.join(profile, same)).order_by(_wide.c.id)
-    connection.execute(insert(event).from_select([c.name for c in event.c], moved))
+    connection.execute(sa.insert(schema.profile).from_select(names, sa.select(*shared).distinct()))
+    same = sa.and_(*(schema.profile.c[name] == _wide.c[name] for name in names))
+    own = [_wide.c.id, _wide.c.at, schema.profile.c.id, *(_wide.c[name] for name in DETAILS)]
+    moved = sa.select(*own).select_from(_wide.join(schema.profile, same)).order_by(_wide.c.id)
+    connection.execute(sa.insert(schema.event).from_select([c.name for c in schema.event.c], moved))
     day = whole(_wide.c.at, DAY)
-    ids = select(day, _wide.c.event_id, _wide.c.at, _wide.c.id).order_by(day, _wide.c.event_id, _wide.c.at)
-    connection.execute(insert(identity).from_select([c.name for c in identity.c], ids))
+    ids = sa.select(day, _wide.c.event_id, _wide.c.at, _wide.c.id).order_by(day, _wide.c.event_id, _wide.c.at)
+    connection.execute(sa.insert(identity).from_select([c.name for c in identity.c], ids))
     _wide.drop(connection)
     count_all(connection)
     changed(connection, forgotten=True)
 
 
-def _drop_pulls_of_no_account(connection: Connection) -> bool:
-    found = inspect(connection)
+def _drop_pulls_of_no_account(connection: sa.Connection) -> bool:
+    found = sa.inspect(connection)
     older = [
         name
         for name in ("pulled", "unfinished_pull")
@@ -173,35 +147,37 @@ def _drop_pulls_of_no_account(connection: Connection) -> bool:
     return bool(older)
 
 
-def _mark_services_anew(connection: Connection) -> None:
+def _mark_services_anew(connection: sa.Connection) -> None:
     """What somebody opened through a service is none of its noise where it can have been a token."""
-    opened = select(term.c.id).where(term.c.kind == ROLLED["name"], term.c.text.in_(sorted(OPENS)))
+    opened = sa.select(schema.term.c.id).where(
+        schema.term.c.kind == ROLLED["name"], schema.term.c.text.in_(sorted(OPENS))
+    )
     suspected = _wide.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
     where = (_wide.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
     blocks = blocks_of(connection, _wide.c.id, *where)
     for ids in bulk_insert.chunks(blocks, _BLOCKS):
-        some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(ids))
+        some = sa.select(schema.raw.c.id, schema.raw.c.body).where(schema.raw.c.id.in_(ids))
         found = [one for first, block in connection.execute(some) for one in _events(first, block)]
         values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
         if values:
-            one = update(_wide).where(_wide.c.id == bindparam("number"))
-            connection.execute(one.values(marks=bindparam("marked")), values)
+            one = sa.update(_wide).where(_wide.c.id == sa.bindparam("number"))
+            connection.execute(one.values(marks=sa.bindparam("marked")), values)
 
 
-def _fill_in(connection: Connection, younger: Sequence[str]) -> None:
+def _fill_in(connection: sa.Connection, younger: Sequence[str]) -> None:
     for name in younger:
         connection.exec_driver_sql(f"ALTER TABLE wide ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
     vocabulary = Vocabulary()
     vocabulary.begin(connection)
-    for blocks in connection.execute(select(raw.c.id, raw.c.body)).partitions(_BLOCKS):
+    for blocks in connection.execute(sa.select(schema.raw.c.id, schema.raw.c.body)).partitions(_BLOCKS):
         events = dict(found for first, block in blocks for found in _events(first, block))
         for name in younger:
             field = EVENT_FIELDS[name]
             numbers = vocabulary.numbers(connection, field.kind, list(map(field.text, events.values())))
             values = [{"number": n, "text": t} for n, t in zip(events, numbers, strict=True) if t]
             if values:
-                one = update(_wide).where(_wide.c.id == bindparam("number"))
-                connection.execute(one.values({name: bindparam("text")}), values)
+                one = sa.update(_wide).where(_wide.c.id == sa.bindparam("number"))
+                connection.execute(one.values({name: sa.bindparam("text")}), values)
 
 
 def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:
@@ -213,7 +189,7 @@ def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:
                 yield number, found
 
 
-def _mark_twins(connection: Connection, events: Table) -> None:
+def _mark_twins(connection: sa.Connection, events: sa.Table) -> None:
     """Mark twins among all events; what may be one is noted in a table on disk, so memory doesn't grow."""
     _noted.create(connection)
     # Calls through an endpoint are many; where no trail records network activity, none has a twin.
@@ -222,45 +198,45 @@ def _mark_twins(connection: Connection, events: Table) -> None:
     telling = (_SHARED, _THROUGH) if ways else (_SHARED,)
     rows = _twins_in(_records(connection), telling)
     while some := list(islice(rows, _ROWS)):
-        connection.execute(insert(_noted), some)
+        connection.execute(sa.insert(_noted), some)
     calls = _calls(events)
-    near = func.abs(calls.c.at - calls.c.counted_at) <= APART
-    fewer = select(calls.c.number).where(calls.c.number != calls.c.counted, near)
+    near = sa.func.abs(calls.c.at - calls.c.counted_at) <= APART
+    fewer = sa.select(calls.c.number).where(calls.c.number != calls.c.counted, near)
     marked = events.c.marks.bitwise_or(TWIN)
-    connection.execute(update(events).where(events.c.id.in_(fewer)).values(marks=marked))
+    connection.execute(sa.update(events).where(events.c.id.in_(fewer)).values(marks=marked))
     order = (_noted.c.detail.desc(), _noted.c.number)
-    ranked = select(
-        _noted, func.row_number().over(partition_by=_noted.c.key, order_by=order).label("rank")
+    ranked = sa.select(
+        _noted, sa.func.row_number().over(partition_by=_noted.c.key, order_by=order).label("rank")
     ).subquery()
-    first = select(ranked.c.key, ranked.c.number, ranked.c.detail).where(ranked.c.rank == 1)
-    connection.execute(insert(twin).from_select(["key", "id", "detail"], first))
+    first = sa.select(ranked.c.key, ranked.c.number, ranked.c.detail).where(ranked.c.rank == 1)
+    connection.execute(sa.insert(twin).from_select(["key", "id", "detail"], first))
     _noted.drop(connection)
 
 
-def _calls(events: Table) -> Subquery:
+def _calls(events: sa.Table) -> sa.Subquery:
     """Each record that was noted, with the one that counts: of those that follow one another closely."""
     same, time = (_noted.c.key, events.c.name), (events.c.at, _noted.c.number)
-    before = func.lag(events.c.at).over(partition_by=same, order_by=time)
+    before = sa.func.lag(events.c.at).over(partition_by=same, order_by=time)
     found = (
-        select(*_noted.c, events.c.at, events.c.name, (events.c.at - before > APART).label("apart"))
+        sa.select(*_noted.c, events.c.at, events.c.name, (events.c.at - before > APART).label("apart"))
         .join(events, events.c.id == _noted.c.number)
         .subquery()
     )
-    number = func.sum(found.c.apart).over(
+    number = sa.func.sum(found.c.apart).over(
         partition_by=(found.c.key, found.c.name), order_by=(found.c.at, found.c.number)
     )
-    told = select(found, func.coalesce(number, 0).label("call")).subquery()
+    told = sa.select(found, sa.func.coalesce(number, 0).label("call")).subquery()
     one_call, order = (told.c.key, told.c.name, told.c.call), (told.c.detail.desc(), told.c.number)
-    return select(
+    return sa.select(
         told.c.number,
         told.c.at,
-        func.first_value(told.c.number).over(partition_by=one_call, order_by=order).label("counted"),
-        func.first_value(told.c.at).over(partition_by=one_call, order_by=order).label("counted_at"),
+        sa.func.first_value(told.c.number).over(partition_by=one_call, order_by=order).label("counted"),
+        sa.func.first_value(told.c.at).over(partition_by=one_call, order_by=order).label("counted_at"),
     ).subquery()
 
 
-def _records(connection: Connection) -> Iterator[tuple[int, bytes]]:
-    for first, block in connection.execute(select(raw.c.id, raw.c.body)).yield_per(_BLOCKS):
+def _records(connection: sa.Connection) -> Iterator[tuple[int, bytes]]:
+    for first, block in connection.execute(sa.select(schema.raw.c.id, schema.raw.c.body)).yield_per(_BLOCKS):
         with suppress(ValueError):
             yield from enumerate(unpack(block), first)
 
@@ -274,7 +250,7 @@ def _twins_in(records: Iterable[tuple[int, bytes]], telling: Iterable[bytes]) ->
                     yield {"key": key, "number": number, "detail": detail(found)}  # type: ignore[arg-type]
 
 
-def _note_calls(connection: Connection) -> None:
+def _note_calls(connection: sa.Connection) -> None:
     rows = _calls_in(_records(connection))
     while some := list(islice(rows, _ROWS)):
         bulk_insert.insert(connection, "call", _CALL, some)

@@ -19,17 +19,12 @@ from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
+from crypto_core.trail.use import token_timeline
 from crypto_core.trail.use.asking import asked_as, term
 from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.receipted import ReceiptedUse, covers_of
 from crypto_core.trail.use.receipted_tokens import ValueSearch, unplaced_calls
-from crypto_core.trail.use.token_timeline import (
-    MaterialUse,
-    TokenTimeline,
-    statements_about,
-    unnamed,
-)
 
 SECONDS = 60.0
 """So long an answer is remembered at most: what tokens are stored may change without the events."""
@@ -81,7 +76,7 @@ class TokenTimelines:
     """Finds what is and was stored by its SHA-256; without it, only receipts that name the row count."""
     remembered: Remembered = field(default_factory=Remembered, compare=False)
 
-    def timeline_of(self, ref: TokenRef, cancelled: Event | None) -> TokenTimeline:
+    def timeline_of(self, ref: TokenRef, cancelled: Event | None) -> token_timeline.TokenTimeline:
         """Return what is known of one token. Where the database does not tell, that is in the coverage.
 
         Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
@@ -91,7 +86,7 @@ class TokenTimelines:
         before: tuple[Replaced, ...] = ()
         try:
             row = self.row(ref)
-            if unnamed(row.format) and row.key_arn is None:
+            if token_timeline.unnamed(row.format) and row.key_arn is None:
                 row = self.asked(ref)
         except (DatabaseError, KmsError) as error:
             gaps.append(f"How the token is stored is not known: {error}")
@@ -106,11 +101,11 @@ class TokenTimelines:
         could = tuple(self._could(row, before, cancelled))
         since = row.created_at if row else None
         told = reach(self.store, self.covered, since, None, cancelled=cancelled)
-        if row is not None and unnamed(row.format) and row.key_arn is None:
+        if row is not None and token_timeline.unnamed(row.format) and row.key_arn is None:
             gaps.append(f"Which key sealed it is not known ({row.evidence.value}): keydeck inspect {ref}")
         reasons = tuple(dict.fromkeys((*gaps, *told.reasons)))
-        statements = tuple(statements_about(row, before, named, receipted, could))
-        return TokenTimeline(ref, row, named, receipted, could, statements, Coverage(reasons))
+        statements = tuple(token_timeline.statements_about(row, before, named, receipted, could))
+        return token_timeline.TokenTimeline(ref, row, named, receipted, could, statements, Coverage(reasons))
 
     def _named(self, ref: TokenRef, cancelled: Event | None) -> NamedUse:
         expression = term("token", str(ref))
@@ -159,7 +154,7 @@ class TokenTimelines:
 
     def _could(
         self, row: InventoryRow | None, before: Sequence[Replaced], cancelled: Event | None
-    ) -> Iterator[MaterialUse]:
+    ) -> Iterator[token_timeline.MaterialUse]:
         since = row.created_at if row else None
         stored: list[tuple[InventoryRow | Replaced, Evidence, datetime | None]] = []
         if row is not None:
@@ -168,7 +163,7 @@ class TokenTimelines:
         done: set[tuple[str, str | None]] = set()
         for one, evidence, replaced_at in stored:
             key, material = one.key_arn, one.key_material_id
-            if unnamed(one.format) and key and (key, material) not in done:
+            if token_timeline.unnamed(one.format) and key and (key, material) not in done:
                 done.add((key, material))
                 yield self._material(key, material, evidence, since, replaced_at, cancelled)
 
@@ -180,7 +175,7 @@ class TokenTimelines:
         since: datetime | None,
         replaced_at: datetime | None,
         cancelled: Event | None,
-    ) -> MaterialUse:
+    ) -> token_timeline.MaterialUse:
         expression = f"{UNNAMED} {term('key', asked_as(key_arn))}"
         if since is not None:
             expression += f" since:{since.isoformat()}"
@@ -201,7 +196,7 @@ class TokenTimelines:
         explained, unplaced = self._explained(key_arn, material, since, cancelled)
         if material is not None:
             expression += f" {term('material', material)}"
-        return MaterialUse(
+        return token_timeline.MaterialUse(
             key_arn,
             material,
             evidence,

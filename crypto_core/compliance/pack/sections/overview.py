@@ -7,19 +7,8 @@ from datetime import timedelta
 from itertools import groupby
 
 from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.pack import words
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.words import (
-    LOOKS,
-    began,
-    day_count,
-    days_of,
-    ended,
-    evidence_lines,
-    limit_words,
-    reasons_of,
-    span_words,
-    status_words,
-)
 from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod, Lapse
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
@@ -43,7 +32,7 @@ _LONG = 62
 
 def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
     """Return what the document is about."""
-    days = day_count(period)
+    days = words.day_count(period)
     recorded = days - len(period.gaps)
     records = period.records
     span = f"{records[0].number:,} to {records[-1].number:,}" if records else "none"
@@ -55,7 +44,7 @@ def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
             "with a record; nothing is said of days without one."
         ),
         facts=facts(
-            ("Period", days_of(period.since, period.until)),
+            ("Period", words.days_of(period.since, period.until)),
             ("Controls of", period.framework or "all catalogues"),
             ("Days with a record", f"{recorded:,} of {days:,}"),
             ("Days without", Cell(", ".join(_gap_runs(period)) or "none")),
@@ -83,7 +72,7 @@ def _gap_runs(period: AuditPeriod) -> Iterator[str]:
     numbered = enumerate(sorted(period.gaps))
     for _, run in groupby(numbered, key=lambda one: one[1] - timedelta(days=one[0])):
         days = [day for _, day in run]
-        yield days_of(days[0], days[-1])
+        yield words.days_of(days[0], days[-1])
 
 
 def day_maps(period: AuditPeriod) -> ShownSection:
@@ -112,7 +101,7 @@ def _worst_first(one: ControlPeriod) -> tuple[int, int]:
 
 
 def _map(title: str, controls: tuple[ControlPeriod, ...], period: AuditPeriod) -> HeatMap:
-    days = day_count(period)
+    days = words.day_count(period)
     return HeatMap(title, days, tuple(_ticks(period, days)), tuple(map(_row, controls)), _LEGEND)
 
 
@@ -137,10 +126,10 @@ def _row(one: ControlPeriod) -> HeatRow:
     for (status, excepted, by_events), run in groupby(one.days, key=_kind):
         days = list(run)
         excused = excepted and status is ControlStatus.NOT_MET
-        look = HeatLook.EXCEPTED if excused else LOOKS[status]
+        look = HeatLook.EXCEPTED if excused else words.LOOKS[status]
         said = f"{status.value if status else 'no record'}{', excepted' if excused else ''}"
         said += ", by CloudTrail alone" if by_events else ""
-        title = f"{said} {days_of(days[0].day, days[-1].day)}"
+        title = f"{said} {words.days_of(days[0].day, days[-1].day)}"
         runs.append(HeatRun(place, len(days), look, title))
         place += len(days)
     return HeatRow(label, tuple(runs))
@@ -165,8 +154,8 @@ def controls(period: AuditPeriod) -> ShownSection:
 
 def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[CellValue, ...]:
     control = one.control
-    look = LOOKS[one.worst]
-    spans = [span_words(span) for span in one.spans]
+    look = words.LOOKS[one.worst]
+    spans = [words.span_words(span) for span in one.spans]
     more = len(spans) - _MOST_SPANS
     return (
         (
@@ -175,18 +164,18 @@ def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[CellValue, ..
             f"Owner: {control.owner}" if control.owner else "",
         ),
         Cell(
-            f"{look.sign} {status_words(one)}",
+            f"{look.sign} {words.status_words(one)}",
             Tone.PLAIN if look.tone is Tone.GOOD else look.tone,
             more=(
-                *(f"Not assessed: {reason}" for reason in reasons_of(one, period.records)),
+                *(f"Not assessed: {reason}" for reason in words.reasons_of(one, period.records)),
                 *(f"Exception, {e.words}, by {e.by}" for e in one.exemptions),
             ),
         ),
         ("", *spans[:_MOST_SPANS], f"and {more:,} more in controls.csv" if more > 0 else ""),
         (
-            limit_words(one),
+            words.limit_words(one),
             control.outside,
-            *(f"Last record: {line}" for line in evidence_lines(one, period.records)),
+            *(f"Last record: {line}" for line in words.evidence_lines(one, period.records)),
         ),
     )
 
@@ -220,9 +209,9 @@ def _lapse_row(one: Lapse) -> tuple[CellValue, ...]:
     excepted = "excepted for all of its time" if one.excepted else ""
     return (
         Cell(one.what, Tone.WARNING if one.excepted else Tone.BAD, more=(excepted, one.cause, *one.remarks)),
-        Cell(began(one), look=TextLook.TIME, more=(one.began_by or "nothing tells by what",)),
+        Cell(words.began(one), look=TextLook.TIME, more=(one.began_by or "nothing tells by what",)),
         Cell(
-            ended(one),
+            words.ended(one),
             look=TextLook.TIME,
             more=(one.ended_by or ("nothing tells by what" if one.over else ""),),
         ),

@@ -17,20 +17,10 @@ from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.backups import backups_under, written_by_keydeck
 from crypto_core.database.tokens.inventory import Inventory, SortKey
-from crypto_core.errors import (
-    CredentialsError,
-    DatabaseError,
-    KeyNotFoundError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsUnreachableError,
-    MissingGrantError,
-    MissingSchemaError,
-    TrailError,
-)
 from crypto_core.incidents.keys.subject import everywhere
 from crypto_core.key_names import is_key_arn, parse_key_name, same_key
 from crypto_core.keyring.preflight import Permission, Preflight
@@ -199,7 +189,7 @@ class RotationLook:
                 tokens = proven_at_risk(proof, old.key_arn, tokens.backups)
             counted = CountedTokens(tokens, status)
             return self._with_written(self.successor, status, counted) if self.successor else counted
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             return CountedTokens(tokens, status, str(error))
 
     @cached_property
@@ -212,7 +202,7 @@ class RotationLook:
         olds = [state.key_arn for state in (self.old, *self.old_replicas)]
         try:
             return self.reader.witness.uses(olds, since, cancelled=self.cancelled)
-        except TrailError as error:
+        except errors.TrailError as error:
             return UseSeen(since, gaps=(str(error),))
 
     @property
@@ -228,9 +218,9 @@ class RotationLook:
             return None, ""
         try:
             return self.reader.keys.show(self.new_name), ""
-        except KeyNotFoundError as error:
+        except errors.KeyNotFoundError as error:
             return None, error.message
-        except KmsAccessDeniedError as error:
+        except errors.KmsAccessDeniedError as error:
             return None, f"not known: {error.why}"
 
     def _other(self, configured: ResolvedKey | None) -> str:
@@ -243,17 +233,17 @@ class RotationLook:
             return ResolvedKey(name, name)
         try:
             return ResolvedKey(name, self.reader.keys.describe(name).key_arn)
-        except (CredentialsError, KmsUnreachableError):
+        except (errors.CredentialsError, errors.KmsUnreachableError):
             raise
-        except KmsError as error:
+        except errors.KmsError as error:
             return ResolvedKey(name, None, error.why)
 
     def _backups(self) -> int | None:
         try:
             return backups_under(self.reader.engine, self.old.key_arn)
-        except MissingSchemaError:
+        except errors.MissingSchemaError:
             return 0  # without its schema Keydeck replaces nothing
-        except DatabaseError:
+        except errors.DatabaseError:
             return None
 
     def _with_written(self, new: KeyState, status: Status, counted: CountedTokens) -> CountedTokens:
@@ -266,7 +256,7 @@ class RotationLook:
         try:
             refs = [row.ref for row in rows]
             moved = written_by_keydeck(reader.engine, reader.journal_engine, refs, new.created_at - _SKEW)
-        except MissingGrantError as error:
+        except errors.MissingGrantError as error:
             return replace(counted, unknown=str(error))
         own = [row for row in rows if row.ref not in moved and row.created_at]
         dates = sorted(row.created_at for row in own if row.created_at)

@@ -20,19 +20,11 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.trail.sources import digest_files
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.bucket.s3 import THREADS
-from crypto_core.trail.sources.digest_files import (
-    DIGEST_NAME,
-    MOST_FILES,
-    Digest,
-    broken,
-    digest_of,
-    public_keys,
-    wrong,
-)
 from crypto_core.trail.sources.lake_sql import iso
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.threads import side_by_side
@@ -133,7 +125,7 @@ class DigestValidator:
     def _chain(self, listed: Sequence[str], folder: Folder) -> Validation:
         bucket, asked, now = self._bucket, self.asked, self.now
         until = min(asked.until + _DAY, now)
-        keys = public_keys(self.kms, folder.region, asked.since - _DAY, until, self.cancelled)
+        keys = digest_files.public_keys(self.kms, folder.region, asked.since - _DAY, until, self.cancelled)
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
         result, later = Validation(), None
@@ -150,7 +142,7 @@ class DigestValidator:
                 result = result.but(f"s3://{bucket.name}/{key}: {digest}", digests_invalid=1, breaks=1)
                 later = None
                 continue
-            flaw = wrong(digest, bucket.name, keys)
+            flaw = digest_files.wrong(digest, bucket.name, keys)
             if flaw:
                 result = result.but(f"s3://{bucket.name}/{key}: {flaw}", digests_invalid=1)
             elif digest.text("digestEndTime") >= iso(asked.since):
@@ -158,7 +150,7 @@ class DigestValidator:
             if key.endswith(_BACKFILL):
                 continue
             if later is not None:
-                gap = broken(later, digest, bucket.name)
+                gap = digest_files.broken(later, digest, bucket.name)
                 if gap:
                     missing = int(later.text("previousDigestS3Object") not in listed)
                     result = result.but(
@@ -167,7 +159,7 @@ class DigestValidator:
             later = digest
         return result + self._before(later)
 
-    def _before(self, oldest: Digest | None) -> Validation:
+    def _before(self, oldest: digest_files.Digest | None) -> Validation:
         """Whether the digest before the oldest is there, if it still is of the window."""
         start = oldest.text("digestStartTime") if oldest else ""
         if oldest is None or start <= iso(self.asked.since):
@@ -181,22 +173,22 @@ class DigestValidator:
         digest = self._read(key)
         if isinstance(digest, str):
             return Validation().but(f"s3://{self._bucket.name}/{key}: {digest}", digests_missing=1, breaks=1)
-        gap = broken(oldest, digest, self._bucket.name)
+        gap = digest_files.broken(oldest, digest, self._bucket.name)
         if not gap:
             return Validation()
         return Validation().but(f"s3://{self._bucket.name}/{oldest.key}: {gap}", breaks=1)
 
-    def _read(self, key: str) -> Digest | str:
+    def _read(self, key: str) -> digest_files.Digest | str:
         try:
             content = self._bucket.read_object(key, self.cancelled)
-            return digest_of(key, unpacked(content.body), content.metadata.get("signature", ""))
+            return digest_files.digest_of(key, unpacked(content.body), content.metadata.get("signature", ""))
         except (KmsError, TrailError) as error:
             return why(error)
 
-    def _files(self, digest: Digest) -> Validation:
+    def _files(self, digest: digest_files.Digest) -> Validation:
         entries = digest.document.get("logFiles")
         files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
-        if len(files) > MOST_FILES:
+        if len(files) > digest_files.MOST_FILES:
             return Validation().but(f"s3://{self._bucket.name}/{digest.key}: it names too many files.")
         result = Validation()
         for _, outcome in side_by_side(self._file, files, threads=THREADS, cancelled=self.cancelled):
@@ -223,7 +215,7 @@ class DigestValidator:
         found: dict[str, dict[str, str]] = {}
         place = self.place
         for one in delivered(self._bucket, folder.path, self.asked, cancelled=self.cancelled):
-            named = DIGEST_NAME.fullmatch(one.key.rsplit("/", 1)[-1])
+            named = digest_files.DIGEST_NAME.fullmatch(one.key.rsplit("/", 1)[-1])
             of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
             if named and (not place.trail or named["chain"] == of_trail):
                 order = f"{named['backfill'] or ''}{named['stamp']}"

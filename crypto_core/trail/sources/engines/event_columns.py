@@ -16,19 +16,7 @@ from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Label,
-    Select,
-    String,
-    Subquery,
-    and_,
-    case,
-    literal_column,
-    not_,
-    select,
-)
+import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.key_uses import OPENS
@@ -95,22 +83,24 @@ _NO_TIME = seconds(UNDATED)
 _KMS = f"source = '{KMS}'"
 
 
-def event_columns(rows: Select[Any], has: Has, also: Mapping[str, str] = MappingProxyType({})) -> Subquery:
+def event_columns(
+    rows: sa.Select[Any], has: Has, also: Mapping[str, str] = MappingProxyType({})
+) -> sa.Subquery:
     """Return the events in rows of the table; `also` are further columns, as SQL by name."""
     texts = {f"{name}_whole": _clean(_there(path, has)) for name, (path, _) in _TEXTS.items()}
     others = {name: _there(path, has) for name, path in _AS_THEY_ARE.items()}
     arns = {"resources_text": _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"}
     found = rows.with_only_columns(*_labelled(texts | others | arns), maintain_column_froms=True)
     for layer in (_shortened(), _identity(), _documents(), _known_keys(), _of_keys()):
-        found = select(literal_column("*"), *_labelled(layer)).select_from(found.subquery("r"))
+        found = sa.select(sa.literal_column("*"), *_labelled(layer)).select_from(found.subquery("r"))
     columns = {**_columns(), **also}
-    return select(*_labelled(columns)).select_from(found.subquery("r")).subquery("event")
+    return sa.select(*_labelled(columns)).select_from(found.subquery("r")).subquery("event")
 
 
-def _labelled(written: Mapping[str, str | ColumnElement[int]]) -> Iterator[Label[Any]]:
+def _labelled(written: Mapping[str, str | sa.ColumnElement[int]]) -> Iterator[sa.Label[Any]]:
     for name, expression in written.items():
-        kind = Integer if name == "epoch" else String
-        one = literal_column(expression, kind) if isinstance(expression, str) else expression
+        kind = sa.Integer if name == "epoch" else sa.String
+        one = sa.literal_column(expression, kind) if isinstance(expression, str) else expression
         yield one.label(quoted_name(name, quote=True))
 
 
@@ -223,7 +213,7 @@ def _of_keys() -> dict[str, str]:
     }
 
 
-def _columns() -> dict[str, str | ColumnElement[int]]:
+def _columns() -> dict[str, str | sa.ColumnElement[int]]:
     listed = f"CASE WHEN {_KMS} THEN coalesce(nullif(message_keys, ''), alias) ELSE '' END"
     materials = (
         f"CASE WHEN {_whole(scalar, MATERIAL.pattern)} THEN {scalar} END"
@@ -268,29 +258,29 @@ def _token() -> str:
     return f"CASE WHEN {named} THEN {shown} ELSE '' END"
 
 
-def _marks(principal: str) -> ColumnElement[int]:
+def _marks(principal: str) -> sa.ColumnElement[int]:
     def among(column: str, values: Iterable[str]) -> str:
         return "{} IN ('{}')".format(column, "', '".join(values))
 
     names = {path: name for name, (path, _) in _TEXTS.items()}
-    flags = record_flags(lambda path: literal_column(names[path], String))
+    flags = record_flags(lambda path: sa.literal_column(names[path], sa.String))
     ours = f"regexp_like(contexts, '{_OURS}')"
     no_context = f"(NOT ({_KMS}) OR strpos(contexts, '{_PAIRS}') = 0 OR {ours})"
-    may_open: ColumnElement[bool] = literal_column(
+    may_open: sa.ColumnElement[bool] = sa.literal_column(
         f"({among('name', OPENS)} AND error = '' AND {no_context})"
     )
     human = (
         f"(console_text = 'true' OR {among('kind', PEOPLE)} OR strpos({principal}, '/AWSReservedSSO_') > 0)"
     )
-    holds: dict[EventProperty, ColumnElement[bool]] = {
-        EventProperty.SERVICE: and_(flags["service"], not_(may_open)),
+    holds: dict[EventProperty, sa.ColumnElement[bool]] = {
+        EventProperty.SERVICE: sa.and_(flags["service"], sa.not_(may_open)),
         EventProperty.FAILED: flags["failed"],
         EventProperty.DENIED: flags["denied"],
-        EventProperty.HUMAN: literal_column(human),
+        EventProperty.HUMAN: sa.literal_column(human),
         EventProperty.ROOT: flags["root"],
-        EventProperty.CONSOLE: literal_column("console_text = 'true'"),
+        EventProperty.CONSOLE: sa.literal_column("console_text = 'true'"),
     }
-    return reduce(operator.add, (case((condition, int(one)), else_=0) for one, condition in holds.items()))
+    return reduce(operator.add, (sa.case((condition, int(one)), else_=0) for one, condition in holds.items()))
 
 
 def _record_columns() -> dict[str, str]:

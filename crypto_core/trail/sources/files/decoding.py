@@ -11,12 +11,7 @@ from typing import Any
 import orjson
 
 from crypto_core.text.counting import counted
-from crypto_core.trail.record_reader import (
-    OversizeDocumentError,
-    kept_raw,
-    load_foreign,
-    require_few_values,
-)
+from crypto_core.trail import record_reader
 from crypto_core.trail.sources.files.record_shapes import MOST_RECORDS, is_record, records_of
 from crypto_core.trail.sources.files.table_rows import COLUMNS, of_row
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError
@@ -61,8 +56,8 @@ def plain_records(content: bytes) -> list[tuple[dict[str, Any], bytes]] | None:
         return None
     raws = [begin, *[_BEGIN + other for other in others]]
     try:
-        require_few_values(content)
-        found = [((record := orjson.loads(raw)), kept_raw(record, raw)) for raw in raws]
+        record_reader.require_few_values(content)
+        found = [((record := orjson.loads(raw)), record_reader.kept_raw(record, raw)) for raw in raws]
     except ValueError:
         return None
     return found if all(is_record(record) for record, _ in found) else None
@@ -72,7 +67,7 @@ def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[o
     """Yield a content's records; of what is cut short, whole lines. Raises UnreadableError at the end."""
     try:
         yield from _records_in(source, largest)
-    except OversizeDocumentError as error:
+    except record_reader.OversizeDocumentError as error:
         raise UnreadableError(f"Too large: {error}. No more of it is read.") from error
 
 
@@ -97,7 +92,7 @@ def _records_in(source: Iterator[bytes], largest: int) -> Iterator[object]:
         if not content or content.isspace():
             raise UnreadableError("It is empty.")
         try:
-            document = load_foreign(content)
+            document = record_reader.load_foreign(content)
         except ValueError:
             pass
         else:
@@ -136,13 +131,13 @@ def _is_document(line: bytes) -> bool:
 def _documents(line: bytes) -> list[Any]:
     """The documents of a line: one, also behind an export's time, or several. Raises ValueError."""
     try:
-        return [load_foreign(line)]
-    except OversizeDocumentError:
+        return [record_reader.load_foreign(line)]
+    except record_reader.OversizeDocumentError:
         raise
     except ValueError:
         exported = _EXPORTED.match(line)
         if exported:
-            return [load_foreign(line[exported.end() :])]
+            return [record_reader.load_foreign(line[exported.end() :])]
         if not line.startswith(b"{"):
             raise
     return list(_following(line.decode()))
@@ -228,8 +223,8 @@ def _of_cell(found: object) -> Iterator[object]:
         yield found
         return
     try:
-        document = load_foreign(found.encode())
-    except OversizeDocumentError:
+        document = record_reader.load_foreign(found.encode())
+    except record_reader.OversizeDocumentError:
         raise
     except ValueError:
         yield found
@@ -243,7 +238,7 @@ def _of_several(content: bytes) -> Iterator[object]:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise UnreadableError("It is not JSON.") from error
-    require_few_values(content)
+    record_reader.require_few_values(content)
     try:
         for document in _following(text):
             documents += 1
