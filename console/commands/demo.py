@@ -47,7 +47,9 @@ _PACE = 3.0
     help="Connections to generate; some have two tokens.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same data.")
-@click.option("--drill", is_flag=True, help="Play the drill, or a scenario's response, on a terminal too.")
+@click.option(
+    "--drill", is_flag=True, help="Play the drill, or a scenario by its defaults, on a terminal too."
+)
 @click.option(
     "--scenario",
     type=click.Choice([*GAMES, _LIST]),
@@ -61,11 +63,6 @@ _PACE = 3.0
     default=1.0,
     show_default=True,
     help="How many times faster than the script the intruder moves; your own times are never scaled.",
-)
-@click.option(
-    "--player",
-    type=click.Choice(["defaults"]),
-    help="Let a game day be played, without a terminal, by somebody who accepts every default.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a game day's score as one JSON document.")
 @click.option(
@@ -84,18 +81,18 @@ def demo(
     drill: bool,
     scenario: str | None,
     pace: float,
-    player: str | None,
     as_json: bool,
     way: str | None,
 ) -> int:
     """Start a sandbox: a real PostgreSQL and a local AWS endpoint, with generated connections.
 
-    On a terminal the console opens over it, with a past; otherwise the key-compromise drill, or the
-    scenario's response, is played and told as text. A game day ends with its score, and with status 0 if all
-    its ends were reached, else 1. With --shell the status is the shell's. Nothing is left behind.
+    On a terminal the console opens over it, with a past; otherwise the key-compromise drill, or the scenario
+    by somebody who accepts every default, is played and told as text. A game day ends with its score, and
+    with status 0 if all its ends were reached, else 1. With --shell the status is the shell's. Nothing is
+    left behind.
     """
-    if scenario is None and (as_json or pace != 1.0 or player):
-        raise click.UsageError("--pace, --player and --json are for a game day: name one with --scenario.")
+    if scenario is None and (as_json or pace != 1.0):
+        raise click.UsageError("--pace and --json are for a game day: name one with --scenario.")
     if way and (scenario or drill):
         raise click.UsageError("--shell and --env are for the demo itself: leave --scenario and --drill out.")
     if scenario == _LIST:
@@ -108,7 +105,7 @@ def demo(
     read_only = read_only_asked()
     if scenario is not None and read_only:
         raise click.UsageError("A game day needs changes: leave --read-only out.")
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill and not player
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
     secrets = connections // _SECRETS if scenario is None else 0
     with _sandbox(connections, secrets, seed, loads_console=on_terminal and not way) as sandbox:
         if scenario is not None:
@@ -116,11 +113,7 @@ def demo(
             from console.game_day.scenarios import SCENARIOS
 
             with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
-                result = (
-                    _console_game(game, pace)
-                    if on_terminal
-                    else _played(game, by_defaults=player == "defaults", as_json=as_json)
-                )
+                result = _console_game(game, pace) if on_terminal else _played(game, as_json=as_json)
             return _tell_score(result, as_json=as_json)
         if way or on_terminal:
             return _open(sandbox, way or _CONSOLE, read_only=read_only)
@@ -215,12 +208,10 @@ def _console_game(game: Game, pace: float) -> Score:
         return game.finish(container.services.incidents)
 
 
-def _played(game: Game, *, by_defaults: bool, as_json: bool) -> Score:
-    from console.game_day.default_player import DefaultPlayer
-    from console.game_day.responder import Responder
+def _played(game: Game, *, as_json: bool) -> Score:
+    from console.game_day.player import Player
 
-    tell = say if as_json else click.echo
-    return (DefaultPlayer if by_defaults else Responder)(game, tell).play()
+    return Player(game, say if as_json else click.echo).play()
 
 
 def _tell_score(score: Score, *, as_json: bool) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from console.container import Container
 from console.game_day.measures import agreed, change_key
 from console.game_day.platform_part import PlatformPart
+from console.game_day.runbook_work import RunbookWork
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.provider_tokens import Style
@@ -24,7 +24,6 @@ from console.sandbox.timeline import last_night
 from console.sandbox.traffic import DAYS, OFFICE_ADDRESS, Caller, visit
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
@@ -32,15 +31,12 @@ from crypto_core.lists.paging import Query
 from crypto_core.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.store import EventStore
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
-    from crypto_core.incidents.service import IncidentService
-    from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.references import TokenRef
 
 _log = logging.getLogger(__name__)
@@ -63,12 +59,10 @@ JOB_TOKENS = 120
 INCIDENT_TITLE = "A GitHub token in a support ticket"
 INCIDENT_OUTCOME = "The token was revoked and replaced before anybody used it; its key was rotated."
 _INCIDENT_SINCE = timedelta(hours=1)
-_WEEK = timedelta(days=7)
 _INCIDENT_NOTES = {
     "scope": "A customer pasted the token into a support ticket. Support saw it, nobody else.",
     "access": "The ticket is deleted. Nobody but the platform and the console called Decrypt since.",
 }
-_INCIDENT_ANSWERS = {"key": "rotate the key"}
 
 
 class Story:
@@ -120,13 +114,10 @@ class Story:
     def _tell_all(self) -> None:
         store = self._container.events
         store.add_receipts(list(past_receipts(store, self._sandbox.world)))
-        incident = ClosedIncident(self._container, self._sandbox.world, self._platform)
+        incident = ClosedIncident(self._container, self._sandbox, self._platform, _log.info, self._stopped)
         number = incident.declare()
-        job = FinishedJob(self._container, self._sandbox.world)
-        made = job.start(self._stopped)
-        job.work(made, self._stopped)
-        _log.info("Job %d is done.", made)
-        incident.work(number, self._stopped)
+        _log.info("Job %d is done.", finish_job(self._container, self._sandbox.world, self._stopped))
+        incident.work(number, INCIDENT_OUTCOME)
         _log.info("Incident %d is closed; its report: keydeck incident report %d", number, number)
         self._fetch()
 
@@ -195,110 +186,54 @@ def last_visit(world: World) -> Iterator[PastCall]:
     yield from visit(begun, draw, refused, key, _VISIT_DECRYPTS, hesitates=(3, 8))
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedJob:
-    """Starts the job and works on it, as `keydeck rewrap --job` does. Raises KeydeckError."""
-
-    container: Container
-    world: World
-
-    def start(self, cancelled: Event) -> int:
-        target = self.world.current_key.arn
-        under_old = self.world.sealed_under(self.world.old_key)[:JOB_TOKENS]
-        if not under_old:
-            raise RefusedError("There is no token under the old key.")
-        chosen = Selection(references=under_old)
-        plan = self._jobs.plan_job(Verb.REWRAP, chosen, target, JobOptions(), cancelled=cancelled)
-        return self._jobs.start_job(plan, agreed(plan))
-
-    def work(self, job: int, cancelled: Event) -> None:
-        """Work on it to its end, or until `cancelled` is set."""
-        self._jobs.join_job(job, cancelled=cancelled)
-
-    @property
-    def _jobs(self) -> JobService:
-        jobs = self.container.services.jobs
-        if jobs is None:
-            raise RefusedError("Jobs can't be kept here.")
-        return jobs
+def finish_job(container: Container, world: World, cancelled: Event) -> int:
+    """Work on a job as `keydeck rewrap --job` does, and return its number. Raises KeydeckError."""
+    under_old = world.sealed_under(world.old_key)[:JOB_TOKENS]
+    if not under_old:
+        raise RefusedError("There is no token under the old key.")
+    jobs, chosen = container.jobs, Selection(references=under_old)
+    plan = jobs.plan_job(Verb.REWRAP, chosen, world.current_key.arn, JobOptions(), cancelled=cancelled)
+    made = jobs.start_job(plan, agreed(plan))
+    jobs.join_job(made, cancelled=cancelled)
+    return made
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedIncident:
-    """Declares the incident of one leaked token and works through its runbook. Raises KeydeckError.
-
-    The console's own services do it: every call, proof and piece of evidence in the report is real.
-    """
-
-    container: Container
-    world: World
-    platform: PlatformPart
+class ClosedIncident(RunbookWork):
+    """The incident of one leaked token. The console's own services do it: what the report has is real."""
 
     def declare(self) -> int:
+        world = self.sandbox.world
         scope = IncidentScope(
             references=(str(self._leaked()),),
-            since=self.world.now - _INCIDENT_SINCE,
+            since=world.now - _INCIDENT_SINCE,
             origin="support ticket 4711",
         )
-        return self._incidents.declare("token-compromise", scope, INCIDENT_TITLE)
+        return self.incidents.declare("token-compromise", scope, INCIDENT_TITLE)
 
-    def work(self, number: int, cancelled: Event) -> None:
-        """Do every step and close it. Raises InterruptedRunError once `cancelled` is set."""
-        for view in self._steps(number):
-            stop_if(cancelled)
-            self._do(number, view, cancelled)
-        self._incidents.close(number, INCIDENT_OUTCOME)
-
-    def _steps(self, number: int) -> Iterator[StepView]:
-        """Yield one step after another, each once the one before has ended."""
-        for _ in self._incidents.show(number).steps:
-            current = self._incidents.show(number).current
-            if current is not None:
-                yield current
-
-    def _do(self, number: int, view: StepView, cancelled: Event) -> None:
-        incidents, step = self._incidents, view.step
+    def do_step(self, number: int, view: StepView) -> None:
+        """Do a step as whoever was on call did. Raises KeydeckError."""
+        step = view.step
         if step.id in _INCIDENT_NOTES:
-            incidents.note(number, _INCIDENT_NOTES[step.id], step.id)
-        if step.id in _INCIDENT_ANSWERS:
-            incidents.answer(number, step.id, _INCIDENT_ANSWERS[step.id])
-            return
-        if step.id == "rotate":
-            self._rotate()
-        if step.id == "use":
-            self._fetch_logs(cancelled)
-        if step.id == "enter":
+            self.incidents.note(number, _INCIDENT_NOTES[step.id], step.id)
+        if step.id == "key":
+            self.incidents.answer(number, step.id, "rotate the key")
+        elif step.id == "enter":
             # The owner connects again through the platform: the best way, as the step says.
             self.platform.reconnect((self._leaked(),), self.container.keyring)
-        elif step.action is not None:
-            plan = incidents.plan_action(number, step.id, cancelled=cancelled)
-            incidents.run_action(number, step.id, plan, agreed(plan), cancelled=cancelled)
-        if not incidents.show(number).step(step.id).state.ended:
-            incidents.finish(number, step.id, cancelled=cancelled)
+            self.incidents.finish(number, step.id)
+        else:
+            super().do_step(number, view)
 
-    def _fetch_logs(self, cancelled: Event) -> None:
-        """Fetch GitHub's audit log of the last week."""
-        from crypto_core.provider_logs.pulling import LogPuller
-
-        settings = self.container.settings
-        token = Secret.of(settings.audit_token("github"))
-        puller = LogPuller(self.container.token_uses.log, settings.endpoints)
-        puller.pull("github", "all", token, since=self.world.now - _WEEK, cancelled=cancelled)
-
-    def _rotate(self) -> None:
-        change_key(self.container, KeyChange(ChangeKind.ROTATE, self.world.current_key.arn))
+    def elsewhere(self, number: int, view: StepView) -> None:
+        """Rotate the key where the step says so."""
+        if view.step.id == "rotate":
+            change_key(self.container, KeyChange(ChangeKind.ROTATE, self.sandbox.world.current_key.arn))
 
     def _leaked(self) -> TokenRef:
         """A GitHub token of a person that opens, so that its provider can be asked about it."""
-        key = self.world.current_key.arn
-        for token in self.world.tokens.values():
-            if token.style is Style.GITHUB_USER and token.key_arn == key and token.corruption is None:
+        world = self.sandbox.world
+        for token in world.tokens.values():
+            mine = token.style is Style.GITHUB_USER and token.key_arn == world.current_key.arn
+            if mine and token.corruption is None:
                 return token.ref
         raise RefusedError("There is no GitHub token of a person that opens.")
-
-    @property
-    def _incidents(self) -> IncidentService:
-        incidents = self.container.services.incidents
-        if incidents is None:
-            raise RefusedError("Incidents can't be kept here.")
-        return incidents

@@ -42,22 +42,15 @@ class PlatformPart:
         """Return a token as its provider would issue it anew for a connection."""
         return self._issued(ref, next(self._numbers))
 
-    def revoke_by_hand(self, tokens: Iterable[Secret]) -> int:
-        """Let the owners revoke tokens at their providers, where no call does it; returns how many."""
-        control = self._sandbox.providers
-        revoked = 0
-        for token in tokens:
-            control.revoke(token.reveal())
-            revoked += 1
-        return revoked
-
     def revoke_as_owners(self, refs: Iterable[TokenRef]) -> None:
         """Let the owners revoke the tokens that they have connected with; of no connections, those of all.
 
         What somebody else has entered for them since is not theirs to revoke.
         """
         wanted = frozenset(refs) or frozenset(self._sandbox.world.tokens)
-        self.revoke_by_hand(token for ref in sorted(wanted) for token in self._connected_with(ref))
+        for ref in sorted(wanted):
+            for token in self._connected_with(ref):
+                self._sandbox.providers.revoke(token.reveal())
 
     def damaged(self, new_key: str) -> list[TokenRef]:
         """Return the connections with damaged tokens whose owners have not connected again.

@@ -46,7 +46,7 @@ class Referee:
         world = sandbox.world
         self._key = world.current_key.arn
         self._database_url = sandbox.platform_database_url
-        self.sound: frozenset[TokenRef] = frozenset(
+        self._sound: frozenset[TokenRef] = frozenset(
             {*world.sealed_under(world.current_key), *world.sealed_under(world.old_key), *world.corrupt}
         )
         """The tokens that open when the game begins: all that are sealed."""
@@ -154,10 +154,10 @@ class Referee:
         """Every sound token is opened, by the platform: that is what must work when all is over."""
         now = self._sealed()
         kms = self._sandbox.client("kms", access_keys.PLATFORM)
-        closed = [ref for ref in sorted(self.sound) if ref not in now or not self._opens(kms, ref, now[ref])]
+        closed = [ref for ref in sorted(self._sound) if ref not in now or not self._opens(kms, ref, now[ref])]
         if not closed:
-            return True, f"all {counted(len(self.sound), 'sound token')} open"
-        return False, f"{len(closed):,} of {counted(len(self.sound), 'sound token')} don't open"
+            return True, f"all {counted(len(self._sound), 'sound token')} open"
+        return False, f"{len(closed):,} of {counted(len(self._sound), 'sound token')} don't open"
 
     def _opens(self, kms: Any, ref: TokenRef, envelope: Envelope) -> bool:
         try:

@@ -114,7 +114,7 @@ class Scenario:
 
     After its moves the intruder goes on with `aim` every `again` seconds, by whichever persona is let in.
     `opens_column` bounds what it reads to one token column, and to one organisation; `keeps_tokens` says
-    that it keeps what it opened. `answers` are what a responder answers where the runbook asks.
+    that it keeps what it opened.
     """
 
     id: str
@@ -134,7 +134,6 @@ class Scenario:
     past: tuple[Past, ...] = ()
     opens_column: str = ""
     keeps_tokens: bool = False
-    answers: tuple[str, ...] = ()
 
     def persona(self, name: str) -> Persona:
         """Return one persona. Raises KeyError."""

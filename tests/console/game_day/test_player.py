@@ -11,8 +11,8 @@ from contextlib import closing
 import pytest
 
 from console.container import Container
-from console.game_day.default_player import DefaultPlayer
 from console.game_day.game import Game
+from console.game_day.player import Player
 from console.game_day.scenarios import SCENARIOS
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
@@ -40,8 +40,13 @@ def test_whoever_accepts_every_default_ends_safe(
         with closing(Container(load().settings)) as container:
             install(container.engine)
         with Game(sandbox, SCENARIOS[name], pace=FAST, seed=seed) as game:
-            score = DefaultPlayer(game, told.append).play()
+            score = Player(game, told.append).play()
             story = "\n".join(told)
+            # What a responder goes by was there, and told.
+            assert "Not found by the rules" not in story
+            assert score.reached
+            assert score.gained > 0
+            assert score.shut_out_seconds is not None
             ends = {seen.end: seen.reached for seen in score.ends}
             assert ends == dict.fromkeys(SCENARIOS[name].ends, True), (score.verdicts, story)
             assert game.intruder.try_every_way() is False, story
