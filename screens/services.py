@@ -118,8 +118,6 @@ class Offered:
     """"default" (DATABASE_URL) first, then those of the settings file."""
     trouble: str = ""
     """Why a list is not whole, such as an AWS configuration file that can't be read."""
-    signed_out: tuple[str, ...] = ()
-    """The profiles that sign in by IAM Identity Center (SSO) and are not signed in."""
 
 
 class Contexts(Protocol):

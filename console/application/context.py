@@ -71,7 +71,6 @@ class ConsoleContexts:
             regions=tuple(region for region in regions if region and clean(region, 60) == region),
             databases=tuple(DatabaseChoice(clean(name, 60), masked_url(url)) for name, url in databases),
             trouble=trouble,
-            signed_out=self._signed_out(),
         )
 
     def estates(
@@ -219,17 +218,6 @@ class ConsoleContexts:
             return list(Session().available_profiles), ""
         except (BotoCoreError, OSError) as error:
             return [], f"AWS's configuration files can't be read: {clean(error, 200)}"
-
-    def _signed_out(self) -> tuple[str, ...]:
-        from botocore.exceptions import BotoCoreError
-        from botocore.session import Session
-
-        from crypto_core.aws.sso_profiles import signed_out
-
-        try:
-            return tuple(p for p in signed_out(Session().full_config) if clean(p, 200) == p)
-        except (BotoCoreError, OSError):
-            return ()  # Which files can't be read is told with the profiles.
 
     def _known_regions(self) -> list[str]:
         from botocore.exceptions import UnknownRegionError

@@ -23,7 +23,6 @@ from screens.widgets.notice import trouble_content
 
 _REGIONS = 8
 """Regions shown before one is looked for by its name."""
-_SIGNED_OUT = "signed out of SSO: run aws sso login"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +111,7 @@ class ContextDialog(Dialog[ContextChange | None]):
             ),
             (
                 "AWS profile",
-                [
-                    (
-                        p or "(none)",
-                        _SIGNED_OUT if p in offered.signed_out else "",
-                        p == now.profile,
-                        ContextChange(profile=p),
-                    )
-                    for p in offered.profiles
-                ],
+                [(p or "(none)", "", p == now.profile, ContextChange(profile=p)) for p in offered.profiles],
             ),
             ("Region", [(r, "", r == now.region, ContextChange(region=r)) for r in regions]),
         ]

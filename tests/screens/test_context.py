@@ -32,7 +32,6 @@ class StageContexts:
     now: Context = field(default_factory=lambda: Context("", "eu-west-1", "default"))
     profiles: tuple[str, ...] = ("", "admin", "audit")
     trouble: str = ""
-    signed_out: tuple[str, ...] = ()
     standings: tuple[EstateStanding, ...] = ()
     shared: tuple[SharedKey, ...] = ()
 
@@ -51,7 +50,7 @@ class StageContexts:
         """What can be switched to."""
         self.stage.enter("offered")
         databases = [DatabaseChoice(name, f"postgresql://ana:***@{name}/tokens") for name in self._stages()]
-        return Offered(self.profiles, REGIONS, tuple(databases), self.trouble, self.signed_out)
+        return Offered(self.profiles, REGIONS, tuple(databases), self.trouble)
 
     def switch(
         self,
@@ -136,20 +135,6 @@ async def test_enter_on_a_line_of_the_list_switches() -> None:
         await d.press("enter", "down", "enter")
         assert "db archive@pg-1" in d.lines()[0]
         assert "20 tokens" in d.text()
-
-
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
-async def test_a_profile_that_sso_has_signed_out_says_so_and_can_be_chosen(size: tuple[int, int]) -> None:
-    stage = Stage()
-    contexts = StageContexts(stage, signed_out=("audit",))
-    stage.contexts = contexts
-    async with deck(stage, size=size) as d:
-        await d.press("c")
-        (line,) = [line for line in d.lines() if "signed out of SSO: run aws sso login" in line]
-        assert "audit" in line
-        await d.type("audit")
-        await d.press("enter")
-        assert contexts.current().profile == "audit"
 
 
 async def test_escape_in_the_dialog_changes_nothing() -> None:

@@ -1,15 +1,14 @@
 """Who may decrypt under every key by IAM: what AWS Security Hub calls KMS.1 and KMS.2.
 
 Where a key's policy leaves it to its account, as the default one does, these policies open what is under it.
-What permissions boundaries take away makes a finding low, and is named; it hides none. Policies that AWS
-manages are not looked at, nor an organisation's service control policies: the accounts that these bind can't
-read them.
+Policies that AWS manages are not looked at, nor permissions boundaries and an organisation's service control
+policies, which only take away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from crypto_core.findings.controls import (
     CIS_ADMINISTRATION,
@@ -22,7 +21,6 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.identity import WideStatement
-from crypto_core.keys.posture.boundaries import Bounds
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 
@@ -37,7 +35,7 @@ class IdentityPolicy:
     """A policy of IAM that lets whoever has it decrypt under all keys.
 
     `arn` is the policy's own; of an inline one, that of the user, group or role that it is embedded in.
-    `attached` is to how many a managed one is attached. `bounds` is what boundaries leave of it.
+    `attached` is to how many a managed one is attached.
     """
 
     arn: CleanText
@@ -45,29 +43,22 @@ class IdentityPolicy:
     inline: bool
     statements: tuple[WideStatement, ...]
     attached: int = 0
-    bounds: Bounds = field(default_factory=Bounds)
-
-    @property
-    def actions(self) -> frozenset[str]:
-        """What it allows under every key."""
-        return frozenset(action for statement in self.statements for action in statement.actions)
 
     @property
     def severity(self) -> Severity:
-        """Low where nobody has it, each statement has a condition, or boundaries leave nothing of it."""
+        """Low where nobody has it, or each statement has a condition."""
         idle = not self.inline and not self.attached
         narrow = all(s.conditions for s in self.statements)
-        return Severity.LOW if idle or narrow or self.bounds.whole else Severity.MEDIUM
+        return Severity.LOW if idle or narrow else Severity.MEDIUM
 
     @property
     def evidence(self) -> str:
-        """What each of the statements says, and what boundaries leave of it."""
-        said = "; ".join(
+        """What each of the statements says."""
+        return "; ".join(
             f"{s.name} allows {', '.join(f'kms:{action}' for action in s.actions)} on {s.resource}"
             + (f", with a condition on {', '.join(s.conditions)}" if s.conditions else "")
             for s in self.statements
         )
-        return "; ".join(filter(None, (said, str(self.bounds))))
 
 
 @rule(
@@ -75,7 +66,7 @@ class IdentityPolicy:
     "IAM policy that allows decryption under every KMS key",
     Severity.MEDIUM,
     Facts.IDENTITIES,
-    about="customer managed; low where it is attached to nobody, a condition narrows it, or boundaries do",
+    about="customer managed; low where it is attached to nobody or a condition narrows it",
     controls=(HUB_MANAGED_DECRYPT, CIS_ADMINISTRATION, LEAST_PRIVILEGE, PCI_LEAST_PRIVILEGE),
 )
 def managed(policies: Sequence[IdentityPolicy]) -> Said:
@@ -98,7 +89,7 @@ def managed(policies: Sequence[IdentityPolicy]) -> Said:
     "Inline policy that allows decryption under every KMS key",
     Severity.MEDIUM,
     Facts.IDENTITIES,
-    about="embedded in a user, group or role; low where a condition or boundaries narrow it",
+    about="embedded in a user, group or role; low where a condition narrows it",
     controls=(HUB_INLINE_DECRYPT, LEAST_PRIVILEGE, PCI_LEAST_PRIVILEGE),
 )
 def inline(policies: Sequence[IdentityPolicy]) -> Said:

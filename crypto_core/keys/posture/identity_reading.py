@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -14,7 +12,6 @@ from crypto_core.errors import KmsError, PolicyError
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.identity import wide_statements
-from crypto_core.keys.posture.boundaries import PolicyHolder, PolicyHolders, boundary_of
 from crypto_core.keys.posture.identities import IdentityPolicy
 from crypto_core.text.cleaning import clean
 
@@ -36,46 +33,13 @@ def read_identities(
     """
     found: list[IdentityPolicy] = []
     gaps: list[Gap] = []
-    holders = PolicyHolders()
     try:
         for page in _pages(kms, cancelled):
-            _note_holders(page, holders)
             for read in (*_managed(page), *_inline(page)):
                 (gaps if isinstance(read, Gap) else found).append(read)  # type: ignore[arg-type]
     except KmsError as error:
         gaps.append(Gap(f"IAM policies: {error.why}", Severity.MEDIUM))
-        # Who else has a policy, and by which boundary, is not known.
-        return tuple(found), tuple(gaps)
-    # A holder's boundary may stand on a later page.
-    return tuple(_bounded(policy, holders) for policy in found), tuple(gaps)
-
-
-def _bounded(policy: IdentityPolicy, holders: PolicyHolders) -> IdentityPolicy:
-    _, is_group, name = policy.arn.rpartition(":group/")
-    group = name.rsplit("/", 1)[-1] if policy.inline and is_group else ""
-    return replace(policy, bounds=holders.bounds(policy.arn, policy.actions, group=group))
-
-
-def _note_holders(page: Mapping[str, Any], holders: PolicyHolders) -> None:
-    for group in page.get("GroupDetailList") or ():
-        holders.groups[str(group.get("GroupName"))] = _attached(group)
-    for member in (*(page.get("UserDetailList") or ()), *(page.get("RoleDetailList") or ())):
-        groups = frozenset(map(str, member.get("GroupList") or ()))
-        arn = str(member.get("Arn"))
-        holders.holders.append(PolicyHolder(arn, boundary_of(member), _attached(member), groups))
-    for policy in page.get("Policies") or ():
-        if policy.get("PermissionsBoundaryUsageCount"):
-            arn = str(policy.get("Arn"))
-            for version in policy.get("PolicyVersionList") or ():
-                if version.get("IsDefaultVersion"):
-                    # One that can't be read is unread: a policy's gap says why, where it is attached too.
-                    with suppress(PolicyError):
-                        wide = wide_statements(version.get("Document"), *_account_of(arn))
-                        holders.allowed[arn] = frozenset(action for one in wide for action in one.actions)
-
-
-def _attached(member: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(str(one.get("PolicyArn")) for one in member.get("AttachedManagedPolicies") or ())
+    return tuple(found), tuple(gaps)
 
 
 def _account_of(arn: str) -> tuple[str, str]:

@@ -149,59 +149,6 @@ def test_what_nobody_has_or_a_condition_narrows_is_low_and_a_boundary_none() -> 
     assert "with a condition on kms:ViaService" in said[1].evidence  # type: ignore[union-attr]
 
 
-def boundary(name: str, statement: dict[str, Any]) -> dict[str, Any]:
-    """A policy that is some holders' boundary."""
-    return managed(name, statement, 0, PermissionsBoundaryUsageCount=1)
-
-
-def holder(kind: str, name: str, bound: str = "", **more: Any) -> dict[str, Any]:
-    """A user or role, with a boundary of ours or of AWS."""
-    owner = "aws" if bound == "PowerUserAccess" else ACCOUNT
-    limit = {"PermissionsBoundaryArn": f"arn:aws:iam::{owner}:policy/{bound}"} if bound else {}
-    given = {"PermissionsBoundary": {"PermissionsBoundaryType": "Policy", **limit}} if bound else {}
-    return {"Arn": f"arn:aws:iam::{ACCOUNT}:{kind}/{name}", **given, **more}
-
-
-WIDE = {"AttachedManagedPolicies": [{"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/wide"}]}
-INLINE = [{"PolicyName": "p", "PolicyDocument": json.dumps(document(allow("kms:Decrypt")))}]
-
-
-def test_boundaries_that_leave_nothing_make_it_low_and_are_named_wherever_they_stand() -> None:
-    pages = [
-        {"Policies": [managed("wide", allow("kms:Decrypt"), 2)]},
-        {"UserDetailList": [holder("user", "u", "one-key", GroupList=["g"], UserPolicyList=INLINE)]},
-        {"GroupDetailList": [{"Arn": f"arn:aws:iam::{ACCOUNT}:group/x/g", "GroupName": "g", **WIDE,
-                              "GroupPolicyList": INLINE}]},
-        {"RoleDetailList": [holder("role", "r", "no-kms", **WIDE)]},
-        {"Policies": [boundary("one-key", allow("kms:Decrypt", KEY)), boundary("no-kms", allow("s3:*"))]},
-    ]  # fmt: skip
-    found = {one.subject.rsplit(":", 1)[-1]: one for one in told(*pages) if isinstance(one, Finding)}
-    assert {name: one.severity for name, one in found.items()} == dict.fromkeys(
-        ("user/u", "group/x/g", "policy/wide"), Severity.LOW
-    )
-    assert "boundary of every holder allows it for no other key than it names: one-key, no-kms" in (
-        found["policy/wide"].evidence
-    )
-    # Of what is not read to the end, nobody knows who else has it.
-    (_, *cut) = told(*pages, KmsAccessDeniedError("no", action="iam:GetAccountAuthorizationDetails"))
-    assert {one.severity for one in cut if isinstance(one, Finding)} == {Severity.MEDIUM}
-
-
-def test_a_holder_without_a_boundary_or_with_one_that_allows_it_keeps_the_severity() -> None:
-    for more, said in (
-        ({}, "the permissions boundary of 1 of 2 holders"),
-        ({"bound": "all"}, "the permissions boundary of 1 of 2 holders"),
-        ({"bound": "PowerUserAccess"}, "what these boundaries allow was not read: PowerUserAccess"),
-    ):
-        other = holder("role", "other", more.get("bound", ""), **WIDE)
-        boundaries = [boundary("no-kms", allow("s3:*")), boundary("all", allow("*"))]
-        wide = managed("wide", allow("kms:Decrypt"))
-        roles = [holder("role", "r", "no-kms", **WIDE), other]
-        (found,) = told({"Policies": [wide, *boundaries], "RoleDetailList": roles})
-        assert isinstance(found, Finding)
-        assert (found.severity, said in found.evidence) == (Severity.MEDIUM, True)
-
-
 def test_what_cannot_be_read_is_a_gap_that_names_the_action_or_the_policy() -> None:
     denied = KmsAccessDeniedError("no", action="iam:GetAccountAuthorizationDetails")
     first = {"Policies": [managed("wide", allow("kms:Decrypt"))]}
