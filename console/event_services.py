@@ -5,7 +5,7 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -21,19 +21,14 @@ from crypto_core.keys.inventory import KeyInventory
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    from crypto_core.findings.finding import Gap
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.configured import Configured
-    from crypto_core.trail.rules.examination import EngineRules
     from crypto_core.trail.rules.rule_context import ReceiptPolicy
     from crypto_core.trail.rules.service import TrailRules
-    from crypto_core.trail.sources.engines.athena import AthenaSettings
-    from crypto_core.trail.sources.engines.pushed_rules import AthenaExaminations
     from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
-    from crypto_core.trail.store.event_questions import EventQuestions
 
 
 def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
@@ -79,25 +74,12 @@ def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) ->
 
 def statistics_of(settings: Settings, table: str, ask_code: AskCode = nobody_to_ask) -> AthenaStatistics:
     """Return what counts the events in a table of Athena's, as database.table. It asks nobody before."""
+    from crypto_core.trail.sources.engines.athena import AthenaSettings
     from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 
-    kms, athena = _athena(settings, table, ask_code)
-    return AthenaStatistics(kms, athena, lambda: datetime.now(UTC), aliases_of(settings, ask_code))
-
-
-def examinations_of(settings: Settings, table: str, ask_code: AskCode = nobody_to_ask) -> AthenaExaminations:
-    """Return what asks a table of Athena's what rules ask, as database.table. It asks nobody before."""
-    from crypto_core.trail.sources.engines.pushed_rules import AthenaExaminations
-
-    kms, athena = _athena(settings, table, ask_code)
-    return AthenaExaminations(kms, athena, lambda: datetime.now(UTC), aliases_of(settings, ask_code))
-
-
-def _athena(settings: Settings, table: str, ask_code: AskCode) -> tuple[KmsApi, AthenaSettings]:
-    from crypto_core.trail.sources.engines.athena import AthenaSettings
-
     kms = KmsApi(settings.regions, profile=settings.profile, read_only=settings.read_only, ask_code=ask_code)
-    return kms, AthenaSettings(table, settings.athena_output, settings.athena_workgroup)
+    athena = AthenaSettings(table, settings.athena_output, settings.athena_workgroup)
+    return AthenaStatistics(kms, athena, lambda: datetime.now(UTC), aliases_of(settings, ask_code))
 
 
 def rules_about_events(
@@ -128,31 +110,6 @@ def _receipt_policy(settings: Settings) -> ReceiptPolicy | None:
 
     since = settings.receipts_complete_since
     return None if since is None else ReceiptPolicy(since, timedelta(minutes=settings.receipts_grace))
-
-
-def engine_rules(
-    settings: Settings, history: EventQuestions, keys: KeyInventory, lacking: Iterable[Gap] = ()
-) -> EngineRules:
-    """Return the rules about an engine's events, of which `lacking` is missing. KMS names keys."""
-    from crypto_core.trail.rules.examination import EngineRules
-
-    return EngineRules(
-        history,
-        _configured(settings, settings.trusted_keys),
-        aliases=partial(aliases_where_known, keys),
-        describe=lambda name: keys.describe(name).key_arn,
-        lacking=(*lacking, *_receipts_not_asked(settings)),
-    )
-
-
-def _receipts_not_asked(settings: Settings) -> Iterator[Gap]:
-    """Receipts are in the store alone."""
-    if settings.receipts_complete_since is not None:
-        from crypto_core.findings.finding import Gap
-        from crypto_core.findings.severity import Severity
-
-        why = "Receipts: an engine has none; decrypt-without-receipt is examined without --engine"
-        yield Gap(why, Severity.CRITICAL)
 
 
 def _configured(settings: Settings, trusted: Iterable[str]) -> Configured:

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib import metadata
-from threading import Event
 from typing import Any
 
 import click
 
 from console import event_services
-from console.commands import events_options
-from console.commands.asking import query_consent
 from console.commands.estate_options import estate_option
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
@@ -25,7 +22,6 @@ from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
 from console.container import Container
 from console.event_file import open_events
-from console.host.interrupts import cancelled_by_interrupt
 from console.own_folders import user_name
 from console.printed.finding_document import FindingDocument
 from console.printed.forms import Form
@@ -39,8 +35,6 @@ from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.questions import EngineHistory
-from crypto_core.trail.rules.examination import EngineRules, window
 from crypto_core.trail.rules.ocsf import ocsf_finding
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.sigma import export_sigma
@@ -53,18 +47,6 @@ SHOWN_EVENTS = 3
 """Events of a finding that are named as text; --json names all."""
 EventsOf = Callable[[Finding], Sequence[TrailEvent]]
 """Returns the events that a finding names."""
-
-_ALONE = Gap(
-    "Examined are events alone, without suppressions and decoys: keys, access, trails, tripwires and what is "
-    "suppressed: keydeck findings without --engine",
-    Severity.LOW,
-)
-"""Events alone are asked for: that nothing else is examined hides nothing of these."""
-_TABLE = Gap(
-    "CloudTrail events: Athena's table has what its files hold, of which periods is not known; what is "
-    "normal is told by 30 days before the window",
-    Severity.LOW,
-)
 
 
 @click.group(invoke_without_command=True)
@@ -85,7 +67,6 @@ _TABLE = Gap(
 @click.option(
     "--sigma", is_flag=True, help="Print rules about events as Sigma rules for the configured keys."
 )
-@events_options.counting_engine_options
 def findings(
     *,
     form: Form,
@@ -95,16 +76,12 @@ def findings(
     hidden: bool,
     ocsf: bool,
     sigma: bool,
-    engine: events_options.EngineChoice | None,
-    most: int | None,
-    yes: bool,
 ) -> int:
     """List what is wrong with keys, access and trails, and what CloudTrail shows, the worst first.
 
     Exit code 1 if there is anything; 3 if there is nothing, but what could not be examined may hide a
     finding of severity high or worse; else 0. Suppressed findings are counted, and don't count. Without a
-    database or AWS what the stored events show is listed all the same. With --engine it is what the
-    events of a copy, or of a table of Athena's, show, and that alone: nothing is suppressed.
+    database or AWS what the stored events show is listed all the same.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
@@ -112,13 +89,7 @@ def findings(
         raise click.UsageError("One of --output, --ocsf and --sigma.")
     if new and (since or until or sigma):
         raise click.UsageError("--new takes no window: it goes on from the last --new.")
-    chosen = events_options.counting_engine(engine, most, yes=yes)
-    if chosen is not None and (new or hidden or sigma):
-        raise click.UsageError("--new, --suppressed and --sigma are about the store: leave --engine out.")
     printed = _Printed(form, ocsf=ocsf, hidden=hidden)
-    if chosen is not None:
-        with examined_by(chosen, since, until, ocsf=ocsf) as (posture, events_of):
-            return _print_all(posture, (), events_of, printed)
     if new:
         with _stored_events() as rules:
             found = rules.examine_arrivals()
@@ -326,52 +297,3 @@ def suppressions(*, expired: bool, form: Form) -> None:
 def _by(services: Container) -> str:
     """Who suppresses: the AWS identity, without an answer the user of this machine."""
     return services.services.surroundings().identity or user_name()
-
-
-@contextmanager
-def examined_by(
-    engine: events_options.EngineChoice, since: datetime | None, until: datetime | None, *, ocsf: bool
-) -> Iterator[tuple[Posture, EventsOf]]:
-    """Give what the rules say of an engine's events: no database, no store, KMS only for names of keys."""
-    if engine.name == "athena":
-        if ocsf:
-            raise click.UsageError("--ocsf asks for each finding's events once more: not of --engine athena.")
-        rules, posture = _examined_by_athena(engine, since, until)
-        yield posture, rules.events_of
-        return
-    settings = loaded().settings
-    keys = event_services.key_inventory_of(settings, code_from_terminal)
-    with events_options.opened_copy(engine, partial(event_services.aliases_where_known, keys)) as copy:
-        of_part = Severity.HIGH if copy.mark.filter else Severity.LOW
-        lacking = Gap(f"CloudTrail events: {copy.mark.told}", of_part)
-        rules = event_services.engine_rules(settings, EngineHistory(copy), keys, [lacking])
-        yield _examined(rules, since, until), rules.events_of
-
-
-def _examined_by_athena(
-    engine: events_options.EngineChoice, since: datetime | None, until: datetime | None
-) -> tuple[EngineRules, Posture]:
-    """Say what an examination may cost, ask, and examine."""
-    settings = loaded().settings
-    keys = event_services.key_inventory_of(settings, code_from_terminal)
-    examinations = event_services.examinations_of(settings, engine.place, code_from_terminal)
-    since, until = window(since, until, examinations.clock())
-    with cancelled_by_interrupt("Stopping the query. Press again to stop at once.") as cancelled:
-        plan = examinations.plan_examination(since, until, most=engine.most, cancelled=cancelled)
-        for remark in plan.remarks:
-            say(remark)
-        shown = f"Examined is {plan.scans}"
-        consent = query_consent(plan, shown, yes=engine.yes, question="Run these queries?")
-        events = examinations.open_events(plan, consent, cancelled=cancelled)
-        rules = event_services.engine_rules(settings, EngineHistory(events), keys, [_TABLE])
-        try:
-            return rules, _examined(rules, since, until, cancelled)
-        finally:
-            say(events.note)
-
-
-def _examined(
-    rules: EngineRules, since: datetime | None, until: datetime | None, cancelled: Event | None = None
-) -> Posture:
-    found = rules.examine_events(since, until, cancelled)
-    return Posture(rules.clock(), found.findings, (_ALONE, *found.gaps))

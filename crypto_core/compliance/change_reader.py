@@ -18,8 +18,8 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.rules.rule_context import OF_KMS, RuleContext
 from crypto_core.trail.rules.service import TrailRules
-from crypto_core.trail.store.event_questions import Group, Span, flag, has
-from crypto_core.trail.store.history import History
+from crypto_core.trail.store.event_questions import Span, flag, has
+from crypto_core.trail.store.history import Group, History
 
 OVERLAP = timedelta(days=1)
 """So much of the time before the record before is read again: what came late is seen, by its id once."""

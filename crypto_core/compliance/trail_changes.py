@@ -15,7 +15,8 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.access_changes import granted_beyond, opened_to
 from crypto_core.trail.rules.configured import Keys
 from crypto_core.trail.rules.rule_context import OF_KMS, RuleContext, listed, request, text
-from crypto_core.trail.store.event_questions import EventQuestions, has
+from crypto_core.trail.store.event_questions import has
+from crypto_core.trail.store.history import History
 
 CLOUDTRAIL = "CloudTrail"
 OF_KEYS = (
@@ -37,7 +38,7 @@ _PARAMETERS = (
 
 
 def trail_changes(
-    history: EventQuestions, keys: Keys, since: datetime, until: datetime, limit: int
+    history: History, keys: Keys, since: datetime, until: datetime, limit: int
 ) -> tuple[tuple[ChangeFact, ...], int]:
     """Return up to `limit` changes of keys that guard tokens, the oldest first; and how many are left out.
 

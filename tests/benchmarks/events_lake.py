@@ -20,12 +20,9 @@ import duckdb
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.event_sql.questions import EngineHistory
 from crypto_core.trail.parquet.event_copy import EventCopy
 from crypto_core.trail.parquet.export import export_events
 from crypto_core.trail.parquet.layout import NAME, TEXTS, Partition, write_mark
-from crypto_core.trail.rules.configured import Configured
-from crypto_core.trail.rules.examination import EngineRules
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import GroupsQuestion, Threshold
 from crypto_core.trail.store.tallies import Tallies
@@ -110,12 +107,6 @@ def ask_statistics(of: EventCopy | EventStore) -> None:
         )
 
 
-def ask_rules(of: EventCopy) -> str:
-    """Examine the last day; return how many findings there are."""
-    examined = EngineRules(EngineHistory(of), Configured(KEY), clock=lambda: NOW).examine_events()
-    return f"{len(examined.findings):,} findings"
-
-
 def compare(path: Path) -> None:
     """Ask a store, and its own copy, the same."""
     store = EventStore(path)
@@ -166,7 +157,6 @@ def main() -> None:
         timed("the newest 200", lambda: newest(""))
         timed("the newest 200 denied", lambda: newest("denied"))
         ask_statistics(new())
-        timed("the rules over the last day", lambda: ask_rules(new()))
         print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
     finally:
         if given.folder is None:

@@ -275,40 +275,6 @@ def test_read_only_refuses_to_forget(alone: Path) -> None:
     assert "read-only" in ran.stderr
 
 
-def test_findings_of_a_copy_are_those_of_the_store(alone: Path, tmp_path: Path) -> None:
-    deleting = record(
-        "ScheduleKeyDeletion",
-        eventTime=f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
-        userAgent="[/red]\x1b[2J",
-        requestParameters={"pendingWindowInDays": 7},
-    )
-    put(alone / "a.json.gz", deleting, record())
-    assert keydeck("events", "import", str(alone)).exit_code == 0
-    for name, filter_ in (("copy", ""), ("part", "name:Decrypt")):
-        where = ("--parquet", str(tmp_path / name), "--filter", filter_)
-        assert keydeck("events", "export", *where).exit_code == 0
-    copy, part = (("--engine", "duckdb", str(tmp_path / name)) for name in ("copy", "part"))
-    its, mine = (keydeck("findings", "--json", *engine) for engine in ((), copy))
-    assert (mine.exit_code, len(mine.json["findings"])) == (1, 1)
-    assert mine.json["findings"] == its.json["findings"]
-    alone_, written = mine.json["coverage"]["reasons"][:2]
-    assert alone_.startswith("Examined are events alone, without suppressions")
-    assert written.startswith("CloudTrail events: A copy in Parquet, written 20")
-    its, mine = (keydeck("findings", "--ocsf", *engine) for engine in ((), copy))
-    (document,), (same,) = ([json.loads(line) for line in one.stdout.splitlines()] for one in (mine, its))
-    assert document["evidences"] == same["evidences"] != []
-    assert document["finding_info"]["title"] == same["finding_info"]["title"]
-    quiet = ("--since", "2020-01-01", "--until", "2020-01-02")
-    assert keydeck("findings", *copy, *quiet).exit_code == 0
-    ran = keydeck("findings", *part, *quiet)
-    assert (ran.exit_code, ran.stdout) == (3, "No findings.\n")
-    assert "A copy in Parquet of the filter name:Decrypt, written" in ran.stderr
-    assert "there are none from 2020-01-01 00:00 to 2020-01-02 23:59 UTC" in ran.stderr
-    for refused in ("--new", "--suppressed", "--sigma"):
-        ran = keydeck("findings", refused, *copy)
-        assert (ran.exit_code, "are about the store: leave --engine out" in ran.stderr) == (2, True)
-
-
 def test_receipts_are_read_out_of_a_log_and_stand_with_their_event(alone: Path) -> None:
     of = called()
     put(alone / "a.json.gz", load_record(of.raw))

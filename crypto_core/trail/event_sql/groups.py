@@ -12,6 +12,8 @@ from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.store.statistics import MEASURED, GroupsQuestion, by_place
 from crypto_core.trail.term_sql import marked
 
+Question = Callable[[FromClause, ColumnElement[bool]], Select[Any]]
+"""Returns a statement over events of which a condition holds."""
 Count = Callable[[FromClause], ColumnElement[int]]
 """Counts events, each once where it may stand there twice."""
 

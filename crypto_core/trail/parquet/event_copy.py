@@ -36,8 +36,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service
 from crypto_core.trail.event_sql.dialect import placed
-from crypto_core.trail.event_sql.groups import Count, each_row, groups_statement
-from crypto_core.trail.event_sql.questions import Question
+from crypto_core.trail.event_sql.groups import Question, each_row, groups_statement
 from crypto_core.trail.parquet.layout import (
     COLUMNS,
     FILES,
@@ -146,8 +145,8 @@ class EventCopy:
         """Return a filter's events in groups, and how many `-service` hides."""
         clauses = self._parsed(expression)
         shown = shown_events(clauses, self._events)
-        asked = partial(groups_statement, question, self.count, shown)
-        return question.read(self.rows(asked, without_service(clauses)))
+        asked = partial(groups_statement, question, each_row, shown)
+        return question.read(self._rows(asked, without_service(clauses)))
 
     def pages(self, query: Query, *, limit: int = 0) -> Iterator[Sequence[StoredEvent]]:
         """Yield what a query lets through, in the order of time, at most `limit`; 0 for all of them."""
@@ -157,17 +156,9 @@ class EventCopy:
             while some := found.fetchmany(_PAGE):
                 yield [StoredEvent(_event(raw), 0) for (raw,) in some]
 
-    @property
-    def count(self) -> Count:
-        return each_row
-
-    def rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
+    def _rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
         with self._asking(question, clauses) as found:
             return [tuple(row) for row in found.fetchall()]
-
-    def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
-        with self._in_order(clauses, descending=newest_first, limit=limit) as found:
-            return tuple(_event(raw) for (raw,) in found.fetchall())
 
     @contextmanager
     def _in_order(self, clauses: Sequence[Clause], *, descending: bool, limit: int) -> Iterator[Any]:
@@ -179,7 +170,7 @@ class EventCopy:
             day = self._day_of(clauses, limit, descending=descending)
             more = [of.day >= day if descending else of.day <= day]
             page = select(of.epoch, of.event_id).order_by(*order).limit(int(limit))
-            ends = self.rows(lambda _, where: page.where(where, *more), clauses)
+            ends = self._rows(lambda _, where: page.where(where, *more), clauses)
             at = [epoch for epoch, _ in ends] or [0]
             ids = [event_id for _, event_id in ends]
             more += [of.epoch.between(min(at), max(at)), of.event_id.in_(_unnested(ids))]
@@ -191,7 +182,7 @@ class EventCopy:
         """The day up to which there are so many events, counted from the first or the last one."""
         day = self._events.c.day
         counted = select(day, func.count()).group_by(day).order_by(day.desc() if descending else day)
-        days = self.rows(lambda _, where: counted.where(where), clauses)
+        days = self._rows(lambda _, where: counted.where(where), clauses)
         left = limit
         for one, events in days:
             left -= events

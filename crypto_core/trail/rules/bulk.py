@@ -23,7 +23,8 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import Burst, Span, has
+from crypto_core.trail.store.event_questions import Span, has
+from crypto_core.trail.store.history import Burst
 
 MINUTES = 10
 TOKENS = 50

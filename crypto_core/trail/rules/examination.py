@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
-from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError
+from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
-from crypto_core.findings.registry import Facts, Rule, rules_about
+from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.coverage_record import FRESH
-from crypto_core.trail.event import MOST_SKEW, TrailEvent
-from crypto_core.trail.query import Aliases
-from crypto_core.trail.rules.configured import Configured, resolve
+from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.sources.pull_query import LATE
-from crypto_core.trail.store.event_questions import EventQuestions, Span, has
+from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.pulls import unfetched
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
 
@@ -61,22 +58,14 @@ def examine(
 ) -> tuple[tuple[Finding, ...], tuple[Gap, ...]]:
     """Return what the rules say, the worst first, and what could not be examined, `gaps` among it.
 
-    Raises what the context's questions raise, but for rules whose questions can't be asked, or cost more than
-    was allowed: they are gaps.
+    Raises what the context's questions raise.
     """
     said: list[Finding | Gap] = [*gaps, *_baseline(context), *_to_come(context, now)]
     said += unseen_changes(context, now)
     for rule in rules_about(Facts.EVENTS):
         stop_if(cancelled)
-        said += _said(rule, context)
+        said += _bounded(rule.id, rule(context))
     return once_each(said)
-
-
-def _said(rule: Rule[...], context: RuleContext) -> list[Finding | Gap]:
-    try:
-        return _bounded(rule.id, rule(context))
-    except (InvalidFilterError, QueryLimitError) as error:
-        return [Gap(f"CloudTrail events: {rule.id} was not examined: {error.message}", rule.severity)]
 
 
 def _baseline(context: RuleContext) -> Iterable[Gap]:
@@ -136,51 +125,3 @@ def unseen_changes(context: RuleContext, now: datetime) -> Iterator[Gap]:
                 f"--since {moment(first):%Y-%m-%d}",
                 Severity.MEDIUM,
             )
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRules:
-    """Examines the events that `history` answers of. Blocks on it, and raises what it raises.
-
-    `lacking` is what is known to be missing there. Nothing is suppressed, and which buckets trails deliver to
-    is told by the events alone: all that is a store's. `aliases` and `describe` are as in TrailRules.
-    """
-
-    history: EventQuestions
-    configured: Configured = field(default_factory=Configured)
-    aliases: Aliases = dict
-    describe: Callable[[str], str] = lambda name: name
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    lacking: tuple[Gap, ...] = ()
-    decoys: ReadDecoys = no_decoys
-
-    def examine_events(
-        self,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        cancelled: Event | None = None,
-    ) -> Examined:
-        """Return findings since `since`, by default for a day. Raises RefusedError, InterruptedRunError."""
-        now = self.clock()
-        since, until = window(since, until, now)
-        if not self.history.any(Span(since, until)):
-            return Examined(since, until, gaps=(*self.lacking, _empty(since, until)))
-        keys, gaps = resolve(self.configured, self.aliases(), self.describe)
-        context = RuleContext(self.history, since, until, keys, decoys=self.decoys())
-        findings, missing = examine(context, (*self.lacking, *gaps), now, cancelled)
-        return Examined(since, until, findings, missing)
-
-    def events_of(self, finding: Finding) -> list[TrailEvent]:
-        if not finding.events:
-            return []
-        after = None if finding.last_at is None else finding.last_at + timedelta(seconds=1)
-        span, wanted = Span(finding.first_at, after), has("id", *finding.events)
-        found = self.history.events((wanted,), span, limit=len(finding.events))
-        return sorted(found, key=lambda event: finding.events.index(event.event_id))
-
-
-def _empty(since: datetime, until: datetime) -> Gap:
-    return Gap(
-        f"CloudTrail events: there are none from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC",
-        Severity.LOW,
-    )

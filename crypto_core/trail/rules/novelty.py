@@ -24,7 +24,8 @@ from crypto_core.trail.rules.rule_context import (
     times,
     where_from,
 )
-from crypto_core.trail.store.event_questions import Group, flag, has, like
+from crypto_core.trail.store.event_questions import flag, has, like
+from crypto_core.trail.store.history import Group
 
 _PRIVATE = tuple(
     ipaddress.ip_network(own)

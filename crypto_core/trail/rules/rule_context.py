@@ -20,7 +20,8 @@ from crypto_core.trail.bucket_calls import bucket_of
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.rules.configured import Keys, patterns
-from crypto_core.trail.store.event_questions import EventQuestions, Group, Span, flag, has, like
+from crypto_core.trail.store.event_questions import Span, flag, has, like
+from crypto_core.trail.store.history import Group, History
 from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
 from crypto_core.trail.store.receipt_history import ReceiptHistory
 
@@ -98,9 +99,9 @@ FAILED = flag("failed")
 
 @dataclass
 class RuleContext:
-    """One examination. Its questions block on the store, or on the engine that is asked instead."""
+    """One examination. Its questions block on the store."""
 
-    history: EventQuestions
+    history: History
     since: datetime
     until: datetime
     keys: Keys = field(default_factory=Keys)

@@ -1,11 +1,11 @@
-"""What the store answers rules, see EventQuestions: counted by the hour wherever that knows the answer."""
+"""The store's answers to rules: counted by the hour wherever that knows the answer."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from threading import Event
@@ -13,7 +13,7 @@ from threading import Event
 from sqlalchemy import Connection, func, select
 
 from crypto_core.lists.filter_language import Clause
-from crypto_core.text.cleaning import NO_TEXT
+from crypto_core.text.cleaning import NO_TEXT, CleanText
 from crypto_core.trail.columns import HOUR, EventProperty, moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED
@@ -22,23 +22,34 @@ from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.event_questions import (
-    Burst,
-    Group,
-    Span,
-    busiest,
-    like,
-    most_different,
-    stretches,
-)
+from crypto_core.trail.store.event_questions import Span, like
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
 from crypto_core.trail.term_sql import Bounds, whole
 
 
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """The most that one principal did within one stretch of time, from `since` on."""
+
+    principal: CleanText
+    number: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Events that have the same values in some fields. `first` and `last` are exact to the hour."""
+
+    values: tuple[CleanText, ...]
+    events: int
+    first: datetime
+    last: datetime
+
+
 class History:
-    """EventQuestions to one store. Every call may block; raises EventStoreError, InterruptedRunError."""
+    """Answers of one store. Every call may block; raises EventStoreError, InterruptedRunError."""
 
     def __init__(self, file: StoreFile, aliases: Aliases = dict, cancelled: Event | None = None) -> None:
         self._file = file
@@ -46,11 +57,13 @@ class History:
         self._cancelled = cancelled
 
     def first(self) -> datetime | None:
+        """Return the hour of the oldest event that is dated; None where there is none."""
         with self._file.reading(self._cancelled) as connection:
             hour = connection.scalar(select(func.min(rollup.c.hour)).where(rollup.c.hour > 0))
         return None if hour is None else moment(int(hour) * HOUR)
 
     def days(self, span: Span) -> int:
+        """Return on how many days of a span there were events: a single old event is no history."""
         conditions = (rollup.c.hour > 0, *span.bounds.hours.on(rollup.c.hour))
         with self._file.reading(self._cancelled) as connection:
             days = select(func.count((rollup.c.hour // 24).distinct())).where(*conditions)
@@ -60,6 +73,7 @@ class History:
         return bool(self.events((), span, limit=1))
 
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
+        """Return the events of a span counted by some fields, the most common first, then by their values."""
         totals: dict[tuple[int, ...], list[int]] = {}
         exact = not ROLLED.keys() >= set(fields)
         with self._asking(terms, span) as (connection, found):
@@ -80,6 +94,7 @@ class History:
         return tuple(sorted(groups, key=lambda group: (-group.events, group.values)))
 
     def hourly(self, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
+        """Return every principal's busiest hour, by principal."""
         totals: dict[tuple[int, int], int] = {}
         with self._asking(terms, span) as (connection, found):
             for part in parts(found, by_hour=True):
@@ -96,6 +111,7 @@ class History:
     def bursts(
         self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = ""
     ) -> dict[str, Burst]:
+        """Return every principal's busiest stretch, by events or by different values of `distinct`."""
         half = minutes * 30
         principal = COLUMNS["principal"]
         halves: dict[int, Counter[int]] = {}
@@ -108,9 +124,9 @@ class History:
                     halves.setdefault(int(who), Counter())[int(at)] += int(number)
             ask = partial(self._different, connection, found, distinct, 2 * half)
             best = {
-                who: most_different(stretches(counts), partial(ask, who, half))
+                who: _most_different(_stretches(counts), partial(ask, who, half))
                 if distinct
-                else busiest(stretches(counts))
+                else _busiest(_stretches(counts))
                 for who, counts in halves.items()
             }
             return self._named(connection, {who: (n, at * half) for who, (n, at) in best.items()})
@@ -125,6 +141,7 @@ class History:
         return sum(int(connection.scalar(by_way(one, "ix_event_at")) or 0) for one in mine)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how many events named a token and how many did not, by keys and principal."""
         totals: dict[tuple[int, int], list[int]] = {}
         with self._asking(terms, span) as (connection, found):
             for part in parts(found):
@@ -144,6 +161,7 @@ class History:
     def events(
         self, terms: Iterable[Clause], span: Span, *, limit: int, newest_first: bool = True
     ) -> tuple[TrailEvent, ...]:
+        """Return up to `limit` events of a span, in the order of time."""
         with self._asking(terms, span) as (connection, found):
             rows = read_page(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
         return tuple(map(event_of, rows))
@@ -161,3 +179,28 @@ class History:
         return {
             names[who]: Burst(names[who], number, moment(at)) for who, (number, at) in best.items() if who
         }
+
+
+_Stretch = tuple[int, int]
+"""How many events there are, and the half of a stretch with which it begins."""
+
+
+def _stretches(halves: Mapping[int, int]) -> list[_Stretch]:
+    """Each two halves that follow each other."""
+    begins = {begin for at in halves for begin in (at - 1, at)}
+    return [(halves.get(at, 0) + halves.get(at + 1, 0), at) for at in begins]
+
+
+def _busiest(stretches: Iterable[_Stretch]) -> _Stretch:
+    """The one with the most events, the earliest of several."""
+    return max(stretches, key=lambda one: (one[0], -one[1]))
+
+
+def _most_different(stretches: Iterable[_Stretch], different: Callable[[int], int]) -> _Stretch:
+    """The one with the most different values: no stretch has more of these than events."""
+    best = (0, 0)
+    for events, at in sorted(stretches, key=lambda one: (-one[0], one[1])):
+        if events <= best[0]:
+            break
+        best = max(best, (different(at), at), key=lambda one: one[0])
+    return best

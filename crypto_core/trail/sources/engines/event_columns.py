@@ -13,7 +13,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
-from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,7 +33,6 @@ from crypto_core.trail.record_reader import (
     REQUEST_KEYS,
     RESPONSE_KEYS,
 )
-from crypto_core.trail.sources.engine_rows import LABELS, RESOURCES
 from crypto_core.trail.sources.lake_sql import Has, record_flags
 
 _TEXTS = {
@@ -83,18 +81,15 @@ _NO_TIME = seconds(UNDATED)
 _KMS = f"source = '{KMS}'"
 
 
-def event_columns(
-    rows: sa.Select[Any], has: Has, also: Mapping[str, str] = MappingProxyType({})
-) -> sa.Subquery:
-    """Return the events in rows of the table; `also` are further columns, as SQL by name."""
+def event_columns(rows: sa.Select[Any], has: Has) -> sa.Subquery:
+    """Return the events in rows of the table."""
     texts = {f"{name}_whole": _clean(_there(path, has)) for name, (path, _) in _TEXTS.items()}
     others = {name: _there(path, has) for name, path in _AS_THEY_ARE.items()}
     arns = {"resources_text": _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"}
     found = rows.with_only_columns(*_labelled(texts | others | arns), maintain_column_froms=True)
     for layer in (_shortened(), _identity(), _documents(), _known_keys(), _of_keys()):
         found = sa.select(sa.literal_column("*"), *_labelled(layer)).select_from(found.subquery("r"))
-    columns = {**_columns(), **also}
-    return sa.select(*_labelled(columns)).select_from(found.subquery("r")).subquery("event")
+    return sa.select(*_labelled(_columns())).select_from(found.subquery("r")).subquery("event")
 
 
 def _labelled(written: Mapping[str, str | sa.ColumnElement[int]]) -> Iterator[sa.Label[Any]]:
@@ -281,14 +276,3 @@ def _marks(principal: str) -> sa.ColumnElement[int]:
         EventProperty.CONSOLE: sa.literal_column("console_text = 'true'"),
     }
     return reduce(operator.add, (sa.case((condition, int(one)), else_=0) for one, condition in holds.items()))
-
-
-def _record_columns() -> dict[str, str]:
-    paths = {path: name for name, (path, _) in _TEXTS.items()} | {
-        path: name for name, path in _AS_THEY_ARE.items() if name != "message_text"
-    }
-    return {LABELS.get(path, path): name for path, name in paths.items()} | {RESOURCES: "resources_text"}
-
-
-RECORD_COLUMNS = _record_columns()
-"""What records are read of: a pull's columns and more, by what each is called on the way to events."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
-from types import MappingProxyType
 
 from sqlalchemy import ColumnElement, Select, literal_column, select
 
@@ -15,7 +14,7 @@ from crypto_core.lists.filter_language import Clause
 from crypto_core.trail.columns import moment
 from crypto_core.trail.event_sql.conditions import EventConditions
 from crypto_core.trail.event_sql.dialect import LONGEST, EngineStatement, can_be_literal, inlined, placed
-from crypto_core.trail.event_sql.questions import Question
+from crypto_core.trail.event_sql.groups import Question
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.engines.athena import Athena
 from crypto_core.trail.sources.engines.event_columns import event_columns
@@ -41,15 +40,9 @@ class EventRows:
         """What follows SELECT *."""
         return inlined(self.rows).removeprefix("SELECT * ")
 
-    def statement(
-        self,
-        question: Question,
-        clauses: Sequence[Clause],
-        aliases: Aliases,
-        also: Mapping[str, str] = MappingProxyType({}),
-    ) -> EngineStatement:
+    def statement(self, question: Question, clauses: Sequence[Clause], aliases: Aliases) -> EngineStatement:
         """Return a question to those of the events of which clauses hold. Raises InvalidFilterError."""
-        events = event_columns(self.rows, self.table.has, also)
+        events = event_columns(self.rows, self.table.has)
         asked = question(events, EventConditions("Athena", events, among_patterns, aliases).every(clauses))
         statement, values = placed(asked)
         if not all(isinstance(value, str) and can_be_literal(value) for value in values):
@@ -61,24 +54,17 @@ class EventRows:
         return EngineStatement(statement, values, inlined(asked))
 
 
-def event_rows(
-    engine: Athena,
-    definition: TableDefinition,
-    clauses: Sequence[Clause],
-    sources: Sequence[str] = KEPT_SOURCES,
-) -> EventRows:
+def event_rows(engine: Athena, definition: TableDefinition, clauses: Sequence[Clause]) -> EventRows:
     """Return the rows of a filter's window, in the partitions that it demands. Raises SettingsError."""
     window = asked_window(clauses)
     table = engine.record_table(definition, clauses, window)
     whole: Select[tuple[object]] = select(literal_column("*")).select_from(table.source)
-    return EventRows(whole.where(*table.limits, *_rows(window, sources)), table)
+    return EventRows(whole.where(*table.limits, *_rows(window)), table)
 
 
-def _rows(
-    window: tuple[datetime | None, datetime | None], sources: Sequence[str]
-) -> Iterator[ColumnElement[bool]]:
+def _rows(window: tuple[datetime | None, datetime | None]) -> Iterator[ColumnElement[bool]]:
     since, until = window
-    yield literal_column("eventsource").in_(sources)
+    yield literal_column("eventsource").in_(KEPT_SOURCES)
     if since or until:
         yield between(iso(since) if since else None, iso(until) if until else None)
 

@@ -80,8 +80,11 @@ class PushedGroups:
 
 
 @dataclass(frozen=True, slots=True)
-class AthenaTable:
-    """A table of Athena's. `rest` waits between two looks at a running query."""
+class AthenaStatistics:
+    """Counts the events of a table of Athena's. `rest` waits between two looks at a running query.
+
+    Raises SettingsError, KmsError, RefusedError, TrailError, InvalidFilterError.
+    """
 
     kms: KmsApi
     settings: AthenaSettings
@@ -91,28 +94,6 @@ class AthenaTable:
 
     def _athena(self) -> Athena:
         return Athena(self.kms, self.settings, self.kms.regions[0])
-
-    def scan(
-        self,
-        clauses: Sequence[Clause],
-        window: tuple[datetime | None, datetime | None],
-        cancelled: Event | None,
-    ) -> tuple[Athena, EventRows, int | None, list[str]]:
-        """Return what a filter asks of, the bytes of a window's files (None: not known), and remarks."""
-        engine = self._athena()
-        definition, remarks = engine.definition()
-        rows = event_rows(engine, definition, clauses)
-        since, until = window
-        if since is None and until is None:
-            remarks.append(_ALL)
-        files = PullQuery(since, until or self.clock()) if rows.table.by_day and since else None
-        scanned, unlisted = engine.estimate(definition, files, cancelled)
-        return engine, rows, scanned, [*remarks, *rows.table.remarks, *unlisted, TWICE]
-
-
-@dataclass(frozen=True, slots=True)
-class AthenaStatistics(AthenaTable):
-    """Counts a table's events. Raises as AthenaExaminations, and InvalidFilterError."""
 
     def plan_statistics(
         self,
@@ -125,7 +106,7 @@ class AthenaStatistics(AthenaTable):
         """Return the query, and what it is expected to scan. Raises RefusedError if that is too much."""
         most = MOST_SCANNED if most is None else most
         clauses = parse(expression, self.clock())
-        engine, rows, scanned, remarks = self.scan(clauses, asked_window(clauses), cancelled)
+        engine, rows, scanned, remarks = self._scan(clauses, cancelled)
 
         def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
             return groups_statement(asked, each_id, shown_events(clauses, events), events, where)
@@ -145,3 +126,17 @@ class AthenaStatistics(AthenaTable):
         rows: list[Sequence[Any]] = [tuple(r.values()) for r in engine.query_rows(execution, cancelled)]
         groups, hidden = plan.question.read(rows)
         return PushedGroups(groups, hidden, (cost_of(engine, scanned),))
+
+    def _scan(
+        self, clauses: Sequence[Clause], cancelled: Event | None
+    ) -> tuple[Athena, EventRows, int | None, list[str]]:
+        """Return what a filter asks of, the bytes of a window's files (None: not known), and remarks."""
+        engine = self._athena()
+        definition, remarks = engine.definition()
+        rows = event_rows(engine, definition, clauses)
+        since, until = asked_window(clauses)
+        if since is None and until is None:
+            remarks.append(_ALL)
+        files = PullQuery(since, until or self.clock()) if rows.table.by_day and since else None
+        scanned, unlisted = engine.estimate(definition, files, cancelled)
+        return engine, rows, scanned, [*remarks, *rows.table.remarks, *unlisted, TWICE]

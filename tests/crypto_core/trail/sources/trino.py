@@ -252,12 +252,12 @@ class TrinoServer(AthenaServer):
         self.prepared = ""
         self.handlers["StartQueryExecution"] = self._run
 
-    def prepare(self, sources: Iterable[str] = KEPT_SOURCES, also: Mapping[str, str] | None = None) -> None:
-        """Reckon the events of some services once, with further columns."""
+    def prepare(self) -> None:
+        """Reckon the events once."""
         rows = select(text("*")).select_from(table("logs", schema="audit"))
-        kept = rows.where(literal_column("eventsource").in_(list(sources)))
+        kept = rows.where(literal_column("eventsource").in_(KEPT_SOURCES))
         self.prepared = "events"
-        reckoned = inlined(event_columns(kept, lambda _path: True, also or {}).element)
+        reckoned = inlined(event_columns(kept, lambda _path: True).element)
         self.database.execute(f"CREATE TABLE events AS {reckoned}")
 
     def _run(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
