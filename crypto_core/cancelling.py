@@ -18,7 +18,6 @@ class Cancellation(Event):
         self._told: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        """Cancel: the event is set, and calls in flight are ended."""
         with self._lock:
             super().set()
             told, self._told = self._told, []

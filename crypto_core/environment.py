@@ -58,8 +58,7 @@ def _reference(reference: TokenRef | str | None) -> TokenRef | None:
     parsed = parse_reference(reference)
     if not isinstance(parsed, TokenRef):
         raise InvalidReferenceError(
-            f"{parsed} names a row, not a token.",
-            remedy="Name the column too: table.column:row-id.",
+            f"{parsed} names a row, not a token.", remedy="Name the column too: table.column:row-id."
         )
     return parsed
 

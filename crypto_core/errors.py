@@ -135,16 +135,6 @@ class ProviderError(KeydeckError):
     """A provider did not do what it was asked for, or could not be asked."""
 
 
-class AnotherDatabaseError(RefusedError):
-    """Something belongs to the journal of another database, though its signature is valid."""
-
-    def __init__(self, what: str, *, expected: str, found: str, remedy: str = "") -> None:
-        super().__init__(
-            f"{what} is of another database: its id is {found}, and {expected} was expected.", remedy=remedy
-        )
-        self.expected, self.found = clean(expected, 100), clean(found, 100)
-
-
 class EndedKeyError(RefusedError, remedy="Sign it again with the present key, if it is true."):
     """A valid signature by a former key, made after the key's end, or nothing tells when."""
 
@@ -229,7 +219,6 @@ class KmsError(KeydeckError):
 
     @property
     def why(self) -> str:
-        """Why something is missing, as printed after its name."""
         return self.message
 
 
@@ -244,7 +233,6 @@ class KmsAccessDeniedError(KmsError):
 
     @property
     def why(self) -> str:
-        """The IAM action that is missing."""
         return f"{self.action} is not allowed"
 
 
@@ -326,14 +314,12 @@ class KmsRequestError(KmsError):
 
 
 class MissingOperationError(
-    KmsRequestError,
-    remedy="AWS itself has it: if AWS was to answer, check AWS_ENDPOINT_URL.",
+    KmsRequestError, remedy="AWS itself has it: if AWS was to answer, check AWS_ENDPOINT_URL."
 ):
     """What answers in AWS's place does not have the operation."""
 
     @property
     def why(self) -> str:
-        """The operation that is missing."""
         return f"this endpoint does not have {self.operation}"
 
 

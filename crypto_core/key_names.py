@@ -87,19 +87,19 @@ def same_key(arn: str, other: str) -> bool:
 
 
 def region_of(name: str) -> str | None:
-    """The Region that a key's name says, None for a bare key id or alias."""
+    """None for a bare key id or alias."""
     arn = _ARN.fullmatch(name)
     return arn["region"] if arn else None
 
 
 def account_of(name: str) -> str | None:
-    """The AWS account that a key's name says, None for a bare key id or alias."""
+    """None for a bare key id or alias."""
     arn = _ARN.fullmatch(name)
     return arn["account"] if arn else None
 
 
 def homes_of(names: Iterable[str]) -> tuple[AccountRegion, ...]:
-    """The accounts and Regions that keys' ARNs say, each once; other names say none."""
+    """By keys' ARNs, each once; other names say none."""
     arns = filter(None, map(_ARN.fullmatch, names))
     return tuple(dict.fromkeys(AccountRegion(arn["account"], arn["region"]) for arn in arns))
 
@@ -113,7 +113,7 @@ def in_region(arn: str, region: str) -> str:
 
 
 def is_multi_region(arn: str) -> bool:
-    """True for the ARN of a multi-Region key, primary or replica."""
+    """Of its primary or a replica."""
     parsed = _ARN.fullmatch(arn)
     return parsed is not None and parsed["rest"].startswith("key/mrk-")
 
@@ -130,7 +130,7 @@ def short_material(key_material_id: str) -> CleanText:
 
 
 def partition_of(region: str) -> str:
-    """Return how ARNs of a Region begin: aws, aws-cn, aws-us-gov."""
+    """aws, aws-cn or aws-us-gov."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"

@@ -39,7 +39,6 @@ OPERATIONS = (
 )
 
 USES = tuple(one.name for one in OPERATIONS)
-"""All of them: what a key is for."""
 OPENS = tuple(one.name for one in OPERATIONS if one.opens)
 SEALS = tuple(one.name for one in OPERATIONS if one.seals)
 READS = tuple(one.name for one in OPERATIONS if one.opens and one.reveals)

@@ -37,19 +37,16 @@ from crypto_core.guard.operations import VERBS, ChangeKind
 from crypto_core.log.observation import UNEXPECTED
 
 OTHER = "other"
-"""The label of what is in no closed set."""
 
 UNKNOWN = "unknown"
 """The format of an operation that failed before its format was known."""
 
 OPERATIONS = frozenset({"decrypt", *(operation.name for operation in VERBS)})
-"""What is done to a token."""
 
 KINDS = frozenset(
     {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, KeydeckError)}
     | {UNEXPECTED}
 )
-"""Names of the classes of failures."""
 
 KMS_OPERATIONS = (
     READ_ONLY_OPERATIONS
@@ -73,7 +70,6 @@ class _Words:
         self._words = {str(word): str(word) for word in words}
 
     def __call__(self, word: object) -> str:
-        """Return `word` if it is of the set, else "other"."""
         return self._words.get(word, OTHER) if isinstance(word, str) else OTHER
 
 
@@ -161,7 +157,6 @@ class Metrics:
                 self._failures.labels(_operation(name), _kind(failure)).inc()
 
     def kms_call(self, operation: str, seconds: float, failure: str) -> None:
-        """Count one call of KMS that took so many seconds."""
         with self._unfailing():
             if failure:
                 self._kms_failures.labels(_kms_operation(operation), _kind(failure)).inc()
@@ -170,7 +165,6 @@ class Metrics:
             self._kms_seconds.labels(_kms_operation(operation)).observe(seconds)
 
     def cache(self, *, hit: bool) -> None:
-        """Count one question to the data-key cache."""
         with self._unfailing():
             self._cache_requests.labels("hit" if hit else "miss").inc()
 
@@ -202,9 +196,7 @@ class Metrics:
                 yield family
         census = self._census
         tokens = GaugeMetricFamily(
-            "keydeck_tokens",
-            "Tokens by format, by the last census; 0 before the first.",
-            labels=["format"],
+            "keydeck_tokens", "Tokens by format, by the last census; 0 before the first.", labels=["format"]
         )
         for word in dict.fromkeys((*map(str, Format), *census.by_format)):
             tokens.add_metric([word], census.by_format.get(word, 0))
@@ -221,7 +213,7 @@ class Metrics:
         )
 
     def describe(self) -> Iterator[Metric]:
-        """Yield what `collect` yields, for the registry to know the names."""
+        """For the registry to know the names."""
         return self.collect()
 
     @contextmanager

@@ -16,7 +16,6 @@ from crypto_core.errors import InvalidReferenceError
 from crypto_core.text.cleaning import clean
 
 SECRETS_COLUMNS = frozenset({("connectors", "secret_json"), ("mcp_servers", "secret_json")})
-"""The platform's secrets columns, by table and column."""
 SHORT = 20
 """Characters up to which no provider's token is."""
 
@@ -101,7 +100,6 @@ def composite_id(parts: Iterable[str]) -> str:
 
 
 def id_parts(row_id: str) -> list[str]:
-    """Return the values that `composite_id` has put together."""
     return [part.replace("%2F", "/").replace("%25", "%") for part in row_id.split("/")]
 
 

@@ -28,7 +28,6 @@ class Fields:
         self._left: dict[str, Any] = {str(name): value for name, value in table.items()}
 
     def refuse(self, name: str, why: str) -> NoReturn:
-        """Raise the error about a field."""
         raise self.error(f"{self.where}: {clean(name, 60)} {why}.")
 
     def take(self, name: str) -> Any:
@@ -45,11 +44,9 @@ class Fields:
         return self._cleaned(name, value, limit, required=required)
 
     def texts(self, name: str, limit: int, most: int) -> tuple[CleanText, ...]:
-        """Return a list of texts, each on one line and not empty."""
         return tuple(self.cleaned(name, value, limit) for value in self.values(name, most))
 
     def cleaned(self, name: str, value: object, limit: int) -> CleanText:
-        """Return one of a list's texts, on one line and not empty."""
         return self._cleaned(name, value, limit, required=True)
 
     def tables(self, name: str, most: int) -> Sequence[object]:
@@ -60,7 +57,6 @@ class Fields:
         return found
 
     def number(self, name: str, least: int, most: int) -> int | None:
-        """Return a whole number, None where it isn't given."""
         value = self.take(name)
         if value is not None and (type(value) is not int or not least <= value <= most):
             self.refuse(name, f"is not a whole number from {least:,} to {most:,}")
@@ -81,21 +77,18 @@ class Fields:
         return self.known(name, value, words)
 
     def words(self, name: str, words: type[Word]) -> tuple[Word, ...]:
-        """Return a list of the catalogue's words, each once."""
         found = tuple(self.known(name, value, words) for value in self.values(name, len(words)))
         if len(set(found)) < len(found):
             self.refuse(name, "names something twice")
         return found
 
     def known(self, name: str, value: object, words: type[Word]) -> Word:
-        """Return the word of the catalogue that a value is."""
         if not isinstance(value, str) or value not in {word.value for word in words}:
             shown = f" {clean(value, 60)!r}" if isinstance(value, str) else ""
             self.refuse(name, f"{shown.lstrip()} is none of {', '.join(words)}".lstrip())
         return words(value)
 
     def none_left(self) -> None:
-        """Refuse unknown fields."""
         if self._left:
             self.refuse(repr(clean(next(iter(self._left)), 60)), "is not known here")
 

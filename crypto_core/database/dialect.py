@@ -1,6 +1,6 @@
-"""What is PostgreSQL's own: column types, upserts, the clock, locks, what it tells of itself.
+"""PostgreSQL's own: column types, upserts, the clock, locks, its identity.
 
-The statements beside these are SQLAlchemy's, or text of tokens/ and state/ for what it can't say.
+Other statements are SQLAlchemy's, or text of tokens/ and state/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ARRAY", "JSONB", "upsert"]
 
 
 def place_oid(schema: str, table: str) -> str:
-    """Return SQL for the oid of a table; both are expressions. It is NULL for a table that isn't there.
+    """Return SQL for the oid of a table, NULL for none; both arguments are expressions.
 
     Unlike to_regclass it fails in no schema that the role may not use.
     """
@@ -30,17 +30,15 @@ def place_oid(schema: str, table: str) -> str:
 
 
 def clock() -> Function[Any]:
-    """Return the database's time, as part of a statement; now() stands still in a transaction."""
+    """The database's time, in a statement; now() stands still in a transaction."""
     return func.clock_timestamp()
 
 
 def seconds_ago(seconds: float) -> ColumnElement[Any]:
-    """Return the database's time so long ago, as part of a statement."""
     return clock() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def seconds_from_now(seconds: float) -> ColumnElement[Any]:
-    """Return the database's time so much later, as part of a statement."""
     return clock() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
@@ -50,7 +48,7 @@ def clock_now(connection: Connection) -> datetime:
 
 
 def privilege_on(table: str) -> TextClause:
-    """Return what says whether a table of schema keydeck is there and the role has `:privilege` on it."""
+    """Return the query whether a table of schema keydeck is there and the role has `:privilege` on it."""
     # to_regclass fails where the role may not use the schema, hence the order.
     return text(
         f"""
@@ -68,12 +66,11 @@ VERSION = text("SHOW server_version")
 CURRENT_ROLE = text("SELECT current_user")
 ROLE = text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
 READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")
-"""Whether the transaction refuses writes, and whether the server only follows another one."""
+"""Whether the transaction refuses writes, and whether the server is a standby."""
 SHORT_STATEMENTS = text("SET LOCAL statement_timeout = '3s'")
 IDENTITY = text(
     "SELECT pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-"""What tells a database from all others that run now."""
 _NAME = text("SELECT current_database()")
 _MAY_READ_SYSTEM = text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
 _SYSTEM = text("SELECT system_identifier FROM pg_control_system()")
@@ -103,11 +100,10 @@ TABLE_PRIVILEGES = text(
 
 
 def database_identity(connection: Connection) -> str:
-    """Return what tells this database from others, copies of it included, in words.
+    """Return the database's identity in words, which copies of it don't have.
 
-    A copy made from a server's files has its system identifier and its object ids, so it is told by when its
-    server started; a restart makes another identity, too. The system identifier is left out where the role
-    may not read it.
+    A copy of a server's files has its system identifier and object ids, so the server's start counts too: a
+    restart makes another identity. The system identifier is left out where the role may not read it.
     """
     since, oid = connection.execute(IDENTITY).one()
     system = connection.scalar(_SYSTEM) if connection.scalar(_MAY_READ_SYSTEM) else None

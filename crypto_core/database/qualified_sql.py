@@ -1,7 +1,7 @@
 """SQL whose names mean PostgreSQL's own objects on any search path (CVE-2018-1058).
 
-Statements of SQLAlchemy's are qualified as they are compiled, text as it is made: functions, types and
-collations that have no schema are pg_catalog's. What the grammar reads as syntax it qualifies itself.
+SQLAlchemy's statements are qualified as they are compiled, text as it is made: functions, types and
+collations without a schema are pg_catalog's. The grammar's own syntax needs none.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ SYNTAX = frozenset(
     " greatest in intersect interval is lateral least like not nullif on or over overlay position references"
     " rollup row select set some substring then trim union using values when where with".split()
 )
-"""What may stand before a parenthesis and is no function that the search path finds."""
+"""May stand before a parenthesis, and is no function that the search path finds."""
 TYPES = frozenset(
     "bool bpchar bytea cidr date float4 float8 inet int2 int4 int8 json jsonb name oid regclass regnamespace"  # noqa: SIM905
     " regproc regrole regtype text tid timestamptz tsvector uuid xid xml".split()
 )
-"""Types that the search path finds; the names of others, such as bigint, are syntax."""
+"""Found by the search path; other names, such as bigint, are syntax."""
 
 _NAMES = re.compile(
     r"""(?P<kept>\bE'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$
@@ -37,10 +37,10 @@ _NAMES = re.compile(
 
 
 def qualified(sql: str) -> str:
-    """Return SQL in which functions, types, collations and relations of PostgreSQL's own have their schema.
+    """Return SQL in which PostgreSQL's functions, types, collations and relations have their schema.
 
-    A type is what follows :: or stands last in a CAST; keywords are in capitals, and a function's parenthesis
-    follows its name at once.
+    A type follows :: or stands last in a CAST; keywords are in capitals, and a function's parenthesis follows
+    its name at once.
     """
     return _NAMES.sub(_qualified, sql)
 
@@ -57,7 +57,7 @@ def _qualified(found: re.Match[str]) -> str:
 
 
 def _is_cast(found: re.Match[str]) -> bool:
-    """True where the type stands last in a CAST, and isn't the alias of what a subquery selects last."""
+    """Whether the type stands last in a CAST, and isn't the alias of a subquery's last column."""
     depth, ahead = 0, found.string[: found.start()]
     for place in range(len(ahead) - 1, -1, -1):
         depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(ahead[place], 0)
@@ -67,9 +67,9 @@ def _is_cast(found: re.Match[str]) -> bool:
 
 
 def _is_syntax(found: re.Match[str]) -> bool:
-    """True for the name of a CTE with its columns, and for unnest of several arrays.
+    """True for a CTE's name with its columns, and for unnest of several arrays.
 
-    The latter is a function only without a schema, and then pg_catalog's.
+    The latter is a function only without a schema.
     """
     depth, behind = 0, found.string[found.end() :]
     for place, sign in enumerate(behind):
@@ -82,25 +82,24 @@ def _is_syntax(found: re.Match[str]) -> bool:
 
 
 def text(sql: str) -> TextClause:
-    """Return text as a statement or a part of one, its names qualified; see `qualified`."""
+    """`sqlalchemy.text`, qualified."""
     return sqlalchemy.text(qualified(sql))
 
 
 def run_as_it_is(connection: Connection, sql: str) -> Any:
-    """Run a statement in which a per cent sign or a colon in a name means itself."""
+    """Run a statement in which % and : mean themselves."""
     return connection.exec_driver_sql(qualified(sql), execution_options={"no_parameters": True})
 
 
 def qualify(engine: Engine) -> None:
-    """Have an engine qualify the names in all that it compiles."""
     engine.dialect.statement_compiler = _Compiler
     engine.dialect.type_compiler_instance = _TypeCompiler(engine.dialect)
 
 
 class Printed(Text):
-    """The type of a column whose own isn't PostgreSQL's: cast to text, it is printed.
+    """The type of a column whose own isn't PostgreSQL's: cast to text, PostgreSQL prints it.
 
-    Whoever owns a type may have made a cast of it, and its operators; what prints it is PostgreSQL's.
+    A type's owner may have made a cast of it, and its operators.
     """
 
 

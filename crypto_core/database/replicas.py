@@ -1,4 +1,4 @@
-"""How far replicas are behind the primary, as the primary knows it: streaming ones, and Aurora's.
+"""How far replicas are behind the primary, by the primary: streaming ones, and Aurora's.
 
 PostgreSQL documentation, section 27.2.4, "pg_stat_replication"; Amazon Aurora User Guide,
 "aurora_replica_status". Without pg_read_all_stats a role sees that there is a replica, and not where it is.
@@ -18,14 +18,14 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.text.cleaning import clean
 
 READ_STATS = "pg_read_all_stats"
-"""The predefined role whose members see where replicas are."""
+"""The role whose members see where replicas are."""
 REMEMBERED = 4_000
-"""Positions in the WAL that are kept, one a look; the oldest counts for a replica behind all of them."""
+"""Positions in the WAL that are kept, one a look."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLag:
-    """The replica that is the furthest behind, by its cleaned name. `unseen` are those that can't be seen."""
+    """The replica furthest behind, by its cleaned name. `unseen` counts those that can't be seen."""
 
     name: str = ""
     seconds: float = 0.0
@@ -33,10 +33,10 @@ class ReplicaLag:
 
 
 class ReplicaLags:
-    """Asks one database, with one query a look. For one thread; blocks on SQL and raises DatabaseError.
+    """One query a look. For one thread; blocks on SQL and raises DatabaseError.
 
-    PostgreSQL tells a replica's lag by the time that its answers took. So that one that no longer answers
-    counts too, its position is compared with where the primary was at each look.
+    PostgreSQL measures a replica's lag by its answers. A replica that no longer answers is measured by where
+    the primary was at each look.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = monotonic) -> None:
@@ -46,7 +46,6 @@ class ReplicaLags:
         self._written: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
 
     def look(self) -> ReplicaLag:
-        """Return the worst lag now."""
         with connected(self._engine) as connection:
             if self._is_aurora is None:
                 self._is_aurora = bool(connection.scalar(_HAS_AURORA))

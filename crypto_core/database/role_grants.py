@@ -26,25 +26,19 @@ _QUOTED = text("SELECT quote_ident(:name)")
 
 
 class Login(StrEnum):
-    """Which login of a role is meant: the only one, or one of two."""
-
     ONLY = "only"
     TOKENS = "tokens"
-    """It reads and writes tokens, and in schema `keydeck` what no decision rests on; DATABASE_URL has it."""
+    """Reads and writes tokens, and in schema `keydeck` what no decision rests on; DATABASE_URL has it."""
     RECORDS = "records"
-    """It writes journal and state and reaches no token; KEYDECK_STATE_URL has it."""
+    """Writes journal and state and reaches no token; KEYDECK_STATE_URL has it."""
 
 
 def role_grants(
-    engine: Engine,
-    tables: Iterable[TokenTable],
-    role: KeydeckRole,
-    grantee: str,
-    login: Login = Login.ONLY,
+    engine: Engine, tables: Iterable[TokenTable], role: KeydeckRole, grantee: str, login: Login = Login.ONLY
 ) -> tuple[str, ...]:
     """Return the statements that let the database role `grantee` work as `role`. Raises DatabaseError.
 
-    Tables of the platform are named with their schema, and no column is granted that Keydeck does not use.
+    No column is granted that Keydeck does not use.
     """
     writes = any(operation.writes_tokens for operation in of_role(role))
     reads = KeydeckRole.INSPECTOR in role.includes

@@ -30,7 +30,7 @@ FUNCTIONS = {
 
 
 def function_of(table: str, *, tokens: bool = False) -> str:
-    """Return the functions to grant about a table; of backups for a login of `tokens` the first alone."""
+    """`tokens`: for a login of tokens, which may back up and not purge."""
     return FUNCTIONS[table].partition(", ")[0] if tokens else FUNCTIONS[table]
 
 
@@ -75,8 +75,8 @@ envelope_backup = sa.Table(
 """Envelopes that Keydeck has replaced, kept until the operator purges them. Never plaintext or dev values.
 
 Functions alone write it: `back_up_envelopes`, and `purge_envelopes`, which makes `envelope` NULL and a
-journal entry; that Keydeck wrote the token stays known. `written_digest` is that of the envelope that took
-its place (see tokens.digest), `transaction_id` the number of the transaction.
+journal entry. `written_digest` is that of the new envelope (see tokens.digest), `transaction_id` the
+transaction's.
 """
 sa.Index("ix_envelope_backup_transaction", envelope_backup.c.transaction_id)
 
@@ -100,10 +100,9 @@ sweep = sa.Table(
     *_required(sa.Boolean, "complete"),
     *_required(JSONB, "report"),
 )
-"""Looks through the whole database for tokens that no inventory knows: names and counts, see tokens.sweep.
+"""Looks through the whole database for undeclared tokens: names and counts, see tokens.sweep.
 
-`shape` changes with the tables and columns that there are. `complete` is True where nothing was hidden from
-`taken_by`.
+`shape` changes with the tables and columns. `complete`: nothing was hidden from `taken_by`.
 """
 
 journal = sa.Table(
@@ -118,18 +117,17 @@ journal = sa.Table(
     *_optional(sa.Boolean, "checked"),
     *_optional(sa.BigInteger, "transaction_id"),
 )
-"""What operators did. Append-only by a trigger; each row's digest covers the row before it.
+"""Append-only by a trigger; each row's digest covers the row before it.
 
 Functions alone write it. `checked` is True where one of them checked what it records, False for text that
-`append_to_journal` takes as it is. `database_role` is who had logged in then, `database_id` the id of the
-journal's database, `transaction_id` the number of the transaction there, which no digest covers. All are NULL
-where nobody noted it.
+`append_to_journal` takes as it is. `database_role` had logged in then, `database_id` is the journal's
+database, `transaction_id` the transaction there, which no digest covers; NULL where nobody noted it.
 """
 sa.Index("ix_journal_checked", journal.c.action, journal.c.seq, postgresql_where=journal.c.checked)
 sa.Index("ix_journal_transaction", journal.c.transaction_id)
 
 INCIDENT_PEOPLE = ("incident role", "incident follow-up", "incident follow-up done")
-"""The journal's words for who has which role in an incident, and for its follow-ups: kept nowhere else."""
+"""The journal's words for roles and follow-ups of incidents, which are kept nowhere else."""
 
 sa.Index(
     "ix_journal_incident_people",
@@ -150,8 +148,8 @@ journal_end = sa.Table(
 )
 """One row: the entry that `append_to_journal` wrote last. It is locked until the writer's transaction ends.
 
-`beyond` is the highest number in the journal for which the function has recorded a break last, `database_id`
-what tells this database from others that are no copies of it.
+`beyond` is the highest number for which the function has recorded a break, `database_id` tells this database
+from others that are no copies of it.
 """
 
 job = sa.Table(
@@ -174,7 +172,7 @@ job = sa.Table(
     *_optional(_MOMENT, "started_at", "zero_at", "ended_at"),
     *_optional(sa.BigInteger, "restores"),
 )
-"""Many tokens to write anew. `run_id` is the one that its backups have; `restores` the job that it undoes.
+"""`run_id` is the one that its backups have; `restores` the job that it undoes.
 
 `wave` counts the censuses that cut chunks, `zeroes` those in a row that found nothing left.
 """
@@ -197,8 +195,7 @@ job_chunk = sa.Table(
 )
 """A part of a job: ids behind `after_id` (NULL: from the first) up to and with `upto_id`, or `row_ids` alone.
 
-Ids are in the text that PostgreSQL makes of them, and compared by PostgreSQL alone. `position` is the last id
-that is finished.
+Ids are in PostgreSQL's text, and compared by PostgreSQL alone. `position` is the last finished id.
 """
 sa.Index("ix_job_chunk_left", job_chunk.c.job_id, job_chunk.c.id, postgresql_where=sa.text("state <> 'done'"))
 
@@ -213,7 +210,7 @@ job_runner = sa.Table(
     *_optional(_MOMENT, "ended_at"),
     sa.Column("samples", JSONB, nullable=False, server_default="[]"),
 )
-"""A process that works on a job; `samples` are what it measured in its last minute."""
+"""A process that works on a job; `samples` are its measurements of the last minute."""
 
 job_token = sa.Table(
     "job_token",
@@ -226,7 +223,6 @@ job_token = sa.Table(
     *_required(_MOMENT, "last_at"),
     *_optional(_MOMENT, "resolved_at"),
 )
-"""A token that a job can't write, and why."""
 
 
 incident = sa.Table(
@@ -243,7 +239,7 @@ incident = sa.Table(
     *_optional(_MOMENT, "closed_at"),
     *_empty("closed_by", "outcome"),
 )
-"""An incident. It goes on by `runbook_text`, whatever becomes of the file; `known` is what it found out."""
+"""It goes on by `runbook_text`, whatever becomes of the file; `known` is what it found out."""
 
 incident_step = sa.Table(
     "incident_step",
@@ -255,7 +251,7 @@ incident_step = sa.Table(
     *_empty("actor", "reason", "answer", "trouble"),
     *_optional(JSONB, "check_result"),
 )
-"""Where a step stands; one that isn't here is still to do."""
+"""A step that isn't here is still to do."""
 
 incident_evidence = sa.Table(
     "incident_evidence",
@@ -289,7 +285,6 @@ incident_presence = sa.Table(
     sa.Column("host", sa.Text, primary_key=True),
     *_required(_MOMENT, "seen_at"),
 )
-"""Operators at work on an incident, and when each was last active."""
 
 incident_lease = sa.Table(
     "incident_lease",
@@ -301,7 +296,7 @@ incident_lease = sa.Table(
     *_required(_MOMENT, "until"),
     *_empty("login"),
 )
-"""Who runs a step's action, or ran it last: the `login` that took it, and whoever knows its `token`."""
+"""The `login` that runs a step's action, or ran it last, and the `token` that proves it."""
 
 approval = sa.Table(
     "approval",
@@ -316,8 +311,8 @@ approval = sa.Table(
     *_optional(_MOMENT, "decided_at"),
     *_optional(JSONB, "parts", "decided_parts"),
 )
-"""What waits for a second identity, or was decided by one. `parts` are the digests of what was asked for,
-`decided_parts` those of what was decided; `login` is the database role that asked, which alone may use it.
+"""`parts` are the digests of what was asked for, `decided_parts` those of what was decided; `login` is the
+database role that asked, which alone may use it.
 """
 
 journal_checkpoint = sa.Table(
@@ -356,8 +351,8 @@ fingerprint = sa.Table(
 )
 """The index of tokens: an HMAC of each, and that of the entry itself, both under a `fingerprint_key`.
 
-An entry counts only while its row holds the envelope with this `digest` (see tokens.digest). Plaintext and
-dev values have none: their digest would tell them.
+An entry counts only while its row holds the envelope with this `digest`. Plaintext and dev values have none:
+their digest would tell them.
 """
 sa.Index("ix_fingerprint_fingerprint", fingerprint.c.fingerprint)
 
@@ -372,10 +367,7 @@ duty = sa.Table(
     *_optional(_MOMENT, "done_at", "since", "asked_at"),
     *_empty("login", "asked_by", "next_login"),
 )
-"""What `keydeck watch` does, and who does it now: whoever holds the row's `token`, on one host at a time.
-
-`position` is how far it got, such as the journal's entry up to which notices are made.
-"""
+"""Duties of `keydeck watch`, each held by whoever has the row's `token`; `position` is how far it got."""
 
 notice = sa.Table(
     "notice",
@@ -390,7 +382,7 @@ notice = sa.Table(
     *_empty("trouble"),
     sa.UniqueConstraint("digest", "receiver"),
 )
-"""What receivers are notified of, a row for each; `digest` is the notice's id, `told` its texts."""
+"""A row for each receiver; `digest` is the notice's id, `told` its texts."""
 sa.Index("ix_notice_waiting", notice.c.receiver, notice.c.id, postgresql_where=sa.text("state = 'waiting'"))
 
 receipt = sa.Table(
@@ -403,10 +395,10 @@ receipt = sa.Table(
     *_optional(_MOMENT, "since"),
     postgresql_partition_by="RANGE (at)",
 )
-"""What processes wrote down of their KMS calls: see receipts/receipt. `write_receipts` alone writes it.
+"""Receipts of KMS calls: see receipts/receipt. `write_receipts` alone writes it.
 
-In a row of `lost` receipts, which were never written, the rest is empty but for the process, and for the time
-from `since` to `at`. `written_at` and `written_by`, the role that had logged in, are the database's own word.
+A row of `lost` receipts has only the process, and the time from `since` to `at`. `written_at` and
+`written_by`, the role that had logged in, are the database's own word.
 """
 sa.Index("ix_receipt_written", receipt.c.written_at)
 
@@ -421,7 +413,7 @@ registered_copy = sa.Table(
     *_optional(_MOMENT, "taken_at", "kept_until", "removed_at"),
     *_optional(sa.Text, "removed_by"),
 )
-"""Copies that operators have scanned and registered; `holds` is what the scan said of one, without values."""
+"""Scanned copies; `holds` is the scan's result, without values."""
 sa.Index(
     "ix_registered_copy_name",
     registered_copy.c.name,
@@ -452,7 +444,7 @@ evidence_record = sa.Table(
 """Records of evidence: see compliance/records/record. Append-only; `write_evidence_record` alone writes it.
 
 `signed` is what a signature is over, `entry` the journal's that names the record. `document` is NULL once it
-was taken away, which the journal's entry `removal` tells.
+was taken away, by the journal's entry `removal`.
 """
 sa.Index("ix_evidence_record_taken", evidence_record.c.taken_at)
 

@@ -1,8 +1,8 @@
-"""What PostgreSQL has to keep up with while many tokens are written: autovacuum, and logical slots.
+"""PostgreSQL's upkeep while many tokens are written: autovacuum, and logical slots.
 
 PostgreSQL documentation, section 24.1.6, "The Autovacuum Daemon", and section 19.10. Each new envelope leaves
-a dead row version behind. Vacuuming costs points: 20 for each page that is changed and 2 for each that is
-read; after so many (autovacuum_vacuum_cost_limit) a worker sleeps (autovacuum_vacuum_cost_delay).
+a dead row version. Vacuuming costs points: 20 for each page changed and 2 for each read; after so many
+(autovacuum_vacuum_cost_limit) a worker sleeps (autovacuum_vacuum_cost_delay).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from crypto_core.database.tokens.placed_tables import found_on_path
 from crypto_core.database.tokens.tables import TokenTable
 
 MOST_DEAD = 2_000_000
-"""Dead rows that a table may have before it is vacuumed: removing more at once takes long."""
+"""Dead rows at which a table should be vacuumed: removing more at once takes long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vacuuming:
-    """A table's vacuuming. It is vacuumed by itself `after` so many dead rows, None for never."""
+    """A table's vacuuming: by itself `after` so many dead rows, None for never."""
 
     table: str
     rows: int
     after: int | None
     oldest_seconds: float
-    """How long the oldest transaction runs that keeps its dead rows from being removed, 0 for none."""
+    """Age of the oldest transaction that keeps dead rows from being removed."""
 
     @property
     def remedy(self) -> str:
-        """The statement that has the table vacuumed in time, "" where it is."""
+        """The statement that has it vacuumed in time, "" where it is."""
         if self.after is None:
             return f"ALTER TABLE {self.table} SET (autovacuum_enabled = on);"
         if self.after > MOST_DEAD:
@@ -45,14 +45,13 @@ class Vacuuming:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Bytes of WAL that a logical slot's subscriber has still to take; its name as it is."""
+    """Bytes of WAL that a logical slot's subscriber has still to take."""
 
     name: str
     bytes: int
 
 
 def vacuuming(connection: Connection, tables: Iterable[TokenTable]) -> list[Vacuuming]:
-    """Return how the tables with tokens are vacuumed. Raises DatabaseError."""
     found = []
     for table in found_on_path(connection, tables):
         names = {"schema": table.place, "table": table.relation}
@@ -69,7 +68,6 @@ _OPTIONS = "(SELECT option_value FROM pg_options_to_table(c.reloptions) WHERE op
 
 
 def _setting(name: str) -> str:
-    """A table's own setting, else the server's."""
     return f"coalesce({_OPTIONS.format(name=name)}, current_setting('{name}'))"
 
 

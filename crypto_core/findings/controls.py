@@ -14,8 +14,6 @@ CIS_V8 = "CIS Controls v8.1"
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One control of a standard."""
-
     standard: str
     number: str
 

@@ -42,14 +42,14 @@ class Finding(JsonRecord):
 
     @property
     def thing(self) -> str:
-        """What it is of: two findings tell of the same thing where this is equal, whatever their numbers."""
+        """Equal for findings of the same thing, whatever their numbers."""
         return f"{self.rule} {self.subject}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=1_000)
 class Gap:
-    """What could not be examined, and the worst that it may hide. Cleaned text."""
+    """Something that could not be examined, and the worst that it may hide. Cleaned text."""
 
     reason: str
     hides: Severity
@@ -64,5 +64,5 @@ def once_each(said: Iterable[Finding | Gap]) -> tuple[tuple[Finding, ...], tuple
 
 
 def coverage_of(gaps: Iterable[Gap]) -> Coverage:
-    """Return what was not examined: each gap names the key, trail or events, and why."""
+    """Each gap names the key, trail or events, and why."""
     return Coverage(tuple(dict.fromkeys(gap.reason for gap in gaps)))

@@ -27,14 +27,12 @@ from crypto_core.text.json_records import JsonRecord, shape
 _log = logging.getLogger(__name__)
 
 Said = Iterator[Finding | Gap]
-"""What a rule says. Its findings need no id, techniques or controls: the registry adds them."""
+"""The registry adds id, techniques and controls."""
 
 _Facts = ParamSpec("_Facts")
 
 
 class Facts(StrEnum):
-    """What a rule reads."""
-
     KEY = "key"
     KEYS = "keys"
     TRAILS = "trails"
@@ -89,7 +87,7 @@ class Sigma:
     selection: Mapping[str, Any]
     keys: SigmaKeys = SigmaKeys.ANY
     either: tuple[Mapping[str, Any], ...] = ()
-    """One of these must hold besides; empty for no such condition."""
+    """One of these must hold besides, if there are any."""
     services: bool = True
     failed: bool = True
     level: Severity | None = None
@@ -211,7 +209,6 @@ def rules_about(*facts: Facts) -> tuple[Rule[...], ...]:
 
 
 def rule_by_id(id_: str) -> Rule[...] | None:
-    """Return a rule, None if there is none of this id."""
     return next((one for one in rules_about() if one.id == id_), None)
 
 

@@ -9,8 +9,6 @@ from crypto_core.lists.tone import Tone
 
 
 class Severity(StrEnum):
-    """Severities in the order in which an operator should see them."""
-
     CRITICAL = "critical"
     HIGH = "high"
     MEDIUM = "medium"
@@ -24,7 +22,6 @@ class Severity(StrEnum):
 
     @property
     def tone(self) -> Tone:
-        """The tone of its word and its sign."""
         return _TONES[self]
 
     @property

@@ -44,10 +44,7 @@ def _technique(id_: str, name: str, *tactics: tuple[str, str], parent: str = "")
 
 STEAL_TOKEN = _technique("T1528", "Steal Application Access Token", _CREDENTIALS)
 CLOUD_SECRETS = _technique(
-    "T1555.006",
-    "Cloud Secrets Management Stores",
-    _CREDENTIALS,
-    parent="Credentials from Password Stores",
+    "T1555.006", "Cloud Secrets Management Stores", _CREDENTIALS, parent="Credentials from Password Stores"
 )
 CLOUD_ACCOUNTS = _technique(
     "T1078.004", "Cloud Accounts", _STEALTH, _PERSISTENCE, _ESCALATION, _INITIAL, parent="Valid Accounts"
@@ -69,5 +66,4 @@ CLOUD_ROLES = _technique(
 
 
 def in_words(ids: tuple[str, ...]) -> str:
-    """Techniques by id and name."""
     return ", ".join(TECHNIQUES[id_].words if id_ in TECHNIQUES else id_ for id_ in ids)

@@ -45,7 +45,7 @@ def parts_of(request: Approval) -> dict[str, str]:
 
 
 def request_digest(parts: Mapping[str, str]) -> str:
-    """Return the digest of a request, in hex, by the digests of its parts."""
+    """In hex, by the digests of its parts."""
     return digest_of(PURPOSE, *(text for part in sorted(parts.items()) for text in part)).hex()
 
 
@@ -69,7 +69,6 @@ def differing_parts(asked: Approval, fresh: Approval) -> tuple[str, ...]:
 
 
 def in_words(parts: Iterable[str]) -> str:
-    """Return the names of parts as a list in a sentence."""
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
 

@@ -30,24 +30,19 @@ class RecordedCall:
 
     context: Mapping[str, str]
     identity: CleanText
-    """The caller's ARN, with a role's session."""
     at: datetime
     event_id: CleanText
     source_identity: CleanText = NO_TEXT
-    """The source identity of the caller's session (sts:SourceIdentity), which no further role changes."""
+    """sts:SourceIdentity, which no further role changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveredCalls:
-    """The calls that CloudTrail has delivered, and the time by AWS's clock."""
-
     calls: tuple[RecordedCall, ...]
     now: datetime
 
 
 class ApprovalCalls(Protocol):
-    """KMS and CloudTrail, as approvals need them."""
-
     def call(self, context: Mapping[str, str]) -> None:
         """Make one call under the approvals key. Raises KmsError, ReadOnlyError."""
         ...
@@ -59,7 +54,7 @@ class ApprovalCalls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Whether CloudTrail confirms an approval; `refused` where it says otherwise, and `words`."""
+    """`refused` where CloudTrail contradicts the approval."""
 
     confirmed: bool
     refused: bool

@@ -8,8 +8,6 @@ PURPOSE = "keydeck:purpose"
 
 
 class Purpose(StrEnum):
-    """The purpose of one call."""
-
     ASK = "ask"
     APPROVE = "approve"
     DENY = "deny"
@@ -18,4 +16,4 @@ class Purpose(StrEnum):
 
 ASKERS = (Purpose.ASK, Purpose.USE)
 APPROVERS = (Purpose.APPROVE, Purpose.DENY)
-"""The purposes for which a policy lets each of them use the key."""
+"""By purpose a policy lets each of them use the key."""

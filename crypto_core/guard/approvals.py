@@ -16,10 +16,9 @@ from crypto_core.guard.operations import OPERATIONS
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
-"""All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
+"""Operations that can be made to need four eyes, as commands and the journal call them."""
 
 DEFAULT_MINUTES = 60.0
-"""How long a request and its approval hold together."""
 
 ADVISORY = (
     "Four eyes are advisory here: without KEYDECK_APPROVALS_KEY nothing in CloudTrail proves an approval, "
@@ -28,16 +27,14 @@ ADVISORY = (
 
 
 class Decision(StrEnum):
-    """Where a request stands."""
-
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
     EXPIRED = "expired"
     USED = "used"
-    """The approval was used; it does not hold a second time."""
+    """It does not hold a second time."""
     CHANGED = "changed"
-    """The request is not as it was asked for, or not as it was decided: it holds for nothing."""
+    """Changed since it was asked for, or decided: it holds for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,49 +69,25 @@ class Approval:
     database_id: CleanText = NO_TEXT
     """The id of the journal's database, in which the approval is used up."""
     request_digest: CleanText = NO_TEXT
-    """SHA-256, in hex, over everything that is shown of the request."""
     problem: CleanText = NO_TEXT
-    """Why it can't be approved, "" if it can."""
     cloudtrail: CleanText = NO_TEXT
-    """What CloudTrail says of an approval, "" where it isn't asked."""
+    """CloudTrail's word, "" where it isn't asked."""
     confirmed: bool = True
-    """False until CloudTrail has delivered the approval: it can't be used before."""
+    """False until CloudTrail has delivered the approval."""
 
 
 class ApprovalGate(Protocol):
-    """Asked right before something is done that may need a second identity."""
+    """Asked right before something that may need a second identity; see ApprovalBook."""
 
     @property
-    def advisory(self) -> str:
-        """What limits the worth of approvals here, "" where CloudTrail proves them."""
-        ...
+    def advisory(self) -> str: ...
 
-    def needed(self, action: str) -> bool:
-        """Return whether the settings want four eyes for this action. Calls nothing."""
-        ...
+    def needed(self, action: str) -> bool: ...
 
-    def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
-        """Ask for approval, or return the request for this plan that there is already.
+    def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval: ...
 
-        Raises ReadOnlyError, DatabaseError, MissingSchemaError.
-        """
-        ...
+    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None: ...
 
-    def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
-        """Pass if nothing is needed, or a second identity has approved this plan: then it is used up.
+    def decide(self, shown: Approval, *, approve: bool) -> Approval: ...
 
-        Raises ApprovalNeededError, which names the request, and makes one where there is none; RefusedError
-        for an approval that is not of this very plan, or that by CloudTrail is none.
-        """
-        ...
-
-    def decide(self, shown: Approval, *, approve: bool) -> Approval:
-        """Approve or deny a request, as it was shown, as the present identity.
-
-        Raises RefusedError for one's own, for one that is over, and for one that was changed since.
-        """
-        ...
-
-    def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
-        """Return requests, the newest first; those that wait, or all."""
-        ...
+    def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]: ...

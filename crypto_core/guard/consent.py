@@ -16,27 +16,19 @@ from crypto_core.text.counting import listed
 
 
 class Danger(StrEnum):
-    """How much asking something takes."""
-
     NONE = "none"
-    """Nothing is written."""
     CONFIRM = "confirm"
-    """One deliberate press."""
     TYPED = "typed"
-    """A text that only who has read the preview can type."""
+    """A text that only readers of the preview can type."""
 
 
 DANGERS = tuple(Danger)
-"""The least first."""
 
 
 class Origin(StrEnum):
-    """How a consent was given."""
-
     PRESSED = "pressed"
     TYPED = "typed"
     OPTION = "option"
-    """By --yes on the command line."""
 
 
 @runtime_checkable
@@ -45,52 +37,46 @@ class CodeRunning(Protocol):
 
     @property
     def unagreed(self) -> Sequence[str]:
-        """The names of that code, as far as the settings don't agree to it."""
+        """By name, as far as the settings don't agree to it."""
         ...
 
 
 class Subject(Protocol):
-    """What can be agreed to."""
-
     @property
     def digest(self) -> str:
         """Names exactly this: another target or other tokens have another digest."""
         ...
 
     @property
-    def danger(self) -> Danger:
-        """How much asking it takes."""
-        ...
+    def danger(self) -> Danger: ...
 
     @property
-    def confirmation(self) -> str:
-        """The text to type where the danger is TYPED."""
-        ...
+    def confirmation(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One agreement: to what, and how it was given. It says nothing about anything else."""
+    """One agreement: to what, and how it was given."""
 
     digest: str
     origin: Origin
     text: str = ""
     code: frozenset[str] = frozenset()
-    """The names of code of others that is agreed to: whoever types or presses has the plan that lists it."""
+    """Agreed code of others, by name; whoever types or presses has the plan that lists it."""
 
     @classmethod
     def pressed(cls, subject: Subject) -> Consent:
-        """Return the consent of an operator who pressed the button below the preview of `subject`."""
+        """Below the preview of `subject`."""
         return cls(subject.digest, Origin.PRESSED)
 
     @classmethod
     def typed(cls, subject: Subject, text: str) -> Consent:
-        """Return the consent of an operator who typed `text` below the preview, right or wrong."""
+        """Below the preview, right or wrong."""
         return cls(subject.digest, Origin.TYPED, text)
 
     @classmethod
     def by_option(cls, subject: Subject, code: Iterable[str] = ()) -> Consent:
-        """Return the consent that --yes gives to `subject`, and --runs-code to the named `code` of others."""
+        """By --yes, and --runs-code for the named `code` of others."""
         return cls(subject.digest, Origin.OPTION, code=frozenset(code))
 
 
@@ -115,6 +101,6 @@ def require(consent: Consent | None, subject: Subject) -> Consent:
 
 
 def agrees(text: str, confirmation: str) -> bool:
-    """Return whether `text` is the confirmation; a number may be typed with its thousands parted."""
+    """A number may be typed with its thousands parted."""
     grouped = f"{int(confirmation):,}" if confirmation.isdecimal() else confirmation
     return text.strip() in (confirmation, grouped)

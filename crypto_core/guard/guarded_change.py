@@ -26,8 +26,6 @@ TEXT = "append_to_journal"
 
 
 class Recorder(Protocol):
-    """What takes entries of the journal."""
-
     def record(
         self,
         action: str,
@@ -51,33 +49,29 @@ class PlannedChange(Subject, Protocol):
     """A plan that says itself what is to be done."""
 
     @property
-    def summary(self) -> str:
-        """What is to be done, on one line."""
-        ...
+    def summary(self) -> str: ...
 
     def as_json(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class GuardedChange:
-    """The change, as the operator, a second person and the journal see it."""
-
     action: str
-    """The operation, as the journal calls it."""
+    """As the journal calls the operation."""
     subject: str
     words: str
-    """What can't be done where nothing may be changed: "disable (alias/tokens)"."""
+    """Follows "Cannot": "disable (alias/tokens)"."""
     plan: Subject
     summary: str
-    """The plan in one line, for a second person."""
+    """In one line, for a second person."""
     shown: Mapping[str, Any]
-    """The plan as a second person reads it."""
+    """As a second person reads it."""
     detail: Mapping[str, Any] = field(default_factory=dict)
-    """What every entry about it holds besides the plan's digest."""
+    """Of every entry, besides the plan's digest."""
     still: Callable[[], None] = lambda: None
-    """Looks again, right before, whether all is as planned; raises what speaks against it."""
+    """Looks again, right before; raises what speaks against the change."""
     changes_nothing: bool = False
-    """True if there is nothing to do: then no second person is asked."""
+    """Then no second person is asked."""
 
     @classmethod
     def of(
@@ -97,7 +91,7 @@ class GuardedChange:
 
 
 def unless_changed(plan: Subject, again: Callable[[], Subject], words: str) -> Callable[[], None]:
-    """Return what refuses a plan, in these words, that comes to something else when it is made `again`."""
+    """Refuse, in these words, a plan that has another digest when it is made `again`."""
 
     def still() -> None:
         if again().digest != plan.digest:
@@ -114,12 +108,11 @@ class Run:
         self.consent = consent
         self.begun = False
         self.so_far: dict[str, Any] = {}
-        """What is known of it until now; the entry says so if an error ends it."""
+        """Journaled if an error ends the run."""
         self._change, self._journal = change, journal
 
     @property
     def detail(self) -> dict[str, Any]:
-        """What every entry of this run holds."""
         return {**self._change.detail, "run": str(self.id), "plan": self._change.plan.digest}
 
     def begin(
@@ -163,14 +156,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[R]):
-    """How a run ended: what the caller gets, and what the journal does."""
-
     result: R
     outcome: Outcome | None
-    """None where the end is journaled otherwise: with the change itself, or by whoever ends a job."""
+    """None where the end is journaled otherwise."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
-    """What the log says of it, such as its counts; the outcome where that is all."""
+    """For the log, such as counts."""
 
 
 def ended_by_others(_: Run, result: R) -> Ended[R]:

@@ -9,11 +9,7 @@ from typing import Protocol
 
 
 class HeldStep(Protocol):
-    """A step that is this process's for as long as it says so."""
-
-    def require(self) -> None:
-        """Pass if the step is still held. Raises StepLostError, DatabaseError."""
-        ...
+    def require(self) -> None: ...
 
 
 _held: ContextVar[HeldStep | None] = ContextVar("held step", default=None)
@@ -21,7 +17,7 @@ _held: ContextVar[HeldStep | None] = ContextVar("held step", default=None)
 
 @contextmanager
 def holding(step: HeldStep) -> Iterator[None]:
-    """Let what changes anything within, in this thread, require the step."""
+    """Have changes within, in this thread, require the step."""
     before = _held.set(step)
     try:
         yield
@@ -30,7 +26,7 @@ def holding(step: HeldStep) -> Iterator[None]:
 
 
 def held_step() -> HeldStep | None:
-    """Return the step that this thread works on, for other threads to require; None outside of one."""
+    """Return this thread's step, for other threads to require."""
     return _held.get()
 
 

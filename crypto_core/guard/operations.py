@@ -18,7 +18,6 @@ from crypto_core.guard.consent import Danger
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
 Tables = tuple[tuple[str, tuple[str, ...]], ...]
-"""Privileges on Keydeck's own tables."""
 
 READ = ("SELECT",)
 APPEND = ("SELECT", "INSERT")
@@ -84,7 +83,6 @@ class KeydeckRole(StrEnum):
 
     @property
     def includes(self) -> tuple[KeydeckRole, ...]:
-        """The roles that this one is, too."""
         if self is KeydeckRole.APPROVER:
             return (self,)
         if self is KeydeckRole.SIGNER:
@@ -94,8 +92,6 @@ class KeydeckRole(StrEnum):
 
 
 class ChangeKind(StrEnum):
-    """The changes of keys, named as the subcommands of `keydeck keys` are."""
-
     ENABLE_ROTATION = "enable-rotation"
     DISABLE_ROTATION = "disable-rotation"
     ROTATE = "rotate"
@@ -133,17 +129,16 @@ class Operation:
     role: KeydeckRole = KeydeckRole.RESPONDER
     tables: Tables = JOURNAL
     changes: str = ""
-    """What it changes, as in "This changes …"; "" for what only looks."""
+    """As in "This changes …"; "" for what only looks."""
     danger: Danger = Danger.NONE
-    """How much asking it takes at least: a plan may ask for more."""
+    """At least: a plan may ask for more."""
     planned: bool = False
-    """True if its service shows a plan first, and refuses without a consent to it."""
+    """Whether its service shows a plan first, and refuses without a consent to it."""
     second_person: bool = False
-    """True if another identity's approval of the plan can be demanded."""
+    """Whether another identity's approval can be demanded."""
     also: KeydeckRole | None = None
-    """A role of its own that has it, too."""
     journal_name: str = ""
-    """What the journal calls it; "" where that is its name."""
+    """"" where that is its name."""
 
     @property
     def writes_tokens(self) -> bool:
@@ -151,14 +146,14 @@ class Operation:
 
     @property
     def runs_code(self) -> bool:
-        """True if code that others attached to the platform's tables may run in it."""
+        """Whether code that others attached to the platform's tables may run in it."""
         return self.planned and (
             self.writes_tokens or self.changes in (DECOYS_CHANGED, "a table's constraints")
         )
 
     @property
     def kms_calls(self) -> tuple[str, ...]:
-        """KMS's operations among its actions, named as in the API reference."""
+        """As in KMS's API reference."""
         return tuple(action.removeprefix("kms:") for action in self.iam if action.startswith("kms:"))
 
     @property
@@ -211,7 +206,7 @@ def _of_keys(kind: ChangeKind, effect: str, *calls: str, words: str = "", **more
 def _confirmed(
     name: str, words: str, effect: str, changes: str, *iam: str, tables: Tables = (), **more: Any
 ) -> Operation:
-    """Return an operator's operation that has no plan to show."""
+    """An operator's operation without a plan."""
     of = {"role": KeydeckRole.OPERATOR, "changes": changes, "danger": Danger.CONFIRM} | more
     return Operation(name, words, effect, iam, tables=(*JOURNAL, *tables), **of)
 
@@ -236,7 +231,7 @@ def _of_copies(word: str, words: str, effect: str) -> Operation:
 
 _SIGNING = ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac")
 _SIGNS = frozenset({"kms:Sign", "kms:GenerateMac"})
-"""No role but the signer's is granted these."""
+"""Granted to the signer alone."""
 _CALLS = "kms:GenerateDataKeyWithoutPlaintext"
 """The call by which somebody asks and approves: each role is granted it for its own purposes alone."""
 _PURPOSES: Mapping[KeydeckRole, tuple[Purpose, ...]] = {
@@ -568,14 +563,14 @@ OPERATIONS: tuple[Operation, ...] = (
         danger=Danger.CONFIRM,
     ),
 )
-"""All of them, in the order in which settings and messages name them."""
+"""In the order in which settings and messages name them."""
 
 BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 _BY_JOURNAL = {operation.journaled_as: operation for operation in OPERATIONS}
 
 
 def operation_of(action: str) -> Operation | None:
-    """Return the operation of this name, or that the journal calls so; None for another action."""
+    """By its name, or the journal's."""
     return BY_NAME.get(action) or _BY_JOURNAL.get(action)
 
 
@@ -584,7 +579,6 @@ def of_role(role: KeydeckRole) -> tuple[Operation, ...]:
 
 
 def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
-    """Return the privileges on Keydeck's own tables beyond reading them."""
     needed: dict[str, tuple[str, ...]] = {}
     for operation in of_role(role):
         for table, privileges in operation.tables:
@@ -649,7 +643,7 @@ def iam_policy(
 
 
 def _everywhere(key: str) -> str:
-    """A multi-Region key's ARN for all Regions, another's as it is."""
+    """A multi-Region key's ARN for all Regions."""
     region = region_of(key)
     return key.replace(f":{region}:", ":*:", 1) if is_multi_region(key) else key
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from crypto_core import errors
 
 _OUTSIDE = (errors.KmsError, errors.DatabaseError, errors.ProviderError, errors.TrailError)
-"""What says that something outside did not do its part, and nothing of whether it may be done."""
+"""Something outside did not do its part, which refuses nothing."""
 _OURS = (
     errors.MissingSchemaError,
     errors.RowVanishedError,
@@ -17,12 +17,10 @@ _OURS = (
     errors.KeyDisabledError,
     errors.KeyStateError,
 )
-"""Those of them that will fail again however often the change is tried."""
+"""Those that fail again however often the change is tried."""
 
 
 class Outcome(StrEnum):
-    """How a requested change ended."""
-
     STARTED = "started"
     DONE = "done"
     DRY_RUN = "dry run"

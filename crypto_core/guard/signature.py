@@ -16,15 +16,12 @@ from crypto_core.proof.forms import Answer, Ask, Claim, Signature, SigningTime, 
 __all__ = ["Signature", "Signer", "SigningTime", "asking", "digest_of"]
 
 _AT_ONCE = 8
-"""Signatures that KMS is asked about at a time."""
 
 
 class Signer(Protocol):
     """Signs with the configured KMS key. What is signed is over a text that begins with its purpose."""
 
-    def sign(self, digest: bytes) -> Signature:
-        """Return a signature over a SHA-256 digest. Raises KmsError, ReadOnlyError."""
-        ...
+    def sign(self, digest: bytes) -> Signature: ...
 
     def verify(self, digest: bytes, signature: Signature, when: SigningTime | None = None) -> bool:
         """Return whether KMS says that the signature is by the configured key over this digest.

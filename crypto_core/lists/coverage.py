@@ -14,13 +14,13 @@ from crypto_core.text.json_records import JsonRecord, made, shape
 @dataclass(frozen=True, slots=True)
 @cleans(reasons=2_000)
 class Coverage(JsonRecord):
-    """Whether an answer is whole, and if not, why: one sentence for the operator each."""
+    """Whether an answer is whole, and if not, a sentence for each reason."""
 
     reasons: tuple[str, ...] = ()
     elsewhere: Elsewhere | None = None
-    """Of a count of tokens, how places were looked at that no inventory has."""
+    """For a count of tokens, how undeclared places were looked at."""
     by_members: int = 0
-    """Of such a count, the tokens whose key is known by KMS's answer about another one of their group."""
+    """For such a count, tokens whose key KMS named for another of their group."""
 
     json_shape = shape(
         "complete reasons [elsewhere] [answered_by_another_member]",
@@ -36,7 +36,6 @@ class Coverage(JsonRecord):
 
     @property
     def words(self) -> str:
-        """How a count of tokens is known."""
         if self.elsewhere is None:
             return ""
         members = "KMS's answer about another token of their group"
@@ -45,8 +44,6 @@ class Coverage(JsonRecord):
 
 
 class Elsewhere(StrEnum):
-    """How places were looked at that no inventory has."""
-
     READ = "read"
     SAMPLED = "sampled"
     UNKNOWN = "unknown"
@@ -60,8 +57,6 @@ _ELSEWHERE = {
 
 
 class Evidence(StrEnum):
-    """How it is known which key sealed a token."""
-
     VERIFIED = "verified"
     """KMS was asked about this very token (every token counted)."""
     INFERRED = "inferred"
@@ -73,7 +68,6 @@ class Evidence(StrEnum):
 
     @property
     def tone(self) -> Tone:
-        """The tone of its word: what isn't sure stands out."""
         return _TONES[self]
 
 

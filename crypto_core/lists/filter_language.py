@@ -67,13 +67,9 @@ __all__ = [
 ]
 
 MOST_CHARACTERS = 65_536
-"""Characters of an expression."""
 MOST_TERMS = 300
-"""Terms and parentheses."""
 MOST_VALUES = 2_000
-"""Values of all its terms together; commas put many into one term."""
 MOST_DEPTH = 30
-"""Parentheses within each other."""
 
 _OPERATOR = re.compile(r'(AND|OR|NOT)(?=[\s()"]|$)')
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_-]*(?:\.[A-Za-z0-9_-]+)*(?=:)")

@@ -34,22 +34,20 @@ class Alternative:
 
     @property
     def is_range(self) -> bool:
-        """True if this compares by size rather than by text."""
         return self.at_least is not None or self.at_most is not None
 
     @property
     def is_text(self) -> bool:
-        """True for a text, with or without wildcards: what an index or LIKE can look up."""
+        """With or without wildcards: an index or LIKE can look it up."""
         return not self.is_range and self.pattern is None and self.network is None
 
     @property
     def is_anything(self) -> bool:
-        """True for `*` alone."""
         return self.is_text and len(self.parts) > 1 and not any(self.parts)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The text cut at its wildcards: one part where it has none. Stars next to each other are one."""
+        """Cut at its wildcards; stars next to each other are one."""
         return (self.text,) if self.literal else tuple(re.split(r"\*+", self.text))
 
     def matches(self, value: str, *, anywhere: bool = False) -> bool:
@@ -108,22 +106,20 @@ class Either:
 
     @property
     def enclosed(self) -> bool:
-        """True if it stands in parentheses, so that what is written next to it is no part of it."""
+        """Whether it stands in parentheses: a neighbour is then no part of it."""
         return self.position < self.branches[0][0].position
 
 
 Clause = Term | Either
-"""What a filter is made of; it is a sequence of clauses that must all hold."""
 
 SET = (Alternative(text="yes", literal=True),)
 """The alternatives of a term that asks for a flag: a row that has the property holds "yes" there."""
 
 Value = str | float | datetime | Iterable[str] | None
-"""What a field of a row holds; of several texts any counts, None is nothing that could be found."""
+"""Of several texts any counts; None is nothing that could be found."""
 
 
 def terms_of(clauses: Iterable[Clause]) -> Iterator[Term]:
-    """Yield all terms, also those within others."""
     for one in clauses:
         if isinstance(one, Term):
             yield one

@@ -20,14 +20,10 @@ _DAYS = {
     day[:3]: day for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 }
 WEEKDAYS = tuple(_DAYS)
-"""The values of a field that is a day of the week."""
 HOURS = tuple(f"{hour:02}" for hour in range(24))
-"""Those of one that is an hour of the day."""
 
 
 class ValueKind(Enum):
-    """What a field's values are."""
-
     TEXT = "text"
     ADDRESS = "address"
     """A text, or a network such as 10.20.0.0/16 that an address is in."""
@@ -40,24 +36,21 @@ class ValueKind(Enum):
     UNTIL = "until"
     """A moment, or how long ago, up to which the field `of` must be."""
     FLAG = "flag"
-    """A property: the name alone is the condition."""
     KEYED = "keyed"
     """Texts by a key, which is written behind a dot: `param.grantee:…`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field that can be asked for. `values` are the only ones it takes, where there are only some."""
+    """`values` are the only ones it takes, if any; `of` is the field that since and until are about."""
 
     name: str
     kind: ValueKind = ValueKind.TEXT
     values: tuple[str, ...] = ()
     of: str = ""
-    """The field that `since` and `until` are about."""
 
     @property
     def shown(self) -> str:
-        """How lists of fields name it."""
         return f"{self.name}.NAME" if self.kind is ValueKind.KEYED else self.name
 
 
@@ -68,7 +61,6 @@ class _Span:
     first: float | datetime
     last: float | datetime
     whole: bool = True
-    """True if `last` belongs to it."""
 
 
 def how_long(text: str) -> timedelta | None:
@@ -128,10 +120,7 @@ def _place(field: Field, value: str, start: int) -> int:
 
 
 class ValueReader:
-    """Reads the values of numbers and times."""
-
     COMPARED = (ValueKind.NUMBER, ValueKind.DATE, ValueKind.SINCE, ValueKind.UNTIL)
-    """The kinds whose values it reads."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -215,7 +204,7 @@ def _is_day(value: str) -> bool:
 
 
 def error(message: str, position: int, remedy: str = "") -> InvalidFilterError:
-    """Return the error that points at a character, counted from 0."""
+    """Points at a character, counted from 0."""
     return InvalidFilterError(
         f"Filter, character {position + 1}: {message}", position=position, remedy=remedy
     )

@@ -56,9 +56,7 @@ _WORDS = (
         f"Leave it out, or write AND in capital letters. {_QUOTED}",
     ),
     _spelling(
-        r"^(?i:not)$",
-        "{text!r} is not the word NOT.",
-        f"Write NOT in capital letters, or -TERM. {_QUOTED}",
+        r"^(?i:not)$", "{text!r} is not the word NOT.", f"Write NOT in capital letters, or -TERM. {_QUOTED}"
     ),
     _spelling(r"^\|{1,2}$", "{text!r} is not known here.", _EITHER),
     _spelling(

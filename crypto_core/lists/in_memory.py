@@ -49,7 +49,6 @@ class MemorySource(Generic[Row]):
         limit: int = 200,
         cancelled: Event | None = None,
     ) -> Page[Row]:
-        """Return a page as PagedSource says. Raises KeydeckError for an order that there isn't."""
         stop_if(cancelled)
         rows = self._ordered(query)
         # How many rows stand before `start`, and whether its own is there.
@@ -67,7 +66,6 @@ class MemorySource(Generic[Row]):
         return Page(found, first, last, above=begin > 0, below=end < len(rows))
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """Return how many rows the filter lets through. Raises InvalidFilterError, InterruptedRunError."""
         stop_if(cancelled)
         return len(self._filtered(query))
 
@@ -93,7 +91,6 @@ class MemorySource(Generic[Row]):
         return Cursor((*self._value(query, row), self._identity(row)))
 
     def _at(self, query: Query, row: Row, cursor: Cursor) -> int:
-        """Where a row stands: -1 before the cursor, 0 at it, 1 behind it."""
         there, value, identity = cursor.values
         mine: object = self._value(query, row)
         if mine != (there, value):

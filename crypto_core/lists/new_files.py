@@ -72,7 +72,7 @@ def replace_file(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def followed(path: Path) -> Path:
-    """Return the file behind any links. Raises ExportError for a link of somebody else's on the way."""
+    """Return the file behind any links. Raises ExportError for somebody else's link on the way."""
     pending = list(reversed(path.absolute().parts[1:]))
     reached, links = Path(path.absolute().anchor), 0
     while pending:

@@ -33,7 +33,6 @@ class NewFolder:
         return size, digest.hexdigest()
 
     def remove(self) -> None:
-        """Take away what was written, and the folder."""
         for name in self._names:
             (self._place / name).unlink(missing_ok=True)
         with suppress(OSError):

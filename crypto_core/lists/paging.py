@@ -29,7 +29,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where one row stands in the order of a query; opaque to callers, and good for that query alone."""
+    """Opaque to callers, and good for one query alone."""
 
     values: tuple[str | int | float, ...]
 
@@ -90,6 +90,5 @@ def pages_of(
 
 
 def unknown_sort(name: str, known: Iterable[str]) -> KeydeckError:
-    """The error for an order that a source hasn't; `known` are the names of those that it has."""
     names = ", ".join(sort for sort in known if sort)
     return KeydeckError(f"There is no order {clean(name, 80)!r}.", remedy=f"Orders: {names}.")

@@ -16,11 +16,8 @@ from functools import lru_cache
 from typing import Any
 
 LONGEST = 300
-"""Characters of a regular expression."""
 MOST_REPEATED = 200
-"""The highest numbers of all `{2,5}` together."""
 _DEEPEST = 20
-"""Groups within each other."""
 _LETTERS, _DIGITS, _SPACES = "abcdefghijklmnopqrstuvwxyz", "0123456789", " \t\n\v\f\r"
 _CLASSES = {"d": _DIGITS, "w": _DIGITS + _LETTERS + "_", "s": _SPACES}
 _REPEAT = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")

@@ -40,14 +40,12 @@ class CsvWriter:
         self._names: tuple[str, ...] | None = None
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Write one record."""
         if self._names is None:
             self._names = tuple(record)
             self.row(self._names)
         self.row([record.get(name) for name in self._names])
 
     def row(self, cells: Sequence[object]) -> None:
-        """Write cells as they come."""
         self._writer.writerow([inert(cell) for cell in cells])
 
 
@@ -58,5 +56,4 @@ class JsonLinesWriter:
         self._file = file
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Write one record."""
         self._file.write(json.dumps(dict(record), ensure_ascii=True) + "\n")

@@ -22,7 +22,6 @@ from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.json_records import json_members
 
 Words = tuple[str, str]
-"""A text, and its tone or whatever else a surface styles it by."""
 
 NOTHING: Words = ("-", Tone.QUIET)
 
@@ -79,37 +78,33 @@ class SheetField(Generic[Row, Reads]):
     listed: bool = True
     right: bool = False
     ends: bool = False
-    """Whether its end matters as much as its beginning: it is cut in the middle."""
+    """Cut in the middle, as its end matters as much as its beginning."""
     order: Callable[[Row, Reads], Scalar | None] | str | bool = False
-    """What rows are sorted by, an attribute by its name, True for the value; False where they aren't."""
+    """An attribute by its name, True for the value, False for no order."""
     find: Callable[[Row, Reads], Value] | bool = False
-    """What a filter compares, True for the value; False where nobody can filter by it."""
+    """What a filter compares: True for the value, False for none."""
     also: str = ""
-    """Another name that filters know it by."""
+    """Another name in filters."""
     free: bool = False
-    """Whether a word without a field's name is looked for here too, in what a filter compares."""
+    """Whether words without a field's name are looked for here too."""
     kind: ValueKind = ValueKind.TEXT
     values: tuple[str, ...] = ()
-    """The only values that a filter takes, where there are only some."""
+    """The only values that a filter takes."""
 
     @property
     def title(self) -> str:
-        """Return the heading, by default the name."""
         return self.heading or self.name.replace("_", " ")
 
     @property
     def sort(self) -> str:
-        """Return the name of its order, "" where there is none."""
         return self.name if self.order else ""
 
     @property
     def least(self) -> int:
-        """Return how many characters it takes at least."""
         return self.width[0]
 
     @property
     def most(self) -> int:
-        """Return how many characters it takes at most."""
         return self.width[1]
 
     def value(self, row: Row) -> Any:
@@ -118,24 +113,20 @@ class SheetField(Generic[Row, Reads]):
         return value.value if isinstance(value, Enum) else value
 
     def text(self, row: Row, reader: Reads) -> Words:
-        """Return its words for a reader."""
         if self.words is not None:
             return self.words(row, reader)
         text = words_of(self.value(row), reader)
         return (text, self.tone) if text else self.nothing
 
     def cell(self, row: Row, reader: Reads) -> object:
-        """Return a number as it is, else the words."""
         value = None if self.words is not None else self.value(row)
         return value if isinstance(value, int) else self.text(row, reader)[0]
 
     def found(self, row: Row, reader: Reads) -> Value:
-        """Return what a filter compares."""
         value = self.find(row, reader) if callable(self.find) else self.value(row)
         return value if isinstance(value, int | float | datetime | tuple | None) else str(value)
 
     def sorted_by(self, row: Row, reader: Reads) -> Scalar | None:
-        """Return what rows are sorted by."""
         if callable(self.order):
             return self.order(row, reader)
         value: Any = _reads(self.order)(row) if isinstance(self.order, str) else self.value(row)
@@ -157,7 +148,7 @@ class Sheet(Generic[Row, Reads]):
 
     @cached_property
     def others(self) -> tuple[SheetField[Row, Reads], ...]:
-        """The fields of the model's document that aren't declared."""
+        """The model's fields that aren't declared."""
         if self.model is None:
             return ()
         known = {field.at or field.name for field in self.declared} | self.hidden
@@ -166,7 +157,6 @@ class Sheet(Generic[Row, Reads]):
 
     @property
     def listed(self) -> tuple[SheetField[Row, Reads], ...]:
-        """The fields that a list has."""
         return (*(field for field in self.declared if field.listed), *self.others)
 
     def facts(self, row: Row, reader: Reads, *names: str) -> Iterator[tuple[str, CleanText]]:

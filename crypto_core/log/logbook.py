@@ -17,10 +17,8 @@ from typing import Protocol
 from crypto_core.text.cleaning import CleanText, clean
 
 LINES = 5_000
-"""How many lines are kept."""
 
 CHARACTERS = 4_000_000
-"""How many characters of messages are kept, whatever the number of lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,6 @@ class LogLine:
 
     @property
     def word(self) -> str:
-        """The level as a word: debug, info, warning, error, critical."""
         return logging.getLevelName(self.level).lower()
 
 
@@ -66,8 +63,6 @@ class LogBook(Protocol):
 
 
 class Recent:
-    """The latest lines, bounded. Thread-safe."""
-
     def __init__(self, lines: int = LINES, characters: int = CHARACTERS) -> None:
         self._lock = threading.Lock()
         self._kept: deque[LogLine] = deque()
@@ -78,7 +73,6 @@ class Recent:
 
     @property
     def changes(self) -> int:
-        """The number of the latest line."""
         return self._number
 
     def add(self, at: datetime, level: int, logger: str, message: str) -> None:
@@ -92,7 +86,6 @@ class Recent:
                 self._characters -= len(self._kept.popleft().message)
 
     def lines(self, after: int = 0) -> tuple[LogLine, ...]:
-        """Return the kept lines with a number above `after`, oldest first."""
         with self._lock:
             newer = min(self._number - after, len(self._kept))
             if newer == len(self._kept):

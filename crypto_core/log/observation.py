@@ -29,7 +29,6 @@ class LogRateLimit:
         self._last: dict[tuple[str, ...], float] = {}
 
     def due(self, *kind: str) -> bool:
-        """Return whether an event of this kind is let through now."""
         now = self._clock()
         with self._lock:
             last = self._last.get(kind)
@@ -101,8 +100,6 @@ class Observation:
 
 
 class ObservedCall:
-    """One KMS call under way. A context manager."""
-
     __slots__ = ("_observer", "_operation", "_started")
 
     def __init__(self, observer: Observer, operation: str) -> None:
@@ -123,12 +120,10 @@ class ObservedCall:
 
 
 def observed_operation(observer: Observer, name: str, format_: str = "") -> Observation:
-    """Tell the observer how the operation in the block ended."""
     return Observation(observer, name, format_)
 
 
 def observed_call(observer: Observer, operation: str) -> ObservedCall:
-    """Tell the observer how the KMS call in the block ended and how long it took."""
     return ObservedCall(observer, operation)
 
 

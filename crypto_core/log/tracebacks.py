@@ -12,7 +12,6 @@ from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import clean
 
 FRAMES = 12
-"""How many frames of each error are shown, those nearest to it."""
 
 
 def chain(error: BaseException) -> list[BaseException]:
@@ -26,7 +25,6 @@ def chain(error: BaseException) -> list[BaseException]:
 
 
 def stack_lines(error: BaseException) -> list[str]:
-    """Return one line a frame, oldest call first."""
     frames = traceback.extract_tb(error.__traceback__, limit=-FRAMES)
     return [f"    {_short(f.filename)}:{f.lineno} in {clean(f.name, 120)}" for f in frames]
 
@@ -36,7 +34,6 @@ def _short(path: str) -> str:
 
 
 def type_name(error: BaseException) -> str:
-    """Return the name of the error's type."""
     return clean(type(error).__name__, 80)
 
 

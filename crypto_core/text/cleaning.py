@@ -30,7 +30,6 @@ NO_TEXT: Final = CleanText("")
 """Stands where a foreign text is absent."""
 
 DEFAULT_LIMIT = 512
-"""Characters kept of one foreign text unless the caller asks for another limit."""
 
 
 def clean(text: object, limit: int = DEFAULT_LIMIT) -> CleanText:

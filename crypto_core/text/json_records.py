@@ -64,8 +64,6 @@ class made(NamedTuple):  # noqa: N801 - it reads as a function in a declaration
 
 
 class JsonRecord:
-    """A dataclass with a JSON document."""
-
     __slots__ = ()
     json_shape: ClassVar[JsonShape] = EVERY_FIELD
 
@@ -98,11 +96,8 @@ class JsonMember:
     """The field or property, with a dot for a nested one; "" where the value is computed."""
     read: Callable[[Any], Any]
     nullable: bool = False
-    """Whether an empty value is null."""
     kind: Any = None
-    """The type of a computed value; None where it isn't declared."""
     optional: bool = False
-    """Whether it is left out where it is None."""
 
 
 @cache

@@ -216,8 +216,6 @@ def made(kind: Any) -> KeydeckError:
             return kind("Unexpected )", position=7, remedy="Look.")  # type: ignore[no-any-return]
         case "InvalidFieldError":
             return kind("It is no ARN.", field="principals", remedy="Look.")  # type: ignore[no-any-return]
-        case "AnotherDatabaseError":
-            return kind("It", expected="a", found="b", remedy="Look.")  # type: ignore[no-any-return]
         case "ApprovalNeededError":
             return kind("It needs a second identity.", request="7", remedy="Look.")  # type: ignore[no-any-return]
     return kind("It failed.", remedy="Look.")  # type: ignore[no-any-return]

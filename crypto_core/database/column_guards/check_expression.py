@@ -1,15 +1,13 @@
-"""What a CHECK constraint on a token column demands, in SQL. The same text counts what it would refuse.
+"""CHECK constraints on token columns, in SQL. The same text counts what it would refuse.
 
-A single value has to be an envelope as `crypto_core.envelope.parse` reads it: its mark, by which the census
-tells formats too, strict base64 without and within, the number of its fields, a nonce of 12 bytes. Not looked
-at are the lengths of the other fields, and whether it opens. A single value of a JSON type has to be a string
-that is one. Of a JSON document every string at the top level has to be one on the outside; an object or list
-within is refused, as it counts as no envelope. NULL, "" and JSON's null are no token and pass.
+A single value must be an envelope as `crypto_core.envelope.parse` reads it: its mark, strict base64 without
+and within, the number of its fields, a nonce of 12 bytes. The lengths of the other fields and whether it
+opens are not checked. A value of a JSON type must be a string that is one. Of a JSON document every string at
+the top level must be one on the outside; an object or list within is refused. NULL, "" and JSON's null pass.
 
 Every function used is immutable (PostgreSQL documentation, "Function Volatility Categories"): bytes become
-text by `encode(…, 'escape')`, for `convert_from` is not. All is compared by COLLATE "C", so that a column's
-own collation can't make two texts equal. Only CASE decides what is looked at first: nothing is decoded before
-its alphabet is known, and a value that is too long is not looked at.
+text by `encode(…, 'escape')`, for `convert_from` is not. Comparisons are by COLLATE "C", whatever the
+column's own. CASE fixes the order: nothing is decoded before its alphabet and its length are known.
 """
 
 from __future__ import annotations
@@ -46,10 +44,10 @@ _NO_TEXT = "null|true|false|-?[0-9][0-9.eE+-]*"
 def check_expression(
     column: str, type_: str, least: Format, *, newest: Format = ENVELOPE_FORMATS[-1], document: bool = False
 ) -> str:
-    """Return the condition that a value of a column has to meet; `column` is quoted already.
+    """Return the condition on a value of a column; `column` is quoted already.
 
-    `least` is the oldest envelope format that passes, `newest` the latest; `document` says that the column
-    holds JSON documents. Raises ValueError for another type.
+    `least` is the oldest envelope format that passes, `newest` the latest; `document`: the column holds JSON
+    documents. Raises ValueError for another type.
     """
     if type_ not in TYPES:
         raise ValueError(f"no check for type {type_}")
@@ -77,7 +75,7 @@ def check_expression(
 
 
 def holds_envelope(column: str, type_: str) -> str:
-    """Return the condition that a value holds an envelope's mark; for a quick count of what is in use."""
+    """Return the condition that a value holds an envelope's mark; for a quick count."""
     text = f"encode({column}, 'escape')" if type_ == "bytea" else f"{column}::text"
     return f"{_plainly(text)} ~ '{'|'.join(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)}'"
 
@@ -99,7 +97,6 @@ def _outside(formats: tuple[Format, ...]) -> str:
 
 
 def _inside(format_: Format) -> str:
-    """The fields of an envelope, behind its version."""
     fields = (_NONCE if name == "nonce" else _FILLED for name in VERSIONS[format_].field_names)
     return "[|]".join((MARKS[format_], *fields))
 

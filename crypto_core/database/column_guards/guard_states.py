@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalogue says of the guards, and what they would refuse of what is stored."""
+"""Reads the guards from PostgreSQL's catalogue, and counts what they would refuse."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from crypto_core.database.column_guards.check_expression import (
-    TYPES,
-    check_expression,
-    holds_envelope,
-)
+from crypto_core.database.column_guards.check_expression import TYPES, check_expression, holds_envelope
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState, constraint_name
 from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.dialect import place_oid
@@ -65,8 +61,6 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored in a column: values that its guard refuses, and envelopes that it lets through."""
-
     refused: int
     envelopes: int
 
@@ -128,7 +122,6 @@ def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:
 
 
 def _state(row: Any, *, document: bool) -> tuple[GuardState, Format | None, Format | None]:
-    """The guard's state, and the oldest and the latest format that it lets through."""
     if row.definition is None:
         return GuardState.MISSING, None, None
     there = _tokens(row.definition.removesuffix(" NOT VALID"))
@@ -143,7 +136,7 @@ def _state(row: Any, *, document: bool) -> tuple[GuardState, Format | None, Form
 def _tokens(definition: str) -> list[str]:
     """A definition without what PostgreSQL adds as it prints one: parentheses, blanks, casts to text.
 
-    Nothing that we write depends on parentheses: CASE says what comes first.
+    Nothing of ours depends on parentheses: CASE fixes the order.
     """
     tokens = []
     for found in _TOKEN.finditer(definition):

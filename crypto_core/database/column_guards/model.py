@@ -16,8 +16,6 @@ _LONGEST = 63
 
 
 class GuardState(StrEnum):
-    """Where the guard of a column stands."""
-
     MISSING = "missing"
     NOT_VALIDATED = "not validated"
     """What is written is checked; what was there before may be anything."""
@@ -35,20 +33,18 @@ class ColumnGuard(JsonRecord):
     place: str
     quoted: str
     type: str
-    """The column's type, of a domain what it is made of."""
     owner: str
     owned: bool
-    """True if this role may do what the owner of the table may."""
+    """Whether this role may do what the table's owner may."""
     state: GuardState
     least: Format | None = None
     """The oldest envelope format that the guard lets through; None where there is none."""
     takes_all: bool = False
-    """True if it lets every later format through; one made before there was v2-bound does not."""
+    """Whether every later format passes too; a guard made before v2-bound lets that one not through."""
     document: bool = False
     has_default: bool = False
-    """True if new rows get a value where none is given, and it is not empty."""
+    """Whether new rows get a value that isn't empty where none is given."""
     obstacle: str = ""
-    """Why the column can't be guarded."""
 
     json_shape = shape("column state least constraint owner owned obstacle")
 
@@ -58,17 +54,17 @@ class ColumnGuard(JsonRecord):
 
     @property
     def guards(self) -> bool:
-        """True if no value can be written that is no envelope."""
+        """Whether nothing but envelopes can be written."""
         return self.state in (GuardState.NOT_VALIDATED, GuardState.VALIDATED)
 
     @property
     def constrained(self) -> bool:
-        """True if a constraint of this name is there, whatever it says."""
+        """Whether a constraint of this name is there, with whatever definition."""
         return self.state not in (GuardState.MISSING, GuardState.IMPOSSIBLE)
 
 
 def constraint_name(column: str) -> str:
-    """Return the name of a column's constraint: the same each time, its own, 63 bytes at most."""
+    """Return the name of a column's constraint, its own, of 63 bytes at most."""
     whole = f"{_PREFIX}{column}"
     if len(whole.encode()) <= _LONGEST:
         return whole

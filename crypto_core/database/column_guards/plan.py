@@ -1,7 +1,4 @@
-"""What is to become of the guards, told before anything happens; what became of it; and the statements.
-
-These are transactions that wait 2 s for a lock at most.
-"""
+"""Plans for the guards, their results, and the statements: transactions that wait 2 s for a lock at most."""
 
 from __future__ import annotations
 
@@ -25,14 +22,13 @@ from crypto_core.text.json_records import JsonRecord, shape
 
 @dataclass(frozen=True, slots=True)
 class GuardRequest:
-    """What is asked for. Without `columns` it is every token column."""
+    """Without `columns` it is every token column."""
 
     removes: bool = False
     least: Format = Format.V1
-    """The oldest envelope format that may be written."""
     columns: tuple[str, ...] = ()
     everything: bool = False
-    """True to guard columns too where that may stop the platform from writing."""
+    """Whether to guard columns too where that may stop the platform from writing."""
 
     @property
     def subject(self) -> str:
@@ -40,11 +36,9 @@ class GuardRequest:
 
 
 class StepKind(StrEnum):
-    """What is done to a column's constraint."""
-
     ADD = "add"
     REPLACE = "replace"
-    """Another definition is there: it is dropped, and ours is added, in one transaction."""
+    """Another definition is there: it is dropped and ours added, in one transaction."""
     VALIDATE = "validate"
     DROP = "drop"
 
@@ -59,9 +53,9 @@ _VERBS = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnStep(JsonRecord):
-    """What is to be done for one column. `refused` are stored values that the check refuses.
+    """A column's step. `refused` counts stored values that the check refuses.
 
-    `risk` is why it may stop the platform from writing, "" if nothing says so.
+    `risk` is why it may stop the platform from writing.
     """
 
     guard: ColumnGuard
@@ -80,7 +74,6 @@ class ColumnStep(JsonRecord):
 
     @property
     def expected(self) -> GuardState:
-        """Where the guard stands afterwards."""
         if self.kind is StepKind.DROP:
             return GuardState.MISSING
         return GuardState.VALIDATED if self.validates else GuardState.NOT_VALIDATED
@@ -94,8 +87,6 @@ class ColumnStep(JsonRecord):
 @dataclass(frozen=True, slots=True)
 @cleans(reason=1_000)
 class LeftOut(JsonRecord):
-    """A column for which nothing is done, and why."""
-
     column: TokenColumn
     reason: str
 
@@ -108,7 +99,7 @@ class GuardPlan(JsonRecord, RunsCode):
     request: GuardRequest
     steps: tuple[ColumnStep, ...]
     left_out: tuple[LeftOut, ...] = ()
-    """Columns that stay as they are because a guard may stop the platform there, or can't be had."""
+    """Columns where a guard may stop the platform, or can't be had."""
     warnings: tuple[str, ...] = ()
     code: tuple[AttachedCode, ...] = ()
 
@@ -119,7 +110,6 @@ class GuardPlan(JsonRecord, RunsCode):
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         columns = counted(len(self.steps), "token column")
         if self.request.removes:
             return f"Remove the check that refuses what is no envelope from {columns}"
@@ -128,7 +118,6 @@ class GuardPlan(JsonRecord, RunsCode):
 
     @property
     def danger(self) -> Danger:
-        """How much asking it takes: typing, where the platform may be stopped from writing."""
         if not self.steps:
             return Danger.NONE
         return Danger.TYPED if any(step.risk for step in self.steps) else Danger.CONFIRM
@@ -139,7 +128,7 @@ class GuardPlan(JsonRecord, RunsCode):
 
     @property
     def digest(self) -> str:
-        """Names exactly this. How many values are refused may change while the platform works."""
+        """How many values are refused is no part of it: that changes while the platform works."""
         steps = [
             (str(s.column), s.guard.place, s.kind.value, s.validates, s.guard.state.value, bool(s.risk))
             for s in self.steps
@@ -152,22 +141,21 @@ class GuardPlan(JsonRecord, RunsCode):
 @dataclass(frozen=True, slots=True)
 @cleans(why=2_000)
 class ColumnOutcome(JsonRecord):
-    """Where a column's guard stands after a run; `why` says what stopped it, "" where it is as planned."""
+    """A guard after a run; `state` is None where it could not be read back, `why` what stopped it."""
 
     column: TokenColumn
     state: GuardState | None
-    """None where it could not be read back."""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardResult(JsonRecord):
-    """What became of a plan, as read back from the catalogue."""
+    """A plan's outcome, as read back from the catalogue."""
 
     plan: GuardPlan
     outcomes: tuple[ColumnOutcome, ...]
     unjournaled: str = ""
-    """Why the end is not in the journal, "" if it is."""
+    """Why the end is not in the journal."""
 
     json_shape = shape("*plan done ...")
 
@@ -182,7 +170,7 @@ _LONGEST = 20_000
 
 
 def transactions(step: ColumnStep, least: Format) -> Iterator[tuple[str, ...]]:
-    """Give the statements of a step: those of each transaction, without its beginning and its end."""
+    """Give a step's statements by transaction, without BEGIN and COMMIT."""
     guard = step.guard
     table, name = f"ALTER TABLE {guard.place}", _quoted(guard.constraint)
     drop = f"{table} DROP CONSTRAINT {name}"
@@ -202,9 +190,9 @@ def transactions(step: ColumnStep, least: Format) -> Iterator[tuple[str, ...]]:
 
 
 def script(steps: Iterable[ColumnStep], least: Format) -> Iterator[str]:
-    """Give the lines of a script for whoever owns the tables, to be run as that role.
+    """Give the lines of a script, to be run as the tables' owner.
 
-    A name that is not printable is another one once it is cleaned: its statements stand there as a comment.
+    Statements with an unprintable name stand there as comments: cleaned, it would be another name.
     """
     for step in steps:
         guard: ColumnGuard = step.guard

@@ -1,4 +1,4 @@
-"""What commands call to guard token columns: survey, plan, apply and remove, every change journaled."""
+"""Surveys, plans, applies and removes guards of token columns, every change journaled."""
 
 from __future__ import annotations
 
@@ -59,16 +59,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SurveyedColumn:
-    """A column's guard and what is stored behind it; `stored` is None where nothing can be counted."""
+    """`stored` is None where nothing can be counted, `risk` why a guard may stop the platform."""
 
     guard: ColumnGuard
     stored: Stored | None
     risk: str = ""
-    """Why a guard may stop the platform from writing; "" if nothing says so."""
 
 
 class ColumnGuardService:
-    """Plans and makes changes of the guards. Blocks on SQL: call it from a worker."""
+    """Blocks on SQL: call it from a worker."""
 
     def __init__(
         self,
@@ -80,7 +79,6 @@ class ColumnGuardService:
         read_only: bool,
         approvals: ApprovalGate | None = None,
     ) -> None:
-        """`write_format` is what Keydeck writes. `approvals` is asked before anything is changed."""
         self._guard = Guard(
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )
@@ -90,9 +88,9 @@ class ColumnGuardService:
     def survey(
         self, least: Format = Format.V1, columns: Sequence[str] = (), *, cancelled: Event | None = None
     ) -> tuple[SurveyedColumn, ...]:
-        """Return every token column's guard, and what a guard would refuse of what is stored.
+        """Return every token column's guard, and what it would refuse of what is stored.
 
-        Raises DatabaseError, InvalidReferenceError for a column that is none, InterruptedRunError.
+        Raises DatabaseError, InvalidReferenceError for an unknown column, InterruptedRunError.
         """
         guards = self._read(columns)
         try:
@@ -114,7 +112,7 @@ class ColumnGuardService:
         return tuple(surveyed)
 
     def draft_plan(self, request: GuardRequest) -> GuardPlan:
-        """Return what would be done, for whoever may do it; nothing is journaled. Raises as `survey`."""
+        """Return a plan, whoever may carry it out; nothing is journaled. Raises as `survey`."""
         if request.removes:
             there = (guard for guard in self._read(request.columns) if guard.constrained)
             return GuardPlan(request, tuple(ColumnStep(guard, StepKind.DROP) for guard in there))
@@ -125,10 +123,10 @@ class ColumnGuardService:
         return GuardPlan(request, steps, left_out, (LOGGED,) if adds else ())
 
     def plan_guard(self, request: GuardRequest) -> GuardPlan:
-        """Return what would be done; journaled as a dry run, a refusal too.
+        """Return a plan, journaled as a dry run, a refusal too.
 
-        Raises RefusedError where the role does not own a table that is to be changed, or Keydeck itself would
-        be refused; else as `survey`.
+        Raises RefusedError where the role does not own a table, or Keydeck itself would be refused; else as
+        `survey`.
         """
         plan, notes = self._guard.plan(
             ACTION, request.subject, lambda: self._allowed(request), GuardPlan.as_json
@@ -156,11 +154,10 @@ class ColumnGuardService:
         return plan
 
     def change_guards(self, plan: GuardPlan, consent: Consent | None) -> GuardResult:
-        """Do what the plan says, column by column, and read back where each guard stands.
+        """Carry a plan out column by column, and read back where each guard stands.
 
-        A column that can't be done holds up no other; nothing waits for a lock longer than 2 s. Raises
-        ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError, RefusedError if something
-        is no longer as the plan saw it, DatabaseError.
+        A column that fails holds up no other. Raises ReadOnlyError, MissingSchemaError, NotConfirmedError,
+        ApprovalNeededError, RefusedError if something has changed since the plan, DatabaseError.
         """
         request = plan.request
 
@@ -200,7 +197,7 @@ class ColumnGuardService:
         return tuple(guard for guard in guards if not columns or str(guard.column) in columns)
 
     def _change(self, step: ColumnStep, least: Format) -> str:
-        """Do one column's step; returns what stopped it, "" if nothing did."""
+        """Do one column's step; returns what stopped it, "" for nothing."""
         try:
             for statements in transactions(step, least):
                 with connected(self._engine, write=True) as connection, patient(connection, LONGEST_SECONDS):

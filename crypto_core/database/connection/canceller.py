@@ -1,9 +1,9 @@
 """Ends a statement under way, and never a later one.
 
-PostgreSQL cancels whatever a session is doing when the request arrives, so one that comes late would hit the
-next user of a pooled connection. Requests are therefore made by a thread that is waited for before the
-connection is let go: when libpq's PQcancel returns the server has signalled the session, and a session that
-does nothing ignores the signal. One that comes between two statements is ignored as well, so it is repeated.
+PostgreSQL cancels whatever a session is doing when the request arrives, so a late one would hit the next user
+of a pooled connection. A thread makes the requests and is waited for before the connection is let go: when
+libpq's PQcancel returns the server has signalled the session, and an idle session ignores the signal. A
+request between two statements is ignored as well, so it is repeated.
 https://www.postgresql.org/docs/current/libpq-cancel.html
 """
 
@@ -19,9 +19,9 @@ from sqlalchemy import Connection
 from crypto_core.cancelling import Cancellation
 
 REPEAT_SECONDS = (0.05, 1.0)
-"""How soon a request is repeated at first and at last: where a pooler passes none on, it is to no avail."""
+"""The first and the longest pause between requests: some poolers pass none on."""
 PATIENCE_SECONDS = 5.0
-"""How long a request may take until the connection is given up instead of given back."""
+"""How long a request may take before the connection is given up instead of given back."""
 
 
 @contextmanager
@@ -44,14 +44,14 @@ class _Canceller:
         self._thread: Thread | None = None
 
     def begin(self) -> None:
-        """Ask from a thread: whoever cancels is not to wait for the network."""
+        """From a thread: whoever cancels must not wait for the network."""
         with self._lock:
             if not self._over.is_set() and self._thread is None:
                 self._thread = Thread(target=self._ask, name="keydeck-cancel", daemon=True)
                 self._thread.start()
 
     def stop(self) -> bool:
-        """Ask no more. Returns False if a request is still under way."""
+        """Returns False if a request is still under way."""
         with self._lock:
             self._over.set()
         if self._thread is not None:

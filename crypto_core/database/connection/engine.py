@@ -51,17 +51,17 @@ from crypto_core.text.cleaning import clean
 
 CONNECT_TIMEOUT_SECONDS = 5
 LONGEST_CONNECT_SECONDS = 30
-"""A URL may ask for more than CONNECT_TIMEOUT_SECONDS, where a database must wake up first."""
+"""A URL may ask for so much, where a database must wake up first."""
 NETWORK_TIMEOUT_SECONDS = 30
 
 _LOGGING_NAME = "keydeck"
 _AUTHORITIES = "keydeck_authorities"
-"""The engine's option that holds what certificates are verified by."""
+"""The engine's option with what certificates are verified by."""
 REACH = "keydeck_reach"
-"""The one that holds what its transactions may read."""
+"""The option with what its transactions may read."""
 _ENTRIES = "keydeck_entries"
 _SETTING = "keydeck_setting"
-"""The one that holds the name of the setting with its URL."""
+"""The option with the name of the setting that has its URL."""
 
 
 def open_engine(
@@ -73,9 +73,9 @@ def open_engine(
 ) -> Engine:
     """Return an engine; nothing is connected yet.
 
-    With `read_only` PostgreSQL itself refuses writes in every transaction, else in those that `connected`
-    opens for reading. Statement parameters never appear in exceptions or logs. `token_source` is asked where
-    the URL says iam=true. Raises SettingsError if `url` is not a PostgreSQL URL.
+    With `read_only` PostgreSQL refuses writes in every transaction, else in those that `connected` opens for
+    reading. Statement parameters never appear in exceptions or logs. `token_source` is asked where the URL
+    says iam=true. Raises SettingsError for no PostgreSQL URL.
     """
     parsed = parse_database_url(url, setting)
     arguments: dict[str, Any] = {
@@ -100,11 +100,7 @@ def open_engine(
         parsed.base,
         logging_name=_LOGGING_NAME,
         connect_args=arguments,
-        execution_options={
-            _AUTHORITIES: parsed.keywords.get("sslrootcert"),
-            _SETTING: setting,
-            REACH: reach,
-        },
+        execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert"), _SETTING: setting, REACH: reach},
         hide_parameters=True,
         poolclass=SharedPool,
         pool_pre_ping=True,
@@ -138,13 +134,12 @@ def connected(
 ) -> Iterator[Connection]:
     """Give a connection in a transaction: committed at the end if `write`, else read only.
 
-    With `snapshot` all its statements see the same moment, else each what is committed by then. It may be the
-    name of a snapshot that another session has exported: then they see that one. `brief` is for what does
-    nothing long between its statements and holds locks that others wait for: the server ends it where its
-    client has gone silent.
+    With `snapshot` all its statements see one moment, that of another session's exported snapshot if it is
+    its name; else each sees what is committed by then. `brief` is for transactions whose locks others wait
+    for: the server ends one whose client has gone silent.
 
     A Cancellation that is set ends the statement under way; any other event is looked at before the first.
-    Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
+    Raises InterruptedRunError then, else DatabaseError.
     """
     stop_if(cancelled)
     try:
@@ -165,7 +160,7 @@ def connected(
 
 
 def _limit(engine: Engine) -> str:
-    """How long a statement of this role may take, as PostgreSQL writes it. Raises DatabaseError."""
+    """The role's limit for a statement, as PostgreSQL writes it. Raises DatabaseError."""
     with told_apart(), engine.connect() as connection:
         return clean(connection.scalar(text("SHOW statement_timeout")), 30)
 
@@ -192,18 +187,18 @@ def own_entries(connection: Connection) -> list[int]:
 
 
 def finish_with_next(connection: Connection) -> None:
-    """Have triggers that wait for the transaction's end run on their own path ahead of its next statement.
+    """Have deferred triggers run on their own path ahead of the next statement, which fails where they do.
 
-    It fails where the next one would. Without a next one they run at the end.
+    Without a next statement they run at the end.
     """
     driver: Any = connection.connection.driver_connection
     driver.ahead = f"SELECT {ON_OWN_PATH}; SET CONSTRAINTS ALL IMMEDIATE; {driver.pin}"
 
 
 def schemas_on_own_path(connection: Connection) -> list[str]:
-    """Return the schemas of the path that URL, role or database ask for, the first one first.
+    """Return the usable schemas of the path that URL, role or database ask for, in order.
 
-    Those that aren't there, or that the role may not use, aren't among them. Raises DatabaseError.
+    Raises DatabaseError.
     """
     statement = f"SELECT pg_catalog.current_schemas(false) WHERE {ON_OWN_PATH}"
     with told_apart():
@@ -213,9 +208,8 @@ def schemas_on_own_path(connection: Connection) -> list[str]:
 
 @contextmanager
 def patient(connection: Connection, seconds: int) -> Iterator[None]:
-    """Let statements of this transaction take so many seconds: those that read a whole table.
-
-    They have that time also where the role has less: they can't be done in parts, and no other way is left.
+    """Let statements of this transaction take so many seconds, also where the role has less: whole-table
+    reads.
     """
     connection.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
     driver: Any = connection.connection.driver_connection
@@ -231,10 +225,10 @@ def patient(connection: Connection, seconds: int) -> Iterator[None]:
 
 @contextmanager
 def told_apart(engine: Engine | None = None) -> Iterator[None]:
-    """Turn SQLAlchemy's and the driver's exceptions into errors of ours. No parameter or row is in them.
+    """Turn SQLAlchemy's and the driver's exceptions into errors of ours, without parameters and rows.
 
-    With `engine`, a pooler that allows no transactions is told apart from a connection that was closed, and
-    why a certificate could not be verified is asked for.
+    With `engine`, a pooler that allows no transactions is told from a closed connection, and OpenSSL is asked
+    why a certificate is not verified.
     """
     try:
         yield
@@ -263,7 +257,7 @@ def _is_closed(error: DBAPIError) -> bool:
 
 
 def _login_lines(error: DBAPIError) -> list[str]:
-    """What libpq says of each host that it tried; only before a statement could meet with a row."""
+    """libpq's line for each host that it tried; only where no statement can have met a row."""
     said = [line for line in str(error.orig).splitlines() if line.strip()]
     if error.statement is not None or getattr(error.orig, "pgcode", None):
         return said[:1]
@@ -271,9 +265,9 @@ def _login_lines(error: DBAPIError) -> list[str]:
 
 
 def _forget_row(error: DBAPIError) -> None:
-    """Leave of the driver's text only its first line.
+    """Keep only the first line of the driver's text.
 
-    PostgreSQL's DETAIL repeats the row that it met with, tokens included, and tracebacks print the cause.
+    PostgreSQL's DETAIL repeats the row, tokens included, and tracebacks print the cause.
     """
     for part in (error, error.orig):
         if part is not None:
@@ -281,7 +275,7 @@ def _forget_row(error: DBAPIError) -> None:
 
 
 def _grant(said: str) -> str:
-    """The statement that gives what PostgreSQL says is denied, as far as its message tells."""
+    """The statement that gives what PostgreSQL's message says is denied."""
     denied = re.search(r"permission denied for (schema|table|database|function) (\w+)", said)
     if denied is None:
         return "the privilege that the message names; keydeck help privileges lists what each role needs"
@@ -297,7 +291,7 @@ def _grant(said: str) -> str:
 
 
 def _lacks_own_column(code: str, said: str) -> bool:
-    """True where a column of Keydeck's own tables is not there: its schema is older."""
+    """Whether a column of Keydeck's own tables is missing: its schema is older."""
     missing = re.match(r"column (\w+)\.\w+ does not exist", said) if code == "42703" else None
     return missing is not None and f"{SCHEMA}.{missing[1]}" in metadata.tables
 
@@ -335,7 +329,7 @@ _OWN = f"{STATEMENT_TIMEOUT_SECONDS // 60}min"
 
 
 def with_limit(error: DatabaseTimeoutError, limit: Callable[[], str]) -> DatabaseTimeoutError:
-    """Return the error with the limit of statements in it, where one was cut short and it can be had.
+    """Return the error with the limit of statements in it, where a statement was cut short.
 
     `limit` returns it as PostgreSQL writes it; it may raise DatabaseError.
     """

@@ -1,4 +1,4 @@
-"""RDS's IAM authentication: each new connection logs in with a token of its own, which holds for 15 minutes.
+"""RDS's IAM authentication: each new connection logs in with a token of its own, good for 15 minutes.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
 """
@@ -28,9 +28,9 @@ def region_of_host(host: str) -> str | None:
 
 
 def log_in_by_token(engine: Engine, url: DatabaseUrl, source: TokenSource) -> None:
-    """Let each new connection of an engine ask for a token, and send it as the password.
+    """Have each new connection of an engine send a token as the password.
 
-    Connecting then raises DatabaseLoginError where AWS's credentials give none.
+    Connecting raises DatabaseLoginError where AWS's credentials give none.
     """
     host, port = url.hosts[0], int(next(filter(None, url.ports), _DEFAULT_PORT))
 

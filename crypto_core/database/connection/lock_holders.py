@@ -1,4 +1,4 @@
-"""Who holds the lock that a statement waited for in vain."""
+"""The holders of a lock that a statement waited for in vain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HELD = text(
     GROUP BY l.pid ORDER BY max(a.xact_start) NULLS LAST LIMIT :most
     """
 )
-"""Without pg_read_all_stats, PostgreSQL tells of other roles' sessions the process and the role alone."""
+"""Without pg_read_all_stats, only process and role of other roles' sessions are shown."""
 
 
 _HOLDING = text(
@@ -45,9 +45,9 @@ def holding(engine: Engine, place: str, mode: str) -> frozenset[tuple[int, str]]
 
 
 def lock_holders(engine: Engine, place: str, mode: str = "") -> str:
-    """Return in words which sessions hold a table, as far as this role may see. Raises nothing.
+    """Return the sessions that hold a table, as a sentence. Raises nothing.
 
-    `mode` is the one that counts, by its name in pg_locks; else every mode does.
+    `mode` is a lock mode's name in pg_locks; by default any counts.
     """
     try:
         with connected(engine) as connection:

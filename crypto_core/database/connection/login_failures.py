@@ -1,10 +1,10 @@
-"""Why there is no connection: each cause in words, with what to do about it.
+"""Causes of failed connections, each with a remedy.
 
-libpq gives no SQLSTATE for a login that failed, so its text is read. Its causes and the server's, PgBouncer's
-(its sources' messages), RDS Proxy's and Supavisor's (their documentation on troubleshooting).
+libpq gives no SQLSTATE for a failed login, so its text is read. Sources: the messages of libpq, the server
+and PgBouncer; RDS Proxy's and Supavisor's documentation on troubleshooting.
 
-Of a certificate that can't be verified libpq says only that. So it is looked at once more, with Python's TLS,
-which gives OpenSSL's reason. PostgreSQL documentation, section 54.2.10, "SSL Session Encryption".
+Of a certificate that can't be verified libpq says only that, so Python's TLS asks OpenSSL for its reason.
+PostgreSQL documentation, section 54.2.10, "SSL Session Encryption".
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from crypto_core.text.cleaning import clean
 
 SAID_LIMIT = 400
 _URL = "the database URL"
-"""In remedies, where the setting that holds it is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause, told by its text. Waiting mends none that `lasts`; `sqlstate` is the server's code."""
+    """A cause, recognised by its text. Waiting mends none that `lasts`; `sqlstate` is the server's code."""
 
     says: str
     remedy: str
@@ -226,9 +225,9 @@ CAUSES: tuple[Cause, ...] = (
 
 
 def login_failure(lines: Sequence[str], sqlstate: str = "", setting: str = _URL) -> DatabaseUnreachableError:
-    """Return the error for what libpq said: a DatabaseLoginError where waiting doesn't help.
+    """Return the error for libpq's lines: a DatabaseLoginError where waiting doesn't help.
 
-    `setting` is the one that holds the URL.
+    `setting` is the one with the URL.
     """
     said = clean(" ".join("; ".join(lines).split()), SAID_LIMIT).rstrip(".")
     for cause in CAUSES:
@@ -238,7 +237,7 @@ def login_failure(lines: Sequence[str], sqlstate: str = "", setting: str = _URL)
 
 
 def failure_of(cause: Cause, said: str, sqlstate: str = "", setting: str = _URL) -> DatabaseUnreachableError:
-    """Return the error for a cause; `said` is clean."""
+    """`said` is clean."""
     kind = DatabaseLoginError if cause.lasts else DatabaseUnreachableError
     told = f" ({said})" if said else ""
     return kind(
@@ -256,7 +255,7 @@ _NOT_VERIFIED = re.compile(
 
 
 def verification_failures(lines: Sequence[str], authorities: str | None) -> list[str]:
-    """Return OpenSSL's reason for each server of libpq's lines whose certificate it could not verify.
+    """Return OpenSSL's reason for each server whose certificate libpq could not verify.
 
     `authorities` is the URL's sslrootcert. Raises nothing.
     """

@@ -1,13 +1,11 @@
 """Keydeck's own pool, and whether a pooler is between and allows transactions.
 
-The pool makes do with as many connections as the server lets the role have, be it one. A role's, a database's
-or a server's connection limit shows only when the next connection is refused. Whoever wanted it then waits
-for one of this pool's own, which are given back within moments.
+The pool makes do with as many connections as the server lets the role have, be it one. A connection limit
+shows only when the next connection is refused; whoever wanted it then waits for one of this pool's own.
 PostgreSQL documentation, CREATE ROLE, "CONNECTION LIMIT"; PgBouncer, "max_client_conn".
 
-PgBouncer in statement pooling answers BEGIN with an error and closes the connection; libpq then tells of the
-closing alone. So a connection that was closed at its beginning is tried again with one statement, and with
-one transaction.
+PgBouncer in statement pooling answers BEGIN with an error and closes the connection, of which libpq tells the
+closing alone. So a connection closed at its beginning is tried again with one statement, and one transaction.
 """
 
 from __future__ import annotations
@@ -26,11 +24,11 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.errors import KeydeckError
 
 WAIT_SECONDS = 30.0
-"""How long one of our own is waited for: longer than most statements take."""
+"""How long one of our own connections is waited for: longer than most statements take."""
 LEAVING_SECONDS = 2.0
-"""How long a session that has just ended may still count: its process leaves on its own time."""
+"""How long a session that has just ended may still count against the limit."""
 REMEMBERED_SECONDS = 30.0
-"""How long the server isn't asked again for more than it gave."""
+"""How long the server isn't asked for more than it gave."""
 
 _NO_MORE = re.compile(
     "too many connections|too many clients|remaining connection slots|no more connections allowed", re.ASCII
@@ -38,12 +36,12 @@ _NO_MORE = re.compile(
 
 
 class SharedPool(QueuePool):
-    """As QueuePool, where the server refuses no connection for their number."""
+    """A QueuePool that waits where the server refuses one more connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._most = 0
-        """How many were in use when one more was refused."""
+        """How many were in use at the last refusal."""
         self._known_until = 0.0
 
     def _do_get(self) -> ConnectionPoolEntry:
@@ -80,7 +78,7 @@ _OWN_PROCESS = text("SELECT pg_backend_pid()")
 
 
 def refuses_transactions(engine: Engine) -> bool:
-    """Return True where a statement of its own is answered and a transaction is not. Raises nothing."""
+    """Return whether a single statement is answered and a transaction is not. Raises nothing."""
     with suppress(psycopg2.Error, KeydeckError), closing(_connect(engine)) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT 1")
@@ -99,6 +97,6 @@ def _connect(engine: Engine) -> Any:
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Return True where another process answers than the one that let us in: a pooler is between."""
+    """Return whether another process answers than the one that let us in."""
     driver: Any = connection.connection.driver_connection
     return bool(connection.scalar(_OWN_PROCESS) != driver.info.backend_pid)

@@ -1,7 +1,7 @@
-"""Transactions that PostgreSQL rolled back for another one's sake are done again.
+"""Repeats transactions that PostgreSQL rolled back for another one's sake.
 
-Of two transactions that can't both be done, PostgreSQL rolls one back whole, also at its commit: so it may be
-repeated from its beginning. PostgreSQL documentation, section 13.5, "Serialization Failure Handling".
+Of two transactions that can't both be done PostgreSQL rolls one back whole, also at its commit. PostgreSQL
+documentation, section 13.5, "Serialization Failure Handling".
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ R = TypeVar("R")
 
 
 def repeated_if_rolled_back(transaction: Callable[P, R]) -> Callable[P, R]:
-    """Return what does a whole transaction, again if it was rolled back for another's sake.
+    """Repeat a whole transaction that was rolled back for another's sake.
 
-    Besides the transaction it may do nothing that must not be done twice. It raises what the last try raised.
+    Besides the transaction it may do nothing that must not be done twice. Raises what the last try raised.
     """
 
     @functools.wraps(transaction)
@@ -51,7 +51,7 @@ def repeated_if_rolled_back(transaction: Callable[P, R]) -> Callable[P, R]:
 
 
 def repeated_if_cut_off(read: Callable[P, R]) -> Callable[P, R]:
-    """Return what reads, once more if its session was closed meanwhile; it may change nothing."""
+    """Read once more if the session was closed meanwhile; `read` may change nothing."""
 
     @functools.wraps(read)
     def repeated(*args: P.args, **kwargs: P.kwargs) -> R:

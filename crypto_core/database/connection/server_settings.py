@@ -1,4 +1,4 @@
-"""PostgreSQL's settings that a URL asks for: they are made in each transaction, and none is sent at start-up.
+"""PostgreSQL's settings that a URL asks for, made in each transaction and never sent at start-up.
 
 A pooler refuses options at start-up (PgBouncer, RDS Proxy), or gives the next transaction another session.
 PostgreSQL documentation, section 20.1.3 (options) and "System Administration Functions" (set_config).
@@ -15,7 +15,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-"""Keydeck has limits of its own; a stricter one is heeded."""
+"""A stricter one than Keydeck's own is heeded."""
 
 OWN: Mapping[str, str] = {
     **dict.fromkeys(
@@ -30,37 +30,37 @@ OWN: Mapping[str, str] = {
     "application_name": "its sessions are named keydeck",
     "jit": "Keydeck sets it itself",
 }
-"""What is Keydeck's own to set, and why."""
+"""Settings that are Keydeck's own, and why."""
 
 SEARCH_PATH = "search_path"
 OWN_PATH = "keydeck.search_path"
-"""The setting that keeps the search path of the URL; without one, that of role and database counts."""
+"""Keeps the URL's search path; without one, that of role and database counts."""
 _READ_ONLY = ("default_transaction_read_only", "transaction_read_only")
 _ROUTES = ("endpoint", "project", "reference")
-"""What poolers of Neon and Supabase read in options: which database is meant."""
+"""Read by Neon's and Supabase's poolers in options: the database that is meant."""
 _UNITS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What is set in each transaction. `notes` say what is left out and why."""
+    """Set in each transaction; `notes` name what is left out and why."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
-    """Time limits in milliseconds, of those in LIMITS."""
+    """In milliseconds, by the names in LIMITS."""
     read_only: bool = False
     route: str = ""
-    """What a pooler reads in options: it is sent at start-up all the same."""
+    """Sent in options at start-up all the same, for a pooler."""
     notes: tuple[str, ...] = ()
 
     @property
     def limiting(self) -> str:
-        """SQL that sets the limits until the transaction's end; holds no %."""
+        """SQL without %, for the transaction."""
         return _calls({name: str(limit) for name, limit in self.limits.items()})
 
     @property
     def setting(self) -> str:
-        """SQL that makes the other settings until the transaction's end; holds no %."""
+        """SQL without % for the other settings."""
         others = {name: value for name, value in self.values.items() if name != SEARCH_PATH}
         # Also where none is asked for: a policy may have left one in the session.
         return _calls({OWN_PATH: self.values.get(SEARCH_PATH, "")} | others)
@@ -73,9 +73,9 @@ def _calls(settings: Mapping[str, str]) -> str:
 
 
 def server_settings(wanted: list[tuple[str, str]], options: list[str], source: str) -> ServerSettings:
-    """Return the settings that parameters and `options` ask for; of two by one name the later counts.
+    """Return the settings of parameters and `options`; of two by one name the later counts.
 
-    Raises SettingsError, which names what is not understood and repeats no value.
+    Raises SettingsError, which repeats no value.
     """
     route: list[str] = []
     settings: dict[str, str] = {}
@@ -95,7 +95,7 @@ def server_settings(wanted: list[tuple[str, str]], options: list[str], source: s
 
 
 def _of_options(options: list[str], route: list[str], source: str) -> Iterator[tuple[str, str]]:
-    """What is set by `-c name=value` and `--name=value`, as PostgreSQL's own command line."""
+    """Settings by `-c name=value` and `--name=value`, as on PostgreSQL's own command line."""
     words = [re.sub(r"\\(.)", r"\1", w, flags=re.DOTALL) for o in options for w in _words(o)]
     rest = iter(words)
     for word in rest:
@@ -113,7 +113,7 @@ def _of_options(options: list[str], route: list[str], source: str) -> Iterator[t
 
 
 def _words(options: str) -> list[str]:
-    """The words of options: a space parts them, one behind a backslash does not."""
+    """Words are parted by spaces, unless a backslash precedes one."""
     return re.findall(r"(?:\\.|[^\s\\])+", options, re.DOTALL)
 
 
@@ -127,7 +127,7 @@ def _milliseconds(name: str, value: str, source: str) -> int:
 
 
 def _literal(value: str) -> str:
-    """A string that holds no sign which SQL or the driver's parameters read: all but plain ones by number."""
+    """A string literal with nothing that SQL or the driver's parameters read: odd characters by number."""
 
     def by_number(sign: re.Match[str]) -> str:
         return f"\\U{ord(sign[0]):08x}"

@@ -1,9 +1,8 @@
 """Tasks that several sessions do at once, all at one moment: the snapshot of the session that leads.
 
 It exports its snapshot and keeps its transaction until every task is done; the others import it. Where they
-can't (no further connection to be had, a pooler that leads to another server) it does all tasks itself. One
-that fails ends them all: there is no result of some of them.
-PostgreSQL documentation, "Snapshot Synchronization Functions" and SET TRANSACTION SNAPSHOT.
+can't (no further connection, a pooler that leads to another server) it does all tasks itself. One failure
+ends them all. PostgreSQL documentation, "Snapshot Synchronization Functions" and SET TRANSACTION SNAPSHOT.
 """
 
 from __future__ import annotations
@@ -39,10 +38,9 @@ def at_one_moment(
     cancelled: Event | None = None,
     done: Callable[[int, T], None] = lambda index, result: None,
 ) -> list[T]:
-    """Return what each task gives; `leading`, in a `snapshot`, is one of at most so many sessions.
+    """Return each task's result; `leading`, in a `snapshot`, is one of at most so many sessions.
 
-    `done` is called after each task, by one thread at a time. Raises what the first task raised that failed,
-    and InterruptedRunError.
+    `done` is called after each task, by one thread at a time. Raises the first failure, InterruptedRunError.
     """
     crew = _Crew(tasks, done)
     helpers = min(sessions, len(tasks)) - 1
@@ -65,19 +63,16 @@ def at_one_moment(
 
 @dataclass(eq=False, repr=False)
 class _Crew(Generic[T]):
-    """What is to be done, and what came of it."""
-
     tasks: Sequence[Callable[[Connection], T]]
     done: Callable[[int, T], None]
     over: Cancellation = field(default_factory=Cancellation)
-    """Ends statements under way, once something has failed."""
     _taken: int = 0
     _found: dict[int, T] = field(default_factory=dict)
     _failure: BaseException | None = None
     _changed: Condition = field(default_factory=Condition)
 
     def work(self, connection: Connection, cancelled: Event | None = None) -> None:
-        """Do one task after the other for as long as there are any. Raises InterruptedRunError."""
+        """Do tasks for as long as there are any. Raises InterruptedRunError."""
         while (index := self._next()) is not None:
             stop_if(cancelled)
             result = self.tasks[index](connection)
@@ -91,7 +86,7 @@ class _Crew(Generic[T]):
         return self._taken < len(self.tasks) and not self.over.is_set()
 
     def fail(self, error: BaseException) -> BaseException:
-        """End the others' work. Returns the first failure."""
+        """End the others' work; returns the first failure."""
         with self._changed:
             self._failure = self._failure or error
             self._changed.notify_all()
@@ -99,7 +94,7 @@ class _Crew(Generic[T]):
         return self._failure
 
     def results(self, cancelled: Event | None) -> list[T]:
-        """Return all results once they are there. Raises the first failure, or InterruptedRunError."""
+        """Wait for all results. Raises the first failure, or InterruptedRunError."""
         with self._changed:
             while True:
                 if self._failure is not None:
@@ -119,7 +114,7 @@ class _Crew(Generic[T]):
 
 
 def _help(engine: Engine, moment: str, crew: _Crew[Any]) -> None:
-    """Do tasks in a session of its own. Without one there is nothing to tell: others do them."""
+    """Do tasks in a session of its own; where there is none, others do them."""
     ready = False
     try:
         with connected(engine, snapshot=moment, cancelled=crew.over) as connection:

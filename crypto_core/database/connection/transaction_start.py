@@ -1,13 +1,12 @@
-"""How every transaction begins: its search path, its isolation, read only unless it writes, time limits.
+"""The start of every transaction: search path, isolation, read only unless it writes, time limits.
 
-Names mean PostgreSQL's own objects and nothing else from the first statement on (CVE-2018-1058): each of
-those that travel together is analysed once the one before it has run. The path that the URL or the role asks
-for only decides which tables are meant, and is put back for triggers of the platform's tables: ON_OWN_PATH.
+Names mean PostgreSQL's own objects from the first statement on (CVE-2018-1058): of the statements that travel
+together each is analysed once the one before it has run. The path of the URL or the role only decides which
+tables are meant, and is put back for triggers of the platform's tables: ON_OWN_PATH.
 
-All is set in the transaction itself, so it holds behind a pooler that drops the options of a session, or
-gives each transaction another session. A role's or database's default isolation doesn't count; its time
-limits do where they are shorter than Keydeck's. All of it travels with the first statement: no round trip is
-added.
+All is set in the transaction itself, so it holds behind a pooler that drops a session's options or gives each
+transaction another session. A role's or database's default isolation doesn't count; its time limits do where
+they are shorter than Keydeck's. All of it travels with the first statement, without a further round trip.
 PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statements in a Simple Query".
 """
 
@@ -28,22 +27,22 @@ STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
 IDLE_TIMEOUT_SECONDS = 120
 BRIEF_SECONDS = 10
-"""How long the server waits in a brief transaction for its client, which may have been cut off."""
+"""How long the server waits in a brief transaction for its client."""
 
 PIN = "SET LOCAL search_path TO pg_catalog, pg_temp; "
-"""With pg_temp last: a table of a name that PostgreSQL's own has is never the one in there."""
+"""With pg_temp last, a table in there never takes the name of one of PostgreSQL's own."""
 ON_OWN_PATH = (
     "(SELECT pg_catalog.set_config('search_path',"
     f" nullif(pg_catalog.current_setting('{OWN_PATH}', true), ''), true)) IS NOT NULL"
 )
-"""SQL that is true, and from then on the path is the one that URL, role or database ask for.
+"""SQL that is true; from then on the path is the one that URL, role or database ask for.
 
-Whoever reads rows under it as the only condition reads the first one once it has run: so a statement that
-writes in a CTE is analysed and planned on the pinned path, and its triggers run on their own. As after
-anything else that a trigger or a policy may do to the path, the next statement has the pinned one again.
+Reading rows under it as the only condition reads the first one once it has run: so a statement that writes in
+a CTE is planned on the pinned path, and its triggers run on their own. The next statement has the pinned path
+again, whatever a trigger or a policy did to it.
 """
 _NAMELESS = ("SELECT 1", "BEGIN")
-"""What may run outside a transaction: it looks up no name."""
+"""May run outside a transaction: they look up no name."""
 _SECONDS = {
     "statement_timeout": STATEMENT_TIMEOUT_SECONDS,
     "lock_timeout": LOCK_TIMEOUT_SECONDS,
@@ -64,14 +63,14 @@ POWERFUL = (
     " OR pg_catalog.pg_has_role('pg_read_server_files', 'USAGE')"
     " OR pg_catalog.pg_has_role('pg_write_server_files', 'USAGE'))"
 )
-"""True for whoever could reach the server's own machine, above all a superuser."""
+"""True for roles with rights on the server's own machine, above all superusers."""
 
 
 def _restricting(kinds: str) -> str:
     """SQL that keeps the transaction from reading through views and foreign tables, where the server can.
 
-    To read plain tables alone, so that nothing that took the place of one runs with the reader's rights. Who
-    has rights on the server's machine reads no other.
+    So nothing that took a table's place runs with the reader's rights. Roles with rights on the server's
+    machine read plain tables alone.
     """
     allowed = f"CASE WHEN {POWERFUL} THEN 'view, foreign-table' ELSE '{kinds}' END"
     known = f"pg_catalog.current_setting('{RESTRICTING}', true) IS NULL"
@@ -90,7 +89,7 @@ _MEANING = {
     # Compiling takes longer than it saves here: every answer is wanted at once.
     "jit": "off",
 }
-"""What statements mean and how values are written, whatever the database's owner has set for its sessions."""
+"""How statements are read and values written, whatever the database's owner has set."""
 
 
 def _limits(seconds: Mapping[str, int]) -> str:
@@ -106,35 +105,33 @@ _NO_VIEWS, _ANY_KIND = f"{_restricting('view')}; ", f"{_restricting('')}; "
 
 @dataclass(slots=True)
 class Reach:
-    """What the transactions of an engine's connections may read besides tables.
+    """What an engine's transactions may read besides tables.
 
-    Views only once all that are declared as token tables are known to run PostgreSQL's own functions alone.
+    Views only once all declared token tables are known to run PostgreSQL's own functions alone.
     """
 
     views: bool = False
 
 
 class LimitedConnection(WatchedConnection):
-    """Its transactions are read only while `writes` isn't set, and see one moment while `snapshot` is.
+    """Its transactions are read only without `writes`, and see one moment with `snapshot`.
 
-    While `brief` is set, they end on the server once their client is silent for BRIEF_SECONDS.
+    With `brief` the server ends them once their client is silent for BRIEF_SECONDS.
     """
 
     read_only = False
     writes = True
     snapshot: bool | str = False
-    """Or the name of the exported snapshot that they see."""
+    """Or the name of an exported snapshot."""
     brief = False
     pin = PIN
     ahead = ""
-    """What goes before the next statement: see engine.finish_with_next."""
+    """Goes before the next statement: see engine.finish_with_next."""
     server = ServerSettings()
-    """What the URL asks for."""
     reach = Reach()
 
     @property
     def start(self) -> str:
-        """What stands before the first statement of a transaction."""
         isolation = "REPEATABLE READ" if self.snapshot else "READ COMMITTED"
         access = ", READ ONLY" if self.read_only or not self.writes else ""
         name = self.snapshot if isinstance(self.snapshot, str) else ""
@@ -150,15 +147,13 @@ class LimitedConnection(WatchedConnection):
 
 
 class ReadOnlyConnection(LimitedConnection):
-    """All its transactions are read only."""
-
     read_only = True
 
 
 def connection_of(
     server: ServerSettings, reach: Reach, *, read_only: bool
 ) -> Callable[..., LimitedConnection]:
-    """Return what makes connections whose transactions have the settings of a URL."""
+    """Return the factory of connections whose transactions have a URL's settings."""
     kind = ReadOnlyConnection if read_only or server.read_only else LimitedConnection
 
     def make(*arguments: Any, **options: Any) -> LimitedConnection:
@@ -170,7 +165,7 @@ def connection_of(
 
 
 def _reads_backslashes(connection: Any) -> bool:
-    """True where a session takes what travels together apart otherwise, before the first of it has run."""
+    """Whether the session would take statements that travel together apart in another way."""
     return connection.get_parameter_status("standard_conforming_strings") == "off"  # type: ignore[no-any-return]
 
 
@@ -178,11 +173,10 @@ class LimitedCursor(WatchedCursor):
     """Sends what begins a transaction with its first statement."""
 
     def execute(self, query: Any, *arguments: Any) -> None:
-        """Execute. Raises OperationalError if the server does not answer in time."""
         super().execute(self._begun(query), *arguments)
 
     def executemany(self, query: Any, *arguments: Any) -> None:
-        """Execute for many parameters; the limit is one for all of them."""
+        """The limit is one for all parameters."""
         self._begin_apart()
         super().executemany(query, *arguments)
 

@@ -1,4 +1,4 @@
-"""What each parameter of a database URL is to Keydeck: libpq's own, one that means the same, or none.
+"""Each parameter of a database URL: libpq's own, one that means the same, or one that is left out.
 
 libpq: PostgreSQL documentation, section 32.1.2. asyncpg: its `connect`. Prisma: "PostgreSQL connection URL".
 node-postgres: pg-connection-string. JDBC: pgJDBC's "Initializing the Driver".
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-"""libpq's, the weakest first."""
+"""libpq's, weakest first."""
 
 _ANY = r"(?s).+"
 _SWITCH = "(?i)true|false|1|0|on|off|yes|no"
@@ -21,19 +21,19 @@ ON = frozenset({"true", "1", "on", "yes"})
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. It becomes libpq's `keyword` or PostgreSQL's `setting`, or is left out for a reason."""
+    """Becomes libpq's `keyword` or PostgreSQL's `setting`, or is left out for a reason."""
 
     keyword: str = ""
     setting: str = ""
     left_out: str = ""
     pattern: str = _ANY
-    """What its value must look like; a value is never repeated."""
+    """Of its value, which is never repeated."""
     takes: str = ""
-    """That in words."""
+    """The same in words."""
     means: Mapping[str, str] | None = None
-    """What its values mean, where they aren't libpq's; "" demands nothing."""
+    """Its values in libpq's terms; "" demands nothing."""
     own_authorities: frozenset[str] = frozenset()
-    """Values with which the driver trusts the system's authorities, which libpq is to be told."""
+    """Values with which the driver trusts the system's authorities."""
 
 
 def _one_of(*values: str) -> tuple[str, str]:
@@ -139,9 +139,9 @@ PARAMETERS: Mapping[str, Parameter] = {
     ),
     "default_transaction_isolation": Parameter(setting="default_transaction_isolation"),
 }
-"""All but where the database is and as whom (user, password, host, port, dbname), schema, options and iam."""
+"""All but those for place and role (user, password, host, port, dbname), schema, options and iam."""
 
 PRISMA = frozenset(
     {"sslaccept", "sslidentity", "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout"}
 )
-"""Where one of these is, `sslcert` is what Prisma calls so: the authority that the server's is signed by."""
+"""Where one of these is, `sslcert` is Prisma's: the authority that signed the server's."""

@@ -1,7 +1,7 @@
-"""Database URLs: taken apart once, so that no part of a password is taken for a host.
+"""Database URLs, taken apart once, so that no part of a password is taken for a host.
 
-A URL that an app has for its own driver will do: what means something is mapped, what doesn't is left out
-with a word, and what isn't known is an error that names it. No error repeats a value.
+An app's URL for its own driver will do: parameters are mapped, left out with a note, or refused by name. No
+error repeats a value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ DRIVERS = (
     *("", "asyncpg", "psycopg", "psycopg2", "psycopg_async", "psycopg2cffi", "pg8000"),
     *("aiopg", "pygresql", "asyncpgsa", "postgres"),
 )
-"""Drivers that a URL may name; Keydeck always uses psycopg2."""
 
 _SCHEMES = ("postgresql", "postgres", "postgis", "pgsql")
 _PLACE = {"user": "user", "username": "user", "password": "password", "host": "host", "port": "port"}
@@ -40,7 +39,7 @@ _HOST = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """A URL in its parts. `keywords` are libpq's further ones; see `ServerSettings` for `server`."""
+    """`keywords` are libpq's further ones."""
 
     user: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -51,9 +50,8 @@ class DatabaseUrl:
     keywords: Mapping[str, str] = field(default_factory=dict, repr=False)
     server: ServerSettings = field(default_factory=ServerSettings)
     iam: bool = False
-    """True where each connection logs in with a fresh token of RDS."""
+    """Whether each connection logs in with a fresh token of RDS."""
     notes: tuple[str, ...] = ()
-    """What is left out, and why."""
 
     @property
     def host(self) -> str:
@@ -61,12 +59,12 @@ class DatabaseUrl:
 
     @property
     def has_password(self) -> bool:
-        """True where the URL holds one, of the role or of a client's key."""
+        """Of the role or of a client's key."""
         return self.password is not None or any("pass" in name for name in self.keywords)
 
     @property
     def base(self) -> URL:
-        """As SQLAlchemy has it, without further parameters."""
+        """For SQLAlchemy, without further parameters."""
         one = len(self.hosts) == 1 and not self.hosts[0].startswith("/")
         return URL.create(
             "postgresql+psycopg2",
@@ -79,12 +77,12 @@ class DatabaseUrl:
 
     @property
     def place(self) -> dict[str, str]:
-        """libpq's keywords for where the database is, and its further ones."""
+        """libpq's keywords for the place, and its further ones."""
         place = {"host": ",".join(self.hosts), "port": ",".join(self.ports)}
         return {name: value for name, value in place.items() if value.strip(",")} | dict(self.keywords)
 
     def shown(self) -> str:
-        """Return it as it may be shown, without passwords; see `notes` for what is left out."""
+        """Return it without passwords."""
         query = {name: "***" if "pass" in name else value for name, value in self.keywords.items()}
         if self.base.host is None:
             query |= {name: value for name, value in self.place.items() if name in ("host", "port")}
@@ -97,10 +95,10 @@ class DatabaseUrl:
 
 
 def parse_database_url(url: str, setting: str = "DATABASE_URL") -> DatabaseUrl:
-    """Return a PostgreSQL URL in its parts. Raises SettingsError for another, which repeats nothing of it.
+    """Return a PostgreSQL URL's parts. Raises SettingsError, which repeats nothing of it.
 
-    One with a second `@` is refused: what stands behind the first would be looked up as the host and named in
-    errors, though it is the rest of a password.
+    One with a second `@` is refused: the rest of a password would be looked up as the host and named in
+    errors.
     """
     if url.count("@") > 1:
         raise SettingsError(
@@ -118,8 +116,6 @@ def parse_database_url(url: str, setting: str = "DATABASE_URL") -> DatabaseUrl:
 
 
 class _Reading:
-    """Reads one URL. `setting` is where it comes from."""
-
     def __init__(self, setting: str) -> None:
         self._setting = setting
         self._place: dict[str, list[str]] = {}
@@ -130,7 +126,6 @@ class _Reading:
         self._iam = False
 
     def read(self, found: re.Match[str]) -> DatabaseUrl:
-        """Return all parts. Raises SettingsError."""
         given = parse_qsl(found["query"] or "", keep_blank_values=True)
         names = {name for name, _ in given}
         for name, value in given:
@@ -210,7 +205,7 @@ class _Reading:
         return value.lower() in ON
 
     def _hosts(self, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The hosts and their ports; what `host` and `port` say counts where they are given."""
+        """Hosts and their ports; the parameters `host` and `port` come first."""
         hosts = list(self._split(text.split(","))) if text else []
         ports = [port for _, port in hosts]
         if "host" in self._place:
@@ -240,7 +235,7 @@ class _Reading:
             yield found["ipv6"] or unquote(found["name"]), found["port"] or ""
 
     def _by_iam(self, parsed: DatabaseUrl) -> DatabaseUrl:
-        """A token is for one host and role, and opens the database to whoever sees it: so TLS, verified."""
+        """A token opens the database to whoever sees it: so TLS, and one host and role."""
         if len(parsed.hosts) != 1 or parsed.hosts[0].startswith("/") or not parsed.user:
             raise SettingsError(
                 f"{self._setting} has iam=true, which needs one host and a user.", remedy=URL_FORM
@@ -258,5 +253,5 @@ class _Reading:
 
 
 def _identifier(name: str) -> str:
-    """A schema's name as search_path has it: this one schema alone, whatever it is called."""
+    """A schema's name as search_path has it."""
     return '"' + name.replace('"', '""') + '"'

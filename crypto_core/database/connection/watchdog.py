@@ -1,8 +1,7 @@
 """A time limit for waits that the server can't end: it is frozen, or its answers get lost.
 
-statement_timeout is kept by the server, keepalives are answered by the kernel of a machine whose PostgreSQL
-hangs, and libpq itself waits for ever. So past a limit of our own the connection's socket is shut down, and
-the wait ends as with any lost connection.
+The server keeps statement_timeout, the kernel answers keepalives even if PostgreSQL hangs, and libpq waits
+for ever. So past a limit of our own the connection's socket is shut down.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 LIMIT_SECONDS = 75.0
-"""More than statement_timeout, so that a server that still answers has the first word."""
+"""More than statement_timeout: a server that still answers comes first."""
 
 
 class WatchedConnection(Connection):
@@ -29,48 +28,43 @@ class WatchedConnection(Connection):
     limit_seconds: float | None = None
 
     def commit(self) -> None:
-        """Commit. Raises OperationalError if the server does not answer in time."""
         with _watch.over(self):
             super().commit()
 
     def rollback(self) -> None:
-        """Roll back. Raises OperationalError if the server does not answer in time."""
         with _watch.over(self):
             super().rollback()
 
 
 class WatchedCursor(Cursor):
-    """Waits at most LIMIT_SECONDS for the answer to a statement, or for a page of a server-side cursor."""
+    """Likewise for the answer to a statement, or a page of a server-side cursor."""
 
     def execute(self, *arguments: Any) -> None:
-        """Execute. Raises OperationalError if the server does not answer in time."""
         with _watch.over(self.connection):
             super().execute(*arguments)
 
     def executemany(self, *arguments: Any) -> None:
-        """Execute for many parameters; the limit is one for all of them."""
         with _watch.over(self.connection):
             super().executemany(*arguments)
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """Fetch rows; those of a server-side cursor come from the server."""
+        """Rows of a server-side cursor come from the server."""
         with _watch.over(self.connection):
             return super().fetchmany(*([] if size is None else [size]))
 
 
 class _Watch:
-    """Waits under way. One thread looks after all: one for each would cost more than most waits."""
+    """Waits under way. One thread looks after all: one each would cost more than most waits."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._waits: dict[object, tuple[float, Connection]] = {}
         self._thread: Thread | None = None
         self._wakes = 0.0
-        """When the thread will look next."""
 
     @contextmanager
     def over(self, connection: Connection) -> Iterator[None]:
-        """Cut the connection if the block takes longer than LIMIT_SECONDS, or than its own limit."""
+        """Cut the connection if the block takes longer than its limit."""
         wait = object()
         with self._changed:
             end = monotonic() + (getattr(connection, "limit_seconds", None) or LIMIT_SECONDS)

@@ -53,12 +53,11 @@ class _Databases:
 _NOWHERE = _Databases()
 
 LONGEST_TEXT = 4000
-"""Characters kept of one text of a plan."""
 
 EARLIER = timedelta(hours=1)
 """The database's clock, which dates a request, may be so far ahead of AWS's."""
 _SHOWN_SECONDS = 15.0
-"""So long an answer of CloudTrail's is shown again; when an approval is used, CloudTrail is asked anew."""
+"""How long CloudTrail's answer is shown again; a use of an approval asks anew."""
 
 
 class ApprovalBook:
@@ -97,7 +96,6 @@ class ApprovalBook:
 
     @property
     def advisory(self) -> str:
-        """What limits the worth of approvals here, "" where CloudTrail proves them."""
         return ADVISORY if self._calls is None else ""
 
     def needed(self, action: str) -> bool:
@@ -120,7 +118,6 @@ class ApprovalBook:
     def _request(
         self, action: str, summary: str, digest: str, plan: Mapping[str, Any]
     ) -> tuple[Approval, str]:
-        """The request for this very plan, and why an approval of another one doesn't hold for it."""
         self._may_write("ask for approval")
         me = self._me()
         actor = self._journal.actor()
@@ -321,7 +318,6 @@ class ApprovalBook:
         return {"cloudtrail": proof.words}
 
     def _witnessed(self, *found: Approval) -> tuple[Approval, ...]:
-        """Requests with what CloudTrail says of those that the table calls approved."""
         claimed = [one for one in found if one.decision is Decision.APPROVED and not one.problem]
         if self._calls is None or not claimed:
             return found
@@ -352,7 +348,7 @@ class ApprovalBook:
         actor: str,
         more: Mapping[str, Any],
     ) -> int | None:
-        """Write a request's row, or change it, and its entry; None where it is not as it was read."""
+        """Write a request's row, or change it, and its entry; None where the row has changed meanwhile."""
         shown = json.dumps(asked.plan, sort_keys=True).encode()
         # What was there to be read: a plan that is exchanged in the table shows.
         detail = {"shown": hashlib.sha256(shown).hexdigest(), **more}
@@ -369,7 +365,6 @@ class ApprovalBook:
         return me
 
     def _now(self, connection: Connection) -> datetime:
-        """Now, by the clock that all consoles have in common."""
         return clock_now(connection) if self._clock is None else self._clock()
 
     def _may_write(self, what: str) -> None:
@@ -385,7 +380,6 @@ def _as_json(value: UUID | datetime | Mapping[str, Any]) -> Any:
 
 
 def cleaned(value: Any) -> Any:
-    """Return a plan's JSON with every text cleaned."""
     if isinstance(value, Mapping):
         return {clean(name): cleaned(part) for name, part in value.items()}
     if isinstance(value, str):
@@ -403,7 +397,7 @@ _STORED = tuple(
 
 
 def _approval(row: Any, now: datetime, here: _Databases = _NOWHERE) -> Approval:
-    """A row as it is shown, on a console that works on databases; what waits or is approved expires."""
+    """A row as a console on these databases shows it; what waits or is approved expires."""
     stored = {name: getattr(row, name) for name in (*_STORED, "decided_by", "decided_at")}
     plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
     known = {decision.value: decision for decision in Decision}

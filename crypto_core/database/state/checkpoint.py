@@ -1,4 +1,4 @@
-"""Checkpoints of the journal as people meet them, and the breaks of the journal that some acknowledge."""
+"""Checkpoints in words, and the breaks of the journal that some acknowledge."""
 
 from __future__ import annotations
 

@@ -16,8 +16,6 @@ from crypto_core.database.schema import registered_copy as table
 
 @dataclass(frozen=True, slots=True)
 class CopyRow:
-    """A registered copy as it is stored."""
-
     name: str
     location: str
     holds: Mapping[str, Any]

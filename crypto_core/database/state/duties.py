@@ -1,7 +1,6 @@
 """Duties, which one host at a time does: a lease in a row, by the server's clock, renewed meanwhile.
 
-It needs no session of its own, so it holds behind a pooler; and it is only for roles that may call its
-function, which an advisory lock is not.
+A lease needs no session of its own, so it holds behind a pooler, and its function has a privilege.
 """
 
 from __future__ import annotations
@@ -38,10 +37,9 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 @cleans(process=200, login=100)
 class DutyHolder:
-    """Who has a duty: the process in its own words, its login, and when it did the duty.
+    """The process in its own words, its login, and when it did the duty.
 
-    `since` is when that login took it, `done_at` its last round's end, None for no round; `idle` are the
-    seconds since the later of both.
+    `since` is when it took it, `done_at` its last round's end, `idle` the seconds since the later of both.
     """
 
     process: str
@@ -76,11 +74,7 @@ class DutyLease:
         if row.held:
             return None
         return DutyHolder(
-            clean(row.held_by, 200),
-            clean(row.held_login, 100),
-            row.held_since,
-            row.done_at,
-            row.idle or 0.0,
+            clean(row.held_by, 200), clean(row.held_login, 100), row.held_since, row.done_at, row.idle or 0.0
         )
 
     @contextmanager
@@ -92,18 +86,15 @@ class DutyLease:
             yield connection
 
     def remember(self, connection: Connection, position: Mapping[str, Any]) -> None:
-        """Remember how far the duty got, in a transaction of `writing`."""
         self._act(connection, "remember", position)
         self.position = position
 
     def finish(self) -> None:
-        """Note that the duty was done. Raises DutyLostError, DatabaseError."""
         with self.writing() as connection:
             self._act(connection, "done")
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
-        """Renew the lease while the block runs; then give it back."""
         thread = Thread(target=self._renew_until_over, name="keydeck-duty", daemon=True)
         thread.start()
         try:
@@ -131,9 +122,9 @@ class DutyLease:
 
 @contextmanager
 def on_duty(engine: Engine, name: str) -> Iterator[DutyLease | DutyHolder]:
-    """Hold a duty while the block runs; give who holds it where that is another process.
+    """Hold a duty while the block runs; give its holder where that is another process.
 
-    Raises DatabaseError; what is written within raises DutyLostError once another host has taken it.
+    Raises DatabaseError; writing within raises DutyLostError once another host has it.
     """
     lease = DutyLease(engine, name)
     holder = lease.take()

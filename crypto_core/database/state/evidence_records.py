@@ -26,8 +26,6 @@ from crypto_core.text.cleaning import clean
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """`entry` is the journal's entry that names the record, `removal` the one that tells of its removal."""
-
     number: int
     taken_at: datetime
     digest: bytes
@@ -55,7 +53,7 @@ class RecordOutline(_Record):
 
 @dataclass(frozen=True, slots=True)
 class RecordChainEnd:
-    """Where the next record is appended: behind record `number`, with the journal's end as it is now."""
+    """The last record, 0 for none, with the journal's end as it is now."""
 
     number: int
     digest: bytes | None
@@ -64,15 +62,11 @@ class RecordChainEnd:
 
 
 class EvidenceRecordTable:
-    """Reads and writes the rows. Blocks on SQL."""
-
     def __init__(self, engine: Engine, journal: Journal) -> None:
-        """`engine` is that of the journal's database."""
         self._engine = engine
         self._journal = journal
 
     def end(self) -> RecordChainEnd:
-        """Return behind what the next record goes. Raises DatabaseError."""
         c = table.c
         newest = select(c.number, c.digest, microseconds(c.taken_at)).order_by(c.number.desc()).limit(1)
         with connected(self._engine, snapshot=True) as connection:
@@ -103,11 +97,9 @@ class EvidenceRecordTable:
             return int(connection.execute(select(call)).scalar_one())
 
     def between(self, since: datetime, until: datetime) -> tuple[StoredRecord, ...]:
-        """Return the records of `since` <= time < `until`, by number. Raises DatabaseError."""
         return self._rows(table.c.taken_at >= since, table.c.taken_at < until)
 
     def before(self, number: int) -> StoredRecord | None:
-        """Return the last record before a number. Raises DatabaseError."""
         rows = self._rows(table.c.number < number, newest=1)
         return rows[0] if rows else None
 
@@ -130,7 +122,6 @@ class EvidenceRecordTable:
             return tuple(map(entry_of, connection.execute(done)))
 
     def journal_digests(self, numbers: Sequence[int]) -> dict[int, bytes]:
-        """Return the digests of these entries of the journal, as far as they are there, by number."""
         c = journal_table.c
         with connected(self._engine) as connection:
             rows = connection.execute(select(c.seq, c.digest).where(c.seq.in_(numbers)))

@@ -31,8 +31,6 @@ OPEN, CLOSED, TODO = "open", "closed", "to do"
 
 @dataclass(frozen=True, slots=True)
 class IncidentRow:
-    """An incident as it is stored, but for its runbook's text."""
-
     id: int
     title: str
     state: str
@@ -50,8 +48,6 @@ class IncidentRow:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """Where a step stands."""
-
     step_id: str
     state: str = TODO
     begun_at: datetime | None = None
@@ -93,8 +89,6 @@ MOST_JOURNALED = 2_000
 
 @dataclass(frozen=True, slots=True)
 class EvidenceDraft:
-    """A piece of evidence that is to be kept. `content` is JSON text."""
-
     kind: str
     title: str
     content: str
@@ -122,7 +116,6 @@ def read_incident(connection: Connection, number: int, *, locked: bool = False) 
 
 
 def read_steps(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[StepRow, ...]]:
-    """Return where the steps of incidents stand, by the incident's number: of each, those that are stored."""
     c = incident_step.c
     found: dict[int, list[StepRow]] = {number: [] for number in numbers}
     for number, *step in connection.execute(select(c.incident_id, *STEP).where(c.incident_id.in_(numbers))):
@@ -143,8 +136,6 @@ def read_people(connection: Connection, numbers: Collection[int]) -> dict[int, t
 
 
 class IncidentChange:
-    """One change of one incident, whose row is held. `now` is when it is made, `actor` by whom."""
-
     def __init__(
         self,
         connection: Connection,
@@ -195,7 +186,7 @@ class IncidentChange:
             )
 
     def keep(self, step_id: str, draft: EvidenceDraft) -> EvidenceRow:
-        """Keep a piece of evidence; its hash goes into the timeline and the journal too."""
+        """Keep a piece of evidence; timeline and journal have its hash."""
         number = self._journal.call(
             "keep_evidence",
             *(self.incident.id, step_id, draft.kind, draft.title, draft.content, self.now),

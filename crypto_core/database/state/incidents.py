@@ -54,7 +54,7 @@ PRESENT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class IncidentDraft:
-    """An incident that is to be declared. `scope` is JSON; `first_step` begins with it, in `first_state`."""
+    """`scope` is JSON; `first_step` begins with the incident, in `first_state`."""
 
     title: str
     runbook_id: str
@@ -75,8 +75,6 @@ _DECLARED = ("title", "runbook_id", "runbook_text", "runbook_source", "runbook_d
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """One line of the timeline."""
-
     at: datetime
     actor: str
     kind: str
@@ -86,8 +84,6 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class PresenceRow:
-    """An operator at work on an incident."""
-
     actor: str
     host: str
     seen_at: datetime
@@ -95,8 +91,6 @@ class PresenceRow:
 
 @dataclass(frozen=True, slots=True)
 class IncidentWhole:
-    """All that is stored of an incident, but for the content of its evidence."""
-
     incident: IncidentRow
     steps: tuple[StepRow, ...]
     evidence: tuple[EvidenceRow, ...]
@@ -147,12 +141,10 @@ class IncidentStore:
             yield change
 
     def get(self, number: int) -> IncidentRow:
-        """Return an incident. Raises UnknownIncidentError."""
         with connected(self._engine) as connection:
             return read_incident(connection, number)
 
     def whole(self, number: int) -> IncidentWhole:
-        """Return all that is stored of an incident. Raises UnknownIncidentError."""
         with connected(self._engine) as connection:
             row = read_incident(connection, number)
             e, t = incident_evidence.c, incident_entry.c
@@ -183,17 +175,14 @@ class IncidentStore:
         return tuple((row, steps[row.id]) for row in rows)
 
     def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
-        """Return who works on incidents now, by the incident's number."""
         with connected(self._engine) as connection:
             return _present(connection, numbers)
 
     def people(self, numbers: Collection[int]) -> dict[int, tuple[JournaledRow, ...]]:
-        """Return what was journaled of incidents' roles and follow-ups, by the incident's number."""
         with connected(self._engine) as connection:
             return read_people(connection, numbers)
 
     def runbook_texts(self, numbers: Collection[int]) -> dict[int, str]:
-        """Return the texts of the runbooks that incidents go on by, by the incident's number."""
         c = incident.c
         with connected(self._engine) as connection:
             rows = connection.execute(select(c.id, c.runbook_text).where(c.id.in_(numbers))).all()
@@ -234,10 +223,7 @@ class IncidentStore:
         return str(found.content)
 
     def pieces(self, kind: str) -> tuple[tuple[int, int], ...]:
-        """Return the numbers of all incidents' evidence of a kind, behind their incidents', the oldest first.
-
-        Raises MissingSchemaError.
-        """
+        """Return all evidence of a kind, the oldest first: incident and number. Raises MissingSchemaError."""
         e = incident_evidence.c
         with connected(self._engine) as connection:
             rows = connection.execute(select(e.incident_id, e.id).where(e.kind == kind).order_by(e.id))
@@ -264,10 +250,7 @@ class IncidentStore:
             return bool(first)
 
     def last_evidence(self, kind: str, *, unlike: str = "") -> datetime | None:
-        """Return when a restored database's incident last got a piece of evidence of a kind.
-
-        One with hash `unlike` doesn't count.
-        """
+        """Return when a restored database's incident last got evidence of a kind, but for hash `unlike`."""
         e = incident_evidence.c
         about_database = incident.c.scope["database"].astext.is_not(None)
         statement = (
@@ -280,7 +263,6 @@ class IncidentStore:
         return found
 
     def now(self) -> datetime:
-        """Return the time by which incidents are kept."""
         with connected(self._engine) as connection:
             return self._now(connection)
 

@@ -56,12 +56,6 @@ def ddl() -> str:
     return output.getvalue()
 
 
-def installed_version(engine: Engine) -> str | None:
-    """Return the version of Keydeck's schema, None where it is not there. Raises DatabaseError."""
-    with connected(engine) as connection:
-        return _version(connection)
-
-
 def require_schema(engine: Engine) -> None:
     """Pass where Keydeck's schema may be written: it is there, of this version, and the server takes writes.
 
@@ -88,10 +82,7 @@ def is_newer(connection: Connection) -> bool:
 
 
 def require_schemas(*engines: Engine) -> Callable[[], None]:
-    """Return what raises, as `require_schema`, unless Keydeck's schema may be written in each database.
-
-    The journal may be in a database of its own, and nothing is done that it could not record.
-    """
+    """`require_schema` for each database: the journal may have one of its own."""
 
     def look() -> None:
         for engine in engines:

@@ -28,7 +28,7 @@ LIVELY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class JobTerms:
-    """A job's confirmed task. `scope`, `plan` and `census_before` are JSON."""
+    """A confirmed job. `scope`, `plan` and `census_before` are JSON."""
 
     run_id: UUID
     verb: str
@@ -49,8 +49,6 @@ class JobTerms:
 
 @dataclass(frozen=True, slots=True)
 class JobDraft(JobTerms):
-    """A job that is to be made."""
-
     plan_digest: str
     consent: str
     restores: int | None = None
@@ -58,8 +56,6 @@ class JobDraft(JobTerms):
 
 @dataclass(frozen=True, slots=True)
 class JobRow(JobTerms):
-    """A job as it stands."""
-
     id: int
     state: str
     why: str
@@ -73,12 +69,11 @@ class JobRow(JobTerms):
     ended_at: datetime | None
     restores: int | None
     now: datetime
-    """When it was read, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobCounts:
-    """Sums over a job's chunks. `errors` are tokens that can't be written, by kind."""
+    """Sums over a job's chunks. `errors` counts unwritable tokens by kind."""
 
     errors: Mapping[str, int] = field(default_factory=dict)
     done: int = 0
@@ -92,8 +87,6 @@ class JobCounts:
 
 @dataclass(frozen=True, slots=True)
 class RunnerRow:
-    """A process that works on a job, or did."""
-
     id: UUID
     job_id: int
     host: str
@@ -112,7 +105,6 @@ class JobStore:
         self._engine = engine
 
     def create(self, connection: Connection, draft: JobDraft) -> int:
-        """Make a job that runs, and return its number."""
         values = asdict(draft) | {"state": RUNNING, "wave": 1, "created_at": clock()}
         return int(connection.execute(insert(job).values(values).returning(job.c.id)).scalar_one())
 
@@ -125,7 +117,6 @@ class JobStore:
         return JobRow(*row)
 
     def list(self, limit: int) -> tuple[JobRow, ...]:
-        """Return jobs, the newest first."""
         with connected(self._engine) as connection:
             rows = connection.execute(select(*_JOB).order_by(job.c.id.desc()).limit(limit)).all()
         return tuple(JobRow(*row) for row in rows)
@@ -150,11 +141,9 @@ class JobStore:
             return bool(write.execute(statement).rowcount)
 
     def set(self, id_: int, connection: Connection, **values: Any) -> None:
-        """Set columns of a job, such as its wave."""
         connection.execute(update(job).where(job.c.id == id_).values(values))
 
     def counts(self, ids: Collection[int]) -> dict[int, JobCounts]:
-        """Return what has been counted for some jobs, by number."""
         c = job_chunk.c
         unfinished = c.expected - c.done - c.changed - c.poisoned
         sums = select(
@@ -181,7 +170,6 @@ class JobStore:
 
     @repeated_if_rolled_back
     def enlist(self, id_: int, runner: UUID, *, host: str, pid: int, actor: str) -> None:
-        """Tell that a process works on a job."""
         now = clock()
         with connected(self._engine, write=True, brief=True) as connection:
             connection.execute(
@@ -194,13 +182,11 @@ class JobStore:
 
     @repeated_if_rolled_back
     def leave(self, runner: UUID) -> None:
-        """Tell that a process no longer works on its job."""
         with connected(self._engine, write=True, brief=True) as connection:
             statement = update(job_runner).where(job_runner.c.id == runner)
             connection.execute(statement.values(ended_at=clock()))
 
     def runners(self, ids: Collection[int]) -> tuple[RunnerRow, ...]:
-        """Return who works on some jobs, and who did, the first first."""
         columns = [job_runner.c[f.name] for f in fields(RunnerRow)]
         statement = select(*columns).where(job_runner.c.job_id.in_(ids))
         with connected(self._engine) as connection:
@@ -208,7 +194,7 @@ class JobStore:
         return tuple(RunnerRow(*row) for row in rows)
 
     def is_first(self, id_: int, runner: UUID) -> bool:
-        """Return whether none that works on a job now has done so for longer than this process."""
+        """Whether no process at work on a job began before this one."""
         c = job_runner.c
         at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
         first = select(c.id).where(*at_it).order_by(c.started_at, c.id).limit(1)
@@ -226,7 +212,6 @@ class JobStore:
         return tuple(now) == tuple(getattr(was, name) for name in _STANDING)
 
     def lively(self, id_: int) -> int:
-        """Return how many processes work on a job now."""
         with connected(self._engine) as connection:
             c = job_runner.c
             at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
@@ -234,10 +219,7 @@ class JobStore:
 
     @repeated_if_rolled_back
     def sample(self, id_: int, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> float:
-        """Keep what a process measured in its last minute.
-
-        Returns the mean pace of those that called KMS just now for the job, this process among them.
-        """
+        """Keep a process's measurements of its last minute; returns the job's mean pace just now."""
         c = job_runner.c
         last = c.samples[-1]
         at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))

@@ -36,14 +36,13 @@ __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
 
 _PAGE = 1000
 _END_LOCK = (f"{SCHEMA}.{end.name}", "RowExclusiveLock")
-"""What a transaction holds from its first entry on."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class EntryFilter:
-    """Which entries: everything given must hold. Texts are parts of the field, in any case."""
+    """Everything given must hold. Texts are parts of the field, in any case."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -63,19 +62,8 @@ class EntryFilter:
 
 
 class Journal:
-    """Writes and checks the journal of one database."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        actor: Callable[[], str],
-        *,
-        through: str = "",
-    ) -> None:
-        """`actor` says who acts (AWS identity and database role); asked at each entry.
-
-        `through` is what stands behind this machine's name, such as who sits at it.
-        """
+    def __init__(self, engine: Engine, actor: Callable[[], str], *, through: str = "") -> None:
+        """`actor` returns who acts, at each entry; `through` stands behind this machine's name."""
         self.engine = engine
         self.host = clean(f"{socket.gethostname()}, {through}" if through else socket.gethostname(), 200)
         self._actor = actor
@@ -210,7 +198,6 @@ class Journal:
         return tuple(map(entry_of, rows)), left
 
     def beginnings(self, runs: Iterable[str]) -> tuple[JournalEntry, ...]:
-        """Return the entries that began these runs, as far as they are there. Raises DatabaseError."""
         c = table.c
         found: list[JournalEntry] = []
         with connected(self.engine) as connection:
@@ -221,7 +208,6 @@ class Journal:
         return tuple(found)
 
     def actors(self) -> tuple[str, ...]:
-        """Return who has acted, each once: AWS identity and database role. Raises DatabaseError."""
         with connected(self.engine) as connection:
             return tuple(
                 connection.execute(select(table.c.actor).distinct().order_by(table.c.actor)).scalars()
@@ -271,6 +257,5 @@ def chained(connection: Connection, *, after: int | None = None) -> Iterator[Jou
 
 
 def written_last(connection: Connection) -> WrittenLast | None:
-    """Return the entry written last, by the row kept for it; None without one."""
     row = connection.execute(select(end.c.seq, end.c.digest, end.c.database_id)).first()
     return None if row is None else WrittenLast(row.seq, bytes(row.digest), str(row.database_id))

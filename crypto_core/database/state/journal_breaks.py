@@ -41,7 +41,6 @@ class BreakPlan:
     """What is to be acknowledged. Cleaned text."""
 
     danger: ClassVar[Danger] = Danger.TYPED
-    """What is wrong counts as known from then on."""
     reason: CleanText
     problems: tuple[CleanText, ...]
     whole_to: int
@@ -80,7 +79,6 @@ class BreakPlan:
         return f"it was signed last at entry {self.last.seq:,} on {self.last.at:%Y-%m-%d %H:%M:%S} UTC."
 
     def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck journal break --dry-run --json` prints."""
         return {**self._what(), "digest": self.digest, "warnings": list(self.warnings)}
 
     def _what(self) -> dict[str, Any]:
@@ -96,7 +94,7 @@ class BreakPlan:
 
 @dataclass(frozen=True, slots=True)
 class BreakResult(JsonRecord):
-    """The checkpoint that acknowledges a break, and what the journal's verification finds with it."""
+    """The checkpoint that acknowledges a break, and the journal's verification with it."""
 
     checkpoint: Checkpoint
     check: JournalCheck
@@ -106,8 +104,6 @@ class BreakResult(JsonRecord):
 
 
 class JournalBreaks:
-    """Acknowledges breaks. Blocks on SQL and KMS."""
-
     def __init__(
         self, checkpoints: JournalCheckpoints, *, read_only: bool, approvals: ApprovalGate | None = None
     ) -> None:

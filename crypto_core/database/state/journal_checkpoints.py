@@ -46,8 +46,6 @@ _LOOK = "Look at all that is wrong: keydeck journal verify."
 
 
 class JournalCheckpoints:
-    """Makes checkpoints and checks the journal by them. Blocks on SQL and KMS."""
-
     def __init__(
         self,
         journal: Journal,
@@ -57,9 +55,7 @@ class JournalCheckpoints:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         anchoring: Anchoring | None = None,
     ) -> None:
-        """`signer` is None where no signing key is configured: then nothing is anchored. `anchoring` fixes
-        checkpoints outside of the database, too.
-        """
+        """Without a `signer` nothing is anchored; `anchoring` fixes checkpoints outside of the database."""
         self.anchoring = anchoring or Anchoring()
         self.journal = journal
         self._signer = signer
@@ -83,7 +79,6 @@ class JournalCheckpoints:
         return self.anchored_checkpoint()[0]
 
     def anchored_checkpoint(self) -> tuple[Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
-        """Make a checkpoint, as `checkpoint`; returns it, its time stamp and what came of it outside."""
         self._guard.may_change("make a checkpoint")
         self.require_signer()
         actor = self.journal.actor()
@@ -92,7 +87,6 @@ class JournalCheckpoints:
             return self.keep(last, self.journal.database_id(), actor)
 
     def require_signer(self) -> Signer:
-        """Return what signs. Raises SettingsError without a signing key."""
         if self._signer is None:
             raise SettingsError(
                 "No signing key is configured: the journal stays unanchored.",
@@ -158,7 +152,6 @@ class JournalCheckpoints:
     def followed(
         self, anchors: Sequence[Anchor] = (), database_id: str = "", *, given: Sequence[Anchor] = ()
     ) -> JournalVerification:
-        """Return the verification of all entries, to be checked by checkpoints. Raises DatabaseError."""
         with self.reading() as connection:
             verification = JournalVerification(
                 written_last(connection),
@@ -181,7 +174,6 @@ class JournalCheckpoints:
             yield connection
 
     def _end(self) -> JournalEntry:
-        """The journal's last entry, where nothing is wrong with the journal."""
         followed = self.followed(self.anchoring.read().anchors)
         wrong = followed.judge(asking(self._signer, raising=True))
         if wrong.problems:

@@ -57,7 +57,6 @@ def selecting() -> Select[Any]:
 
 
 def entry_of(row: Any) -> JournalEntry:
-    """Return the entry of a row, whatever has become of it."""
     texts = ("actor", "host", "action", "subject", "outcome", "detail")
     read: dict[str, Any] = {name: _text(getattr(row, name)) for name in texts}
     return JournalEntry(
@@ -73,7 +72,7 @@ def entry_of(row: Any) -> JournalEntry:
 
 
 def told_in(detail: str) -> dict[str, Any]:
-    """Return what an entry's detail tells, nothing where it can't be read."""
+    """Return an entry's detail, empty where it can't be read."""
     try:
         told = document_of(detail)
     except UNREADABLE:

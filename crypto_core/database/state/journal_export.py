@@ -25,21 +25,16 @@ FORM = 1
 
 @dataclass(frozen=True, slots=True)
 class ExportedJournal:
-    """A journal as a file holds it. Its entries can be read once, while the file is open."""
+    """A journal in an open file, to be read once; `entries` has sentences on lines that are none."""
 
     last: WrittenLast | None
     stored: tuple[StoredCheckpoint, ...]
     entries: Iterable[JournalEntry | str]
-    """Its entries, and sentences on lines that are none."""
     fault: str = ""
-    """What is wrong with its head, "" for nothing."""
 
 
 def export_journal(checkpoints: JournalCheckpoints, path: Path) -> int:
-    """Write the whole journal to a new file; returns the number of its entries.
-
-    Raises ExportError, DatabaseError.
-    """
+    """Write the journal to a new file; returns the number of entries. Raises ExportError, DatabaseError."""
     number = -1
     with new_file(path) as file:
         for line in journal_lines(checkpoints):

@@ -1,4 +1,4 @@
-"""What the journal's verification found, as commands show it: the rules are `proof.journal`."""
+"""The result of the journal's verification, as commands show it: the rules are `proof.journal`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from crypto_core.text.json_records import JsonRecord, shape
 @dataclass(frozen=True)
 @cleans(problems=1_000, acknowledged=1_000, contradicted=1_000, unchecked=1_000, database_id=100)
 class JournalCheck(JsonRecord, JournalVerdict):
-    """What the journal's verification found. Each problem is one sentence; cleaned text."""
-
     failed: bool = False
-    """True if signatures were to be checked and KMS could not be asked."""
+    """Whether KMS could not be asked about signatures."""
 
     json_shape = shape(
         "whole broken problems acknowledged contradicted breaks outside not_anchored=unanchored_because? "
@@ -30,7 +28,6 @@ class JournalCheck(JsonRecord, JournalVerdict):
 
     @property
     def unanchored_because(self) -> str:
-        """The sentence for a journal that nothing outside of its database fixes, "" for another."""
         return "" if self.outside else NOT_ANCHORED
 
 

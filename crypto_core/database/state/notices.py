@@ -19,8 +19,6 @@ STATES = (WAITING, SENT, GIVEN_UP)
 
 @dataclass(frozen=True, slots=True)
 class NoticeRow:
-    """A notice for one receiver, as it is stored."""
-
     id: int
     digest: str
     receiver: str
@@ -51,7 +49,7 @@ def add_notices(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> in
 def due_notices(
     engine: Engine, receiver: str, severities: Collection[str], *, limit: int
 ) -> tuple[NoticeRow, ...]:
-    """Return what of these severities a receiver is sent now, the oldest first. Raises DatabaseError."""
+    """Return what a receiver is sent now of these severities, the oldest first. Raises DatabaseError."""
     c = table.c
     due = (c.receiver == receiver, c.state == WAITING, c.next_at <= clock(), c.severity.in_(severities))
     with connected(engine) as connection:
@@ -60,7 +58,7 @@ def due_notices(
 
 
 def held_notices(engine: Engine, receiver: str, free: Collection[str]) -> int:
-    """Return how many wait for a receiver that are not of the severities `free`. Raises DatabaseError."""
+    """Count what waits for a receiver outside of the severities `free`. Raises DatabaseError."""
     c = table.c
     held = (c.receiver == receiver, c.state == WAITING, c.severity.not_in(free))
     with connected(engine) as connection:
@@ -75,7 +73,7 @@ def note_sent(connection: Connection, numbers: Collection[int]) -> None:
 def note_failed(
     connection: Connection, numbers: Collection[int], trouble: str, *, again_in: float, give_up_after: float
 ) -> None:
-    """Note that these could not be sent: they wait, in seconds, or are given up once they are so old."""
+    """These wait for so many seconds, or are given up once they are so old."""
     c = table.c
     over = c.made_at < seconds_from_now(-give_up_after)
     failed = {
@@ -89,14 +87,12 @@ def note_failed(
 
 
 def listed_notices(engine: Engine, states: Collection[str], *, limit: int) -> tuple[NoticeRow, ...]:
-    """Return notices in these states, the newest first. Raises DatabaseError."""
     wanted = select(*_ROW).where(table.c.state.in_(states)).order_by(table.c.id.desc()).limit(limit)
     with connected(engine) as connection:
         return tuple(NoticeRow(*row) for row in connection.execute(wanted))
 
 
 def counted_notices(engine: Engine) -> dict[tuple[str, str], int]:
-    """Return how many there are by receiver and state. Raises DatabaseError."""
     c = table.c
     with connected(engine) as connection:
         rows = connection.execute(select(c.receiver, c.state, func.count()).group_by(c.receiver, c.state))

@@ -23,8 +23,6 @@ _WRITE = text(f"SELECT {FUNCTIONS['receipt']}(CAST(:receipts AS jsonb))")
 
 @dataclass(frozen=True, slots=True)
 class TableSink:
-    """Inserts batches of receipts, each in one transaction."""
-
     engine: Engine
 
     def __call__(self, batch: Sequence[Receipt | LostReceipts]) -> None:

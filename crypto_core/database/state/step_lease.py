@@ -31,7 +31,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
 
 LEASE_SECONDS = 10.0
-"""How long a step waits for a holder that does not answer any more: its console was killed, or is frozen."""
+"""How long a step waits for a holder whose console was killed, or is frozen."""
 RENEW_SECONDS = 2.0
 _ACT = text("SELECT * FROM keydeck.hold_step(:incident, :step, CAST(:token AS uuid), :holder, :host, :act)")
 
@@ -73,10 +73,7 @@ class StepLease:
         self._sure_until = asked + LEASE_SECONDS
 
     def require(self) -> None:
-        """Pass if the step is still held. Asks the database where that isn't sure.
-
-        Raises StepLostError, DatabaseError.
-        """
+        """Pass if the step is still held; ask where that isn't sure. Raises StepLostError, DatabaseError."""
         if _now() >= self._sure_until:
             self.renew()
 
@@ -90,10 +87,7 @@ class StepLease:
             self._sure_until = asked + LEASE_SECONDS
 
     def require_until_commit(self, connection: Connection) -> None:
-        """Pass if the step is still held, and nobody can take it before the transaction's end.
-
-        Raises StepLostError.
-        """
+        """Pass if the step is held until the transaction's end. Raises StepLostError."""
         self._require(self._act(connection, "look"))
 
     def _act(self, connection: Connection, act: str) -> Row[Any]:
@@ -112,7 +106,6 @@ class StepLease:
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
-        """Renew the lease while the block runs; then give it back."""
         thread = Thread(target=self._renew_until_over, name="keydeck-step", daemon=True)
         thread.start()
         try:

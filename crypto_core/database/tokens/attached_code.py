@@ -186,7 +186,6 @@ _WALLED_OFF = text(
     """
 )
 EVENTS = 4 | 8 | 16
-"""Of triggers: INSERT, DELETE and UPDATE, as in pg_trigger.tgtype."""
 UPDATE = 16
 
 
@@ -208,7 +207,7 @@ class AttachedCode(JsonRecord):
     digest: str
     columns: tuple[str, ...] = field(default=(), compare=False)
     agreed: bool = field(default=False, compare=False)
-    """True if the settings agree to this very definition, or it can do nothing to Keydeck's own tables."""
+    """Whether the settings agree to this definition, or it can't reach Keydeck's own tables."""
 
     json_shape = shape("... -columns -agreed")
 
@@ -224,7 +223,6 @@ class AttachedCode(JsonRecord):
 
     @property
     def known_as(self) -> str:
-        """What it is agreed to as: the function; the rule, where there is none."""
         return self.function or f"{self.relation}.{self.name}"
 
 
@@ -258,7 +256,7 @@ class RunsCode:
 
     @property
     def unagreed(self) -> tuple[str, ...]:
-        """The names of the code that the settings don't agree to."""
+        """By name."""
         return tuple(dict.fromkeys(one.known_as for one in self.code if not one.agreed))
 
 
@@ -275,7 +273,6 @@ def require_same_code(before: Sequence[AttachedCode], now: Sequence[AttachedCode
 
 
 def code_warnings(code: Iterable[AttachedCode]) -> tuple[str, ...]:
-    """Return what a plan says of the code that runs in its writes, a sentence for each."""
     return tuple(
         f"Code of others runs in this write: {one}."
         + ("" if one.agreed else f' Read it; to agree to it for good: agreed_code = ["{one.agreement}"].')
@@ -288,14 +285,14 @@ def _digest(*parts: str) -> str:
 
 
 def column_limits(connection: Connection, table: TokenTable, column: str) -> tuple[CleanText, ...]:
-    """Return what of a column's own definition refuses a token that is written there, a clause each."""
+    """Return what in a column's definition refuses a token, a clause each."""
     place = {"schema": table.place, "table": table.relation}
     names = {**place, "column": column, "width": ENVELOPE_CHARACTERS}
     return tuple(clean(said, 200) for said in connection.scalars(_WIDTHS, names))
 
 
 def write_obstacles(connection: Connection, table: TokenTable, column: str) -> tuple[str, ...]:
-    """Return what may change or refuse a token that is written to a column, a clause each."""
+    """Return what may change or refuse a token on its way into a column, a clause each."""
     code = attached_code(connection, [table])
     concerned = (c for c in code if c.table and (not c.columns or column in c.columns))
     return (*map(str, concerned), *column_limits(connection, table, column))

@@ -49,7 +49,6 @@ class KeyCount(JsonRecord):
     evidence: Evidence
     note: str = ""
     asked_at: datetime | None = field(default=None, compare=False)
-    """When KMS was asked: of several answers the oldest; None where there is none."""
 
     json_shape = shape(
         "key_arn key_material_id tokens asked evidence note",
@@ -90,14 +89,13 @@ def inferred_count(
 
 
 def failed_count(failure: KmsError, tokens: int) -> KeyCount:
-    """KMS would not open it. Often it says which key it would have needed."""
     if failure.key:
         return KeyCount((failure.key, None), tokens, 0, Evidence.INFERRED, failure.message)
     return unknown_count(tokens, failure.message)
 
 
 def gap_of(failure: KmsError, tokens: int) -> str:
-    """What a failure leaves untold: nothing where the key's own state says it all."""
+    """What a failure leaves unknown: nothing where the key's state says it all."""
     if not failure.key:
         return f"{counted(tokens, 'token')}: which key sealed them is not known. {failure}"
     if isinstance(failure, KmsAccessDeniedError):
@@ -106,22 +104,20 @@ def gap_of(failure: KmsError, tokens: int) -> str:
 
 
 def may_pass(failure: KmsError) -> bool:
-    """True for a failure that another time may not be met with."""
     return failure.transient or isinstance(failure, CredentialsError)
 
 
 def lasting_silence(failure: KmsError | None) -> KmsError | None:
-    """The failure, if no other question would fare better: asking on would only take its time limit again."""
+    """The failure, if every further question would meet it too."""
     return failure if isinstance(failure, KmsUnreachableError | CredentialsError) else None
 
 
 def unknown_count(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:
-    """Count tokens whose key is not known, with the reason."""
     return KeyCount(None, tokens, asked, Evidence.UNKNOWN, reason)
 
 
 HOLDING = "It has a whole envelope among other text, whose key is not known."
-"""Behind the reason why a value is no envelope, where another key may be needed once it is put right."""
+"""Behind the reason why a value is no envelope: another key may be needed once it is put right."""
 
 
 def damaged_count(tokens: int, reason: str) -> KeyCount:
@@ -130,7 +126,6 @@ def damaged_count(tokens: int, reason: str) -> KeyCount:
 
 
 def over_limit_gap(tokens: int, limit: int) -> str:
-    """What too many questions leave untold."""
     return (
         f"{counted(tokens, 'token')}: KMS was not asked which key (at most {limit:,} questions a census). "
         "Ask about every token with: keydeck verify --all."
@@ -173,9 +168,8 @@ def merged_counts(counts: Iterable[KeyCount], asked_at: datetime) -> tuple[KeyCo
 
 
 MEMBERS_TRIED = 5
-"""How many members of a group are asked about before its key counts as unknown."""
+"""Members of a group that are asked about before its key counts as unknown."""
 PAGE = 50
-"""How many envelopes are asked about one by one before it is seen whether KMS still answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +187,6 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One question and its outcome: an answer to remember, or why there is none."""
-
     token: StoredToken
     answer: KnownAttribution | None
     failure: errors.KmsError | None = None
@@ -209,12 +201,11 @@ class Attributor:
     answers: AttributionCache
     _: KW_ONLY
     limit: int = 5_000
-    """Questions that are asked for one census; what is left unasked is a gap."""
     workers: int = 8
     met: frozenset[str] = field(default=frozenset(), init=False)
-    """ARNs of the keys that the last census came to; empty before one."""
+    """ARNs of the keys that the last census met."""
     refused: dict[bytes, str] = field(default_factory=dict, init=False)
-    """The key that KMS named when it refused to open a group, by the beginning of its encrypted data keys."""
+    """The key that KMS named when it refused a group, by EDK prefix."""
 
     def attribute_census(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
         """Return the tokens of a census by key material, asking KMS where no answer is known.
@@ -310,7 +301,6 @@ class Attributor:
         return probes
 
     def _damaged(self, tokens: Sequence[StoredToken]) -> frozenset[bytes]:
-        """The digests of those that are known not to open."""
         known = self.answers.of_each(token.digest for token in tokens)
         return frozenset(d for d, answer in known.items() if answer.key_arn is None and answer.reason)
 
@@ -331,7 +321,6 @@ class Attributor:
         return Probe(token, answer_about(token.value.reveal(), answer))
 
     def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> Found:
-        """Attribute one key material group. Only a damaged member makes the next one worth a question."""
         if budget < 1:
             return Found(0, [unknown_count(tokens, "not asked")], over_limit_gap(tokens, self.limit))
         counts: list[KeyCount] = []
@@ -406,18 +395,17 @@ class Attributor:
 
 
 def answer_about(stored: str, key: KeyAnswer) -> KnownAttribution:
-    """Return what is to be remembered of an envelope's key."""
     return KnownAttribution(digest(stored), parse(stored).edk_prefix, key.key_arn, key.key_material_id)
 
 
 def answer_of_damage(token: StoredToken, reason: str) -> KnownAttribution:
-    """Return what is to be remembered of a token that does not open, whatever KMS says."""
+    """What to remember of a token that does not open, whatever KMS says."""
     holds = holds_whole_envelope(token.value.reveal())
     return KnownAttribution(token.digest, None, None, None, f"{reason} {HOLDING}" if holds else reason)
 
 
 def _damaged(group: GroupCount, census: Census) -> str:
-    """Why an envelope does not open, and which key its data key is under, as far as its group tells."""
+    """Why an envelope does not open, and which key its data key is under, by its group."""
     known = census.known.get(group.edk_prefix, frozenset()) if group.edk_prefix is not None else frozenset()
     keys = sorted({arn for arn, _ in known})
     return f"{group.reason} Its data key is under {' or '.join(keys)}." if keys else group.reason

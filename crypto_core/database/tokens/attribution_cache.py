@@ -28,19 +28,17 @@ from crypto_core.key_names import is_key_arn, same_key
 SHA256_BYTES = 32
 
 Wrapping = tuple[str, str | None]
-"""Key ARN and key material id."""
 
 
 About = tuple[bytes | None, Wrapping]
 """A group's EDK prefix, None without a header, and a wrapping that KMS has named for it."""
 
 Asked = Mapping[About, tuple[datetime, datetime]]
-"""When KMS has named a key for members of a group, first and last."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAttribution:
-    """What is known about one stored value. `key_arn` is None for an envelope that can't be opened."""
+    """The answer about one stored value. `key_arn` is None for an envelope that can't be opened."""
 
     digest: bytes
     edk_prefix: bytes | None
@@ -48,22 +46,18 @@ class KnownAttribution:
     key_material_id: str | None
     reason: str = ""
     asked_at: datetime | None = field(default=None, compare=False)
-    """When KMS was asked; None until it is remembered."""
 
     @property
     def wrapping(self) -> Wrapping | None:
-        """The key and its material; None for an envelope that can't be opened."""
+        """None for an envelope that can't be opened."""
         return (self.key_arn, self.key_material_id) if self.key_arn else None
 
 
 _ANSWER = ("edk_prefix", "key_arn", "key_material_id", "reason")
-"""What is known of a digest, as the columns are called."""
 _KEPT = (*_ANSWER, "asked_at")
 
 
 class AttributionCache:
-    """The remembered answers of one database. Thread-safe."""
-
     def __init__(self, engine: sa.Engine, *, read_only: bool = False) -> None:
         self._engine = engine
         self._read_only = read_only
@@ -71,10 +65,9 @@ class AttributionCache:
         self._granted: set[str] = set()
         self._memory: dict[bytes, KnownAttribution] = {}
         self.heard: set[About] = set()
-        """What KMS has named in this process: the rest is what the table says."""
+        """Named by KMS in this process; the rest is the table's word."""
 
     def known_groups(self) -> dict[bytes, frozenset[Wrapping]]:
-        """Return as `by_group`, over a connection of its own. Raises DatabaseError."""
         with connected(self._engine) as connection:
             return self.by_group(connection)
 
@@ -102,7 +95,7 @@ class AttributionCache:
             _upsert(connection, batch)
 
     def by_group(self, connection: sa.Connection) -> dict[bytes, frozenset[Wrapping]]:
-        """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""
+        """Return every wrapping that KMS has named for each EDK prefix; more than one is a conflict."""
         return named_by_group(self.asked(connection))
 
     def asked(self, connection: sa.Connection) -> Asked:
@@ -126,7 +119,6 @@ class AttributionCache:
         return asked
 
     def about(self, connection: sa.Connection, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
-        """Return the answers about some stored values, by digest."""
         wanted = list(digests)
         known: dict[bytes, KnownAttribution] = {}
         if wanted and self._stored("SELECT", connection):
@@ -142,19 +134,15 @@ class AttributionCache:
         return known
 
     def of(self, digest: bytes) -> KnownAttribution | None:
-        """Return the answer about one stored value. Raises DatabaseError."""
         return self.of_each([digest]).get(digest)
 
     def of_each(self, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
-        """Return the answers about some stored values, by digest. Raises DatabaseError."""
         with connected(self._engine) as connection:
             return self.about(connection, digests)
 
     def relation(self) -> sa.FromClause | None:
-        """Return the answers as something to join; or None.
-
-        Its columns: digest and its mark (see `expressions.mark_of`), edk_prefix, key_arn, key_material_id,
-        reason.
+        """Return the answers as something to join, or None: digest, its mark (see `expressions.mark_of`),
+        _ANSWER.
         """
         with self._lock:
             memory = list(self._memory.values())

@@ -34,12 +34,11 @@ from crypto_core.secret import Secret
 _MOST = 50
 _PAGE = 1_000
 _PURGED = 10_000
-"""How many envelopes are forgotten in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptEnvelope:
-    """An envelope that can be put back. `number` tells it from all others that are kept."""
+    """An envelope that can be put back; `number` is its backup's."""
 
     number: int
     envelope: str = field(repr=False)
@@ -48,8 +47,6 @@ class KeptEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """How one token was stored until Keydeck wrote it anew at `replaced_at`."""
-
     format: Format
     key_arn: str | None
     key_material_id: str | None
@@ -79,7 +76,7 @@ def replaced(engine: Engine, ref: TokenRef) -> tuple[Replaced, ...]:
 
 
 def with_backup(engine: Engine, refs: Iterable[TokenRef]) -> frozenset[TokenRef]:
-    """Return those of some tokens of which an earlier envelope is kept. Raises DatabaseError."""
+    """Return those of some tokens that have a kept envelope. Raises DatabaseError."""
     names = _by_place(refs)
     found = select(_B.token_column, _B.row_id).distinct().where(_is_of(names.values()), *_kept())
     return frozenset(names[column, row_id] for column, row_id in _rows(engine, found))
@@ -152,7 +149,7 @@ def backed_up(
 
 
 def keys_of(engine: Engine, run_id: UUID) -> tuple[str, ...]:
-    """Return the ARNs of the keys that a run's kept envelopes are under. Raises DatabaseError."""
+    """Return the keys of a run's kept envelopes. Raises DatabaseError."""
     named = select(_B.key_arn).where(*_kept(run_id=run_id), _B.key_arn.is_not(None)).distinct()
     return tuple(sorted(arn for (arn,) in _rows(engine, named)))
 

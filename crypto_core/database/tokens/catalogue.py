@@ -27,8 +27,6 @@ from crypto_core.text.likeness import meant
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A token column that is there but can't be read; `grant` is the statement that would allow it."""
-
     column: TokenColumn
     grant: CleanText
 
@@ -42,7 +40,6 @@ class Unidentified:
 
     @property
     def row_id(self) -> str:
-        """The id as it is named to people."""
         table, one = self.column.table, len(self.id_columns) == 1
         return f"{table}.{self.id_columns[0]}" if one else f"{table} ({', '.join(self.id_columns)})"
 
@@ -68,20 +65,18 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The tables as this database has them, narrowed to columns that are there and readable."""
+    """The tables, narrowed to readable columns; what can't be used stands beside them."""
 
     tables: tuple[TokenTable, ...]
     unreadable: tuple[Unreadable, ...]
     unwritable: Mapping[TokenColumn, str]
-    """Columns that can't be written, each with the statement that would allow it."""
+    """With the statement that would allow it."""
     unidentified: tuple[Unidentified, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     missing: tuple[CleanText, ...] = ()
-    """What was declared for a schema and isn't there, one sentence each: schemas, tables, columns."""
+    """Declared schemas, tables and columns that aren't there, one sentence each."""
     hidden: tuple[str, ...] = ()
-    """Why rows may be missing in what is read of these tables; see `hidden_rows`."""
     decoys: Decoys = NO_DECOYS
-    """The rows that are left out in all that is read of these tables."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -96,7 +91,7 @@ class Catalogue:
         return tuple(clean(gap, 1_000) for gap in gaps)
 
     def why_nothing(self, reference: TokenRef | RowRef) -> str:
-        """Return why nothing is read at a reference that may stand: a sentence."""
+        """Return a sentence on a reference where nothing is read."""
         column = reference.column if isinstance(reference, TokenRef) else ""
         decoy = self.decoys.at(TokenRef(reference.table, column, reference.row_id))
         if decoy is not None:
@@ -109,12 +104,10 @@ class Catalogue:
 
     @property
     def unusable(self) -> tuple[Unidentified | Unsupported, ...]:
-        """Readable columns that aren't offered, each saying why."""
         return (*self.unidentified, *self.unsupported)
 
     @property
     def columns(self) -> tuple[TokenColumn, ...]:
-        """All readable token columns, in the order in which they are shown."""
         return tuple(TokenColumn(t.name, c) for t in self.tables for c in t.token_columns)
 
     def table(self, name: str) -> TokenTable:
@@ -161,7 +154,7 @@ class Catalogue:
 
 
 class LiveCatalogue:
-    """The catalogue of one database, read at first use and kept until `refresh`. Thread-safe."""
+    """One database's catalogue, read at first use and kept until `refresh`. Thread-safe."""
 
     def __init__(
         self,
@@ -179,7 +172,7 @@ class LiveCatalogue:
         self.engine = engine
         self.decoys = decoys
         self.declared = tuple({(table.schema, table.name): table for table in tables}.values())
-        """The tables that are asked for, whether they are there or not; see `placed_tables`."""
+        """Whether they are there or not; see `placed_tables`."""
         self._known: Catalogue | None = None
 
     def __call__(self) -> Catalogue:
@@ -201,7 +194,7 @@ class LiveCatalogue:
         return tuple(replace(code, agreed=walled or self._agreed(code.agreement)) for code in found)
 
     def last(self) -> Catalogue:
-        """Return the catalogue as it was returned last: nobody is asked. Raises DatabaseError."""
+        """Return the catalogue as it was returned last, without asking anybody. Raises DatabaseError."""
         return self._known or self.refresh()
 
     def refresh(self) -> Catalogue:
@@ -284,7 +277,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
 
 
 def _absent(absent: Mapping[tuple[str, str], list[str]]) -> Iterator[CleanText]:
-    """One sentence for each column that tables of a schema should have and don't."""
+    """A sentence for each declared column that is missing in tables of a schema."""
     for (_, column), names in absent.items():
         yield clean(f"There is no column {column} in {listed(names, NAMED)}.", 1_000)
 
@@ -418,7 +411,6 @@ def _storable(text_: str) -> bool:
 
 
 def _integer(text_: str) -> str:
-    """A whole number as PostgreSQL prints it. Raises ValueError for anything else."""
     if not (text_.isascii() and text_.removeprefix("-").isdigit() and len(text_) <= 19):
         raise ValueError("no whole number")
     return str(int(text_))

@@ -54,7 +54,7 @@ from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
 SESSIONS = 3
-"""Sessions that count at once: as many processes as PostgreSQL itself takes for one statement."""
+"""As many as PostgreSQL itself takes for one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,12 @@ class GroupCount:
     holding: bool = False
     undecided: bool = False
     respelt: bool = False
-    """True for v1 values that are spelt otherwise than Keydeck writes them: see `expressions.is_respelt`."""
+    """Whether these are v1 values that Keydeck would spell in another way: see `expressions.is_respelt`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """All groups at one moment. `known` are the wrappings that KMS has ever named for each EDK prefix, and
-    `asked` when it has.
-    """
+    """`known` are the wrappings that KMS has named for each EDK prefix, `asked` when."""
 
     taken_at: datetime
     catalogue: Catalogue
@@ -93,11 +91,9 @@ class Census:
     known: dict[bytes, frozenset[attribution_cache.Wrapping]]
     asked: attribution_cache.Asked = field(default_factory=dict)
     decoys: DecoyCount = field(default_factory=DecoyCount)
-    """What is left out of all groups: nobody's tokens."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """One sentence for each part that is not counted or whose key is not known."""
         holding = Counter[str]()
         for group in self.groups:
             holding[group.column] += group.tokens if group.holding else 0
@@ -114,7 +110,7 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class CensusProgress:
-    """How far a census is: `done` of so many `pages` of the tables, with so many tokens in them."""
+    """`done` of so many `pages`, with so many tokens in them."""
 
     done: int
     pages: int
@@ -122,7 +118,6 @@ class CensusProgress:
 
     @property
     def share(self) -> float:
-        """The part that is done, from 0 to 1."""
         return min(self.done / self.pages, 1.0) if self.pages else 0.0
 
 
@@ -166,15 +161,13 @@ def take_census(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some of the rows to count; `pages` is how much of all that is."""
-
     statement: Any
     pages: int
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_Part]:
-    """All rows, each in one part: small tables together, large ones by ranges, or else column by column."""
+    """All rows: small tables together, large ones by ranges or column by column."""
     large = [table for table in catalogue.tables if sizes.is_large(table.name)]
     small = [table for table in catalogue.tables if table not in large]
     if small:
@@ -209,7 +202,7 @@ def _counting_all(tables: Sequence[TokenTable], relation: Any) -> Any:
 
 @lru_cache(maxsize=16)
 def _kept_counting(tables: tuple[TokenTable, ...], _differing: tuple[Any, ...], relation: Any) -> Any:
-    """The same, kept: to make it takes longer than to count small tables."""
+    """Kept: making it takes longer than counting small tables."""
     return _counting_all(tables, relation)
 
 
@@ -274,7 +267,7 @@ class _Tally:
 def _decided(
     connection: sa.Connection, catalogue: Catalogue, groups: Iterable[GroupCount]
 ) -> Iterator[GroupCount]:
-    """The groups, with those that SQL can't decide about parted by what reading their values tells."""
+    """Groups that SQL can't decide about are parted by reading their values."""
     left = MOST_READ
     for group in groups:
         if not group.undecided:
@@ -320,7 +313,6 @@ _UNDECIDED = "!?"
 
 
 def _told_by(stored: Any) -> Any:
-    """As much of a value as the counts need: an envelope's head, of anything else the format."""
     return sa.case(
         (sa.and_(is_envelope(stored), sa.not_(runs_on(stored))), head_of(stored)),
         else_=sa.func.concat(

@@ -50,20 +50,16 @@ from crypto_core.errors import LeaseLostError
 from crypto_core.references import TokenRef
 
 CHUNK = 5_000
-"""Tokens of a chunk of what lies together."""
 ROUNDS = 10
-"""A chunk is written in so many rounds; what lies side by side in its table comes in different ones."""
+"""Rounds in which a chunk is written; neighbours in the table come in different ones."""
 CUT_SECONDS = 600
-"""How long a column may take to be cut: it is read whole, in one statement."""
+"""A column is cut in one statement, which reads it whole."""
 LISTED = 1_000
 LEASE_SECONDS = 15.0
-"""How long a chunk waits for a process that does not answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """The outcome of a batch. `changed` are tokens that another writer has changed for good, or removed."""
-
     done: int = 0
     conflicts: int = 0
     changed: int = 0
@@ -113,19 +109,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The answer to a process's heartbeat."""
-
     state: str
     calls_per_second: float
     working: int
     """Processes that have a chunk, and this one: they share the rate."""
     held: bool
-    """True while the chunk is this process's, or it has none."""
 
 
 class ChunkStore:
-    """The chunks of one database. Thread-safe; every method blocks on SQL and raises DatabaseError."""
-
     def __init__(self, engine: Engine, store: TokenStore) -> None:
         self._engine = engine
         self._store = store
@@ -179,7 +170,7 @@ class ChunkStore:
     def cut_picked(
         self, connection: Connection, job_id: int, wave: int, picked: Picked, *, size: int = LISTED
     ) -> int:
-        """Make chunks that list these tokens, but for those that the job can't write; returns how many."""
+        """Make chunks of these tokens, but for those that the job can't write; returns how many."""
         inside = _left(job_id, picked)
         part = (inside.c.n - 1) // size
         ids = func.array_agg(aggregate_order_by(inside.c.id, inside.c.n), type_=ARRAY(SqlText))
@@ -190,19 +181,18 @@ class ChunkStore:
         return _made(connection, told, chunks)
 
     def count_picked(self, connection: Connection, job_id: int, picked: Picked) -> int:
-        """Return how many of these tokens there are, but for those that the job can't write."""
         counted = select(func.count()).select_from(_left(job_id, picked))
         return int(connection.execute(counted).scalar_one())
 
     def claim_chunk(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
-        """Take a free chunk of a running job, or one whose lease has run out; None without one."""
+        """Take a free chunk of a running job, or one whose lease has run out."""
         parameters = {"job": job_id, "runner": runner, "lease": lease_seconds, "longest": LEASE_SECONDS}
         with connected(self._engine, write=True, brief=True) as connection:
             row = connection.execute(_CLAIM, parameters).one_or_none()
         return None if row is None else Chunk(*row)
 
     def renew_lease(self, job_id: int, runner: UUID, chunk: Chunk | None, lease_seconds: float) -> Beat:
-        """Say that a process is there, renew the lease of its chunk, and return what it has to know."""
+        """Report presence, and renew the lease of the process's chunk."""
         parameters = {
             "job": job_id,
             "runner": runner,
@@ -261,7 +251,6 @@ class ChunkStore:
 
 
 def _opened(job_id: int, wave: int, column: TokenColumn) -> dict[str, Any]:
-    """What every chunk begins with, by column."""
     of = {"table_name": column.table, "column_name": column.column}
     return {"job_id": job_id, "wave": wave, "state": "open", **of}
 
@@ -284,7 +273,7 @@ def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:
 
 
 def _fence(chunk: Chunk) -> dict[str, Any]:
-    """What a chunk of ours is known by, as parameters of statements that are made once."""
+    """The parameters that prove a chunk ours."""
     return {"chunk": chunk.id, "runner": chunk.runner_id, "tried": chunk.attempt}
 
 

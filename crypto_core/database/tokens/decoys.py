@@ -15,7 +15,6 @@ from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 DECOY_SIGN = "◇"
-"""Before what is a decoy of a tripwire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class DecoyToken:
 
 @dataclass(frozen=True, slots=True)
 class Decoy:
-    """One row. `columns` are those that were written, `row` is SHA-256 of what they held."""
+    """`columns` are those that were written, `row` is SHA-256 of their content."""
 
     tripwire: int
     table: str
@@ -49,18 +48,17 @@ class Decoy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoys:
-    """All decoys; `unreadable` says why they are not known, "" where they are."""
+    """`unreadable` says why they are not known."""
 
     rows: tuple[Decoy, ...] = ()
     unreadable: str = ""
     former: tuple[tuple[str, int], ...] = ()
-    """Keys of tripwires that were removed, and their numbers: old copies still hold what is under them."""
+    """Keys of removed tripwires, and their numbers: old copies still hold what is under them."""
 
     def of_table(self, name: str) -> tuple[Decoy, ...]:
         return tuple(decoy for decoy in self.rows if decoy.table == name)
 
     def at(self, ref: TokenRef) -> Decoy | None:
-        """The decoy that a reference names, None for any other."""
         return next((d for d in self.rows if (d.table, d.row_id) == (ref.table, ref.row_id)), None)
 
 
@@ -68,7 +66,7 @@ NO_DECOYS = Decoys()
 
 
 class ReadDecoys(Protocol):
-    """Returns the decoys that there are; the same object as long as they are the same. Raises nothing."""
+    """Returns the decoys, the same object as long as they are the same. Raises nothing."""
 
     def __call__(self, *, anew: bool = False) -> Decoys:
         """With `anew` as they are now, else as they were a moment ago."""
@@ -81,8 +79,6 @@ def no_decoys(*, anew: bool = False) -> Decoys:
 
 @dataclass(frozen=True, slots=True)
 class DecoyCount(JsonRecord):
-    """What a census found of the decoys: those as they were made, and those that are gone or changed."""
-
     standing: tuple[Decoy, ...] = ()
     gone: tuple[Decoy, ...] = ()
 
@@ -98,7 +94,7 @@ class DecoyCount(JsonRecord):
 
     @property
     def words(self) -> str:
-        """How many stand and how many don't, in one sentence; "" where there are none."""
+        """One sentence, "" where there are no decoys."""
         if not self.standing and not self.gone:
             return ""
         tripwires = counted(len({decoy.tripwire for decoy in (*self.standing, *self.gone)}), "tripwire")

@@ -60,16 +60,16 @@ from crypto_core.envelope import (
 Text_ = ColumnElement[Any]
 
 _kept = lru_cache(maxsize=128)
-"""For expressions of a column that many statements have: to build one takes longer than to run it."""
+"""For expressions of many statements: building one takes longer than running it."""
 
 HEAD_CHARACTERS = 72
-"""Stored characters of a v1 value that hold the version and the EDK prefix, in whole base64 groups."""
+"""Stored characters of v1's version and EDK prefix, in whole base64 groups."""
 MARK_BEGINS, MARK_BYTES = 360, 16
 """Where an envelope's mark stands: behind the longest EDK prefix, so that no two envelopes share it."""
 RESPELT = "djF~"
 """Begins the head of a v1 value that is spelt otherwise; the EDK's base64 follows at once."""
 V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
-"""Stored characters of a v2 value, behind the version, that hold the longest key ARN and the EDK prefix."""
+"""Stored characters behind the version that hold the longest key ARN and the EDK prefix."""
 
 _BASE64 = "^[A-Za-z0-9+/]+={0,2}$"
 _FOREIGN = "[^A-Za-z0-9+/]"
@@ -77,19 +77,17 @@ _HEADER = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j]"
 """The version header 01 0x 0x 00 78 in base64. Counted repetitions would make an expression slow."""
 _EDK_CHARACTERS = 51
 _TWO_ENVELOPES = 2 * 380
-"""Characters that two envelopes have at the least: a data key wrapped by KMS has 184 bytes."""
+"""The least characters of two envelopes: a data key wrapped by KMS has 184 bytes."""
 _MOST_FIELDS = 5
-"""An envelope of any format has no more separators, two envelopes have more."""
+"""No envelope has more separators; two have."""
 _UNMOVED: Any = literal_column("'0'")
 
 
 def table_of(table: TokenTable) -> TableClause:
-    """Return the table with its id, token and shown columns, for use in SQL expressions."""
     return columns_of(table, [*table.id_columns, *table.token_columns, *table.shown])
 
 
 def columns_of(table: TokenTable, names: Iterable[str]) -> TableClause:
-    """Return the table with some of its columns, for use in SQL expressions."""
     columns = (sql_column(n, Printed() if table.is_foreign(n) else None) for n in dict.fromkeys(names))
     return sql_table(table.relation, *columns, schema=table.place)
 
@@ -112,7 +110,7 @@ def apart(statement: Select[Any]) -> Subquery:
 
 @_kept
 def format_of(stored: Text_) -> Text_:
-    """The value's format, as `Format`'s text. NULL is no token: leave it out before."""
+    """As `Format`'s text. NULL is no token: leave it out before."""
     plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
     return case(
         (stored == "", literal(Format.EMPTY.value)),
@@ -125,7 +123,6 @@ def format_of(stored: Text_) -> Text_:
 
 
 def formats_counted(stored: Text_, source: Any, condition: ColumnElement[bool]) -> Select[Any, int]:
-    """The formats of the values that a condition lets through, and how many have each."""
     format_ = format_of(stored)
     counted = select(format_.label("format"), func.count()).select_from(source)
     return counted.where(condition).group_by(format_)
@@ -133,7 +130,7 @@ def formats_counted(stored: Text_, source: Any, condition: ColumnElement[bool]) 
 
 @_kept
 def plaintext_provider_of(stored: Text_) -> Text_:
-    """The provider of a plaintext value, by its prefix; NULL for anything else."""
+    """By the prefix; NULL for anything but plaintext."""
     return case(
         *(
             (and_(starts_with_any(stored, prefixes), not_(has_v1_fields(stored))), literal(provider))
@@ -144,14 +141,12 @@ def plaintext_provider_of(stored: Text_) -> Text_:
 
 
 def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[bool]:
-    """True for values that begin with one of the prefixes, which are one parameter."""
     listed: Any = _array(prefixes)
     result: ColumnElement[bool] = stored.bool_op("^@")(func.any(literal(listed, NullType())))
     return result
 
 
 def is_among(column: Text_, values: Iterable[Any], type_: Any) -> ColumnElement[bool]:
-    """True where a column has one of some values of a type, which are one parameter."""
     listed = bindparam("among", list(values), ARRAY(type_), unique=True)
     # Written as it stands: `==` would put the function any() to the left of a function, where it is none.
     result: ColumnElement[bool] = column.bool_op("=")(func.any(listed))
@@ -190,7 +185,7 @@ def is_respelt(stored: Text_) -> ColumnElement[bool]:
 
 
 def names_key(stored: Text_, format_: Format) -> ColumnElement[bool]:
-    """True for values in a format that names its key, but for what the platform's reader takes for v1."""
+    """True in a format that names its key, unless the platform's reader takes the value for v1."""
     begins = func.starts_with(stored, STORED_PREFIXES[format_])
     return and_(begins, or_(_names_key(stored, format_), not_(has_v1_fields(stored))))
 
@@ -212,7 +207,7 @@ def _has_strict_length(stored: Text_) -> ColumnElement[bool]:
 
 @_kept
 def holds_envelope(stored: Text_) -> ColumnElement[bool]:
-    """True for values that have an envelope in them, or may; to be asked of what is none by itself."""
+    """True for values that have an envelope in them, or may; for what is none by itself."""
     return and_(func.length(stored) >= LEAST_WITH_ENVELOPE, stored.regexp_match(HOLDS_ENVELOPE))
 
 
@@ -235,7 +230,7 @@ def runs_on(stored: Text_) -> ColumnElement[bool]:
 
 
 def _has_further(stored: Text_, mark: str) -> ColumnElement[bool]:
-    """True for values with a mark behind their first character; of bytes that takes half as long as LIKE."""
+    """Whether a mark stands behind the first character; of bytes that takes half as long as LIKE."""
     behind = func.substr(_utf8(stored), 2)
     found: ColumnElement[bool] = func.position(literal(mark.encode()).op("IN")(behind)) > 0
     return found
@@ -286,7 +281,7 @@ def edk_prefix_of_head(head: Text_) -> Text_:
 
 
 def _where_first(value: Text_, behind: Text_) -> list[tuple[ColumnElement[bool], Text_]]:
-    """For each mark behind which the EDK comes first: whether a value has it, and then the EDK prefix."""
+    """The EDK prefix where the EDK comes first, by mark."""
     whole = func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS
     readable = (whole, not_(behind.regexp_match(_FOREIGN)))
     prefix = _prefix(_decoded(behind))
@@ -342,34 +337,32 @@ def edk_prefix_of(stored: Text_) -> Text_:
 
 @_kept
 def respelt_prefix(stored: Text_) -> Text_:
-    """The same, to be asked only of v1 values that are spelt otherwise."""
+    """The same of v1 values that are spelt otherwise."""
     encoded = lenient_edk_prefix(stored).op("||")(literal_column("'=='"))
     return func.decode(encoded, "base64")
 
 
 @_kept
 def edk_prefix_behind_key(stored: Text_) -> Text_:
-    """The same, to be asked only of values that begin as an envelope that names its key before the EDK."""
+    """The same of values that name their key before the EDK."""
     return case(
-        (_is_readable_behind_key(stored), _prefix(_edk_behind_key(stored))),
-        else_=cast(null(), LargeBinary),
+        (_is_readable_behind_key(stored), _prefix(_edk_behind_key(stored))), else_=cast(null(), LargeBinary)
     )
 
 
 def _is_readable_behind_key(stored: Text_) -> ColumnElement[bool]:
-    """True where so much of an envelope that names its key can be decoded as its EDK prefix needs."""
+    """Whether as much can be decoded as the EDK prefix needs."""
     behind = func.substr(stored, 5, V2_CHARACTERS)
     return and_(func.length(stored) >= V2_CHARACTERS + 4, not_(behind.regexp_match(_FOREIGN)))
 
 
 def _edk_behind_key(stored: Text_) -> Text_:
-    """The beginning of the EDK's base64, behind the key's name."""
     decoded = _decoded(func.substr(stored, 5, V2_CHARACTERS))
     return func.left(func.split_part(decoded, "|", 2), _EDK_CHARACTERS)
 
 
 def _marks(*, names_key: bool) -> list[str]:
-    """What envelopes begin with that name their key before the EDK, or those that don't."""
+    """Of envelopes that name their key before the EDK, or of the others."""
     return [STORED_PREFIXES[f] for f in ENVELOPE_FORMATS if f.names_key is names_key]
 
 
@@ -454,7 +447,6 @@ def _last_field(stored: Text_) -> Text_:
 
 
 def id_of(table: TokenTable, source: Any) -> Any:
-    """The row's id, in its own type and order; of several columns the row of them."""
     columns = [source.c[name] for name in table.id_columns]
     return tuple_(*columns) if table.has_composite_id else columns[0]
 
@@ -486,7 +478,7 @@ def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[b
 
 
 def id_in_later(table: TokenTable, source: Any) -> ColumnElement[bool]:
-    """As `id_in`, of ids that are given when the statement is executed, as `later_ids` has them."""
+    """As `id_in`, with ids given by `later_ids` when the statement is executed."""
     if table.has_composite_id:
         parts = {f"part_{number}": SqlText for number, _ in enumerate(table.id_columns)}
         return _is_part_of(table, source, unnested_later("given", parts))
@@ -494,7 +486,6 @@ def id_in_later(table: TokenTable, source: Any) -> ColumnElement[bool]:
 
 
 def later_ids(table: TokenTable, ids: Sequence[str]) -> dict[str, Any]:
-    """Return the parameters of `id_in_later`."""
     if table.has_composite_id:
         return later_rows("given", _parts(table, ids))
     return {f"{_LATER}ids": _listed(table, ids)}
@@ -541,20 +532,15 @@ def unnested(name: str, columns: Mapping[str, tuple[Sequence[Any], Any]]) -> Any
 
 
 def unnested_later(name: str, types: Mapping[str, Any]) -> Any:
-    """As `unnested`, of values that are given when the statement is executed, as `later_rows` has them.
-
-    So a statement that is executed for thousands of batches is made once.
-    """
     return _rows(name, types, (bindparam(f"{_LATER}{name}_{column}", type_=SqlText) for column in types))
 
 
 def later_rows(name: str, columns: Mapping[str, Iterable[Any]]) -> dict[str, str]:
-    """Return the parameters of `unnested_later`."""
     return {f"{_LATER}{name}_{column}": _array(values) for column, values in columns.items()}
 
 
 _LATER = "keydeck_"
-"""Begins the names of parameters, which in an UPDATE must be no column's that is set."""
+"""Begins parameters' names, which in an UPDATE must be no column's that is set."""
 
 
 def _rows(name: str, types: Mapping[str, Any], arrays: Iterable[Any]) -> Any:
@@ -564,7 +550,6 @@ def _rows(name: str, types: Mapping[str, Any], arrays: Iterable[Any]) -> Any:
 
 
 def _array(values: Iterable[Any]) -> str:
-    """Values as PostgreSQL writes an array of them (PostgreSQL documentation, "Array Input and Output")."""
     given = list(values)
     kinds = set(map(type, given))
     if kinds == {bytes}:

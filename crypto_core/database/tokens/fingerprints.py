@@ -36,8 +36,6 @@ _MAY = text(
 
 @dataclass(frozen=True, slots=True)
 class IndexKey:
-    """The index's key as KMS wrapped it."""
-
     number: int
     encrypted_key: bytes = field(repr=False)
     key_arn: str
@@ -46,7 +44,7 @@ class IndexKey:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """An entry: the token of one stored envelope, by an HMAC, and the HMAC of the entry."""
+    """An entry: a stored envelope's token by an HMAC, and the HMAC of the entry."""
 
     ref: TokenRef
     digest: bytes = field(repr=False)
@@ -68,7 +66,6 @@ def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> 
 
 
 def index_key(engine: sa.Engine) -> IndexKey | None:
-    """Return the index's key, None where there is none. Raises DatabaseError."""
     c = fingerprint_key.c
     newest = sa.select(c.id, c.encrypted_key, c.key_arn, c.made_at).order_by(c.id.desc()).limit(1)
     with connected(engine) as connection:
@@ -95,14 +92,12 @@ def note_entries(connection: sa.Connection, number: int, entries: Sequence[Finge
 
 
 class FingerprintTable:
-    """The index of one database. Thread-safe; blocks on SQL and raises DatabaseError."""
-
     def __init__(self, engine: sa.Engine, catalogue: LiveCatalogue) -> None:
         self._engine = engine
         self._catalogue = catalogue
 
     def may(self, right: str) -> bool:
-        """Return whether the tables are there and the role may SELECT from them, or INSERT into them."""
+        """Whether the tables are there and the role has SELECT or INSERT on them."""
         with connected(self._engine) as connection:
             return bool(connection.scalar(_MAY, {"right": right}))
 
@@ -110,7 +105,7 @@ class FingerprintTable:
         return index_key(self._engine)
 
     def keep_key(self, encrypted_key: bytes, key_arn: str) -> IndexKey:
-        """Keep a new key, which is the index's from now on, unless another was kept in the meantime."""
+        """Keep the index's new key, unless another was kept in the meantime."""
         values = {"encrypted_key": encrypted_key, "key_arn": key_arn, "made_at": sa.func.clock_timestamp()}
         with connected(self._engine, write=True) as connection:
             connection.execute(text("LOCK TABLE keydeck.fingerprint_key IN SHARE ROW EXCLUSIVE MODE"))
@@ -121,7 +116,6 @@ class FingerprintTable:
         return kept
 
     def of_tokens(self, number: int, fingerprints: Sequence[bytes]) -> list[Fingerprint]:
-        """Return the entries with some fingerprints."""
         f = fingerprint.c
         asked = is_among(f.fingerprint, fingerprints, sa.LargeBinary)
         with connected(self._engine) as connection:
@@ -130,7 +124,6 @@ class FingerprintTable:
     def of_values(
         self, connection: sa.Connection, number: int, values: Sequence[tuple[TokenRef, bytes]]
     ) -> list[Fingerprint]:
-        """Return the entries about some stored values, by reference and digest."""
         f = fingerprint.c
         columns: Mapping[str, tuple[list[Any], Any]] = {
             "token_column": ([_column(ref) for ref, _ in values], sa.Text),
@@ -142,7 +135,6 @@ class FingerprintTable:
         return self._entries(connection, _read(number).where(*same)) if values else []
 
     def pages(self, number: int) -> Iterator[list[Fingerprint]]:
-        """Give all entries under a key, page by page."""
         f = fingerprint.c
         order = (f.token_column, f.row_id, f.digest)
         after: tuple[Any, ...] | None = None
@@ -163,7 +155,7 @@ class FingerprintTable:
             return int(connection.scalar(counted) or 0)
 
     def shared(self, number: int, limit: int) -> list[tuple[Fingerprint, ...]]:
-        """Return the entries of tokens that several rows have or had, by token, those of most rows first."""
+        """Return the entries of tokens in several rows, by token, those of most rows first."""
         f = fingerprint.c
         rows = sa.func.count(sa.func.distinct(sa.tuple_(f.token_column, f.row_id)))
         several = sa.select(f.fingerprint).where(f.key_id == number).group_by(f.fingerprint).having(rows > 1)
@@ -195,7 +187,7 @@ class FingerprintTable:
             return connection.execute(statement).rowcount
 
     def forget_all(self) -> int:
-        """Forget every entry and the key; returns how many entries there were."""
+        """Forget all entries and the key; returns the number of entries."""
         with connected(self._engine, write=True) as connection:
             number = connection.execute(sa.delete(fingerprint)).rowcount
             connection.execute(sa.delete(fingerprint_key))

@@ -79,16 +79,16 @@ from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 
 COUNTS = 4
-"""How often is counted where the platform changes tokens between the count and KMS's answers."""
+"""Counts, where the platform changes tokens between count and KMS's answers."""
 FEW = 200
-"""So many tokens that seem to be left under a key are opened one by one: what is damaged opens for nobody."""
+"""Up to so many tokens that seem to be left are opened: damaged ones open for nobody."""
 
 SAMPLED = ", other places by samples of their rows"
 READ = ", other places read in full"
-"""How a proof knows what is in places that no inventory knows. Before harm all of them is read."""
+"""Before harm all other places are read."""
 
 BY_MEMBERS = ", about one member of most"
-"""Said where not every token was asked about: KMS's answer about one of a group in a column stands for it."""
+"""KMS's answer about one of a group in a column stands for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,13 @@ class FreshProof(JsonRecord):
     failure: errors.KmsError | None = None
     broken: frozenset[bytes] = field(default=frozenset(), repr=False)
     sweep: Sweep | None = field(default=None, repr=False)
-    """What was looked for in other places, right after; None where it was not."""
+    """Taken right after; None where other places were not looked at."""
     accepted: tuple[AcceptedLoss, ...] = ()
-    """What does not count as under its key, as its loss was accepted and it opens for nobody."""
+    """Accepted losses, which open for nobody and do not count as under their key."""
     remarks: tuple[str, ...] = ()
-    """Why an acceptance does not count, what could not be opened anew, and how many decoys are left out."""
+    """Acceptances that don't count, values that could not be opened anew, and decoys."""
     overtaken: bool = field(default=False, repr=False)
-    """True if tokens changed between the count and KMS's answers: a proof made anew may be whole."""
+    """Whether tokens changed between count and KMS's answers: a new proof may be whole."""
 
     json_shape = shape(
         "taken_at tokens by_format groups=parts asked answers=counts swept "
@@ -137,12 +137,11 @@ class FreshProof(JsonRecord):
 
     @property
     def taken_at(self) -> datetime:
-        """When what is stored was grouped; KMS was asked right after."""
         return self.census.taken_at
 
     @property
     def complete(self) -> bool:
-        """True if nothing was left unasked or unseen: only then a zero is one."""
+        """Only without gaps a zero is one."""
         return not self.gaps
 
     @property
@@ -155,7 +154,7 @@ class FreshProof(JsonRecord):
 
     @property
     def by_members(self) -> int:
-        """Tokens whose key is known by KMS's answer about another one of their group."""
+        """Tokens whose key is known by KMS's answer about another of their group."""
         return sum(c.tokens - c.asked for c in self.counts if c.evidence is Evidence.INFERRED)
 
     @property
@@ -169,15 +168,15 @@ class FreshProof(JsonRecord):
         return {f: sum(g.tokens for g in self.census.groups if g.format is f) for f in Format}
 
     def scope_under(self, key_arn: str, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
-        """Return the tokens that are, or may be, under a key, but for what is known to be no envelope."""
+        """Return the tokens that are, or may be, under a key, but for what is no envelope."""
         return self._scope(formats, lambda arn: same_key(arn, key_arn))
 
     def scope_beside(self, key_arn: str, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
-        """Return the tokens that are, or may be, under another key than this one."""
+        """Return the tokens that are, or may be, under another key."""
         return self._scope(formats, lambda arn: not same_key(arn, key_arn))
 
     def scope_known(self, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
-        """Return the tokens that are, or may be, under a key that is known."""
+        """Return the tokens that are, or may be, under a known key."""
         return self._scope(formats, lambda _: True)
 
     def _scope(self, formats: Iterable[Format], wanted: Callable[[str], bool]) -> TokenScope:
@@ -186,7 +185,6 @@ class FreshProof(JsonRecord):
         return TokenScope(frozenset(formats), edk_prefixes=tuple(groups), digests=single, but=self.broken)
 
     def __str__(self) -> str:
-        """The proof in one line; what it misses is in `gaps`."""
         asked = "once" if self.asked == 1 else f"{self.asked:,} times"
         whole = "nothing left out" if self.complete else counted(len(self.gaps), "gap")
         if self.sweep is not None:
@@ -213,7 +211,6 @@ class FreshProver:
     sweeps: SweepService
     _: KW_ONLY
     limit: int = 5_000
-    """Questions that are asked for one proof; what is left unasked is a gap."""
     workers: int = 8
     accepted: Callable[[], AcceptedLosses] = AcceptedLosses
 
@@ -262,7 +259,7 @@ class FreshProver:
     def _counted(
         self, everywhere: bool, in_full: bool, cancelled: Event | None
     ) -> tuple[Census, Sweep | None, tuple[str, ...]]:
-        """The census; in full with what else the database holds at its very moment, and what is open then."""
+        """The census; in full with all else in the database, and what is open, at its very moment."""
         count = partial(take_census, self.catalogue.engine, self.catalogue, None, cancelled=cancelled)
         if not (everywhere and in_full):
             return count(), None, ()
@@ -323,12 +320,11 @@ class FreshProver:
         return TokenStore(catalogue.engine, catalogue, self.attributor.answers)
 
     def _told_before(self, damaged: Sequence[bytes]) -> set[bytes]:
-        """Those of damaged tokens that a run has named as such before: another need not name them again."""
+        """Damaged tokens that a run has named before need not be named again."""
         known = self.attributor.answers.of_each(damaged)
         return {digest for digest, answer in known.items() if answer.wrapping is None}
 
     def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
-        """The proof after each token that seems to be under the key was opened."""
         scope = proof.scope_under(key_arn)
         given_up = {loss.value.ref for loss in proof.accepted}
         number = sum(self.store.count(scope).values())
@@ -365,21 +361,20 @@ class FreshProver:
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """One group in one column, and what asking has come to. `members` are random ones, not asked about."""
+    """One group in one column; `members` are random ones that were not asked about."""
 
     group: GroupCount
     members: list[StoredToken] = field(default_factory=list)
     probe: Probe | None = None
-    """What decides: an answer that names a key, or a failure that has nothing to do with the member."""
+    """The deciding answer: one that names a key, or a failure that isn't the member's."""
     refused: errors.KmsError | None = None
-    """What KMS says of a damaged data key; `tried` counts all that were asked about."""
+    """KMS's refusal of a damaged data key; `tried` counts all that were asked about."""
     tried: int = 0
     given_up: int = 0
-    """Members whose loss was accepted: they are not counted in it any more."""
+    """Members whose loss was accepted, which do not count in it."""
 
     @property
     def scope(self) -> TokenScope:
-        """The tokens that it has; of its column."""
         return TokenScope(frozenset({self.group.format}), edk_prefixes=(self.group.edk_prefix,))
 
     @property
@@ -388,7 +383,7 @@ class _Part:
 
     @property
     def named(self) -> Wrapping | None:
-        """The key that KMS has named, in its answer or in its refusal."""
+        """By KMS's answer or its refusal."""
         if self.probe is None:
             return None
         if self.probe.failure is not None:
@@ -406,8 +401,6 @@ class _Part:
 
 @dataclass(slots=True, eq=False)
 class _Questions:
-    """The questions of one proof, and what has come of them so far."""
-
     by: FreshProver
     census: Census
     cancelled: Event | None
@@ -418,13 +411,11 @@ class _Questions:
     asked: int = 0
     failure: errors.KmsError | None = None
     silent: errors.KmsError | None = None
-    """Why no other question would fare better."""
     given_up: dict[TokenRef, AcceptedLoss] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     overtaken: bool = False
 
     def proof(self) -> FreshProof:
-        """Ask, and return what came of it."""
         enveloped = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
         sealed = [_Part(g) for g in enveloped if not g.holding]
         self.counts += [unknown_count(g.tokens, HOLDING) for g in self.census.groups if g.holding]
@@ -457,7 +448,7 @@ class _Questions:
         )
 
     def _give_up(self, parts: Sequence[_Part]) -> None:
-        """Take those tokens out of the count whose very values were accepted as lost, and open for nobody."""
+        """Leave out those tokens whose very values were accepted as lost, and open for nobody."""
         known = self.by.accepted()
         self.remarks += known.troubles
         losses = {loss.value: loss for loss in known.losses}
@@ -494,7 +485,7 @@ class _Questions:
             )
 
     def _sample(self, parts: list[_Part]) -> None:
-        """Ask about a random member of each, and about another where that one is damaged."""
+        """Ask about a random member of each part, and about another where that one is damaged."""
         stop_if(self.cancelled)
         if self.silent is not None:
             return
@@ -515,7 +506,7 @@ class _Questions:
                 self._note_failure(probe.failure)
 
     def _conclude(self, prefix: bytes, parts: list[_Part]) -> None:
-        """Count one group by what its parts have come to; one that contradicts itself token by token."""
+        """Count one group by its parts; one that contradicts itself token by token."""
         named = frozenset(part.named for part in parts if part.named is not None)
         # A refusal names the key without its material.
         materials = {arn for arn, material in named if material is not None}
@@ -589,7 +580,6 @@ class _Questions:
 
 @contextmanager
 def _as_gap(failed: list[str]) -> Iterator[None]:
-    """Note that other places could not be read."""
     try:
         yield
     except errors.DatabaseError as error:
@@ -597,7 +587,7 @@ def _as_gap(failed: list[str]) -> Iterator[None]:
 
 
 def left_out_decoys(decoys: DecoyCount) -> Iterator[str]:
-    """Say how many rows are in no number: by a list that operators can write."""
+    """A remark on each tripwire whose rows are in no number: operators can write that list."""
     of_tripwire = Counter(decoy.tripwire for decoy in decoys.standing)
     for number, rows in sorted(of_tripwire.items()):
         yield (
@@ -607,7 +597,7 @@ def left_out_decoys(decoys: DecoyCount) -> Iterator[str]:
 
 
 def _malformed(token: StoredToken) -> KnownAttribution | None:
-    """The answer to remember about a token that can't be parsed as an envelope; None for any other."""
+    """The answer to remember about a token that is no envelope; None for any other."""
     try:
         parse(token.value.reveal())
     except errors.EnvelopeError as error:
@@ -616,7 +606,7 @@ def _malformed(token: StoredToken) -> KnownAttribution | None:
 
 
 def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyCount:
-    """What a token counts as that seems to be under the key, once it was opened or has failed to."""
+    """Open a token that seems to be under the key."""
     try:
         opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
     except errors.WrongBindingError:

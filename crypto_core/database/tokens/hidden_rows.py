@@ -15,7 +15,7 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.text.counting import listed
 
 NAMED = 10
-"""Names that one sentence gives; of more it gives the number."""
+"""Names in one sentence."""
 
 
 def hidden_rows(connection: Connection, tables: Iterable[TokenTable]) -> tuple[str, ...]:

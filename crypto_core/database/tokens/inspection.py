@@ -21,8 +21,6 @@ from crypto_core.text.json_records import JsonRecord, made, shape
 
 @dataclass(frozen=True, slots=True)
 class DescribedField(JsonRecord):
-    """A field of an envelope, described."""
-
     name: str
     value: str
 
@@ -45,13 +43,13 @@ class Inspection(JsonRecord):
     evidence: Evidence
     broken: CleanText = NO_TEXT
     key_unknown: CleanText = NO_TEXT
-    """Why the key is not known, where it isn't: KMS's refusal in words."""
+    """KMS's refusal in words."""
     shared_with: tuple[TokenRef, ...] | None = None
-    """Other rows that hold the same token, by the index of tokens; None where that doesn't know it."""
+    """Other rows with the same token, by the index of tokens; None where it doesn't know."""
 
 
 class Inspector:
-    """Reads single envelopes. Blocks on SQL and KMS: call it from a worker."""
+    """Blocks on SQL and KMS: call it from a worker."""
 
     def __init__(
         self,
@@ -61,7 +59,7 @@ class Inspector:
         *,
         sharing: Callable[[TokenRef], tuple[TokenRef, ...] | None] = lambda _: None,
     ) -> None:
-        """`sharing` says which other rows hold a row's token, None where that isn't known."""
+        """`sharing` returns the other rows with a row's token, None where that isn't known."""
         self._sharing = sharing
         self._inventory = inventory
         self._store = store
@@ -115,7 +113,7 @@ class Inspector:
             return None
 
     def _foreign(self, envelope: Envelope, ref: TokenRef) -> CleanText:
-        """Why an envelope does not open here that KMS may open for another database."""
+        """Why an envelope of another database does not open here."""
         try:
             envelope.opening_context(ref, self._attributor.keyring.binding)
         except WrongBindingError as error:

@@ -42,12 +42,12 @@ _Places = tuple[ColumnPlace, ...]
 MOST_ORGANISATIONS = 500
 _LONGEST_NAME = 301
 _REFERENCES = 10_000
-"""References read at a time: where a filter lets few through, each page may take a scan of its own."""
+"""References read at a time: each page may take a scan of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """Whose tokens there are, and how many. `name` is as it is stored, to ask by, cut to 301 characters."""
+    """`name` is as it is stored, cut to 301 characters."""
 
     name: str
     tokens: int
@@ -58,8 +58,6 @@ class Organisation:
 
 
 class Inventory:
-    """The inventory of one database. Every method may block on SQL: call it from a worker."""
-
     def __init__(
         self,
         engine: Engine,
@@ -152,7 +150,7 @@ class Inventory:
         return total
 
     def tokens(self, filter_: str, *, cancelled: Event | None = None) -> int:
-        """Return how many tokens a filter lets through. Raises as `page`."""
+        """Count the tokens that a filter lets through. Raises as `page`."""
         tallies = self.tally(filter_, cancelled=cancelled)
         return sum(sum(by_format.values()) for by_format in tallies.values())
 
@@ -253,7 +251,6 @@ class Inventory:
             return self._rows(connection, wanted, self._answers.by_group(connection))
 
     def row(self, ref: TokenRef) -> InventoryRow:
-        """Return one row as it is now. Raises InvalidReferenceError, RowVanishedError, DatabaseError."""
         refs = self._catalogue().references(ref)
         with connected(self._engine) as connection:
             known = self._answers.by_group(connection)
@@ -281,7 +278,7 @@ class Inventory:
         return (place for place in self._places(decoys=decoys) if not matcher.excludes(place))
 
     def _places(self, *, decoys: bool = False) -> _Places:
-        """The token columns that the catalogue has now, with or without the decoys in them."""
+        """The present token columns, with or without decoys."""
         catalogue = self._catalogue.last()
         known, real, every = self._placed
         if known is not catalogue:
@@ -298,7 +295,7 @@ class Inventory:
         groups: Mapping[bytes, frozenset[Wrapping]],
         sort: SortKey | None,
     ) -> KeyView:
-        """What the query needs to know of the keys; as little as it can do with."""
+        """As little of the keys as the query needs."""
         if not (asks_for_keys(clauses) or (sort is not None and needs_keys(sort))):
             return KeyView({}, None)
         relation = self._answers.relation()
@@ -315,7 +312,7 @@ class Inventory:
     def _rows(
         self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]
     ) -> tuple[InventoryRow, ...]:
-        """What is shown of some tokens, in their order; those that are no longer there are left out."""
+        """Some tokens in their order, without those that are gone."""
         read: dict[TokenRef, Any] = {}
         for place in self._places(decoys=True):
             own = [r.identity for r in refs if (r.table, r.column) == (place.table.name, place.column)]

@@ -44,13 +44,12 @@ FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlace(TokenSource):
-    """One token column. `number` is its place among all, `source` its tokens or some of them."""
+    """`number` is the column's place among all, `source` its tokens or some of them."""
 
     number: int
 
     @property
     def organisation(self) -> Any:
-        """Whose the row is; "" where that isn't known."""
         name = self.table.organisation
         if not name:
             return sa.cast(sa.literal(""), sa.Text)
@@ -59,14 +58,13 @@ class ColumnPlace(TokenSource):
 
     @property
     def created(self) -> Any:
-        """When the row was made; NULL where that isn't known."""
         name = self.table.created
         known = name is not None and name in self.table.shown
         return sa.cast(self.source.c[name] if known else sa.null(), sa.DateTime(timezone=True))
 
     @property
     def characters(self) -> Any:
-        """The stored value's length. An envelope has as many bytes, and they need not be counted."""
+        """An envelope has as many bytes, and they need not be counted."""
         return sa.case(
             (sql.is_envelope(self.stored), sa.func.octet_length(self.stored)),
             else_=sa.func.length(self.stored),
@@ -87,7 +85,6 @@ class ColumnPlace(TokenSource):
         return [self.organisation, *(sa.cast(c, sa.Text) for c in shown)]
 
     def columns(self) -> tuple[Any, ...]:
-        """What is shown of a token, without its value."""
         return _shown(self)
 
     def among(self, rows: Any) -> ColumnPlace:
@@ -103,7 +100,7 @@ class ColumnPlace(TokenSource):
 
 
 def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
-    """Return the token columns of some tables. Keep them: what is asked about them is put together once."""
+    """Keep them: expressions about them are put together once."""
     tables = tuple(tables)
     sources = {table.name: without_decoys(table, sql.table_of(table)) for table in tables}
     columns = ((table, column) for table in tables for column in table.token_columns)
@@ -148,7 +145,6 @@ _WRITTEN_WITH = {
     "timestamptz": _DATES,
     "uuid": _DIGITS + "abcdef-",
 }
-"""The characters in which PostgreSQL prints the values of a type, dates in ISO style as the driver asks."""
 
 
 def can_hold(type_name: str, parts: Iterable[str]) -> bool:
@@ -180,7 +176,7 @@ def _has_format(stored: Any, wanted: frozenset[Format]) -> sa.ColumnElement[bool
 
 
 def _is(stored: Any, format_: Format) -> sa.ColumnElement[bool]:
-    """True for values in a format; where that has no mark of its own, of those that are no envelopes."""
+    """For formats without a mark, of values that are no envelopes."""
     if format_ in STORED_PREFIXES:
         if format_.names_key:
             return sql.names_key(stored, format_)

@@ -26,23 +26,19 @@ from crypto_core.lists.filter_language import Alternative, Clause, Either, Term,
 from crypto_core.lists.regular_expression import Pattern
 
 _SPELLINGS = 1024
-"""As many spellings of an id in upper and lower case are looked up; of longer ones every row is compared."""
+"""Spellings of an id in upper and lower case that are looked up; of longer ones every row is compared."""
 _LARGEST = 2**63
-"""No integer id is as large."""
 
 _PLAIN = ("text", "varchar")
-"""Types of ids that are compared as they are spelt."""
 
 _ABOUT_KEYS = ("key", "material", "evidence")
 
 
 def asks_for_keys(clauses: Iterable[Clause]) -> bool:
-    """True if some term needs to know which key sealed a token."""
     return any(t.field in _ABOUT_KEYS for t in terms_of(clauses))
 
 
 def asks_for_evidence(clauses: Iterable[Clause]) -> bool:
-    """True if some term needs to know what KMS was asked about."""
     return any(t.field == "evidence" for t in terms_of(clauses))
 
 
@@ -52,7 +48,6 @@ class Matcher:
     def __init__(
         self, clauses: Iterable[Clause], keys: KeyView, aliases: Mapping[str, Sequence[str]]
     ) -> None:
-        """`aliases` are those of key ARNs, as far as they are known."""
         self._clauses = simplified(clauses)
         self._keys = keys
         self._aliases = aliases
@@ -60,7 +55,7 @@ class Matcher:
         """The formats that the filter leaves, as far as its terms name them."""
 
     def passing(self, place: ColumnPlace) -> ColumnElement[bool]:
-        """The condition for a token of the column; SQL's FALSE where none can pass."""
+        """For a token of the column; SQL's FALSE where none can pass."""
         return and_(place.stored.is_not(None), *(self._clause(one, place) for one in self._clauses))
 
     def parted(self, places: Sequence[ColumnPlace]) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
@@ -82,7 +77,7 @@ class Matcher:
         return any(isinstance(self._clause(one, place), False_) for one in self._clauses)
 
     def names_rows(self, place: ColumnPlace) -> bool:
-        """True if the filter names single rows of the column, so that the primary key finds them."""
+        """Whether the filter names single rows, so that the primary key finds them."""
         return any(
             isinstance(one, Term)
             and not one.negated
@@ -157,7 +152,6 @@ def _called(field: str, format_: Format) -> str:
 
 
 def _lets_through(one: Clause, format_: Format) -> bool:
-    """False if no token of the format can pass the clause."""
     if isinstance(one, Either):
         # What a negated one leaves out is not known of a whole format: its terms may be about more.
         return one.negated or any(all(_lets_through(i, format_) for i in branch) for branch in one.branches)
@@ -183,7 +177,7 @@ def _are_same(conditions: Sequence[ColumnElement[bool]]) -> bool:
 
 
 def _any(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Any of some conditions: SQL's TRUE or FALSE itself where that is known without a row."""
+    """SQL's TRUE or FALSE itself where that is known without a row."""
     open_ = []
     for condition in conditions:
         if isinstance(condition, True_):
@@ -194,7 +188,6 @@ def _any(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
 
 
 def _all(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """All of some conditions, likewise."""
     open_ = []
     for condition in conditions:
         if isinstance(condition, False_):
@@ -205,7 +198,7 @@ def _all(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
 
 
 def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The opposite: what isn't known, such as a date that isn't there, is not so."""
+    """What isn't known, such as a date that isn't there, is not so."""
     return not_(condition if isinstance(condition, True_ | False_) else func.coalesce(condition, False))
 
 
@@ -249,7 +242,7 @@ def _has_pattern(column: Any, pattern: Pattern) -> ColumnElement[bool]:
 
 
 def _lower(column: Any) -> Any:
-    """In lower case by the rules of the database, whatever the column's own are."""
+    """By the database's rules, whatever the column's own."""
     return func.lower(column.collate("default"))
 
 
@@ -258,7 +251,6 @@ def _escaped(text: str) -> str:
 
 
 def _identified(field: str, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
-    """By reference or id: through the primary key where the whole id is given."""
     if not value.is_text or len(value.parts) != 1:
         return _is_text(place.id_text if field == "id" else place.reference, value)
     row_id = _row_id(field, value, place)
@@ -266,7 +258,7 @@ def _identified(field: str, value: Alternative, place: ColumnPlace) -> ColumnEle
 
 
 def _row_id(field: str, value: Alternative, place: ColumnPlace) -> str | None:
-    """The id that is named, None if it is that of another column's row."""
+    """None for another column's row."""
     if field == "id":
         return value.text
     begins = f"{place.name}:"
@@ -299,7 +291,7 @@ def _is_row(text: str, place: ColumnPlace) -> ColumnElement[bool]:
 
 
 def _parts(row_id: str, place: ColumnPlace) -> list[tuple[str, str]]:
-    """The id's columns and what each has to be; none for what can't be an id of the table."""
+    """The id's columns with their values; none for what can't be an id of the table."""
     try:
         return list(zip(place.table.id_columns, place.table.id_parts(row_id), strict=True))
     except ValueError:

@@ -97,7 +97,6 @@ def _material(row: InventoryRow, reader: Reader) -> Words:
 
 
 def _tone(severity: Severity) -> Tone:
-    """A tone only where there is a problem."""
     return Tone.PLAIN if severity is Severity.NONE else severity.tone
 
 

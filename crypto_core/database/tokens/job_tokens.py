@@ -21,21 +21,16 @@ _PAGE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Unwritable:
-    """A token that a job can't write. `kind` is a word to count by."""
-
     ref: TokenRef
     kind: str
     reason: str
 
 
 class UnwritableStore:
-    """What jobs can't write, of one database. Thread-safe; blocks on SQL and raises DatabaseError."""
-
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def note(self, connection: Connection, job_id: int, tokens: Sequence[Unwritable]) -> None:
-        """Keep tokens with their reasons, in the transaction that counts them."""
         if not tokens:
             return
         rows = [
@@ -66,7 +61,7 @@ class UnwritableStore:
         )
 
     def listed(self, job_id: int, kind: str = "", *, limit: int) -> tuple[Unwritable, ...]:
-        """Return tokens that can't be written, of one kind or all, in the order of their references."""
+        """Return unwritable tokens, of one kind or all, in order."""
         c = job_token.c
         statement = select(c.token_column, c.row_id, c.kind, c.reason).where(*_open(job_id, kind))
         with connected(self._engine) as connection:
@@ -92,7 +87,6 @@ class UnwritableStore:
             yield [TokenColumn.named(column).token(row_id) for column, row_id in rows]
 
     def among(self, job_id: int, of: TokenColumn, ids: Sequence[str]) -> frozenset[str]:
-        """Return those of some rows' ids whose token of this column can't be written."""
         c = job_token.c
         wanted = is_among(c.row_id, ids, SqlText)
         statement = select(c.row_id).where(*_open(job_id), c.token_column == str(of), wanted)
@@ -100,7 +94,7 @@ class UnwritableStore:
             return frozenset(connection.scalars(statement))
 
     def has(self, connection: Connection, job_id: int, kind: str, *, attempts: int) -> bool:
-        """Return whether there are some of a kind that were tried less often."""
+        """Whether some of a kind were tried less often."""
         tried = job_token.c.attempts < attempts
         found = select(func.count()).select_from(job_token).where(*_open(job_id, kind), tried)
         return bool(connection.scalar(found))
@@ -108,10 +102,7 @@ class UnwritableStore:
     def reopen(
         self, connection: Connection, job_id: int, kind: str = "", *, attempts: int | None = None
     ) -> list[TokenRef]:
-        """Forget the reasons, and return the tokens, which are to be tried again.
-
-        `attempts` leaves out those that were tried so often.
-        """
+        """Forget the reasons and return the tokens, but for those tried `attempts` times."""
         c = job_token.c
         where = [*_open(job_id, kind), *([] if attempts is None else [c.attempts < attempts])]
         statement = update(job_token).where(*where).values(resolved_at=func.clock_timestamp())

@@ -15,7 +15,7 @@ _SPACES = " \t\n\r"
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """A token: `value` as it is counted and opened, and where it stands in the whole value."""
+    """A token's `value` as it is counted and opened, and its place in the whole value."""
 
     value: str
     begins: int
@@ -23,13 +23,13 @@ class FoundMember:
     is_json: bool = True
 
     def replaced(self, document: str, value: str) -> str:
-        """Return the whole value with this text as the token."""
+        """Return the whole value with this token in its place."""
         written = json.dumps(value) if self.is_json else value
         return document[: self.begins] + written + document[self.ends :]
 
 
 def text_of_bytes(content: bytes) -> str:
-    """Return a whole value as text; in hex if its bytes are none that PostgreSQL has as text."""
+    """In hex where PostgreSQL has no such text."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -38,7 +38,7 @@ def text_of_bytes(content: bytes) -> str:
 
 
 def find_string(text: str) -> FoundMember:
-    """Return the token that a JSON value is: the string, of any other JSON its text."""
+    """Return the string that a JSON value is; of other JSON its text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -35,11 +35,11 @@ from crypto_core.lists.coverage import Evidence
 
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 _SURE = 48
-"""Characters of the EDK's base64 that a prefix of 37 bytes determines, in whole threes."""
+"""Characters of the EDK's base64 that 37 bytes determine, in whole threes."""
 
 
 def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]:
-    """True for envelopes of these key material groups: for those whose `edk_prefix_of` is one of them."""
+    """True for envelopes whose `edk_prefix_of` is one of these."""
     return _in_groups(stored, tuple(sorted(set(edk_prefixes))))
 
 
@@ -69,7 +69,7 @@ def _heads(edk_prefixes: tuple[bytes, ...]) -> SelectBase:
 
 @lru_cache(maxsize=256)
 def _beginnings(edk_prefix: bytes) -> tuple[str, str]:
-    """How values of a group go on behind their mark, and what may be the four characters after that."""
+    """How a group's values go on behind their mark, and the four characters that may follow."""
     encoded = base64.b64encode(edk_prefix).decode()
     sure, last = encoded[:_SURE], encoded[_SURE : _SURE + 2]
     # The 37th byte ends two bits into the 50th character: any of those that agree in them may stand there.
@@ -107,11 +107,9 @@ class KeyView:
 
     @property
     def wrappings(self) -> frozenset[Wrapping]:
-        """Every wrapping that a token can be shown with."""
         return self.told | frozenset(self.single.values())
 
     def joined(self, source: Any, stored: Any) -> Any:
-        """The tokens with the answers about them."""
         if self.answers is None:
             return source
         a = self.answers.c
@@ -120,7 +118,7 @@ class KeyView:
         return source.outerjoin(self.answers, and_(same_mark, (a.digest == sql.digest_of(stored)).is_(True)))
 
     def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
-        """True for tokens under one of some wrappings. The tokens must be `joined`."""
+        """True under one of some wrappings. The tokens must be `joined`."""
         wrappings = frozenset(wanted)
         grouped = in_groups(stored, (prefix for prefix, w in self.single.items() if w in wrappings))
         if self.answers is None:
@@ -129,11 +127,10 @@ class KeyView:
         return case((self.answers.c.digest.is_not(None), own), else_=grouped)
 
     def named(self) -> dict[str, Wrapping]:
-        """Every wrapping that a token can be shown with, by key ARN and material as one text."""
         return {f"{arn} {material or ''}": (arn, material) for arn, material in self.wrappings}
 
     def is_named(self, stored: Any, names: Sequence[str]) -> ColumnElement[bool]:
-        """True for tokens under the wrapping of one of some names, with "" those under none that is known."""
+        """True under the wrapping of one of some names, "" for none that is known."""
         known = self.named()
         told = self.is_under(stored, [known[name] for name in names if name])
         if "" not in names:
@@ -141,7 +138,7 @@ class KeyView:
         return or_(told, not_(func.coalesce(self.is_under(stored, self.wrappings), False)))
 
     def has_evidence(self, stored: Any, evidence: Evidence) -> ColumnElement[bool]:
-        """True for tokens with the evidence. The tokens must be `joined` with all answers."""
+        """The tokens must be `joined` with all answers."""
         if evidence is Evidence.VERIFIED:
             return false() if self.answers is None else self.answers.c.key_arn.is_not(None)
         if evidence is Evidence.UNKNOWN and not self.damaged:
@@ -157,7 +154,6 @@ class KeyView:
 
 
 def unlike_their_group(relation: FromClause, groups: Mapping[bytes, frozenset[Wrapping]]) -> FromClause:
-    """Those answers that say something else about a value than is said of its group."""
     r = relation.c
     agreeing = []
     for prefix, wrappings in groups.items():

@@ -23,7 +23,7 @@ MOST_OPENED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class LeftTokens:
-    """The tokens that seem to be left under a key, by what came of opening each, in order of reference."""
+    """In order of reference."""
 
     lost: tuple[TriedToken, ...] = ()
     opens: tuple[TriedToken, ...] = ()
@@ -39,7 +39,7 @@ class LeftTokens:
 
 @dataclass(eq=False, repr=False)
 class LeftTokenSearch:
-    """Opens what is left under a key. Blocks on KMS and SQL; changes nothing."""
+    """Blocks on KMS and SQL; changes nothing."""
 
     store: TokenStore
     keyring: KmsKeyring
@@ -84,6 +84,6 @@ class LeftTokenSearch:
 
 
 def _may_be(proof: FreshProof, token: StoredToken, key_arn: str) -> bool:
-    """False for a token that KMS was asked about by itself, and that is under another key."""
+    """False for a token that KMS itself has named another key for."""
     known = proof.single.get(token.digest)
     return known is None or same_key(known[0], key_arn)

@@ -36,7 +36,7 @@ class StoredValue:
 
     @classmethod
     def of(cls, token: StoredToken) -> StoredValue:
-        """Return what tells a token as it is stored now from any other."""
+        """Return the place and the hash of a token as it is stored now."""
         stored = token.value.reveal().encode("utf-8", "surrogatepass")
         return cls(token.ref, hashlib.sha256(stored).hexdigest())
 
@@ -56,15 +56,13 @@ class AcceptedLoss(JsonRecord):
 @dataclass(frozen=True, slots=True)
 @cleans(troubles=600)
 class AcceptedLosses:
-    """All losses that were accepted; `troubles` says which acceptances can't be gone by, and why."""
+    """`troubles` says which acceptances don't count, and why."""
 
     losses: tuple[AcceptedLoss, ...] = ()
     troubles: tuple[str, ...] = ()
 
 
 class OpeningResult(StrEnum):
-    """What came of opening one token under a key."""
-
     OPENS = "opens"
     LOST = "can't be opened by anybody"
     OUT_OF_USE = "the key is out of use"
@@ -75,13 +73,13 @@ class OpeningResult(StrEnum):
 @dataclass(frozen=True, slots=True)
 @cleans(why=400)
 class TriedToken:
-    """A token that was opened, or was to be. Cleaned text."""
+    """The outcome of opening one token. Cleaned text."""
 
     value: StoredValue
     result: OpeningResult
     why: str = ""
     bound: bool = False
-    """True for an envelope that is bound to its row: moved to another, it does not open there."""
+    """Whether the envelope is bound to its row: elsewhere it does not open."""
 
     def __str__(self) -> str:
         return f"{self.value.ref}: {self.why}" if self.why else str(self.value.ref)
@@ -89,8 +87,6 @@ class TriedToken:
 
 @dataclass(eq=False, repr=False)
 class TokenTrial:
-    """Opens tokens under a key that need not be trusted. Blocks on KMS; thread-safe."""
-
     keyring: KmsKeyring
 
     def try_token(
@@ -144,8 +140,6 @@ class TokenTrial:
 @dataclass(frozen=True, slots=True)
 @cleans(incidents=60)
 class AcceptedUnderKey(JsonRecord):
-    """The accepted losses of one key, beside how many tokens are under it with them."""
-
     key_arn: str
     under: int
     accepted: tuple[AcceptedLoss, ...]
@@ -159,7 +153,7 @@ class AcceptedUnderKey(JsonRecord):
 
     @classmethod
     def by_key(cls, losses: Iterable[AcceptedLoss], under: Mapping[str, int]) -> tuple[AcceptedUnderKey, ...]:
-        """Return them for each key; `under` has how many tokens are under a key with those accepted."""
+        """`under` counts the tokens under each key, accepted ones too."""
         keys: dict[str, list[AcceptedLoss]] = {}
         for loss in losses:
             keys.setdefault(loss.key_arn, []).append(loss)
@@ -186,7 +180,6 @@ def in_words(incidents: Iterable[str]) -> str:
 
 
 def accepted_words(losses: Iterable[AcceptedLoss]) -> str:
-    """Return losses in words, with their names: "3 accepted as unrecoverable in INC-7: …"."""
     ordered = sorted(losses, key=lambda loss: loss.value.ref)
     where = in_words(incidents_of(ordered))
     return (
@@ -195,5 +188,4 @@ def accepted_words(losses: Iterable[AcceptedLoss]) -> str:
 
 
 def named(refs: Iterable[TokenRef]) -> str:
-    """Return the first references, and how many more there are."""
     return listed([str(ref) for ref in refs], NAMED)

@@ -22,7 +22,6 @@ from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 
 WAIT_SECONDS = 5.0
-"""How long the transactions of a moment are waited for."""
 POLL_SECONDS = 0.1
 _IS_STANDBY = (
     "This server is a standby: which transactions are open on the primary is not known. Needed: the "
@@ -30,15 +29,14 @@ _IS_STANDBY = (
 )
 _NEEDED = "Needed: GRANT SELECT ON pg_catalog.pg_locks, pg_catalog.pg_prepared_xacts TO the role"
 NAMED = 10
-"""Transactions that one sentence names; of more it gives the number."""
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(role=100, gid=300, tables=600)
 class OpenWriter:
-    """A transaction that holds tables for writing. `gid` is the name of a prepared one, which has no process.
+    """Holds tables for writing.
 
-    `seconds` is its age, None where the role may not see that.
+    A prepared one has a `gid` and no process; `seconds` is its age, None where hidden.
     """
 
     transaction: str
@@ -50,7 +48,6 @@ class OpenWriter:
 
     @property
     def words(self) -> str:
-        """The transaction, and how to end it."""
         age = (
             f"open for {self.seconds:,} s"
             if self.seconds is not None

@@ -23,10 +23,7 @@ from crypto_core.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class OpenedValue:
-    """The token of a stored value, and the key that it was under; or, without a token, why there is none.
-
-    The token is the caller's to wipe.
-    """
+    """A value's token and key, or why there is none. The token is the caller's to wipe."""
 
     token: Secret | None
     wrapped_by: KeyAnswer | None = None
@@ -34,7 +31,7 @@ class OpenedValue:
 
 
 class ValueOpener:
-    """Opens stored values. Blocks on KMS; thread-safe."""
+    """Blocks on KMS; thread-safe."""
 
     def __init__(self, keyring: KmsKeyring, *, dev_key: str = DEV_KEY, observer: Observer = SILENT) -> None:
         self._cipher = TokenCipher(keyring, observer=observer)

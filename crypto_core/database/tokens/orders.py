@@ -29,7 +29,7 @@ Value = str | int
 
 
 class SortKey(StrEnum):
-    """What the inventory can be sorted by. Ties are broken by column and id, so equal rows never jump."""
+    """Ties are broken by column and id, so equal rows never jump."""
 
     STATE = "state"
     REFERENCE = "reference"
@@ -59,12 +59,12 @@ class ColumnOrder:
     otherwise: Value | None = None
     few: bool = True
     compared: Callable[[Any], Any] = lambda value: value
-    """The value as it is compared here; a cursor has what is `kept` of it, which `read` gives back to SQL."""
+    """As it is compared here; a cursor keeps what is `kept`, which `read` gives back to SQL."""
     kept: Callable[[Any], Any] = lambda value: value
     read: Callable[[Any], Any] = literal
 
     def known(self, place: ColumnPlace, keys: KeyView, formats: frozenset[Format]) -> Sequence[Value] | None:
-        """The values that tokens of these formats may have; None if not known."""
+        """The possible values of tokens of these formats; None if not known."""
         if self.choices is not None:
             return self.choices(place, keys)
         if self.formats is None:
@@ -72,7 +72,6 @@ class ColumnOrder:
         return [value for value, some in self.formats.items() if some & formats]
 
     def has(self, values: Sequence[Value], place: ColumnPlace, keys: KeyView) -> Any:
-        """The condition for a token of the column to have one of some values."""
         if self.choices is not None:
             return self.chosen(place, keys, values)
         if self.formats is not None:
@@ -115,9 +114,7 @@ ORDERS: Mapping[SortKey, ColumnOrder] = {
         otherwise="",
     ),
     SortKey.EVIDENCE: ColumnOrder(
-        choices=lambda *_: range(len(_EVIDENCES)),
-        chosen=_shows,
-        otherwise=_EVIDENCES.index(Evidence.UNKNOWN),
+        choices=lambda *_: range(len(_EVIDENCES)), chosen=_shows, otherwise=_EVIDENCES.index(Evidence.UNKNOWN)
     ),
     SortKey.CHARACTERS: ColumnOrder(lambda place: place.characters),
     SortKey.CREATED: ColumnOrder(
@@ -131,7 +128,6 @@ ORDERS: Mapping[SortKey, ColumnOrder] = {
 
 
 def needs_keys(sort: SortKey) -> bool:
-    """True if the order needs to know which key sealed a token."""
     return sort in (SortKey.KEY, SortKey.EVIDENCE)
 
 
@@ -139,7 +135,7 @@ _quoted = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
 def offered(tables: Iterable[TokenTable]) -> Iterator[str]:
-    """Give one CREATE INDEX CONCURRENTLY statement an index; run each outside a transaction."""
+    """Give a CREATE INDEX CONCURRENTLY statement for each index; run it outside a transaction."""
     for table in tables:
         row_id = ", ".join(map(_quoted, table.id_columns))
         if table.created is not None and table.type_of(table.created) == "timestamptz":

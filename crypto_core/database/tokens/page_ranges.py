@@ -24,20 +24,20 @@ from crypto_core.database.tokens.tables import TokenTable, placed_names
 PAGES = 8_192
 """The fewest pages of a range: 64 MB."""
 MOST_PAGES = 65_536
-"""The most: a statement of the role's may have little time."""
+"""The role's statements may have little time."""
 RANGES = 48
-"""Ranges of all tables together, unless they would be larger than that."""
+"""Of all tables together, unless ranges would be too large."""
 ANSWERS = 200_000
-"""Answers of KMS beyond which each range would take longer to look for them than to read its rows."""
+"""Answers of KMS beyond which a range is read faster than they are looked up."""
 
 _quoted = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 _BEYOND = 2**32 - 2
-"""No table has so many pages: what is added meanwhile is in the last range, too."""
+"""More pages than a table can have: rows added meanwhile are in the last range."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRange:
-    """Pages of a table from `first` to before `end`; `pages` is how many they are by the size that it has."""
+    """Pages from `first` to before `end`; `pages` estimates how many."""
 
     first: int
     end: int
@@ -45,7 +45,7 @@ class PageRange:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What a statement of `rows_between` is executed with."""
+        """Of a statement of `rows_between`."""
         return {"first_row": f"({self.first},0)", "end_row": f"({self.end},0)"}
 
 
@@ -61,11 +61,10 @@ class TableSizes:
     rows: int
 
     def is_large(self, name: str) -> bool:
-        """True for a table that is worth a statement of its own."""
         return self.pages.get(name, 0) >= 2 * PAGES
 
     def ranges(self, name: str) -> list[PageRange]:
-        """The ranges of a table; none for one that is read as a whole."""
+        """None for a table that is read as a whole."""
         largest = self.largest.get(name, 0)
         step = min(max(PAGES, sum(self.largest.values()) // RANGES), MOST_PAGES)
         starts = range(0, largest, step) if self.is_large(name) else range(0)
@@ -74,7 +73,6 @@ class TableSizes:
 
 
 def read_sizes(connection: Connection, tables: Iterable[TokenTable]) -> TableSizes:
-    """Return the tables' sizes. Raises DatabaseError."""
     rows = connection.execute(_SIZES, placed_names(tables)).all()
     few_answers = all(row.answers < ANSWERS for row in rows)
     return TableSizes(
@@ -85,14 +83,14 @@ def read_sizes(connection: Connection, tables: Iterable[TokenTable]) -> TableSiz
 
 
 def hold_layout(connection: Connection, tables: Sequence[TokenTable]) -> None:
-    """Keep the tables from being rewritten until the transaction's end, as reading them does."""
+    """Lock the tables against being rewritten until the transaction's end."""
     if tables:
         places = (".".join(_quoted(p) for p in (t.place, t.relation) if p is not None) for t in tables)
         connection.execute(text(f"LOCK TABLE {', '.join(places)} IN ACCESS SHARE MODE"))
 
 
 def rows_between(rows: Any) -> Any:
-    """Some rows of a table: those of one range, with its `parameters`."""
+    """The rows of one range, with its `parameters`."""
     return select(*rows.c).where(_BETWEEN).subquery()
 
 

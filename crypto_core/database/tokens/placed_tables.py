@@ -24,12 +24,11 @@ from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import listed
 
 NAMED = 10
-"""Schemas that one sentence names; of more it gives the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedTables:
-    """Tables with their schemas, none twice. `gaps` are sentences about what was declared and isn't there."""
+    """None twice. `gaps` are sentences about declared tables that aren't there."""
 
     tables: tuple[TokenTable, ...]
     gaps: tuple[CleanText, ...] = ()
@@ -64,7 +63,7 @@ def placed_tables(connection: Connection, declared: Iterable[TokenTable]) -> Pla
 
 
 def found_on_path(connection: Connection, tables: Iterable[TokenTable]) -> tuple[TokenTable, ...]:
-    """Return tables, those that are meant where the search path has them with their schema."""
+    """Return tables with the schema in which the search path finds them."""
     every = tuple(tables)
     names = [table.name for table in every if table.place is None]
     if not names:
@@ -104,7 +103,6 @@ _SCHEMAS = text(
     FROM pg_namespace n WHERE {_SYSTEM} ORDER BY n.nspname
     """  # noqa: S608  # nothing in it is foreign
 )
-"""Every schema but PostgreSQL's and Keydeck's own, and which of some tables are in it."""
 
 _BY_PATH = text(
     """

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, case, func, literal_column, not_
 from crypto_core.envelope import LEAST_V1_CHARACTERS
 
 _QUAD = "=*[^=|]=*[^=|]=?[^=|][^=|]"
-"""Three bytes: padding ends them behind the second character twice, or behind the third, else it is none."""
+"""Three bytes: padding behind the second character twice, or behind the third, ends them."""
 _ENDS = "=*[^=|]=*[^=|](?:==|=?[^=|]=)"
 _CONTENT = f"^(?:{_QUAD})*(?:{_ENDS}|=*$)"
 """As much of some base64 without foreign characters as is read; nothing where that is an error."""
@@ -24,11 +24,10 @@ _V1 = (
     f"[|]{4 * f'(?:{_QUAD})'}=*"
     f"[|]{5 * f'(?:{_QUAD})'}(?:(?:{_QUAD})*{_QUAD}(?:{_ENDS}[^|]*|=*)|=*[^=|]=*[^=|]=?[^=|]=[^|]*)$"
 )
-"""The fields of v1: an EDK, a nonce of twelve bytes, a ciphertext of seventeen or more."""
 
 
 _EDK_PREFIX = f"^[^|]*[|](AQ[AEIMQUYcgkosw048][A-P]AH[g-j]{43 * '[A-Za-z0-9+/]'})[A-Za-z0-9+/]"
-"""The base64 of an EDK's first 37 bytes, behind any version word."""
+"""Base64 of an EDK's first 37 bytes, behind any version word."""
 
 
 def has_v1_fields(stored: Any) -> ColumnElement[bool]:
@@ -59,6 +58,6 @@ def _raw(stored: Any) -> Any:
 
 
 def _plain(content: Any) -> Any:
-    """Bytes as text, without those that no field of base64 is made of, which PostgreSQL escapes."""
+    """Bytes as text, without those of no base64 field, which PostgreSQL escapes."""
     escaped = func.encode(content, "escape")
     return func.regexp_replace(escaped, r"\\\\|\\[0-7]{3}|[^A-Za-z0-9+/=|]", "", "g")

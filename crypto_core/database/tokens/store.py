@@ -36,12 +36,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
-from crypto_core.database.tokens.token_source import (
-    TokenSource,
-    token_source,
-    whole_bytes,
-    whole_value,
-)
+from crypto_core.database.tokens.token_source import TokenSource, token_source, whole_bytes, whole_value
 from crypto_core.database.tokens.written_rows import WrittenRows
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify, parse
 from crypto_core.guard.held_step import require_held
@@ -58,8 +53,6 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A stored value as read, hidden in a Secret whatever its format."""
-
     ref: TokenRef
     format: Format
     value: Secret
@@ -68,25 +61,22 @@ class StoredToken:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A new envelope for a token, and the stored value that it replaces if that is still there."""
-
     old: StoredToken
     stored: str = field(repr=False)
     source: KeyAnswer | None
 
 
 Carrier = Callable[[sa.Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
-"""Is told, within the transaction, which values hold the tokens of which others now: by both digests."""
+"""Keeps the index of tokens true: the references with their old and new digests."""
 
 _HAS_XMIN = text(
     "SELECT relkind IN ('r', 'p') FROM pg_class "  # noqa: S608  # nothing in it is foreign
     f"WHERE oid = {place_oid('CAST(:schema AS text)', 'CAST(:table AS text)')}"
 )
 _HELD_SECONDS = 0.05
-"""How long nothing is held before rows that another transaction held are tried again."""
 
 KEEPS_TOKEN = frozenset({"rewrap", "reencrypt"})
-"""The verbs after which an envelope holds the token that the replaced envelope held."""
+"""Verbs whose new envelope holds the same token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +103,7 @@ class TokenScope(JsonRecord):
     unindexed: int | None = None
 
     json_shape = shape("... -references")
-    """A job keeps it without its references, which the job's chunks list."""
+    """A job's chunks list its references."""
 
 
 @dataclass(slots=True)
@@ -127,7 +117,7 @@ class _Committed(WrittenRows):
     def differing(
         self, connection: sa.Connection, table: TokenTable, column: str, values: Mapping[str, str]
     ) -> list[str]:
-        """Return the ids of the rows that do not hold these values, by row id."""
+        """Return the ids of rows that do not hold these values."""
         if not values:
             return []
         texts = [self.digests[v] for v in values.values()] if table.is_text(column) else values.values()
@@ -135,7 +125,7 @@ class _Committed(WrittenRows):
         return sorted(set(values) - set(connection.scalars(_comparing(table, column), given)))
 
     def written_by(self, connection: sa.Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
-        """Return those of some rows that this transaction itself wrote last."""
+        """Return the rows that this transaction itself wrote last."""
         source = sql.table_of(table)
         named = {"schema": table.place, "table": table.relation}
         if not ids or not connection.scalar(_HAS_XMIN, named):
@@ -152,7 +142,7 @@ def _place(ref: TokenRef) -> tuple[str, str, str]:
 
 
 def _is_damaged(token: StoredToken) -> bool:
-    """True for a value that nobody writes on purpose: no token in any format, no empty value."""
+    """True for a value that nobody writes on purpose: no token in any format, not empty."""
     if not token.format.protected:
         return token.format is Format.UNRECOGNISED
     try:
@@ -163,8 +153,6 @@ def _is_damaged(token: StoredToken) -> bool:
 
 
 class TokenStore:
-    """The stored tokens of one database. Thread-safe; every method blocks on SQL."""
-
     def __init__(
         self,
         engine: sa.Engine,
@@ -173,7 +161,7 @@ class TokenStore:
         *,
         carrier: Callable[[], Carrier | None] = lambda: None,
     ) -> None:
-        """`carrier` gives what keeps the index of tokens true; asked before a transaction begins."""
+        """`carrier` is asked before a transaction begins."""
         self._carrier = carrier
         self._engine = engine
         self._catalogue = catalogue
@@ -200,7 +188,6 @@ class TokenStore:
         return found
 
     def count(self, scope: TokenScope) -> dict[str, int]:
-        """Return how many tokens of each column are in the scope, by column name."""
         return {column: sum(by_format.values()) for column, by_format in self.tally(scope).items()}
 
     def tally(self, scope: TokenScope, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
@@ -245,7 +232,7 @@ class TokenStore:
                 after = found[-1].ref.identity
 
     def _listed(self, scope: TokenScope, refs: Sequence[TokenRef], size: int) -> Iterator[list[StoredToken]]:
-        """Pages of references of one column, each asking for its own alone."""
+        """Pages of one column's references, each asking for its own alone."""
         for first in range(0, len(refs), size):
             some = replace(scope, references=tuple(refs[first : first + size]))
             for source, condition in self.scoped(some):
@@ -283,12 +270,12 @@ class TokenStore:
             return connection.execute(statement).all()
 
     def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
-        """Return those tokens of one column, by these ids, that are in the scope now."""
+        """Return the tokens of a column, by these ids, that are in the scope."""
         refs = [self._catalogue().table(of.table).ref(of.column, identity) for identity in ids]
         return next(self._listed(scope, refs, len(refs)), []) if refs else []
 
     def at_random(self, draws: Iterable[tuple[TokenScope, TokenColumn, int]]) -> list[list[StoredToken]]:
-        """Return for each draw at most so many tokens of a column in the scope, all as likely."""
+        """For each draw so many tokens of a column in the scope, all as likely."""
         statements = [
             [
                 (source, _read(source).where(condition).order_by(sa.func.random()).limit(size))
@@ -312,7 +299,6 @@ class TokenStore:
         return picked
 
     def code_at(self, columns: Iterable[str]) -> tuple[AttachedCode, ...]:
-        """Return the code of others that runs when these columns are written. Raises DatabaseError."""
         return self._catalogue.code_at(columns)
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
@@ -464,7 +450,7 @@ class TokenStore:
     def scoped(
         self, scope: TokenScope, *, of: TokenColumn | None = None
     ) -> Iterator[tuple[TokenSource, sa.ColumnElement[bool]]]:
-        """Give what a scope means in SQL: each column's tokens, and the condition; or of one column, `of`."""
+        """Give the scope's columns, or one, as SQL with its condition."""
         catalogue = self._catalogue()
         answers = self._answers.relation() if scope.key_arns or scope.unasked else None
         for table in catalogue.tables:
@@ -587,7 +573,6 @@ def _lock(connection: sa.Connection, table: TokenTable, ids: Sequence[str], *, w
 def _swap(
     connection: sa.Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
 ) -> tuple[set[str], dict[str, str]]:
-    """Swap single values by their digests; returns the ids that matched, and the new values by row id."""
     values = {r.old.ref.row_id: (r.old.digest, r.stored) for r in replacements}
     written = _exchange(connection, table, column, values)
     return set(written), written
@@ -619,7 +604,7 @@ def _swap_within(
 
 
 def _found(table: TokenTable, column: str, whole: str, ref: TokenRef) -> json_documents.FoundMember | None:
-    """Where a token stands in the whole value of its column; None if it isn't there."""
+    """A token's place in the whole value of its column; None if it isn't there."""
     if column in table.documents:
         return json_documents.find_member(whole, ref.member or "")
     if table.type_of(column) == "bytea":
@@ -691,7 +676,7 @@ def _new_value(table: TokenTable, column: str, text: Any) -> Any:
 
 
 def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
-    """What tells a whole value from others: where it is no text, or has several tokens, its SHA-256."""
+    """Where a whole value is no text, or has several tokens, its SHA-256."""
     if table.is_text(column):
         return sql.digest_of(sql.text_of(table, column, stored))
     return sa.func.sha256(whole_bytes(table, column, stored))
@@ -702,7 +687,7 @@ _IMPATIENT = text(
     "OR CAST(current_setting('lock_timeout') AS interval) > interval '150ms' "
     "THEN set_config('lock_timeout', '150ms', true) END"
 )
-"""Whoever waits for a row that is locked here is not to wait for what is waited for here besides."""
+"""Others that wait for rows locked here must not wait for another lock besides."""
 
 
 def _changed(

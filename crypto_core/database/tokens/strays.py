@@ -46,34 +46,32 @@ from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
 NAMED = 5
-"""References that are named of many; of copies, so many envelopes and so many places of each."""
+"""References that are named of many."""
 FEW = 1_000
-"""Copied envelopes up to which the database is told which they are."""
 LONGEST_SECONDS = 300
-"""How long the search for copies may take: it reads every envelope."""
+"""The search for copies reads every envelope."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Envelopes of one version that are stored in more than one place."""
+    """One version's envelopes that stand in several places; `named` has the places of some."""
 
     format: Format
     envelopes: int
     places: int
     named: tuple[tuple[TokenRef, ...], ...]
-    """The places of some, envelope by envelope."""
 
 
 @dataclass(frozen=True, slots=True)
 class OldEnvelopes:
-    """A column's envelopes of an older version than is demanded, or than most of the column's."""
+    """A column's envelopes that are older than is demanded, or than most of the column's."""
 
     column: TokenColumn
     format: Format
     expected: Format
     tokens: int
     demanded: bool
-    """Whether readers refuse the older version, wherever it stands."""
+    """Whether readers refuse the older version."""
     named: tuple[TokenRef, ...]
 
     @property
@@ -84,13 +82,11 @@ class OldEnvelopes:
 
 @dataclass(frozen=True, slots=True)
 class ForeignTokens:
-    """A column's plaintext tokens whose prefix is another provider's than their rows'."""
+    """Plaintext tokens with the prefix of another provider (`theirs`) than their rows' (`provider`)."""
 
     column: TokenColumn
     provider: str
-    """Whose row it is."""
     theirs: str
-    """Whose prefix it is."""
     tokens: int
     named: tuple[TokenRef, ...]
 
@@ -102,14 +98,11 @@ class ForeignTokens:
 
 @dataclass(frozen=True, slots=True)
 class Strays:
-    """What a census has found out of place."""
-
     old: tuple[OldEnvelopes, ...] = ()
     foreign: tuple[ForeignTokens, ...] = ()
 
 
 def named_words(refs: Sequence[TokenRef], tokens: int) -> str:
-    """Name the first of so many tokens."""
     more = tokens - len(refs)
     return ", ".join(map(str, refs)) + (f" and {more:,} more" if more else "")
 
@@ -179,7 +172,7 @@ def find_copies(
 
 
 def _usual(counts: dict[Format, int]) -> Format:
-    """The version of most of a column's envelopes; of as many, the older one."""
+    """The version of most envelopes; of as many, the older one."""
     return max(ENVELOPE_FORMATS, key=lambda format_: counts[format_])
 
 
@@ -191,7 +184,6 @@ def _some(
 
 
 def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTokens]:
-    """The foreign tokens of a column, by the two providers."""
     shown = "provider" in source.table.shown
     whose_rows = None if shown else TOKENS_OF.get(source.table.provider.lower())
     if not shown and whose_rows is None:
@@ -223,7 +215,7 @@ def _hash(source: TokenSource) -> Any:
 
 
 def _copies(sources: list[TokenSource], twice: Any) -> Any:
-    """Some envelopes that are stored more than once, and how many there are of their version."""
+    """Some repeated envelopes, and how many there are of their version."""
     tokens = union_all(
         *(
             select(

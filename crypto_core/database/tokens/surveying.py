@@ -31,21 +31,18 @@ from crypto_core.database.tokens.orders import ColumnOrder, Value
 from crypto_core.lists.paging import Query
 
 LASTS_SECONDS = 60.0
-"""After so long a survey is taken anew."""
 LISTS = 4
-"""Lists that are remembered at a time."""
 
 Segment = tuple[Value, int]
-"""A value and the number of a column: the tokens of that column which have that value."""
+"""A value, and the number of a column."""
 
 
 class Survey:
-    """The counts of one list. Ids are kept of segments with few tokens: at most `IDS` of them."""
+    """The counts of one list, and the ids of segments with few tokens: at most `IDS` of them."""
 
     SPARSE: ClassVar[int] = 10_000
-    """Tokens of one segment whose ids are remembered."""
     VALUES: ClassVar[int] = 200
-    """Values of a column up to which an order is walked value by value."""
+    """Beyond so many values an order is not walked value by value."""
     IDS: ClassVar[int] = 40_000
 
     def __init__(self) -> None:
@@ -59,10 +56,7 @@ class Survey:
 
     @contextmanager
     def taking(self, cancelled: Event | None) -> Iterator[bool]:
-        """Give whether the survey has still to be taken. Waits while another thread is taking it.
-
-        Raises InterruptedRunError.
-        """
+        """Give, to one thread at a time, whether it has still to be taken. Raises InterruptedRunError."""
         while not self._lock.acquire(timeout=0.05):
             stop_if(cancelled)
         try:
@@ -73,7 +67,6 @@ class Survey:
     def learn(
         self, counts: Mapping[Segment, int], found: Mapping[Segment, list[str | int]], *, too_many: bool
     ) -> None:
-        """Keep what was counted, and the ids of segments that were `found` to have few, in any order."""
         self.counts, self.too_many = counts, too_many
         room = self.IDS
         for segment, ids in sorted(found.items(), key=lambda item: len(item[1])):
@@ -83,19 +76,18 @@ class Survey:
         self.known = True
 
     def is_sparse(self, segment: Segment) -> bool:
-        """True if a segment has so few tokens that their ids are remembered."""
         return self.known and self.counts.get(segment, 0) <= self.SPARSE
 
     def found(self, segment: Segment) -> list[str | int] | None:
-        """The ids that the survey came upon, in no order; None if it didn't look, or they're in order now."""
+        """The ids that the survey came upon, in no order."""
         return self._found.get(segment)
 
     def ids(self, segment: Segment) -> list[str | int] | None:
-        """The remembered ids, in the database's order; None if they are not."""
+        """The remembered ids, in the database's order."""
         return self._ids.get(segment)
 
     def remember(self, segment: Segment, ids: list[str | int]) -> None:
-        """Remember ids in their order; others are forgotten where they would be too many."""
+        """Ids in their order; others are forgotten where they would be too many."""
         self._found.pop(segment, None)
         self._ids[segment] = ids
         while len(self._ids) > 1 and sum(map(len, self._ids.values())) > self.IDS:
@@ -103,8 +95,6 @@ class Survey:
 
 
 class Surveys:
-    """The surveys of the lists that are paged through now. Thread-safe."""
-
     def __init__(self) -> None:
         self._lock = Lock()
         self._numbers = itertools.count(1)
@@ -122,7 +112,7 @@ class Surveys:
             return number, survey
 
     def of(self, number: int) -> Survey:
-        """Return a list's survey; a new one where it is too old or forgotten."""
+        """A new one where it is too old or forgotten."""
         with self._lock:
             survey = self._surveys.get(number)
             if survey is None or monotonic() - survey.begun > LASTS_SECONDS:
@@ -131,7 +121,7 @@ class Surveys:
             return survey
 
     def uncounted(self, query: Query) -> Survey | None:
-        """Return the survey of the list that was begun last, once, if that is a list of this query."""
+        """Return, once, the survey of the list begun last, if it is of this query."""
         with self._lock:
             if self._uncounted is None or self._uncounted[0] != query:
                 return None
@@ -140,15 +130,14 @@ class Surveys:
 
 
 SAMPLED = 0.5
-"""Per cent of a table's pages in the sample."""
 CHOOSY = 0.3
-"""Up to which share of a table's rows a filter has to let through to be asked before anything else."""
+"""The largest share of rows that a filter lets through if it is to be asked first."""
 
 
 def read_together(
     places: Iterable[ColumnPlace], matcher: Matcher, keys: KeyView
 ) -> Iterator[list[ColumnPlace]]:
-    """Give the columns that a filter may let through, those of a table together where one scan tells all."""
+    """Give the columns that a filter may let through, those of one scan together."""
     there = [p if matcher.names_rows(p) else p.whole() for p in places if not matcher.excludes(p)]
     for _, group in groupby(there, key=lambda p: p.source):
         columns = list(group)
@@ -157,14 +146,11 @@ def read_together(
 
 
 def source_of(places: Sequence[ColumnPlace], keys: KeyView) -> Any:
-    """Return what columns that are read together are read from."""
     return keys.joined(places[0].source, places[0].stored)
 
 
 @dataclass(slots=True)
 class Surveyor:
-    """Counts within one transaction."""
-
     connection: sa.Connection
     order: ColumnOrder
     matcher: Matcher
@@ -175,7 +161,6 @@ class Surveyor:
     _too_many: bool = False
 
     def take_survey(self, survey: Survey, places: Sequence[ColumnPlace]) -> None:
-        """Fill the survey, unless it's known. Raises DatabaseError, InterruptedRunError."""
         with survey.taking(self.cancelled) as needed:
             if not needed:
                 return
@@ -290,7 +275,7 @@ class Surveyor:
         return sa.select(*numbers, sa.func.count(), ids).group_by(*numbers)
 
     def _numbered(self, place: ColumnPlace, values: Sequence[Value]) -> Any:
-        """The place among the values of the one that a token has: all but one are asked for, one by one."""
+        """The place of the token's value: all but one are asked for, one by one."""
         otherwise = self.order.otherwise if self.order.otherwise in values else values[-1]
         asked = [(n, value) for n, value in enumerate(values) if value != otherwise]
         if not asked:

@@ -61,7 +61,6 @@ class DatabaseFigures:
 
 
 def read_figures(catalogue: LiveCatalogue, columns: Iterable[TokenColumn]) -> DatabaseFigures:
-    """Return what is known of the tables with these columns. Changes nothing. Raises DatabaseError."""
     by_table: dict[str, list[str]] = {}
     for column in columns:
         by_table.setdefault(column.table, []).append(column.column)
@@ -112,7 +111,6 @@ def _vacuum_at(settings: Mapping[str, str], rows: float | None) -> float | None:
 
 
 _ENOUGH = 1_000
-"""Rows of backups from which on their size tells something."""
 
 _READ_SETTINGS = text("SELECT name, setting FROM pg_settings WHERE name = ANY (:names)").bindparams(
     bindparam("names", type_=ARRAY(SqlText))

@@ -21,15 +21,12 @@ from crypto_core.database.tokens.orders import Value
 from crypto_core.database.tokens.surveying import Survey, Surveyor
 
 NEAR = 20_000
-"""Rows of a table that are looked at, one by one, before a scan of all is worth it."""
+"""Rows looked at one by one before a scan of all is worth it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a row stands: by its value, then by its column's number, then by its id in the id's own order.
-
-    `kept` is the value as a cursor keeps it.
-    """
+    """By value, then by the column's number, then by id. `kept` is the value as a cursor keeps it."""
 
     number: int
     value: Any
@@ -39,7 +36,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for: the next rows behind `start` (or at it, if `inclusive`), in one direction."""
+    """The next rows behind `start` (or at it, if `inclusive`), in one direction."""
 
     start: Position | None
     descending: bool
@@ -49,21 +46,16 @@ class Search:
 
     @property
     def falling(self) -> bool:
-        """True if values fall on the way."""
         return self.descending is not self.backwards
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Walker:
-    """Finds positions for one query, within one transaction."""
-
     surveyor: Surveyor
     places: Sequence[ColumnPlace]
-    """The columns that the filter may let through."""
     survey: Survey
 
     def find_positions(self, search: Search) -> list[Position]:
-        """Return up to `limit` positions, the nearest first. Raises DatabaseError, InterruptedRunError."""
         if not self.surveyor.order.few:
             return self._scan(search)
         if not self.survey.known and any(self._known(p) is None for p in self.places):
@@ -80,7 +72,7 @@ class Walker:
         return found
 
     def _segments(self, search: Search) -> list[tuple[Value, ColumnPlace]]:
-        """The segments from the start on, in the direction of the search; empty ones as far as not known."""
+        """From the start on; empty ones as far as not known."""
         if self.survey.known:
             by_number = {p.number: p for p in self.places}
             pairs = [(v, by_number[n]) for v, n in self.survey.counts if n in by_number]
@@ -124,7 +116,7 @@ class Walker:
     def _near(
         self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> tuple[list[Position], str | int | None]:
-        """The tokens of a segment among the next rows, and the last of these rows if there may be more."""
+        """The segment's tokens among the next rows, and the last of these if there may be more."""
         bounds = [_from(place, after, search)] if after is not None else []
         order = place.order(backwards=search.backwards)
         rows = select(*place.source.c).where(*bounds).order_by(*order).limit(NEAR).subquery("near")
@@ -161,7 +153,7 @@ class Walker:
         return found
 
     def _ids(self, value: Value, place: ColumnPlace) -> list[str | int]:
-        """The ids of a segment with few tokens, in order: of those that the survey found, else by a scan."""
+        """The ids of a small segment: by the survey, else by a scan."""
         found = self.survey.found((value, place.number))
         if found is not None:
             statement = select(place.id).where(place.is_one_of([str(row_id) for row_id in found]))
@@ -236,7 +228,6 @@ def _at(start: Position, value: Value, place: ColumnPlace) -> bool:
 
 
 def _behind(search: Search, start: Position, value: Value, place: ColumnPlace) -> bool:
-    """True if a segment comes behind that of the start."""
     if start.value != value:
         return bool(value < start.value if search.falling else value > start.value)
     return place.number < start.number if search.backwards else place.number > start.number

@@ -10,9 +10,9 @@ from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.references import TokenRef, id_parts, split_name, token_ref
 
 READ_DIRECTLY = ("", "text", "varchar")
-"""Types in which a stored value is its own text; "" stands for one that isn't known."""
+"""Types whose values are their own text; "" is an unknown type."""
 CONVERTED = ("bytea", "json", "jsonb")
-"""Types in which a stored value has to be read first, row by row."""
+"""Types whose values have to be read first, row by row."""
 
 
 IdKind = Literal["text", "integer", "uuid"]
@@ -61,7 +61,6 @@ class TokenTable:
 
     @property
     def place(self) -> str | None:
-        """The schema that it is in, None as long as it isn't known."""
         return self.schema or self.found_in
 
     @property
@@ -70,7 +69,6 @@ class TokenTable:
 
     @property
     def id_columns(self) -> tuple[str, ...]:
-        """The columns that together tell a row from all others."""
         return (self.id_column,) if isinstance(self.id_column, str) else self.id_column
 
     @property
@@ -82,22 +80,20 @@ class TokenTable:
         return not self.has_composite_id and self.kind_of(self.id_columns[0]) == "integer"
 
     def kind_of(self, id_column: str) -> IdKind:
-        """What an id's column holds, by its type if that is known."""
         return _KINDS.get(self.type_of(id_column), "text" if self.has_composite_id else self.id_kind)
 
     def id_parts(self, row_id: str) -> list[str]:
-        """The values of the id's columns in a row id, as text. Raises ValueError for too many or few."""
+        """Raises ValueError for too many or too few."""
         parts = id_parts(row_id) if self.has_composite_id else [row_id]
         if len(parts) != len(self.id_columns):
             raise ValueError(f"{len(parts)} parts, expected {len(self.id_columns)}")
         return parts
 
     def type_of(self, column: str) -> str:
-        """A column's type in PostgreSQL; "" where it isn't known."""
         return dict(self.types).get(column, "")
 
     def is_foreign(self, column: str) -> bool:
-        """True for a column whose type isn't PostgreSQL's own: its name has its schema's in front."""
+        """Types that aren't PostgreSQL's own have their schema in front."""
         return "." in self.type_of(column)
 
     def is_text(self, column: str) -> bool:
@@ -105,14 +101,14 @@ class TokenTable:
         return column not in self.documents and self.type_of(column) not in CONVERTED
 
     def ref(self, column: str, identity: str) -> TokenRef:
-        """The reference of the token of a column whose `TokenRef.identity` this is."""
+        """By `TokenRef.identity`."""
         if column in self.documents:
             return token_ref(self.name, column, identity)
         return TokenRef(self.name, column, identity)
 
 
 def placed_names(tables: Iterable[TokenTable]) -> dict[str, list[str | None]]:
-    """Return the parameters of statements about tables: their names, schemas and names in these."""
+    """The parameters of statements about tables."""
     every = tuple(tables)
     return {
         "names": [table.name for table in every],
@@ -137,17 +133,12 @@ class TokenColumn:
         return cls(table, column)
 
     def token(self, identity: str) -> TokenRef:
-        """Return the reference of a token by its identity as Keydeck's own tables keep it."""
         return TokenRef(self.table, self.column, identity)
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Tokens of one column that something has picked, as SQL: to be counted or listed where they are.
-
-    `ids` selects what tells them apart, as "id" (see TokenRef.identity); `but` are such texts that are left
-    out.
-    """
+    """Tokens of one column as SQL: `ids` selects their identities, as "id"; `but` are left out."""
 
     column: TokenColumn
     ids: Any

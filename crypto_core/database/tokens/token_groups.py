@@ -28,14 +28,12 @@ from crypto_core.text.cleaning import CleanText, clean
 
 MOST_GROUPS = 1_000
 KEY_NOT_KNOWN = "unknown"
-"""The group of envelopes whose key nobody knows, or about whose key KMS's answers disagree."""
+"""Envelopes whose key nobody knows, or about which KMS's answers disagree."""
 LONGEST_NAME = 301
 """Characters of an organisation's name: those that are alike so far are one group."""
 
 
 class GroupBy(StrEnum):
-    """What tokens are counted by, named as the filter's field."""
-
     ORGANISATION = "org"
     PROVIDER = "provider"
     KEY = "key"
@@ -44,7 +42,7 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenGroup:
-    """Some tokens. `value` is what they have in common, as it is stored, to filter by; "" for none."""
+    """`value` is what they have in common, as it is stored, "" for none."""
 
     value: str
     by_format: Mapping[Format, int]
@@ -60,10 +58,7 @@ class TokenGroup:
 
 @dataclass(frozen=True, slots=True)
 class TokenGroups:
-    """All tokens that a filter lets through, in groups, those with most tokens first.
-
-    `others` groups are not listed; their tokens are in `rest`.
-    """
+    """Those with most tokens first; `rest` tokens are in `others` groups."""
 
     by: GroupBy
     rows: tuple[TokenGroup, ...]
@@ -77,15 +72,12 @@ class TokenGroups:
 
 @dataclass
 class GroupTally:
-    """Puts the counts of several columns together."""
-
     by: GroupBy
     keys: KeyView
     _counts: dict[str, dict[Format, int]] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
 
     def count(self, connection: Connection, place: ColumnPlace, passing: Any) -> None:
-        """Count the tokens of one column that pass. Raises what the database raises."""
         for name, format_, tokens in self._counted(connection, place, passing):
             same = name.lower()
             kept = self._names.get(same, name)
@@ -94,7 +86,6 @@ class GroupTally:
             counts[format_] = counts.get(format_, 0) + tokens
 
     def result(self, most: int) -> TokenGroups:
-        """Return the groups, at most so many of them listed."""
         found = [TokenGroup(self._names[same], counts) for same, counts in self._counts.items()]
         found.sort(key=lambda group: (-group.tokens, group.value))
         listed, left = tuple(found[:most]), found[most:]
@@ -134,7 +125,7 @@ def _by_organisation(name: Any, stored: Any, source: Any, passing: Any) -> Any:
 
 
 def _by_head(place: ColumnPlace, keys: KeyView, source: Any, passing: Any) -> Any:
-    """Counts by how envelopes begin first, so that few beginnings are decoded."""
+    """By how envelopes begin first, so that few beginnings are decoded."""
     format_, head = format_of(place.stored), case((is_envelope(place.stored), head_of(place.stored)))
     answered: Any = literal(False)
     key_arn: Any = cast(null(), Text)

@@ -36,9 +36,7 @@ from crypto_core.envelope import (
 from crypto_core.errors import EnvelopeError
 
 LEAST_CHARACTERS = 40
-"""Characters behind the mark that an envelope or a dev value has at the least: any of them has many more."""
 LEAST_OF_A_TOKEN = 10
-"""Characters behind its prefix that a provider's token has at the least."""
 
 _BASE64 = r"[A-Za-z0-9+/_\\-]"
 """Standard and URL-safe; a backslash stands before a slash in some writers' JSON."""
@@ -48,13 +46,11 @@ _DIGITS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
 
 def _in_hex(prefix: str) -> str:
-    """A prefix in hex, whose letters may be large or small."""
     digits = prefix.encode().hex()
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
 
 
 def _in_json(prefix: str) -> str:
-    """A prefix any of whose letters JSON may have as its number."""
     return "".join(rf"({letter}|\\+u00{_in_hex(letter)})" for letter in prefix)
 
 
@@ -111,7 +107,6 @@ def _base64_of(characters: tuple[str, ...], place: int) -> Iterator[str]:
 
 
 def _issued(prefixes: tuple[str, ...]) -> str:
-    """A token as a provider issued it, where no other word runs into it."""
     any_of_them = "|".join(map(re.escape, prefixes))
     return f"(^|[^A-Za-z0-9])({any_of_them})[A-Za-z0-9_=-]{{{LEAST_OF_A_TOKEN}}}"
 
@@ -121,7 +116,7 @@ PATTERNS: dict[str, str] = {
     **{f.value: _stored(f) for f in (*ENVELOPE_FORMATS, Format.DEV) if f is not Format.V1},
     **{provider: _issued(prefixes) for provider, prefixes in PROVIDER_PREFIXES.items()},
 }
-"""By kind: the stored formats, then the providers whose tokens are told by their prefixes."""
+"""The stored formats, then the providers with known prefixes."""
 
 ANY_TOKEN = "|".join(f"({pattern})" for pattern in PATTERNS.values())
 BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^({ANY_TOKEN})"
@@ -136,7 +131,7 @@ HOLDS_ENVELOPE = "|".join(
 )
 """A value with an envelope in it, or with letters that a writer of JSON has escaped for no good reason."""
 LEAST_WITH_ENVELOPE = 200
-"""Characters that such a value has at the least."""
+"""The least characters of such a value."""
 
 
 def holds_whole_envelope(value: str) -> bool:
@@ -165,14 +160,10 @@ def _is_envelope(value: str) -> bool:
 
 
 MOST_READ = 2_000
-"""Values of one census that are read; of more, none is ruled out."""
 MOST_CHARACTERS = 1_000_000
-"""A longer value is not read, and not ruled out."""
 _DEPTH = 6
-"""Values within values that are taken apart."""
 
 _COMPRESSED = (b"\x1f\x8b", b"x\x9c", b"x\x01", b"x\xda", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
-"""Begins gzip, zlib, bzip2, xz and Zstandard."""
 _HOLDS = re.compile(HOLDS_ENVELOPE)
 _PARTS = re.compile(rb"[\"'{}\[\],:;<>()]")
 _STRUCTURED = r"^[\s\ufeff]*[\\{\[\"]|^\s*(ey|ew|W|H4sI|eJ)[A-Za-z0-9+/_=\s-]*$"
@@ -180,7 +171,7 @@ _STRUCTURED = r"^[\s\ufeff]*[\\{\[\"]|^\s*(ey|ew|W|H4sI|eJ)[A-Za-z0-9+/_=\s-]*$"
 
 
 def needs_reading(stored: Any) -> ColumnElement[bool]:
-    """True for values that have to be read, to be asked of those in which SQL finds no envelope."""
+    """For values in which SQL finds no envelope."""
     return and_(func.length(stored) >= LEAST_WITH_ENVELOPE, stored.regexp_match(_STRUCTURED))
 
 

@@ -48,7 +48,7 @@ from crypto_core.references import TokenRef, token_ref
 
 
 def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> ColumnElement[bool]:
-    """True for rows of a table that are decoys, by their ids first: of no other row a value is hashed."""
+    """By their ids first: of no other row a value is hashed."""
     every = tuple(decoys)
     digests = [token.digest for decoy in every for token in decoy.tokens]
     same = []
@@ -66,9 +66,8 @@ def without_decoys(table: TokenTable, rows: Any) -> Any:
 
 
 MEMBER = "#member"
-"""The column of a secrets column's rows that has the members' names."""
+"""Of a secrets column's rows: the member's name."""
 TABLE = "#table"
-"""The column of rows of several tables that has the tables' names."""
 
 _UTF8 = (
     "^(0[1-9a-f]|[1-7].|c[2-9a-f][89ab].|d.[89ab].|e0[ab].[89ab].|e[1-9abcef]([89ab].){2}|ed[89].[89ab].|"
@@ -88,7 +87,7 @@ _ITSELF: Any = literal_column("'{}'::text[]")
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """One token column. `source` has its rows, one a token: the row's id, the stored value, what is shown."""
+    """`source` has one row a token: the row's id, the stored value, what is shown."""
 
     table: TokenTable
     column: str
@@ -108,18 +107,17 @@ class TokenSource:
 
     @property
     def stored(self) -> Any:
-        """The stored value as text; NULL is no token."""
+        """As text; NULL is no token."""
         value = self.source.c[self.column]
         return sql.text_of(self.table, self.column, value) if self.is_text else value
 
     @property
     def is_text(self) -> bool:
-        """True if the column is read as it stands, from its table."""
+        """Whether it is read as it stands, from its table."""
         return self.table.is_text(self.column)
 
     @property
     def row_id(self) -> Any:
-        """The row's id, in its own type and order."""
         return sql.id_of(self.table, self.source)
 
     @property
@@ -133,7 +131,6 @@ class TokenSource:
 
     @property
     def id_text(self) -> Any:
-        """The token's `TokenRef.identity`."""
         row_id = id_text(self.table, self.source)
         if not self.has_members:
             return row_id
@@ -146,11 +143,10 @@ class TokenSource:
         return self.source.c[MEMBER].collate("C")
 
     def ref(self, identity: object) -> TokenRef:
-        """The reference of a token, by what `id` or `id_text` is of it."""
         return self.table.ref(self.column, str(identity))
 
     def order(self, *, backwards: bool = False) -> list[Any]:
-        """The order of the tokens: that of the rows' ids, which the primary key's index serves."""
+        """By the rows' ids, which the primary key's index serves."""
         columns = [self.source.c[name] for name in self.table.id_columns]
         columns += [self._member] if self.has_members else []
         return [column.desc() for column in columns] if backwards else columns
@@ -207,7 +203,7 @@ def token_source(
 def differing(
     table: TokenTable,
 ) -> tuple[frozenset[tuple[str, str]], frozenset[str], bool, tuple[Decoy, ...]]:
-    """Return what tables may differ in that are equal: what is kept of one is kept by this, too."""
+    """What equal tables may differ in: things kept of a table are kept by this, too."""
     return table.types, table.required, table.tests_json, table.decoys
 
 
@@ -239,7 +235,6 @@ def _read_from(rows: Any, table: TokenTable, column: str, *, whole: bool) -> Tok
 
 
 def alike(tables: Iterable[TokenTable]) -> list[tuple[str, list[TokenTable]]]:
-    """Return each token column with the tables that have it alike: the same one in several schemas."""
     groups: dict[Any, list[TokenTable]] = {}
     for table in tables:
         ids = [(name, table.type_of(name)) for name in table.id_columns]
@@ -250,7 +245,7 @@ def alike(tables: Iterable[TokenTable]) -> list[tuple[str, list[TokenTable]]]:
 
 
 def source_of_all(tables: Sequence[TokenTable], column: str) -> TokenSource:
-    """Return a column of tables that are alike, to be read all through; of several, its rows have TABLE."""
+    """Return a column of tables that are alike, to be read all through; several have TABLE."""
     if len(tables) == 1:
         return token_source(tables[0], column, whole=True)
     first = replace(tables[0], shown=(TABLE,), organisation=None, created=None)
@@ -271,7 +266,6 @@ def _needed(table: TokenTable, names: Iterable[str]) -> list[str]:
 
 
 def whole_bytes(table: TokenTable, column: str, stored: Any) -> Any:
-    """The whole value of a column as bytes."""
     if table.type_of(column) == "bytea":
         return stored
     return func.convert_to(cast(stored, SqlText), literal_column("'UTF8'"))
@@ -353,7 +347,7 @@ def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
 
 
 def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
-    """The same for all rows at once, which several processes of the server may share."""
+    """For all rows at once, which several processes of the server may share."""
     written = sql.apart(select(*base.c, _written(table, column, base).label("#written")))
     text = _text(table, column, written, written.c["#written"])
     rows = sql.apart(select(*written.c, text.label("#text")))
@@ -361,7 +355,7 @@ def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
 
 
 def _once_a_row(value: Any, *of: Any) -> Any:
-    """A value that an OFFSET lets PostgreSQL compute once a row, however often it is named."""
+    """An OFFSET makes PostgreSQL compute it once a row."""
     return select(value.label("value")).correlate(*of).offset(_NOTHING).lateral()
 
 
@@ -390,7 +384,6 @@ def _is_object(table: TokenTable, document: Any) -> ColumnElement[bool]:
 
 
 def _is_readable(text: Any) -> ColumnElement[bool]:
-    """True for JSON whose strings PostgreSQL can hold as text."""
     escaped = func.strpos(text, r"\u") > 0
     unreadable = func.regexp_replace(text, _PAIRS, "", "g").regexp_match(_UNREADABLE)
     return or_(not_(escaped), not_(unreadable))

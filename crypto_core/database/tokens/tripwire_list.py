@@ -30,29 +30,22 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoy, Decoys, DecoyToken
 from crypto_core.envelope import Format, classify
-from crypto_core.errors import (
-    ConflictError,
-    IncorrectKeyError,
-    KeydeckError,
-    RefusedError,
-    UntrustedKeyError,
-)
+from crypto_core.errors import ConflictError, IncorrectKeyError, KeydeckError, RefusedError, UntrustedKeyError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 LIST = TokenRef("keydeck.tripwire", "document", "1")
-"""The row that the document is bound to: what KMS's records call it."""
+"""The row that the document is bound to, as KMS's records name it."""
 WRITTEN = "tripwire list"
-"""The journal's words for a list that was written, within an operation."""
 FRESH_SECONDS = 1.0
-"""How long a list is taken to be the present one."""
+"""How long a list counts as the present one."""
 FAILED_SECONDS = 15.0
 """How long a list that could not be opened is not tried again."""
 MOST_BYTES = 60_000
 MOST_FORMER = 50
 _BLOCK = 4_096
-"""The document's length tells no number of decoys finer than that."""
+"""Rounds the document's length, which would tell the number of decoys."""
 
 _RESEAL = "Seal it anew, once you know every decoy in it: keydeck tripwire reseal."
 
@@ -73,8 +66,6 @@ _MAY = text(
 
 @dataclass(frozen=True, slots=True)
 class Tripwire:
-    """One tripwire: decoys of one table, made at once under one key."""
-
     number: int
     made_at: datetime
     table: str
@@ -85,18 +76,17 @@ class Tripwire:
 
 @dataclass(frozen=True, slots=True)
 class TripwireDocument:
-    """What the list holds. `version` rises with each change; 0 is no list yet."""
+    """`version` rises with each change; 0 is no list yet."""
 
     version: int = 0
     last_number: int = 0
     tripwires: tuple[Tripwire, ...] = ()
     former: tuple[tuple[str, int], ...] = ()
-    """Keys of their own that removed tripwires had, and their numbers."""
+    """Keys of removed tripwires, and their numbers."""
     salt: str = field(default="", repr=False)
-    """What goes into the digests of plans about tripwires, so that nobody can try rows against them."""
+    """Part of plans' digests, so that nobody can try rows against them."""
 
     def with_one(self, tripwire: Tripwire) -> TripwireDocument:
-        """The list with one more, which has the next number."""
         salt = self.salt or token_hex(16)
         tripwires = (*self.tripwires, tripwire)
         return replace(self, last_number=tripwire.number, tripwires=tripwires, salt=salt)
@@ -117,7 +107,6 @@ class TripwireDocument:
         raise RefusedError(f"There is no tripwire {number}.", remedy="List them with: keydeck tripwire list.")
 
     def as_text(self) -> str:
-        """The list as it is sealed, its length rounded up."""
         told = json.dumps(
             {
                 "last": self.last_number,
@@ -144,7 +133,6 @@ class TripwireList:
     def __init__(
         self, engine: Engine, keyring: KmsKeyring, *, clock: Callable[[], float] = monotonic
     ) -> None:
-        """`engine` is that of the journal's database; `clock` says seconds."""
         self.engine = engine
         self.keyring = keyring
         self._clock = clock
@@ -175,7 +163,7 @@ class TripwireList:
             return self._decoys
 
     def _unread(self, error: KeydeckError) -> Decoys:
-        """What is known all the same: those that were read last, where the list can't be reached now."""
+        """The decoys read last, where the list can't be reached now."""
         rows, former = () if isinstance(error, RefusedError) else self._decoys.rows, self._decoys.former
         rest = (
             "Decoys are left out as last read." if rows else "Decoys, if there are any, count as tokens here."

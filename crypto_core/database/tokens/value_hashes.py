@@ -24,14 +24,12 @@ from crypto_core.errors import MissingSchemaError
 from crypto_core.references import TokenRef, token_ref
 
 _AT_ONCE = 10_000
-"""Values of one statement."""
 _MOST_OLDER = 200
-"""Older values of one token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueHash:
-    """The SHA-256 in hex of a value of a token. `replaced_at` is None for the one that is stored now."""
+    """In hex; `replaced_at` is None for the value that is stored now."""
 
     sha256: str
     replaced_at: datetime | None
@@ -39,7 +37,7 @@ class ValueHash:
 
 @dataclass(frozen=True, slots=True)
 class ValuePlace:
-    """Where a value is or was stored. `replaced_at` is None for where it is stored now."""
+    """`replaced_at` is None where it is stored now."""
 
     ref: TokenRef
     replaced_at: datetime | None
@@ -47,8 +45,6 @@ class ValuePlace:
 
 @dataclass(frozen=True, slots=True)
 class ValueHashes:
-    """Reads them. Blocks on SQL."""
-
     engine: Engine
     catalogue: Callable[[], Catalogue]
 

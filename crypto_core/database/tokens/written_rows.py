@@ -42,19 +42,15 @@ _AS_KEPT = text(
 
 @dataclass(slots=True)
 class WrittenRows:
-    """What Keydeck itself wrote in one transaction over some columns."""
-
     places: Sequence[tuple[TokenTable, str]]
-    """The token columns."""
     transaction: int = 0
-    """The number of the transaction, its subtransactions' top."""
+    """Of its subtransactions the top."""
     backups: list[tuple[Sequence[int], bytes]] = field(default_factory=list)
-    """The numbers of the backups, and the digest of what the function found stored."""
+    """Their numbers, and the digest of what the function found stored."""
     entries: Sequence[int] = ()
-    """The journal's entries."""
 
     def foreign_rows(self, connection: Connection, entries: Sequence[int]) -> list[str]:
-        """Return what this transaction has in journal and backups that Keydeck did not write, and changed."""
+        """Return what others wrote or changed in journal and backups in this transaction."""
         backups = [number for ids, _ in self.backups for number in ids]
         found = {"transaction": self.transaction, "entries": list(entries), "backups": backups}
         foreign: list[str] = [clean(said, 300) for said in connection.scalars(_NOT_OURS, found)]
@@ -66,10 +62,7 @@ class WrittenRows:
     def require_own_rows(
         self, connection: Connection, foreign: Sequence[str], *, written: bool = False
     ) -> None:
-        """Pass if the transaction wrote in journal and backups what Keydeck did alone.
-
-        Raises ForeignWriteError.
-        """
+        """Pass if only Keydeck wrote in journal and backups. Raises ForeignWriteError."""
         if foreign:
             causes = dict.fromkeys(
                 cause for place in self.places for cause in write_obstacles(connection, *place)

@@ -18,12 +18,10 @@ LARGEST_ANCHOR = 262_144
 
 
 class AnchorStore(Protocol):
-    """What keeps anchors outside of the database. Blocks."""
+    """Keeps anchors outside of the database. Blocks."""
 
     @property
-    def where(self) -> CleanText:
-        """What it is called in sentences."""
-        ...
+    def where(self) -> CleanText: ...
 
     def keep(self, anchor: Anchor) -> None:
         """Keep an anchor. Raises KeydeckError."""
@@ -38,7 +36,7 @@ class AnchorStore(Protocol):
 
 
 def anchor_of(line: bytes, where: CleanText) -> Anchor:
-    """Return the anchor that a line tells, or a checkpoint as it is printed. Raises RefusedError."""
+    """Return the anchor, or the printed checkpoint, of a line. Raises RefusedError."""
     try:
         return anchor_in(document_of(line), where)
     except UNREADABLE as error:

@@ -16,41 +16,35 @@ from crypto_core.text.json_records import JsonRecord, shape
 
 @dataclass(frozen=True, slots=True)
 class AnchorOutcome(JsonRecord):
-    """What came of anchoring a checkpoint in one place. Cleaned text."""
+    """What came of anchoring a checkpoint in one place: `error` is why it isn't there. Cleaned text."""
 
     where: CleanText
     error: CleanText = NO_TEXT
-    """Why it is not anchored there, "" if it is."""
     at: datetime | None = None
-    """The time of a time stamp."""
 
     json_shape = shape("... error? at", at=lambda outcome: outcome.at and outcome.at.astimezone(UTC))
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorsRead:
-    """What was read of the anchors that are kept outside."""
-
     anchors: tuple[Anchor, ...] = ()
     problems: tuple[str, ...] = ()
     """What is there and no anchor, or could not be read; a sentence each."""
     absent: tuple[str, ...] = ()
-    """Places in which there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchoring:
-    """Where checkpoints are fixed. With nothing configured it does nothing."""
+    """Without anything configured it does nothing. `unusable` is configured and can't be used."""
 
     authority: TimeStampAuthority | None = None
     stores: Sequence[AnchorStore] = ()
     roots: TimeStampRoots | None = None
     """By which time stamps are verified; None where they can't be."""
     unusable: Sequence[AnchorOutcome] = field(default=())
-    """What is configured and can't be used, and why."""
 
     def anchor(self, checkpoint: Checkpoint) -> tuple[bytes, tuple[AnchorOutcome, ...]]:
-        """Fix a checkpoint; returns its time stamp, b"" without one, and what came of it in each place."""
+        """Fix a checkpoint; returns its time stamp, b"" without one, and the outcome in each place."""
         outcomes, stamp = list(self.unusable), b""
         if self.authority is not None:
             try:
@@ -67,7 +61,6 @@ class Anchoring:
         return stamp, tuple(outcomes)
 
     def read(self) -> AnchorsRead:
-        """Return all that the stores hold. What can't be read is a problem: it may have been taken away."""
         anchors: list[Anchor] = []
         absent: list[str] = []
         problems: list[str] = []

@@ -14,12 +14,10 @@ from crypto_core.proof.forms import Anchor, kept_anchors
 from crypto_core.text.cleaning import CleanText, clean
 
 MOST_BYTES = 256 * 1024 * 1024
-"""A file of more is not read to its end, which is said."""
+"""A larger file is not read to its end, which is reported."""
 
 
 class AnchorFile:
-    """An AnchorStore: a line for each anchor."""
-
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -59,7 +57,6 @@ class AnchorFile:
             raise AnchorError(f"{self.where} can't be written: {clean(error.strerror)}.") from error
 
     def read(self) -> Iterator[Anchor | str]:
-        """Yield what is in the file. Raises as `read_anchors`."""
         yield from read_anchors(self._path)
 
 

@@ -17,16 +17,15 @@ from crypto_core.proof.forms import Anchor
 from crypto_core.text.cleaning import CleanText, clean
 
 MOST_READ = 10_000
-"""So many objects are read; of more, the first and the last half of it, which is said."""
+"""Of more objects the first and the last half of it are read, which is reported."""
 MOST_LISTED = 1_000_000
 _SKEW = timedelta(hours=1)
-"""S3's clock and this machine's may differ."""
 
 Call = Callable[..., Mapping[str, Any]]
 
 
 class AnchorBucket:
-    """An AnchorStore: an object for each anchor, below a prefix of its own."""
+    """Keeps an object for each anchor, below a prefix of its own."""
 
     def __init__(
         self,
@@ -38,14 +37,13 @@ class AnchorBucket:
         days: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`read` and `write` ask S3 for an operation by its name. Objects are locked for so many `days`."""
+        """`read` and `write` call an operation of S3 by its name. Objects are locked for so many `days`."""
         self._read, self._write = read, write
         self._bucket, self._days, self._clock = bucket, days, clock
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     @property
     def where(self) -> CleanText:
-        """The bucket and its prefix, as a URL."""
         return clean(f"s3://{self._bucket}/{self._prefix}")
 
     def keep(self, anchor: Anchor) -> None:

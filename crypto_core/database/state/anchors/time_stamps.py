@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 LARGEST_ANSWER = 65_536
-"""Bytes of an authority's answer."""
 SECONDS = 15.0
-"""How long an authority may take for all of its answer."""
+"""For all of an authority's answer."""
 _LARGEST_CERTIFICATES = 1_048_576
 _REPLY = "application/timestamp-reply"
 
 
 @dataclass(frozen=True, slots=True)
 class TimeStampRoots:
-    """The certificates at the end of the authorities' chains that are trusted."""
+    """The trusted certificates at the end of the authorities' chains."""
 
     certificates: tuple[Certificate, ...]
 
@@ -58,10 +57,9 @@ class TimeStampRoots:
 
 
 class TimeStampAuthority:
-    """A time-stamping authority over HTTP."""
+    """A time-stamping authority over HTTP; `seconds` are for the whole answer."""
 
     def __init__(self, url: str, roots: TimeStampRoots, *, seconds: float = SECONDS) -> None:
-        """`seconds` is for the whole answer."""
         self.where = clean(url, 300)
         self._url, self._roots, self._seconds = url, roots, seconds
 
@@ -106,7 +104,6 @@ class TimeStampAuthority:
 
 
 def read_roots(path: Path) -> TimeStampRoots:
-    """Return the certificates of a PEM file. Raises AnchorError."""
     from cryptography.x509 import load_pem_x509_certificates
 
     try:

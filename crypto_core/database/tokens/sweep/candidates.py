@@ -18,25 +18,20 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted, listed
 
 NAMED = 20
-"""Tables that one sentence names; of more it gives the number."""
 
 
 class Spelling(StrEnum):
-    """How a column's values become text in which a token would be seen."""
-
     TEXT = "text"
     """By a cast: types of PostgreSQL's own, such as text, JSON and arrays of them."""
     BYTES = "bytes"
-    """Binary: what is ASCII stays, anything else is escaped."""
+    """ASCII stays, anything else is escaped."""
     LISTS_OF_BYTES = "lists of bytes"
     PRINTED = "printed"
-    """As PostgreSQL prints them: whoever owns a type may have made a cast of it."""
+    """As PostgreSQL prints them: a type's owner may have made a cast of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A column that can hold a token. `quoted` is its name as SQL needs it."""
-
     name: str
     quoted: str
     type: str
@@ -67,12 +62,10 @@ class Relation:
 
     @property
     def foreign(self) -> bool:
-        """True for a table whose rows are on another server."""
         return self.kind == "f"
 
     @property
     def partitioned(self) -> bool:
-        """True for a table whose rows are in its partitions."""
         return self.kind == "p"
 
     @property
@@ -197,7 +190,7 @@ def _ancestors(oid: int, parents: Mapping[int, list[int]]) -> Iterator[int]:
 
 
 def _unreadable(hidden: Iterable[Relation], role: str) -> Iterator[str]:
-    """What can't be read, one sentence for each schema and for each table of which a part can be."""
+    """A sentence for each schema."""
     by_schema: dict[str, list[Relation]] = {}
     for relation in hidden:
         by_schema.setdefault(relation.schema, []).append(relation)
@@ -216,7 +209,6 @@ def _unreadable(hidden: Iterable[Relation], role: str) -> Iterator[str]:
 
 
 def _filtered(relations: Iterable[Relation]) -> Iterator[str]:
-    """Where the role sees only some rows."""
     names = [relation.place for relation in relations]
     if names:
         yield (

@@ -29,25 +29,24 @@ from crypto_core.database.tokens.sweep.reading_book import ReadingBook, TableRea
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 SMALL = 1_000_000
-"""Bytes, with long values, of a table that is read at the end alone."""
+"""Bytes, with long values, up to which a table is read at the end alone."""
 FIRST_PAGES = 128
 MOST_PAGES = 8_192
 CHUNK = 1_000
-"""Rows whose values are looked at as one text: an expression costs more to begin than to go on with."""
+"""Rows looked at as one text: an expression costs more to begin than to go on with."""
 SLICE_SECONDS = 1.0
-"""How long reading one range is to take; the next one is made so large."""
+"""For one range; the next is sized by it."""
 REST = 0.5
-"""Pause after a range, as a part of the time that it took."""
+"""Pause after a range, as a part of its time."""
 END_SECONDS = 900
-"""The longest that one statement at the end may take."""
 CONFIRMED = 8
-"""Ranges in which a table's tokens are counted; more are not, it holds tokens."""
+"""Ranges in which a table's tokens are counted."""
 _ALL_XIDS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingProgress:
-    """How far a reading is: bytes of all tables that are read by ranges; `table` is the one under way."""
+    """Bytes of all tables that are read by ranges; `table` is under way."""
 
     table: str
     done: int
@@ -73,7 +72,7 @@ class AtTheEnd:
     changed: dict[str, int] = field(default_factory=dict)
 
     def fail(self, relation: Relation, why: str) -> None:
-        """Note a table that was not read; one without a reason is another than it was, or gone."""
+        """Note an unread table; without a reason it is another than it was, or gone."""
         if why:
             self.failed.append(samples.Read(relation, failure=why))
         else:
@@ -118,7 +117,7 @@ def _pages(first: int, end: int) -> str:
 
 @dataclass(eq=False)
 class FullReader:
-    """Reads one database in full. For one thread; blocks on SQL, raises InterruptedRunError if cancelled."""
+    """For one thread; blocks on SQL, raises InterruptedRunError if cancelled."""
 
     engine: Engine
     book: ReadingBook
@@ -127,7 +126,6 @@ class FullReader:
     _failed: dict[int, str] = field(default_factory=dict)
 
     def read_ranges(self, relations: Sequence[Relation]) -> None:
-        """Read every range of large tables that was not read yet. Raises DatabaseUnreachableError."""
         with connected(self.engine, cancelled=self.cancelled) as connection:
             self.book.open(connection)
             states = _states(connection, relations)
@@ -224,7 +222,7 @@ class FullReader:
     def _confirm(
         self, connection: Connection, relation: Relation, reading: TableReading, end: AtTheEnd
     ) -> None:
-        """Read ranges again that held tokens: they may be gone by now."""
+        """Read ranges that held tokens again: they may be gone by now."""
         confirmed: dict[Candidate, int] = {}
         before = len(end.found)
         for number, held in enumerate(tuple(reading.holding)):
@@ -245,7 +243,6 @@ class FullReader:
     def _looks(
         self, connection: Connection, parts: Sequence[_Part], end: AtTheEnd
     ) -> Iterator[tuple[_Part, int, list[Candidate]]]:
-        """Give of each part how many rows were read, and the columns that hold what looks like a token."""
         for first in range(0, len(parts), samples.TOGETHER):
             yield from self._look(connection, parts[first : first + samples.TOGETHER], end)
 
@@ -289,7 +286,7 @@ class FullReader:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """A snapshot's limits, as ids of 64 bits: what is older than `xmin` has ended, `xmax` and on has not."""
+    """As ids of 64 bits: everything before `xmin` has ended, nothing from `xmax` on."""
 
     xmin: int
     xmax: int
@@ -332,7 +329,7 @@ def _states(connection: Connection, relations: Sequence[Relation]) -> dict[int, 
 
 
 def look_rules() -> str:
-    """Return by what values are looked at, as SQL: who looks otherwise has read nothing yet."""
+    """Return the SQL by which values are looked at: other rules begin a new reading."""
     columns = (Candidate("", "c", "", spelling, readable=True) for spelling in Spelling)
     return " ".join(
         (samples.looks_together("value_0"), *(samples.text_of(column, None) for column in columns))

@@ -21,7 +21,6 @@ _PROVIDERS = {
     "slack": "slack",
     "confluence": "confluence",
 }
-"""What a word in a table's name says of the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ def propose(sweep: Sweep, declared: Iterable[TokenTable]) -> tuple[Proposal, ...
 
 
 def _places(alike: Sequence[FoundTable]) -> Iterable[tuple[FoundTable, str | None]]:
-    """Tables to describe, each with the schema or the pattern that its entry needs."""
     schemas = [table.schema for table in alike]
     pattern = _pattern(schemas)
     if not alike[0].visible and len(alike) > 1 and pattern:
@@ -137,12 +135,11 @@ def _is_plain(column: FoundColumn) -> bool:
 
 
 def _is_documents(column: FoundColumn) -> bool:
-    """True for a column of JSON objects with tokens."""
     return _is_read(column) and column.documents > 0
 
 
 def _is_read(column: FoundColumn) -> bool:
-    """True for what the settings have words for: a type with tokens, and a name without a dot."""
+    """A type with tokens that the settings have words for, and a name without a dot."""
     return (_is_text(column) or column.type in CONVERTED) and "." not in column.name
 
 
@@ -151,7 +148,7 @@ def _is_text(column: FoundColumn) -> bool:
 
 
 def _provider(table: FoundTable) -> str:
-    """The provider that the plaintext tokens or the table's name tell, else "other"."""
+    """By the plaintext tokens or the table's name, else "other"."""
     told = {kind for column in table.columns for kind in column.kinds if kind in PROVIDER_PREFIXES}
     if len(told) == 1:
         return told.pop()

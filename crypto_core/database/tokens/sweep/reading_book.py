@@ -39,7 +39,6 @@ class TableReading:
 
     @property
     def done(self) -> bool:
-        """True once every page was read."""
         return self.page >= self.end
 
 
@@ -57,7 +56,7 @@ class ReadingBook:
     _server: str = ""
 
     def open(self, connection: Connection) -> None:
-        """Look up what was read, by this role, since the server has started. Raises DatabaseError."""
+        """Look up this role's reading since the server's start. Raises DatabaseError."""
         server = f"{connection.scalar(_SERVER)} {hashlib.sha256(self.rules.encode()).hexdigest()[:16]}"
         if server == self._server:
             return
@@ -70,7 +69,7 @@ class ReadingBook:
             self.tables = {}
 
     def keep(self) -> None:
-        """Write down how far it is; where that can't be, the next run begins anew."""
+        """Where that can't be written, the next run begins anew."""
         file = self._file
         if file is None:
             return

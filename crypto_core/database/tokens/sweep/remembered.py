@@ -46,8 +46,6 @@ class Present:
 
 
 class RememberedSweeps:
-    """Remembers the last sweep of one database. Thread-safe."""
-
     def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
         self._engine = engine
         self._read_only = read_only
@@ -106,7 +104,7 @@ class RememberedSweeps:
 
 
 def _read(report: Any) -> Sweep | None:
-    """A sweep as it was remembered; None for what isn't one, or one of another version of Keydeck."""
+    """None for a report of another form or version."""
     try:
         sweep = record_of(Sweep, report)
     except JsonRecordError:
@@ -125,6 +123,6 @@ _PRESENT = text(
           AND a.attnum > 0 AND NOT a.attisdropped
     """
 )
-"""What every user's tables and columns are called, and the columns' types, in one number."""
+"""The names of all users' tables and columns, and the columns' types, in one number."""
 
 _MAY = privilege_on("sweep")

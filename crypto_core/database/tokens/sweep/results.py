@@ -14,7 +14,6 @@ from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord
 
 NAME_LIMIT = 300
-"""Characters of a place's name, which has up to three identifiers of 63 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class FoundColumn(JsonRecord):
 
     @property
     def words(self) -> str:
-        """What was found, such as "40 v1, 2 github in 100 rows"."""
+        """Such as "40 v1, 2 github in 100 rows"."""
         told = ", ".join(f"{number:,} {kind}" for kind, number in self.kinds.items()) or "tokens"
         return f"{told} in {counted(self.rows, 'row')}"
 
@@ -85,12 +84,12 @@ class Sweep(JsonRecord):
     unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
-    """Every table that `unseen` is about, also where a sentence names but the first ones. Cleaned text."""
+    """All tables of `unseen`, which names the first ones. Cleaned text."""
 
     json_shape = json_records.shape("...", seconds=lambda sweep: round(sweep.seconds, 3))
 
     def without(self, declared: frozenset[str]) -> Sweep:
-        """Return the sweep without the columns that are declared by now; see `declared_name`."""
+        """Without columns that are declared by now; see `declared_name`."""
         kept = []
         for table in self.found:
             columns = tuple(

@@ -31,18 +31,17 @@ from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnre
 
 TOGETHER = 50
 ROWS = 50
-"""Rows of a table that are looked at where there are many tables: the first ones, and as many at random."""
+"""Rows of a table where there are many tables: the first ones, and as many at random."""
 MOST_ROWS = 1_000
 ROWS_OF_ALL = 50_000
-"""Rows of all tables together: the fewer tables, the more of each."""
+"""Of all tables together: the fewer tables, the more of each."""
 CHARACTERS = 20_000
-"""Characters of one value that a sample looks at."""
+"""Of one value in a sample."""
 CHARACTERS_AT_ONCE = 64_000_000
-"""Characters of one table that a sample has in memory at once."""
 UNKNOWN_PERCENT = 10.0
-"""Per cent of a table's pages that are sampled where PostgreSQL has no estimate of its rows."""
+"""Of a table's pages where PostgreSQL has no estimate of its rows."""
 LONG = 2_000
-"""Bytes beyond which a value is looked at alone where every row is."""
+"""Bytes beyond which a value is looked at alone."""
 STATEMENT_SECONDS = 5.0
 LOCK_SECONDS = 0.5
 _IS_THERE = text("SELECT EXISTS (SELECT FROM pg_class WHERE oid = :oid)")
@@ -65,13 +64,12 @@ class Extent:
         return cls(min(MOST_ROWS, max(ROWS, ROWS_OF_ALL // max(tables, 1))), seed, until)
 
     def characters(self, columns: int) -> int:
-        """How many characters of a value are looked at, of a table with so many columns."""
         return max(1_000, min(CHARACTERS, CHARACTERS_AT_ONCE // (self.rows * columns)))
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read of one table: the columns that hold what looks like a token; or why it wasn't read."""
+    """Of one table: the columns that hold what looks like a token, or why it wasn't read."""
 
     relation: Relation
     hits: tuple[Candidate, ...] = ()
@@ -80,8 +78,6 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What values of a column are: see `results.FoundColumn`."""
-
     rows: int
     kinds: dict[str, int]
     begins: int
@@ -89,14 +85,11 @@ class Counted:
 
     @classmethod
     def of(cls, row: Sequence[int]) -> Counted:
-        """Return the answer to `kind_counts`, behind the number of rows."""
         number, begins, documents, *kinds = row
         return cls(number, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
 
 
 class SampleReader:
-    """Reads tables of one database. Raises InterruptedRunError once `cancelled` is set."""
-
     def __init__(self, engine: Engine, extent: Extent, cancelled: Event | None = None) -> None:
         self._engine = engine
         self._extent = extent
@@ -167,7 +160,7 @@ class SampleReader:
         return f"({both}) AS looked_at"
 
     def _is_gone(self, relation: Relation) -> bool:
-        """True once there is no such table: any other failure, whatever code it has, leaves it unread."""
+        """Any other failure, whatever its code, leaves the table unread."""
         with connected(self._engine, cancelled=self._cancelled) as connection:
             return not connection.scalar(_IS_THERE, {"oid": relation.oid})
 
@@ -181,7 +174,7 @@ class SampleReader:
 
 
 def why_unread(error: DatabaseError) -> str:
-    """Why a table can't be read. PostgreSQL's own words may repeat a value."""
+    """PostgreSQL's own words may repeat a value."""
     if isinstance(error, DatabaseTimeoutError):
         return "it took too long to read or was locked"
     return f"PostgreSQL didn't read it (SQLSTATE {error.sqlstate})"
@@ -192,12 +185,12 @@ def _literal(pattern: str) -> str:
 
 
 def _has_token(value: str) -> str:
-    """True for text with a token in it. One expression of both would take longer than two."""
+    """One expression of both would take longer than two."""
     return f"({value} ~ {_literal(ANY_TOKEN)} OR {value} ~ {_literal(respelt_within())})"
 
 
 def _looks(value: str) -> str:
-    """True for a value that holds a token; the shortest are not looked at."""
+    """The shortest values are not looked at."""
     return f"(length({value}) > {LEAST_OF_A_TOKEN} AND {_has_token(value)})"
 
 
@@ -213,7 +206,7 @@ def looks_together(value: str) -> str:
 
 
 def kind_counts(column: Candidate) -> str:
-    """Return how many values in value_0 are of which kind: see `Counted.of`."""
+    """Return counts of the values in value_0 by kind: see `Counted.of`."""
     hit = _looks("value_0")
     value = "ltrim(value_0, ' \"')" if column.type in ("json", "jsonb") else "value_0"
     conditions = (
@@ -228,7 +221,7 @@ def kind_counts(column: Candidate) -> str:
 
 
 def text_of(column: Candidate, characters: int | None) -> str:
-    """Return a column's value as text: its first characters, or all."""
+    """The first characters, or all."""
     match column.spelling:
         case Spelling.BYTES:
             value = column.quoted if characters is None else f"substr({column.quoted}, 1, {characters})"

@@ -39,15 +39,11 @@ from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.text.counting import counted
 
 MOST_PASSES = 5
-"""Ends of one full reading; then what keeps changing is named."""
 SHORT_SECONDS = 30.0
-"""An end that takes no longer needs no other, though rows have changed: they were read in it."""
+"""A shorter end needs no other, though rows have changed: they were read in it."""
 GOOD_FOR = timedelta(days=1)
-"""How old a remembered sweep may be."""
 LONGEST_SECONDS = 10.0
-"""How long samples are read for; tables that were not reached are named."""
 _BESIDE = 6
-"""Columns that are proposed to be shown with a token."""
 
 _KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table", "m": "materialised view"}
 
@@ -55,7 +51,7 @@ _Found = dict[int, list[tuple[Candidate, Counted]]]
 
 
 class SweepService:
-    """Sweeps one database, and remembers that it did. Thread-safe; blocks on SQL: call it from a worker."""
+    """Thread-safe; blocks on SQL: call it from a worker."""
 
     def __init__(
         self,
@@ -84,7 +80,7 @@ class SweepService:
 
     @contextmanager
     def watching(self, show: Callable[[ReadingProgress], None]) -> Iterator[None]:
-        """Have `show` called with how far a full reading is, by the thread that reads."""
+        """`show` is called by the thread that reads."""
         self._watching.append(show)
         try:
             yield
@@ -193,14 +189,14 @@ class SweepService:
 
 @dataclass(eq=False)
 class FullReading:
-    """One reading of the whole database, in passes: the ranges that are left, then the end at one moment."""
+    """In passes: the ranges that are left, then the end at one moment."""
 
     reader: FullReader
     places: Callable[[Connection], tuple[Present, Candidates]]
     sum_up: Callable[..., Sweep]
     passes: int = 0
     settled: bool = False
-    """True once nothing is left that another pass would read, or after the last of them."""
+    """True once another pass would read nothing, or after the last of them."""
     _sweep: Sweep | None = None
 
     @property
@@ -211,7 +207,6 @@ class FullReading:
         return self._sweep
 
     def read_ranges(self) -> None:
-        """Read what was not read yet of large tables. Raises DatabaseError, InterruptedRunError."""
         with connected(self.reader.engine, cancelled=self.reader.cancelled) as connection:
             _, candidates = self.places(connection)
         self.reader.read_ranges(candidates.relations)
@@ -241,7 +236,7 @@ def _unsettled(end: AtTheEnd) -> str:
 
 
 def _counted(reader: SampleReader, relation: Relation, column: Candidate) -> Counted:
-    """What the values of a column are; without numbers where they can't be counted: it holds tokens."""
+    """Without numbers where they can't be counted: it holds tokens."""
     try:
         return reader.count(relation, column)
     except DatabaseUnreachableError:
@@ -298,7 +293,6 @@ def _described(
 
 
 def _merged(hits: Sequence[tuple[Candidate, Counted]]) -> tuple[FoundColumn, ...]:
-    """The columns that were found in a table, or in its partitions."""
     merged: dict[str, FoundColumn] = {}
     for column, number in hits:
         before = merged.get(column.name, FoundColumn(column.name, column.type, {}, 0, 0, 0))

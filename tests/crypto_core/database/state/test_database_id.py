@@ -20,7 +20,7 @@ from crypto_core.database.state.approval_book import ApprovalBook
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import AnotherDatabaseError, ApprovalNeededError, RefusedError
+from crypto_core.errors import ApprovalNeededError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.incidents.report.signing import check_report, written
@@ -204,11 +204,6 @@ def test_a_report_of_another_database_is_named(journal: Journal, other: Journal,
     stripped = json.loads(exported)
     stripped["report"]["database_id"] = journal.database_id()
     assert "changed" in check_report(written(stripped), signer, database_id=journal.database_id()).wrong
-
-
-def test_the_error_says_which_id_was_expected_and_which_is_there() -> None:
-    error = AnotherDatabaseError("The report", expected="a", found="b")
-    assert (error.expected, error.found, isinstance(error, RefusedError)) == ("a", "b", True)
 
 
 def test_a_copy_of_a_database_has_its_id(services: Container, sandbox: Sandbox, journal: Journal) -> None:
