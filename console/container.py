@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from crypto_core.compliance.access_review import AccessReviewer
     from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
-    from crypto_core.compliance.pack.bill_service import BillService
+    from crypto_core.compliance.pack.cbom import BillService
     from crypto_core.compliance.pack.writer import PackWriter
     from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.book import RecordBook
@@ -898,8 +898,7 @@ class Container:
 
     @deferred_property
     def periods(self) -> PeriodService:
-        from crypto_core.compliance.period.service import PeriodService
-        from crypto_core.compliance.period.stores import ReaderStores
+        from crypto_core.compliance.period.service import PeriodService, ReaderStores
 
         return PeriodService(self.controls, self.record_book, ReaderStores(self.snapshots))
 
@@ -927,7 +926,7 @@ class Container:
         """What makes bills of materials of the cryptography that there is now."""
         from importlib.metadata import version
 
-        from crypto_core.compliance.pack.bill_service import BillService
+        from crypto_core.compliance.pack.cbom import BillService
 
         return BillService(self.snapshots, self.journal.database_id, version("keydeck"))
 

@@ -121,8 +121,12 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
 
 def _aws(loaded: LoadedSettings, ask_code: AskCode) -> Iterator[Area]:
     from crypto_core.diagnosis.aws import Apis, AwsPlace, look_at_aws
-    from crypto_core.diagnosis.key_permissions import keys_of, look_at_key
-    from crypto_core.diagnosis.signing_keys import look_at_signing_key, signing_keys_of
+    from crypto_core.diagnosis.key_permissions import (
+        keys_of,
+        look_at_key,
+        look_at_signing_key,
+        signing_keys_of,
+    )
 
     settings = loaded.settings
     place = AwsPlace(
@@ -146,7 +150,7 @@ def _cryptography(loaded: LoadedSettings | None) -> Area:
         from crypto_core.algorithms.fips import VARIABLE
         from crypto_core.diagnosis.aws import Apis, AwsPlace
         from crypto_core.diagnosis.cryptography import CryptographyPlace, look_at_cryptography
-        from crypto_core.diagnosis.signing_keys import signing_keys_of
+        from crypto_core.diagnosis.key_permissions import signing_keys_of
 
         if loaded is None:
             required = bool(os.environ.get(VARIABLE))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import ControlLibrary
 
 

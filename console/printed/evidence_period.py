@@ -13,8 +13,7 @@ from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.text.counting import counted
-from screens.compliance.columns import DayColumn, Zoom, columns_of
-from screens.compliance.grid import ControlRow, counts, rows_of
+from screens.compliance.grid import ControlRow, DayColumn, Zoom, columns_of, counts, rows_of
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.signs import SIGNS
 

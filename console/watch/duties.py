@@ -15,7 +15,7 @@ from crypto_core.compliance.snapshot import Lack
 from crypto_core.database.state.duties import DutyLease, on_duty
 from crypto_core.errors import DutyLostError, KmsError, MissingGrantError, MissingSchemaError
 from crypto_core.metrics import Metrics
-from crypto_core.notices.standing import Standing, standing_findings, standing_problems
+from crypto_core.notices.service import Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
 
 _IDLE_SECONDS = 120.0

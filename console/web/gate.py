@@ -16,8 +16,15 @@ from aiohttp import web
 from console.printed.printing import say
 from console.web.addresses import Addresses
 from console.web.admission import Admission, AdmissionRefusal
-from console.web.reports import report
+from crypto_core.log.tracebacks import crash_lines
 from crypto_core.text.cleaning import clean
+
+
+def report(error: Exception) -> None:
+    """Say where something failed, without values."""
+    for line in crash_lines(error):
+        say(line)
+
 
 _USER = 100
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,7 +18,7 @@ from textual_serve.download_manager import DownloadManager
 
 from console.host.children import import_path
 from console.printed.printing import say
-from console.web.reports import report
+from console.web.gate import report
 
 GRACE = 5.0
 """Seconds that a console has to end by itself before it is killed."""

@@ -15,9 +15,8 @@ from aiohttp import WSMsgType, web
 from textual_serve.download_manager import DownloadManager
 
 from console.printed.printing import say
-from console.web.gate import SUBPROTOCOL, RequestGate
+from console.web.gate import SUBPROTOCOL, RequestGate, report
 from console.web.process import ConsoleProcess
-from console.web.reports import report
 
 _HEARTBEAT = 15.0
 _CLOSING = 2.0

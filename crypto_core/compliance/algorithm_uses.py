@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from crypto_core.algorithms.algorithm import ALGORITHMS, Algorithm, HowKnown, Primitive, algorithm_of_spec
 from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, SigningKeyFact
-from crypto_core.compliance.facts import KeyFact, TokenFacts
+from crypto_core.compliance.facts import (
+    AlgorithmFact,
+    CryptographyFacts,
+    GuardingKeyFacts,
+    KeyFact,
+    SettingFacts,
+    SigningKeyFact,
+    TokenFacts,
+)
+from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import clean
 
@@ -144,3 +152,38 @@ def _unknown(name: str) -> Algorithm:
 
 def _partition(arn: str) -> str:
     return arn.split(":", 2)[1] if arn.count(":") > 1 else "aws"
+
+
+_STANDINGS: tuple[tuple[str, Callable[[int | None], bool]], ...] = (
+    ("no known quantum attack breaks", bool),
+    ("a large quantum computer breaks", lambda category: category == 0),
+    ("not known", lambda category: category is None),
+)
+
+
+def algorithms_in_use(snapshot: Snapshot) -> tuple[AlgorithmFact, ...]:
+    """Return the algorithms that were recorded; where none were, those that follow from tokens and keys."""
+    return tuple(_found(snapshot))
+
+
+def _found(snapshot: Snapshot) -> Iterator[AlgorithmFact]:
+    keys, recorded = snapshot.part(SnapshotPart.KEYS), snapshot.part(SnapshotPart.CRYPTOGRAPHY)
+    if isinstance(keys, GuardingKeyFacts):
+        yield from (use for key in keys.keys if (use := use_of_key(key)) is not None)
+    if isinstance(recorded, CryptographyFacts):
+        yield from recorded.algorithms
+        return
+    tokens, settings = snapshot.part(SnapshotPart.TOKENS), snapshot.part(SnapshotPart.SETTINGS)
+    if isinstance(tokens, TokenFacts) and isinstance(settings, SettingFacts):
+        yield from uses_of_tokens(tokens, settings.written_format)
+    yield from uses_of_keydeck()
+
+
+def quantum_readiness(algorithms: Iterable[AlgorithmFact]) -> tuple[str, ...]:
+    """Return how algorithms stand against a large quantum computer, by their names, a line each."""
+    found = tuple(algorithms)
+    named = (
+        (words, sorted({one.name for one in found if wanted(one.quantum_category)}))
+        for words, wanted in _STANDINGS
+    )
+    return tuple(f"{words}: {', '.join(names)}" for words, names in named if names)

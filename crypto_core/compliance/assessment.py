@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus, not_assessed
 from crypto_core.compliance.control import Exemption, FrameworkControl
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.snapshot import Lack, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import CleanText

@@ -35,8 +35,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.control import ControlCatalogue, Exemption, Framework, FrameworkControl
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.errors import ControlError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.text.likeness import meant

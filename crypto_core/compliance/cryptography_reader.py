@@ -19,8 +19,14 @@ from crypto_core.compliance.algorithm_uses import (
     uses_of_keydeck,
     uses_of_tokens,
 )
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
-from crypto_core.compliance.facts import GuardingKeyFacts, SettingFacts, TokenFacts
+from crypto_core.compliance.facts import (
+    AlgorithmFact,
+    CryptographyFacts,
+    GuardingKeyFacts,
+    SettingFacts,
+    SigningKeyFact,
+    TokenFacts,
+)
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.key_names import partition_of, region_of
 from crypto_core.text.cleaning import clean

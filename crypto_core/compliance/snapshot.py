@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypeVar
 
-from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.compliance.facts import (
     AccessFacts,
     ApprovalFacts,
     ChangeFacts,
     CheckFacts,
+    CryptographyFacts,
     DrillFacts,
     FindingFacts,
     GuardingKeyFacts,
@@ -25,7 +26,14 @@ from crypto_core.compliance.facts import (
     UseFacts,
 )
 from crypto_core.text.cleaning import CleanText, clean, cleans
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import (
+    JsonRecord,
+    JsonRecordError,
+    json_value,
+    read_moment,
+    record_of,
+    shape,
+)
 
 
 class SnapshotPart(StrEnum):
@@ -134,3 +142,39 @@ class Snapshot:
         """True if a part could not be read for want of a permission or an answer."""
         found = (one for one in self.parts.values() if isinstance(one, MissingPart))
         return any(one.lack in (Lack.PERMISSION, Lack.FAILED) for one in found)
+
+
+Fact = TypeVar("Fact")
+
+
+def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a snapshot as a JSON document."""
+    return {"taken_at": snapshot.taken_at.isoformat(), "parts": json_value(snapshot.parts)}
+
+
+def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
+    """Return the snapshot that `snapshot_json` wrote. Raises TypeError, ValueError without its moment."""
+    stored = document.get("parts")
+    parts = stored if isinstance(stored, Mapping) else {}
+    return Snapshot(
+        read_moment(document.get("taken_at")),
+        {part: _part(part, parts[part.value]) for part in SnapshotPart if part.value in parts},
+    )
+
+
+def read_fact(kind: type[Fact], stored: object) -> Fact:
+    """Return the fact of a kind that `json_value` wrote. Raises ValueError for what is none."""
+    try:
+        return record_of(kind, stored, exactly=True)
+    except RecursionError as error:
+        raise ValueError(f"it is no {kind.__name__}") from error
+
+
+def _part(part: SnapshotPart, stored: Any) -> PartFacts | MissingPart:
+    try:
+        if isinstance(stored, Mapping) and "missing" in stored:
+            return record_of(MissingPart, stored)
+        facts: PartFacts = record_of(part.facts, stored, exactly=True)
+        return facts
+    except (JsonRecordError, RecursionError):
+        return MissingPart(Lack.FAILED, clean(f"what was kept of {part} can't be read"))

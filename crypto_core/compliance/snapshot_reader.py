@@ -13,13 +13,13 @@ from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.compliance.change_reader import LATE, OVERLAP
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
-from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.compliance.facts import (
     AccessFacts,
     ApprovalFacts,
     ChangeFacts,
     CheckFact,
     CheckFacts,
+    CryptographyFacts,
     DrillFacts,
     FindingFacts,
     GuardingKeyFacts,
@@ -43,7 +43,7 @@ from crypto_core.compliance.measured import (
 )
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.database.state.incidents import IncidentStore
-from crypto_core.diagnosis.examination import Area, examine
+from crypto_core.diagnosis.check import Area, examine
 from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.incidents.runbooks.catalogue import CaptureKind

@@ -14,7 +14,7 @@ from crypto_core.algorithms.fips import NEEDED, REMEDY, VARIABLE
 from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule, openssl_modules
 from crypto_core.diagnosis.aws import Apis
 from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
-from crypto_core.diagnosis.signing_keys import SigningPlace
+from crypto_core.diagnosis.key_permissions import SigningPlace
 from crypto_core.errors import KeydeckError
 from crypto_core.key_names import partition_of, region_of, short_key
 

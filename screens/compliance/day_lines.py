@@ -3,26 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 
 from textual.content import Content
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlAnswer
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.facts import ChangeFact
+from crypto_core.compliance.period.period import Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.text.counting import counted
+from screens.ages import span
 from screens.compliance.day_evidence import DayEvidence
-from screens.compliance.lapse_words import lapse_lines, moment
 from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
 from screens.evidence_standing import Standing
 from screens.identities import person
 from screens.routes import EventRoute, JobRoute
-from screens.styled import plain
+from screens.styled import BAD, StyledLine, plain
 from screens.use.lines import BLANK, NAME_CELLS
 from screens.widgets.cells import fit
 from screens.widgets.copied_lines import copied_lines
 from screens.widgets.line_list import Line
+
+
+def when(lapse: Lapse) -> str:
+    """Return from when to when, in UTC, and how long that was at least."""
+    first, last = moment(lapse.first_at), moment(lapse.last_at)
+    if lapse.first_at == lapse.last_at:
+        return first
+    return f"{first} – {last} ({span(lapse.last_at - lapse.first_at)})"
+
+
+def bounds(lapse: Lapse) -> str:
+    """Return how far beyond that it may have reached."""
+    began = f"not so on {moment(lapse.after)}" if lapse.after else "so from the beginning of the records on"
+    ended = f"over by {moment(lapse.before)}" if lapse.before else "not over yet"
+    return f"{began}; {ended}"
+
+
+def ending(lapse: Lapse) -> str:
+    """Return what ended it."""
+    if not lapse.over:
+        return "still open"
+    return f"ended by {lapse.ended_by}" if lapse.ended_by else "what ended it is not known"
+
+
+def lapse_lines(lapse: Lapse) -> tuple[StyledLine, ...]:
+    """Return the lapse: when and what, then what ended it and what it is known by."""
+    known = "known by CloudTrail alone" if lapse.source is LapseSource.EVENTS else "known by the records"
+    return (
+        (BAD if not lapse.over else ("✖ ", "$muted"), (when(lapse), "bold"), f"  {lapse.what}"),
+        (("  ", ""), (f"{ending(lapse)} · {bounds(lapse)} · {known}", "$muted")),
+    )
+
+
+def moment(at: datetime) -> str:
+    """Return a moment of a record or an event, in UTC: the days of evidence are UTC's."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
 
 MOST_CHANGES = 200
 _BY_EVENTS = "Events tell it, between two records: see the lapses below."

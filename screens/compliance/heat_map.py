@@ -13,8 +13,17 @@ from textual.content import Content
 from textual.events import Click, Resize
 from textual.strip import Strip
 
-from screens.compliance.columns import DayColumn, Zoom, column_at, columns_of, label_of
-from screens.compliance.grid import Cell, ControlRow, FrameworkRow, Row
+from screens.compliance.grid import (
+    Cell,
+    ControlRow,
+    DayColumn,
+    FrameworkRow,
+    Row,
+    Zoom,
+    column_at,
+    columns_of,
+    label_of,
+)
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.widgets.cells import cut, fit
 from screens.widgets.cursor_view import CursorView

@@ -13,7 +13,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.text.counting import counted
 from screens.asking import ask
 from screens.blocking import Trouble
-from screens.compliance.lapse_words import moment
+from screens.compliance.day_lines import moment
 from screens.facts import Facts
 from screens.styled import GOOD, WARNING, StyledLine
 from screens.widgets.cells import painted

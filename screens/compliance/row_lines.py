@@ -9,11 +9,9 @@ from textual.content import Content
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Judgement
-from screens.compliance.columns import DayColumn
 from screens.compliance.day_evidence import DayEvidence, day_evidence, lapses_of
-from screens.compliance.day_lines import day_lines
-from screens.compliance.grid import Cell, ControlRow
-from screens.compliance.lapse_words import lapse_lines
+from screens.compliance.day_lines import day_lines, lapse_lines
+from screens.compliance.grid import Cell, ControlRow, DayColumn
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.evidence_standing import Standing
 from screens.styled import StyledLine

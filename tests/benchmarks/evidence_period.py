@@ -16,8 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from crypto_core.compliance.facts import ChangeFacts, ColumnFact
-from crypto_core.compliance.snapshot import SnapshotPart
-from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
+from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
 from tests.benchmarks.measuring import (
     Target,

@@ -30,8 +30,7 @@ from crypto_core.incidents.people import IncidentRole
 from crypto_core.notices.notice import NoticeKind
 from crypto_core.notices.receiver import NoticeSettings, QuietHours, Receiver
 from crypto_core.notices.sender import Letter
-from crypto_core.notices.service import NoticeService
-from crypto_core.notices.standing import standing_findings
+from crypto_core.notices.service import NoticeService, standing_findings
 from tests.pooler import pooler
 from tests.receivers import TOKEN, Webhook, dead, webhook
 

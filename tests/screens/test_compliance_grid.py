@@ -9,8 +9,18 @@ import pytest
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod
 from crypto_core.errors import InvalidFilterError
-from screens.compliance.columns import DayColumn, Zoom, column_at, columns_of, label_of
-from screens.compliance.grid import FrameworkRow, control_row, frameworks_of, rows_of, shown_rows
+from screens.compliance.grid import (
+    DayColumn,
+    FrameworkRow,
+    Zoom,
+    column_at,
+    columns_of,
+    control_row,
+    frameworks_of,
+    label_of,
+    rows_of,
+    shown_rows,
+)
 from screens.compliance.screen import chosen, named
 from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
 from tests.screens.stage_compliance import GAPS, OFF_SINCE, TODAY, library, sample_period

@@ -10,10 +10,9 @@ import pytest
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.errors import DatabaseUnreachableError, MissingSchemaError
 from crypto_core.text.cleaning import clean
-from screens.compliance.columns import Zoom
-from screens.compliance.day_screen import ControlDayScreen
+from screens.compliance.grid import Zoom
 from screens.compliance.heat_map import HeatMap
-from screens.compliance.points_screen import OpenPointsScreen
+from screens.compliance.pages import ControlDayScreen, OpenPointsScreen
 from screens.compliance.screen import ComplianceScreen
 from screens.findings.screen import FindingsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck

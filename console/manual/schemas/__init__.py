@@ -41,7 +41,7 @@ _MODELS = {
     "control": ("crypto_core.compliance.assessment:Judgement",),
     "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),
     "evidence-record": ("crypto_core.compliance.records.recording:RecordedDay",),
-    "pack-check": ("crypto_core.compliance.pack.check:PackCheck",),
+    "pack-check": ("crypto_core.compliance.pack.verification:PackCheck",),
 }
 """The model of each; what only its others have is in some documents."""
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.fips import lacking_fips
 from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
+from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import stays_here
 from crypto_core.findings.finding import Finding

@@ -1,4 +1,7 @@
-"""Tests that are answered by rules: met where all were asked, nothing may hide and nothing was found."""
+"""Tests that are answered by rules, or by checks of `keydeck doctor`: of every place that was checked.
+
+Met where all were asked, nothing may hide and nothing was found.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import ControlAnswer, ControlTest, answer, not_assessed
-from crypto_core.compliance.facts import FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
-from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.compliance.answer import BY_TEST, ControlAnswer, ControlTest, answer, cause, not_assessed
+from crypto_core.compliance.facts import CheckFacts, FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
+from crypto_core.compliance.snapshot import Lack, SnapshotPart
+from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
@@ -106,6 +110,26 @@ def _examined(_now: datetime, facts: FindingFacts) -> ControlAnswer:
     period = f"{facts.since:%Y-%m-%d %H:%M} to {facts.until:%Y-%m-%d %H:%M} UTC"
     good = f"{counted(len(facts.rules), 'rule')} over events from {period}: {counted(told, 'finding')}"
     return answer([good], unseen=[f"Not examined: {gap}" for gap in facts.gaps])
+
+
+_BAD = (CheckOutcome.WARNING, CheckOutcome.FAILED)
+
+
+def _checked(name: str, _now: datetime, facts: CheckFacts) -> ControlAnswer:
+    found = [one for one in facts.checks if one.name == name]
+    told = [one for one in found if one.outcome in (CheckOutcome.OK, *_BAD)]
+    if not told:
+        reasons = [f"{one.area}: {one.said}" for one in found]
+        return not_assessed(reasons[0] if reasons else f"{name} was not checked", Lack.FAILED)
+    failed = [one for one in told if one.outcome in _BAD]
+    left = [one for one in found if one not in told]
+    return answer(
+        [f"{one.area}: {one.said}" for one in told if one.outcome == CheckOutcome.OK],
+        bad=[f"{one.area}: {one.said}" for one in failed],
+        open_=[f"{one.area}: {one.said}" for one in left],
+        causes=[cause(BY_TEST, one.area, one.said) for one in failed],
+        undecided=[cause(BY_TEST, one.area, one.said) for one in left],
+    )
 
 
 def _rules(name: str, measures: str, parts: tuple[SnapshotPart, ...], *rules: str) -> ControlTest:
@@ -232,6 +256,18 @@ _TABLE: tuple[tuple[str, str, tuple[SnapshotPart, ...], tuple[str, ...]], ...] =
     ),
 )
 
+_CHECKS = (
+    (
+        "database-connection-encrypted",
+        "Connections to the database are encrypted, or stay on this machine.",
+        "encryption",
+    ),
+    ("database-role-limited", "Keydeck's role in the database is no superuser.", "role"),
+    ("aws-connection-encrypted", "AWS is called over https, or on this machine.", "endpoint"),
+    ("clocks-agree", "This machine's clock agrees with the database's and AWS's.", "clock"),
+)
+"""Tests that checks of `keydeck doctor` answer: their name, what they measure, the check's name."""
+
 TESTS = (
     *(_rules(name, measures, parts, *rules) for name, measures, parts, rules in _TABLE),
     ControlTest(
@@ -251,6 +287,10 @@ TESTS = (
         "CloudTrail's events since the last record, at least of a day, were examined by every rule.",
         (SnapshotPart.EVENTS,),
         _examined,
+    ),
+    *(
+        ControlTest(name, measures, (SnapshotPart.CHECKS,), partial(_checked, check))
+        for name, measures, check in _CHECKS
     ),
 )
 RULES.update({name: rules for name, _, _, rules in _TABLE})

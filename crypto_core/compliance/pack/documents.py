@@ -14,9 +14,8 @@ from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
 from crypto_core.compliance.pack.oscal import oscal_results
-from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
+from crypto_core.compliance.pack.report import VERIFY, html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import report_json
-from crypto_core.compliance.pack.sections.limits import VERIFY
 from crypto_core.compliance.pack.words import period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.proof.assembly import VERIFIER, verifier_source

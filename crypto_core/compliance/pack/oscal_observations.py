@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.pack.oscal_datatypes import Json, OscalNames, filled, line, markup, moment, props
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.findings.finding import Finding
 

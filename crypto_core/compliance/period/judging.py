@@ -33,8 +33,7 @@ from crypto_core.compliance.period.period import (
     LapseSource,
     Span,
 )
-from crypto_core.compliance.period.population import moments_of, population_of
-from crypto_core.compliance.period.sampling import default_seed, draw_sample
+from crypto_core.compliance.period.population import default_seed, draw_sample, moments_of, population_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.key_names import same_key

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Judgement, judge
 from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -82,3 +83,26 @@ def _differing(before: tuple[ChangeFact, int], now: ChangeFact, number: int) -> 
         return []
     then = f"record {number}" if number else "the stores now"
     return [f"Change {now.source} {now.id} differs between record {place} and {then}, in {', '.join(other)}."]
+
+
+LEAST, MOST = 1, 1_000
+"""Changes that a sample may have."""
+
+
+def digest_of_change(change: ChangeFact, seed: str) -> str:
+    """Return what a change's place in the sample is decided by."""
+    return hashlib.sha256("\0".join((seed, change.source, change.id)).encode()).hexdigest()
+
+
+def draw_sample(changes: Sequence[ChangeFact], seed: str, size: int) -> tuple[ChangeFact, ...]:
+    """Return a sample in the order of time; of each kind there is one, where the size allows."""
+    order = sorted(changes, key=lambda one: digest_of_change(one, seed))
+    first = list({one.kind: one for one in reversed(order)}.values())
+    first.sort(key=lambda one: digest_of_change(one, seed))
+    chosen = [*first, *(one for one in order if one not in first)][:size]
+    return tuple(one for one in changes if one in chosen)
+
+
+def default_seed(records: Sequence[EvidenceRecord], since: date, until: date) -> CleanText:
+    """Return the digest of the last record, in hex; without a record, the days."""
+    return clean(records[-1].digest.hex() if records else f"{since} {until}")

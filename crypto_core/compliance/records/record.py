@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from crypto_core.compliance.snapshot import Snapshot
-from crypto_core.compliance.snapshot_json import read_snapshot
+from crypto_core.compliance.snapshot import Snapshot, read_snapshot
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.forms import UNREADABLE, document_of
 from crypto_core.proof.records import FORM, signed_digest

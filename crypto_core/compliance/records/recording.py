@@ -13,8 +13,7 @@ from threading import Event
 
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
-from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
-from crypto_core.compliance.snapshot_json import snapshot_json
+from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart, snapshot_json
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordChainEnd

@@ -11,7 +11,6 @@ from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.certificate import CertificateFact
 from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
 from crypto_core.compliance.algorithm_uses import algorithm_fact
-from crypto_core.compliance.cryptography_facts import CryptographyFacts, SigningKeyFact
 from crypto_core.compliance.facts import (
     AccessFact,
     AccessFacts,
@@ -19,6 +18,7 @@ from crypto_core.compliance.facts import (
     CheckFact,
     CheckFacts,
     ColumnFact,
+    CryptographyFacts,
     DrillFacts,
     FindingFact,
     FindingFacts,
@@ -30,6 +30,7 @@ from crypto_core.compliance.facts import (
     PartFacts,
     ReviewFact,
     SettingFacts,
+    SigningKeyFact,
     TokenFacts,
     TrailFacts,
     UseFacts,

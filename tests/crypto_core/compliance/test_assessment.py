@@ -8,13 +8,19 @@ from datetime import date
 
 import pytest
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import assess, judge, parts_of
 from crypto_core.compliance.control import Exemption
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
-from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
+from crypto_core.compliance.snapshot import (
+    Lack,
+    MissingPart,
+    Snapshot,
+    SnapshotPart,
+    read_snapshot,
+    snapshot_json,
+)
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.snapshots import NOW, SNAPSHOT, WELL, key
 from tests.crypto_core.compliance.test_control_tests import CASES, tokens

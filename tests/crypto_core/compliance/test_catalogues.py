@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.catalogue_toml import read_catalogue
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.errors import ControlError
 from crypto_core.text.toml_reading import SIZE_LIMIT

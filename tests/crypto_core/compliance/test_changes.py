@@ -24,7 +24,7 @@ from crypto_core.compliance.facts import (
     UseFacts,
 )
 from crypto_core.compliance.journal_changes import counted_by_column, without_rows
-from crypto_core.compliance.key_standing import materials_of
+from crypto_core.compliance.measured import materials_of
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.guard.outcome import Outcome

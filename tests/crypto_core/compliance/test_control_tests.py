@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import MOST_LINES, ControlStatus
+from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.control_tests.findings import MILD_LEFT_OPEN, RULES
 from crypto_core.compliance.facts import ColumnFact, ProblemFact
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart

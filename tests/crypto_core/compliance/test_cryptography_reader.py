@@ -16,10 +16,8 @@ from console.settings import load
 from crypto_core.algorithms.algorithm import HowKnown
 from crypto_core.algorithms.openssl_modules import DATABASE, LIBRARY, PYTHON
 from crypto_core.compliance.algorithm_uses import uses_of_endpoint, uses_of_tokens
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
-from crypto_core.compliance.facts import TokenFacts
-from crypto_core.compliance.snapshot import SnapshotPart
-from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
+from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts, TokenFacts
+from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import clean
 from tests.conftest import ForReading

@@ -17,7 +17,7 @@ from crypto_core.algorithms.certificate import CertificateFact
 from crypto_core.diagnosis import Check, CheckOutcome, cryptography
 from crypto_core.diagnosis.aws import Apis, AwsPlace
 from crypto_core.diagnosis.cryptography import CryptographyPlace, look_at_cryptography
-from crypto_core.diagnosis.signing_keys import signing_keys_of
+from crypto_core.diagnosis.key_permissions import signing_keys_of
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.snapshots import CERTIFICATE, ENDPOINT, MODULES
 from tests.tls import Tls

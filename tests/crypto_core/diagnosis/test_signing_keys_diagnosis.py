@@ -12,7 +12,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.aws import Apis, AwsPlace
-from crypto_core.diagnosis.signing_keys import look_at_signing_key, signing_keys_of
+from crypto_core.diagnosis.key_permissions import look_at_signing_key, signing_keys_of
 
 REGION = "eu-west-1"
 

@@ -11,12 +11,10 @@ from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 
-from crypto_core.compliance.cryptography_facts import CryptographyFacts
-from crypto_core.compliance.facts import GuardingKeyFacts, KeyFact, TokenFacts
-from crypto_core.compliance.pack.algorithms_in_use import algorithms_in_use, quantum_readiness
-from crypto_core.compliance.pack.bom.algorithms import add_algorithms
+from crypto_core.compliance.algorithm_uses import algorithms_in_use, quantum_readiness
+from crypto_core.compliance.facts import CryptographyFacts, GuardingKeyFacts, KeyFact, TokenFacts
+from crypto_core.compliance.pack.bom.algorithms import add_algorithms, add_endpoint
 from crypto_core.compliance.pack.bom.bill import Bill, properties, text
-from crypto_core.compliance.pack.bom.endpoints import add_endpoint
 from crypto_core.compliance.pack.bom.keys import (
     add_columns,
     add_former_key,

@@ -15,10 +15,16 @@ from cyclonedx.model.crypto import (
 )
 
 from crypto_core.algorithms.algorithm import Primitive
-from crypto_core.compliance import key_standing
+from crypto_core.compliance import measured
 from crypto_core.compliance.algorithm_uses import use_of_key, use_of_signing_key
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, SigningKeyFact
-from crypto_core.compliance.facts import ColumnFact, KeyFact, MaterialFact, TokenFacts
+from crypto_core.compliance.facts import (
+    AlgorithmFact,
+    ColumnFact,
+    KeyFact,
+    MaterialFact,
+    SigningKeyFact,
+    TokenFacts,
+)
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
 from crypto_core.compliance.pack.recorded_keys import SeenKey
@@ -33,12 +39,12 @@ HARDWARE = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM")
 KMS Developer Guide, "Key origin" and "Custom key stores".
 """
 _STATES = {
-    key_standing.PRE_ACTIVE: RelatedCryptoMaterialState.PRE_ACTIVATION,
-    key_standing.ACTIVE: RelatedCryptoMaterialState.ACTIVE,
-    key_standing.SUSPENDED: RelatedCryptoMaterialState.SUSPENDED,
-    key_standing.DEACTIVATED: RelatedCryptoMaterialState.DEACTIVATED,
-    key_standing.COMPROMISED: RelatedCryptoMaterialState.COMPROMISED,
-    key_standing.DESTROYED: RelatedCryptoMaterialState.DESTROYED,
+    measured.PRE_ACTIVE: RelatedCryptoMaterialState.PRE_ACTIVATION,
+    measured.ACTIVE: RelatedCryptoMaterialState.ACTIVE,
+    measured.SUSPENDED: RelatedCryptoMaterialState.SUSPENDED,
+    measured.DEACTIVATED: RelatedCryptoMaterialState.DEACTIVATED,
+    measured.COMPROMISED: RelatedCryptoMaterialState.COMPROMISED,
+    measured.DESTROYED: RelatedCryptoMaterialState.DESTROYED,
 }
 """The states of SP 800-57 as CycloneDX has them."""
 _KEEPERS = {
@@ -209,9 +215,9 @@ def _sealed(column: ColumnFact) -> int:
 
 def _standing(state: str | None, materials: Sequence[MaterialFact] = ()) -> CleanText:
     """A key's standing; compromised where all of its materials are."""
-    if materials and all(one.standing == key_standing.COMPROMISED for one in materials):
-        return key_standing.COMPROMISED
-    return key_standing.ACTIVE if state == "Enabled" else key_standing.OF_KEYS.get(state or "", NO_TEXT)
+    if materials and all(one.standing == measured.COMPROMISED for one in materials):
+        return measured.COMPROMISED
+    return measured.ACTIVE if state == "Enabled" else measured.OF_KEYS.get(state or "", NO_TEXT)
 
 
 def _use_ref(bill: Bill, fact: AlgorithmFact | None) -> str | None:

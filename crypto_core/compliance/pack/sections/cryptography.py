@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.openssl_modules import OpensslModule
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
+from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.reports.cells import CellValue, ShownSection, code, facts, table

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from crypto_core.compliance.facts import ChangeFact
+from crypto_core.compliance.facts import ChangeFact, IncidentFact
 from crypto_core.compliance.pack.recorded_keys import SeenKey, access_gaps, seen_accesses, seen_keys
 from crypto_core.compliance.pack.words import age_days, days_of, looked_up, population
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, at_time, code, facts, table
-from crypto_core.reports.words import moment, span
+from crypto_core.reports.words import duration, moment, span
 from crypto_core.text.counting import counted
 
 MOST_ROWS = 200
@@ -183,3 +183,56 @@ def access(period: AuditPeriod) -> ShownSection:
 
 def _shown(rows: int, file: str) -> str:
     return f", the first {MOST_ROWS:,} of {rows:,}; all in {file}" if rows > MOST_ROWS else ""
+
+
+def incidents(period: AuditPeriod) -> ShownSection:
+    """Return incidents with their times."""
+    return ShownSection(
+        "incidents",
+        "Incidents",
+        lead="Incidents that were declared in Keydeck; others are not seen.",
+        tables=(
+            table(
+                "Incidents",
+                "Incident|Declared (UTC)|Closed (UTC)|Contained after|Led|Follow-ups",
+                map(_row, period.incidents),
+                "No incident was declared.",
+            ),
+        ),
+    )
+
+
+def _row(one: IncidentFact) -> tuple[CellValue, ...]:
+    late = one.contained_in_time is False
+    kept = {True: "in time", False: "over its budget", None: "no budget, or not known yet"}
+    return (
+        (one.name, one.runbook),
+        one.declared_at,
+        one.closed_at or at_time("open"),
+        Cell(
+            duration(one.contained_seconds) or "not known",
+            Tone.BAD if late else Tone.PLAIN,
+            more=(
+                f"of {duration(one.budget_seconds)}" if one.budget_seconds else "",
+                kept[one.contained_in_time],
+            ),
+        ),
+        "a lead was named" if one.lead else "no lead was named",
+        (f"{one.follow_ups:,}", f"{one.overdue:,} overdue" if one.overdue else ""),
+    )
+
+
+def drills(period: AuditPeriod) -> ShownSection:
+    """Return when restores were tried."""
+    return ShownSection(
+        "drills",
+        "Restore drills",
+        tables=(
+            table(
+                "Restores that were tried and verified",
+                "No.|When (UTC)",
+                enumerate(period.drills, 1),
+                "No restore drill is on record in the period.",
+            ),
+        ),
+    )

@@ -33,8 +33,7 @@ from crypto_core.compliance.period.period import (
     Span,
 )
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
-from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
-from crypto_core.compliance.snapshot_json import snapshot_json
+from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart, snapshot_json
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.signature import Signer
 from crypto_core.keys.status import ProblemKind

@@ -18,9 +18,17 @@ from crypto_core.compliance.algorithm_uses import (
     uses_of_keydeck,
     uses_of_tokens,
 )
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
-from crypto_core.compliance.facts import ColumnFact, GuardingKeyFacts, MaterialFact, PartFacts, TokenFacts
-from crypto_core.compliance.key_standing import (
+from crypto_core.compliance.facts import (
+    AlgorithmFact,
+    ColumnFact,
+    CryptographyFacts,
+    GuardingKeyFacts,
+    MaterialFact,
+    PartFacts,
+    SigningKeyFact,
+    TokenFacts,
+)
+from crypto_core.compliance.measured import (
     ACTIVE,
     COMPROMISED,
     DEACTIVATED,

@@ -28,9 +28,8 @@ from crypto_core.compliance.period.judging import (
     spans_of,
 )
 from crypto_core.compliance.period.period import ControlDay
-from crypto_core.compliance.period.sampling import draw_sample
-from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
-from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
+from crypto_core.compliance.period.population import draw_sample
+from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.period.year import (
     CONTROLS,

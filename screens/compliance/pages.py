@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date
+from typing import ClassVar, Generic, TypeVar
 
+from textual import on
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.compliance.period.open_points import OpenPoint
+from crypto_core.errors import InvalidFilterError
 from crypto_core.text.counting import counted
-from screens.compliance.copied_page import CopiedPage
+from screens.actions.action import ActionScope
+from screens.answer_screen import AnswerScreen
+from screens.compliance.day_evidence import DayEvidence, day_evidence
+from screens.compliance.day_lines import day_lines
 from screens.event_filters import FIRST
 from screens.evidence_standing import Standing
 from screens.facts import Facts
-from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, TokensRoute
+from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, Followed, TokensRoute
 from screens.signs import SIGNS
 from screens.use.lines import BLANK, prose
-from screens.widgets.copied_lines import copied_lines
-from screens.widgets.line_list import Line
+from screens.widgets.clipboard import cell_as_text, send_to_clipboard
+from screens.widgets.copied_lines import CopiedText, CopiedValue, copied_lines
+from screens.widgets.line_list import Line, LineList
+
+Answer = TypeVar("Answer")
+
+
+class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
+    """One page of what is known already: it doesn't change, so nothing is asked anew."""
+
+    EVERY = 0.0
+    TEXT = CopiedText
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
+
+    def do_copy_hash(self) -> None:
+        line = self.query_one(LineList).current
+        if line is not None:
+            target = line.target
+            text = target.text if isinstance(target, CopiedValue) else line.content.plain.strip()
+            send_to_clipboard(self, cell_as_text(text), text)
+
+    @on(Followed)
+    def lead_on(self, event: Followed) -> None:
+        if isinstance(event.target, CopiedValue):
+            event.stop()
+            if event.target.leads_to is not None:
+                self.post_message(Followed(event.target.leads_to))
+
 
 _ROUTES: dict[str, object] = {
     "keydeck findings": FindingsRoute(""),
@@ -77,3 +110,28 @@ def _besides(standing: Standing, width: int) -> Iterator[Line]:
             yield Line(Content.assemble((title, "bold")))
             for text in texts:
                 yield from prose(text, width, lead=lead, lead_style=style)
+
+
+class ControlDayScreen(CopiedPage[DayEvidence]):
+    """What the record of the day holds about the control."""
+
+    NAME = "evidence-day"
+    ASKING = "Judging the record…"
+
+    def __init__(self, facts: Facts, control: str, day: date, standing: Standing) -> None:
+        super().__init__(facts)
+        self.control, self.day, self.standing = control, day, standing
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        number = self.answer.control.number if self.answer is not None else self.control
+        return number, f"{self.day:%Y-%m-%d}"
+
+    def ask_for(self, cancelled: Cancellation) -> DayEvidence:
+        found = day_evidence(self.standing, self.control, self.day)
+        if found is None:
+            raise InvalidFilterError(f"There is no control {self.control}.", position=0)
+        return found
+
+    def lines(self, answer: DayEvidence, width: int) -> Iterable[Line]:
+        return day_lines(answer, self.standing, self.facts.clock().astimezone(UTC).date(), width)
