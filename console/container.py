@@ -898,9 +898,9 @@ class Container:
 
     @deferred_property
     def periods(self) -> PeriodService:
-        from crypto_core.compliance.period.service import PeriodService, ReaderStores
+        from crypto_core.compliance.period.service import PeriodService
 
-        return PeriodService(self.controls, self.record_book, ReaderStores(self.snapshots))
+        return PeriodService(self.controls, self.record_book, self.snapshots)
 
     @deferred_property
     def controls(self) -> ControlLibrary:

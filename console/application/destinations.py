@@ -39,8 +39,8 @@ SCREENS: dict[type, str] = {
     routes.EstatesRoute: "estates.screen.EstatesScreen",
     routes.PeopleRoute: "incidents.people_screen.PeopleScreen",
     routes.ApprovalsRoute: "incidents.approvals_screen.ApprovalsScreen",
-    routes.ControlDayRoute: "compliance.day_screen.ControlDayScreen",
-    routes.OpenPointsRoute: "compliance.points_screen.OpenPointsScreen",
+    routes.ControlDayRoute: "compliance.pages.ControlDayScreen",
+    routes.OpenPointsRoute: "compliance.pages.OpenPointsScreen",
     routes.ManualRoute: "manual.screen.ManualScreen",
     routes.ManualPageRoute: "manual.page_screen.ManualPageScreen",
 }

@@ -30,7 +30,6 @@ _SHOWN = (
     "cryptography",
     "prometheus-client",
 )
-_MULTIPLEXERS = {"TMUX": "tmux", "STY": "GNU screen", "ZELLIJ": "Zellij"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +53,15 @@ class Terminal:
         return cls(dict(os.environ), size, encoding)  # type: ignore[arg-type]
 
 
-def look_at_machine(area: str, *, theme: str = "", terminal: Terminal | None = None) -> Iterator[Check]:
-    """Yield the checks of this machine. `theme` is the configured one, "" where it isn't known."""
+def look_at_machine(area: str, terminal: Terminal | None = None) -> Iterator[Check]:
+    """Yield the checks of this machine."""
     yield _python(Topic(area, "Python"), sys.version_info[:2])
     yield _libraries(Topic(area, "libraries"))
     terminal = terminal or Terminal.here()
     yield _terminal(Topic(area, "terminal"), terminal)
     yield _size(Topic(area, "size"), terminal)
     yield _encoding(Topic(area, "characters"), terminal)
-    yield from _multiplexer(Topic(area, "multiplexer"), terminal)
     yield _colours(Topic(area, "colours"), terminal)
-    yield _theme(Topic(area, "theme"), terminal, theme)
 
 
 def _python(topic: Topic, version: tuple[int, int]) -> Check:
@@ -138,18 +135,6 @@ def _encoding(topic: Topic, terminal: Terminal) -> Check:
     return topic.warning(said, "Set a UTF-8 locale: export LC_ALL=C.UTF-8")
 
 
-def _multiplexer(topic: Topic, terminal: Terminal) -> Iterator[Check]:
-    inside = [name for variable, name in _MULTIPLEXERS.items() if terminal.environment.get(variable)]
-    if not inside:
-        return
-    said = f"Inside {inside[0]}."
-    if inside[0] == "tmux":
-        said += " What Keydeck copies reaches the clipboard if tmux has: set -g set-clipboard on."
-    elif inside[0] == "GNU screen":
-        said += " It does not support the clipboard."
-    yield topic.ok(said)
-
-
 def _colours(topic: Topic, terminal: Terminal) -> Check:
     environment = terminal.environment
     if environment.get("NO_COLOR"):
@@ -166,17 +151,3 @@ def _colours(topic: Topic, terminal: Terminal) -> Check:
         "begins with ansi-."
     )
     return topic.warning(said, remedy)
-
-
-def _theme(topic: Topic, terminal: Terminal, theme: str) -> Check:
-    """The theme beside the ground that COLORFGBG tells, which few terminals set."""
-    told = terminal.environment.get("COLORFGBG", "").rpartition(";")[2]
-    said = f"{theme or 'not known'}."
-    if not told.isdigit():
-        return topic.ok(f"{said} The terminal does not report its background; t changes the theme.")
-    light = int(told) in (7, *range(9, 16))
-    ground = "light" if light else "dark"
-    if theme.startswith("keydeck-") and theme != f"keydeck-{ground}":
-        remedy = f'theme = "keydeck-{ground}" in the settings file, or KEYDECK_THEME, would suit it.'
-        return topic.ok(f"{said} The terminal's background is {ground}.", remedy)
-    return topic.ok(f"{said} The terminal's background is {ground}.")

@@ -12,7 +12,7 @@ from typing import Any
 from crypto_core.compliance.change_reader import LATE, ChangeReader
 from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact, UseFact
 from crypto_core.compliance.journal_changes import REVIEW, without_rows
-from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
@@ -91,15 +91,11 @@ class AccessReviewer:
         Raises SettingsError for a key that guards no tokens, RefusedError where keys or policies can't be
         read, EventStoreError, DatabaseError, InterruptedRunError.
         """
-        parts = (SnapshotPart.KEYS, SnapshotPart.ACCESS)
-        snapshot = self._reader.take(parts, cancelled)
-        found = [snapshot.part(part) for part in parts]
-        for one in found:
-            if isinstance(one, MissingPart):
-                raise RefusedError(f"Who may use the keys can't be read: {one.reason}")
-        known, access = found
-        assert isinstance(known, GuardingKeyFacts)  # noqa: S101  # by the snapshot's types
-        assert isinstance(access, AccessFacts)  # noqa: S101
+        snapshot = self._reader.take((SnapshotPart.KEYS, SnapshotPart.ACCESS), cancelled)
+        known, access = snapshot.known(GuardingKeyFacts), snapshot.known(AccessFacts)
+        if known is None or access is None:
+            why = "; ".join(one.reason for one in snapshot.missing.values())
+            raise RefusedError(f"Who may use the keys can't be read: {why}")
         keys = _chosen(known.keys, names)
         now = self._clock()
         arns, titles = {one.arn for one in keys}, {one.name for one in keys}

@@ -15,7 +15,7 @@ from crypto_core.compliance.facts import (
     SigningKeyFact,
     TokenFacts,
 )
-from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
+from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import clean
 
@@ -167,14 +167,13 @@ def algorithms_in_use(snapshot: Snapshot) -> tuple[AlgorithmFact, ...]:
 
 
 def _found(snapshot: Snapshot) -> Iterator[AlgorithmFact]:
-    keys, recorded = snapshot.part(SnapshotPart.KEYS), snapshot.part(SnapshotPart.CRYPTOGRAPHY)
-    if isinstance(keys, GuardingKeyFacts):
+    if keys := snapshot.known(GuardingKeyFacts):
         yield from (use for key in keys.keys if (use := use_of_key(key)) is not None)
-    if isinstance(recorded, CryptographyFacts):
+    if recorded := snapshot.known(CryptographyFacts):
         yield from recorded.algorithms
         return
-    tokens, settings = snapshot.part(SnapshotPart.TOKENS), snapshot.part(SnapshotPart.SETTINGS)
-    if isinstance(tokens, TokenFacts) and isinstance(settings, SettingFacts):
+    tokens, settings = snapshot.known(TokenFacts), snapshot.known(SettingFacts)
+    if tokens and settings:
         yield from uses_of_tokens(tokens, settings.written_format)
     yield from uses_of_keydeck()
 

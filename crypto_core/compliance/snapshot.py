@@ -8,23 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from crypto_core.compliance.facts import (
-    AccessFacts,
-    ApprovalFacts,
-    ChangeFacts,
-    CheckFacts,
-    CryptographyFacts,
-    DrillFacts,
-    FindingFacts,
-    GuardingKeyFacts,
-    IncidentFacts,
-    JournalFacts,
-    PartFacts,
-    SettingFacts,
-    TokenFacts,
-    TrailFacts,
-    UseFacts,
-)
+from crypto_core.compliance import facts
+from crypto_core.compliance.facts import PartFacts
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.json_records import (
     JsonRecord,
@@ -35,71 +20,37 @@ from crypto_core.text.json_records import (
     shape,
 )
 
+Fact = TypeVar("Fact")
+
 
 class SnapshotPart(StrEnum):
     """A part of a snapshot; its value is what a program sees."""
 
-    TOKENS = "tokens"
-    POSTURE = "posture"
-    EVENTS = "events"
-    KEYS = "keys"
-    ACCESS = "access"
-    TRAIL = "trail"
-    APPROVALS = "approvals"
-    JOURNAL = "journal"
-    INCIDENTS = "incidents"
-    DRILLS = "drills"
-    SETTINGS = "settings"
-    CHECKS = "checks"
-    CHANGES = "changes"
-    USES = "uses"
-    CRYPTOGRAPHY = "cryptography"
+    kind: type[PartFacts]
+    """What the part holds."""
+    command: str
+    """The command that shows the same."""
 
-    @property
-    def facts(self) -> type[PartFacts]:
-        """What the part holds."""
-        return _FACTS[self]
+    TOKENS = "tokens", facts.TokenFacts, "status"
+    POSTURE = "posture", facts.FindingFacts, "findings"
+    EVENTS = "events", facts.FindingFacts, "findings"
+    KEYS = "keys", facts.GuardingKeyFacts, "keys list"
+    ACCESS = "access", facts.AccessFacts, "keys policy"
+    TRAIL = "trail", facts.TrailFacts, "events list"
+    APPROVALS = "approvals", facts.ApprovalFacts, "approvals list"
+    JOURNAL = "journal", facts.JournalFacts, "journal verify"
+    INCIDENTS = "incidents", facts.IncidentFacts, "incident list"
+    DRILLS = "drills", facts.DrillFacts, "incident list"
+    SETTINGS = "settings", facts.SettingFacts, "settings"
+    CHECKS = "checks", facts.CheckFacts, "doctor"
+    CHANGES = "changes", facts.ChangeFacts, "journal list"
+    USES = "uses", facts.UseFacts, "events list"
+    CRYPTOGRAPHY = "cryptography", facts.CryptographyFacts, "doctor"
 
-    @property
-    def command(self) -> str:
-        """The command that shows the same."""
-        return _COMMANDS[self]
-
-
-_FACTS: dict[SnapshotPart, type[PartFacts]] = {
-    SnapshotPart.TOKENS: TokenFacts,
-    SnapshotPart.POSTURE: FindingFacts,
-    SnapshotPart.EVENTS: FindingFacts,
-    SnapshotPart.KEYS: GuardingKeyFacts,
-    SnapshotPart.ACCESS: AccessFacts,
-    SnapshotPart.TRAIL: TrailFacts,
-    SnapshotPart.APPROVALS: ApprovalFacts,
-    SnapshotPart.JOURNAL: JournalFacts,
-    SnapshotPart.INCIDENTS: IncidentFacts,
-    SnapshotPart.DRILLS: DrillFacts,
-    SnapshotPart.SETTINGS: SettingFacts,
-    SnapshotPart.CHECKS: CheckFacts,
-    SnapshotPart.CHANGES: ChangeFacts,
-    SnapshotPart.USES: UseFacts,
-    SnapshotPart.CRYPTOGRAPHY: CryptographyFacts,
-}
-_COMMANDS = {
-    SnapshotPart.TOKENS: "status",
-    SnapshotPart.POSTURE: "findings",
-    SnapshotPart.EVENTS: "findings",
-    SnapshotPart.KEYS: "keys list",
-    SnapshotPart.ACCESS: "keys policy",
-    SnapshotPart.TRAIL: "events list",
-    SnapshotPart.APPROVALS: "approvals list",
-    SnapshotPart.JOURNAL: "journal verify",
-    SnapshotPart.INCIDENTS: "incident list",
-    SnapshotPart.DRILLS: "incident list",
-    SnapshotPart.SETTINGS: "settings",
-    SnapshotPart.CHECKS: "doctor",
-    SnapshotPart.CHANGES: "journal list",
-    SnapshotPart.USES: "events list",
-    SnapshotPart.CRYPTOGRAPHY: "doctor",
-}
+    def __new__(cls, value: str, kind: type[PartFacts] = facts.TokenFacts, command: str = "") -> SnapshotPart:
+        part = str.__new__(cls, value)
+        part._value_, part.kind, part.command = value, kind, command
+        return part
 
 
 class Lack(StrEnum):
@@ -137,14 +88,19 @@ class Snapshot:
         found = self.parts.get(part)
         return MissingPart(Lack.NOTHING, clean(f"not measured: {part}")) if found is None else found
 
+    def known(self, kind: type[Fact]) -> Fact | None:
+        """Return the facts of a kind that one part alone holds; None where it is missing."""
+        return next((one for one in self.parts.values() if isinstance(one, kind)), None)
+
+    @property
+    def missing(self) -> dict[SnapshotPart, MissingPart]:
+        """The parts that were asked for and could not be measured."""
+        return {part: found for part, found in self.parts.items() if isinstance(found, MissingPart)}
+
     @property
     def failed(self) -> bool:
         """True if a part could not be read for want of a permission or an answer."""
-        found = (one for one in self.parts.values() if isinstance(one, MissingPart))
-        return any(one.lack in (Lack.PERMISSION, Lack.FAILED) for one in found)
-
-
-Fact = TypeVar("Fact")
+        return any(one.lack in (Lack.PERMISSION, Lack.FAILED) for one in self.missing.values())
 
 
 def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
@@ -174,7 +130,7 @@ def _part(part: SnapshotPart, stored: Any) -> PartFacts | MissingPart:
     try:
         if isinstance(stored, Mapping) and "missing" in stored:
             return record_of(MissingPart, stored)
-        facts: PartFacts = record_of(part.facts, stored, exactly=True)
-        return facts
+        found: PartFacts = record_of(part.kind, stored, exactly=True)
+        return found
     except (JsonRecordError, RecursionError):
         return MissingPart(Lack.FAILED, clean(f"what was kept of {part} can't be read"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,36 +11,9 @@ from typing import TYPE_CHECKING
 
 from crypto_core import errors
 from crypto_core.cancelling import stop_if
+from crypto_core.compliance import facts, measured
 from crypto_core.compliance.change_reader import LATE, OVERLAP
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
-from crypto_core.compliance.facts import (
-    AccessFacts,
-    ApprovalFacts,
-    ChangeFacts,
-    CheckFact,
-    CheckFacts,
-    CryptographyFacts,
-    DrillFacts,
-    FindingFacts,
-    GuardingKeyFacts,
-    IncidentFacts,
-    JournalFacts,
-    PartFacts,
-    SettingFacts,
-    TokenFacts,
-    TrailFacts,
-    UseFacts,
-)
-from crypto_core.compliance.measured import (
-    access_facts,
-    compromises,
-    finding_facts,
-    guarding_keys,
-    incident_facts,
-    journal_facts,
-    key_facts,
-    token_facts,
-)
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.diagnosis.check import Area, examine
@@ -77,7 +50,7 @@ _NO_PERMISSION = (errors.KmsAccessDeniedError, errors.MissingGrantError, errors.
 class ComplianceSettings:
     """What the settings say, as far as controls are about it."""
 
-    settings: SettingFacts
+    settings: facts.SettingFacts
     limits: Limits
     events_days: int
     drill_days: int
@@ -135,33 +108,17 @@ class _Reading:
     now: datetime
     cancelled: Event | None
     since_record: bool
-    _read: Mapping[SnapshotPart, Callable[[], PartFacts | MissingPart]] = field(init=False)
     _policies: dict[str, KeyPolicy] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._read = {
-            SnapshotPart.TOKENS: self._tokens,
-            SnapshotPart.POSTURE: self._posture,
-            SnapshotPart.EVENTS: self._events,
-            SnapshotPart.KEYS: self._keys,
-            SnapshotPart.ACCESS: self._access,
-            SnapshotPart.TRAIL: self._trail,
-            SnapshotPart.APPROVALS: self._approvals,
-            SnapshotPart.JOURNAL: self._journal,
-            SnapshotPart.INCIDENTS: self._incidents,
-            SnapshotPart.DRILLS: self._drills,
-            SnapshotPart.SETTINGS: self._settings,
-            SnapshotPart.CHECKS: self._checks,
-            SnapshotPart.CHANGES: self._changes,
-            SnapshotPart.USES: self._uses,
-            SnapshotPart.CRYPTOGRAPHY: self._cryptography,
-        }
+    def read(self, part: SnapshotPart) -> facts.PartFacts | MissingPart:
+        """Return a part's facts, by the method of its name, or why there are none.
 
-    def read(self, part: SnapshotPart) -> PartFacts | MissingPart:
-        """Return a part's facts, or why there are none. Raises InterruptedRunError."""
+        Raises InterruptedRunError.
+        """
         stop_if(self.cancelled)
         try:
-            return self._read[part]()
+            found: facts.PartFacts | MissingPart = getattr(self, f"_{part}")()
+            return found
         except errors.InterruptedRunError:
             raise
         except errors.KeydeckError as error:
@@ -186,18 +143,20 @@ class _Reading:
     def _states(self) -> tuple[KeyState, ...]:
         # After the census the inventory knows the keys that tokens were found under.
         counted = self._counted
-        return guarding_keys(self.by.keys.list(), counted, self.by.posture.write_key, self._write_arn())
+        return measured.guarding_keys(
+            self.by.keys.list(), counted, self.by.posture.write_key, self._write_arn()
+        )
 
     def _write_arn(self) -> str:
         name = self.by.posture.write_key
         return self.by.keys.describe(name).key_arn if name else ""
 
-    def _tokens(self) -> TokenFacts:
+    def _tokens(self) -> facts.TokenFacts:
         if isinstance(self._census, errors.KeydeckError):
             raise self._census
-        return token_facts(self._census)
+        return measured.token_facts(self._census)
 
-    def _posture(self) -> FindingFacts:
+    def _posture(self) -> facts.FindingFacts:
         posture = self.by.posture.examine_keys(status=self._counted, cancelled=self.cancelled)
         try:
             suppressions = self.by.trail_rules.suppressions()
@@ -205,30 +164,30 @@ class _Reading:
             suppressions = ()  # The part about events tells; nothing is hidden then.
         told, hidden = sift(posture.findings, suppressions)
         asked = tuple(one for one in RuleFacts if one not in _OF_EVENTS)
-        return finding_facts(asked, told, hidden, posture.gaps)
+        return measured.finding_facts(asked, told, hidden, posture.gaps)
 
-    def _events(self) -> FindingFacts | MissingPart:
+    def _events(self) -> facts.FindingFacts | MissingPart:
         since = self._unexamined_since() if self.since_record else None
         found = self.by.trail_rules.examine_events(since, cancelled=self.cancelled)
         if found.empty and not (found.findings or found.suppressed):
             return MissingPart(Lack.NOTHING, clean(found.gaps[0].reason, 600))
         asked = _OF_EVENTS[1:] if found.empty else _OF_EVENTS
-        facts = finding_facts(asked, found.findings, found.suppressed, found.gaps)
-        return FindingFacts(facts.rules, facts.findings, facts.gaps, found.since, found.until)
+        told = measured.finding_facts(asked, found.findings, found.suppressed, found.gaps)
+        return replace(told, since=found.since, until=found.until)
 
     def _unexamined_since(self) -> datetime | None:
         """Since when no record looked at events; None for the last day, which is looked at in any case."""
         if self._before is None:
             return None
         told = self._before.part(SnapshotPart.EVENTS)
-        looked = told.until if isinstance(told, FindingFacts) else None
+        looked = told.until if isinstance(told, facts.FindingFacts) else None
         return min(self.now - OVERLAP, (looked or self._before.taken_at - OVERLAP) - LATE)
 
-    def _keys(self) -> GuardingKeyFacts:
+    def _keys(self) -> facts.GuardingKeyFacts:
         limits = self.by.configured.limits
         writes = self._write_arn()
         keys = tuple(
-            key_facts(
+            measured.key_facts(
                 state,
                 self._counted,
                 writes,
@@ -237,10 +196,10 @@ class _Reading:
             )
             for state in self._states
         )
-        return GuardingKeyFacts(keys, limits.rotation_days, limits.material_days)
+        return facts.GuardingKeyFacts(keys, limits.rotation_days, limits.material_days)
 
-    def _access(self) -> AccessFacts:
-        return access_facts(self._states, self._policy)
+    def _access(self) -> facts.AccessFacts:
+        return measured.access_facts(self._states, self._policy)
 
     def _policy(self, state: KeyState) -> KeyPolicy:
         if state.key_arn not in self._policies:
@@ -255,7 +214,7 @@ class _Reading:
 
     def _compromises(self, state: KeyState) -> tuple[datetime, ...]:
         try:
-            return compromises(self._views, state)
+            return measured.compromises(self._views, state)
         except errors.KeydeckError:
             return ()  # The part about incidents tells.
 
@@ -263,9 +222,9 @@ class _Reading:
     def _views(self) -> tuple[IncidentView, ...]:
         return tuple(self.by.incidents.incidents(closed=True))
 
-    def _trail(self) -> TrailFacts:
+    def _trail(self) -> facts.TrailFacts:
         coverage = self.by.event_coverage
-        return TrailFacts(
+        return facts.TrailFacts(
             events=self.by.trail_rules.store.summary("").events,
             kept_days=self.by.configured.events_days,
             regions=tuple(map(clean, coverage.regions())),
@@ -273,51 +232,53 @@ class _Reading:
             year_gaps=tuple(map(clean, coverage.coverage_of(self.now - YEAR, self.now).reasons)),
         )
 
-    def _approvals(self) -> ApprovalFacts:
+    def _approvals(self) -> facts.ApprovalFacts:
         book = self.by.approvals
         needed = tuple(clean(name) for name in ACTIONS if book.needed(name))
         signed = bool(needed) and not book.advisory
         waiting = len(book.requests(pending=True)) if needed else 0
-        return ApprovalFacts(
+        return facts.ApprovalFacts(
             needed, tuple(map(clean, ACTIONS)), signed, self.by.configured.approval_minutes, waiting
         )
 
-    def _journal(self) -> JournalFacts:
+    def _journal(self) -> facts.JournalFacts:
         anchoring = self.by.checkpoints.anchoring
         places = len(anchoring.stores) + (anchoring.authority is not None) + len(anchoring.unusable)
-        return journal_facts(self.by.checkpoints.verify(), signs=self.by.configured.signs, places=places)
+        return measured.journal_facts(
+            self.by.checkpoints.verify(), signs=self.by.configured.signs, places=places
+        )
 
-    def _incidents(self) -> IncidentFacts:
+    def _incidents(self) -> facts.IncidentFacts:
         service = self.by.incidents
-        return incident_facts(self._views, service.runbooks(), service.runbook_troubles(), self.now)
+        return measured.incident_facts(self._views, service.runbooks(), service.runbook_troubles(), self.now)
 
-    def _drills(self) -> DrillFacts:
+    def _drills(self) -> facts.DrillFacts:
         kind = CaptureKind.VERIFICATION.value
         last = self.by.incident_store.last_evidence(kind, unlike=NOTHING_SHA256)
-        return DrillFacts(last, self.by.configured.drill_days)
+        return facts.DrillFacts(last, self.by.configured.drill_days)
 
     @cached_property
     def _before(self) -> Snapshot | None:
         return self.by.before()
 
-    def _changes(self) -> ChangeFacts:
+    def _changes(self) -> facts.ChangeFacts:
         before = self._before.taken_at if self._before else None
         return self.by.change_reader.changes(before, self.now, self.cancelled)
 
-    def _uses(self) -> UseFacts:
+    def _uses(self) -> facts.UseFacts:
         before = self._before
-        told = before.part(SnapshotPart.USES) if before else None
-        since = told.until if isinstance(told, UseFacts) else before.taken_at if before else None
+        told = before.known(facts.UseFacts) if before else None
+        since = told.until if told else before.taken_at if before else None
         reader = self.by.change_reader
         return replace(reader.uses(since, self.now, self.cancelled), reviews=reader.reviews(self.now))
 
-    def _settings(self) -> SettingFacts:
+    def _settings(self) -> facts.SettingFacts:
         return self.by.configured.settings
 
-    def _cryptography(self) -> CryptographyFacts:
+    def _cryptography(self) -> facts.CryptographyFacts:
         counted = self._census
-        tokens = counted if isinstance(counted, errors.KeydeckError) else token_facts(counted)
-        keys: GuardingKeyFacts | errors.KeydeckError
+        tokens = counted if isinstance(counted, errors.KeydeckError) else measured.token_facts(counted)
+        keys: facts.GuardingKeyFacts | errors.KeydeckError
         try:
             keys = self._keys()
         except errors.InterruptedRunError:
@@ -326,12 +287,12 @@ class _Reading:
             keys = error
         return self.by.cryptography.read(tokens, keys, self.by.configured.settings, self.cancelled)
 
-    def _checks(self) -> CheckFacts:
-        return CheckFacts(tuple(self._checked()))
+    def _checks(self) -> facts.CheckFacts:
+        return facts.CheckFacts(tuple(self._checked()))
 
-    def _checked(self) -> Iterator[CheckFact]:
+    def _checked(self) -> Iterator[facts.CheckFact]:
         for one in examine(self.by.areas(), cancelled=self.cancelled, in_order=True):
-            yield CheckFact(clean(one.area), clean(one.name), one.outcome, clean(one.said, 600))
+            yield facts.CheckFact(clean(one.area), clean(one.name), one.outcome, clean(one.said, 600))
 
 
 def _lack(error: errors.KeydeckError) -> Lack:

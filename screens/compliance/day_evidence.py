@@ -31,8 +31,6 @@ class DayEvidence:
     """The numbers of the day's other records."""
     follows: bool | None = None
     """Whether the record names the digest of the one before; None where that one was not read."""
-    beside: tuple[EvidenceRecord | None, EvidenceRecord | None] = (None, None)
-    """Of a day without a record: the last one before it and the first one after it."""
     changes: Sequence[ChangeFact] = ()
     lapses: Sequence[Lapse] = ()
     """What was not met on that day, as far as it is this control's."""
@@ -63,7 +61,6 @@ def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | N
             if one.day == day and (record is None or number != record.number)
         ),
         follows(standing, record),
-        (None, None) if record is not None else _beside(standing, day),
         tuple(one for one in standing.period.changes if one.at.astimezone(UTC).date() == day),
         tuple(one for one in lapses_of(standing, control) if _covers(one, day)),
     )
@@ -84,13 +81,6 @@ def follows(standing: Standing, record: EvidenceRecord | None) -> bool | None:
         return record.previous == FIRST
     before = standing.records.get(record.number - 1)
     return record.previous == before.digest if before is not None else None
-
-
-def _beside(standing: Standing, day: date) -> tuple[EvidenceRecord | None, EvidenceRecord | None]:
-    ordered = sorted(standing.records.values(), key=lambda one: one.number)
-    before = [one for one in ordered if one.day < day]
-    after = [one for one in ordered if one.day > day]
-    return (before[-1] if before else None, after[0] if after else None)
 
 
 def _day(period: ControlPeriod, day: date) -> ControlDay | None:

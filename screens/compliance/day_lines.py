@@ -123,9 +123,6 @@ def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line
     record = found.record
     if record is None:
         yield from _fact("record", "none was made on this day: how the control stood is not known", width)
-        for name, beside in zip(("before it", "after it"), found.beside, strict=True):
-            if beside is not None:
-                yield from _fact(name, f"record {beside.number}, {moment(beside.taken_at)} UTC", width)
     else:
         at = f"{record.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield from _fact("record", f"{record.number}, taken {at} by {record.recorded_by}", width)

@@ -1,4 +1,4 @@
-"""What is open for the next audit, each point with the command or the screen that settles it."""
+"""Pages of lines beside the map: the evidence behind a day, and what is open for the next audit."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ from screens.widgets.copied_lines import CopiedText, CopiedValue, copied_lines
 from screens.widgets.line_list import Line, LineList
 
 Answer = TypeVar("Answer")
+_ROUTES: dict[str, object] = {
+    "keydeck findings": FindingsRoute(""),
+    "keydeck approvals": ApprovalsRoute(),
+    "keydeck status": TokensRoute(""),
+    "keydeck events": EventsRoute(FIRST),
+}
+"""The screens that show the same as a command, by how it begins."""
 
 
 class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
@@ -50,15 +57,6 @@ class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
             event.stop()
             if event.target.leads_to is not None:
                 self.post_message(Followed(event.target.leads_to))
-
-
-_ROUTES: dict[str, object] = {
-    "keydeck findings": FindingsRoute(""),
-    "keydeck approvals": ApprovalsRoute(),
-    "keydeck status": TokensRoute(""),
-    "keydeck events": EventsRoute(FIRST),
-}
-"""The screens that show the same as a command, by how it begins."""
 
 
 class OpenPointsScreen(CopiedPage[Sequence[OpenPoint]]):

@@ -1,4 +1,7 @@
-"""The cryptography of a database as it is now, as a bill of materials."""
+"""The cryptography of a period, or of a database as it is now, as a bill of materials (CycloneDX 1.6).
+
+It takes cyclonedx-python-lib, which the extra `cbom` brings and nothing else loads.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from crypto_core.compliance.facts import GuardingKeyFacts
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.recorded_keys import seen_keys
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
+from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.errors import DatabaseError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
@@ -22,28 +25,11 @@ def cryptography_bom(period: AuditPeriod, context: PackContext) -> bytes:
     from crypto_core.compliance.pack.bom.document import bill_document
 
     if not period.records:
-        return snapshot_bom(Snapshot(datetime.combine(period.until, time(), UTC)), context)
+        return bill_document(Snapshot(datetime.combine(period.until, time(), UTC)), context)
     last = period.records[-1]
-    readable = isinstance(last.snapshot.part(SnapshotPart.KEYS), GuardingKeyFacts)
-    earlier = seen_keys(period) if readable else ()
+    earlier = seen_keys(period) if last.snapshot.known(GuardingKeyFacts) else ()
     former = tuple(one for one in earlier if one.record.number != last.number)
     return bill_document(last.snapshot, context, last.number, former)
-
-
-def snapshot_bom(snapshot: Snapshot, context: PackContext) -> bytes:
-    """Return the bill of one snapshot: the same bytes for the same snapshot and context."""
-    from crypto_core.compliance.pack.bom.document import bill_document
-
-    return bill_document(snapshot, context)
-
-
-BILL_PARTS = (
-    SnapshotPart.TOKENS,
-    SnapshotPart.KEYS,
-    SnapshotPart.SETTINGS,
-    SnapshotPart.CRYPTOGRAPHY,
-)
-"""The parts of a snapshot that a bill is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +53,13 @@ class BillService:
 
     def make(self, cancelled: Event | None = None) -> MadeBill:
         """Return the bill of what is measured now, with what is missing named. Raises InterruptedRunError."""
+        from crypto_core.compliance.pack.bom.document import BILL_PARTS, bill_document
+
         snapshot = self.reader.take(BILL_PARTS, cancelled)
         context = PackContext(self._database(), clean(self.version), snapshot.taken_at, NO_TEXT)
-        found = {part: snapshot.part(part) for part in BILL_PARTS}
-        lacking = (
-            clean(f"{p}: {one.reason}", 600) for p, one in found.items() if isinstance(one, MissingPart)
-        )
-        return MadeBill(snapshot_bom(snapshot, context).decode(), tuple(lacking), snapshot.failed)
+        document = bill_document(snapshot, context).decode()
+        lacking = (f"{part}: {one.reason}" for part, one in snapshot.missing.items())
+        return MadeBill(document, tuple(map(clean, lacking)), snapshot.failed)
 
     def _database(self) -> CleanText:
         # Nothing but the name needs Keydeck's own schema.

@@ -125,8 +125,9 @@ class OscalSystem:
         return quantum_readiness(algorithms_in_use(records[-1].snapshot)) if records else ()
 
     def _keys(self) -> tuple[KeyFact, ...]:
-        found = self.period.newest(SnapshotPart.KEYS)
-        return found.keys if isinstance(found, GuardingKeyFacts) else ()
+        records = self.period.records
+        found = records[-1].snapshot.known(GuardingKeyFacts) if records else None
+        return found.keys if found else ()
 
     def _key(self, key: KeyFact) -> Json:
         use = use_of_key(key)

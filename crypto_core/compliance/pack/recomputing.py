@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crypto_core.compliance.facts import ChangeFacts, DrillFacts, IncidentFacts, UseFacts
+from crypto_core.compliance.facts import ChangeFacts
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.documents import DOCUMENTS, README, PackDocument, hidden_tokens, readme
@@ -79,9 +79,9 @@ def period_again(records: Sequence[EvidenceRecord], inputs: PeriodInputs, contro
     before = next((one for one in reversed(records) if one.day < inputs.since), None)
     at_hand = AtHand(
         ChangeFacts(begin, end, inputs.changes),
-        UseFacts(begin, end, inputs.uses, inputs.reviews),
-        IncidentFacts(inputs.incidents, ()),
-        DrillFacts(max(inputs.drills, default=None), 0),
+        inputs.reviews,
+        inputs.incidents,
+        max(inputs.drills, default=None),
     )
     asked = PeriodQuestion(inputs.since, inputs.until, inputs.framework, inputs.seed, inputs.sample)
     period = audit_period(asked, CheckedRecords(within, before), controls, at_hand, inputs.made_at)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TypeVar
 
-from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact, PartFacts
+from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.reports.masking import masked
-
-_Facts = TypeVar("_Facts", bound=PartFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +32,11 @@ class SeenAccess:
     records: int
 
 
-def facts_of(record: EvidenceRecord, part: SnapshotPart, kind: type[_Facts]) -> _Facts | None:
-    """Return the facts of a record's part; None where it is missing."""
-    found = record.snapshot.part(part)
-    return found if isinstance(found, kind) else None
-
-
 def seen_keys(period: AuditPeriod) -> tuple[SeenKey, ...]:
     """Return all keys that any record has, by their ARNs."""
     seen: dict[str, SeenKey] = {}
     for record in period.records:
-        facts = facts_of(record, SnapshotPart.KEYS, GuardingKeyFacts)
+        facts = record.snapshot.known(GuardingKeyFacts)
         for key in facts.keys if facts else ():
             first = seen[key.arn].first if key.arn in seen else record.day
             seen[key.arn] = SeenKey(masked(key), record, facts.material_days if facts else 0, first)
@@ -57,7 +47,7 @@ def seen_accesses(period: AuditPeriod) -> tuple[SeenAccess, ...]:
     """Return all that any record says of who may use a key, by key and principal."""
     seen: dict[AccessFact, SeenAccess] = {}
     for record in period.records:
-        facts = facts_of(record, SnapshotPart.ACCESS, AccessFacts)
+        facts = record.snapshot.known(AccessFacts)
         for access in facts.accesses if facts else ():
             known = seen.get(access)
             first, number = (known.first, known.records) if known else (record.day, 0)
@@ -70,6 +60,6 @@ def access_gaps(period: AuditPeriod) -> tuple[str, ...]:
     """Return what records could not read of who may use keys, each once."""
     told: dict[str, None] = {}
     for record in period.records:
-        facts = facts_of(record, SnapshotPart.ACCESS, AccessFacts)
+        facts = record.snapshot.known(AccessFacts)
         told |= dict.fromkeys(facts.gaps if facts else ())
     return masked(tuple(told))

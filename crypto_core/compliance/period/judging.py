@@ -60,7 +60,7 @@ class AccessInPeriod:
 
 
 def access_of(
-    records: Iterable[EvidenceRecord], at_hand: UseFacts | MissingPart, since: date, until: date
+    records: Iterable[EvidenceRecord], at_hand: Iterable[ReviewFact], since: date, until: date
 ) -> AccessInPeriod:
     """Return what the records tell of uses and reviews, and of reviews what is known now."""
     begin, end = moments_of(since, until)
@@ -69,8 +69,8 @@ def access_of(
     gaps: list[str] = []
     reached: datetime | None = None
     for record in records:
-        facts = record.snapshot.part(SnapshotPart.USES)
-        if not isinstance(facts, UseFacts):
+        facts = record.snapshot.known(UseFacts)
+        if facts is None:
             continue
         if reached is not None and facts.since < reached:
             gaps.append("Uses of some hours stand in two records and are counted twice.")
@@ -80,8 +80,7 @@ def access_of(
         for use in facts.uses:
             key = (use.who, use.action, use.key)
             uses[key] = _added(uses[key], use) if key in uses else use
-    if isinstance(at_hand, UseFacts):
-        reviews |= {one.id: one for one in at_hand.reviews}
+    reviews |= {one.id: one for one in at_hand}
     within = sorted((one for one in reviews.values() if begin <= one.at < end), key=lambda one: one.at)
     every = tuple(reviews.values())
     ordered = sorted(uses.values(), key=lambda one: (-one.calls, one.who, one.action, one.key))
@@ -94,14 +93,15 @@ def access_of(
 
 
 def incidents_of(
-    records: Sequence[EvidenceRecord], at_hand: IncidentFacts | MissingPart, since: date, until: date
+    records: Sequence[EvidenceRecord], at_hand: Iterable[IncidentFact], since: date, until: date
 ) -> tuple[IncidentFact, ...]:
     """Return the incidents that were open on any day, as they are known last, in the order of time."""
     begin, end = moments_of(since, until)
     found: dict[str, IncidentFact] = {}
-    for facts in (*(one.snapshot.part(SnapshotPart.INCIDENTS) for one in records), at_hand):
-        if isinstance(facts, IncidentFacts):
+    for record in records:
+        if facts := record.snapshot.known(IncidentFacts):
             found |= {one.name: one for one in facts.incidents}
+    found |= {one.name: one for one in at_hand}
     within = [
         one
         for one in found.values()
@@ -111,13 +111,13 @@ def incidents_of(
 
 
 def drills_of(
-    records: Iterable[EvidenceRecord], at_hand: DrillFacts | MissingPart, since: date, until: date
+    records: Iterable[EvidenceRecord], last: datetime | None, since: date, until: date
 ) -> tuple[datetime, ...]:
     """Return when a restore was tried within the period, as far as a record tells, in the order of time."""
     begin, end = moments_of(since, until)
-    told = (*(one.snapshot.part(SnapshotPart.DRILLS) for one in records), at_hand)
-    moments = {one.last_at for one in told if isinstance(one, DrillFacts) and one.last_at}
-    return tuple(sorted(one for one in moments if begin <= one < end))
+    told = (record.snapshot.known(DrillFacts) for record in records)
+    moments = {last, *(facts.last_at for facts in told if facts)}
+    return tuple(sorted(at for at in moments if at and begin <= at < end))
 
 
 def _added(one: UseFact, other: UseFact) -> UseFact:
@@ -282,12 +282,12 @@ def _days_by_events(control: FrameworkControl, lapses: Iterable[Lapse], days: Se
 
 @dataclass(frozen=True, slots=True)
 class AtHand:
-    """What stores hold now of a period, beside its records; each may be missing."""
+    """What stores hold now of a period, beside its records; the uses of keys are those of the records."""
 
     changes: ChangeFacts | MissingPart = NOT_ASKED
-    uses: UseFacts | MissingPart = NOT_ASKED
-    incidents: IncidentFacts | MissingPart = NOT_ASKED
-    drills: DrillFacts | MissingPart = NOT_ASKED
+    reviews: tuple[ReviewFact, ...] = ()
+    incidents: tuple[IncidentFact, ...] = ()
+    last_drill: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,7 @@ def audit_period(
     recorded = by_day(judged)
     held = {one for theirs in exemptions.values() for one in theirs}
     days = days_of(asked.since, asked.until, made_at, recorded)
-    access = access_of(records, at_hand.uses, asked.since, asked.until)
+    access = access_of(records, at_hand.reviews, asked.since, asked.until)
     seed = clean(asked.seed, 200) or default_seed(records, asked.since, asked.until)
     gaps = tuple(day for day in days if day not in recorded)
     return AuditPeriod(
@@ -351,7 +351,7 @@ def audit_period(
         uses=access.uses,
         reviews=access.reviews,
         incidents=incidents_of(records, at_hand.incidents, asked.since, asked.until),
-        drills=drills_of(records, at_hand.drills, asked.since, asked.until),
+        drills=drills_of(records, at_hand.last_drill, asked.since, asked.until),
         problems=(*found.problems, *population.problems),
         unknown=unknowns_of(
             records,

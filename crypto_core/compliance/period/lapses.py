@@ -12,7 +12,6 @@ from crypto_core.compliance.period.judged_records import JudgedRecord
 from crypto_core.compliance.period.period import Lapse, LapseSource
 from crypto_core.compliance.period.troubles import Trouble, TroubleFinder
 from crypto_core.compliance.period.turns import Subjects, told
-from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.finding import Finding
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
@@ -50,8 +49,8 @@ def find_lapses(
 
 
 def _keys(judged: JudgedRecord) -> tuple[KeyFact, ...]:
-    facts = judged.record.snapshot.part(SnapshotPart.KEYS)
-    return facts.keys if isinstance(facts, GuardingKeyFacts) else ()
+    facts = judged.record.snapshot.known(GuardingKeyFacts)
+    return facts.keys if facts else ()
 
 
 def _lapse(

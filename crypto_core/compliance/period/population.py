@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.compliance.snapshot import MissingPart
 from crypto_core.text.cleaning import CleanText, clean, cleans
 
 UNENDED = "begun"
@@ -70,8 +70,7 @@ def population_of(
 
 def _told(records: Iterable[EvidenceRecord]) -> Iterable[tuple[int, ChangeFacts]]:
     for record in records:
-        facts = record.snapshot.part(SnapshotPart.CHANGES)
-        if isinstance(facts, ChangeFacts):
+        if facts := record.snapshot.known(ChangeFacts):
             yield record.number, facts
 
 

@@ -81,8 +81,7 @@ class RecordedDay(JsonRecord):
     @property
     def missing(self) -> dict[SnapshotPart, MissingPart]:
         """The parts that the record lacks."""
-        parts = self.record.snapshot.parts
-        return {part: found for part, found in parts.items() if isinstance(found, MissingPart)}
+        return self.record.snapshot.missing
 
     @property
     def failed(self) -> bool:

@@ -12,7 +12,7 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 
 from crypto_core.compliance.algorithm_uses import algorithms_in_use, quantum_readiness
-from crypto_core.compliance.facts import CryptographyFacts, GuardingKeyFacts, KeyFact, TokenFacts
+from crypto_core.compliance.facts import CryptographyFacts, GuardingKeyFacts, TokenFacts
 from crypto_core.compliance.pack.bom.algorithms import add_algorithms, add_endpoint
 from crypto_core.compliance.pack.bom.bill import Bill, properties, text
 from crypto_core.compliance.pack.bom.keys import (
@@ -26,7 +26,13 @@ from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.recorded_keys import SeenKey
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 
-_PARTS = (SnapshotPart.TOKENS, SnapshotPart.KEYS, SnapshotPart.SETTINGS, SnapshotPart.CRYPTOGRAPHY)
+BILL_PARTS = (
+    SnapshotPart.TOKENS,
+    SnapshotPart.KEYS,
+    SnapshotPart.SETTINGS,
+    SnapshotPart.CRYPTOGRAPHY,
+)
+"""The parts of a snapshot that a bill is made from."""
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://keydeck.invalid/ns/cbom")
 
 
@@ -38,19 +44,20 @@ def bill_document(
     `former` are keys that the snapshot has no longer.
     """
     bill = Bill()
-    facts = _Facts(snapshot)
     algorithms = algorithms_in_use(snapshot)
-    cryptography = facts.cryptography
+    tokens, guarding = snapshot.known(TokenFacts), snapshot.known(GuardingKeyFacts)
+    keys = guarding.keys if guarding else ()
+    cryptography = snapshot.known(CryptographyFacts)
     signing = cryptography.signing_keys if cryptography else ()
-    add_algorithms(bill, algorithms, kms_uses(facts.keys, signing))
-    for key in facts.keys:
+    add_algorithms(bill, algorithms, kms_uses(keys, signing))
+    for key in keys:
         add_key(bill, key)
     for seen in former:
         add_former_key(bill, seen)
     for signer in signing:
         add_signing_key(bill, signer)
-    if facts.tokens is not None:
-        add_columns(bill, facts.tokens, facts.keys, algorithms)
+    if tokens is not None:
+        add_columns(bill, tokens, keys, algorithms)
     for endpoint in cryptography.endpoints if cryptography else ():
         add_endpoint(bill, endpoint)
     root = _root(context)
@@ -59,7 +66,7 @@ def bill_document(
         "record": record or None,
         "made-by": context.made_by,
         "quantum-readiness": quantum_readiness(algorithms),
-        "not-known": tuple(facts.lacking()),
+        "not-known": tuple(_lacking(snapshot)),
         "fips": tuple(_modules(cryptography)),
     }
     named = f"{context.database_id}/{snapshot.taken_at.isoformat()}/{context.made_at.isoformat()}"
@@ -78,25 +85,14 @@ def bill_document(
     return (JsonV1Dot6(bom).output_as_string(indent=1) + "\n").encode()
 
 
-class _Facts:
-    """A snapshot's parts, as far as a bill is about them and they are there."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._found = {part: snapshot.part(part) for part in _PARTS}
-        tokens = self._found[SnapshotPart.TOKENS]
-        keys = self._found[SnapshotPart.KEYS]
-        cryptography = self._found[SnapshotPart.CRYPTOGRAPHY]
-        self.tokens = tokens if isinstance(tokens, TokenFacts) else None
-        self.keys: tuple[KeyFact, ...] = keys.keys if isinstance(keys, GuardingKeyFacts) else ()
-        self.cryptography = cryptography if isinstance(cryptography, CryptographyFacts) else None
-
-    def lacking(self) -> Iterator[str]:
-        """Yield what is not known, and why."""
-        for part, found in self._found.items():
-            if isinstance(found, MissingPart):
-                yield f"{part}: {found.reason}"
-        yield from self.tokens.gaps if self.tokens else ()
-        yield from self.cryptography.gaps if self.cryptography else ()
+def _lacking(snapshot: Snapshot) -> Iterator[str]:
+    """What is not known, and why."""
+    for part in BILL_PARTS:
+        found = snapshot.part(part)
+        if isinstance(found, MissingPart):
+            yield f"{part}: {found.reason}"
+    for facts in (snapshot.known(TokenFacts), snapshot.known(CryptographyFacts)):
+        yield from facts.gaps if facts else ()
 
 
 def _modules(cryptography: CryptographyFacts | None) -> Iterator[str]:

@@ -36,7 +36,8 @@ from crypto_core.compliance.measured import (
     PRE_ACTIVE,
     SUSPENDED,
 )
-from crypto_core.compliance.pack.cbom import cryptography_bom, snapshot_bom
+from crypto_core.compliance.pack.bom.document import bill_document
+from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import CleanText, clean
@@ -101,7 +102,7 @@ def snapshot(**parts: PartFacts | MissingPart) -> Snapshot:
 
 def bill(of: Snapshot) -> dict[str, Any]:
     """The bill of a snapshot, which is held to CycloneDX's strict schema and to itself."""
-    raw = snapshot_bom(of, CONTEXT).decode()
+    raw = bill_document(of, CONTEXT).decode()
     assert bill_trouble(raw) is None
     found: dict[str, Any] = json.loads(raw)
     refs = [one["bom-ref"] for one in found.get("components", ())]
@@ -245,7 +246,7 @@ def test_only_what_kms_computes_is_said_to_run_in_hardware() -> None:
         "verifies what alias/old signed",
     }
     outside = replace(GUARDING, origin=clean("EXTERNAL_KEY_STORE"))
-    elsewhere = snapshot_bom(snapshot(keys=GuardingKeyFacts((outside,), 365, 730)), CONTEXT).decode()
+    elsewhere = bill_document(snapshot(keys=GuardingKeyFacts((outside,), 365, 730)), CONTEXT).decode()
     assert elsewhere.count('"hardware"') == 2
 
 
@@ -322,10 +323,10 @@ def test_a_key_that_only_earlier_records_have_is_there_without_a_state() -> None
 
 
 def test_the_same_snapshot_is_the_same_bill_and_another_database_has_another() -> None:
-    raw = snapshot_bom(snapshot(), CONTEXT)
-    assert snapshot_bom(snapshot(), CONTEXT) == raw
+    raw = bill_document(snapshot(), CONTEXT)
+    assert bill_document(snapshot(), CONTEXT) == raw
     assert json.loads(raw)["metadata"]["timestamp"] == CONTEXT.made_at.isoformat()
-    other = json.loads(snapshot_bom(snapshot(), replace(CONTEXT, database_id=clean("other"))))
+    other = json.loads(bill_document(snapshot(), replace(CONTEXT, database_id=clean("other"))))
     assert other["serialNumber"] != json.loads(raw)["serialNumber"]
 
 
@@ -358,7 +359,7 @@ def test_what_looks_like_a_token_is_hidden() -> None:
     pasted = clean("ghp_" + "a1B2" * 9)
     key = replace(GUARDING, owner=pasted, purpose=pasted, name=pasted)
 
-    assert pasted not in snapshot_bom(snapshot(keys=GuardingKeyFacts((key,), 1, 1)), CONTEXT).decode()
+    assert pasted not in bill_document(snapshot(keys=GuardingKeyFacts((key,), 1, 1)), CONTEXT).decode()
 
 
 def test_every_algorithm_and_primitive_has_a_place_in_the_schema() -> None:

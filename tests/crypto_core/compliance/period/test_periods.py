@@ -233,7 +233,7 @@ def test_incidents_and_drills_are_those_of_the_period_as_they_are_known_last() -
         SnapshotPart.DRILLS: DrillFacts(at(1), 90),
     }
     question = PeriodQuestion(FIRST, FIRST + 2 * DAY)
-    hand = AtHand(incidents=IncidentFacts((replace(open_, closed_at=at(2)),), ()))
+    hand = AtHand(incidents=(replace(open_, closed_at=at(2)),))
     records = tuple(record(day, told) for day in range(3))
     found = audit_period(question, CheckedRecords(records), CONTROLS, hand, at(9))
     assert [(one.name, one.closed_at) for one in found.incidents] == [("INC-2", at(2))]
