@@ -89,10 +89,10 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.access import AccessComparison
     from crypto_core.keys.service import StatusService
     from crypto_core.notices.service import NoticeService
-    from crypto_core.provider_logs.hashing import TokenHashing
-    from crypto_core.provider_logs.joining import TokenUses
+    from crypto_core.provider_logs.token_hashes import TokenHashing
+    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.ability_service import AbilityService
-    from crypto_core.providers.revocation_order.ordering import RevocationOrdering
+    from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.receipts.recorder import ReceiptRecorder
     from crypto_core.reencryption.backup_restore import BackupRestoring
@@ -755,16 +755,15 @@ class Container:
 
     @deferred_property
     def token_uses(self) -> TokenUses:
-        from crypto_core.provider_logs.joining import TokenUses
         from crypto_core.provider_logs.store import ProviderLog
+        from crypto_core.provider_logs.token_use import TokenUses
 
         return TokenUses(ProviderLog(self.events.file), self.events)
 
     @deferred_property
     def token_hashing(self) -> TokenHashing:
         """What notes by which hashes GitHub's audit log names tokens."""
-        from crypto_core.provider_logs.hashing import TokenHashing
-        from crypto_core.provider_logs.token_hashes import TokenHashBook
+        from crypto_core.provider_logs.token_hashes import TokenHashBook, TokenHashing
 
         return TokenHashing(self.providers, TokenHashBook(self.events.file))
 
@@ -823,8 +822,7 @@ class Container:
     @deferred_property
     def revocation_ordering(self) -> RevocationOrdering:
         """What puts tokens in the order in which to revoke them."""
-        from crypto_core.providers.revocation_order.exposure import ExposureSearch
-        from crypto_core.providers.revocation_order.ordering import RevocationOrdering
+        from crypto_core.providers.revocation_order import ExposureSearch, RevocationOrdering
 
         return RevocationOrdering(self.abilities, ExposureSearch(self.event_use, self.inventory))
 

@@ -90,7 +90,7 @@ def rules_about_events(
     decoys: ReadDecoys = no_decoys,
 ) -> TrailRules:
     """Return the rules about a store's events. KMS is asked for names of keys; `decoys` reads decoys."""
-    from crypto_core.provider_logs.examination import ProviderRules
+    from crypto_core.provider_logs.rules.uses import ProviderRules
     from crypto_core.provider_logs.store import ProviderLog
     from crypto_core.trail.rules.service import TrailRules
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.service import StatusService
-    from crypto_core.provider_logs.joining import TokenUses
+    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.ability_service import AbilityService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crypto_core.providers.abilities.record import TokenAbilities
     from crypto_core.providers.ability_service import AbilityRequest
     from crypto_core.providers.answers import ByHand
-    from crypto_core.providers.revocation_order.order import RankedToken
+    from crypto_core.providers.revocation_order import RankedToken
     from crypto_core.references import TokenRef
 
 _STOP = (
@@ -138,7 +138,7 @@ def _asked(services: Container, request: AbilityRequest, *, yes: bool) -> tuple[
 def _ordered(
     services: Container, refs: Sequence[TokenRef], incident: Incident | None
 ) -> tuple[RankedToken, ...]:
-    from crypto_core.providers.revocation_order.exposure import Suspicion
+    from crypto_core.providers.revocation_order import Suspicion
 
     if incident is not None:
         return services.token_order.order_of(incident, refs)

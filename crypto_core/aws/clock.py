@@ -33,13 +33,11 @@ class AwsClock:
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """`clock` is the host's, in seconds since 1970."""
         self._clock = clock
         self.offset = 0.0
         self.skew: float | None = None
 
     def now(self) -> datetime:
-        """Return AWS's time."""
         return datetime.fromtimestamp(self._clock() + self.offset, UTC)
 
     def observe(self, response: Any) -> None:

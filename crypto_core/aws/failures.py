@@ -1,16 +1,17 @@
 """Every failure of a call to AWS as an error of ours: what AWS answered, and that it did not answer.
 
 API reference: https://docs.aws.amazon.com/kms/latest/APIReference/ ("Errors" of each operation and
-"Common Errors").
+"Common Errors"). An endpoint other than AWS's own (LocalStack, local-kms, a gateway) may have a part of KMS's
+operations only, or none of another service's. It says so by a code, by status 501 (RFC 9110, 15.6.2), or in
+words under any status, and is not asked again for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crypto_core.aws.missing_operations import lacks_operation
 from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
@@ -37,6 +38,63 @@ from crypto_core.errors import (
 )
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import clean
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+
+_CODES = frozenset(
+    {
+        "InvalidAction",
+        "NotImplemented",
+        "NotImplementedError",
+        "NotImplementedException",
+        "UnknownAction",
+        "UnknownOperation",
+        "UnknownOperationException",
+    }
+)
+_FAILURES = frozenset({"", "InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable"})
+"""Codes that say nothing more: then the words count."""
+
+_WORDS = re.compile(r"\bnot (?:been |yet |currently )*(?:emulated|implemented)\b", re.IGNORECASE)
+_LONGEST_LOOKED_AT = 1_000
+_NOT_IMPLEMENTED = 501
+_NOT_OF_S3 = frozenset({"405", "415"})
+"""S3 has names for these."""
+
+
+def lacks_operation(response: Any) -> bool:
+    """Return whether an error in botocore's form says that this endpoint does not have the operation."""
+    error = response.get("Error") or {}
+    code = str(error.get("Code") or "")
+    if code in _CODES or response.get("ResponseMetadata", {}).get("HTTPStatusCode") == _NOT_IMPLEMENTED:
+        return True
+    message = str(error.get("Message") or error.get("message") or "")
+    return (code in _FAILURES or code.isdigit()) and bool(_WORDS.search(message[:_LONGEST_LOOKED_AT]))
+
+
+def lacks_service(response: Any, service: str) -> bool:
+    """Return whether it says so, or answers as no service of AWS does: without an error's name.
+
+    S3 has errors that are a status alone, such as 404 for HeadObject.
+    """
+    code = str((response.get("Error") or {}).get("Code") or "")
+    nameless = code in _NOT_OF_S3 if service == "s3" else not code or code.isdigit()
+    return lacks_operation(response) or nameless
+
+
+def asks_once(client: BaseClient) -> None:
+    """Have a client not repeat what the endpoint does not have, whatever status it says so with."""
+    name = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register_first(f"needs-retry.{name}", _as_not_implemented)
+
+
+def _as_not_implemented(response: Any = None, **_: Any) -> None:
+    # botocore decides by the status, and 500 would be repeated.
+    if response is not None and lacks_operation(response[1]):
+        response[0].status_code = _NOT_IMPLEMENTED
+
 
 _ERRORS: dict[str, type[KmsError]] = {
     "AccessDenied": KmsAccessDeniedError,
@@ -124,13 +182,11 @@ SERVICES = {
     "athena": "Athena",
     "iam": "IAM",
 }
-"""What AWS calls its services, by the prefix of their IAM actions."""
 
 _ACTIONS = {"ListObjectsV2": "ListBucket", "GetPublicAccessBlock": "GetBucketPublicAccessBlock"}
 """IAM actions that are not called like their operation."""
 
 _POLICIES = {"kms": "its IAM policy or in the key policy", "s3": "its IAM policy or in the bucket policy"}
-"""Where an action can be allowed, by service."""
 
 _REJECTED: dict[str, tuple[str, str]] = {
     "AlreadyExistsException": (
@@ -165,7 +221,6 @@ _REJECTED_BY_S3: dict[str, tuple[str, str]] = {
     "NoSuchBucket": ("There is no such bucket", "Check the bucket's name and account."),
     "NoSuchKey": ("There is no such object", "It was deleted since it was listed; list the bucket again."),
 }
-"""The same of S3."""
 
 _LIMITS: dict[str, str] = {
     "CreateAlias": "Remove unused aliases, or ask AWS for a higher quota of aliases.",
@@ -174,11 +229,9 @@ _LIMITS: dict[str, str] = {
     "ReplicateKey": "Delete unneeded keys in that Region, or ask AWS for a higher quota of keys.",
     "RotateKeyOnDemand": "A key gets 25 rotations on demand in its life: make a new key and re-encrypt.",
 }
-"""The way out of a limit, by the operation that met it."""
 
 
 def error_from_response(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
-    """Return the error for what AWS answered to a call that concerns `keys`."""
     error = response.get("Error", {})
     code = str(error.get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

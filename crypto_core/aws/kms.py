@@ -18,9 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from crypto_core.aws import clock as aws_clock
-from crypto_core.aws.failures import SERVICES, error_from_exception, error_from_response, unreadable
+from crypto_core.aws.failures import (
+    SERVICES,
+    error_from_exception,
+    error_from_response,
+    lacks_service,
+    unreadable,
+)
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
-from crypto_core.aws.missing_operations import lacks_service
 from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
@@ -114,10 +119,8 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""All that other services are asked here, each by its name: records, trails, access, anchors."""
 
 WRITE_OPERATIONS: Mapping[str, frozenset[str]] = {"s3": frozenset({"PutObject"})}
-"""What is written there: anchors of the journal."""
 
 WRITES_RESULTS = frozenset({"StartQueryExecution", "StopQueryExecution"})
 """Athena writes a query's result to S3, so read-only mode refuses it."""

@@ -19,7 +19,6 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 _CODE = re.compile(r"[0-9]{6}")
 _PROMPT = re.compile(r"Enter MFA code for (.*): ", re.DOTALL)
-"""What botocore would print."""
 _REFUSED = "MultiFactorAuthentication failed"
 """How STS says that a code is wrong, was used before, or is not of this device."""
 
@@ -42,7 +41,6 @@ Raises CodeNotEnteredError where nobody can be asked.
 
 
 def nobody_to_ask(question: CodeQuestion) -> Secret | None:
-    """Ask nobody. Raises CodeNotEnteredError."""
     raise CodeNotEnteredError(
         f"No credentials for profile {question.profile}: it needs an MFA code, and there is no terminal to"
         " ask on.",

@@ -21,8 +21,6 @@ _GET = "Get it with: aws kms get-public-key --key-id KEY --query PublicKey --out
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A public key, where it is from, and when it ended."""
-
     key: Any
     name: str
     end: datetime | None = None
@@ -35,7 +33,6 @@ class PublicKeys:
         self._keys = tuple(keys)
 
     def sign(self, digest: bytes) -> Signature:
-        """Raise SettingsError: a public key signs nothing."""
         raise SettingsError("A public key signs nothing.")
 
     def verify(self, digest: bytes, signature: Signature, when: SigningTime | None = None) -> bool:

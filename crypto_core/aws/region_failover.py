@@ -73,7 +73,6 @@ class Routes:
         return answer
 
     def silent(self, region: str) -> None:
-        """Remember that a Region did not answer."""
         with self._lock:
             self._down_until[region] = self._clock() + DOWN_SECONDS
 

@@ -21,7 +21,6 @@ class ServiceEndpoint:
 
     @property
     def is_encrypted(self) -> bool:
-        """True if it is reached by TLS."""
         return self.url.startswith("https:")
 
     @property

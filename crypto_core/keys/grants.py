@@ -40,7 +40,6 @@ class Grant(JsonRecord):
 
 
 def parse_grant(raw: Mapping[str, Any]) -> Grant:
-    """Return a grant from an entry of ListGrants' answer."""
     retiring = raw.get("RetiringPrincipal")
     return Grant(
         grant_id=raw.get("GrantId") or NO_TEXT,

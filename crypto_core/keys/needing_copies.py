@@ -18,7 +18,6 @@ class NeedingCopy(JsonRecord):
 
     name: CleanText
     envelopes: int
-    """Under the key."""
     doubtful: int
     """Those of which nobody knows the key."""
     location: CleanText

@@ -41,7 +41,6 @@ class PolicyPrincipal:
 
     @property
     def name(self) -> str:
-        """The principal as an operator reads it."""
         if self.is_everyone:
             return "everyone"
         if self.is_account:

@@ -19,7 +19,6 @@ _IDENTITIES = ("key_arn", "region", "primary_arn", "replica_arns", "current_mate
 
 
 PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
-"""States in which a key waits for its deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,6 @@ class CustomKeyStore(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class KeyReplica(JsonRecord):
-    """A replica of a multi-Region key."""
-
     key_arn: str
 
     json_shape = shape("key_arn region", region=made(str | None, lambda replica: region_of(replica.key_arn)))
@@ -130,7 +127,6 @@ class KeyState(JsonRecord):
 
     @property
     def usable(self) -> bool:
-        """True if KMS says that the key can be used."""
         return self.state == "Enabled"
 
     @property
@@ -149,7 +145,6 @@ class KeyState(JsonRecord):
 
     @property
     def is_replica(self) -> bool:
-        """True for a multi-Region key that is not the primary."""
         return self.primary_arn is not None and self.primary_arn != self.key_arn
 
     @property

@@ -114,9 +114,7 @@ class Status(JsonRecord):
     guards: tuple[ColumnGuard, ...] = ()
     """Of each token column, whether the database refuses what is no envelope."""
     sweep: Sweep | None = None
-    """The look through the whole database for tokens elsewhere; None if it failed."""
     strays: Strays = field(default_factory=Strays)
-    """Tokens that stand where they don't belong."""
     accepted: tuple[AcceptedUnderKey, ...] = ()
     """What was accepted as unrecoverable and is still stored as it was then, by key."""
     decoys: DecoyCount = field(default_factory=DecoyCount)

@@ -63,7 +63,6 @@ class LogApi:
 
 
 def require_name(api: LogApi, name: str) -> str:
-    """Return an organisation's name as it stands in an address. Raises SettingsError for what is none."""
     if (not name and not api.needs_name) or _NAME.fullmatch(name):
         return name
     raise SettingsError(

@@ -44,7 +44,6 @@ class Malformed:
 
 
 def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[Record | Malformed]:
-    """Yield what a file holds. Raises UnreadableError, after all that could be read of it."""
     source = _Source(unpacked(pieces, PACKINGS), largest)
     begin = source.begin()
     if not begin:

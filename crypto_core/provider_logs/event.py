@@ -60,7 +60,6 @@ def _cleaned(value: Any) -> Any:
 
 
 def moment_of(milliseconds: int) -> datetime:
-    """Return the moment of a number of milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
 
 

@@ -10,7 +10,6 @@ from threading import Event
 
 from crypto_core.provider_logs.event import ProviderEvent
 from crypto_core.provider_logs.store import LogSummary, ProviderLog, UseGroup
-from crypto_core.provider_logs.token_use import short_name
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
@@ -23,6 +22,11 @@ NEW = timedelta(days=3)
 LEARNED = timedelta(days=1)
 """Of the first day of a log nothing is new: what came before isn't there."""
 MOST = 5_000
+
+
+def short_name(who: str) -> str:
+    """Return a principal as a line has room for it: user/ana of its ARN; a name as it is."""
+    return who.rsplit(":", 1)[-1] if who.startswith("arn:") else who
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,6 @@ class UseJudge:
 
     @cached_property
     def openers(self) -> tuple[Opener, ...]:
-        """Everybody who opened tokens, by principal and address, as far as CloudTrail's events tell."""
         found = self._events.tally(("principal", "ip"), OPENED, limit=MOST, cancelled=self._cancelled)
         return tuple(
             Opener(who, address, row.first, row.last, row.events, suspect=who in self._suspects)

@@ -123,7 +123,6 @@ PROVIDERS = tuple(sorted(mapping.provider for mapping in MAPPINGS))
 
 
 def mapping_of(record: Mapping[str, Any]) -> LogMapping | None:
-    """Return the log that a record is of, None for a record of none."""
     for mapping in MAPPINGS:
         if all(_found(record, mark) is not None for mark in mapping.marks) and _first(record, mapping.at):
             return mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -16,6 +16,7 @@ from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, mome
 from crypto_core.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.moments import in_utc
 from crypto_core.trail.packing import DictionaryPacker
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
@@ -85,8 +86,6 @@ class EventChoice:
 
 @dataclass(frozen=True, slots=True)
 class LogSummary(JsonRecord):
-    """What there is of one provider's place."""
-
     provider: str
     place: str
     events: int
@@ -234,7 +233,6 @@ def _event_of(row: Row[Any]) -> ProviderEvent:
 
 
 def batches(events: Iterator[ProviderEvent], size: int) -> Iterator[list[ProviderEvent]]:
-    """Yield events some at a time."""
     some: list[ProviderEvent] = []
     for one in events:
         some.append(one)
@@ -243,3 +241,86 @@ def batches(events: Iterator[ProviderEvent], size: int) -> Iterator[list[Provide
             some = []
     if some:
         yield some
+
+
+PULLED, STATED = "pulled", "stated by the operator"
+"""By what it is known: the provider's API gave every page, or whoever exported the files says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredPeriod:
+    provider: str
+    place: str
+    since: datetime
+    until: datetime
+    origin: str
+
+
+class CoverBook:
+    """Keeps such periods beside the events. Thread-safe; blocks; raises EventStoreError."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+
+    def note(self, provider: str, place: str, since: datetime, until: datetime, origin: str) -> None:
+        values = {"since": milliseconds_of(since), "until": milliseconds_of(until), "origin": origin}
+        with self._file.writing() as connection:
+            bring_up_to_date(connection)
+            connection.execute(cover.insert().values(provider=provider, place=place, **values))
+
+    def periods(self, provider: str = "") -> tuple[CoveredPeriod, ...]:
+        asked = select(cover.c.provider, cover.c.place, cover.c.since, cover.c.until, cover.c.origin)
+        if provider:
+            asked = asked.where(cover.c.provider == provider)
+        with self._file.reading() as connection:
+            rows = (
+                connection.execute(asked.order_by(*asked.selected_columns)).all()
+                if is_there(connection)
+                else ()
+            )
+        return tuple(CoveredPeriod(p, place, moment_of(a), moment_of(b), o) for p, place, a, b, o in rows)
+
+
+def missing(
+    periods: Iterable[CoveredPeriod], since: datetime, until: datetime
+) -> tuple[tuple[datetime, datetime], ...]:
+    """Return what of a time none of the periods covers, in order."""
+    holes = []
+    reached = since
+    for one in sorted(periods, key=lambda period: period.since):
+        if one.since > reached and reached < until:
+            holes.append((reached, min(one.since, until)))
+        reached = max(reached, one.until)
+    if reached < until:
+        holes.append((reached, until))
+    return tuple(holes)
+
+
+def uncovered(
+    periods: Iterable[CoveredPeriod], provider: str, named: Iterable[str], since: datetime, until: datetime
+) -> tuple[str, ...]:
+    """Return what of a time a provider's events don't cover, in sentences.
+
+    A place that is named has to be covered by itself, or by a pull of the whole organisation. Where none is
+    named, one of the provider's places has to be.
+    """
+    ours = [one for one in periods if one.provider == provider]
+    wholes = {one.place for one in ours if one.origin == PULLED}
+    sentences = []
+    wanted = tuple(dict.fromkeys(named))
+    for place in wanted or tuple(dict.fromkeys(one.place for one in ours)) or ("",):
+        among = {place.lower(), *(whole.lower() for whole in wholes if wanted)}
+        holes = missing((one for one in ours if one.place.lower() in among), since, until)
+        if (
+            holes
+            and not wanted
+            and any(
+                not missing((one for one in ours if one.place == other.place), since, until) for other in ours
+            )
+        ):
+            continue
+        name = f"{provider} {place}".rstrip()
+        sentences += [
+            f"{name}: events from {in_utc(begin)} to {in_utc(end)} are missing." for begin, end in holes
+        ]
+    return tuple(sentences)

@@ -7,17 +7,21 @@ its hash: the providers' tokens have more randomness than anybody can try.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.provider_logs.event import milliseconds_of, moment_of
+from crypto_core.provider_logs.mappings import hash_of
 from crypto_core.provider_logs.schema import bring_up_to_date, is_there, token_hash
+from crypto_core.providers.answers import HashedQuery
+from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store.database import StoreFile
 
 
@@ -96,3 +100,48 @@ def _key(ref: TokenRef) -> str:
 def _ref(key: str) -> TokenRef:
     table, column, row_id, member = json.loads(key)
     return TokenRef(table, column, row_id, member)
+
+
+_FIELD = "hashed_token:"
+
+
+@dataclass(frozen=True, slots=True)
+class NotedHashes(JsonRecord):
+    """The tokens whose hashes are known now; `new` of them were not known before."""
+
+    refs: tuple[TokenRef, ...]
+    new: int
+    without: tuple[TokenRef, ...]
+    """Those that are none of GitHub's, or that don't open."""
+
+    json_shape = shape("noted=refs ...")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHashing:
+    """Notes them. Blocks on SQL and KMS."""
+
+    providers: ProviderService
+    book: TokenHashBook
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def note(self, refs: tuple[TokenRef, ...], origin: str) -> NotedHashes:
+        """Open tokens and note what GitHub's audit log calls them.
+
+        Raises InvalidReferenceError, RowVanishedError, DatabaseError, KmsError, EventStoreError.
+        """
+        queries = self.providers.hashed_queries(refs)
+        return self.note_queries(refs, queries, origin)
+
+    def note_queries(
+        self, refs: tuple[TokenRef, ...], queries: tuple[HashedQuery, ...], origin: str
+    ) -> NotedHashes:
+        """Note the hashes of queries that were made already, as of now. Raises EventStoreError."""
+        hashes = {one.ref: digest for one in queries if (digest := digest_of(one.query)) is not None}
+        new = self.book.note(hashes, origin, self.clock()) if hashes else 0
+        return NotedHashes(tuple(hashes), new, tuple(ref for ref in refs if ref not in hashes))
+
+
+def digest_of(query: str) -> bytes | None:
+    """Return the hash that a query for GitHub's audit log has, None where it has none."""
+    return hash_of(query.removeprefix(_FIELD).strip('"'))

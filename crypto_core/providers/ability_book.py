@@ -59,7 +59,6 @@ class AbilityBook:
         self._key: bytes | None = None
 
     def mark_of_stored(self, digest: bytes) -> str:
-        """Return the mark of a stored value, by its digest."""
         return self._mark(b"stored", digest)
 
     def mark_of_token(self, token: Secret) -> str:

@@ -16,9 +16,8 @@ from crypto_core.providers.ability_book import AbilityBook
 from crypto_core.providers.answers import ByHand, Liveness, Progress
 from crypto_core.providers.messages import NoAnswer, Target
 from crypto_core.providers.registry import provider_of, question_of
-from crypto_core.providers.revocation_plan import asked_digest
-from crypto_core.providers.targets import hosts
-from crypto_core.providers.token_asking import TokenAsking
+from crypto_core.providers.revocation import asked_digest
+from crypto_core.providers.token_asking import TokenAsking, hosts
 from crypto_core.providers.transport import GIVEN_UP_AFTER, Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -82,12 +81,10 @@ class BusyHosts:
         self._refused: dict[str, int] = {}
 
     def note(self, host: str, *, throttled: bool) -> None:
-        """Note how a host took a token."""
         with self._lock:
             self._refused[host] = self._refused.get(host, 0) + 1 if throttled else 0
 
     def given_up(self, host: str) -> bool:
-        """Whether a host is left alone for the rest of the run."""
         with self._lock:
             return self._refused.get(host, 0) >= GIVEN_UP_AFTER
 

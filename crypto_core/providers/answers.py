@@ -60,7 +60,6 @@ class RevocationPlan:
     by_hand: tuple[ByHand, ...] = ()
     warnings: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
-    """The hosts that would be called."""
     digest: str = ""
     """SHA-256, in hex, over the tokens with the digests of what is stored, and the endpoints."""
     danger: Danger = Danger.TYPED
@@ -69,7 +68,6 @@ class RevocationPlan:
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed."""
         return str(len(self.tokens))
 
 
@@ -86,8 +84,6 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class RevocationResult:
-    """The outcomes of all of them."""
-
     tokens: tuple[Revoked, ...]
     by_hand: tuple[ByHand, ...] = ()
     stopped_by: str = ""
@@ -96,7 +92,6 @@ class RevocationResult:
 
     @property
     def dead(self) -> int:
-        """Tokens that their provider no longer takes."""
         return sum(token.proved is Liveness.DEAD for token in self.tokens)
 
 

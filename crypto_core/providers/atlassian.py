@@ -2,17 +2,27 @@
 
 An API token is presented with its owner's e-mail address, at the site. An OAuth 2.0 (3LO) token is none of a
 site's: it is presented alone, at api.atlassian.com, where every valid one may list the sites it is for
-(Atlassian developer documentation, "Making calls to API"). No call revokes a token by its value.
+(Atlassian developer documentation, "Making calls to API"). No call revokes a token by its value. Abilities:
+Jira Cloud REST API v3 (mypermissions, myself, project/search), Confluence Cloud REST API (spaces,
+user/current).
 """
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from crypto_core.providers import messages
+from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
+from crypto_core.providers.abilities.record import MOST_LISTED, Ability
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
+from crypto_core.providers.messages import ProviderAnswer, Request, unexpected
 from crypto_core.text.cleaning import clean
 
 _API = ("ATATT", "ATCTT")
@@ -29,7 +39,6 @@ def is_email(text: str) -> bool:
 
 
 def is_api_token(token: str) -> bool:
-    """Whether a token is an API token, of a person or of a service account."""
     return token.startswith(_API)
 
 
@@ -55,7 +64,6 @@ def signed_in(target: messages.Target, token: str) -> dict[str, str]:
 
 
 def read(answer: messages.ProviderAnswer, target: messages.Target) -> messages.Said:
-    """Return what the answer to `question` says."""
     if not target.email:
         return _read_resources(answer)
     name = "Confluence" if target.provider == "confluence" else "Jira"
@@ -95,7 +103,6 @@ def _sites(document: list[Any]) -> str:
 
 
 def by_hand(token: str) -> str:
-    """Return how a person revokes a token."""
     if is_api_token(token):
         return (
             "Atlassian revokes no API token by its value. Its owner deletes it at "
@@ -110,3 +117,235 @@ def by_hand(token: str) -> str:
         "https://admin.atlassian.com under Security, Connected apps. An access token ends by itself within "
         "the hour, a refresh token does not."
     )
+
+
+_ADMINISTERS = ("ADMINISTER", "SYSTEM_ADMIN")
+_CHANGES = ("CREATE_ISSUES", "EDIT_ISSUES", "DELETE_ISSUES", "ADMINISTER_PROJECTS", "BULK_CHANGE")
+_ASKED = (*_ADMINISTERS, *_CHANGES, "BROWSE_PROJECTS")
+_WRITES = re.compile(r"(write|manage|delete|create|update|admin|import):.*|.*:(write|manage).*")
+_ADMIN = re.compile(r"(manage|admin):.*|.*:jira-configuration|.*configuration.*")
+_READS = re.compile(r"(read|search|view|export):.*|.*(content|page|issue|jira-work).*")
+_SPACE = re.compile(r"[0-9A-Za-z-]{1,60}")
+_NEVER_TOLD = "Atlassian tells an API token's expiry to its owner and its organisation's admins alone"
+
+
+def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    if draft.target.email:
+        draft.kind = "API token" if is_api_token(draft.token) else "password or token"
+        draft.add_places([draft.target.forwarded or urlsplit(draft.target.base).netloc])
+        draft.miss("one API token is good for every site of its owner; others were not asked", Ability.PLACES)
+        draft.miss("an API token without scopes may do all that its owner may", Ability.SCOPES)
+        draft.miss(_NEVER_TOLD, Ability.EXPIRY)
+        return
+    draft.kind = "OAuth 2.0 access token"
+    _read_sites(draft, answer)
+    _read_end(draft)
+
+
+def _read_sites(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    document = answer.document()
+    sites = [one for one in document if isinstance(one, dict)] if isinstance(document, list) else []
+    scopes: dict[str, None] = {}
+    told = bool(sites)
+    for site in sites:
+        draft.add_places([site.get("url") or site.get("name")])
+        if isinstance(listed := site.get("scopes"), list):
+            scopes |= dict.fromkeys(clean(one, 120) for one in listed[:MOST_LISTED])
+        else:
+            told = False
+    draft.places_whole = isinstance(document, list) and len(sites) == len(document) <= MOST_LISTED
+    if not told:
+        why = "Atlassian's answer names no scopes" if sites else "it is for no site"
+        draft.miss(why, Ability.SCOPES)
+        draft.miss(why, Ability.WRITES, Ability.READS_PRIVATE, Ability.ADMIN)
+        return
+    draft.scopes = tuple(filter(None, scopes))[:MOST_LISTED]
+    draft.writes = any(_WRITES.fullmatch(one) for one in draft.scopes)
+    draft.reads_private = any(_READS.fullmatch(one) for one in draft.scopes) or draft.writes
+    draft.infer(Ability.WRITES, Ability.READS_PRIVATE)
+    if any(_ADMIN.fullmatch(one) for one in draft.scopes):
+        draft.miss("its scopes let it administer; whether its user may was not asked", Ability.ADMIN)
+    else:
+        draft.admin = False
+        draft.infer(Ability.ADMIN)
+
+
+def _read_end(draft: AbilityDraft) -> None:
+    """An access token is a JWT (RFC 7519), which says itself when it ends; nobody vouches for that here."""
+    try:
+        _, claims, _ = draft.token.split(".")
+        end = json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+        draft.expires = datetime.fromtimestamp(float(end), UTC)
+        draft.lasts = f"{draft.expires:%Y-%m-%d %H:%M} UTC"
+        draft.infer(Ability.EXPIRY)
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
+        draft.miss("the token names no end that can be read; access tokens last an hour", Ability.EXPIRY)
+
+
+def _at_site(product: str, path: str) -> Any:
+    def request(draft: AbilityDraft) -> Request | None:
+        if not draft.target.email or (draft.target.provider == "confluence") != (product == "confluence"):
+            return None
+        url = draft.target.base + path.format(space=draft.facts.get("space", ""))
+        return Request("GET", url, signed_in(draft.target, draft.token))
+
+    return request
+
+
+def _read_permissions(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    told = answer.fields().get("permissions")
+    if answer.status != 200 or not isinstance(told, dict):
+        why, again = unexpected(answer), answer.status == 429
+        draft.miss(
+            why, Ability.ADMIN, Ability.WRITES, Ability.READS_PRIVATE, Ability.PERMISSIONS, again=again
+        )
+        return
+    has = {name: _has(told, name) for name in _ASKED}
+    draft.add_permissions(name for name, value in has.items() if value)
+    draft.admin = _any(has, _ADMINISTERS)
+    draft.writes = True if draft.admin else _any(has, _CHANGES)
+    draft.reads_private = True if draft.admin else has["BROWSE_PROJECTS"]
+    # They are its owner's: a token with scopes may do less.
+    draft.infer(Ability.ADMIN, Ability.WRITES, Ability.READS_PRIVATE)
+    for ability, value in (
+        (Ability.ADMIN, draft.admin),
+        (Ability.WRITES, draft.writes),
+        (Ability.READS_PRIVATE, draft.reads_private),
+    ):
+        if value is None:
+            draft.miss("Jira's answer leaves it out", ability)
+
+
+def _has(told: Mapping[str, Any], name: str) -> bool | None:
+    one = told.get(name)
+    value = one.get("havePermission") if isinstance(one, dict) else None
+    return value if isinstance(value, bool) else None
+
+
+def _any(has: Mapping[str, bool | None], names: tuple[str, ...]) -> bool | None:
+    values = [has[name] for name in names]
+    return True if True in values else None if None in values else False
+
+
+def _read_groups(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    groups = answer.fields().get("groups")
+    items = groups.get("items") if isinstance(groups, dict) else None
+    if answer.status != 200 or not isinstance(items, list):
+        draft.miss(f"groups: {unexpected(answer)}", Ability.PERMISSIONS, again=answer.status == 429)
+        return
+    draft.add_permissions(f"group {clean(one.get('name'), 120)}" for one in items if isinstance(one, dict))
+
+
+def _read_projects(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    total = answer.fields().get("total")
+    if (
+        answer.status != 200
+        or isinstance(total, bool)
+        or not isinstance(total, int)
+        or not 0 <= total < 10**9
+    ):
+        draft.miss(unexpected(answer), Ability.PROJECTS, again=answer.status == 429)
+        return
+    draft.projects = total
+
+
+def _read_operations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    found = _operations(answer)
+    if found is None:
+        draft.miss(f"operations: {unexpected(answer)}", Ability.ADMIN, again=answer.status == 429)
+        return
+    draft.add_permissions(f"{name} {on}" for name, on in found)
+    draft.admin = ("administer", "application") in found
+    if draft.admin:
+        draft.writes = draft.reads_private = True
+        draft.infer(Ability.WRITES, Ability.READS_PRIVATE)
+
+
+def _read_spaces(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    said = answer.fields()
+    spaces, links = said.get("results"), said.get("_links")
+    if answer.status != 200 or not isinstance(spaces, list):
+        draft.miss(
+            unexpected(answer),
+            Ability.PROJECTS,
+            Ability.READS_PRIVATE,
+            Ability.WRITES,
+            again=answer.status == 429,
+        )
+        return
+    numbers = [str(one.get("id")) for one in spaces if isinstance(one, dict)]
+    draft.facts["space"] = next(filter(_SPACE.fullmatch, numbers), "")
+    if spaces:
+        draft.reads_private = True
+        draft.infer(Ability.READS_PRIVATE)
+    elif draft.reads_private is None:
+        draft.reads_private = False
+    if isinstance(links, dict) and links.get("next"):
+        draft.miss(f"at least {len(spaces):,} spaces: there are more", Ability.PROJECTS)
+    else:
+        draft.projects = len(spaces)
+
+
+def _ask_space(draft: AbilityDraft) -> Request | None:
+    if draft.target.provider != "confluence" or not draft.target.email or draft.writes:
+        return None
+    if not draft.facts.get("space"):
+        if draft.projects == 0:
+            draft.writes = False
+            draft.infer(Ability.WRITES)
+        return None
+    request: Request = _at_site("confluence", "/wiki/api/v2/spaces/{space}/operations")(draft)
+    return request
+
+
+def _read_space(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    found = _operations(answer)
+    if found is not None and any(name not in ("read", "export") for name, _ in found):
+        draft.writes = True
+    elif found is not None and draft.projects == 1:
+        draft.writes = False
+    else:
+        why = (
+            "one space was asked about, and it may only be read" if found is not None else unexpected(answer)
+        )
+        draft.miss(why, Ability.WRITES, again=answer.status == 429)
+
+
+def _operations(answer: ProviderAnswer) -> list[tuple[str, str]] | None:
+    listed = answer.fields().get("operations")
+    if answer.status != 200 or not isinstance(listed, list):
+        return None
+    return [
+        (clean(one.get("operation"), 40), clean(one.get("targetType"), 40))
+        for one in listed[:MOST_LISTED]
+        if isinstance(one, dict)
+    ]
+
+
+QUESTIONS = AbilityQuestions(
+    first=_read_identity,
+    further=(
+        AbilityQuestion(
+            (Ability.ADMIN, Ability.WRITES, Ability.READS_PRIVATE, Ability.PERMISSIONS),
+            _at_site("jira", f"/rest/api/3/mypermissions?permissions={','.join(_ASKED)}"),
+            _read_permissions,
+        ),
+        AbilityQuestion(
+            (Ability.PERMISSIONS,), _at_site("jira", "/rest/api/3/myself?expand=groups"), _read_groups
+        ),
+        AbilityQuestion(
+            (Ability.PROJECTS,), _at_site("jira", "/rest/api/3/project/search?maxResults=1"), _read_projects
+        ),
+        AbilityQuestion(
+            (Ability.ADMIN,),
+            _at_site("confluence", "/wiki/rest/api/user/current?expand=operations"),
+            _read_operations,
+        ),
+        AbilityQuestion(
+            (Ability.PROJECTS, Ability.READS_PRIVATE, Ability.WRITES),
+            _at_site("confluence", "/wiki/api/v2/spaces?limit=250"),
+            _read_spaces,
+        ),
+        AbilityQuestion((Ability.WRITES,), _ask_space, _read_space),
+    ),
+)

@@ -40,7 +40,6 @@ class Endpoints:
 
     @property
     def github_app(self) -> bool:
-        """Whether an OAuth app of GitHub's is configured."""
         return bool(self.github_client_id and self.github_client_secret)
 
 
@@ -64,7 +63,6 @@ def host_of(url: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:

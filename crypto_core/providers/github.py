@@ -1,17 +1,24 @@
-"""GitHub: its requests and what its answers say.
+"""GitHub: its requests and what its answers say, of a token's life, its revocation and its abilities.
 
-GitHub REST API, "Users", "Revocation" (/credentials/revoke), "OAuth authorizations" and "Apps"
-(/installation/token).
+GitHub REST API, "Users", "Revocation" (/credentials/revoke), "OAuth authorizations", "Apps"
+(/installation/token, /installation/repositories, /user/installations), "Scopes for OAuth apps"
+(X-OAuth-Scopes), "Repositories", "Organizations", "Authenticating" (X-GitHub-SSO,
+GitHub-Authentication-Token-Expiration), "Troubleshooting" (X-Accepted-GitHub-Permissions).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
+from crypto_core.providers.abilities.record import MOST_LISTED, Ability, Repositories
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import (
@@ -38,14 +45,12 @@ _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
 
 def question(base: str, token: str) -> Request | str:
-    """Return the request that asks about a token, or why there is none."""
     if token.startswith(REFRESH_PREFIXES):
         return NEVER_ASKED
     return Request("GET", f"{base}/user", ACCEPT | bearer(token))
 
 
 def read(answer: ProviderAnswer, token: str) -> Said:
-    """Return what the answer to `question` says."""
     said = answer.fields()
     if answer.status == 200 and isinstance(login := said.get("login"), str) and login:
         return Said(Liveness.ALIVE, "GitHub takes it", clean(login, 100))
@@ -155,7 +160,6 @@ BY_APP = RevocationMethod(
 """By the OAuth app that issued it."""
 
 BY_ITSELF = RevocationMethod("github-installation", request=_revoke_itself, accepted=_taken_by_itself)
-"""By itself: an installation token of a GitHub App."""
 
 
 def revocation(token: str, endpoints: Endpoints) -> RevocationMethod | str:
@@ -179,3 +183,279 @@ def hashed_query(token: str) -> str:
     """
     digest = b64encode(hashlib.sha256(token.encode()).digest()).decode("ascii")
     return f'hashed_token:"{digest}"'
+
+
+PAGES = 10
+"""Pages of repositories that are read: 1,000 repositories."""
+_A_PAGE = 100
+_KINDS = {
+    "ghp_": "personal access token (classic)",
+    "github_pat_": "fine-grained personal access token",
+    "gho_": "OAuth app token",
+    "ghu_": "GitHub App user token",
+    "ghs_": "GitHub App installation token",
+}
+_READ_ONLY = re.compile(r"read:.*|user:email|repo:status|repo:invite|security_events|notifications|")
+"""Scopes that change no content. Any other, an unknown one too, counts as one that writes."""
+_ADMIN = re.compile(r"(admin|manage_runners|site_admin|delete_repo)\b.*")
+_OF_CODE = frozenset({"repo", "public_repo"})
+"""Scopes that reach repositories alone: what they see of them, the list of repositories tells."""
+_NO_SCOPE = "GitHub lists organisations to tokens with scope user or read:org alone"
+_NO_LIST = "GitHub lists no organisations to tokens of this kind; those named own repositories that it sees"
+_CHANGES = frozenset({"write", "admin"})
+
+
+def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    draft.kind = next((kind for prefix, kind in _KINDS.items() if draft.token.startswith(prefix)), "token")
+    scopes = answer.headers.get("x-oauth-scopes")
+    if scopes is not None:
+        draft.scopes = tuple(
+            filter(None, (clean(one.strip(), 120) for one in scopes.split(",")[:MOST_LISTED]))
+        )
+    elif draft.token.startswith(("ghp_", "gho_")):
+        draft.miss("GitHub's answer has no X-OAuth-Scopes header", Ability.SCOPES)
+    _read_expiry(draft, answer)
+    _note_allowed(draft, answer)
+
+
+def _read_expiry(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    told = answer.headers.get("github-authentication-token-expiration", "")
+    try:
+        draft.expires = datetime.strptime(told.replace("UTC", "+0000"), "%Y-%m-%d %H:%M:%S %z")
+        draft.lasts = f"{draft.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return
+    except (ValueError, OverflowError):
+        pass
+    if told:
+        draft.miss("GitHub names an expiry that can't be read", Ability.EXPIRY)
+    elif draft.token.startswith("ghs_"):
+        draft.expires, draft.lasts = draft.at + timedelta(hours=1), "at most an hour after it was issued"
+        draft.infer(Ability.EXPIRY)
+    elif draft.token.startswith(("ghp_", "github_pat_", "gho_")):
+        draft.lasts = "never"
+        draft.infer(Ability.EXPIRY)
+    else:
+        draft.miss("GitHub does not say; 8 hours unless the app has expiry turned off", Ability.EXPIRY)
+
+
+def _note_allowed(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    """Note the permission that a call took: of a call that was answered, the token has it.
+
+    Where there are several sets of them, which one it has is not known.
+    """
+    taken = answer.headers.get("x-accepted-github-permissions", "")
+    if answer.status == 200 and taken and ";" not in taken and draft.scopes is None:
+        draft.add_permissions(part.strip() for part in taken.split(","))
+
+
+def _read_repositories(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    document = answer.document()
+    listed = document.get("repositories") if isinstance(document, dict) else document
+    if answer.status != 200 or not isinstance(listed, list):
+        # An earlier page counts for what it says.
+        draft.miss(_refused(answer), Ability.REPOSITORIES, again=rate_limited(answer))
+        if draft.repositories is not None:
+            draft.repositories = _sum(draft.repositories, Repositories(whole=False))
+        return
+    _note_allowed(draft, answer)
+    partial = _not_signed_on(draft, answer)
+    draft.more = 'rel="next"' in answer.headers.get("link", "")
+    known = draft.repositories or Repositories()
+    draft.repositories = _sum(known, _counted(draft, listed, whole=not partial))
+
+
+def _counted(draft: AbilityDraft, listed: list[Any], *, whole: bool) -> Repositories:
+    seen: Counter[str] = Counter()
+    odd = 0
+    for one in listed:
+        if not isinstance(one, dict) or not isinstance(one.get("private"), bool):
+            odd += 1
+            continue
+        internal = one.get("visibility") == "internal"
+        seen["internal" if internal else "private" if one["private"] else "public"] += 1
+        role = one.get("permissions")
+        role = role if isinstance(role, dict) else {}
+        seen["writable"] += role.get("push") is True
+        seen["administered"] += role.get("admin") is True
+        owner = one.get("owner")
+        if isinstance(owner, dict) and owner.get("type") == "Organization":
+            draft.add_places([owner.get("login")])
+    if odd:
+        draft.miss(f"{odd:,} repositories are listed in a form that can't be read", Ability.REPOSITORIES)
+    return Repositories(
+        seen["public"],
+        seen["private"],
+        seen["internal"],
+        seen["writable"],
+        seen["administered"],
+        whole and not odd,
+    )
+
+
+def _sum(one: Repositories, other: Repositories) -> Repositories:
+    return Repositories(
+        one.public + other.public,
+        one.private + other.private,
+        one.internal + other.internal,
+        one.writable + other.writable,
+        one.administered + other.administered,
+        whole=one.whole and other.whole,
+    )
+
+
+def _not_signed_on(draft: AbilityDraft, answer: ProviderAnswer) -> bool:
+    """Whether an answer leaves out organisations for which single sign-on is missing."""
+    said = answer.headers.get("x-github-sso", "")
+    if not said.startswith("partial-results"):
+        return False
+    _, _, numbers = said.partition("organizations=")
+    names = clean(numbers, 100) or "some"
+    draft.miss(
+        f"single sign-on: left out are organisations that it is not authorised for: {names}",
+        Ability.REPOSITORIES,
+        Ability.PLACES,
+    )
+    draft.facts["sso"] = True
+    return True
+
+
+def _read_organisations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    document = answer.document()
+    if answer.status != 200 or not isinstance(document, list):
+        draft.miss(_refused(answer), Ability.PLACES, again=rate_limited(answer))
+        return
+    partial = _not_signed_on(draft, answer)
+    draft.add_places(one.get("login") for one in document if isinstance(one, dict))
+    draft.more = 'rel="next"' in answer.headers.get("link", "")
+    draft.places_whole = not (partial or draft.facts.get("sso"))
+
+
+def _read_installations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    listed = answer.fields().get("installations")
+    if answer.status != 200 or not isinstance(listed, list):
+        draft.miss(_refused(answer), Ability.PERMISSIONS, again=rate_limited(answer))
+        return
+    for one in filter(lambda item: isinstance(item, dict), listed):
+        permissions, account = one.get("permissions"), one.get("account")
+        if isinstance(account, dict):
+            draft.add_places([account.get("login")])
+        if isinstance(permissions, dict):
+            draft.facts["levels"] = draft.facts.get("levels", ()) + tuple(permissions.items())
+            draft.add_permissions(
+                f"{clean(name, 80)}={clean(level, 20)}" for name, level in permissions.items()
+            )
+    draft.more = 'rel="next"' in answer.headers.get("link", "")
+
+
+def _refused(answer: ProviderAnswer) -> str:
+    if answer.headers.get("x-github-sso", "").startswith("required"):
+        return "single sign-on: the token is not authorised for it"
+    return "asked too often" if rate_limited(answer) else unexpected(answer)
+
+
+def _conclude(draft: AbilityDraft) -> None:
+    """Draw what follows: what its account may do on GitHub, as far as its scopes or permissions let it."""
+    found = draft.repositories
+    if draft.scopes is not None:
+        _by_scopes(draft, draft.scopes, found)
+    else:
+        _by_permissions(draft, found)
+    if Ability.PLACES not in draft.not_known and not draft.places_whole:
+        draft.miss(_NO_LIST if draft.scopes is None else _NO_SCOPE, Ability.PLACES)
+
+
+def _by_scopes(draft: AbilityDraft, scopes: Iterable[str], found: Repositories | None) -> None:
+    administers = [one for one in scopes if _ADMIN.fullmatch(one)]
+    writing = [one for one in scopes if not _READ_ONLY.fullmatch(one)]
+    whole = found is not None and found.whole
+    to_code = _OF_CODE.intersection(scopes)
+    if found is not None and found.closed:
+        draft.reads_private = True
+    elif "repo" in scopes and not whole:
+        draft.miss("its repositories are not all known", Ability.READS_PRIVATE)
+    else:
+        draft.reads_private = not _OF_CODE.issuperset(scopes)
+        draft.infer(Ability.READS_PRIVATE)
+    # Scope repo with no repository to push to changes gists at most; to say so all would have to be known.
+    only_code = bool(to_code) and len(writing) == len(to_code)
+    draft.writes = bool(writing) and not (only_code and whole and found is not None and not found.writable)
+    draft.infer(Ability.WRITES)
+    if administers:
+        draft.admin = True
+    elif to_code and found is not None and found.administered:
+        draft.admin = True
+        draft.infer(Ability.ADMIN)
+    elif to_code and not whole:
+        draft.miss("its repositories are not all known", Ability.ADMIN)
+    else:
+        draft.admin = False
+        draft.infer(Ability.ADMIN)
+
+
+def _by_permissions(draft: AbilityDraft, found: Repositories | None) -> None:
+    levels: tuple[tuple[str, Any], ...] = draft.facts.get("levels", ())
+    if found is not None and (found.closed or found.whole):
+        draft.reads_private = bool(found.closed)
+    if draft.token.startswith("ghu_") and levels:
+        changing = [name for name, level in levels if level in _CHANGES]
+        draft.writes = bool(changing)
+        draft.admin = any("administration" in str(name) for name in changing)
+        draft.infer(Ability.WRITES, Ability.ADMIN)
+    elif draft.token.startswith("ghs_") and found is not None and found.writable:
+        draft.writes = True
+    why = {
+        "ghs_": "GitHub tells an installation's permissions to its app alone",
+        "gith": "GitHub tells a fine-grained token's permissions to its owner and organisation alone",
+    }.get(draft.token[:4], "GitHub did not say")
+    for ability, value in (
+        (Ability.READS_PRIVATE, draft.reads_private),
+        (Ability.WRITES, draft.writes),
+        (Ability.ADMIN, draft.admin),
+    ):
+        if value is None:
+            draft.miss(why, ability)
+    if not levels:
+        draft.miss(why, Ability.PERMISSIONS)
+
+
+def _asks(path: str, *but: str, only: str = "") -> Any:
+    """Return what asks at a path with tokens that don't begin as `but`, or that begin as `only`."""
+
+    def request(draft: AbilityDraft) -> Request | None:
+        if draft.token.startswith(but or ("\0",)) or not draft.token.startswith(only):
+            return None
+        more = "&" if "?" in path else "?"
+        url = f"{draft.target.base}{path}{more}per_page={_A_PAGE}&page={draft.page}"
+        return Request("GET", url, ACCEPT | bearer(draft.token))
+
+    return request
+
+
+def _out_of_calls(answer: ProviderAnswer) -> str:
+    if answer.headers.get("x-ratelimit-remaining") != "0":
+        return ""
+    told = answer.headers.get("x-ratelimit-reset", "")
+    if told.isascii() and told.isdigit() and len(told) <= 11:
+        return f"asked too often: GitHub takes more from {datetime.fromtimestamp(int(told), UTC):%H:%M} UTC"
+    return "asked too often: GitHub takes no more calls with it now"
+
+
+_ABILITIES: Mapping[str, AbilityQuestion] = {
+    "repositories": AbilityQuestion(
+        (Ability.REPOSITORIES,), _asks("/user/repos", "ghs_"), _read_repositories, PAGES
+    ),
+    "installation": AbilityQuestion(
+        (Ability.REPOSITORIES,), _asks("/installation/repositories", only="ghs_"), _read_repositories, PAGES
+    ),
+    "installations": AbilityQuestion(
+        (Ability.PERMISSIONS,), _asks("/user/installations", only="ghu_"), _read_installations, PAGES
+    ),
+    # A fine-grained token is given an empty list, which says nothing.
+    "organisations": AbilityQuestion(
+        (Ability.PLACES,), _asks("/user/orgs", "ghs_", "github_pat_", "ghu_"), _read_organisations, PAGES
+    ),
+}
+
+QUESTIONS = AbilityQuestions(
+    first=_read_identity, further=tuple(_ABILITIES.values()), conclude=_conclude, exhausted=_out_of_calls
+)

@@ -34,8 +34,6 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. Headers and content may hold a token, so they are never shown."""
-
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -52,14 +50,12 @@ class ProviderAnswer:
     body: bytes = field(default=b"", repr=False)
 
     def document(self) -> Any:
-        """Return the JSON that came, None if it is none."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None
 
     def fields(self) -> Mapping[str, Any]:
-        """Return the JSON object that came, empty if it is none."""
         document = self.document()
         return document if isinstance(document, dict) else {}
 
@@ -109,7 +105,6 @@ class RevocationMethod:
     warnings: Callable[[int, Endpoints], Iterable[str]] = lambda requests, endpoints: ()
 
     def requests(self, tokens: int) -> int:
-        """Return how many requests revoke so many tokens."""
         return -(-tokens // self.batch)
 
 
@@ -120,7 +115,6 @@ NEVER_ASKED = "a refresh token can only be used, not asked about"
 
 
 def unknown(reason: str) -> Said:
-    """Return an unknown liveness, with the reason."""
     return Said(Liveness.UNKNOWN, reason)
 
 

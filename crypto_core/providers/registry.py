@@ -9,9 +9,6 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import TOKENS_OF, classify
 from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, messages, slack
-from crypto_core.providers.abilities import atlassian as atlassian_abilities
-from crypto_core.providers.abilities import github as github_abilities
-from crypto_core.providers.abilities import slack as slack_abilities
 from crypto_core.providers.abilities.question import AbilityQuestions
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
@@ -53,7 +50,7 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
         revocation=lambda token, endpoints: atlassian.by_hand(token),
         not_asked=_atlassian_not_asked,
         other_names=other_names,
-        abilities=atlassian_abilities.QUESTIONS,
+        abilities=atlassian.QUESTIONS,
     )
 
 
@@ -99,7 +96,7 @@ PROVIDERS: dict[str, Provider] = {
             question=lambda target, token: github.question(target.base, token),
             said=lambda target, token, answer: github.read(answer, token),
             revocation=github.revocation,
-            abilities=github_abilities.QUESTIONS,
+            abilities=github.QUESTIONS,
         ),
         Provider(
             "slack",
@@ -107,15 +104,13 @@ PROVIDERS: dict[str, Provider] = {
             question=lambda target, token: slack.question(target.base, token),
             said=lambda target, token, answer: slack.read(answer),
             revocation=lambda token, endpoints: slack.revocation(token),
-            abilities=slack_abilities.QUESTIONS,
+            abilities=slack.QUESTIONS,
         ),
         _of_atlassian("jira", "atlassian"),
         _of_atlassian("confluence"),
     )
 }
-"""Those that come with Keydeck."""
 _others: dict[str, Provider] = {}
-"""Those of other packages that are used."""
 
 
 def use_providers(others: Iterable[Provider]) -> None:

@@ -39,11 +39,8 @@ from crypto_core.providers.answers import (
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, ask
 from crypto_core.providers.messages import Said, Target, unknown
-from crypto_core.providers.revocation import Revocation
-from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
-from crypto_core.providers.sendable_tokens import all_to_send, wipe
-from crypto_core.providers.targets import hosts, never_asked, target_of
-from crypto_core.providers.token_asking import TokenAsking
+from crypto_core.providers.revocation import Draft, Revocation, asked_digest, draft
+from crypto_core.providers.token_asking import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -56,7 +53,6 @@ _LISTED = 1_000
 
 
 def change_of(plan: RevocationPlan, still: Callable[[], None]) -> GuardedChange:
-    """Return a revocation as the guard, the journal and a second person see it."""
     subject = subject_of(len(plan.tokens))
     names = ", ".join(sorted(plan.by_provider))
     return GuardedChange(
@@ -72,7 +68,6 @@ def change_of(plan: RevocationPlan, still: Callable[[], None]) -> GuardedChange:
 
 
 def planned(plan: RevocationPlan) -> dict[str, Any]:
-    """Return what the journal keeps of a plan."""
     return {
         "plan": plan.digest,
         "tokens": [str(ref) for ref in plan.tokens[:_LISTED]],
@@ -85,13 +80,11 @@ def planned(plan: RevocationPlan) -> dict[str, Any]:
 
 
 def ended(result: RevocationResult, *, interrupted: bool) -> Ended[RevocationResult]:
-    """Return how a revocation ended."""
     outcome = _outcome(result, interrupted=interrupted)
     return Ended(result, outcome, counts_of(result), f"{outcome.value}, {result.dead} dead")
 
 
 def subject_of(number: int) -> str:
-    """Return what a revocation of so many tokens is about."""
     return counted(number, "token")
 
 
@@ -106,7 +99,6 @@ def _shown(plan: RevocationPlan) -> dict[str, Any]:
 
 
 def counts_of(result: RevocationResult) -> dict[str, Any]:
-    """Return what the journal keeps of what came of it."""
     not_dead = [str(token.ref) for token in result.tokens if token.proved is not Liveness.DEAD]
     return {
         "number": len(result.tokens),

@@ -1,10 +1,16 @@
-"""Slack: its requests and what its answers say (Slack API, auth.test and auth.revoke).
+"""Slack: its requests and what its answers say, of a token's life, its revocation and its abilities.
 
-Slack answers failures with HTTP 200 as well: only `ok` and `error` tell.
+Slack Web API: auth.test (its x-oauth-scopes header), auth.revoke, users.info, auth.teams.list; "Permission
+scopes". Slack answers failures with HTTP 200 as well: only `ok` and `error` tell.
 """
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlencode
+
+from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
+from crypto_core.providers.abilities.record import MOST_LISTED, Ability
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import (
     NEVER_ASKED,
@@ -24,14 +30,12 @@ _DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_e
 
 
 def question(base: str, token: str) -> Request | str:
-    """Return the request that asks about a token, or why there is none."""
     if token.startswith(REFRESH_PREFIXES):
         return NEVER_ASKED
     return Request("POST", f"{base}/api/auth.test", bearer(token))
 
 
 def read(answer: ProviderAnswer) -> Said:
-    """Return what the answer to `question` says."""
     said = answer.fields()
     if answer.status != 200 or not isinstance(said.get("ok"), bool):
         return unknown(unexpected(answer))
@@ -75,3 +79,140 @@ def revocation(token: str) -> RevocationMethod | str:
         "A refresh token ends when the app is removed: in Slack, Administration, Manage apps; "
         f"or, for every workspace, at {where}, OAuth & Permissions, Revoke All OAuth Tokens."
     )
+
+
+PAGES = 5
+"""Pages of an organisation's workspaces that are read, of a hundred each."""
+_KINDS = {
+    "xoxe.xoxb-": "bot token that expires",
+    "xoxe.xoxp-": "user token that expires",
+    "xoxb-": "bot token",
+    "xoxp-": "user token",
+    "xapp-": "app-level token",
+}
+_ADMIN = re.compile(r"admin(\..*|:.*)?")
+_WRITES = re.compile(
+    r".*(:write|\.write|write:).*|chat:.*|client|post|bot|incoming-webhook|admin.*|.*:manage.*"
+)
+_READS = re.compile(
+    r".*:history|files:read|groups:.*|im:.*|mpim:.*|search:read.*|client|read|bot|admin.*|users:read.*|"
+    r"channels:read|canvases:read|lists:read|team:read|usergroups:read"
+)
+_ID = re.compile(r"[A-Z0-9]{2,30}")
+_ROLES = ("is_admin", "is_owner", "is_primary_owner")
+
+
+def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    said = answer.fields()
+    draft.kind = next((kind for prefix, kind in _KINDS.items() if draft.token.startswith(prefix)), "token")
+    header = answer.headers.get("x-oauth-scopes")
+    if header is None:
+        why = "Slack's answer has no x-oauth-scopes header"
+        draft.miss(why, Ability.SCOPES, Ability.WRITES, Ability.READS_PRIVATE)
+    else:
+        scopes = [clean(one.strip(), 120) for one in header.split(",")[:MOST_LISTED]]
+        draft.scopes = tuple(filter(None, scopes))
+        draft.writes = any(_WRITES.fullmatch(one) for one in draft.scopes)
+        draft.reads_private = any(_READS.fullmatch(one) for one in draft.scopes)
+        draft.infer(Ability.WRITES, Ability.READS_PRIVATE)
+        if any(_ADMIN.fullmatch(one) for one in draft.scopes):
+            draft.admin = True
+    draft.facts["user"] = said.get("user_id")
+    draft.facts["everywhere"] = said.get("is_enterprise_install") is True
+    _read_place(draft, said.get("team"), said.get("team_id"), said.get("enterprise_id"))
+    if draft.token.startswith("xoxe."):
+        draft.lasts = "within 12 hours of its issue"
+        draft.infer(Ability.EXPIRY)
+    else:
+        draft.lasts = "never"
+        draft.infer(Ability.EXPIRY)
+
+
+def _read_place(draft: AbilityDraft, team: object, number: object, enterprise: object) -> None:
+    name = clean(team, 100) or clean(number, 40)
+    if enterprise:
+        draft.facts["enterprise"] = clean(enterprise, 40)
+    if draft.facts["everywhere"]:
+        return  # the workspaces of the organisation are asked for
+    if not name:
+        draft.miss("Slack named no workspace", Ability.PLACES)
+        return
+    within = f" (organisation {draft.facts['enterprise']})" if enterprise else ""
+    draft.add_places([f"{name}{within}"])
+    draft.places_whole = True
+
+
+def _ask_user(draft: AbilityDraft) -> Request | None:
+    user = draft.facts.get("user")
+    if draft.admin is True:
+        return None
+    if not isinstance(user, str) or not _ID.fullmatch(user):
+        draft.miss("Slack named no user", Ability.ADMIN)
+        return None
+    if draft.scopes is not None and "users:read" not in draft.scopes and "read" not in draft.scopes:
+        draft.miss("users:read missing", Ability.ADMIN)
+        return None
+    query = urlencode({"user": user})
+    return Request("GET", f"{draft.target.base}/api/users.info?{query}", bearer(draft.token))
+
+
+def _read_user(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    said = answer.fields()
+    user = said.get("user")
+    if answer.status != 200 or said.get("ok") is not True or not isinstance(user, dict):
+        draft.miss(*_refused(answer), Ability.ADMIN, again=_throttled(answer))
+        return
+    roles = [user.get(role) for role in _ROLES]
+    if any(role is True for role in roles):
+        draft.admin = True
+    elif all(role is False for role in roles):
+        draft.admin = False
+    else:
+        draft.miss("Slack did not say what its user is", Ability.ADMIN)
+
+
+def _ask_workspaces(draft: AbilityDraft) -> Request | None:
+    if not draft.facts["everywhere"]:
+        return None
+    query = {"limit": "100"} | ({"cursor": draft.facts["cursor"]} if draft.page > 1 else {})
+    return Request("GET", f"{draft.target.base}/api/auth.teams.list?{urlencode(query)}", bearer(draft.token))
+
+
+def _read_workspaces(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+    said = answer.fields()
+    teams, onward = said.get("teams"), said.get("response_metadata")
+    if answer.status != 200 or said.get("ok") is not True or not isinstance(teams, list):
+        draft.places_whole = False
+        draft.miss(*_refused(answer), Ability.PLACES, again=_throttled(answer))
+        return
+    draft.add_places(one.get("name") or one.get("id") for one in teams if isinstance(one, dict))
+    cursor = onward.get("next_cursor") if isinstance(onward, dict) else ""
+    draft.more = isinstance(cursor, str) and 0 < len(cursor) <= 500
+    draft.facts["cursor"] = cursor
+    draft.places_whole = not draft.more
+
+
+def _refused(answer: ProviderAnswer) -> tuple[str]:
+    said = answer.fields()
+    error = clean(said.get("error"), 60)
+    if error == "missing_scope":
+        return (f"{clean(said.get('needed'), 60) or 'a scope'} missing",)
+    return (f"Slack says {error}" if error else unexpected(answer),)
+
+
+def _throttled(answer: ProviderAnswer) -> bool:
+    return answer.status == 429 or answer.fields().get("error") == "ratelimited"
+
+
+def _out_of_calls(answer: ProviderAnswer) -> str:
+    return "asked too often: Slack takes no more calls with it now" if _throttled(answer) else ""
+
+
+QUESTIONS = AbilityQuestions(
+    first=_read_identity,
+    further=(
+        AbilityQuestion((Ability.ADMIN,), _ask_user, _read_user),
+        AbilityQuestion((Ability.PLACES,), _ask_workspaces, _read_workspaces, PAGES),
+    ),
+    exhausted=_out_of_calls,
+)

@@ -1,24 +1,148 @@
-"""Which tokens a question opens, and whom it goes to; then opens them and hands them on, one by one."""
+"""From rows to whom their tokens may be sent; then opens the tokens and hands them on, one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hmac
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
+from urllib.parse import urlsplit
 
+from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import StoredToken, TokenStore
+from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError, RowVanishedError
 from crypto_core.providers.answers import ByHand, Progress
-from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.endpoints import Endpoints, host_of
 from crypto_core.providers.liveness_polling import in_turn
-from crypto_core.providers.messages import Target
-from crypto_core.providers.sendable_tokens import Unopened, to_send
-from crypto_core.providers.targets import hosts, not_asked_before_opening, target_of
+from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN, Target, sendable
+from crypto_core.providers.registry import provider_of, provider_of_row, question_of
 from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
+from crypto_core.secret import Secret, exposed
+
+_NOT_OPENED = dict.fromkeys(Format, "") | {
+    Format.EMPTY: "no token is stored",
+    Format.UNRECOGNISED: "what is stored is not recognised: plaintext or corrupt. See keydeck inspect",
+}
+
+
+def target_of(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
+    """Return the provider endpoint for a token's row, or why there is none."""
+    provider = provider_of_row(row.provider)
+    if why := _NOT_OPENED[row.format]:
+        return ByHand(row.ref, provider.name if provider else row.provider, why)
+    if provider is None:
+        return ByHand(row.ref, row.provider, "Keydeck knows no way to ask this provider")
+    return provider.target(row, endpoints)
+
+
+def not_asked_before_opening(row: InventoryRow, target: Target) -> str:
+    """Return why a token will not be asked about, as far as its row tells; "" where it may be."""
+    if row.ref.column == REFRESH_COLUMN:
+        return NEVER_ASKED
+    return provider_of(target).not_asked(target, dict(row.shown).get("token_type", "").lower())
+
+
+def never_asked(row: InventoryRow, target: Target, token: Secret) -> str:
+    """Return why there is no request that asks about a token for this row; "" where there should be one.
+
+    There should be for a row with an e-mail address, with which API tokens are asked about.
+    """
+    if why := not_asked_before_opening(row, target):
+        return why
+    request = question_of(target, token.reveal())
+    return request if isinstance(request, str) and not target.email else ""
+
+
+def hosts(targets: tuple[Target, ...] | list[Target]) -> tuple[str, ...]:
+    """Return the hosts that would be called, as the operator confirms them."""
+    return tuple(sorted({_told(target.base) for target in targets}))
+
+
+def _told(base: str) -> str:
+    # Without encryption only on this machine, and then that is worth seeing.
+    return base if urlsplit(base).scheme == "http" else host_of(base)
+
+
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """A token that could not be opened, or can't be sent, and why. Cleaned text."""
+
+    reason: str
+
+
+def to_send(opener: ValueOpener, stored: StoredToken) -> Secret | Unopened:
+    """Return a stored token that may be sent to its provider, or why there is none. Blocks on KMS.
+
+    Raises KmsError if no token can be opened now: KMS does not answer, or not to these credentials.
+    """
+    if stored.format in (Format.UNRECOGNISED, Format.EMPTY):
+        # What is not known to be a token is no provider's to see.
+        return Unopened("it could not be opened: what is stored is no envelope and no token.")
+    opened = opener.open_value(stored)
+    if opened.token is None:
+        return Unopened(f"it could not be opened: {opened.reason}")
+    if sendable(opened.token.reveal()):
+        return opened.token
+    opened.token.wipe()
+    return Unopened("it holds characters that no provider's token has")
+
+
+def all_to_send(
+    opener: ValueOpener, stored: Iterable[StoredToken], cancelled: Event | None = None
+) -> dict[TokenRef, Secret | Unopened]:
+    """Return every token by reference, opened several at a time.
+
+    Whoever calls wipes them; what was opened before a failure is wiped here. Raises as `to_send`, and
+    InterruptedRunError.
+    """
+    opened: dict[TokenRef, Secret | Unopened] = {}
+
+    def one(token: StoredToken) -> None:
+        stop_if(cancelled)
+        opened[token.ref] = to_send(opener, token)
+
+    try:
+        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
+            for _ in pool.map(one, stored):
+                pass
+    except BaseException:  # raised again: no opened token is left behind
+        wipe(opened)
+        raise
+    return opened
+
+
+def wipe(tokens: Mapping[TokenRef, Secret | Unopened]) -> None:
+    for token in tokens.values():
+        if isinstance(token, Secret):
+            token.wipe()
+
+
+def stored_alike(tokens: Mapping[TokenRef, Secret | Unopened]) -> tuple[tuple[TokenRef, ...], ...]:
+    """Return the references that hold one and the same token, group by group.
+
+    Tokens are compared by a hash under a key that is made for it and forgotten.
+    """
+    mark = _marker()
+    groups: dict[bytes, list[TokenRef]] = {}
+    for ref, token in sorted(tokens.items()):
+        if isinstance(token, Secret):
+            groups.setdefault(mark(token), []).append(ref)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _marker() -> Callable[[Secret], bytes]:
+    key = os.urandom(32)
+    return lambda token: hmac.digest(key, exposed(token), "sha256")
+
 
 _GONE = "its row is gone"
 

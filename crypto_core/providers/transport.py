@@ -110,7 +110,6 @@ class Transport:
         raise AssertionError("the last try returns")
 
     def close(self) -> None:
-        """Close the connections."""
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():

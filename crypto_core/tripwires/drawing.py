@@ -1,11 +1,16 @@
-"""Rows drawn to look like the others: a real row's values, another id, other digits, a moved time."""
+"""Rows drawn to look like the others: a real row's values, another id, other digits, made-up tokens.
+
+GitHub's tokens end in six characters of base62 that are the CRC-32 of what stands between prefix and checksum
+(GitHub, "Behind GitHub's new authentication token formats"); Atlassian's API tokens end in it as hex.
+"""
 
 from __future__ import annotations
 
 import re
 import string
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
@@ -20,7 +25,6 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import without_decoys
 from crypto_core.envelope import Format, classify, parse
 from crypto_core.errors import EnvelopeError, RefusedError
-from crypto_core.providers.token_shapes import made_up_token
 from crypto_core.secret import Secret
 from crypto_core.tripwires.table_shape import ColumnShape, TableShape
 
@@ -65,8 +69,6 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class DrawnRow:
-    """A decoy before it is sealed."""
-
     row_id: str
     values: Mapping[str, str | None] = field(repr=False)
     tokens: Mapping[str, Secret]
@@ -120,7 +122,6 @@ def draw_rows(
 
 
 def id_words(shape: TableShape, sample: Sample) -> str:
-    """Where ids come from, for the plan."""
     if shape.column(sample.id_column).sequence:
         return "the next numbers of the table's own sequence"
     return "numbers that are free" if numbered(sample.ids) is not None else "drawn in the form of the others"
@@ -224,7 +225,6 @@ def _length(stored: str) -> int:
 
 
 def shows(sample: Sample, columns: Sequence[ColumnShape]) -> list[tuple[str, str]]:
-    """How each column is filled, for the plan."""
     told = []
     for column in columns:
         if column.is_time:
@@ -299,7 +299,6 @@ def nearest(ids: Sequence[str], to: str) -> int:
 
 
 def time_of(value: str) -> datetime | None:
-    """Return a moment of a text as PostgreSQL writes it, in UTC where it names no zone; None for others."""
     try:
         read = datetime.fromisoformat(value)
     except ValueError:
@@ -321,3 +320,73 @@ def moved(value: str, by: timedelta) -> str:
     if len(value) <= len("2000-01-01"):
         return after.date().isoformat()
     return after.isoformat(sep=" ", timespec="microseconds" if read.microsecond else "seconds")
+
+
+_DIGITS = string.digits
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_URL_SAFE = _BASE62 + "-_"
+_JWT = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJ"
+_CHECKSUM = 6
+_GITHUB = {"oauth": "gho_", "user": "ghu_", "installation": "ghs_", "personal": "ghp_", "refresh": "ghr_"}
+
+
+def made_up_token(provider: str, length: int, kind: str = "") -> str:
+    """Return a random token of a provider in so many characters, or in the nearest number that its shape has.
+
+    `kind` is what the row calls it, such as oauth, or `refresh` for a refresh token. Of a provider that isn't
+    known it is random letters and digits.
+    """
+    return _SHAPES.get(provider.lower(), _plain)(max(length, 20), kind.lower())
+
+
+def checksum(body: str) -> str:
+    """Return the six characters that GitHub's tokens end in."""
+    number, digits = zlib.crc32(body.encode()), ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return digits.rjust(_CHECKSUM, "0")
+
+
+def _github(length: int, kind: str) -> str:
+    if length == 93:
+        body = f"{_drawn(22, _BASE62)}_{_drawn(53, _BASE62)}"
+        return f"github_pat_{body}{checksum(body)}"
+    prefix = next((p for name, p in _GITHUB.items() if name in kind), "gho_")
+    body = _drawn(length - len(prefix) - _CHECKSUM, _BASE62)
+    return f"{prefix}{body}{checksum(body)}"
+
+
+def _slack(length: int, _: str) -> str:
+    head = f"xoxb-{_number(12)}-{_number(13)}-"
+    return f"{head}{_drawn(max(length - len(head), 24), _BASE62)}"
+
+
+def _atlassian(length: int, _: str) -> str:
+    if length >= 300:
+        signature = 342
+        payload = max(length - len(_JWT) - 1 - signature, 60)
+        return f"{_JWT}{_drawn(payload, _URL_SAFE)}.{_drawn(signature, _URL_SAFE)}"
+    body = f"ATATT3xFfGF0{_drawn(max(length - 21, 20), _URL_SAFE)}"
+    return f"{body}={zlib.crc32(body.encode()):08X}"
+
+
+def _plain(length: int, _: str) -> str:
+    return _drawn(length, _BASE62)
+
+
+def _drawn(number: int, alphabet: str) -> str:
+    return "".join(_random.choices(alphabet, k=number))
+
+
+def _number(digits: int) -> str:
+    return _random.choice(_DIGITS[1:]) + _drawn(digits - 1, _DIGITS)
+
+
+_SHAPES: dict[str, Callable[[int, str], str]] = {
+    "github": _github,
+    "slack": _slack,
+    "jira": _atlassian,
+    "confluence": _atlassian,
+    "atlassian": _atlassian,
+}

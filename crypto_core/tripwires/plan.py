@@ -17,7 +17,6 @@ from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 MOST_ROWS = 20
-"""Decoys that one tripwire has at most."""
 NEW_KEY = "a key of its own, which is made"
 
 
@@ -50,7 +49,6 @@ class AddPlan(RunsCode):
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line; it names neither a row nor a key."""
         return f"Add a tripwire of {counted(self.request.count, 'decoy')} to {clean(self.request.table, 200)}"
 
     @property
@@ -59,7 +57,6 @@ class AddPlan(RunsCode):
 
     @property
     def confirmation(self) -> str:
-        """What is typed where typing is asked for: the number of rows."""
         return str(self.request.count)
 
     @property
@@ -93,7 +90,6 @@ class AddPlan(RunsCode):
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck tripwire add --dry-run --json` prints."""
         return self.shown() | {
             "key": self.key_arn or None,
             "columns": dict(self.columns),
@@ -120,12 +116,10 @@ class RemovePlan(RunsCode):
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line; it names no row."""
         return f"Remove tripwire {self.number} and its {counted(len(self.refs), 'decoy')}"
 
     @property
     def confirmation(self) -> str:
-        """What is typed where typing is asked for: the tripwire's number."""
         return str(self.number)
 
     @property
@@ -135,11 +129,9 @@ class RemovePlan(RunsCode):
         )
 
     def shown(self) -> dict[str, Any]:
-        """The plan as the journal and the approvals keep it."""
         return {"does": "remove", "tripwire": self.number, "decoys": len(self.refs), "plan": self.digest}
 
     def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck tripwire remove --dry-run --json` prints."""
         return self.shown() | {
             "table": self.table,
             "rows": list(self.refs),
@@ -169,11 +161,9 @@ class ResealPlan:
         return _hashed(["tripwire reseal", self.key])
 
     def shown(self) -> dict[str, Any]:
-        """The plan as the journal and the approvals keep it."""
         return {"does": "reseal", "plan": self.digest}
 
     def as_json(self) -> dict[str, Any]:
-        """The document that `keydeck tripwire reseal --dry-run --json` prints."""
         return self.shown() | {"key": self.key}
 
 
@@ -200,8 +190,6 @@ class TripwireState(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class TripwireResult(JsonRecord):
-    """What became of a plan, as read back."""
-
     number: int | None
     state: TripwireState | None
     unjournaled: str = ""

@@ -97,7 +97,6 @@ class Tripwires:
         approvals: ApprovalGate | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`pause` waits, in seconds, until every process has read a list anew."""
         self._guard = Guard(
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )

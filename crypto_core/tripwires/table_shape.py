@@ -40,7 +40,6 @@ class TableShape:
     remarks: tuple[str, ...] = ()
 
     def column(self, name: str) -> ColumnShape:
-        """The column of a name. Raises RefusedError."""
         for column in self.columns:
             if column.name == name:
                 return column

@@ -73,7 +73,6 @@ class TripwireKeys:
         return str(arn)
 
     def _policy(self) -> tuple[str, str]:
-        """The Region and the policy of the key that is written under."""
         arn = self._keys.describe(self._written_under()).key_arn
         region = region_of(arn)
         answer = self._kms.call("GetKeyPolicy", region=region, KeyId=arn, PolicyName="default")

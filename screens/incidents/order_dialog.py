@@ -22,7 +22,7 @@ from screens.widgets.notice import trouble_content
 
 if TYPE_CHECKING:
     from crypto_core.incidents.tokens.token_order import TokenOrder
-    from crypto_core.providers.revocation_order.order import RankedToken
+    from crypto_core.providers.revocation_order import RankedToken
 
 MOST = 200
 """Tokens that are listed, the worst."""

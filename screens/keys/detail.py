@@ -74,7 +74,6 @@ def _filter(key: KeyState) -> str:
 
 
 def missing_lines(key: KeyState, width: int) -> Iterator[Line]:
-    """Yield what could not be learnt, and why."""
     if key.missing:
         yield BLANK
     for part, reason in key.missing.items():
@@ -84,7 +83,6 @@ def missing_lines(key: KeyState, width: int) -> Iterator[Line]:
 
 
 def material_lines(key: KeyState, status: Status | None, now: datetime, width: int) -> Iterator[Line]:
-    """A heading, the key's materials with the newest first, and materials that only the tokens tell of."""
     shares = by_material(s for s in (status.keys if status else ()) if s.key_arn == key.key_arn)
     left = {share.key_material_id: share for share in shares}
     under = token_sum(shares)

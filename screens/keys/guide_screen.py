@@ -57,7 +57,6 @@ class GuideScreen(AnswerScreen[Guide]):
 
 
 def guide_lines(guide: Guide, width: int) -> list[Line]:
-    """Return a guide: its status, then each step with its evidence and what to do."""
     done = sum(step.state is GuideStepState.DONE for step in guide.steps)
     words = "complete" if guide.complete else f"{done} of {len(guide.steps)} steps done"
     under = "not counted" if guide.tokens is None else counted(guide.tokens, "token")

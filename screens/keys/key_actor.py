@@ -51,7 +51,6 @@ class KeyActor(MainScreen):
 
     @property
     def key_in_hand(self) -> str | None:
-        """The ARN of the key that actions are about."""
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:

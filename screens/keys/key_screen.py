@@ -19,9 +19,9 @@ from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.keys.access_lines import access_lines
 from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.key_actor import KeyActor
+from screens.keys.policy_screen import access_lines
 from screens.routes import EventsRoute, FindingsRoute, KeyUseRoute
 from screens.services import Services
 from screens.signs import SIGNS
@@ -41,8 +41,6 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class KeyScreen(KeyActor, AnswerScreen[KeyState]):
-    """What the list says of the key at once, and what KMS says when it's asked about this one."""
-
     NAME = "key"
     EVERY = 60.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEY,)
@@ -65,7 +63,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
 
     @property
     def key_in_hand(self) -> str | None:
-        """This key, also before it is known."""
         return self.key_arn
 
     def ask_for(self, cancelled: Cancellation) -> KeyState:
@@ -130,7 +127,6 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         )
 
     def _used_by(self, width: int) -> Iterable[Line]:
-        """Whose calls the store has of the last days."""
         return principal_lines(self._use, self.key_arn, width, self.facts) if self._use is not None else ()
 
     def _may_use(self, width: int) -> Sequence[Line]:
@@ -212,7 +208,6 @@ def _days(now: datetime) -> list[date]:
 
 
 def day_line(use: KeyUseSummary, key_arn: str, now: datetime) -> Line:
-    """Return the line of days, which leads to the page about the key's use."""
     bars = _bars(use.days, _days(now))
     parts: list[str | tuple[str, str]] = [(fit("used, 14 d", NAME_CELLS), "$muted"), (bars, "$accent")]
     parts += ["  ", (counted(use.events, "call"), "bold"), " · "]

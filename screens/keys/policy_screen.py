@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from textual.content import Content
@@ -10,22 +10,90 @@ from textual.highlight import highlight
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.findings.severity import Severity
+from crypto_core.key_names import account_of
+from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.comparison import written
+from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
-from screens.keys.access_lines import sentence_lines
+from screens.routes import PolicyRoute
+from screens.signs import SIGNS, Sign
+from screens.use.lines import NAME_CELLS, fact
+from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import Notice
+
+_DENIED = Sign("–", "$muted")
+
+
+def signed(policy: KeyPolicy) -> Iterator[tuple[Sign, Sentence]]:
+    """Yield each sentence with a sign: ✖ for everybody, ▲ for another account, – for what is denied."""
+    found = policy.accesses
+    for number, sentence in enumerate(policy.sentences):
+        yield (_sign(found[number], policy) if number < len(found) else _DENIED), sentence
+
+
+def _sign(access: Access, policy: KeyPolicy) -> Sign:
+    if access.is_public:
+        return SIGNS[Severity.CRITICAL]
+    own = account_of(policy.key.key_arn)
+    if access.principal.kind == "AWS" and access.accounts - {own}:
+        return SIGNS[Severity.HIGH]
+    return SIGNS[Severity.LOW]
+
+
+def access_lines(policy: KeyPolicy, width: int, most: int) -> list[Line]:
+    """Return up to `most` lines, each of which leads to the policy; the last says how many more there are."""
+    found = list(signed(policy))
+    shown = found if len(found) <= most else found[: most - 1]
+    route = PolicyRoute(policy.key.key_arn)
+    lines = [
+        Line(_line("may use" if not number else "", sign, sentence, width), route, hint=_hint(sentence))
+        for number, (sign, sentence) in enumerate(shown)
+    ]
+    if len(shown) < len(found):
+        more, hint = f"and {len(found) - len(shown):,} more", "Enter: the policy."
+        lines.append(fact("", more, width, style="$muted", target=route, hint=hint))
+    return [*lines, *(fact(part, why, width, style="$warning") for part, why in policy.missing.items())]
+
+
+def _line(name: str, sign: Sign, sentence: Sentence, width: int) -> Content:
+    where = f", {sentence.where}" if sentence.where else ""
+    words = f"{sentence.may} {sentence.what}{where}"
+    who = sentence.who
+    return Content.assemble(
+        (fit(name, NAME_CELLS), "$muted"),
+        sign,
+        " ",
+        (cut(who, width - NAME_CELLS - 2), "bold"),
+        " ",
+        cut(words, max(width - NAME_CELLS - 3 - len(who), 1)),
+    )
+
+
+def _hint(sentence: Sentence) -> str:
+    return f"Enter: the policy. {sentence}"
+
+
+def sentence_lines(policy: KeyPolicy, width: int) -> Sequence[list[Content]]:
+    sentences = []
+    for sign, sentence in signed(policy):
+        content = Content.assemble(
+            sign, " ", (sentence.who, "bold"), f" {str(sentence)[len(sentence.who) + 1 :]}"
+        )
+        first, *rest = content.wrap(max(width - 2, 10))
+        sentences.append([first, *(Content.assemble("  ", line) for line in rest)])
+    return sentences
 
 
 class PolicyText(LineList):
     """Text to read: the cursor rests on every line."""
 
     def selectable(self, index: int) -> bool:
-        """True: whoever reads goes line by line."""
         return 0 <= index < self.line_count()
 
     def possible(self, action: Action) -> bool | None:
@@ -59,7 +127,6 @@ class PolicyScreen(AnswerScreen[KeyPolicy]):
 
 
 def policy_lines(policy: KeyPolicy, width: int) -> list[Line]:
-    """Return a policy and grants: what they come to, what could not be learnt, and the policy's own text."""
     grants = "" if "grants" in policy.missing else f" and {counted(len(policy.grants), 'grant')}"
     statements = counted(len(policy.document.statements), "statement")
     lines = [Content.assemble(("Who may do what", "bold"), (f"   by {statements}{grants}", "$muted"))]

@@ -115,7 +115,6 @@ def _hint(key: KeyState) -> str:
 
 
 def tokens_under(key: KeyState, facts: Facts) -> int | None:
-    """Return how many tokens are under a key, None before they were counted."""
     status = facts.status.value
     return status.tokens_under(key.key_arn) if status is not None else None
 

@@ -25,7 +25,6 @@ STEPS: Mapping[GuideStepState, Sign] = {
 
 
 def state_words(key: KeyState, now: datetime) -> tuple[Sign, str]:
-    """Return the key's sign, and its state in words."""
     if key.state is None:
         return Sign("○", "$disabled"), "?"
     if key.state == "Enabled":
@@ -37,7 +36,6 @@ def state_words(key: KeyState, now: datetime) -> tuple[Sign, str]:
 
 
 def rotation_words(key: KeyState) -> tuple[str, str]:
-    """Return whether the key rotates by itself and how often, and a style."""
     if key.rotation_enabled is None:
         return UNKNOWN
     if not key.rotation_enabled:
@@ -46,7 +44,6 @@ def rotation_words(key: KeyState) -> tuple[str, str]:
 
 
 def kind_words(key: KeyState) -> list[str]:
-    """Return a key's spec, its origin, and what it is among its replicas, as far as they are known."""
     return [word for word in (key.spec, key.origin, _multi_region(key)) if word]
 
 
@@ -63,7 +60,6 @@ def _multi_region(key: KeyState) -> str:
 
 
 def key_facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
-    """Yield what KMS says of a key: name, value and style, as far as there is anything to say."""
     if len(key.aliases) != 1 or "aliases" in key.missing:
         yield "aliases", ", ".join(key.aliases) or absent(key, "aliases", "none"), ""
     if key.description:
@@ -122,12 +118,10 @@ def _grants(grants: Sequence[Grant]) -> str:
 
 
 def grant_words(grant: Grant) -> str:
-    """Return who may do what by a grant."""
     return f"{grant.grantee.name} may {in_words(grant.operations)}"
 
 
 def rotation_facts(key: KeyState, now: datetime) -> tuple[str, str]:
-    """Return all that is known of a key's rotation, and a style."""
     words, style = schedule_words(key, now)
     if key.rotation_enabled is None:
         return words, style
@@ -137,7 +131,6 @@ def rotation_facts(key: KeyState, now: datetime) -> tuple[str, str]:
 
 
 def schedule_words(key: KeyState, now: datetime) -> tuple[str, str]:
-    """Return whether a key rotates by itself, how often and when next, and a style."""
     if key.rotation_enabled is None:
         return absent(key, "rotation", _unrotated(key)), "$disabled"
     if not key.rotation_enabled:
@@ -149,7 +142,6 @@ def schedule_words(key: KeyState, now: datetime) -> tuple[str, str]:
 
 
 def _unrotated(key: KeyState) -> str:
-    """Why KMS tells nothing of the rotation."""
     if key.manager == "AWS":
         return "by AWS, every year"
     if key.state and key.manager and not key.rotatable:

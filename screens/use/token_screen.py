@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.provider_logs.joining import BY_TIME
-from crypto_core.provider_logs.token_use import Certainty, Doing, TokenDeed, TokenUse
+from crypto_core.provider_logs.token_use import BY_TIME, Certainty, Doing, TokenDeed, TokenUse
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.token_timeline import TokenTimeline

@@ -21,7 +21,7 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.provider_logs.joining import TokenUses
+from crypto_core.provider_logs.token_use import TokenUses
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn

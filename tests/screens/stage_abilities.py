@@ -11,8 +11,7 @@ from crypto_core.incidents.model import Incident
 from crypto_core.providers.abilities.record import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.ability_service import AbilityAnswers, AbilityRequest
 from crypto_core.providers.answers import ByHand, Liveness, Progress
-from crypto_core.providers.revocation_order.exposure import Exposure
-from crypto_core.providers.revocation_order.order import RankedToken, ranked
+from crypto_core.providers.revocation_order import Exposure, RankedToken, ranked
 from crypto_core.references import TokenRef
 from tests.screens.samples import NOW
 

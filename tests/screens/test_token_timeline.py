@@ -11,9 +11,9 @@ from crypto_core.envelope import Format
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.coverage import Coverage
 from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.joining import TokenUses
 from crypto_core.provider_logs.store import ProviderLog
 from crypto_core.provider_logs.token_hashes import TokenHashBook
+from crypto_core.provider_logs.token_use import TokenUses
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from screens.connections.screen import ConnectionsScreen

@@ -25,7 +25,7 @@ _MODELS = {
         "crypto_core.database.tokens.inspection:Inspection",
     ),
     "abilities": ("crypto_core.providers.abilities.record:TokenAbilities",),
-    "order": ("crypto_core.providers.revocation_order.order:RankedToken",),
+    "order": ("crypto_core.providers.revocation_order:RankedToken",),
     "key": ("console.printed.key_document:KeyDocument",),
     "finding": ("console.printed.finding_document:FindingDocument",),
     "event": ("crypto_core.trail.store.store:StoredEvent", "console.printed.event_document:EventDocument"),

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
-    from crypto_core.provider_logs.joining import TokenUses
+    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.ability_service import AbilityService
-    from crypto_core.providers.revocation_order.ordering import RevocationOrdering
+    from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.verification import Verifier

@@ -18,11 +18,9 @@ from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.verified import listed
-from crypto_core.provider_logs.covered import CoverBook, uncovered
-from crypto_core.provider_logs.hashing import digest_of
-from crypto_core.provider_logs.joining import FRESH, place_of
-from crypto_core.provider_logs.token_hashes import TokenHashBook
-from crypto_core.provider_logs.token_use import TokenUse
+from crypto_core.provider_logs.store import CoverBook, uncovered
+from crypto_core.provider_logs.token_hashes import TokenHashBook, digest_of
+from crypto_core.provider_logs.token_use import FRESH, TokenUse, place_of
 from crypto_core.providers.answers import HashedQuery
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.cleaning import clean

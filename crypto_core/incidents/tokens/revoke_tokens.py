@@ -20,7 +20,7 @@ from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, mu
 from crypto_core.incidents.tokens.token_order import TokenOrder
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
-from crypto_core.providers.revocation_order.order import RankedToken
+from crypto_core.providers.revocation_order import RankedToken
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.tokens.dependencies import SuspectsOf, nobody_suspected
-from crypto_core.providers.revocation_order.exposure import Suspicion
-from crypto_core.providers.revocation_order.order import RankedToken
+from crypto_core.providers.revocation_order import RankedToken, Suspicion
 from crypto_core.references import TokenRef
 
 if TYPE_CHECKING:
     from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
-    from crypto_core.providers.revocation_order.ordering import RevocationOrdering
+    from crypto_core.providers.revocation_order import RevocationOrdering
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from crypto_core.errors import RefusedError
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader
-from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 
 NO_KEY = "no such alias"

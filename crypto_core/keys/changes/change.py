@@ -30,7 +30,6 @@ _GRANT_ID = re.compile(r"[!-~]{1,128}")
 
 
 def number_of_days(text: str) -> int:
-    """Return a number of days. Raises RefusedError for what is none."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 5):
         raise RefusedError(f"{clean(text, 40)!r} is not a number of days.", remedy="Write digits only.")
     return int(text)
@@ -115,17 +114,13 @@ class KeyChange:
     period_days: int | None = None
     """enable-rotation, create. None: the period stays, or becomes 365 days; for create: no rotation."""
     window_days: int = DEFAULT_WINDOW_DAYS
-    """schedule-deletion."""
     alias: str = ""
     """alias, create: with or without its "alias/"."""
     description: str = ""
-    """create."""
     principals: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     """create: whom the policy is for, by role; ARNs."""
     multi_region: bool = False
-    """create."""
     policy: str = ""
-    """put-policy: the policy's text."""
     accept_lockout: bool = False
     """put-policy: also one that seems to leave no one able to change it. KMS decides."""
     principal: str = ""
@@ -135,15 +130,12 @@ class KeyChange:
     blocks: tuple[BlockStatement, ...] = ()
     """block: several in one policy, instead of `principal`. create: who is refused from the beginning."""
     grant_id: str = ""
-    """revoke-grant, retire-grant."""
     region: str = ""
-    """replicate: the Region that gets a replica."""
     unopened: str = ""
     """disable, schedule-deletion: how many tokens under the replacing keys are given up, as it is typed."""
 
     @property
     def blocked(self) -> tuple[BlockStatement, ...]:
-        """Who is blocked, or unblocked."""
         return self.blocks or (BlockStatement(self.principal, self.only_from),)
 
     @property
@@ -161,7 +153,6 @@ class KeyChange:
         return clean(self.key, 256)
 
     def as_json(self) -> dict[str, Any]:
-        """The requested change as part of a JSON document. Cleaned text."""
         asked: dict[str, Any] = {"change": self.kind.value, "key": clean(self.key, 256)}
         if self.kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE):
             asked["period_days"] = self.period_days

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from crypto_core.errors import RefusedError
 from crypto_core.key_names import is_key_arn
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.aliases import NO_KEY
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.policies import POLICY, lockout_warnings, read_policy_fact
 from crypto_core.keys.changes.reading import KeyReader, every, policy_fact
-from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe
 from crypto_core.keys.changes.rotation import AUTOMATIC
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.blocking import with_blocks

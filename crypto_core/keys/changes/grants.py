@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from crypto_core.errors import RefusedError
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
@@ -17,7 +16,6 @@ GONE = "gone"
 
 
 def describe(grant: Grant) -> str:
-    """Return a grant in one line: who may do what by it. Cleaned text."""
     constrained = " with a certain encryption context" if grant.constraints else ""
     named = f" ({grant.name})" if grant.name else ""
     return f"{grant.grantee.name} may {in_words(grant.operations)}{constrained}{named}"

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approval_digest import COUNTED_BY
 from crypto_core.key_names import region_of
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft, TokensAtRisk
 from crypto_core.keys.changes.reading import TOKENS, KeyReader, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key, require_state, send_each
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
 

@@ -27,8 +27,6 @@ _GONE_BY = ("seen", "expected", "operations", "confirmation", "policy")
 @dataclass(frozen=True, slots=True)
 @cleans(name=60, before=2_000, after=2_000)
 class ChangedFact(JsonRecord):
-    """One thing about the key, before and after the change. Cleaned text."""
-
     name: str
     before: str
     after: str
@@ -83,7 +81,6 @@ class TokensAtRisk(JsonRecord):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What there is to lose, and what could not be counted."""
         found = []
         if self.at_most_known:
             number = counted(self.at_most_known, "token")
@@ -109,7 +106,6 @@ class TokensAtRisk(JsonRecord):
         return (*found, *(self.proof.remarks if self.proof else ()))
 
     def __str__(self) -> str:
-        """The count in words."""
         if self.none:
             return f"0 left but for {accepted_words(self.accepted)}" if self.accepted else "no token"
         parts = [counted(self.under, "token")]
@@ -149,7 +145,6 @@ class Draft:
     policy_lines: tuple[str, ...] = ()
     """A unified diff, or the policy of a key that is to be made."""
     policy: str = field(default="", repr=False)
-    """The policy's text that is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +180,6 @@ class ChangePlan(JsonRecord, Draft):
 
     @property
     def changes_nothing(self) -> bool:
-        """True if the key is already as it is to be."""
         return self.danger is Danger.NONE
 
     @property
@@ -195,12 +189,10 @@ class ChangePlan(JsonRecord, Draft):
 
     @property
     def shown_confirmation(self) -> str:
-        """What has to be typed, as it is shown."""
         return clean(self.confirmation, 200)
 
     @property
     def facts(self) -> tuple[ChangedFact, ...]:
-        """The key before and, if all goes well, after."""
         names = dict.fromkeys((*self.seen, *self.expected))
         return tuple(
             ChangedFact(n, self.seen.get(n, "-"), self.expected.get(n, self.seen.get(n, "-"))) for n in names
@@ -236,14 +228,12 @@ class ChangeResult(JsonRecord):
     """True if KMS, asked again, showed the effect."""
     facts: tuple[ChangedFact, ...]
     done: tuple[str, ...] = ()
-    """The operations that KMS carried out."""
     stopped_by: str = ""
     """Why not all of them were, or weren't answered; what `done` says was done all the same. Where `verified`
     is True nevertheless, the effect is there."""
     unverified: str = ""
     """Why the effect could not be confirmed."""
     next_steps: tuple[str, ...] = ()
-    """How to go on from here."""
     unjournaled: str = ""
     """Why the end is not in the journal; its beginning is."""
 

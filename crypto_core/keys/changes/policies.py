@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator
 
 from crypto_core.errors import KmsError, PolicyError, RefusedError
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import TOKENS, KeyReader, policy_fact, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
@@ -76,12 +75,10 @@ def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lock
 
 
 def put_policy(acting: CallRecorder, plan: ChangePlan) -> None:
-    """Put the plan's policy. Raises KmsError."""
     acting.call("PutKeyPolicy", KeyId=acting.key_id, PolicyName="default", Policy=plan.policy)
 
 
 def look_at_policy(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
-    """Return the policy that a key has now, for its plan. Raises KmsError."""
     return {POLICY: read_policy_fact(reader, key_arn)}
 
 

@@ -60,7 +60,6 @@ class KeyReader:
     cancelled: Event | None = None
 
     def until(self, cancelled: Event | None) -> KeyReader:
-        """Return a reader whose proofs end once `cancelled` is set."""
         return replace(self, cancelled=cancelled)
 
     def key(self, name: str) -> KeyState:
@@ -135,7 +134,6 @@ class KeyReader:
         return None
 
     def policy_text(self, state: KeyState) -> str:
-        """Return a key's policy as KMS gives it. Raises KmsError."""
         return read_policy_text(self.kms, state)
 
     def tokens(self, state: KeyState) -> TokensAtRisk:
@@ -158,13 +156,11 @@ class KeyReader:
             return None
 
     def writes_under(self, state: KeyState) -> bool:
-        """True if the configured key to write under is this one."""
         return self.write_key in (state.key_arn, key_id_of(state.key_arn), *state.aliases) or (
             self.write_key is not None and self.write_key.rsplit(":", 1)[-1] in state.aliases
         )
 
     def writes_by(self, alias: str) -> bool:
-        """True if the key to write under is configured by this alias."""
         return self.write_key is not None and self.write_key.rsplit(":", 1)[-1] == alias
 
 
@@ -198,17 +194,14 @@ def typed_name(state: KeyState) -> str:
 
 
 def not_known(error: KmsError) -> str:
-    """Return why something is not known, as a fact's value."""
     return f"not known: {shortened(error.why, 200)}"
 
 
 def every(days: int) -> str:
-    """Return a rotation period in words."""
     return f"every {days:,} days"
 
 
 def ordinal_of_limit(used: int) -> str:
-    """Return a count of rotations on demand in words."""
     return f"{used} of {ON_DEMAND_LIMIT}"
 
 

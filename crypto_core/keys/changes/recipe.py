@@ -1,27 +1,56 @@
-"""How one kind of change is planned, made, and looked for afterwards."""
+"""How one kind of change is planned, made by calls that are recorded, and read back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from threading import Event
+from typing import Any
 
+from crypto_core.aws.kms import KmsApi
+from crypto_core.cancelling import stop_if
 from crypto_core.errors import RefusedError
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
-from crypto_core.keys.changes.reading import KeyReader
+from crypto_core.keys.changes.reading import KeyReader, key_id_of
 from crypto_core.keys.state import KeyState
+
+
+class CallRecorder:
+    """One change on its way. `done` are the operations that KMS carried out."""
+
+    def __init__(self, kms: KmsApi, key_arn: str, region: str, cancelled: Event | None = None) -> None:
+        """`key_arn` is "" until a new key exists."""
+        self._kms = kms
+        self._region = region
+        self._cancelled = cancelled
+        self.key_arn = key_arn
+        self.done: list[str] = []
+        self.trying = ""
+        """The operation that was sent and has not been answered."""
+
+    @property
+    def key_id(self) -> str:
+        return key_id_of(self.key_arn)
+
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Return KMS's answer. Raises KmsError, and InterruptedRunError before sending once cancelled."""
+        stop_if(self._cancelled)
+        self.trying = operation
+        answer = self._kms.call(operation, region=self._region, **parameters)
+        self.trying = ""
+        self.done.append(operation)
+        return answer
+
 
 Readings = Mapping[str, str]
 
 
 def as_expected(plan: ChangePlan, now: Readings) -> bool:
-    """True if what is read now is all that the plan expects."""
     return all(now.get(name) == value for name, value in plan.expected.items())
 
 
 def nothing_more(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, ...]:
-    """What follows a change that is one call: nothing."""
     return ()
 
 
@@ -42,15 +71,12 @@ def of_key(
 
 
 def send_each(acting: CallRecorder, plan: ChangePlan) -> None:
-    """Ask KMS for operations that need no more than the key."""
     for operation in plan.operations:
         acting.call(operation, KeyId=acting.key_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One kind of change."""
-
     draft: Callable[[KeyReader, KeyChange], ChangePlan]
     """Reads and plans. Raises RefusedError where the change can't be, KmsError."""
     act: Callable[[CallRecorder, ChangePlan], None]

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import in_region
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, not_known
-from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key, require_state
 from crypto_core.keys.state import KeyState
 
 STATE = "state"
@@ -66,7 +65,6 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
 
 
 def replica_in(region: str) -> str:
-    """Return the name of the fact that is about the replica in a Region."""
     return f"replica in {region}"
 
 

@@ -7,11 +7,10 @@ RotateKeyOnDemand.
 from __future__ import annotations
 
 from crypto_core.errors import RefusedError
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, every, ordinal_of_limit, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key, require_state, send_each
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 
 AUTOMATIC = "automatic rotation"

@@ -35,12 +35,11 @@ from crypto_core.keys.changes import (
     replication,
     rotation,
 )
-from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.blocks import Blocks, read_blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangedFact, ChangePlan, ChangeResult
 from crypto_core.keys.changes.reading import KeyReader
-from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe
 
 RECIPES: Mapping[ChangeKind, Recipe] = {
     **aliases.RECIPES,
@@ -257,7 +256,6 @@ def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
 
 
 def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
-    """Why a change could not be confirmed, in words."""
     if not made:
         return "KMS named no key that could be looked at."
     missing = [
@@ -269,7 +267,6 @@ def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
 
 
 def _stop(stopped: KeydeckError, calls: CallRecorder, *, there: bool) -> str:
-    """What stopped a change, and what that leaves."""
     done = ", ".join(f"kms:{operation}" for operation in calls.done)
     after = f" Done before that: {done}." if done else ""
     if isinstance(stopped, MAYBE_DONE) and calls.trying:

@@ -54,7 +54,6 @@ class Access:
         return frozenset.intersection(*bound) if bound else frozenset()
 
     def seen_from(self, account: str | None) -> str:
-        """Who may do it, as it reads in an account."""
         who = self.principal.seen_from(account)
         return f"everyone but {who}" if self.all_but else who
 

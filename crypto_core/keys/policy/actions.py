@@ -75,7 +75,6 @@ _BY_POWER: dict[Power, tuple[str, ...]] = {
 """The actions on a key. Those on the account (CreateKey, ListKeys, …) are no key policy's business."""
 
 POWERS: dict[str, Power] = {action: power for power, actions in _BY_POWER.items() for action in actions}
-"""What each action on a key gives, by its name without `kms:`."""
 
 
 def named_by(pattern: str) -> frozenset[str]:

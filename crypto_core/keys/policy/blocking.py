@@ -33,7 +33,6 @@ MOST_SOURCES = 40
 
 
 def is_endpoint(source: str) -> bool:
-    """True for the id of a VPC endpoint."""
     return _ENDPOINT.fullmatch(source) is not None
 
 

@@ -38,8 +38,6 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PolicyComparison:
-    """Two policies of one key."""
-
     changes: tuple[Change, ...]
     lines: tuple[str, ...]
     """A unified diff of both as indented JSON. Cleaned text."""
@@ -101,7 +99,6 @@ def _administration(change: Change) -> str:
 
 
 def written(raw: Mapping[str, Any]) -> str:
-    """Return a policy as indented JSON, in its own order."""
     return json.dumps(raw, indent=2, ensure_ascii=True)
 
 

@@ -69,8 +69,6 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDocument:
-    """A key policy."""
-
     version: CleanText
     statements: tuple[Statement, ...]
     raw: Mapping[str, Any]

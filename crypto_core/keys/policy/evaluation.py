@@ -38,7 +38,6 @@ class Call:
     action: str = ""
     """By its name without `kms:`."""
     context: Mapping[str, str] = field(default_factory=dict)
-    """The encryption context."""
     address: str = ""
     endpoint: str = ""
     """The VPC endpoint through which it came: then it has no address."""
@@ -72,7 +71,6 @@ def decide(policy: PolicyDocument, grants: Iterable[Grant], call: Call, key_arn:
 
 
 def covers(statement: Statement, call: Call, key_arn: str = "*") -> bool:
-    """Return whether a statement is about a call: its action, caller and conditions."""
     named = any(_is_caller(principal, call) for principal in statement.principals)
     return (
         named is not statement.all_principals_but

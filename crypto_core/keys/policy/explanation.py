@@ -46,7 +46,6 @@ class Sentence:
     where: str
     """Under which conditions, "" for none."""
     source: str
-    """Which statement or grant says so."""
     powers: tuple[Power, ...]
 
     def __str__(self) -> str:
@@ -69,7 +68,6 @@ def _denials(policy: PolicyDocument) -> list[tuple[int, Statement]]:
 
 
 def sentence_of(access: Access, account: str | None = None) -> Sentence:
-    """Return in words what one principal may do; `account` is the key's own."""
     who = access.seen_from(account)
     if access.principal.is_account and not access.all_but:
         who = f"{who} (whoever its IAM policies let)"

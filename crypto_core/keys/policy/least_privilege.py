@@ -20,8 +20,6 @@ from crypto_core.text.cleaning import clean
 
 
 class Role(StrEnum):
-    """Whom a policy is made for."""
-
     ADMINISTRATOR = "administrator"
     PLATFORM = "platform"
     INSPECTOR = "inspector"

@@ -19,8 +19,6 @@ from crypto_core.text.cleaning import clean
 
 
 class Bound(StrEnum):
-    """What callers are bound to."""
-
     ACCOUNT = "account"
     PRINCIPAL = "principal"
     ORGANISATION = "organisation"
@@ -36,7 +34,6 @@ class Narrowing:
     bound: Bound
     values: tuple[str, ...]
     condition: Condition
-    """The test that says so."""
 
     @property
     def accounts(self) -> frozenset[str]:

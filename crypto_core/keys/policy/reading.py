@@ -24,19 +24,16 @@ class KeyPolicy:
 
     key: KeyState
     text: str
-    """As KMS gave it."""
     document: PolicyDocument
     grants: tuple[Grant, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accesses(self) -> tuple[Access, ...]:
-        """Who may do what, by policy and by grant."""
         return accesses(self.document, self.grants, self.key.key_arn)
 
     @property
     def sentences(self) -> tuple[Sentence, ...]:
-        """The same in words, and what is denied."""
         return explain(self.document, self.accesses, account_of(self.key.key_arn))
 
 

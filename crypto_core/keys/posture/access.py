@@ -59,7 +59,6 @@ def policy_unknown(facts: KeyFacts) -> Iterator[Gap]:
     controls=(controls.HUB_PUBLIC, controls.CIS_PUBLIC, *LEAST),
 )
 def public(facts: KeyFacts, _: Estate) -> Said:
-    """Yield a finding if the policy lets anybody with AWS credentials do something with the key."""
     found = [a for a in _by_policy(facts) if a.is_public]
     if not found:
         return
@@ -163,7 +162,6 @@ def full_control(facts: KeyFacts, estate: Estate) -> Said:
     controls=LEAST,
 )
 def wide_grants(facts: KeyFacts, estate: Estate) -> Said:
-    """Yield grants to everybody, to a whole account, or to a pattern of principals."""
     expected = estate.limits.accounts
     found = [
         access

@@ -104,7 +104,6 @@ def _missing(store: EventDataStore) -> Iterator[str]:
     controls=(AUDIT_PROTECTION,),
 )
 def fleeting(store: EventDataStore) -> Said:
-    """Yield a store that keeps events for a short time, or that is not protected against deletion."""
     short = store.days < LEAST_DAYS
     said = [f"RetentionPeriod {store.days} days"] if short else []
     if not store.protected:

@@ -14,9 +14,26 @@ from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operators of the platform have set.
+
+    `rotation_days` is how often keys must rotate. `material_days` is how old the key material may be that
+    tokens are under; two years is the longest period for which NIST SP 800-57 Part 1 (5.3.6) has a
+    key-wrapping key used to protect. `administrators` are ARNs, `*` and `?` as in IAM policies, of those who
+    may do everything with a key; `accounts` are other accounts that may use keys. `alias` is the name by
+    which the platform is told its key.
+    """
+
+    rotation_days: int = 365
+    material_days: int = 730
+    administrators: tuple[str, ...] = ()
+    accounts: frozenset[str] = frozenset()
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +57,10 @@ class KeyFacts:
 
     @property
     def arn(self) -> str:
-        """The key's ARN."""
         return self.key.key_arn
 
     @property
     def account(self) -> str | None:
-        """The account that the key is of."""
         return account_of(self.key.key_arn)
 
     @property
@@ -63,7 +78,6 @@ class KeyFacts:
         return severity if self.guards else severity.at_most(Severity.MEDIUM)
 
     def finding(self, severity: Severity, title: str, evidence: str, remedy: str) -> Finding:
-        """Return what a rule finds wrong with this key."""
         return Finding("", severity, self.arn, title, evidence, remedy)
 
     def gap(self, what: str, why: str, hides: Severity) -> Gap:
@@ -71,7 +85,6 @@ class KeyFacts:
         return Gap(f"{self.arn}: {what}: {why}", self.weighed(hides))
 
     def tokens_in_words(self) -> str:
-        """How many tokens are under the key."""
         if self.tokens is None:
             return "tokens under it could not be counted"
         return f"{counted(self.tokens, 'token')} under it"
@@ -94,9 +107,7 @@ class Estate:
     sweep: Sweep | None = None
     """The look through the database for tokens that no inventory knows; None where there was none."""
     strays: Strays = field(default_factory=Strays)
-    """Tokens that stand where they don't belong."""
     copies: tuple[Copies, ...] = ()
-    """Envelopes that are stored in more than one place."""
 
     @property
     def writing(self) -> KeyFacts | None:
@@ -109,5 +120,4 @@ class Estate:
         return any(facts.arn == arn and facts.key.state is not None for facts in self.keys)
 
     def age(self, moment: datetime | None) -> timedelta | None:
-        """How long ago something was; None where that is not known."""
         return self.now - moment if moment is not None else None

@@ -86,7 +86,6 @@ def disabled(facts: KeyFacts, _: Estate) -> Said:
     controls=_AVAILABLE,
 )
 def unusable(facts: KeyFacts, _: Estate) -> Said:
-    """Yield a key in any other state in which tokens don't open."""
     key = facts.key
     if not facts.guards or key.state in (None, "Enabled", "Disabled", *PENDING_DELETION, *_PASSING):
         return

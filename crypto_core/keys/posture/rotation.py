@@ -40,7 +40,6 @@ _EARLIER = re.compile(
     controls=CONTROLS,
 )
 def rotation_off(facts: KeyFacts, estate: Estate) -> Said:
-    """Yield a key that could rotate, does not, and is not rotated by hand."""
     key = facts.key
     if not _rotates(facts):
         return
@@ -87,7 +86,6 @@ def rotation_off(facts: KeyFacts, estate: Estate) -> Said:
     controls=CONTROLS,
 )
 def rotation_period(facts: KeyFacts, estate: Estate) -> Said:
-    """Yield a key that rotates more seldom than the limit says."""
     key, limit = facts.key, estate.limits.rotation_days
     if not _rotates(facts) or not key.rotation_enabled:
         return
@@ -103,7 +101,6 @@ def rotation_period(facts: KeyFacts, estate: Estate) -> Said:
 
 
 def comes_after(later: KeyFacts, earlier: KeyFacts) -> bool:
-    """Return whether one key took another's place, by the signs of manual rotation."""
     born, before = later.key.created_at, earlier.key.created_at
     if born is None or before is None or born <= before:
         return False

@@ -68,7 +68,6 @@ class Recorded:
 
     @property
     def whole(self) -> bool:
-        """True if all of KMS's events are taken."""
         return self.reads and self.writes
 
 
@@ -129,7 +128,6 @@ def recorded(answer: Mapping[str, Any], source: str = KMS) -> Recorded:
     controls=CONTROLS,
 )
 def no_trail(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
-    """Yield Regions that no trail is about: what is done with their keys leaves no record that lasts."""
     for region in regions:
         if not any(region in t.regions for t in trails):
             yield Finding(
@@ -151,7 +149,6 @@ def no_trail(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
     controls=CONTROLS,
 )
 def stopped(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
-    """Yield trails that are stopped, each once."""
     for trail, severity, alone in _lacking(trails, regions, covers=False):
         if trail.logging is False:
             yield Finding(
@@ -173,7 +170,6 @@ def stopped(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
     controls=CONTROLS,
 )
 def excludes_kms(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
-    """Yield trails that log, but not all of KMS's events, each once; gaps for trails that are not known."""
     for trail, severity, alone in _lacking(trails, regions, covers=False):
         if trail.logging is not False:
             yield Finding(

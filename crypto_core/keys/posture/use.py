@@ -27,7 +27,6 @@ UNUSED_DAYS = 90
     controls=_RETIRED,
 )
 def alias_elsewhere(estate: Estate) -> Said:
-    """Yield aliases that should name the key written under: of other keys, and the one of settings."""
     for facts in estate.keys:
         if facts.key.state is not None:
             yield from _aliases_of(facts, estate)

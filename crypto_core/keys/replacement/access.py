@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Protocol
 
 from crypto_core import errors
 from crypto_core.key_names import account_of
@@ -20,8 +22,53 @@ from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
 from crypto_core.keys.principal import PolicyPrincipal
-from crypto_core.keys.replacement.witness import UseSeen, UseWitness
 from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted, listed
+from crypto_core.text.moments import in_utc
+
+
+@dataclass(frozen=True, slots=True)
+class UseSeen:
+    """The uses of a key from `since` on, that succeeded. `seals` of them brought something new under it.
+
+    `by` are the principals, the busiest first. There was no other use up to `covered_until`, but for what
+    `gaps` name; None where nothing is covered.
+    """
+
+    since: datetime
+    uses: int = 0
+    seals: int = 0
+    last_at: datetime | None = None
+    last_seal_at: datetime | None = None
+    by: tuple[str, ...] = ()
+    covered_until: datetime | None = None
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def proves_no_use(self) -> bool:
+        """True if the key was not used in the time that is covered."""
+        return not self.uses and self.covered_until is not None and not self.gaps
+
+    def __str__(self) -> str:
+        if self.uses:
+            who = listed([clean(name, 200) for name in self.by], 5)
+            return (
+                f"CloudTrail: {counted(self.uses, 'use')} since {in_utc(self.since)}, the last at "
+                f"{in_utc(self.last_at)}, by {who}"
+            )
+        if self.proves_no_use:
+            return f"CloudTrail: not used from {in_utc(self.since)} to {in_utc(self.covered_until)}"
+        why = clean("; ".join(self.gaps), 500)
+        return f"CloudTrail: no use is known since {in_utc(self.since)}, which proves nothing: {why}"
+
+
+class UseWitness(Protocol):
+    """Who keeps CloudTrail's events."""
+
+    def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
+        """Return the uses of a key's replicas, by their ARNs. Raises TrailError, InterruptedRunError."""
+        ...
+
 
 USES = ("Decrypt", "GenerateDataKey")
 SEEN_FOR = timedelta(days=90)

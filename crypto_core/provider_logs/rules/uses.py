@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from threading import Event
 
-from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
-from crypto_core.findings.finding import Finding
-from crypto_core.findings.registry import Facts, Said, rule
+from crypto_core.cancelling import stop_if
+from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, rule, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import STEAL_TOKEN
 from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.judging import BEFORE_USE, Opener, UseJudge
+from crypto_core.provider_logs.judging import BEFORE_USE, LEARNED, Opener, UseJudge
 from crypto_core.provider_logs.store import EventChoice, ProviderLog, UseGroup
 from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
+from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.bulk_insert import chunks
 
 MOST_EVENTS = 20
@@ -43,7 +45,6 @@ class ProviderUses:
         return self.log.uses(EventChoice("", self.since, self.until), cancelled=self.cancelled)
 
     def of_hashes(self, hashes: Iterable[bytes]) -> Iterator[ProviderEvent]:
-        """Yield the window's uses of tokens with these hashes."""
         for some in chunks(tuple(hashes), _AT_ONCE):
             choice = EventChoice("", self.since, self.until, hashes=tuple(some))
             yield from self.log.events(choice, limit=_MOST_USES, cancelled=self.cancelled)
@@ -72,7 +73,6 @@ class ProviderUses:
     techniques=(STEAL_TOKEN,),
 )
 def old_token(uses: ProviderUses) -> Said:
-    """Yield a finding for each replaced token that was used since: a fact, by its hash."""
     ended = {one.token_hash: one for one in TokenHashBook(uses.log.file).known() if one.replaced_at}
     by: dict[bytes, list[ProviderEvent]] = {}
     for event in uses.of_hashes(ended):
@@ -106,7 +106,6 @@ def _old_token(known: KnownHash, events: list[ProviderEvent]) -> Finding:
     techniques=(STEAL_TOKEN,),
 )
 def after_opening(uses: ProviderUses) -> Said:
-    """Yield a finding for each principal after whose openings tokens were used from a new address."""
     by: dict[tuple[str, str], tuple[Opener, list[UseGroup]]] = {}
     for group in uses.groups:
         opener = uses.judge.opener_before(group, uses.since)
@@ -136,7 +135,6 @@ def after_opening(uses: ProviderUses) -> Said:
     techniques=(STEAL_TOKEN,),
 )
 def stranger(uses: ProviderUses) -> Said:
-    """Yield a finding for each new address at a provider whose client is new, too."""
     for group in uses.groups:
         if uses.judge.stranger(group, uses.since):
             events = uses.events_of([group])
@@ -188,7 +186,6 @@ def _listed(texts: Iterable[str]) -> str:
     techniques=(STEAL_TOKEN,),
 )
 def tripwire_used(uses: ProviderUses) -> Said:
-    """Yield a finding for each tripwire of which a decoy's token was used: a fact, by its hash."""
     tripwires = {token.token: decoy.tripwire for decoy in uses.decoys.rows for token in decoy.tokens}
     by: dict[int, list[ProviderEvent]] = {}
     for event in uses.of_hashes(tripwires):
@@ -203,3 +200,32 @@ def tripwire_used(uses: ProviderUses) -> Said:
             "decoy (keydeck findings), and declare a key compromise.",
             events[:MOST_EVENTS],
         )
+
+
+Suspects = Callable[[], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRules:
+    """Examines providers' events. Blocks on the stores."""
+
+    log: ProviderLog
+    events: EventStore
+    suspects: Suspects = tuple
+    decoys: ReadDecoys = no_decoys
+
+    def __call__(self, since: datetime, until: datetime, cancelled: Event | None) -> Iterator[Finding | Gap]:
+        """Yield what the rules say of a window. Raises EventStoreError, InterruptedRunError."""
+        if not self.log.count(EventChoice("", since, until, with_token=True), cancelled=cancelled):
+            return
+        judge = UseJudge(self.log, self.events, suspects=self.suspects(), cancelled=cancelled)
+        if judge.begins is not None and judge.begins + LEARNED > since:
+            yield Gap(
+                f"Providers' events: they begin at {in_utc(judge.begins)}: which addresses and clients are "
+                f"usual isn't known yet of {in_utc(since)}",
+                Severity.HIGH,
+            )
+        uses = ProviderUses(self.log, judge, since, until, cancelled, self.decoys())
+        for judged in rules_about(Facts.PROVIDERS):
+            stop_if(cancelled)
+            yield from judged(uses)

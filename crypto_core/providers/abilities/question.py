@@ -43,7 +43,6 @@ class AbilityDraft:
     page: int = 1
 
     def add_places(self, names: Iterable[object]) -> None:
-        """Add workspaces, sites or organisations by name."""
         for name in names:
             if (text := clean(name, 200)) and len(self.places) < record.MOST_LISTED:
                 self.places[text] = None
@@ -65,7 +64,6 @@ class AbilityDraft:
         self.whole = self.whole and not again
 
     def finished(self, said: Said) -> record.TokenAbilities:
-        """Return the answer."""
         return record.TokenAbilities(
             self.target.ref,
             self.target.provider,
@@ -103,7 +101,6 @@ class AbilityQuestion:
     request: Callable[[AbilityDraft], Request | None]
     read: Callable[[AbilityDraft, ProviderAnswer], None]
     pages: int = 1
-    """Pages that are read at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,6 @@ class Repositories(JsonRecord):
     writable: int = 0
     """Those to which its account may push."""
     administered: int = 0
-    """Those that its account administers."""
     whole: bool = True
 
     @property
@@ -110,7 +109,6 @@ class TokenAbilities(JsonRecord):
 
     @property
     def dead(self) -> bool:
-        """Whether its provider refuses it."""
         return self.liveness is Liveness.DEAD
 
     def why_not(self, what: Ability) -> CleanText:
@@ -120,7 +118,6 @@ class TokenAbilities(JsonRecord):
         )
 
     def lines(self) -> tuple[CleanText, ...]:
-        """Return what is known, a sentence each, and then what isn't."""
         return tuple(clean(line, 1_000) for line in _lines(self))
 
 

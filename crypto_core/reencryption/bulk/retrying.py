@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from crypto_core.aws.missing_operations import lacks_operation
+from crypto_core.aws.failures import lacks_operation
 
 ATTEMPTS = 5
 """How often a call is made at most before its failure is told; what calls may be patient beyond that."""

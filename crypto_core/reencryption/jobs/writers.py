@@ -14,7 +14,7 @@ from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import short_key
 from crypto_core.key_uses import MAKES
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.replacement.witness import UseWitness
+from crypto_core.keys.replacement.access import UseWitness
 from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
 

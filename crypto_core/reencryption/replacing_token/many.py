@@ -26,7 +26,7 @@ from crypto_core.errors import (
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
-from crypto_core.providers.sendable_tokens import stored_alike
+from crypto_core.providers.token_asking import stored_alike
 from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntriesPlan, EntryOutcome, EntryPlan
 from crypto_core.reencryption.replacing_token.service import TokenEntering, already_there, digest_with
 from crypto_core.reencryption.replacing_token.validation import taken

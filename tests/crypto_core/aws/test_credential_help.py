@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.aws.credential_help import renewal_instructions
+from crypto_core.aws.sessions import renewal_instructions
 
 PROFILES = {
     "default": {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "s"},

@@ -13,8 +13,8 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
+from crypto_core.aws.failures import lacks_operation
 from crypto_core.aws.kms import KmsApi
-from crypto_core.aws.missing_operations import lacks_operation
 from crypto_core.errors import KmsAccessDeniedError, KmsInternalError, MissingOperationError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.bulk.retrying import CallFailure, Refused, Retries

@@ -18,10 +18,9 @@ import pytest
 
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.provider_logs.content import LARGEST, Malformed, records_in
-from crypto_core.provider_logs.covered import STATED, CoverBook, missing
 from crypto_core.provider_logs.importing import LogFiles, LogImport
 from crypto_core.provider_logs.mappings import MalformedEventError, read_event
-from crypto_core.provider_logs.store import EventChoice, ProviderLog
+from crypto_core.provider_logs.store import STATED, CoverBook, EventChoice, ProviderLog, missing
 from crypto_core.trail.store.database import StoreFile
 from tests.crypto_core.provider_logs.samples import HASH, atlassian, github, slack
 

@@ -23,12 +23,19 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS, intrusion_begins
 from console.settings import Settings
 from crypto_core.findings.finding import Finding, Gap
-from crypto_core.provider_logs.examination import ProviderRules
-from crypto_core.provider_logs.joining import BY_HASH, BY_TIME, UNNAMED_OPENING, TokenUses
 from crypto_core.provider_logs.judging import UseJudge
 from crypto_core.provider_logs.pulling import LogPuller
+from crypto_core.provider_logs.rules.uses import ProviderRules
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
-from crypto_core.provider_logs.token_use import Certainty, Doing, TokenUse
+from crypto_core.provider_logs.token_use import (
+    BY_HASH,
+    BY_TIME,
+    UNNAMED_OPENING,
+    Certainty,
+    Doing,
+    TokenUse,
+    TokenUses,
+)
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.trail.record_reader import read_record

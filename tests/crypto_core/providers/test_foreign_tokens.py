@@ -12,7 +12,7 @@ from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import ask
 from crypto_core.providers.messages import Request, Target
 from crypto_core.providers.registry import PROVIDERS, question_of
-from crypto_core.providers.revocation_plan import draft
+from crypto_core.providers.revocation import draft
 from crypto_core.providers.transport import Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -21,8 +21,7 @@ from crypto_core.providers.messages import (
     Target,
 )
 from crypto_core.providers.registry import PROVIDERS, Provider
-from crypto_core.providers.revocation import Revocation
-from crypto_core.providers.revocation_plan import draft
+from crypto_core.providers.revocation import Revocation, draft
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

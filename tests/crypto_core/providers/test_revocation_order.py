@@ -15,8 +15,16 @@ from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.providers.abilities.record import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.revocation_order.exposure import Exposure, ExposureSearch, Suspicion
-from crypto_core.providers.revocation_order.order import DAMAGE, EXPOSURE, Certainty, RankedToken, ranked
+from crypto_core.providers.revocation_order import (
+    DAMAGE,
+    EXPOSURE,
+    Certainty,
+    Exposure,
+    ExposureSearch,
+    RankedToken,
+    Suspicion,
+    ranked,
+)
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.use.opened_tokens import OpenedTokens

@@ -27,8 +27,7 @@ from crypto_core.keyring.preflight import Permission, Preflight
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk, proven_at_risk
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.replacement.access import AccessComparison, Compared
-from crypto_core.keys.replacement.witness import UseSeen, UseWitness
+from crypto_core.keys.replacement.access import AccessComparison, Compared, UseSeen, UseWitness
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status

@@ -16,8 +16,8 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
-from crypto_core.provider_logs.covered import STATED, CoverBook
 from crypto_core.provider_logs.pulling import LogPuller
+from crypto_core.provider_logs.store import STATED, CoverBook
 from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret

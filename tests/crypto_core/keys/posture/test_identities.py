@@ -16,8 +16,7 @@ from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, Policy
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.policy.identity import wide_statements
-from crypto_core.keys.posture.identity_reading import read_identities
+from crypto_core.keys.posture.identities import read_identities, wide_statements
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"

@@ -22,7 +22,7 @@ from crypto_core.database.state.installation import install
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
-from crypto_core.keys.replacement.witness import UseSeen
+from crypto_core.keys.replacement.access import UseSeen
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection

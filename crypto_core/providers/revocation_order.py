@@ -1,7 +1,8 @@
-"""The order of revocation: worst first, with a sentence for each point, dead tokens last. Pure, and the same
-for the same answers.
+"""The order of revocation: worst first, with a sentence for each point, dead tokens last.
 
-Damage is at most 100, exposure at least 1. What isn't known weighs as much as the worst that it may be.
+What a token can do counts times how exposed it is: by what the trail says that suspects opened or could have,
+and by how it is stored. Damage is at most 100, exposure at least 1; what isn't known weighs as much as the
+worst that it may be.
 """
 
 from __future__ import annotations
@@ -10,14 +11,105 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from threading import Event
+from typing import TYPE_CHECKING
 
+from crypto_core.envelope import Format
+from crypto_core.errors import DatabaseError, RefusedError, TrailError
 from crypto_core.providers.abilities.record import Ability, TokenAbilities
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.revocation_order.exposure import Exposure
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
 from crypto_core.text.json_records import JsonRecord, made, shape
+
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.providers.ability_service import AbilityService
+    from crypto_core.trail.use.service import EventUse
+
+
+MOST_SUSPECTS = 10
+"""So many suspects' use is looked at: containment does not wait for more."""
+_UNSEALED = frozenset({Format.PLAINTEXT, Format.DEV})
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(opened=200, receipted=200, could=200, not_known=300)
+class Exposure:
+    """One token's: principals that opened it, by CloudTrail or by a receipt, or that could have.
+
+    `not_known` says why these may not be all.
+    """
+
+    opened: tuple[str, ...] = ()
+    receipted: tuple[str, ...] = ()
+    could: tuple[str, ...] = ()
+    not_known: str | None = None
+    unsealed: Format | None = None
+    rows: int = 1
+    """In how many rows the same token is stored, as far as it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """Who is suspected, by ARN, and since when; `gaps` say why they may not be all."""
+
+    arns: tuple[str, ...] = ()
+    since: datetime | None = None
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureSearch:
+    """Finds it. Blocks on the store of events and SQL."""
+
+    use: EventUse
+    inventory: Inventory
+
+    def exposure_of(
+        self,
+        refs: Sequence[TokenRef],
+        suspicion: Suspicion,
+        rows: dict[TokenRef, int],
+        cancelled: Event | None = None,
+    ) -> dict[TokenRef, Exposure]:
+        """Return the exposure of each token; `rows` says in how many rows the same token is stored.
+
+        What can't be read is not known. Raises DatabaseError, InterruptedRunError.
+        """
+        opened: dict[TokenRef, list[CleanText]] = {}
+        receipted: dict[TokenRef, list[CleanText]] = {}
+        could: dict[TokenRef, list[CleanText]] = {}
+        gaps = [*suspicion.gaps, *(() if suspicion.arns else ("nobody is suspected yet",))]
+        if len(suspicion.arns) > MOST_SUSPECTS:
+            gaps.append(f"only what the first {MOST_SUSPECTS} suspects opened was looked at")
+        for arn in suspicion.arns[:MOST_SUSPECTS]:
+            name = clean(arn, 200)
+            try:
+                found = self.use.tokens_opened(arn, since=suspicion.since, cancelled=cancelled)
+            except (TrailError, RefusedError, DatabaseError) as error:
+                gaps.append(f"{name}: {error.message}")
+                continue
+            told = ((opened, found.named), (receipted, found.receipted), (could, found.possible))
+            for where, named in told:
+                for ref in named:
+                    where.setdefault(ref, []).append(name)
+            gaps += found.gaps
+        why = clean(gaps[0], 200) if gaps else None
+        formats = {row.ref: row.format for row in self.inventory.rows(refs)}
+        return {
+            ref: Exposure(
+                tuple(opened.get(ref, ())),
+                tuple(receipted.get(ref, ())),
+                tuple(could.get(ref, ())),
+                why,
+                formats[ref] if formats.get(ref) in _UNSEALED else None,
+                rows.get(ref, 1),
+            )
+            for ref in refs
+        }
+
 
 MANY = 10
 VERY_MANY = 100
@@ -27,8 +119,6 @@ NEVER_ASKED = "its provider was not asked"
 
 
 class Certainty(StrEnum):
-    """What kind of statement a reason is."""
-
     FACT = "fact"
     INFERENCE = "inference"
     POSSIBILITY = "possibility"
@@ -73,7 +163,6 @@ DAMAGE = {
     "end unknown": Weight(10, "When it expires is not known ({why}): counted as never."),
     "never asked": Weight(100, "What it can do is not known ({why}): counted as everything."),
 }
-"""What it can do, if it is used."""
 
 EXPOSURE = {
     "stored": Weight(1, "It is among the tokens in question."),
@@ -88,7 +177,6 @@ EXPOSURE = {
     "unsealed": Weight(6, "It is stored in {format}: whoever has the database has it."),
     "copied": Weight(2, "The same token is stored in {number} rows."),
 }
-"""How likely it is that somebody else has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +213,6 @@ class RankedToken(JsonRecord):
 
     @property
     def dead(self) -> bool:
-        """Whether its provider refuses it."""
         return self.abilities is not None and self.abilities.dead
 
     @property
@@ -143,7 +230,6 @@ def ranked(
     exposures: Mapping[TokenRef, Exposure],
     now: datetime,
 ) -> tuple[RankedToken, ...]:
-    """Return tokens in the order in which to revoke them."""
     found = []
     for ref in dict.fromkeys(refs):
         told = abilities.get(ref)
@@ -240,3 +326,27 @@ def _exposure(found: Exposure) -> Iterator[Reason]:
         yield _reason(EXPOSURE["unsealed"], Certainty.FACT, format=f"{found.unsealed.value} format")
     if found.rows > 1:
         yield _reason(EXPOSURE["copied"], Certainty.FACT, number=f"{found.rows:,}")
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationOrdering:
+    """Asks no provider, and opens nothing. Blocks on SQL, the answers' file and the store of events."""
+
+    abilities: AbilityService
+    exposure: ExposureSearch
+
+    def order_of(
+        self,
+        refs: Sequence[TokenRef],
+        suspicion: Suspicion,
+        *,
+        now: datetime | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[RankedToken, ...]:
+        """Return tokens in the order in which to revoke them, the worst first.
+
+        Raises DatabaseError, AbilityBookError, InterruptedRunError.
+        """
+        rows = dict(self.abilities.alike(refs))
+        exposures = self.exposure.exposure_of(refs, suspicion, rows, cancelled)
+        return ranked(refs, self.abilities.kept(refs), exposures, now or datetime.now(UTC))

@@ -1,7 +1,8 @@
-"""Tokens that stand where they don't belong: somebody moved them, or writes what nobody else writes."""
+"""Tokens that stand where they don't belong, and token columns that anything can be written into."""
 
 from __future__ import annotations
 
+from crypto_core.database.column_guards.model import GuardState
 from crypto_core.database.tokens.strays import Copies, named_words
 from crypto_core.findings.controls import AT_REST, DATA_INVENTORY, INPUT, INTEGRITY
 from crypto_core.findings.finding import Finding
@@ -20,7 +21,6 @@ from crypto_core.text.counting import counted
     controls=(DATA_INVENTORY,),
 )
 def tokens_undeclared(estate: Estate) -> Said:
-    """Yield each column that holds tokens and is not declared."""
     sweep = estate.sweep
     if sweep is None:
         return
@@ -46,7 +46,6 @@ def tokens_undeclared(estate: Estate) -> Said:
     controls=(INTEGRITY, AT_REST),
 )
 def tokens_copied(estate: Estate) -> Said:
-    """Yield one finding for each version of which envelopes are stored more than once."""
     for copies in estate.copies:
         bound = copies.format.binds_row
         means = (
@@ -75,7 +74,6 @@ def tokens_copied(estate: Estate) -> Said:
     controls=(INTEGRITY,),
 )
 def tokens_downgraded(estate: Estate) -> Said:
-    """Yield each column with envelopes of an older version than expected."""
     for old in estate.strays.old:
         yield Finding(
             "",
@@ -98,7 +96,6 @@ def tokens_downgraded(estate: Estate) -> Said:
     controls=(INPUT,),
 )
 def tokens_foreign(estate: Estate) -> Said:
-    """Yield each column with such tokens, and each pair of providers."""
     for foreign in estate.strays.foreign:
         yield Finding(
             "",
@@ -115,3 +112,30 @@ def _alike(copies: Copies) -> str:
     groups = "; ".join(" = ".join(map(str, refs)) for refs in copies.named)
     more = copies.envelopes - len(copies.named)
     return groups + (f" and {counted(more, 'more envelope')}" if more else "")
+
+
+SUBJECT = "token columns"
+
+
+@rule(
+    "columns-unguarded",
+    "Token columns that accept what is no envelope",
+    Severity.MEDIUM,
+    Facts.KEYS,
+    about="medium where somebody changed a guard, low where there is none",
+    controls=(INPUT, AT_REST),
+)
+def unguarded(estate: Estate) -> Said:
+    open_ = [guard for guard in estate.guards if not guard.guards]
+    if not open_:
+        return
+    changed = [guard for guard in open_ if guard.state is GuardState.CHANGED]
+    accepts = "accepts" if len(open_) == 1 else "accept"
+    yield Finding(
+        "",
+        Severity.MEDIUM if changed else Severity.LOW,
+        SUBJECT,
+        f"{counted(len(open_), 'token column')} {accepts} what is no envelope",
+        "; ".join(f"{guard.column}: {guard.obstacle or guard.state.value}" for guard in open_),
+        "See what a guard would refuse with keydeck guard, encrypt it in place, then: keydeck guard --apply.",
+    )

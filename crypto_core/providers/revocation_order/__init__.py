@@ -1,1 +1,0 @@
-"""In which order to revoke tokens: what each can do, times how exposed it is."""
