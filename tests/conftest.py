@@ -53,7 +53,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """The seed that finds again what a property finds."""
     return f"Using --hypothesis-seed={config.option.hypothesis_seed}" if lanes.is_deep(config) else None
 
 
@@ -69,7 +68,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Part cases between the lanes; properties are tried in both."""
     lanes.mark_cases(items)
     lanes.check_modules(items)
     if lanes.is_deep(config):
@@ -77,11 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _LongOnesFirst:
-    """Comes after all that chooses tests and mixes them."""
-
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Begin with the longest."""
         lanes.long_ones_first(items, getattr(config, "workerinput", {}).get("workercount", 1))
 
 
@@ -137,8 +132,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """Copies of databases, made as PostgreSQL's superuser."""
-
     admin: Engine
 
     def copy(self, origin: str, name: str) -> None:
@@ -150,7 +143,6 @@ class Databases:
             connection.execute(text(f"GRANT CREATE ON DATABASE {name} TO {OPERATOR}"))
 
     def drop(self, name: str) -> None:
-        """Drop it, whoever is using it."""
         with self.admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -176,13 +168,11 @@ def _nothing_left_in_aws(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def world(sandbox: Sandbox) -> World:
-    """What the generator made."""
     return sandbox.world
 
 
 @pytest.fixture(scope="session")
 def databases(sandbox: Sandbox) -> Iterator[Databases]:
-    """Makes and drops databases of the sandbox."""
     admin = open_engine(_as(sandbox.superuser_url, "postgres"))
     yield Databases(admin.execution_options(isolation_level="AUTOCOMMIT"))
     admin.dispose()
@@ -252,8 +242,6 @@ def platform(sandbox: Sandbox, database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def stored(superuser: Engine) -> Callable[[TokenRef], str]:
-    """Read the stored value of a token, as the database has it."""
-
     def read(ref: TokenRef) -> str:
         statement = text(f"SELECT {ref.column} FROM {ref.table} WHERE id::text = :id")
         with superuser.connect() as connection:
@@ -282,8 +270,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def new_key(sandbox: Sandbox) -> Callable[[], str]:
-    """Make a KMS key of the test's own; returns its ARN."""
-
     def create() -> str:
         metadata = sandbox.client("kms").create_key(Description="made by a test")["KeyMetadata"]
         return str(metadata["Arn"])
@@ -293,8 +279,6 @@ def new_key(sandbox: Sandbox) -> Callable[[], str]:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command did."""
-
     exit_code: int
     stdout: str
     stderr: str
@@ -307,7 +291,6 @@ class Ran:
 
 @pytest.fixture
 def keydeck(environment: dict[str, str]) -> Callable[..., Ran]:
-    """Run the command in this process, without a terminal."""
     return run_here
 
 

@@ -86,7 +86,6 @@ class Hosts:
     def start(
         self, host: int, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        """Start a program on a host; what it says can be read."""
         return subprocess.Popen(
             [*self._on(host), *command],
             env=dict(environment),
@@ -97,12 +96,10 @@ class Hosts:
         )
 
     def set_link(self, host: int, *, up: bool) -> None:
-        """Take a host's link down, which its own kernel knows of, or up."""
         _ip("link", "set", f"host{host}", "up" if up else "down", on=self._on(host))
 
     @staticmethod
     def address(host: int) -> str:
-        """The host's address."""
         return f"10.77.0.{host + _FIRST}"
 
     def _join(self, host: int) -> None:

@@ -46,7 +46,6 @@ def is_deep(config: pytest.Config) -> bool:
 
 
 def is_only_deep(config: pytest.Config) -> bool:
-    """True where no test is run that isn't marked `deep`."""
     expression = config.option.markexpr
     return bool(expression) and not Expression.compile(expression).evaluate(lambda _, /, **__: False)
 
@@ -100,7 +99,6 @@ def _dealt_to(place: int, workers: int) -> int:
 
 
 def mark_properties(items: list[pytest.Item]) -> None:
-    """Let properties be part of the deep lane, too."""
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("deep")

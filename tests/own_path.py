@@ -42,7 +42,6 @@ def keep() -> None:
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """Have every transaction begin as it does outside tests."""
     LimitedConnection.pin = PIN
     try:
         yield

@@ -37,13 +37,10 @@ needs_pgbouncer = pytest.mark.skipif(
 
 @dataclass(frozen=True, slots=True)
 class PgBouncer:
-    """A running one; `log` is what it says."""
-
     port: int
     log: Path
 
     def url(self, url: str, **query: str) -> str:
-        """The URL of the same database and role, by way of the pooler."""
         through = make_url(url).set(host="127.0.0.1", port=self.port)
         return through.update_query_dict(query).render_as_string(hide_password=False)
 

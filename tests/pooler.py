@@ -21,8 +21,6 @@ _DISCARD = b"DISCARD ALL\x00"
 
 
 class Pooler:
-    """Passes everything else on, one connection for each client."""
-
     def __init__(self, port: int) -> None:
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -35,11 +33,9 @@ class Pooler:
         Thread(target=self._accept, daemon=True).start()
 
     def url(self, url: str) -> str:
-        """The URL of the same database and role, by way of the pooler."""
         return make_url(url).set(host="127.0.0.1", port=self.port).render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Close every connection."""
         for one in (self._listener, *self._open):
             # Whoever waits for a socket isn't woken by its closing alone.
             with suppress(OSError):
@@ -116,7 +112,6 @@ def _send(to: socket.socket, kind: bytes, body: bytes) -> None:
 
 @contextmanager
 def pooler(url: str) -> Iterator[Pooler]:
-    """Give a pooler before the server of a URL."""
     made = Pooler(make_url(url).port or 5432)
     try:
         yield made

@@ -33,7 +33,6 @@ class Webhook:
 
 @contextmanager
 def webhook() -> Iterator[Webhook]:
-    """Give a receiver of webhooks."""
     hook = Webhook()
 
     class Handler(BaseHTTPRequestHandler):

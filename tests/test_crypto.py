@@ -54,7 +54,6 @@ def platform_settings(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def key(new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The KMS key that the platform writes under."""
     arn = new_key()
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", arn)
     return arn
@@ -225,7 +224,6 @@ def test_another_format_is_not_decrypted(key: str, stored: str) -> None:
 
 
 def tampered(stored: str, field: str, bit: int) -> str:
-    """The stored value with one bit of one field flipped."""
     parts = base64.b64decode(stored).split(b"|")
     place = FIELDS.index(field)
     raw = parts[place] if field == "version" else base64.b64decode(parts[place])

@@ -61,7 +61,6 @@ def modules() -> tuple[ModuleType, ...]:
 
 
 def enum_of(keys: list[Any]) -> type[Enum] | None:
-    """The enum of the product that all keys are members of."""
     kinds = {type(key) for key in keys}
     kind = kinds.pop() if len(kinds) == 1 else None
     ours = isinstance(kind, type) and issubclass(kind, Enum)
@@ -69,7 +68,6 @@ def enum_of(keys: list[Any]) -> type[Enum] | None:
 
 
 def tables_in(name: str, value: object) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """A value that is a table over an enum, and those in it."""
     if isinstance(value, Mapping):
         if enum_of(list(value)):
             yield name, value

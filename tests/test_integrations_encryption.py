@@ -31,8 +31,6 @@ from crypto_core.references import TokenRef
 
 @dataclass(frozen=True)
 class Provider:
-    """A provider's token and where the platform keeps it."""
-
     table: str
     column: str
     row_id: str
@@ -44,7 +42,6 @@ class Provider:
         return TokenRef(self.table, self.column, self.row_id)
 
     def store(self, platform: Engine, value: str) -> None:
-        """Insert a row as the platform does."""
         with platform.begin() as connection:
             connection.execute(text(self.insert), {"id": self.row_id, "token": value})
 

@@ -73,15 +73,12 @@ class Case:
 
     @property
     def callspec(self) -> SimpleNamespace:
-        """Which of its parameters it has."""
         return SimpleNamespace(indices={"n": self.place})
 
     def get_closest_marker(self, name: str) -> SimpleNamespace | None:
-        """The mark of its test."""
         return SimpleNamespace(args=(self.quick,)) if name == "quick" and self.quick else None
 
     def add_marker(self, name: str) -> None:
-        """Mark it."""
         self.marked.append(name)
 
 

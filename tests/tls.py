@@ -14,8 +14,6 @@ from console.sandbox.postgres_files import service_user
 
 
 class Tls:
-    """An authority of the test's own and certificates that it signs."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.key, self.name = ec.generate_private_key(ec.SECP256R1()), "authority of a test"
@@ -45,7 +43,6 @@ class Tls:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What has PgBouncer speak TLS alone."""
         return {
             "client_tls_cert_file": f"{self.folder}/server.crt",
             "client_tls_key_file": f"{self.folder}/server.key",
@@ -53,7 +50,6 @@ class Tls:
         }
 
     def serve(self, host: str, *, days: tuple[int, int] = (-1, 1)) -> None:
-        """Write a certificate for a host, where the server reads it."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = self._certificate(host, key, days=days, authority=False)
         private = key.private_bytes(

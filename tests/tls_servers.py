@@ -16,7 +16,6 @@ Limit = Callable[[ssl.SSLContext], None]
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A server for any number of connections; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def run() -> None:
@@ -37,7 +36,6 @@ def listening(serve: Callable[[socket.socket], object]) -> Iterator[int]:
 
 
 def speaking(tls: Tls, limit: Limit | None = None) -> Callable[[socket.socket], object]:
-    """What speaks TLS until the client goes."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tls.folder / "server.crt", tls.folder / "server.key")
     if limit is not None:

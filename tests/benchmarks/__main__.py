@@ -87,7 +87,6 @@ class Outcome:
 
     @property
     def met(self) -> bool:
-        """True if it ended, and every target is met."""
         return not self.failure and all(target["met"] for target in self.targets)
 
 
@@ -145,7 +144,6 @@ def ratio_of(target: dict[str, Any]) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run them and print the table. Returns the exit status."""
     parser = argparse.ArgumentParser(description="Run every benchmark and print every target.")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")

@@ -50,15 +50,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.bulk_libraries import encryption_sdk, tink_envelopes
 from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key, running
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, peak_megabytes, report
 from tests.crypto_core.reencryption.bulk.memory import task, write_tokens
 
 REGION = "us-east-1"
@@ -74,7 +66,6 @@ SOCKETS = 64
 
 
 def envelopes(number: int) -> list[str]:
-    """So many stored envelopes under the old key."""
     made = []
     for _ in range(number):
         blob = encrypted_data_key()
@@ -91,7 +82,6 @@ class Memory:
         self.written = 0
 
     def next(self) -> Sequence[StoredToken]:
-        """The next page, as rows become tokens."""
         page = []
         for number in islice(self._ids, PAGE):
             stored = self._pool[number % len(self._pool)]
@@ -104,13 +94,11 @@ class Memory:
         return tokens
 
     def commit(self, batch: Sequence[Outcome]) -> Committed:
-        """Count."""
         self.written += sum(isinstance(outcome, Sealed) for outcome in batch)
         return Committed(len(batch))
 
 
 def keydeck(url: str, tokens: int) -> Callable[[], int]:
-    """The bulk pipeline."""
     memory = Memory(tokens)
 
     async def go() -> int:
@@ -134,7 +122,6 @@ def reencrypted(client: Any, stored: str) -> str:
 
 
 def client_of(url: str, threads: int) -> Any:
-    """A boto3 client of the fake KMS."""
     import boto3
     from botocore.config import Config
 
@@ -143,7 +130,6 @@ def client_of(url: str, threads: int) -> Any:
 
 
 def script(url: str, tokens: int, threads: int = 1) -> Callable[[], int]:
-    """What one writes in an afternoon: boto3 and AESGCM."""
     client = client_of(url, threads)
     pool = envelopes(min(tokens, POOL))
 
@@ -161,19 +147,15 @@ def script(url: str, tokens: int, threads: int = 1) -> Callable[[], int]:
 
 
 class Bare(asyncio.Protocol):
-    """A connection that sends the next call when an answer is whole."""
-
     def __init__(self, calls: Any, call: Callable[[], bytes], done: asyncio.Event) -> None:
         self._calls, self._call, self._done = calls, call, done
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the first call."""
         self._transport: Any = transport
         self._next()
 
     def data_received(self, data: bytes) -> None:
-        """Go on once the answer is whole."""
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         if found and len(body) >= int(head.rpartition(b":")[2]):
@@ -189,7 +171,6 @@ class Bare(asyncio.Protocol):
 
 
 def sockets(url: str, tokens: int) -> Callable[[], int]:
-    """Two signed calls for each token, and nothing else."""
     import boto3
 
     credentials = boto3.Session().get_credentials().get_frozen_credentials()  # type: ignore[union-attr]
@@ -216,7 +197,6 @@ def sockets(url: str, tokens: int) -> Callable[[], int]:
 
 
 def library(way: Callable[..., Callable[[], int]], url: str, tokens: int) -> Callable[[], int]:
-    """One of the libraries, in threads."""
     os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": REGION}
     return way(client_of(url, THREADS), TOKEN.encode(), tokens, min(tokens, LIBRARY_POOL), THREADS)
 
@@ -236,8 +216,6 @@ NEEDS = {"Encryption SDK": "aws_encryption_sdk", "Tink": "tink"}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one way came to."""
-
     way: str
     latency_ms: float
     tokens: int
@@ -247,17 +225,14 @@ class Result:
 
     @property
     def rate(self) -> float:
-        """Tokens a second of the wall clock."""
         return self.tokens / self.seconds
 
     @property
     def cpu_us(self) -> float:
-        """Microseconds of processor time a token."""
         return self.cpu_seconds / self.tokens * 1e6
 
 
 def measure(way: str, url: str, latency_ms: float, tokens: int) -> Result:
-    """Run one way in this process."""
     go = WAYS[way][0](url, tokens)
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
@@ -265,12 +240,10 @@ def measure(way: str, url: str, latency_ms: float, tokens: int) -> Result:
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # bytes on macOS, else KiB
-    return Result(way, latency_ms, done, seconds, cpu, after.ru_maxrss / unit)
+    return Result(way, latency_ms, done, seconds, cpu, peak_megabytes())
 
 
 def measured_apart(way: str, latency_ms: float, tokens: int) -> Result:
-    """Run one way, and the fake KMS, each in a process of its own."""
     with running(latency_ms) as url:
         credentials = {"AWS_ACCESS_KEY_ID": "AKIAKEYDECKBENCH0001", "AWS_SECRET_ACCESS_KEY": "none"}
         done = subprocess.run(
@@ -283,7 +256,6 @@ def measured_apart(way: str, latency_ms: float, tokens: int) -> Result:
 
 
 def targets(results: Sequence[Result]) -> Iterator[Target]:
-    """What was promised; each as a number that is to stay small."""
     by_case = {(r.way, r.latency_ms): r for r in results}
     for latency in sorted({r.latency_ms for r in results}):
         ours, plain, bare = (by_case[way, latency] for way in ("Keydeck", "Script", "Sockets"))
@@ -294,7 +266,6 @@ def targets(results: Sequence[Result]) -> Iterator[Target]:
 
 
 def main() -> int:
-    """Print what each way does at each latency."""
     if sys.argv[1:2] == ["--way"]:
         way, url, latency_ms, tokens = sys.argv[2:]
         result = measure(way, url, float(latency_ms), int(tokens))
@@ -313,19 +284,8 @@ def main() -> int:
         if way not in missing
     ]
     scripts = {r.latency_ms: r.rate for r in results if r.way == "Script"}
-    reached = list(targets(results))
-    if chosen.json:
-        rows = [{name: getattr(r, name) for name in Result.__slots__} | {"rate": r.rate} for r in results]
-        print_json(
-            {
-                "environment": environment("aiohttp", "httptools", "boto3", "aws-encryption-sdk", "tink"),
-                "not_installed": missing,
-                "rows": rows,
-                "targets": [target.as_json() for target in reached],
-            }
-        )
-        return exit_status(reached)
-    print_table(
+    return report(
+        list(targets(results)),
         ("Way", "latency ms", "tokens", "tokens/s", "× script", "CPU µs/token", "peak MB"),
         [
             (
@@ -339,11 +299,10 @@ def main() -> int:
             )
             for r in results
         ],
+        as_json=chosen.json,
+        packages=("aiohttp", "httptools", "boto3", "aws-encryption-sdk", "tink"),
+        notes=[f"{name}: not installed" for name in missing],
     )
-    for name in missing:
-        print(f"{name}: not installed")
-    print_targets(reached)
-    return exit_status(reached)
 
 
 if __name__ == "__main__":

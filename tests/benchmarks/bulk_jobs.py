@@ -32,25 +32,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import RawIOBase
-from typing import Any
 
 import psycopg2
 
 from console.sandbox.sandbox import Sandbox
 from tests.benchmarks.bulk import REGION, envelopes, measured_apart, reencrypted
 from tests.benchmarks.fake_kms import NEW, OLD, running
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    peak_megabytes,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, peak_megabytes, report
 
 TIMES_SCRIPT, RATE, REWRAPS, TWO_PROCESSES, GROWTH, PEAK_MB = 16.0, 5_500.0, 5_000.0, 1.7, 0.85, 200.0
 """Targets: re-encryption in scripts, tokens a second, rewraps a second, two processes in one's, and so on."""
@@ -91,7 +81,6 @@ class Result:
 
     @property
     def rate(self) -> float:
-        """Tokens a second while they are written."""
         return self.tokens / self.writing_seconds
 
     @property
@@ -108,7 +97,6 @@ class Rows(RawIOBase):
         self._left = b""
 
     def read(self, size: int = -1) -> bytes:
-        """Some rows, whole ones or not."""
         while len(self._left) < size and (more := next(self._rows, b"")):
             self._left += more
         given, self._left = self._left[:size], self._left[size:]
@@ -145,12 +133,10 @@ def platform(tokens: int, url: str) -> Iterator[tuple[Sandbox, dict[str, str]]]:
 
 
 def command(*arguments: str) -> list[str]:
-    """The command line of a keydeck command."""
     return [sys.executable, "-m", "console", *arguments]
 
 
 def job(verb: str, processes: str) -> list[str]:
-    """The command line that runs a whole job."""
     return command(
         *(verb, "--from", OLD, "--to", NEW, "--job", "--yes", "--json", "--except", "*"),
         *("--processes", processes, "--rate", "1000000"),
@@ -180,7 +166,6 @@ def script() -> float:
 
 
 def verification() -> float:
-    """Open every token; returns the seconds that takes."""
     from console.container import Container
     from console.settings import load
     from crypto_core.database.state.installation import install
@@ -199,7 +184,6 @@ def verification() -> float:
 
 
 def measured(way: str, tokens: int, latency_ms: float) -> Result:
-    """Run one case in a process of its own."""
     if way == SOCKETS:
         bare = measured_apart("Sockets", latency_ms, tokens)
         return Result(way, tokens, bare.seconds, bare.seconds, bare.cpu_seconds, bare.peak_mb)
@@ -298,7 +282,6 @@ def targets(results: list[Result]) -> Iterator[Target]:
 
 
 def main() -> int:
-    """Print what each case came to, and whether the targets are met."""
     if sys.argv[1:2] == ["--way"]:
         run_way(sys.argv[2])
         return 0
@@ -315,13 +298,9 @@ def main() -> int:
     ]
     cases += [(SMALL, FEW), (SOCKETS, SOCKET_TOKENS)]
     results = [measured(way, tokens, chosen.latency) for way, tokens in cases]
-    reached = list(targets(results))
-    if chosen.json:
-        rows = [asdict(one) | {"rate": one.rate} for one in results]
-        print_json(_document(rows, reached))
-        return exit_status(reached)
     plain = results[0].rate
-    print_table(
+    return report(
+        list(targets(results)),
         ("Way", "tokens", "tokens/s", "× script", "command s", "CPU µs/token", "peak MB"),
         [
             (
@@ -335,17 +314,9 @@ def main() -> int:
             )
             for one in results
         ],
+        as_json=chosen.json,
+        packages=("aiohttp", "httptools", "psycopg2-binary", "boto3"),
     )
-    print_targets(reached)
-    return exit_status(reached)
-
-
-def _document(rows: list[dict[str, Any]], reached: list[Target]) -> dict[str, Any]:
-    return {
-        "environment": environment("aiohttp", "httptools", "psycopg2-binary", "boto3"),
-        "rows": rows,
-        "targets": [target.as_json() for target in reached],
-    }
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from termios import TIOCSWINSZ
 import psutil
 
 from tests.benchmarks.many_connections import many_connections
-from tests.benchmarks.measuring import Target, exit_status, options, print_json, print_targets
+from tests.benchmarks.measuring import Target, options, report
 
 BARE = """
 from textual.app import App
@@ -103,8 +103,6 @@ END = b"\x1b[4~"
 
 
 class Terminal:
-    """A command in a pseudo-terminal."""
-
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         master, slave = pty.openpty()
         ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
@@ -126,7 +124,6 @@ class Terminal:
         return time.perf_counter() - self.began
 
     def rest(self, quiet: float = 0.5, limit: float = 30.0) -> None:
-        """Wait until nothing has been written for so many seconds."""
         end = time.perf_counter() + limit
         last = time.perf_counter()
         while time.perf_counter() - last < quiet and time.perf_counter() < end:
@@ -134,20 +131,16 @@ class Terminal:
                 last = time.perf_counter()
 
     def press(self, keys: bytes) -> None:
-        """Press keys."""
         os.write(self._master, keys)
 
     def cpu(self) -> float:
-        """Return the processor seconds used so far."""
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
     def megabytes(self) -> float:
-        """Return the resident memory."""
         return float(self.process.memory_info().rss) / 1e6
 
     def close(self) -> None:
-        """Leave."""
         self._process.kill()
         self._process.wait()
         os.close(self._master)
@@ -161,7 +154,6 @@ class Terminal:
 
 
 def drain(terminals: list[Terminal], seconds: float) -> None:
-    """Read what terminals write, for so many seconds."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for terminal in terminals:
@@ -179,7 +171,6 @@ def wait_until_loaded(terminals: list[Terminal]) -> None:
 
 
 def console(environment: dict[str, str], screen: str = "connections") -> Terminal:
-    """Start the console."""
     return Terminal([sys.executable, "-m", "console", "--screen", screen], environment)
 
 
@@ -235,7 +226,6 @@ def key_milliseconds(terminal: Terminal, key: bytes) -> float:
 
 @contextmanager
 def place(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
-    """Give the environment of a sandbox."""
     with tempfile.TemporaryDirectory() as state:
         own = {
             "XDG_STATE_HOME": state,
@@ -253,7 +243,6 @@ def place(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
 
 
 def measured(environment: dict[str, str], rounds: int, switches: int) -> Iterator[Target]:
-    """Measure one promise after the other."""
     ours, bare = help_seconds(environment, rounds)
     yield Target(f"keydeck --help ({ours / bare:.1f} times an empty interpreter)", ours, 0.15, "s")
     ours, bare, loaded = first_rows(environment, rounds)
@@ -329,7 +318,6 @@ def grown_megabytes(terminal: Terminal, switches: int) -> float:
 
 
 def main() -> int:
-    """Measure and print; returns 0 if every target is met, else 1."""
     parser = options("How fast the console is.", rounds=7)
     parser.add_argument("--connections", type=int, default=1_000_000)
     parser.add_argument("--switches", type=int, default=280, help="of screens (%(default)s)")
@@ -340,11 +328,7 @@ def main() -> int:
         for target in measured(environment, chosen.rounds, chosen.switches):
             targets.append(target)
             print(target, file=sys.stderr, flush=True)
-    if chosen.json:
-        print_json({"connections": chosen.connections, "targets": [t.as_json() for t in targets]})
-    else:
-        print_targets(targets)
-    return exit_status(targets)
+    return report(targets, (), (), as_json=chosen.json, connections=chosen.connections)
 
 
 if __name__ == "__main__":

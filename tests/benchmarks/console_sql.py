@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -30,16 +29,7 @@ from crypto_core.database.tokens.inventory import Inventory, SortKey
 from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.lists.paging import Query
 from tests.benchmarks.many_connections import many_connections
-from tests.benchmarks.measuring import (
-    DecryptCalls,
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import DecryptCalls, Target, options, report, timed
 
 FIRST, NEXT, FILTERED, SORTED, COUNTED, STATUS = 250.0, 30.0, 1_000.0, 1_500.0, 1_000.0, 2_500.0
 """Targets in milliseconds."""
@@ -143,18 +133,10 @@ def _questions(container: Container, calls: DecryptCalls) -> Target:
 
 
 def measured(case: Case, rounds: int) -> tuple[float, ...]:
-    """Return the milliseconds of each round."""
-    taken = []
-    for _ in range(rounds):
-        call = case.prepared()
-        began = time.perf_counter()
-        call()
-        taken.append((time.perf_counter() - began) * 1000)
-    return tuple(taken)
+    return tuple(timed(case.prepared())[0] * 1000 for _ in range(rounds))
 
 
 def _entered(stack: ExitStack, settings: Mapping[str, str]) -> tuple[Container, DecryptCalls]:
-    """The services over a sandbox, and what counts their questions."""
     mine = ("AWS_", "KEYDECK_", "TOKEN_ENCRYPTION_KEY_ID", "DATABASE_URL")
     os.environ.update({name: value for name, value in settings.items() if name.startswith(mine)})
     calls = DecryptCalls()
@@ -162,7 +144,6 @@ def _entered(stack: ExitStack, settings: Mapping[str, str]) -> tuple[Container, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print. Returns the exit status."""
     parser = options("Time the console's SQL over many connections.", rounds=3)
     parser.add_argument("--connections", type=int, default=1_000_000, help="(%(default)s)")
     parser.add_argument(
@@ -190,26 +171,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Target(case.name, median(taken), case.limit, "ms") for case, taken in rows if case.limit is not None
     ]
     targets.insert(0, questions)
-    if chosen.json:
-        document = {
-            "tokens": tokens,
-            "rounds": chosen.rounds,
-            "versions": environment("psycopg2-binary", "sqlalchemy"),
-            "rows": [
-                {"case": c.name, "median_ms": round(median(t), 1), "worst_ms": round(max(t), 1)}
-                for c, t in rows
-            ],
-            "targets": [target.as_json() for target in targets],
-        }
-        print_json(document)
-        return exit_status(targets)
-    print(f"{tokens:,} tokens, median of {chosen.rounds} rounds\n")
-    table = [
-        (c.name, f"{median(t):,.0f}", f"{max(t):,.0f}", f"{c.limit:,.0f}" if c.limit else "") for c, t in rows
-    ]
-    print_table(("", "ms", "worst", "target"), table)
-    print_targets([target for target in targets if not target.met])
-    return exit_status(targets)
+    return report(
+        targets,
+        ("", "ms", "worst", "target"),
+        [
+            (c.name, f"{median(t):,.0f}", f"{max(t):,.0f}", f"{c.limit:,.0f}" if c.limit else "")
+            for c, t in rows
+        ],
+        as_json=chosen.json,
+        packages=("psycopg2-binary", "sqlalchemy"),
+        notes=[f"{tokens:,} tokens, median of {chosen.rounds} rounds"],
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ import sys
 from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,18 +33,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from crypto_core.envelope import Format, classify, open_envelope, parse, seal, serialise
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
-from tests.benchmarks.measuring import (
-    Case,
-    Target,
-    Timing,
-    environment,
-    exit_status,
-    microseconds,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Case, Target, Timing, microseconds, options, report
 
 TOKEN = b"github_pat_" + b"0123456789abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJ" + b"KLMNOPQRSTUVWXYZ" * 2 + b"abc"
 ENCRYPTED_DATA_KEY = bytes.fromhex("0102030078") + os.urandom(179)
@@ -80,7 +68,6 @@ class RemoteInMemory:
         return ENCRYPTED_DATA_KEY
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes) -> bytes:
-        """Return the data key."""
         return self._data_key
 
 
@@ -99,7 +86,6 @@ def baseline_rows() -> list[Row]:
 
 
 def tink_rows() -> list[Row]:
-    """Return Tink's rows, none where Tink isn't installed."""
     try:
         import tink
         from tink import aead
@@ -172,7 +158,6 @@ def envelope_rows() -> list[Row]:
 
 
 def targets_of(timings: dict[str, Timing]) -> list[Target]:
-    """Return the targets with their medians."""
     took = {name: timing.median for name, timing in timings.items()}
 
     def faster(name: str, than: str) -> Target:
@@ -203,56 +188,27 @@ def targets_of(timings: dict[str, Timing]) -> list[Target]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Time everything and print it. Returns the exit status."""
     parser = options("Time sealing and opening envelopes.", rounds=201)
     parser.add_argument("--calls", type=int, default=200, help="calls of each case a round (%(default)s)")
     chosen = parser.parse_args(arguments)
 
     rows = [*baseline_rows(), *primitive_rows(), *tink_rows(), *envelope_rows()]
     timings = microseconds({row.name: row.case for row in rows}, rounds=chosen.rounds, calls=chosen.calls)
-    targets = targets_of(timings)
-    measured = [_measured(row, timings) for row in rows]
-    versions = environment("cryptography", "tink")
-
-    if chosen.json:
-        document = {
-            "token_bytes": len(TOKEN),
-            "encrypted_data_key_bytes": len(ENCRYPTED_DATA_KEY),
-            "rounds": chosen.rounds,
-            "calls": chosen.calls,
-            "versions": versions,
-            "rows": measured,
-            "targets": [target.as_json() for target in targets],
-        }
-        print_json(document)
-        return exit_status(targets)
-
-    print(
-        f"{len(TOKEN)}-byte token, {len(ENCRYPTED_DATA_KEY)}-byte encrypted data key, KMS excluded; "
-        f"processor time, median of {chosen.rounds} interleaved rounds of {chosen.calls:,} calls"
+    return report(
+        targets_of(timings),
+        ("", "µs", "best", "× AES-GCM", "× Fernet"),
+        [_cells(row, timings) for row in rows],
+        as_json=chosen.json,
+        packages=("cryptography", "tink"),
+        notes=[f"{len(TOKEN)}-byte token, {len(ENCRYPTED_DATA_KEY)}-byte encrypted data key, KMS excluded"],
     )
-    print(", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items()) + "\n")
-    heads = ("", "µs", "best", "× AES-GCM", "× Fernet")
-    print_table(heads, [(row["name"], *(f"{row[head]:.2f}" for head in _COLUMNS)) for row in measured])
-    if versions["tink"] is None:
-        print("\nTink is not installed, so its rows are left out: pip install 'keydeck[bench]'")
-    print_targets(targets)
-    return exit_status(targets)
 
 
-_COLUMNS = ("median_us", "best_us", "times_aesgcm", "times_fernet")
-
-
-def _measured(row: Row, timings: dict[str, Timing]) -> dict[str, Any]:
+def _cells(row: Row, timings: dict[str, Timing]) -> tuple[str, ...]:
     took = timings[row.name]
     aesgcm, fernet = (AESGCM_SEALS, FERNET_SEALS) if row.seals else (AESGCM_OPENS, FERNET_OPENS)
-    figures = (
-        took.median,
-        took.best,
-        took.median / timings[aesgcm].median,
-        took.median / timings[fernet].median,
-    )
-    return {"name": row.name} | {head: round(x, 3) for head, x in zip(_COLUMNS, figures, strict=True)}
+    ratios = (took.median / timings[one].median for one in (aesgcm, fernet))
+    return (row.name, *(f"{figure:.2f}" for figure in (took.median, took.best, *ratios)))
 
 
 if __name__ == "__main__":

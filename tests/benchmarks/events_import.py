@@ -37,16 +37,7 @@ import orjson
 
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.store import EventStore
-from tests.benchmarks.measuring import (
-    Target,
-    Timing,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, Timing, options, report
 from tests.benchmarks.trail_files import write
 
 TIMES, AGAIN_SECONDS, PROCESSOR = 4.0, 0.3, 1e6 / 15_000
@@ -66,7 +57,6 @@ print(time.perf_counter() - began, time.process_time() - used, records)
 
 
 def bare(folder: Path) -> int:
-    """Unpack and parse; returns the records."""
     found = 0
     for below, _, names in os.walk(folder):
         for name in names:
@@ -80,14 +70,12 @@ Sample = tuple[float, float]
 
 
 def scraped(python: str, folder: Path) -> tuple[Sample, int]:
-    """Return what TrailScraper takes, and the records that it found."""
     done = subprocess.run([python, "-c", SCRAPE, str(folder)], check=True, capture_output=True, text=True)
     seconds, used, records = done.stdout.split()
     return (float(seconds), float(used)), int(records)
 
 
 def process(command: Sequence[str], **more: str) -> Sample:
-    """Return what a command takes from its start to its end."""
     before, began = used_by_children(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **more})
     return time.perf_counter() - began, used_by_children() - before
@@ -100,7 +88,6 @@ def used_by_children() -> float:
 
 
 def into(store: Path, files: int, events: int) -> list[Sample]:
-    """Time three imports of new files into a store that is there."""
     taken = []
     for number in range(3):
         with tempfile.TemporaryDirectory() as name:
@@ -117,7 +104,6 @@ def into(store: Path, files: int, events: int) -> list[Sample]:
 
 
 def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) -> dict[str, list[Sample]]:
-    """Time all, interleaved."""
     taken: dict[str, list[Sample]] = {"bare": [], "import": [], "again": []}
     with tempfile.TemporaryDirectory() as stores:
         numbers = count()
@@ -158,7 +144,6 @@ def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
     parser = options(__doc__.splitlines()[0], rounds=7)
     parser.add_argument("--files", type=int, default=3_872, help="files (%(default)s)")
     parser.add_argument("--events", type=int, default=30_000, help="events in all of them (%(default)s)")
@@ -199,23 +184,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         targets.append(Target("an import beside TrailScraper's reading", found["import"].median, limit, "s"))
         limit = found[SELECT].median
         targets.append(Target("the command beside TrailScraper's", found[COMMAND].median, limit, "s"))
-    if given.json:
-        print_json(
-            {
-                "environment": environment("orjson", "backports.zstd", "sqlalchemy"),
-                "files": given.files,
-                "events": given.events,
-                "bytes": size,
-                "seconds": {case: timing.median for case, timing in found.items()},
-                "processor_seconds": {case: timing.median for case, timing in used.items()},
-                "targets": [target.as_json() for target in targets],
-            }
-        )
-    else:
-        print(f"{given.files:,} files, {given.events:,} events, {size / 2**20:.1f} MiB packed\n")
-        print_table(("", "seconds", "best", "processor", "times bare"), rows)
-        print_targets(targets)
-    return exit_status(targets)
+    return report(
+        targets,
+        ("", "seconds", "best", "processor", "times bare"),
+        rows,
+        as_json=given.json,
+        packages=("orjson", "backports.zstd", "sqlalchemy"),
+        notes=[f"{given.files:,} files, {given.events:,} events, {size / 2**20:.1f} MiB packed"],
+    )
 
 
 if __name__ == "__main__":

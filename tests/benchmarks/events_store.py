@@ -14,28 +14,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    peak_megabytes,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, milliseconds, options, peak_megabytes, report, timed
 from tests.benchmarks.trail_records import DAYS, PLATFORM_KEYS, REGIONS, key_arn, recent
 from tests.benchmarks.trail_store import fill
 
@@ -72,34 +61,24 @@ OTHERS = (
 """What is an event's own: few events', all but few, many events'; and what the records alone tell."""
 
 
-def _milliseconds(call: Callable[[], object], rounds: int) -> float:
-    taken = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        call()
-        taken.append((time.perf_counter() - began) * 1000)
-    return median(taken)
-
-
 def _about(
     store: EventStore, expression: str, rounds: int, pivots: Sequence[str] = PIVOTS
 ) -> dict[str, float]:
-    """Milliseconds by question, and how many events there are."""
     query = Query(expression, "time", descending=True)
     first = page = store.page(query)
     slowest = 0.0
     for _ in range(PAGES):
         if not page.below:
             break
-        slowest = max(slowest, _milliseconds(partial(store.page, query, page.last), rounds))
+        slowest = max(slowest, milliseconds(partial(store.page, query, page.last), rounds))
         page = store.page(query, page.last)
     return {
         "events": float(store.count(query)) if first.rows else 0.0,
-        "first page": _milliseconds(partial(store.page, query), rounds),
+        "first page": milliseconds(partial(store.page, query), rounds),
         "next page": slowest,
-        "counts": _milliseconds(partial(store.summary, expression), rounds),
-        "histogram": _milliseconds(partial(store.histogram, expression, bars=100), rounds),
-        "pivot": max(_milliseconds(partial(store.pivot, field, expression), rounds) for field in pivots),
+        "counts": milliseconds(partial(store.summary, expression), rounds),
+        "histogram": milliseconds(partial(store.histogram, expression, bars=100), rounds),
+        "pivot": max(milliseconds(partial(store.pivot, field, expression), rounds) for field in pivots),
     }
 
 
@@ -110,7 +89,7 @@ def ask(path: Path, rounds: int) -> dict[str, dict[str, float]]:
     found |= {expression: _about(store, expression, 1, ONCE) for expression in OTHERS}
     found[""]["megabytes"] = peak_megabytes()
     for days in (1, DAYS):
-        found[""][f"{days} days"] = _milliseconds(partial(_examine, store, days), 1)
+        found[""][f"{days} days"] = milliseconds(partial(_examine, store, days), 1)
     return found
 
 
@@ -121,7 +100,6 @@ def _examine(store: EventStore, days: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
     parser = options(__doc__.splitlines()[0], rounds=2)
     parser.add_argument("--events", type=int, default=5_000_000, help="events (%(default)s)")
     parser.add_argument("--store", type=Path, help="a store filled before, or where to keep the new one")
@@ -134,9 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = given.store or Path(folder) / "events.sqlite"
         filled = 0.0
         if not path.exists():
-            began = time.perf_counter()
-            fill(path, given.events)
-            filled = time.perf_counter() - began
+            filled, _ = timed(lambda: fill(path, given.events))
         size = path.stat().st_size / 1e6
         command = [sys.executable, "-m", "tests.benchmarks.events_store", "--ask", str(path)]
         answer = subprocess.run(
@@ -165,28 +141,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Target("the rules over 30 days", found[""]["30 days"] / 1000, MONTH_S, "s"),
         Target("on disk", size * 1e6 / found[""]["events"], BYTES, "bytes an event"),
     ]
-    if given.json:
-        print_json(
-            {
-                "environment": environment("sqlalchemy", "orjson"),
-                "filled_seconds": round(filled, 1),
-                "store_megabytes": round(size, 1),
-                "milliseconds": found,
-                "targets": [target.as_json() for target in targets],
-            }
-        )
-        return exit_status(targets)
-    print(
-        f"{found['']['events']:,.0f} events, {size:,.0f} MB", f"filled in {filled:,.0f} s" if filled else ""
+    heads = ("first page", "next page", "counts", "histogram", "pivot")
+    return report(
+        targets,
+        ("filter", "events", *(f"{head}, ms" for head in heads)),
+        [
+            (expression or "(none)", f"{f['events']:,.0f}", *(f"{f[head]:.1f}" for head in heads))
+            for expression, f in found.items()
+        ],
+        as_json=given.json,
+        packages=("sqlalchemy", "orjson"),
+        notes=[f"{size:,.0f} MB, filled in {filled:,.0f} s"],
     )
-    heads = ("filter", "events", "first page", "next page", "counts", "histogram", "pivot")
-    rows = [
-        (expression or "(none)", f"{f['events']:,.0f}", *(f"{f[h]:.1f} ms" for h in heads[2:]))
-        for expression, f in found.items()
-    ]
-    print_table(heads, rows)
-    print_targets(targets)
-    return exit_status(targets)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from crypto_core.compliance.facts import ChangeFacts, ColumnFact
 from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
-from tests.benchmarks.measuring import (
-    Target,
-    Timing,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, Timing, options, report, timed
 from tests.crypto_core.compliance.period.year import TOKENS, at, change, period, record, rotation_off
 from tests.crypto_core.compliance.snapshots import KEY, WELL
 
@@ -37,7 +28,6 @@ SECONDS = 2.0
 
 
 def document(day: int) -> str:
-    """Return the JSON of a day's snapshot, as it is kept."""
     keys: Any = WELL[SnapshotPart.KEYS]
     every = tuple(replace(KEY, arn=clean(f"{KEY.arn[:-1]}{n}"), name=clean(f"alias/k{n}")) for n in range(10))
     columns = tuple(ColumnFact(clean(f"table_{n}.token"), 5, {"v2": 5}) for n in range(20))
@@ -54,40 +44,31 @@ def document(day: int) -> str:
     return json.dumps(snapshot_json(record(day, parts).snapshot))
 
 
-def timed(case: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the processor time in seconds that a case took, and what came of it."""
-    begin = time.process_time()
-    made = case()
-    return time.process_time() - begin, made
+def written(found: AuditPeriod) -> str:
+    return json.dumps([found.as_json(), *(one.as_json() for one in found.controls)])
 
 
 def main() -> int:
-    """Run it; returns the exit status."""
     given = options("a year of evidence", rounds=3).parse_args()
     documents = [document(day) for day in range(DAYS)]
     samples: dict[str, list[float]] = {"read": [], "judge": [], "write": []}
     for _ in range(given.rounds):
-        seconds, snapshots = timed(lambda: [read_snapshot(json.loads(text)) for text in documents])
+        seconds, snapshots = timed(
+            lambda: [read_snapshot(json.loads(text)) for text in documents], time.process_time
+        )
         samples["read"].append(seconds)
         records = [replace(record(day), snapshot=one) for day, one in enumerate(snapshots)]
-        seconds, found = timed(lambda records=records: period(records))  # type: ignore[misc]
+        seconds, found = timed(partial(period, records), time.process_time)
         samples["judge"].append(seconds)
-        seconds, _ = timed(
-            lambda found=found: json.dumps([found.as_json(), *(one.as_json() for one in found.controls)])  # type: ignore[misc]
-        )
-        samples["write"].append(seconds)
+        samples["write"].append(timed(partial(written, found), time.process_time)[0])
     timings = {case: Timing(tuple(taken)) for case, taken in samples.items()}
-    targets = [Target("a year judged", timings["judge"].median, SECONDS, "s")]
-    if given.json:
-        medians = {case: round(timing.median, 3) for case, timing in timings.items()}
-        print_json(
-            {"days": DAYS, "seconds": medians, "targets": [t.as_json() for t in targets]} | environment()
-        )
-    else:
-        print_table(("case", "s of one core"), [(c, f"{t.median:.2f}") for c, t in timings.items()])
-        print(f"{sum(map(len, documents)) / DAYS / 1024:,.1f} KiB a day")
-        print_targets(targets)
-    return exit_status(targets)
+    return report(
+        [Target("a year judged", timings["judge"].median, SECONDS, "s")],
+        ("case", "s of one core"),
+        [(case, f"{timing.median:.2f}") for case, timing in timings.items()],
+        as_json=given.json,
+        notes=[f"{sum(map(len, documents)) / DAYS / 1024:,.1f} KiB a day"],
+    )
 
 
 if __name__ == "__main__":

@@ -61,12 +61,10 @@ _POLICY = {
 
 
 def material_of(key: str) -> bytes:
-    """The 32 bytes that stand for a key's material in what it wraps."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def encrypted_data_key(key: str = OLD) -> bytes:
-    """A new encrypted data key, as long as KMS's."""
     begin = HEADER + material_of(key)
     return begin + os.urandom(EDK_BYTES - len(begin))
 
@@ -141,7 +139,6 @@ class Account:
         """Others' calls let through and refused, the platform's calls let through and refused."""
 
     def take(self, head: bytes) -> bool:
-        """Take a call from the quota; False if it is refused."""
         now = time.monotonic()
         let = self._quota.take(now)
         tally = self.tallies.setdefault(int(now / TALLY_SECONDS), [0, 0, 0, 0])
@@ -150,8 +147,6 @@ class Account:
 
 
 class ArrivalSelector(selectors.DefaultSelector):
-    """Knows when what is being read had arrived."""
-
     arrived = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -173,12 +168,10 @@ class FakeKms(asyncio.Protocol):
     account: Account | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with nothing received."""
         self._transport = transport
         self._received = b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is whole."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = self._received[:end].lower()
@@ -209,7 +202,6 @@ class FakeKms(asyncio.Protocol):
 
 
 async def serve(latency_ms: float, quota: float = 0.0) -> None:
-    """Serve until standard input ends."""
     FakeKms.seconds = latency_ms / 1000
     FakeKms.account = Account(quota) if quota else None
     loop = asyncio.get_running_loop()

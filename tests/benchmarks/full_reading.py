@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from statistics import median
@@ -26,15 +25,7 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.sweep.full_reading import FullReader
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, report, timed
 
 GIGABYTE = 120.0
 """The target in seconds for a gigabyte of a table's rows."""
@@ -50,15 +41,7 @@ _TABLE = f"""
 """
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return what a call takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print. Returns the exit status."""
     parser = options("Time the full reading of a table that nobody declared.", rounds=3)
     parser.add_argument("--rows", type=int, default=1_000_000, help="(%(default)s)")
     chosen = parser.parse_args(arguments)
@@ -81,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 os.environ["XDG_STATE_HOME"] = folder
                 read = partial(container.sweeps.take_sweep, full=True)
                 scan = partial(cursor.execute, "SELECT count(*) FROM audit")
-                taken.append((seconds(read), seconds(read), seconds(scan)))
+                taken.append([timed(call)[0] for call in (read, read, scan)])
     first, again, count = (median(column) for column in zip(*taken, strict=True))
     megabytes = size / 1e6
     rows = [
@@ -93,31 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Target("reading a gigabyte in full", 1_000 / (megabytes / first), GIGABYTE, "s"),
         Target("reading what has changed", again / count, AGAIN, "counts"),
     ]
-    if chosen.json:
-        print_json(
-            {
-                "megabytes": round(megabytes, 1),
-                "rounds": chosen.rounds,
-                "versions": environment("psycopg2-binary", "sqlalchemy"),
-                "rows": [
-                    {
-                        "case": name,
-                        "seconds": round(took, 3),
-                        "rows_per_second": round(rate),
-                        "megabytes_per_second": round(mb, 1),
-                        "in_counts": round(ratio, 1),
-                    }
-                    for name, took, rate, mb, ratio in rows
-                ],
-                "targets": [target.as_json() for target in targets],
-            }
-        )
-    else:
-        print(f"{chosen.rows:,} rows, {megabytes:,.0f} MB, median of {chosen.rounds} rounds\n")
-        cells = [(n, f"{t:.2f}", f"{r:,.0f}", f"{m:,.0f}", f"{c:.1f}") for n, t, r, m, c in rows]
-        print_table(("", "s", "rows/s", "MB/s", "counts"), cells)
-        print_targets(targets)
-    return exit_status(targets)
+    return report(
+        targets,
+        ("", "s", "rows/s", "MB/s", "counts"),
+        [(n, f"{t:.2f}", f"{r:,.0f}", f"{m:,.0f}", f"{c:.1f}") for n, t, r, m, c in rows],
+        as_json=chosen.json,
+        packages=("psycopg2-binary", "sqlalchemy"),
+        notes=[f"{chosen.rows:,} rows, {megabytes:,.0f} MB, median of {chosen.rounds} rounds"],
+    )
 
 
 if __name__ == "__main__":

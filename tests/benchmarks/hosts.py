@@ -36,15 +36,7 @@ from console.sandbox.sandbox import Sandbox
 from tests.benchmarks.bulk import TOKEN
 from tests.benchmarks.bulk_jobs import platform
 from tests.benchmarks.fake_kms import NEW, OLD, FakeKms, data_key_of, material_of
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, print_json, report
 from tests.hosts import CENTRE, Hosts, missing
 
 HOSTS, DELAY_MS, LOSS, LATENCY_MS = 3, 10.0, 0.005, 1.5
@@ -76,8 +68,6 @@ class Measured:
 
 
 class Scene:
-    """The hosts, the database and what is asked of it."""
-
     def __init__(self, hosts: Hosts, sandbox: Sandbox, settings: dict[str, str]) -> None:
         from console.container import Container
         from console.settings import load
@@ -95,12 +85,10 @@ class Scene:
         self._environment = settings | {"DATABASE_URL": there, "KEYDECK_STATE_URL": ""}
 
     def close(self) -> None:
-        """Let go of the database."""
         self.container.close()
         self._connection.close()
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What a statement gives, as the superuser."""
         with self._connection.cursor() as cursor:
             cursor.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
@@ -118,24 +106,20 @@ class Scene:
         return jobs.start_job(plan, Consent.by_option(plan))
 
     def join(self, host: int, job: int) -> subprocess.Popen[str]:
-        """Let a host join a job."""
         command = [sys.executable, "-m", "console", "jobs", "join", str(job), "--json"]
         process = self.hosts.start(host, command, self._environment)
         Thread(target=process.stdout.read, daemon=True).start()  # type: ignore[union-attr]
         return process
 
     def written(self) -> int:
-        """Tokens that have been written."""
         return int(self.rows("SELECT coalesce(sum(done), 0) FROM keydeck.job_chunk")[0][0])
 
     def rate_over(self, seconds: float) -> float:
-        """Tokens a second, from now on for so long."""
         before, began = self.written(), time.monotonic()
         time.sleep(seconds)
         return (self.written() - before) / (time.monotonic() - began)
 
     def until(self, sql: str, *values: Any, patience: float = PATIENCE_SECONDS) -> None:
-        """Wait until a statement gives true."""
         deadline = time.monotonic() + patience
         while not self.rows(sql, *values)[0][0]:
             if time.monotonic() > deadline:
@@ -143,14 +127,12 @@ class Scene:
             time.sleep(0.02)
 
     def until_all_write(self, job: int, hosts: int) -> None:
-        """Wait until so many processes of a job have written something."""
         self.until(
             "SELECT count(DISTINCT runner_id) >= %s FROM keydeck.job_chunk WHERE job_id = %s AND done > 0",
             *(hosts, job),
         )
 
     def runner_of(self, job: int, process: subprocess.Popen[str]) -> str:
-        """The id by which a job knows a process of a host."""
         found = self.rows(
             "SELECT id FROM keydeck.job_runner WHERE job_id = %s AND pid = %s", job, process.pid
         )
@@ -165,7 +147,6 @@ class Scene:
         )
 
     def database_cpu_seconds(self) -> float:
-        """Processor time of PostgreSQL so far."""
         pid = self._sandbox.postgres.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return cpu_seconds(pid, ended_children=True) + sum(cpu_seconds(int(child)) for child in children)
@@ -202,7 +183,6 @@ def scene(tokens: int) -> Iterator[Scene]:
 
 @contextmanager
 def kms() -> Iterator[str]:
-    """The fake KMS, for every host; gives its URL."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.hosts", "--kms"],
         stdin=subprocess.PIPE,
@@ -219,7 +199,6 @@ def kms() -> Iterator[str]:
 
 
 async def serve_kms() -> None:
-    """Serve the fake KMS on every address until standard input ends."""
     FakeKms.seconds = LATENCY_MS / 1000
     loop = asyncio.get_running_loop()
     server = await loop.create_server(FakeKms, "0.0.0.0", 0, backlog=1024)
@@ -229,7 +208,6 @@ async def serve_kms() -> None:
 
 
 def each_alone(made: Scene, measured: Measured, rate: float) -> None:
-    """Each host at a job of its own, one after the other."""
     for host in range(HOSTS):
         job = made.start_job(rate)
         process = made.join(host, job)
@@ -311,7 +289,6 @@ def _cpu_of(process: subprocess.Popen[str]) -> float:
 
 
 def _look(made: Scene, measured: Measured, job: int) -> None:
-    """Find what was lost."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     from crypto_core.envelope import parse
@@ -346,7 +323,6 @@ def _look(made: Scene, measured: Measured, job: int) -> None:
 
 
 def targets(measured: Measured, *, rates: bool) -> Iterator[Target]:
-    """What was promised, each as a number that is to stay small."""
     if rates:
         alone, limit = sum(measured.alone), 1 / SHARE
         yield Target("three hosts, time a token in that of the sum", alone / measured.together, limit, "")
@@ -358,7 +334,6 @@ def targets(measured: Measured, *, rates: bool) -> Iterator[Target]:
 
 
 def main() -> int:
-    """Print what was measured, and whether the targets are met."""
     if sys.argv[1:] == ["--kms"]:
         asyncio.run(serve_kms())
         return 0
@@ -369,7 +344,9 @@ def main() -> int:
     chosen = parser.parse_args()
     why = missing()
     if why:
-        return _not_measured(why, as_json=chosen.json)
+        # No target is met by that.
+        print_json({"not_measured": why, "targets": []}) if chosen.json else print(f"Not measured: {why}.")
+        return 0
     rates, measured = not chosen.lost, Measured()
     seconds = CUT_SECONDS + 15 + rates * (HOSTS * (ALONE_SECONDS + 3) / HOSTS + 2 * TOGETHER_SECONDS)
     tokens = chosen.tokens or int(seconds * HOSTS * chosen.rate / 2)
@@ -378,41 +355,25 @@ def main() -> int:
             each_alone(made, measured, chosen.rate)
         all_together(made, measured, HOSTS * chosen.rate, rates=rates)
         measured.packets_lost = made.hosts.lost
-    reached = list(targets(measured, rates=rates))
-    if chosen.json:
-        print_json(
-            {"environment": environment("aiohttp", "psycopg2-binary"), "rows": [asdict(measured)]}
-            | _told(reached)
-        )
-        return exit_status(reached)
     rows = [(f"{host + 1} alone", rate) for host, rate in enumerate(measured.alone)]
     rows += [("all together", measured.together), ("once two are back", measured.after)] if rates else []
-    print_table(("Hosts", "tokens/s"), [(name, f"{rate:,.0f}") for name, rate in rows])
     told = (measured.taken_after, measured.back_after)
     taken, back = (", ".join(f"{one:.1f}" for one in some) for some in told)
-    print(f"\n{measured.tokens:,} tokens, {measured.packets_lost:,} packets lost.")
-    print(f"Others had the chunks {taken} s after the cut; who was back wrote after {back} s.")
     runners, database = measured.runner_cpu_us, measured.database_cpu_us
-    print(f"Processor at full rate: {runners:,.0f} µs a token in runners, {database:,.0f} in PostgreSQL.")
-    for lost in measured.lost[:20]:
-        print(f"LOST  {lost}")
-    print_targets(reached)
-    return exit_status(reached)
-
-
-def _not_measured(why: str, *, as_json: bool) -> int:
-    """Say that there is no measurement: no target is met by that."""
-    if as_json:
-        print_json(
-            {"environment": environment("aiohttp", "psycopg2-binary"), "not_measured": why, "targets": []}
-        )
-    else:
-        print(f"Not measured: {why}.")
-    return 0
-
-
-def _told(reached: list[Target]) -> dict[str, Any]:
-    return {"targets": [target.as_json() for target in reached]}
+    return report(
+        list(targets(measured, rates=rates)),
+        ("Hosts", "tokens/s"),
+        [(name, f"{rate:,.0f}") for name, rate in rows],
+        as_json=chosen.json,
+        packages=("aiohttp", "psycopg2-binary"),
+        notes=[
+            f"{measured.tokens:,} tokens, {measured.packets_lost:,} packets lost.",
+            f"Others had the chunks {taken} s after the cut; who was back wrote after {back} s.",
+            f"Processor at full rate: {runners:,.0f} µs a token in runners, {database:,.0f} in PostgreSQL.",
+            *(f"LOST  {lost}" for lost in measured.lost[:20]),
+        ],
+        measured=asdict(measured),
+    )
 
 
 if __name__ == "__main__":

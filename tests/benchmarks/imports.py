@@ -15,16 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.measuring import (
-    Target,
-    Timing,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, Timing, options, report
 
 HOME = Path(__file__).parents[2]
 OURS, AES_GCM = "crypto_core", "cryptography.hazmat.primitives.ciphers.aead"
@@ -55,7 +46,6 @@ def imported(module: str) -> tuple[float, list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Time both imports and print them. Returns the exit status."""
     chosen = options("Time the import of crypto_core.", rounds=15).parse_args(arguments)
     # The first import compiles what has no byte code yet; it isn't counted.
     loaded = {module: imported(module)[1] for module in (OURS, AES_GCM)}
@@ -66,31 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     timings = {module: Timing(tuple(taken)) for module, taken in samples.items()}
 
     unwanted = [name for name in UNWANTED if name in loaded[OURS]]
-    targets = [Target(f"import {OURS}", timings[OURS].median, LIMIT_MS, "ms")]
-    status = 1 if unwanted else exit_status(targets)
-    versions = environment("cryptography")
-    if chosen.json:
-        document = {
-            "rounds": chosen.rounds,
-            "versions": versions,
-            "rows": [
-                {
-                    "module": module,
-                    "median_ms": round(timing.median, 3),
-                    "best_ms": round(timing.best, 3),
-                    "modules_loaded": len(loaded[module]),
-                }
-                for module, timing in timings.items()
-            ],
-            "ratio": round(timings[OURS].median / timings[AES_GCM].median, 3),
-            "unwanted_loaded": unwanted,
-            "targets": [target.as_json() for target in targets],
-        }
-        print_json(document)
-        return status
-
-    print(f"Processor time, median of {chosen.rounds} fresh interpreters each")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()) + "\n")
+    targets = [
+        Target(f"import {OURS}", timings[OURS].median, LIMIT_MS, "ms"),
+        Target(f"modules of {' and '.join(UNWANTED)} that {OURS} loads", len(unwanted), 1, ""),
+    ]
     rows = [
         (
             f"import {module}",
@@ -101,13 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for module, timing in timings.items()
     ]
-    print_table(("", "ms", "best", "× AES-GCM alone", "modules"), rows)
-    print_targets(targets)
-    if unwanted:
-        print(f"  MISSED  {OURS} loads {' and '.join(unwanted)}")
-    else:
-        print(f"  met     {OURS} loads neither {' nor '.join(UNWANTED)}")
-    return status
+    heads = ("", "ms", "best", "× AES-GCM alone", "modules")
+    return report(targets, heads, rows, as_json=chosen.json, packages=["cryptography"])
 
 
 if __name__ == "__main__":

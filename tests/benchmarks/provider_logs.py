@@ -15,7 +15,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -23,16 +23,7 @@ import orjson
 from crypto_core.provider_logs.importing import LogFiles
 from crypto_core.provider_logs.store import ProviderLog
 from crypto_core.trail.store.database import StoreFile
-from tests.benchmarks.measuring import (
-    Target,
-    Timing,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, Timing, options, report, timed
 from tests.crypto_core.provider_logs.samples import atlassian, github, slack
 
 TIMES = 30.0
@@ -40,7 +31,6 @@ TIMES = 30.0
 
 
 def write(folder: Path, events: int) -> None:
-    """Write the files."""
     for make in (github, slack, atlassian):
         with gzip.open(folder / f"{make.__name__}.jsonl.gz", "wb", compresslevel=3) as file:
             for number in range(events // 3):
@@ -48,22 +38,13 @@ def write(folder: Path, events: int) -> None:
 
 
 def bare(folder: Path) -> None:
-    """Unpack and parse."""
     for path in folder.iterdir():
         with gzip.open(path) as file:
             for line in file:
                 orjson.loads(line)
 
 
-def timed(case: Callable[[], object]) -> float:
-    """Return the seconds of processor time that something takes."""
-    began = time.process_time()
-    case()
-    return time.process_time() - began
-
-
 def main() -> int:
-    """Run it; returns the exit status."""
     parser = options("imports of providers' audit logs", rounds=3)
     parser.add_argument("--events", type=int, default=150_000, help="events of all files (%(default)s)")
     given = parser.parse_args()
@@ -76,9 +57,10 @@ def main() -> int:
         for number in range(given.rounds):
             file = StoreFile(Path(name) / f"{number}.sqlite")
             log = ProviderLog(file)
-            samples["bare"].append(timed(lambda: bare(folder)))
+            samples["bare"].append(timed(partial(bare, folder), time.process_time)[0])
             for case in ("import", "again"):
-                samples[case].append(timed(lambda log=log: LogFiles(log).import_files([str(folder)])))  # type: ignore[misc]
+                again = partial(LogFiles(log).import_files, [str(folder)])
+                samples[case].append(timed(again, time.process_time)[0])
             size = file.bytes
             file.close()
     timings = {case: Timing(tuple(taken)) for case, taken in samples.items()}
@@ -89,16 +71,14 @@ def main() -> int:
         TIMES,
         "times",
     )
-    if given.json:
-        rates = {case: round(number / timing.median) for case, timing in timings.items()}
-        document = {"events": number, "events_a_second": rates, "bytes_an_event": round(size / number)}
-        print_json(document | {"targets": [target.as_json()], "environment": environment("orjson")})
-    else:
-        rows = [(case, f"{number / timing.median:,.0f}") for case, timing in timings.items()]
-        print_table(("case", "events/s of one core"), rows)
-        print(f"{size / number:,.0f} bytes an event in the store")
-        print_targets([target])
-    return exit_status([target])
+    return report(
+        [target],
+        ("case", "events/s of one core"),
+        [(case, f"{number / timing.median:,.0f}") for case, timing in timings.items()],
+        as_json=given.json,
+        packages=["orjson"],
+        notes=[f"{size / number:,.0f} bytes an event in the store"],
+    )
 
 
 if __name__ == "__main__":

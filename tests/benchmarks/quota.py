@@ -36,7 +36,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -55,15 +55,7 @@ from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from tests.benchmarks.bulk import REGION, Memory
 from tests.benchmarks.fake_kms import NEW, OLD, PLATFORM, TALLY_SECONDS, encrypted_data_key, running
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, report
 from tests.benchmarks.quota_simulation import (
     ATTEMPTS,
     Caller,
@@ -107,7 +99,6 @@ class Aimd:
         self._rate, self._credit, self._at, self._fell_at, self._turn = quota, 0.0, clock(), -1.0, 0
 
     def ask(self) -> int:
-        """The next call."""
         passed, self._at = self._clock() - self._at, self._clock()
         self._rate = min(self._quota, self._rate + self._quota * passed / 20.0)
         self._credit = min(max(1.0, self._rate * 0.02), self._credit + passed * self._rate)
@@ -118,7 +109,6 @@ class Aimd:
         return self._turn
 
     def hear(self, turn: int, seconds: float, *, throttled: bool) -> None:
-        """Fall."""
         if throttled and self._clock() - self._fell_at >= 0.5:
             self._fell_at, self._rate = self._clock(), max(2.0, self._rate * 0.7)
 
@@ -128,7 +118,6 @@ class _BotocoreClock:
         self._clock = clock
 
     def current_time(self) -> float:
-        """The simulated time."""
         return self._clock()
 
 
@@ -136,7 +125,6 @@ class _Detector:
     """Says of a response whether it was throttled; here a response is that."""
 
     def is_throttling_error(self, *, response: bool, **_: Any) -> bool:
-        """That."""
         return response
 
 
@@ -166,7 +154,6 @@ class Adaptive:
         return self._turn
 
     def hear(self, turn: int, seconds: float, *, throttled: bool) -> None:
-        """Tell the limiter."""
         self._limiter.on_receiving_response(response=throttled)
 
 
@@ -183,8 +170,6 @@ HELD = {*(("Keydeck", quota) for quota in PLATFORMS), ("Keydeck × 3", 10_000)}
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one way came to at one quota; shares are parts of 1."""
-
     way: str
     quota: int
     share: float
@@ -197,7 +182,6 @@ class Figures:
     """Of all cores, in real time."""
 
     def worse(self, other: Figures) -> Figures:
-        """The worse of two in everything."""
         return Figures(
             self.way,
             self.quota,
@@ -211,12 +195,10 @@ class Figures:
 
 
 def platform_of(usual: float, burst: float, begin: float = BURST) -> Callable[[float], float]:
-    """The platform's calls a second."""
     return lambda now: burst if begin <= now < begin + BURST_SECONDS else usual
 
 
 def figures_of(way: str, quota: int, found: Simulation, alone_p99: float, burst: float) -> Figures:
-    """What a run came to."""
     end = burst + BURST_SECONDS
     last = found.windows[-1].at
     return Figures(
@@ -232,7 +214,6 @@ def figures_of(way: str, quota: int, found: Simulation, alone_p99: float, burst:
 
 
 def simulated(case: tuple[str, int, float, float, int]) -> Figures:
-    """Run one way beside one platform."""
     way, quota, usual, burst, seed = case
     platform = platform_of(usual, burst)
     alone = simulate(quota, platform, SECONDS, [], seed)
@@ -312,7 +293,6 @@ async def platform_client(url: str, usual: float, burst: float, begin: float, se
 
 
 async def job(url: str, seconds: float) -> None:
-    """Re-encrypt tokens from memory for so long, as a job does."""
     memory, control = Memory(10_000_000), Control()
     asyncio.get_running_loop().call_later(seconds, control.stop.set)
     pace = CallPace(guess=float(quota_of("")))
@@ -376,7 +356,6 @@ def targets(found: Sequence[Figures]) -> list[Target]:
 
 
 def main() -> int:
-    """Print what each way came to, and whether the targets are met."""
     if sys.argv[1:2] == ["--platform"]:
         url, *numbers = sys.argv[2:]
         print(json.dumps(asyncio.run(platform_client(url, *map(float, numbers)))))
@@ -391,35 +370,23 @@ def main() -> int:
     reached = targets([one for one in found if (one.way, one.quota) in HELD])
     sockets = [real(chosen.real_seconds)] if chosen.real_seconds else []
     reached += targets(sockets)
-    if chosen.json:
-        print_json(
-            {
-                "environment": environment("botocore", "aiohttp"),
-                "simulated": [asdict(one) for one in found],
-                "real": [asdict(one) for one in sockets],
-                "targets": [target.as_json() for target in reached],
-            }
-        )
-        return exit_status(reached)
-    heads = (
-        "Way",
-        "quota",
-        "taken of left",
-        "of the whole",
-        "platform throttled",
-        "p99 rise",
-        "yields s",
-        "back s",
+    return report(
+        reached,
+        (
+            "Way",
+            "quota",
+            "taken of left",
+            "of the whole",
+            "platform throttled",
+            "p99 rise",
+            "yields s",
+            "back s",
+        ),
+        [_cells(one) for one in (*found, *sockets)],
+        as_json=chosen.json,
+        packages=("botocore", "aiohttp"),
+        notes=[f"In real time {one.busy_percent:.0f} % of all cores were in use." for one in sockets],
     )
-    for title, rows in (("Simulated time", found), ("Real time, over sockets", sockets)):
-        if rows:
-            print(f"{title}\n")
-            print_table(heads, [_cells(one) for one in rows])
-            print()
-    for one in sockets:
-        print(f"In real time at most {one.busy_percent:.0f} % of all cores were in use.\n")
-    print_targets(reached)
-    return exit_status(reached)
 
 
 def _cells(one: Figures) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ class AccountQuota:
         self._at = now
 
     def take(self, now: float) -> bool:
-        """Take a call; False where none is left."""
         self.level = min(self.rate, self.level + (now - self._at) * self.rate)
         self._at = now
         if self.level < 1.0:
@@ -46,25 +45,18 @@ class AccountQuota:
 
 
 class SimulatedClock:
-    """Seconds that pass in steps."""
-
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """The time."""
         return self.now
 
 
 class Caller(Protocol):
-    """A process of a job, as it decides when to call."""
-
     hears_all: bool
     """Whether it is told of calls that were answered, too."""
 
-    def ask(self) -> int:
-        """Return the number of the next call if it is made now, else 0."""
-        ...
+    def ask(self) -> int: ...
 
     def hear(self, turn: int, seconds: float, *, throttled: bool) -> None:
         """A call was answered or throttled, so many seconds after it was sent."""
@@ -72,8 +64,6 @@ class Caller(Protocol):
 
 
 class Paced:
-    """Keydeck's own pace."""
-
     hears_all = False
 
     def __init__(self, pace: CallPace) -> None:
@@ -81,14 +71,12 @@ class Paced:
         self._turn = 0
 
     def ask(self) -> int:
-        """The next turn."""
         if self.pace.take_turn():
             return 0
         self._turn += 1
         return self._turn
 
     def hear(self, turn: int, seconds: float, *, throttled: bool) -> None:
-        """Tell the pace."""
         if throttled:
             self.pace.throttled(turn, seconds)
 
@@ -119,12 +107,10 @@ class Simulation:
         return sum(sum(w.taken) for w in inside) / max(sum(w.left for w in inside), 1.0)
 
     def platform_throttled(self) -> float:
-        """Which part of the platform's attempts was refused."""
         refused = sum(w.platform_refused for w in self.windows)
         return refused / max(sum(w.platform for w in self.windows), 1)
 
     def p99(self) -> float:
-        """The platform's 99th percentile of seconds."""
         return self.latencies[int(len(self.latencies) * 0.99)] if self.latencies else 0.0
 
     def yielded(self, burst: float, most: float) -> float:

@@ -26,16 +26,7 @@ from crypto_core.receipts.destination import FileSink
 from crypto_core.receipts.recorder import ReceiptRecorder
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.envelopes import DATA_KEY, ENCRYPTED_DATA_KEY, KEY_ARN, REF, TOKEN
-from tests.benchmarks.measuring import (
-    Target,
-    Timing,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, Timing, options, report
 
 LIMIT_MICROSECONDS = 5.0
 WITHOUT, DROPPED, IN_FILE, BY_DIGEST = "no receipts", "a function", "a file", "a file, no row named"
@@ -50,7 +41,6 @@ class KeyringInMemory:
         self._calls = 0
 
     def unwrap(self, *_: Any, **__: Any) -> UnwrappedDataKey:
-        """Return the data key."""
         self._calls += 1
         note_call(None, "Decrypt", f"8f2b3c1d-0000-4000-8000-{self._calls:012d}")
         return UnwrappedDataKey(DataKey(DATA_KEY), KeyAnswer(KEY_ARN, None))
@@ -58,15 +48,12 @@ class KeyringInMemory:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to open a token."""
-
     name: str
     recorder: ReceiptRecorder | None
     named: bool = True
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Give the ways."""
     yield Row(WITHOUT, None)
     yield Row(DROPPED, ReceiptRecorder(lambda batch: None, most=10**7))
     yield Row(IN_FILE, ReceiptRecorder(FileSink(folder / "named.jsonl"), most=10**7))
@@ -74,7 +61,6 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 def timed(row: Row, calls: int) -> float:
-    """Return the CPU seconds of one decryption, its receipt written."""
     cipher = TokenCipher(KeyringInMemory(), receipts=row.recorder)  # type: ignore[arg-type]
     with Secret(TOKEN) as token, DataKey(DATA_KEY) as data_key:
         stored = serialise(seal(token, data_key, ENCRYPTED_DATA_KEY, format_=Format.V1))
@@ -90,7 +76,6 @@ def timed(row: Row, calls: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Time, print, and say whether targets are met."""
     parser = options("Time what receipts cost a decryption.", rounds=7)
     parser.add_argument("--calls", type=int, default=20_000, help="decryptions a round (%(default)s)")
     given = parser.parse_args(arguments)
@@ -111,15 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
         Target("receipts lost", float(lost), 1.0, "receipts"),
     ]
-    if given.json:
-        print_json({"environment": environment(), "targets": [target.as_json() for target in targets]})
-    else:
-        print_table(
-            ("opening a token", "µs", "of it for receipts"),
-            [(name, f"{t.median * 1e6:.2f}", f"{more.get(name, 0.0):.2f}") for name, t in timings.items()],
-        )
-        print_targets(targets)
-    return exit_status(targets)
+    return report(
+        targets,
+        ("opening a token", "µs", "of it for receipts"),
+        [(name, f"{t.median * 1e6:.2f}", f"{more.get(name, 0.0):.2f}") for name, t in timings.items()],
+        as_json=given.json,
+    )
 
 
 if __name__ == "__main__":

@@ -1,25 +1,18 @@
-"""Do receipts tell every stolen decryption, and none falsely? How long does it take to join 1,000,000?
-
-    python -m tests.benchmarks.receipts_join [--calls N] [--stolen N] [--seed N] [--json]
+"""Services that write receipts, a thief who writes none, and what a store makes of both.
 
 Services of several processes, each of which restarts now and then, make the calls and write their receipts;
 a thief makes some, half of them with the platform's own role. Records come late, out of order and twice, and
-so do receipts: some before the records of their calls, some after. A store takes both in, then the rule
-`decrypt-without-receipt` judges. All that was stolen must be told, and nothing else. Exit status 1 if not.
+so do receipts: some before the records of their calls, some after.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +24,6 @@ from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
-from tests.benchmarks.measuring import environment, print_json, print_table
 from tests.crypto_core.trail.records import KEY, NOW, read, record, role, user
 
 RULE = "decrypt-without-receipt"
@@ -46,8 +38,6 @@ _COUNT = re.compile(r"([0-9,]+) calls? of ")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What comes to the store at once."""
-
     events: list[TrailEvent]
     receipts: list[Receipt]
 
@@ -65,8 +55,6 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of a scenario; times are in seconds."""
-
     calls: int
     explained: int
     stolen: int
@@ -88,7 +76,6 @@ def scenario(rng: random.Random, now: datetime, *, calls: int, stolen: int) -> S
 
 
 def take_in(store: EventStore, made: Scenario) -> Told:
-    """Take a scenario into a store, and have the rule judge it."""
     began = time.perf_counter()
     for batch in made.batches:
         store.add_receipts(batch.receipts[::2], writer="platform")
@@ -181,27 +168,3 @@ def _receipt(rng: random.Random, of: TrailEvent, process: ReceiptProcess) -> Rec
         token = clean(f"gh_connection.access_token:gh-{rng.randrange(10_000)}")
         return Receipt(of.request_id, of.name, at, token, None, process)
     return Receipt(of.request_id, of.name, at, None, f"{rng.getrandbits(256):064x}", process)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Take in, judge, print, and say whether all was told, and nothing else."""
-    parser = argparse.ArgumentParser(description="Are all stolen decryptions told, and none falsely?")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--calls", type=int, default=1_000_000, help="calls with receipts (%(default)s)")
-    parser.add_argument("--stolen", type=int, default=500, help="calls without (%(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="of what is random (%(default)s)")
-    given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        store = EventStore(Path(folder) / "events.sqlite", clock=lambda: NOW)
-        made = scenario(random.Random(given.seed), NOW, calls=given.calls, stolen=given.stolen)
-        told = take_in(store, made)
-        store.close()
-    if given.json:
-        print_json({"environment": environment(), **asdict(told)})
-    else:
-        print_table(("what", ""), [(name.replace("_", " "), f"{n:,.0f}") for name, n in asdict(told).items()])
-    return 0 if told.stolen_told == told.stolen and not told.told_falsely else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

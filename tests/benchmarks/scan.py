@@ -10,7 +10,6 @@ status 1 if a target is missed.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import sys
@@ -19,18 +18,10 @@ from base64 import b64encode
 from collections.abc import Iterator
 from statistics import median
 
-from crypto_core.copies.streams import BLOCK
-
 from crypto_core.copies.scan import ValueScanner
 from crypto_core.copies.tally import Tally
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    print_json,
-    print_table,
-    print_targets,
-)
+from crypto_core.unpacking.streams import BLOCK
+from tests.benchmarks.measuring import Target, options, report, timed
 from tests.crypto_core.copies.values import v1
 
 LEAST = 200.0
@@ -61,18 +52,18 @@ def _copies(size: int) -> Iterator[tuple[str, bytes]]:
 def _seconds(copy: bytes) -> tuple[float, int]:
     tally = Tally()
     scanner = ValueScanner(lambda value, offset: tally.count(value, "copy", offset))
-    begun = time.process_time()
-    for at in range(0, len(copy), BLOCK):
-        scanner.feed(copy[at : at + BLOCK])
-    scanner.finish()
-    return time.process_time() - begun, sum(group.envelopes for group in tally.groups.values())
+
+    def feed() -> None:
+        for at in range(0, len(copy), BLOCK):
+            scanner.feed(copy[at : at + BLOCK])
+        scanner.finish()
+
+    seconds, _ = timed(feed, time.process_time)
+    return seconds, sum(group.envelopes for group in tally.groups.values())
 
 
 def main() -> int:
-    """Measure, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = options(__doc__, rounds=3)
     parser.add_argument("--megabytes", type=int, default=64)
     asked = parser.parse_args()
     rows, targets = [], []
@@ -84,14 +75,13 @@ def main() -> int:
             # A target is a limit from above: microseconds a megabyte.
             targets.append(Target(f"{name}: {LEAST:.0f} MB/s", 1e3 / speed, 1e3 / LEAST, "ms/MB"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    if asked.json:
-        document = {"environment": environment(), "targets": [t.as_json() for t in targets]}
-        print_json(document | {"rows": [list(row) for row in rows], "peak_mib": peak})
-    else:
-        print_table(("copy", "envelopes", "MB/s"), rows)
-        print(f"peak memory, the copies included: {peak:,} MiB")
-        print_targets(targets)
-    return exit_status(targets)
+    return report(
+        targets,
+        ("copy", "envelopes", "MB/s"),
+        rows,
+        as_json=asked.json,
+        notes=[f"peak memory, the copies included: {peak:,} MiB"],
+    )
 
 
 if __name__ == "__main__":

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from statistics import median
 
 import psycopg2
 
@@ -23,16 +21,7 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.census import take_census
-from tests.benchmarks.measuring import (
-    DecryptCalls,
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import DecryptCalls, Target, milliseconds, options, report
 
 CENSUS = 6_000.0
 """The target in milliseconds, for a million rows."""
@@ -65,7 +54,6 @@ _ROWS = """
 
 
 def fill(database_url: str, rows: int) -> None:
-    """Give the sandbox's connectors so many rows more."""
     with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(_ENVELOPES)
         cursor.execute("CREATE INDEX ON envelope (n)")
@@ -76,18 +64,7 @@ def fill(database_url: str, rows: int) -> None:
         connection.cursor().execute("VACUUM ANALYZE connectors")
 
 
-def milliseconds(call: Callable[[], object], rounds: int) -> float:
-    """Return the median of what the calls take."""
-    taken = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        call()
-        taken.append((time.perf_counter() - began) * 1000)
-    return median(taken)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print. Returns the exit status."""
     parser = options("Time the census of many JSON documents.", rounds=3)
     parser.add_argument("--rows", type=int, default=1_000_000, help="(%(default)s)")
     chosen = parser.parse_args(arguments)
@@ -121,21 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Target("the same in reads of the column", dict(rows)["census"] / rows[0][1], READS, "reads"),
         Target("first status: Decrypt calls", decrypts, materials + 1, f"for {materials} key materials"),
     ]
-    if chosen.json:
-        print_json(
-            {
-                "members": members,
-                "rounds": chosen.rounds,
-                "versions": environment("psycopg2-binary", "sqlalchemy"),
-                "rows": [{"case": name, "median_ms": round(taken, 1)} for name, taken in rows],
-                "targets": [target.as_json() for target in targets],
-            }
-        )
-    else:
-        print(f"{members:,} members of documents, median of {chosen.rounds} rounds\n")
-        print_table(("", "ms"), [(name, f"{taken:,.0f}") for name, taken in rows])
-        print_targets(targets)
-    return exit_status(targets)
+    return report(
+        targets,
+        ("", "ms"),
+        [(name, f"{taken:,.0f}") for name, taken in rows],
+        as_json=chosen.json,
+        packages=("psycopg2-binary", "sqlalchemy"),
+        notes=[f"{members:,} members of documents, median of {chosen.rounds} rounds"],
+    )
 
 
 if __name__ == "__main__":

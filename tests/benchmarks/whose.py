@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from statistics import median
-from typing import Any
 
 import psycopg2
 from psycopg2.extras import execute_values
@@ -30,15 +28,7 @@ from crypto_core.envelope import Format, seal, serialise
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.token_search.wanted import WantedToken, leaked_tokens
 from crypto_core.secret import DataKey, Secret
-from tests.benchmarks.measuring import (
-    Target,
-    environment,
-    exit_status,
-    options,
-    print_json,
-    print_table,
-    print_targets,
-)
+from tests.benchmarks.measuring import Target, options, report, timed
 
 SHARE = 1.5
 """The target in times that verifying takes, for a search that opens everything."""
@@ -51,7 +41,6 @@ _INSERT = (
 
 
 def token(number: int) -> str:
-    """The token of a row."""
     return f"ghp_{number:036}"
 
 
@@ -73,15 +62,7 @@ def fill(sandbox: Sandbox, number: int) -> None:
 
 
 def wanted(*tokens: str) -> tuple[WantedToken, ...]:
-    """Tokens to look for."""
     return leaked_tokens(Secret.of("\n".join(tokens)))
-
-
-def seconds(run: Callable[[], Any]) -> tuple[float, Any]:
-    """How long something took, and what came of it."""
-    began = time.perf_counter()
-    result = run()
-    return time.perf_counter() - began, result
 
 
 def measure(services: Container, number: int, rounds: int) -> dict[str, float]:
@@ -90,31 +71,30 @@ def measure(services: Container, number: int, rounds: int) -> dict[str, float]:
     last, nowhere = token(number - 1), "ghp_" + "x" * 36
     found: dict[str, float] = {}
     scope = TokenScope(frozenset({Format.V1}))
-    found["verify"], verified = seconds(lambda: services.verifier.verify_scope(scope))
+    found["verify"], verified = timed(lambda: services.verifier.verify_scope(scope))
     found["verified"] = len(verified)
-    found["one"], one = seconds(lambda: search.find_rows(wanted(last)))
+    found["one"], one = timed(lambda: search.find_rows(wanted(last)))
     assert [ref.row_id for ref in one.references] == [f"b-{number - 1:07}"]
     found["opened"] = one.looked_at
     asked = [token(n) for n in range(0, number, max(number // MANY, 1))][:MANY]
-    found["many"], many = seconds(lambda: search.find_rows(wanted(*asked)))
+    found["many"], many = timed(lambda: search.find_rows(wanted(*asked)))
     assert len(many.references) == len(asked)
-    found["other length"], other = seconds(lambda: search.find_rows(wanted("ghp_" + "x" * 120)))
+    found["other length"], other = timed(lambda: search.find_rows(wanted("ghp_" + "x" * 120)))
     assert other.other_length >= number
     plan = index.plan_build()
-    found["build"], filled = seconds(lambda: index.build(plan, Consent.by_option(plan)))
+    found["build"], filled = timed(lambda: index.build(plan, Consent.by_option(plan)))
     found["noted"] = filled.noted
-    samples = [seconds(lambda: search.find_rows(wanted(last), index_only=True)) for _ in range(rounds)]
+    samples = [timed(lambda: search.find_rows(wanted(last), index_only=True)) for _ in range(rounds)]
     assert all(len(result.references) == 1 for _, result in samples)
     found["index alone"] = median(took for took, _ in samples)
-    found["1,000 by the index alone"], _ = seconds(lambda: search.find_rows(wanted(*asked), index_only=True))
-    found["index, found"], _ = seconds(lambda: search.find_rows(wanted(last)))
-    found["index, not found"], result = seconds(lambda: search.find_rows(wanted(nowhere)))
+    found["1,000 by the index alone"], _ = timed(lambda: search.find_rows(wanted(*asked), index_only=True))
+    found["index, found"], _ = timed(lambda: search.find_rows(wanted(last)))
+    found["index, not found"], result = timed(lambda: search.find_rows(wanted(nowhere)))
     assert result.by_index >= number
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and return the exit status."""
     parser = options("Time searches for the rows that hold a token.", rounds=15)
     parser.add_argument("--tokens", type=int, default=20_000, metavar="N")
     chosen = parser.parse_args(arguments)
@@ -130,15 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Target("a search opens as fast as verify, times", times_verify, SHARE, "x"),
         Target("a search by the index alone", found["index alone"] * 1_000, INDEXED, "ms"),
     )
-    if chosen.json:
-        versions = environment("psycopg2-binary", "aiohttp")
-        told = {"tokens": chosen.tokens, "versions": versions, "measured": found}
-        print_json(told | {"targets": [target.as_json() for target in targets]})
-        return exit_status(targets)
-    rows = [(name, f"{value:,.3f}") for name, value in found.items()]
-    print_table(("what", "seconds or tokens"), rows)
-    print_targets(targets)
-    return exit_status(targets)
+    return report(
+        targets,
+        ("what", "seconds or tokens"),
+        [(name, f"{value:,.3f}") for name, value in found.items()],
+        as_json=chosen.json,
+        packages=("psycopg2-binary", "aiohttp"),
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ def text_of(payload: bytes) -> str:
 
 
 def pick(provider: atheris.FuzzedDataProvider, options: Sequence[T]) -> T:
-    """Return one of the options."""
     place: int = provider.ConsumeIntInRange(0, len(options) - 1)
     return options[place]
 

@@ -65,7 +65,6 @@ def arguments_of(given: list[str], folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Fuzz until libFuzzer ends the process."""
     chosen = [a.partition("=")[2] for a in sys.argv if a.startswith("--target=")]
     given = [a for a in sys.argv[1:] if not a.startswith("--target=")]
     if unknown := [name for name in chosen if name not in TARGETS]:

@@ -78,7 +78,6 @@ AWKWARD = tuple(
 
 
 def seeds() -> Iterator[bytes]:
-    """Return payloads that every target can start from."""
     yield from (*(serialise(known).encode() for known in KNOWN.values()), DEV.encode())
     yield from (TOKEN.encode(), b"xoxb-1-2-abc", b"ATATT3xFfGF0", b"plain", b"")
     yield from (str(REF).encode(), b"jira_connection:7", b"t.c:\x1b[1m\xe2\x80\xae7")

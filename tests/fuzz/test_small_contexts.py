@@ -53,7 +53,6 @@ class Domain:
     arns: tuple[str, ...] = (ARN, OTHER_ARN)
 
     def contexts(self) -> Iterator[Context]:
-        """Every context of the domain, valid or not."""
         places = product(self.schemas, self.tables, self.columns, self.rows, self.members)
         found = [place for place in places if place[1] or place[0] is None]
         for database, arn in product(self.databases, self.arns):
@@ -74,14 +73,12 @@ class Context(NamedTuple):
 
     @property
     def version(self) -> type[EnvelopeV2]:
-        """The version that binds to it."""
         version = VERSIONS[Format.V2 if self.database is None else Format.V2_BOUND]
         assert issubclass(version, EnvelopeV2)
         return version
 
     @property
     def ref(self) -> TokenRef:
-        """The reference of the token."""
         return TokenRef(table_name(self.schema, self.table), self.column, self.row_id, self.member)
 
     @property

@@ -60,8 +60,6 @@ BINDINGS = (None, "a", "b")
 
 
 class Wrapped(NamedTuple):
-    """What an encrypted data key stands for, as KMS knows it."""
-
     data_key: bytes
     arn: str
     context: EncryptionContext
@@ -87,13 +85,11 @@ class World:
     wrapped: dict[bytes, Wrapped] = field(default_factory=dict)
 
     def wrap(self, data_key: bytes, arn: str, context: EncryptionContext) -> bytes:
-        """Return a new encrypted data key."""
         blob = b"wrapped %d" % len(self.wrapped)
         self.wrapped[blob] = Wrapped(data_key, arn, context)
         return blob
 
     def seal(self, format_: Format, ref: TokenRef, binding: str | None = None, arn: str = ARN) -> Sealing:
-        """Seal a token of its own, by the product."""
         number = len(self.sealings)
         data_key, token, entropy = bytes([number]) * 32, b"token %d" % number, Random(number).randbytes
         blob = self.wrap(data_key, arn, VERSIONS[format_].context_for(ref, binding))
@@ -111,7 +107,6 @@ class World:
         return self._keep(Sealing(made, token, ref, binding))
 
     def rewrap(self, sealing: Sealing) -> Sealing:
-        """The same envelope with its data key wrapped once more."""
         blob = self.wrap(*self.wrapped[sealing.envelope.encrypted_data_key])
         return self._keep(replace(sealing, envelope=sealing.envelope.rewrapped(blob, ARN)))
 

@@ -59,12 +59,9 @@ def outside(**settings: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A fresh environment with Keydeck in it."""
-
     folder: Path
 
     def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs elsewhere than in the tree."""
         program, *arguments = command
         return subprocess.run(
             [self.folder / "bin" / program, *arguments],
@@ -77,15 +74,12 @@ class Installed:
         )
 
     def packages(self) -> set[str]:
-        """Names of all that is installed in it."""
         listed = uv("pip", "list", "--format", "freeze", "--python", self.folder)
         return {line.partition("==")[0] for line in listed.split()}
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The two packages of this tree."""
-
     wheel: Path
     source: Path
 
@@ -124,13 +118,11 @@ def build(folder: Path) -> Built:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The packages of this tree."""
     return build(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="session")
 def lean(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """An environment with the wheel, without any extra."""
     return built.into(tmp_path_factory.mktemp("lean") / "env")
 
 

@@ -40,7 +40,6 @@ SLOW_TYPIST = 250
 
 
 def printed(page: str, section: str) -> str:
-    """What a section of the manual has for a shell."""
     text = (HOME / f"console/manual/pages/{page}.md").read_text(encoding="utf-8")
     return text.partition(f"# {section}\n")[2].partition("```sh\n")[2].partition("```")[0]
 
@@ -66,7 +65,6 @@ def owner(database_url: str, superuser: Engine) -> Iterator[str]:
 
 
 def typed(script: str, path: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Have bash do what somebody types."""
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-x", "-c", script],
         cwd=folder,

@@ -38,7 +38,6 @@ def required(python: str, resolution: str, to: Path) -> Path:
 
 
 def is_here(python: str) -> bool:
-    """Whether there is such an interpreter."""
     command = [find_uv_bin(), "python", "find", "--no-project", python]
     return subprocess.run(command, env=outside(), capture_output=True, check=False).returncode == 0
 

@@ -32,5 +32,4 @@ async def at_rest(_least: float = 0, most: float = 1.0) -> None:
 
 
 def wait_for_rest() -> None:
-    """Let Textual's pilot wait for it."""
     textual.app.wait_for_idle = textual.pilot.wait_for_idle = at_rest  # type: ignore[attr-defined]

@@ -19,7 +19,6 @@ class SvgExtension(SingleFileSnapshotExtension):
     _write_mode = WriteMode.TEXT
 
     def serialize(self, data: str, **_options: object) -> str:
-        """Return the picture as it is stored."""
         return _FONT_FACE.sub("", _ID.sub("terminal", data))
 
 

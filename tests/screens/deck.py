@@ -53,18 +53,14 @@ class MovableClock:
     now: datetime = NOW
 
     def __call__(self) -> datetime:
-        """The time now."""
         return self.now
 
     def pass_(self, seconds: float) -> None:
-        """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
 
 @dataclass
 class Deck:
-    """A running console."""
-
     app: KeydeckApp
     pilot: Pilot[None]
     stage: Stage
@@ -72,31 +68,25 @@ class Deck:
 
     @property
     def facts(self) -> Facts:
-        """What the console knows."""
         return self.app.facts
 
     @property
     def pane(self) -> TablePane[Any]:
-        """The table of the screen, with what belongs to it."""
         return self.app.screen.query_one(TablePane)
 
     @property
     def table(self) -> Table[Any]:
-        """The table of the screen."""
         return self.pane.table
 
     def toasts(self) -> list[str]:
-        """What was said in passing, the latest last."""
         return [notification.message for notification in self.app._notifications]
 
     async def command(self, text: str) -> None:
-        """Type a command behind the colon."""
         await self.press("colon")
         await self.type(text)
         await self.press("enter")
 
     async def filter(self, expression: str) -> None:
-        """Type a filter behind the slash."""
         await self.press("slash")
         await self.pilot.press("ctrl+u")
         await self.type(expression)
@@ -135,7 +125,6 @@ class Deck:
                     quiet += 1
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Wait for what comes by itself, such as a timer's call."""
         async with asyncio.timeout(MOST_SECONDS):
             while not true():
                 await asyncio.sleep(0.01)
@@ -152,11 +141,9 @@ class Deck:
         await self.settle()
 
     def lines(self) -> list[str]:
-        """What the terminal shows, line by line."""
         return ["".join(s.text for s in strip) for strip in self.app.screen._compositor.render_strips()]
 
     def text(self) -> str:
-        """What the terminal shows."""
         return "\n".join(self.lines())
 
     def says(self) -> str:
@@ -164,13 +151,11 @@ class Deck:
         return "\n".join(str(text.content) for text in self.app.screen.query(Static))
 
     def line_with(self, text: str) -> str:
-        """The first line that contains a text."""
         found = next((line for line in self.lines() if text in line), None)
         assert found is not None, f"{text!r} is not on the screen:\n{self.text()}"
         return found
 
     def cursor_line(self) -> str:
-        """The line under the cursor."""
         return next(line for line in self.lines() if line.lstrip().startswith("›"))
 
 

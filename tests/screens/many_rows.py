@@ -28,22 +28,18 @@ def many(count: int) -> list[InventoryRow]:
 
 
 def numbers(d: Deck) -> list[int]:
-    """The numbers of the rows that the table holds."""
     return [number(held) for held in d.pane.feed.window.rows]
 
 
 def number(row_: InventoryRow) -> int:
-    """The number of a row."""
     return int(row_.ref.row_id)
 
 
 def here(d: Deck) -> int:
-    """The number of the row under the cursor."""
     current = d.table.current
     assert current is not None
     return number(current)
 
 
 def height(d: Deck) -> int:
-    """The line of the terminal on which the cursor is."""
     return next(i for i, line in enumerate(d.lines()) if line.lstrip().startswith("›"))

@@ -12,7 +12,6 @@ _ROOM = 1_024
 
 
 def keep_parsed_css() -> None:
-    """Let style sheets with the same variables share what is parsed."""
     kept: dict[frozenset[tuple[str, str]], LRUCache[Any, Any]] = {}
     begin, set_variables = Stylesheet.__init__, Stylesheet.set_variables
 

@@ -12,7 +12,6 @@ from tests.screens.samples import CURRENT, MATERIALS, NOW
 
 
 def stamp(at: datetime) -> str:
-    """A time as CloudTrail writes it."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -30,7 +29,6 @@ def event(
 
 
 def denied(number: int, *, ago: float = 0, who: Mapping[str, Any] | None = None) -> TrailEvent:
-    """A call that was refused."""
     refused = records.denied(
         key=CURRENT,
         who=who,
@@ -44,7 +42,6 @@ def denied(number: int, *, ago: float = 0, who: Mapping[str, Any] | None = None)
 
 
 def a_day() -> list[TrailEvent]:
-    """The last 24 hours, and one call before them."""
     found = [event(n, ago=n * 600 + 60) for n in range(140)]
     found += [event(1_000 + n, ago=9_000 + n * 40, context=records.context(f"gh-{n % 7}")) for n in range(60)]
     found += [

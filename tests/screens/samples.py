@@ -191,7 +191,6 @@ def guide_step(
     do: tuple[Instruction, ...] = (),
     warnings: tuple[str, ...] = (),
 ) -> GuideStep:
-    """A step of the guide's runbook, wherever its check stands."""
     step = guide_runbook("key-rotation").steps[number - 1]
     verdict = RotationVerdict(CheckState.NOT_YET, evidence, do, warnings)
     return GuideStep(step, number, verdict, state, step.optional)
@@ -320,14 +319,11 @@ def hostile_rows() -> list[InventoryRow]:
 
 
 class SampleLog(Recent):
-    """A log that is kept in memory only."""
-
     path: Path | None = None
     trouble: str = ""
 
 
 def sample_log() -> SampleLog:
-    """Return a log of what happens on an ordinary day."""
     log = SampleLog()
     for seconds, level, logger, message in (
         (300, logging.INFO, "console.application.context", "Working in eu-west-1 with database default."),

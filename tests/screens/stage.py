@@ -115,62 +115,50 @@ class Stage:
 
     @cached_property
     def events(self) -> StageEvents:
-        """The events that are there."""
         return StageEvents(self.enter, lambda: NOW)
 
     @cached_property
     def event_use(self) -> StageUse:
-        """What is told of the events' use."""
         return StageUse(self.enter, self.events.store, StageInventory(self), StageStatus(self))
 
     @cached_property
     def key_monitor(self) -> StageMonitor:
-        """Watches over the events."""
         return StageMonitor(self.enter, self.events.store, lambda: NOW)
 
     @cached_property
     def jobs(self) -> StageJobs:
-        """The jobs that are there."""
         return StageJobs(self.enter, lambda: self.read_only)
 
     @cached_property
     def job_processes(self) -> StageProcesses:
-        """What works on jobs for the console."""
         return StageProcesses(self.enter, lambda: self.read_only)
 
     @cached_property
     def undoing(self) -> StageUndoing:
-        """What undoes jobs."""
         return StageUndoing(self.jobs)
 
     @cached_property
     def incidents(self) -> StageIncidents:
-        """The incidents that are there: none at first."""
         return StageIncidents(self.enter, lambda: self.read_only)
 
     @cached_property
     def abilities(self) -> StageAbilities:
-        """What is known of what tokens can do: nothing at first."""
         return StageAbilities(self.enter)
 
     @cached_property
     def approvals(self) -> StageApprovals:
-        """What waits for a second identity: nothing at first."""
         return StageApprovals(self.enter)
 
     @cached_property
     def search(self) -> StageSearch:
-        """What looks for leaked tokens."""
         return StageSearch(self.enter)
 
     @cached_property
     def periods(self) -> StagePeriods:
-        """The records of evidence that there are."""
         return StagePeriods(self)
 
     @cached_property
     def puller(self) -> StagePuller:
-        """Where new events come from."""
         return StagePuller(self.enter, self.events, lambda: NOW)
 
     def hold(self, *names: str) -> Event:
@@ -196,7 +184,6 @@ class Stage:
             raise fault
 
     def services(self) -> Services:
-        """The bundle that the app is given."""
         return Services(
             surroundings=self.surroundings,
             status=StageStatus(self),
@@ -238,12 +225,10 @@ class Stage:
         )
 
     def surroundings(self) -> Surroundings:
-        """The place."""
         self.enter("surroundings")
         return replace(self.place, read_only=self.read_only)
 
     def index(self, ref: TokenRef) -> int:
-        """Where a row stands."""
         for i, row in enumerate(self.rows):
             if row.ref == ref:
                 return i

@@ -42,7 +42,6 @@ class StageAbilities:
     more: dict[str, object] = field(default_factory=dict)
 
     def question(self, refs: Sequence[TokenRef]) -> AbilityRequest:
-        """Whom it would ask."""
         self.enter("question")
         return AbilityRequest(tuple(refs), (HOST,), f"digest of {len(refs)}", self.not_asked)
 
@@ -54,7 +53,6 @@ class StageAbilities:
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> AbilityAnswers:
-        """Answer, if it is agreed to."""
         require(consent, request)
         if progress is not None:
             progress(0, len(request.tokens))
@@ -63,21 +61,17 @@ class StageAbilities:
         return AbilityAnswers(tuple(self.answers[ref] for ref in request.tokens), request.not_asked)
 
     def kept(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
-        """What was answered."""
         return {ref: self.answers[ref] for ref in refs if ref in self.answers}
 
 
 @dataclass
 class StageTokenOrder:
-    """Puts the tokens that were asked about in order."""
-
     enter: Callable[..., None]
     abilities: StageAbilities
 
     def order_in_scope(
         self, _incident: Incident, cancelled: Event | None = None
     ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
-        """The order, and what is not in it."""
         self.enter("order", cancelled)
         refs = (*self.abilities.answers, TokenRef("gh_connection", "access_token", "never asked"))
         return ranked(refs, self.abilities.answers, dict.fromkeys(refs, Exposure()), NOW), ("A gap.",)

@@ -15,23 +15,18 @@ from tests.screens.stage_incidents import ANA, Enter, approval
 
 @dataclass
 class StageApprovals:
-    """Requests that wait, and what was decided."""
-
     enter: Enter
     all: dict[UUID, Approval] = field(default_factory=dict)
     refused: KeydeckError | None = None
     advisory: str = ""
 
     def add(self, *requests: Approval) -> None:
-        """Keep requests."""
         self.all.update({one.id: one for one in requests})
 
     def needed(self, action: str) -> bool:
-        """Every action."""
         return True
 
     def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
-        """A new one."""
         made = approval(action=action, summary=summary, digest=digest, plan=plan)
         self.add(made)
         return made
@@ -40,7 +35,6 @@ class StageApprovals:
         """Pass."""
 
     def decide(self, shown: Approval, *, approve: bool) -> Approval:
-        """As it is said, unless the stage refuses."""
         self.enter("approval.decide")
         if self.refused is not None:
             raise self.refused
@@ -49,7 +43,6 @@ class StageApprovals:
         return self.all[request]
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
-        """Those."""
         self.enter("approval.requests")
         return tuple(one for one in self.all.values() if not pending or one.decision is Decision.PENDING)[
             :limit

@@ -59,7 +59,6 @@ def library() -> Controls:
 
 
 def snapshot_of(day: date) -> Snapshot:
-    """What was measured on a day."""
     at = datetime.combine(day, time(2), UTC)
     parts: dict[SnapshotPart, PartFacts | MissingPart] = dict(WELL)
     keys: Any = parts[SnapshotPart.KEYS]
@@ -90,7 +89,6 @@ def snapshot_of(day: date) -> Snapshot:
 
 
 def record_of(number: int, day: date, previous: bytes) -> EvidenceRecord:
-    """A record, signed unless its number ends with 5."""
     arn = "arn:aws:kms:eu-west-1:123456789012:key/sign"
     return EvidenceRecord(
         number=number,
@@ -108,7 +106,6 @@ def record_of(number: int, day: date, previous: bytes) -> EvidenceRecord:
 
 
 def records(since: date, until: date) -> tuple[EvidenceRecord, ...]:
-    """A record for each day but the gaps."""
     made: list[EvidenceRecord] = []
     previous = bytes(32)
     for place in range((until - since).days + 1):
@@ -121,7 +118,6 @@ def records(since: date, until: date) -> tuple[EvidenceRecord, ...]:
 
 @cache
 def sample_period(since: date, until: date) -> AuditPeriod:
-    """A period as its records come to."""
     at_hand = AtHand(ChangeFacts(*moments_of(since, until), _changes()))
     found = CheckedRecords(records(since, until))
     return audit_period(PeriodQuestion(since, until), found, library(), at_hand, NOW)
@@ -156,20 +152,15 @@ def _changes() -> tuple[ChangeFact, ...]:
 
 @dataclass
 class StageCompliance:
-    """What controls come to on the stage."""
-
     stage: Stage
 
     def assess_now(self, framework: str = "", *, cancelled: Event | None = None) -> Assessment:
-        """As on a good day."""
         self.stage.enter("compliance", cancelled)
         return assess(library(), snapshot_of(TODAY), framework)
 
 
 @dataclass
 class StagePeriods:
-    """The stage's records: as many days as are asked for, or none."""
-
     stage: Stage
     number: int = 98
     asked: list[tuple[date, date]] = field(default_factory=list)
@@ -177,12 +168,10 @@ class StagePeriods:
     """What is told instead, whatever is asked."""
 
     def last(self) -> int:
-        """The newest record's number."""
         self.stage.enter("records")
         return self.number
 
     def of(self, since: date, until: date, *, cancelled: Event | None = None) -> AuditPeriod:
-        """The period."""
         self.stage.enter("period", cancelled)
         self.asked.append((since, until))
         return self.made or sample_period(since, until)
@@ -190,17 +179,13 @@ class StagePeriods:
 
 @dataclass
 class StageRecorder:
-    """Makes the stage's records: one more each time."""
-
     stage: Stage
 
     def draft(self, cancelled: Event | None = None) -> RecordedDay:
-        """The record as it would be."""
         self.stage.enter("draft", cancelled)
         return RecordedDay(self._next(), written=False)
 
     def record_day(self, cancelled: Event | None = None) -> RecordedDay:
-        """The next record."""
         self.stage.enter("record", cancelled)
         if self.stage.read_only:
             raise ReadOnlyError("Cannot record evidence: read-only mode.")

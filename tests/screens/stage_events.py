@@ -24,8 +24,6 @@ def _remove(store: EventStore, folder: Path) -> None:
 
 
 class StageEvents(Gated):
-    """An EventStore."""
-
     def __init__(self, enter: Enter, clock: Callable[[], datetime]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="keydeck-stage-"))
         self.store = EventStore(folder / "events.sqlite", clock=clock)

@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class StagePosture:
-    """What the stage's findings are."""
-
     stage: Stage
 
     def examine_keys(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
-        """The findings."""
         self.stage.enter("posture", cancelled)
         return Posture(NOW, self.stage.findings, self.stage.gaps)
 
@@ -49,7 +46,6 @@ class StageRules(Gated):
         until: datetime | None = None,
         cancelled: Event | None = None,
     ) -> Examined:
-        """The findings of the stage."""
         self.stage.enter("rules", cancelled)
         active = self._service.suppressions()
         told, hidden = sift(self.stage.trail_findings, active)

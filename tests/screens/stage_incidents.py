@@ -56,7 +56,6 @@ BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
 def incident_view(
     number: int = 7, runbook: Runbook = KEY_COMPROMISE, scope: IncidentScope | None = None, **more: Any
 ) -> IncidentView:
-    """An incident that was just declared; `more` is of the incident."""
     about: dict[str, Any] = {
         "id": number,
         "title": runbook.title,
@@ -117,7 +116,6 @@ def key_compromise(number: int = 7) -> IncidentView:
 
 
 def with_steps(view: IncidentView, **states: StepState) -> IncidentView:
-    """The incident with some steps in other states, by their ids."""
     steps = tuple(
         replace(
             step,
@@ -134,7 +132,6 @@ def with_steps(view: IncidentView, **states: StepState) -> IncidentView:
 
 
 def piece(number: int, step: str, kind: CaptureKind, at: Any) -> EvidencePiece:
-    """A piece of evidence; its content is what `content_of` says."""
     text = content_of(number)
     of = "the platform" if kind is CaptureKind.EVENTS else "alias/tokens-old"
     title = f"{kind.value.replace('-', ' ').capitalize()} of {of}"
@@ -144,7 +141,6 @@ def piece(number: int, step: str, kind: CaptureKind, at: Any) -> EvidencePiece:
 
 
 def content_of(number: int) -> str:
-    """What a piece holds."""
     return json.dumps({"piece": number, "key": OLD, "statements": [{"sid": "Admin", "effect": "Allow"}]})
 
 
@@ -176,20 +172,16 @@ class StageIncidents:
     """Who calls the keys of incidents."""
 
     def add(self, *views: IncidentView) -> None:
-        """Keep incidents."""
         self.views.update({view.incident.id: view for view in views})
 
     def runbooks(self) -> tuple[Runbook, ...]:
-        """Those."""
         self.enter("incident.runbooks")
         return self.books
 
     def runbook_troubles(self) -> tuple[str, ...]:
-        """Those that a test says."""
         return self.unread
 
     def declare(self, runbook: str, scope: IncidentScope, title: str = "") -> int:
-        """The next number."""
         self._change("declare", (runbook, scope, title))
         book = next(book for book in self.books if book.id == runbook)
         number = max(self.views, default=0) + 1
@@ -197,30 +189,25 @@ class StageIncidents:
         return number
 
     def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[IncidentView, ...]:
-        """The newest first."""
         self.enter("incidents")
         found = [self.views[number] for number in sorted(self.views, reverse=True)]
         return tuple(v for v in found if closed or v.incident.state is IncidentState.OPEN)[:limit]
 
     def show(self, incident: int) -> IncidentView:
-        """One."""
         self.enter("incident.show")
         if incident not in self.views:
             raise UnknownIncidentError(f"There is no incident {incident}.")
         return self.views[incident]
 
     def suspects(self, incident: int, *, cancelled: Event | None = None) -> Suspects:
-        """As the stage says."""
         self.enter("incident.suspects", cancelled)
         return self.about
 
     def callers(self, incident: int, *, cancelled: Event | None = None) -> KeyCallers | None:
-        """As the stage says."""
         self.enter("incident.callers", cancelled)
         return self.calling
 
     def join(self, incident: int) -> None:
-        """Noted."""
         self._change("join", incident)
 
     def fields(
@@ -231,7 +218,6 @@ class StageIncidents:
         *,
         cancelled: Event | None = None,
     ) -> tuple[InputField, ...]:
-        """As the stage says."""
         self.enter("incident.fields", cancelled)
         return self.needs.get(step, ())
 
@@ -243,7 +229,6 @@ class StageIncidents:
         *,
         cancelled: Event | None = None,
     ) -> ActionPlan:
-        """A plan that needs a press."""
         self.enter("incident.plan", cancelled)
         found = self.views[incident].step(step).step
         plan = ActionPlan(
@@ -257,7 +242,6 @@ class StageIncidents:
         return replace(plan, **self.plan_more)  # type: ignore[arg-type]
 
     def plan_accept_lost(self, incident: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
-        """A plan about as many tokens as the last check saw."""
         self.enter("incident.plan", cancelled)
         lost = max((check.lost for check in self.checks.values()), default=0)
         plan = ActionPlan(
@@ -279,7 +263,6 @@ class StageIncidents:
         *,
         cancelled: Event | None = None,
     ) -> ActionResult:
-        """Nothing is in the way any more."""
         given = require(consent, plan)
         if self.approval_for == "accept-lost":
             self.approval_for = ""
@@ -299,7 +282,6 @@ class StageIncidents:
         progress: Callable[[int, int], None] | None = None,
         cancelled: Event | None = None,
     ) -> ActionResult:
-        """Done at once, the step too if the result is complete."""
         require(consent, plan)
         self.inputs = dict(inputs or {})
         self.revealed += [value.reveal() for value in self.inputs.values() if isinstance(value, Secret)]
@@ -318,7 +300,6 @@ class StageIncidents:
         return self.result
 
     def look_at_check(self, incident: int, step: str, *, cancelled: Event | None = None) -> CheckResult:
-        """As the stage says; else what it saw last, or passed."""
         self.enter("incident.look", cancelled)
         self.asked.append(("look", step))
         known = self.views[incident].step(step).check
@@ -332,7 +313,6 @@ class StageIncidents:
         capturing: Callable[[int, int, str], None] | None = None,
         cancelled: Event | None = None,
     ) -> tuple[EvidencePiece, ...]:
-        """A piece for each kind; the stage may hold it up at the second."""
         view = self.views[incident]
         if capturing is not None:
             named = view.step(step).step.captures
@@ -353,7 +333,6 @@ class StageIncidents:
         capturing: Callable[[int, int, str], None] | None = None,
         cancelled: Event | None = None,
     ) -> StepView:
-        """Done, unless its check does not pass."""
         self._change("finish", step, cancelled)
         seen = self.checks.get(step)
         if seen is not None and not seen.passed:
@@ -362,7 +341,6 @@ class StageIncidents:
         return self._done(incident, step)
 
     def answer(self, incident: int, step: str, choice: str) -> StepView:
-        """Decided."""
         self._change("answer", (step, choice))
         for later in self.views[incident].steps:
             condition = later.step.only_if
@@ -372,31 +350,26 @@ class StageIncidents:
         return self._done(incident, step)
 
     def skip(self, incident: int, step: str, reason: str) -> StepView:
-        """Skipped."""
         self._change("skip", (step, reason))
         return self._set(incident, step, state=StepState.SKIPPED, reason=reason, ended_at=NOW, by=ANA)
 
     def reopen(self, incident: int, step: str, reason: str) -> StepView:
-        """To do again."""
         self._change("reopen", (step, reason))
         return self._set(incident, step, state=StepState.TODO, reason=reason, ended_at=None)
 
     def note(self, incident: int, text: str, step: str = "") -> None:
-        """In the timeline."""
         self._change("note", (step, text))
         view = self.views[incident]
         entry = TimelineEntry(NOW, ANA, EntryKind.NOTE, step, text)
         self.views[incident] = replace(view, entries=(*view.entries, entry))
 
     def handover(self, incident: int) -> tuple[CleanText, ...]:
-        """As it would be told now."""
         self.enter("incident.handover")
         return handover_lines(self.views[incident], NOW)
 
     def assign(
         self, incident: int, role: IncidentRole, who: str | None = None, note: str = ""
     ) -> IncidentView:
-        """Ana acts."""
         self._change("assign", (role.value, who, note))
         view = self.views[incident]
         held = [one for one in view.people.roles if one.role is not role]
@@ -406,7 +379,6 @@ class StageIncidents:
         return self.views[incident]
 
     def follow_up(self, incident: int, text: str, owner: str = "", due: date | None = None) -> FollowUp:
-        """The next number."""
         self.enter("incident.follow-up")
         self._change("follow-up", (text, owner, due))
         view = self.views[incident]
@@ -417,7 +389,6 @@ class StageIncidents:
         return kept
 
     def end_follow_up(self, incident: int, number: int, outcome: str) -> FollowUp:
-        """Done."""
         self._change("follow-up done", (number, outcome))
         view = self.views[incident]
         ended = tuple(
@@ -430,14 +401,12 @@ class StageIncidents:
         return ended[number - 1]
 
     def evidence(self, incident: int, evidence: int) -> str:
-        """What was kept."""
         self.enter("incident.evidence")
         if evidence not in self.contents and evidence > len(self.views[incident].evidence):
             raise EvidenceError(f"Evidence {evidence} is not what it was.")
         return self.contents.get(evidence, content_of(evidence))
 
     def close(self, incident: int, outcome: str) -> IncidentView:
-        """Closed, unless steps are left."""
         self._change("close", outcome)
         view = self.views[incident]
         if view.current is not None:
@@ -449,22 +418,18 @@ class StageIncidents:
         return self.views[incident]
 
     def drill_due(self) -> str:
-        """As the stage says."""
         self.enter("incident.drill_due")
         return self.due
 
     def report(self, incident: int, form: str = "markdown") -> str:
-        """The form's name and the title."""
         self.enter("incident.report")
         self.asked.append(("report", form))
         return f"{form}: {self.views[incident].incident.title}\n"
 
     def reports(self, incident: int) -> Mapping[str, str]:
-        """Every form."""
         return {form: self.report(incident, form) for form in ("markdown", "html", "json")}
 
     def verify_report(self, text: str) -> ReportCheck:
-        """Nothing is signed on the stage."""
         return ReportCheck("It is not signed.")
 
     def done(self, *names: str) -> list[tuple[str, Any]]:
@@ -493,7 +458,6 @@ class StageIncidents:
 
 
 def approval(number: int = 5, decision: Decision = Decision.PENDING, **more: Any) -> Approval:
-    """A request by ben."""
     shown: dict[str, Any] = {
         "id": UUID(int=number),
         "action": "keys disable",

@@ -34,7 +34,6 @@ Enter = Callable[..., None]
 
 
 def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) -> JobView:
-    """A job halfway through."""
     job = Job(
         id=number,
         run_id=UUID(int=number),
@@ -87,7 +86,6 @@ def _sample(second: int) -> ThroughputSample:
 
 
 def census(under_old: int, under_current: int = 200_000) -> Mapping[str, Any]:
-    """What a job keeps of a status."""
     shares = [(OLD, under_old), (CURRENT, under_current)]
     return {
         "tokens": under_old + under_current,
@@ -114,8 +112,6 @@ DONE = job_view(
 
 @dataclass
 class StageJobs:
-    """Jobs that do what they are told at once; joined, one is done."""
-
     enter: Enter
     read_only: Callable[[], bool] = lambda: False
     views: dict[int, JobView] = field(default_factory=lambda: {31: job_view(), 30: DONE})
@@ -150,7 +146,6 @@ class StageJobs:
         *,
         cancelled: Event | None = None,
     ) -> JobPlan:
-        """A plan for so many tokens as the stage says."""
         self.enter("job.plan", cancelled)
         self.planned.append((verb, selection, target, options))
         column = {"gh_connection.access_token": self.plan_tokens}
@@ -164,12 +159,10 @@ class StageJobs:
     def plan_fitting(
         self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int
     ) -> JobPlan | Plan:
-        """The same; few tokens take no job."""
         made = self.plan_job(verb, selection, target, options)
         return made if made.plan.tokens > few else made.plan
 
     def start_job(self, plan: JobPlan, consent: Consent | None) -> int:
-        """Number 32."""
         self._change("job.start", plan.digest)
         self.consent = require(consent, plan)
         view = job_view(32, done=0, poisoned=0, errors={}, remaining=plan.plan.tokens)
@@ -183,7 +176,6 @@ class StageJobs:
         progress: Callable[[JobView], None] | None = None,
         cancelled: Event | None = None,
     ) -> JobView:
-        """Done at once, or whatever `joined` makes of it."""
         self._change("job.join", job)
         if progress is not None:
             progress(self.views[job])
@@ -191,35 +183,28 @@ class StageJobs:
         return self.views[job]
 
     def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
-        """The newest first."""
         self.enter("jobs")
         return tuple(self.views[number] for number in sorted(self.views, reverse=True)[:limit])
 
     def show_job(self, job: int) -> JobView:
-        """One."""
         self.enter("job.show")
         return self._view(job)
 
     def unwritten(self, job: int, kind: str = "", *, limit: int = 200) -> tuple[Unwritten, ...]:
-        """Tokens that can't be written."""
         self.enter("job.unwritten")
         self.asked.append(("unwritten", (job, kind)))
         return tuple(token for of, token in self.tokens if kind in ("", of))[:limit]
 
     def pause_job(self, job: int) -> JobView:
-        """Paused."""
         return self._to("job.pause", job, JobState.PAUSED)
 
     def resume_job(self, job: int) -> JobView:
-        """Running."""
         return self._to("job.resume", job, JobState.RUNNING)
 
     def cancel_job(self, job: int) -> JobView:
-        """Cancelled."""
         return self._to("job.cancel", job, JobState.CANCELLED)
 
     def retry_job(self, job: int) -> int:
-        """All that could not be written."""
         self._change("job.retry", job)
         view = self._view(job)
         self.views[job] = replace(
@@ -246,8 +231,6 @@ class StageJobs:
 
 @dataclass
 class StageProcesses:
-    """Processes that are said to be there, and never do anything."""
-
     enter: Enter
     read_only: Callable[[], bool] = lambda: False
     working: dict[int, int] = field(default_factory=dict)
@@ -255,11 +238,9 @@ class StageProcesses:
     asked: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
 
     def fitting(self, calls_per_second: float, tokens: int) -> int:
-        """One for each 10,000 calls a second, five for any rate."""
         return max(1, round((calls_per_second or 50_000) / 10_000))
 
     def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
-        """So many more."""
         self.enter("job.work_on")
         if self.read_only():
             raise ReadOnlyError("The stage is read only.")
@@ -267,18 +248,14 @@ class StageProcesses:
         self.working[job] = self.working.get(job, 0) + processes
 
     def at_work(self) -> Mapping[int, int]:
-        """Those."""
         return dict(self.working)
 
     def trouble(self, job: int) -> str:
-        """As the stage says, cleaned as JobProcesses promises."""
         return clean(self.troubles.get(job, ""))
 
 
 @dataclass
 class StageUndoing:
-    """Undoes jobs: the one that does it is number 33."""
-
     jobs: StageJobs
     consent: Consent | None = None
 
@@ -288,7 +265,6 @@ class StageUndoing:
         return RestorePlan(job, self.jobs.show_job(job).done, (OLD,))
 
     def start_restore(self, plan: RestorePlan, consent: Consent | None) -> int:
-        """Number 33."""
         self.jobs.enter("undo.restore")
         if self.jobs.read_only():
             raise ReadOnlyError("The stage is read only.")
@@ -299,5 +275,4 @@ class StageUndoing:
 
 
 def seen_at(moment: datetime) -> tuple[JobRunnerView, ...]:
-    """One process that was seen then."""
     return (JobRunnerView(UUID(int=1), "ops-1", 4711, "ana", moment, ended=False),)

@@ -32,34 +32,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class StageKeys:
-    """The stage's keys."""
-
     stage: Stage
 
     def list(self) -> tuple[KeyState, ...]:
-        """All keys."""
         self.stage.enter("keys")
         return self.stage.keys
 
     def show(self, name: str) -> KeyState:
-        """One key."""
         self.stage.enter("show")
         return next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
 
     def targets(self) -> tuple[KeyState, ...]:
-        """Keys that can be written under."""
         self.stage.enter("targets")
         return tuple(k for k in self.stage.keys if k.usable)
 
 
 @dataclass
 class StageCopies:
-    """The register of copies: those of the stage need every key."""
-
     stage: Stage
 
     def needing(self, key_arn: str) -> NeedingCopies:
-        """Which copies need a key."""
         self.stage.enter("copies")
         assert self.stage.copies is not None
         return self.stage.copies
@@ -67,12 +59,9 @@ class StageCopies:
 
 @dataclass
 class StagePolicies:
-    """One policy for every key of the stage."""
-
     stage: Stage
 
     def read(self, name: str) -> KeyPolicy:
-        """The policy and grants of one key."""
         self.stage.enter("policy")
         key = next(k for k in self.stage.keys if name in (k.key_arn, *k.aliases))
         text = json.dumps(self.stage.policy)
@@ -99,7 +88,6 @@ class StageKeyWork:
         return nullcontext()
 
     def plan_change(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
-        """What would happen."""
         self.stage.enter("key change", cancelled)
         check(change)
         self.stage.changes.append(change)
@@ -122,7 +110,6 @@ class StageKeyWork:
         return replace(plan, **self.stage.change_more)  # type: ignore[arg-type]
 
     def read_blocks(self, keys: Iterable[str], *, cancelled: Event | None = None) -> Blocks:
-        """Those of the stage."""
         self.stage.enter("key blocks", cancelled)
         asked = tuple(keys)
         return Blocks(tuple(b for b in self.stage.blocks if b.key_arn in asked), self.stage.block_gaps)
@@ -130,7 +117,6 @@ class StageKeyWork:
     def make_change(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
-        """Do it."""
         if self.stage.read_only:
             raise ReadOnlyError("Read-only: nothing is changed.")
         require(consent, plan)
@@ -152,8 +138,6 @@ class StageKeyWork:
 
 @dataclass
 class StageReplacement:
-    """The stage's guide, whichever keys it is asked about."""
-
     stage: Stage
 
     def read_guide(
@@ -165,7 +149,6 @@ class StageReplacement:
         accepted: Sequence[str] = (),
         cancelled: Event | None = None,
     ) -> Guide:
-        """Where it stands."""
         self.stage.enter("replacement", cancelled)
         self.stage.looked.append((old, new))
         if self.stage.guide is None:
@@ -175,8 +158,6 @@ class StageReplacement:
 
 @dataclass
 class StageMaterials:
-    """The stage's tokens are not told by material."""
-
     stage: Stage
 
     def examine_materials(
@@ -187,6 +168,5 @@ class StageMaterials:
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> KeyMaterials:
-        """Refuse."""
         self.stage.enter("materials", cancelled)
         raise RefusedError(f"The materials of {key} are not told here.")

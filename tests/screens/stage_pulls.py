@@ -44,7 +44,6 @@ class StagePuller:
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> PullReport:
-        """Plan and run."""
         self.asked.append(since)
         if progress is not None:
             progress(PullProgress(source, "eu-west-1", 1, len(self.brings), len(self.brings)))
@@ -64,7 +63,6 @@ class StagePuller:
         regions: Iterable[str] = (),
         cancelled: Event | None = None,
     ) -> PullPlan:
-        """The last day, unless something else is asked for."""
         self._enter("event_puller.plan", cancelled)
         end = until or self._clock()
         wanted = asked(since or end - timedelta(days=1), end, expression, aliases=dict, now=self._clock())
@@ -78,7 +76,6 @@ class StagePuller:
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> PullReport:
-        """Store what it brings."""
         self._enter("event_puller.run", cancelled)
         stop_if(cancelled)
         added = self._events.store.add(self.brings)

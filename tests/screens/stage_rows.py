@@ -39,14 +39,12 @@ FREE = ("reference", "org", "provider")
 
 
 def _guard(column: str) -> ColumnGuard:
-    """The guard of a column; those of refresh tokens are there."""
     table, _, name = column.partition(".")
     state = GuardState.VALIDATED if name == "refresh_token" else GuardState.MISSING
     return ColumnGuard(TokenColumn(table, name), f"public.{table}", name, "text", "platform", False, state)
 
 
 def _read(row: InventoryRow, field: str) -> Value:
-    """A row's field, as SQL reads it."""
     match field:
         case "reference":
             return str(row.ref)
@@ -91,8 +89,6 @@ _ORDER: dict[str, Callable[[InventoryRow], str | int | None]] = {
 
 @dataclass
 class StageStatus:
-    """The census of the stage's rows."""
-
     stage: Stage
 
     def take_census(
@@ -154,8 +150,6 @@ class StageStatus:
 
 
 class StageInventory:
-    """Pages over the stage's rows."""
-
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._source = MemorySource(
@@ -177,34 +171,28 @@ class StageInventory:
         limit: int = 200,
         cancelled: Event | None = None,
     ) -> Page[InventoryRow]:
-        """Some rows."""
         self.stage.enter("page", cancelled)
         return self._source.page(
             query, start, backwards=backwards, inclusive=inclusive, limit=limit, cancelled=cancelled
         )
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """How many rows there are."""
         self.stage.enter("count", cancelled)
         return self._source.count(query)
 
     def tokens(self, filter_: str, *, cancelled: Event | None = None) -> int:
-        """How many tokens a filter lets through."""
         return self.count(Query(filter_), cancelled=cancelled)
 
     def row(self, ref: TokenRef) -> InventoryRow:
-        """One row."""
         self.stage.enter("row")
         return self.stage.rows[self.stage.index(ref)]
 
     def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
-        """Some rows, those that are there."""
         self.stage.enter("rows")
         there = {row.ref: row for row in self.stage.rows}
         return tuple(there[ref] for ref in refs if ref in there)
 
     def groups(self, by: GroupBy, filter_: str = "", *, cancelled: Event | None = None) -> TokenGroups:
-        """The rows by what they have in common."""
         self.stage.enter("groups", cancelled)
         counts: dict[str, Counter[Format]] = {}
         for row in self._source.page(Query(filter_, "reference"), limit=100_000).rows:
@@ -219,17 +207,14 @@ class StageInventory:
         return TokenGroups(by, tuple(sorted(groups, key=lambda group: -group.tokens)))
 
     def organisations(self, *, cancelled: Event | None = None) -> tuple[Organisation, ...]:
-        """Whose rows there are, the most first."""
         self.stage.enter("organisations", cancelled)
         counts = Counter(row.organisation for row in self.stage.rows if row.organisation)
         return tuple(Organisation(name, tokens) for name, tokens in counts.most_common())
 
     def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
-        """The references of some rows."""
         yield [row.ref for row in self._source.page(Query(filter_, "reference"), limit=100_000).rows]
 
     def selected(self, selection: Selection) -> list[InventoryRow]:
-        """The rows that a selection means."""
         if selection.filter is not None:
             page = self._source.page(Query(selection.filter, "reference"), limit=100_000)
             return [row for row in page.rows if row.ref not in selection.except_for]
@@ -238,12 +223,9 @@ class StageInventory:
 
 @dataclass
 class StageInspector:
-    """Envelopes as the rows suggest them."""
-
     stage: Stage
 
     def inspect_token(self, ref: TokenRef, *, ask_kms: bool = True) -> Inspection:
-        """One envelope."""
         self.stage.enter("inspect_kms" if ask_kms else "inspect")
         at = self.stage.index(ref)
         row = self.stage.rows[at]

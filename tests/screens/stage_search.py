@@ -32,7 +32,6 @@ class StageSearch:
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> TokenSearchResult:
-        """The rows of the stage."""
         self.looked_for += [one.token.reveal() if one.token else one.sha256.hex() for one in wanted]
         if progress is not None:
             progress(RunProgress(12_000, 3_000, 0, 0, 1.0))

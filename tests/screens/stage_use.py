@@ -20,7 +20,6 @@ OPERATOR = f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana"
 
 
 def aliases() -> dict[str, tuple[str, ...]]:
-    """The aliases of the stage's keys."""
     return {key.key_arn: key.aliases for key in KEYS}
 
 
@@ -33,8 +32,6 @@ _CALLS = {
 
 
 class StageUse(Gated):
-    """An EventUse. `covered` is what the events cover."""
-
     def __init__(self, enter: Enter, store: EventStore, inventory: Any, census: Any) -> None:
         self.covered = Coverage()
         use = EventUse(

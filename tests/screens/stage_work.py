@@ -34,14 +34,11 @@ NO_RECOVERY = "Rewrap is no recovery from a compromise: the data keys stay the s
 
 @dataclass
 class StageWork:
-    """Writes the stage's rows anew."""
-
     stage: Stage
 
     def plan_reencryption(
         self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False
     ) -> Plan:
-        """What would happen."""
         self.stage.enter("plan")
         rows = StageInventory(self.stage).selected(selection)
         fitting = {True: Format.V1, False: Format.PLAINTEXT}[verb is not Verb.ENCRYPT]
@@ -78,7 +75,6 @@ class StageWork:
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> RunResult:
-        """Do it."""
         if self.stage.read_only:
             raise ReadOnlyError("Read-only: nothing is written.")
         require(consent, plan)
@@ -121,7 +117,6 @@ class StageWork:
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
-        """Open the tokens."""
         self.stage.enter("verify")
         answers = []
         for row in StageInventory(self.stage).selected(selection):

@@ -74,7 +74,6 @@ def actor_of(d: Deck, action: Action) -> Actor:
 
 
 async def make_everything_possible(d: Deck) -> None:
-    """A filter, a mark, and rows that are being asked for."""
     if d.app.current_mode == "connections":
         await d.filter("provider:jira")
         await d.press("space")
@@ -294,7 +293,6 @@ STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
 
 
 def world_of(action: Action) -> str:
-    """What must be there for the action to be of use."""
     if action.name in ("answer", "reopen", "accept-lost"):
         return action.name
     return {"job.resume-job": "paused", "job.restore-job": "done"}.get(action.id, "")

@@ -38,16 +38,13 @@ class StageContexts:
     def estates(
         self, cancelled: Event | None = None
     ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
-        """How all stand."""
         self.stage.enter("estates", cancelled)
         return self.standings, self.shared
 
     def current(self) -> Context:
-        """Where the console works."""
         return self.now
 
     def offered(self) -> Offered:
-        """What can be switched to."""
         self.stage.enter("offered")
         databases = [DatabaseChoice(name, f"postgresql://ana:***@{name}/tokens") for name in self._stages()]
         return Offered(self.profiles, REGIONS, tuple(databases), self.trouble)
@@ -60,7 +57,6 @@ class StageContexts:
         database: str | None = None,
         estate: str | None = None,
     ) -> Services:
-        """The services of another place."""
         self.stage.enter("switch")
         if region is not None and region not in REGIONS:
             raise SettingsError(f"There is not an AWS Region {region!r}.", remedy="Write it as in eu-west-1.")
@@ -82,14 +78,12 @@ class StageContexts:
 
 
 def places(**others: Stage) -> Stage:
-    """A stage from which others can be switched to."""
     stage = Stage()
     stage.contexts = StageContexts(stage, others)
     return stage
 
 
 def small() -> Stage:
-    """Another database: twenty tokens of Slack, under one key."""
     stage = Stage(keys=KEYS[:1])
     stage.rows = [row for row in stage.rows if row.provider == "slack"][:20]
     return stage

@@ -20,8 +20,6 @@ from tests.screens.test_hostile_text import assert_harmless
 
 
 class Book(Recent):
-    """The latest lines, and what is said of the file."""
-
     path: Path | None = None
     trouble = ""
 

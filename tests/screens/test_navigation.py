@@ -24,7 +24,6 @@ PLACES = {
 
 
 def where(d: Deck) -> tuple[str, int, str]:
-    """The mode, how deep, and the screen on top."""
     return d.app.current_mode, len(d.app.screen_stack), type(d.app.screen).__name__
 
 

@@ -119,8 +119,6 @@ async def test_where_it_works_is_asked_again_by_itself() -> None:
 
 
 class Asking(App[None]):
-    """An app that only asks."""
-
     def on_mount(self) -> None:
         import asyncio
 

@@ -24,8 +24,6 @@ LOOK = UserCommand(
 
 @dataclass
 class Own:
-    """Runs nothing, and remembers what for."""
-
     commands: Sequence[UserCommand]
     said: tuple[str, ...] = ("Ticket 12",)
     ran: list[tuple[str, ...]] = field(default_factory=list)

@@ -49,7 +49,6 @@ class Album:
     differing: list[str] = field(default_factory=list)
 
     def compare(self, name: str) -> None:
-        """Compare what the console shows now."""
         if self.d.app.export_screenshot() != self.picture(name=name):
             self.differing.append(name)
 
@@ -66,7 +65,6 @@ class Album:
             self.compare(f"{name}-{page}" if page else name)
 
     async def look(self, size: tuple[int, int], theme: str) -> None:
-        """Give the terminal a size, and the console a theme."""
         self.d.app.theme = theme
         if self.d.app.size != size:
             await self.d.pilot.resize_terminal(*size)
@@ -74,7 +72,6 @@ class Album:
 
 
 def assert_none_differs(differing: list[str]) -> None:
-    """Name all pictures that are not as approved."""
     assert not differing, f"Not as approved: {', '.join(differing)}"
 
 
@@ -248,7 +245,6 @@ async def test_events(picture: SnapshotAssertion) -> None:
 
 
 async def answered(d: Deck) -> None:
-    """Wait until what the screen on top shows is asked for no more."""
     screen = d.app.screen
     assert isinstance(screen, MainScreen)
     await d.until(lambda: not screen.freshness[1])

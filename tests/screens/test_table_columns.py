@@ -25,7 +25,6 @@ def width_of(d: Deck, name: str) -> int:
 
 
 async def choose(d: Deck, *names: str) -> None:
-    """Put the chooser's cursor on a column."""
     lines = d.app.screen.query_one(LineList)
     for name in names:
         at = next(i for i, line in enumerate(lines._lines) if line.target == name)

@@ -109,7 +109,6 @@ async def test_in_another_place_nothing_is_marked() -> None:
 
 
 def recorded(d: Deck) -> list[Selection]:
-    """Note every selection that the services are given from now on."""
     given: list[Selection] = []
 
     class Noting(StageWork):

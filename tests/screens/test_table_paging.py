@@ -18,7 +18,6 @@ MANY = 5_000
 
 
 def many(number: int = MANY) -> list[InventoryRow]:
-    """As many rows, told apart by their ids, in a few organisations."""
     first = make_rows()[1]
     return [
         replace(first, ref=replace(first.ref, row_id=f"gh-{n:05}"), organisation=f"org-{n % 7}")
@@ -40,7 +39,6 @@ def position(d: Deck) -> str:
 
 
 async def jump(d: Deck, rows: int) -> None:
-    """Move the cursor by so many rows, within those that are held."""
     d.table.move_to(d.table.cursor + rows, 1 if rows > 0 else -1)
     await d.settle()
 

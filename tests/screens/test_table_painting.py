@@ -24,7 +24,6 @@ from tests.screens.stage import Stage
 
 @pytest.fixture
 def painted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The rows that are painted, in that order."""
     rows: list[Any] = []
     paint = Painter._paint
 
@@ -37,7 +36,6 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def shown(d: Deck) -> list[str]:
-    """The table's lines of the screen."""
     region = d.table.region
     return d.lines()[region.y : region.bottom]
 

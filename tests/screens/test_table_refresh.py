@@ -14,7 +14,6 @@ from tests.screens.test_table_paging import jump, long_stage, many
 
 
 def screen_line(d: Deck) -> int:
-    """On which line of the screen the cursor is."""
     return next(i for i, line in enumerate(d.lines()) if line.lstrip().startswith("›"))
 
 

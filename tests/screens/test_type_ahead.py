@@ -18,8 +18,6 @@ KEYS = {UP: "up", CLEAR: "ctrl+u", BACK: "backspace", "\n": "enter"}
 
 @dataclass(frozen=True)
 class Pasted:
-    """A text that the terminal says was pasted."""
-
     text: str
 
 

@@ -24,8 +24,6 @@ def endpoint() -> Iterator[EndpointProcess]:
 
 @pytest.fixture(scope="module")
 def client(endpoint: EndpointProcess) -> Callable[..., Any]:
-    """Make a boto3 client that does not try again."""
-
     def make(
         service: str, access_key_id: str = PLATFORM, region: str = REGION, read_timeout: float = 10
     ) -> Any:
@@ -43,11 +41,9 @@ def client(endpoint: EndpointProcess) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def kms(client: Callable[..., Any]) -> Any:
-    """A KMS client of the platform."""
     return client("kms")
 
 
 @pytest.fixture
 def key(kms: Any) -> Any:
-    """A new key's metadata."""
     return kms.create_key()["KeyMetadata"]

@@ -266,7 +266,6 @@ def test_the_endpoint_is_driven_by_its_own_names(endpoint: EndpointProcess, host
 
 
 def control_call(endpoint: EndpointProcess, path: str, host: str, headers: dict[str, str]) -> int:
-    """The status of a control call, as a browser would send it."""
     connection = HTTPConnection("127.0.0.1", endpoint.port, timeout=30)
     with closing(connection):
         connection.request("POST", path, b"{}", {"Host": host, "Content-Type": "text/plain", **headers})

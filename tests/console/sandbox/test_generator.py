@@ -81,7 +81,6 @@ def make(
 
 
 def stored_values(engine: Engine) -> dict[TokenRef, str]:
-    """Every value that isn't NULL in a token column, by reference."""
     found: dict[TokenRef, str] = {}
     with engine.connect() as connection:
         for name in metadata.tables:
@@ -95,7 +94,6 @@ def stored_values(engine: Engine) -> dict[TokenRef, str]:
 
 
 def other_columns(engine: Engine) -> dict[str, list[Any]]:
-    """Every row of every table, without its tokens."""
     with engine.connect() as connection:
         return {
             name: [

@@ -47,8 +47,6 @@ with terminate_on_signal(), Sandbox.start(data=False) as sandbox:
 
 @dataclass(frozen=True)
 class Owner:
-    """A child process that owns a sandbox."""
-
     process: subprocess.Popen[str]
     pids: list[int]
     url: str

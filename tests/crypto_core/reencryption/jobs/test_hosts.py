@@ -26,7 +26,7 @@ def test_of_three_hosts_two_are_cut_off_and_back_and_nothing_is_lost() -> None:
         check=False,
     )
     assert ran.stdout, ran.stderr[-2_000:]
-    (found,) = json.loads(ran.stdout)["rows"]
+    found = json.loads(ran.stdout)["measured"]
     assert found["lost"] == []
     assert found["tokens"] == 12_000
     assert len(found["taken_after"]) == len(found["back_after"]) == 2
