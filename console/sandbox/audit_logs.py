@@ -33,7 +33,6 @@ class AuditLogs:
         return len(self._past)
 
     def exported(self, provider: str) -> list[dict[str, Any]]:
-        """Return the records of a provider, as its export has them."""
         return [_SHAPES[provider](use) for use in self._past if use["provider"] == provider]
 
     def answer(self, provider: str, target: str, token: str, base: str) -> HttpAnswer | None:

@@ -13,7 +13,6 @@ _LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
 
 
 def create_trail(s3: Any, cloudtrail: Any, region: str) -> None:
-    """Create the buckets and the trail with boto3 clients, and start logging."""
     for bucket in (TRAIL_BUCKET, ACCESS_LOG_BUCKET):
         if region == "us-east-1":  # S3 takes no location constraint for it
             s3.create_bucket(Bucket=bucket)

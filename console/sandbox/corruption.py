@@ -10,8 +10,6 @@ from crypto_core.envelope import EnvelopeV1, Format, serialise
 
 
 class Corruption(StrEnum):
-    """What happened to the value."""
-
     TRUNCATED = "truncated envelope"
     WRONG_ALPHABET = "wrong alphabet inside"
     DOUBLE_BASE64 = "double base64"
@@ -23,7 +21,6 @@ class Corruption(StrEnum):
 
     @property
     def looks_like(self) -> Format:
-        """What the broken value looks like by its beginning."""
         match self:
             case Corruption.DOUBLE_BASE64 | Corruption.GARBAGE:
                 return Format.UNRECOGNISED

@@ -96,7 +96,6 @@ class _Sealer:
         self._fernet = Fernet(DEV_KEY)
 
     def store(self, ref: TokenRef, token: PlannedToken, row: PlannedRow) -> tuple[str, GeneratedToken]:
-        """Return the value to store, and what it is."""
         plaintext = issue(token.style, self._seed, str(ref))
         match token.format:
             case Format.PLAINTEXT:

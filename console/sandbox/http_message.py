@@ -20,13 +20,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """moto's answer to it."""
-
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
 
 def json_answer(status: int, document: Any, *headers: tuple[str, str]) -> HttpAnswer:
-    """Return an answer that holds a JSON document."""
     return HttpAnswer(status, [("Content-Type", "application/json"), *headers], json.dumps(document).encode())

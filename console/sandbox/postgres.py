@@ -109,7 +109,6 @@ class Postgres:
 
     @property
     def superuser_url(self) -> str:
-        """URL of the database `tokens` for the superuser."""
         return self.url(SUPERUSER)
 
     @property
@@ -118,7 +117,6 @@ class Postgres:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server, None while it is stopped."""
         return self._process.pid if self._process is not None else None
 
     def url(self, role: str = OPERATOR, database: str = DATABASE) -> str:
@@ -161,7 +159,6 @@ class Postgres:
             send(family(self._process.pid), signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
         if self._process is not None:
             send(family(self._process.pid), signal.SIGCONT)
 
@@ -245,7 +242,6 @@ class Cluster:
     user: ServiceUser | None
 
     def initialise(self, password: str) -> None:
-        """Make the data folder, with a superuser of that password. Raises PostgresError."""
         self.data.mkdir(mode=0o700)
         password_file = self.data.with_name("password")
         descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -287,7 +283,6 @@ class Cluster:
             )
 
     def said(self) -> int:
-        """Return how many bytes the log has."""
         return self.log.stat().st_size
 
     def last_words(self, since: int = 0) -> str:

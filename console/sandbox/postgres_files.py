@@ -31,13 +31,10 @@ class PostgresError(
 
 @dataclass(frozen=True, slots=True)
 class ServiceUser:
-    """The operating system user who owns the data folder and runs the server."""
-
     uid: int
     gid: int
 
     def give(self, path: Path) -> None:
-        """Make the user the owner of `path`."""
         os.chown(path, self.uid, self.gid)
 
 
@@ -70,7 +67,6 @@ class PostgresFiles:
         return self.site / WHEEL / "pginstall" / "bin" / name
 
     def usable_by(self, user: ServiceUser) -> bool:
-        """True where `user` can run the programs from where they are."""
         try:
             probe = subprocess.run(
                 [self.program("initdb"), "--version"],

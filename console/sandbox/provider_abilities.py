@@ -120,7 +120,6 @@ def _more(more: bool, path: str) -> list[tuple[str, str]]:
 
 
 def slack_scopes(token: str) -> tuple[str, str]:
-    """Return the header that names a token's scopes."""
     return "x-oauth-scopes", ",".join(truth_of(token).slack_scopes)
 
 
@@ -156,7 +155,6 @@ def slack(path: str, query: str, token: str) -> HttpAnswer | None:
 
 
 def sites(token: str, name: str) -> list[dict[str, Any]]:
-    """Return the Atlassian sites that a token is for."""
     truth = truth_of(token)
     return [
         {
@@ -212,8 +210,6 @@ def _has(truth: TokenTruth, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository as a token's account sees it."""
-
     number: int
     owner: str
     """ "" for the account itself."""
@@ -266,7 +262,6 @@ class _Dice:
 
 
 def truth_of(token: str) -> TokenTruth:
-    """Return what a token can do; the same for the same token."""
     dice = _Dice(token)
     organisations = _ORGANISATIONS[: dice.below("organisations", 4)]
     everywhere = dice.chance("everywhere", 4)

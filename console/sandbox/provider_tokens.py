@@ -20,8 +20,6 @@ _JWT_HEADER = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9"
 
 
 class Style(StrEnum):
-    """What kind of token a provider issued."""
-
     GITHUB_OAUTH = "gho"
     GITHUB_USER = "ghu"
     GITHUB_INSTALLATION = "ghs"

@@ -20,12 +20,10 @@ class ProviderControl:
     """The sandbox's providers. Each call raises OSError if the endpoint doesn't answer."""
 
     def __init__(self, endpoint_url: str, token: str) -> None:
-        """`token` is the one that the endpoint made at its start."""
         self._token = token
         self._url = endpoint_url.rstrip("/") + PREFIX
 
     def settings(self) -> dict[str, str]:
-        """Return the environment variables that point Keydeck at these providers."""
         return {
             "KEYDECK_GITHUB_URL": f"{self._url}github",
             "KEYDECK_SLACK_URL": f"{self._url}slack",
@@ -34,7 +32,6 @@ class ProviderControl:
 
     @staticmethod
     def audit_settings() -> dict[str, str]:
-        """Return the environment variables with the token that reads these providers' audit logs."""
         return dict.fromkeys(_AUDIT_TOKENS, AUDIT_TOKEN)
 
     def issue(self, token: str) -> None:
@@ -60,12 +57,10 @@ class ProviderControl:
         self._call("use", uses=list(uses))
 
     def exported(self, provider: str) -> list[dict[str, Any]]:
-        """Return a provider's audit log as it exports it."""
         records: list[dict[str, Any]] = self._call("export", provider=provider)
         return records
 
     def calls(self) -> tuple[ProviderCall, ...]:
-        """Return the requests that came since the last `clear`."""
         return tuple(ProviderCall(**call) for call in self._call("calls"))
 
     def clear(self) -> None:

@@ -111,7 +111,6 @@ class Sandbox:
 
     @property
     def superuser_url(self) -> str:
-        """URL of the database for PostgreSQL's superuser."""
         return self.postgres.superuser_url
 
     def client(self, service: str, access_key: str = access_keys.ON_CALL, *, config: Any = None) -> Any:
@@ -130,7 +129,6 @@ class Sandbox:
         return client
 
     def settings(self) -> dict[str, str]:
-        """Return the environment variables that point Keydeck and boto3 at the sandbox."""
         settings = {
             "DATABASE_URL": self.database_url,
             "AWS_ENDPOINT_URL": self.endpoint_url,
@@ -196,7 +194,6 @@ class Sandbox:
 
 
 def create_keys(kms: Any, control: EndpointControl, now: datetime) -> tuple[WorldKey, WorldKey]:
-    """Create both keys with their past and return (current, old)."""
     old = _create(kms, OLD_TOKENS_ALIAS, "Connection tokens, first generation of the platform", "retired")
     current = _create(kms, TOKENS_ALIAS, "Connection tokens", "active")
     control.backdate(old, created=(now - OLD_TOKENS_CREATED))
@@ -207,7 +204,6 @@ def create_keys(kms: Any, control: EndpointControl, now: datetime) -> tuple[Worl
 
 
 def _create(kms: Any, alias: str, description: str, status: str) -> str:
-    """Create a key and its alias; return the key's ARN."""
     tags = [("service", "connections"), ("status", status), ("data-classification", "secret")]
     answer = kms.create_key(
         Description=description, Tags=[{"TagKey": name, "TagValue": value} for name, value in tags]

@@ -44,7 +44,6 @@ class Era:
     share: float
 
     def moment(self, now: datetime, part: float) -> datetime:
-        """Return the time at `part` (0 to 1) of the era, to the second."""
         age = self.begins + (self.ends - self.begins) * part
         return (now - age).replace(microsecond=0)
 

@@ -31,8 +31,6 @@ _DEPLOYMENT_AGENT = "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 aws-sdk-go-v2/1.30.4 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls KMS, as CloudTrail shows it."""
-
     access_key: str
     address: str
     agent: str
@@ -62,7 +60,6 @@ _SHARES = {"platform": 0.86, "analyst": 0.01, "intruder": 0.04, "backup": 0.07, 
 
 
 def register_principals(control: EndpointControl) -> None:
-    """Tell the endpoint who is behind the access keys that it doesn't know."""
     control.add_principal(access_keys.DEPLOYMENT, "keydeck-deployment", "role", "terraform")
     control.add_principal(access_keys.BACKUP, "AWSServiceRoleForBackup", "role", "AWSBackup")
 

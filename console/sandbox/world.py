@@ -26,7 +26,6 @@ class WorldKey:
 
     @property
     def key_id(self) -> str:
-        """The key's id: the ARN's last part."""
         return self.arn.rpartition("/")[2]
 
 
@@ -47,7 +46,6 @@ class GeneratedToken:
 
     @property
     def column(self) -> str:
-        """The token column, such as gh_connection.access_token."""
         return f"{self.ref.table}.{self.ref.column}"
 
 
@@ -62,7 +60,6 @@ class World:
     old_key: WorldKey
     """alias/tokens-old: what it wrote under before; still holds tokens."""
     rows: Mapping[str, int]
-    """Number of connections by table."""
     tokens: Mapping[TokenRef, GeneratedToken] = field(repr=False)
     organisations: tuple[str, ...] = field(repr=False)
 
@@ -93,17 +90,14 @@ class World:
 
     @property
     def corrupt(self) -> dict[TokenRef, Corruption]:
-        """The corrupt tokens, and what happened to each."""
         return {t.ref: t.corruption for t in self.tokens.values() if t.corruption is not None}
 
     @property
     def plaintext_refs(self) -> tuple[TokenRef, ...]:
-        """The tokens stored in plaintext."""
         return self._of_format(Format.PLAINTEXT)
 
     @property
     def dev_refs(self) -> tuple[TokenRef, ...]:
-        """The tokens stored in dev format."""
         return self._of_format(Format.DEV)
 
     def sealed_under(self, key: WorldKey, material_id: str | None = None) -> tuple[TokenRef, ...]:

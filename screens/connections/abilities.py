@@ -46,7 +46,6 @@ class AskAbilities(PlanDialog["AbilityRequest", None]):
         self._asking = False
 
     def make(self, cancelled: Cancellation) -> AbilityRequest:
-        """Ask for the plan: nothing is opened or sent for it."""
         return self._service.question(self._refs(cancelled))
 
     def content(self, plan: AbilityRequest) -> Content:

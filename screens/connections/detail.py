@@ -131,7 +131,6 @@ class TokenDetail(TextLines):
         self.styles.text_wrap = "wrap" if self._widest > self.content_size.width else "nowrap"
 
     def _read_when_at_rest(self) -> None:
-        """Read the envelope once the cursor has rested on it for a moment."""
         self._moved_at = monotonic()
         if self._rest is None:
             # An interval: Textual drops a single timer whose time is over before it has begun to wait.

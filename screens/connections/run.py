@@ -92,7 +92,6 @@ class Run(Dialog[Outcome | None]):
 
     @on(Button.Pressed, "#stop")
     def stop_or_close(self) -> None:
-        """Stop the run; when it has ended, close."""
         self.action_leave()
 
     def action_leave(self) -> None:
@@ -106,7 +105,6 @@ class Run(Dialog[Outcome | None]):
 
 
 def progress_content(progress: RunProgress | None, count: int, *, stopping: bool) -> Content:
-    """Return a bar, the counts and the rate."""
     done = progress.done + progress.poisoned if progress else 0
     total = (progress.total if progress else 0) or count
     lines = [
@@ -134,7 +132,6 @@ def progress_content(progress: RunProgress | None, count: int, *, stopping: bool
 
 
 def outcome_content(outcome: Outcome) -> Content:
-    """Return what a run or a verification came to."""
     if isinstance(outcome, Trouble):
         return trouble_content(outcome)
     if isinstance(outcome, RunResult):

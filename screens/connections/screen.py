@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.plan import Selection
 
 _WITHOUT_TOKEN = frozenset({"connections.group", "connections.whose"})
-"""Actions that need no token under the cursor."""
 
 
 class ConnectionsScreen(ListScreen[InventoryRow]):
-    """The table of tokens with the envelope under the cursor below it."""
-
     CSS_PATH = "screen.tcss"
     NAME = "connections"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.CONNECTIONS,)
@@ -62,7 +59,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         self._summed: tuple[str, int] | None = None
         """The filter whose tokens are counted by format, and the context in which it is asked."""
         self._told = ""
-        """The filter whose counts are shown."""
 
     @property
     def detail(self) -> TokenDetail:
@@ -290,7 +286,6 @@ class SummaryLine(Static):
 
 
 def summary(by_format: Mapping[Format, int]) -> Content:
-    """Return the counts in words: what is wrong first, then the envelopes."""
     tokens = sum(by_format.values())
     protected = sum(count for format_, count in by_format.items() if format_.protected)
     parts: list[str | tuple[str, str]] = [

@@ -44,15 +44,11 @@ _MOST_ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class RowChosen:
-    """The operator wants to see a row that holds the token."""
-
     ref: TokenRef
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentWanted:
-    """The operator wants an incident about the rows that hold the token."""
-
     references: tuple[str, ...]
     found_by: str
 

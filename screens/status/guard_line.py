@@ -30,7 +30,6 @@ def _counted(guards: Sequence[ColumnGuard]) -> str:
 
 
 def guard_lines(guards: Sequence[ColumnGuard], width: int) -> list[Line]:
-    """Return the line; none where there is no token column."""
     changed = any(guard.state is GuardState.CHANGED for guard in guards)
     style = "$warning" if changed else "$muted"
     if not guards:

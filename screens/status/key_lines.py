@@ -189,7 +189,6 @@ class KeyColumns:
         )
 
     def material(self, name: str, tokens: int, evidence: tuple[str, str], *, last: bool) -> Content:
-        """A material's row below its key."""
         return Content.assemble(
             ("└ " if last else "├ ", "$muted"),
             fit(name, self._name - 2),

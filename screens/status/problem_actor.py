@@ -29,11 +29,9 @@ class ProblemActor(MainScreen):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self.rows: Sequence[ProblemRow] = ()
-        """The problems and findings that are shown."""
 
     @property
     def problem_in_hand(self) -> ProblemRow | None:
-        """The problem or finding under the cursor."""
         target = self.target_in_hand
         return next((row for row in self.rows if row.target == target), None) if target else None
 

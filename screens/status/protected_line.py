@@ -63,7 +63,6 @@ def _part(count: DayCount | None, row: int, height: int) -> str:
 
 
 def _thirty(counts: Sequence[DayCount], now: datetime) -> tuple[list[date], dict[date, DayCount]]:
-    """The last thirty days, and what is known of them."""
     days = [now.date() - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     return days, {one.day: one for one in counts if one.day in days}
 

@@ -250,7 +250,6 @@ class StatusScreen(ProblemActor):
 
 
 def decoy_lines(decoys: DecoyCount, width: int) -> list[Line]:
-    """Return the line about decoys; it warns where one is gone or was changed."""
     if not decoys.words:
         return []
     style = "$warning" if decoys.gone else "$muted"
@@ -258,7 +257,6 @@ def decoy_lines(decoys: DecoyCount, width: int) -> list[Line]:
 
 
 def counting_content(counting: CensusProgress | None, width: int) -> Content:
-    """Return the line that stands where the answer will be."""
     if counting is None:
         return Content.assemble(("Counting tokens…", "$muted"))
     shown = bar(counting.share, min(_BAR, max(width - 50, 8)))

@@ -20,5 +20,4 @@ def sweep_words(sweep: Sweep, now: datetime) -> str:
 
 
 def sweep_lines(sweep: Sweep | None, now: datetime, width: int) -> list[Line]:
-    """Return the line about other places; none where there was no sweep."""
     return [line((cut(f"elsewhere: {sweep_words(sweep, now)}", width), "$muted"))] if sweep else []

@@ -61,7 +61,6 @@ def _has_baseline(events: EventStore, cancelled: Cancellation) -> bool:
 
 
 def use_lines(use: RecentUse | None) -> Sequence[Line]:
-    """Return the line, none where there is no store or nothing in it."""
     if use is None:
         return ()
     parts: list[str | tuple[str, str]] = [("24 h  ", "$muted"), (_bars(use.histogram), "$accent")]

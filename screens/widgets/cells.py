@@ -76,14 +76,12 @@ def percent(part: int, whole: int) -> str:
 
 
 def progress(done: int, total: int, width: int, style: str) -> Content:
-    """Return a bar with its numbers: how many of how many, and the share."""
     right = f"  {done:,} of {total:,}  {percent(done, total)}"
     share = done / total if total else 0.0
     return Content.assemble((bar(share, max(width - len(right), 8)), f"{style} on $panel"), (right, "bold"))
 
 
 def painted(lines: Iterable[StyledLine]) -> Content:
-    """Return styled lines as one text."""
     return Content("\n").join(Content.assemble(*line) for line in lines)
 
 

@@ -73,6 +73,5 @@ class ChoiceDialog(Dialog[Choice | None], Generic[Choice]):
 
     @on(Followed)
     def choose(self, event: Followed) -> None:
-        """Return what the line leads to."""
         event.stop()
         self.dismiss(event.target)  # type: ignore[arg-type]

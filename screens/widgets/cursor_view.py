@@ -72,7 +72,6 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
         raise NotImplementedError
 
     def selectable(self, index: int) -> bool:
-        """True if the cursor may rest on the line."""
         raise NotImplementedError
 
     def line(self, index: int) -> Content:

@@ -60,11 +60,9 @@ class Dialog(ModalScreen[Result]):
 
     @on(Button.Pressed, "#cancel")
     def cancel(self) -> None:
-        """The safe button leaves as Esc does."""
         self.action_leave()
 
     def action_leave(self) -> None:
-        """Close the dialog without a result."""
         self.dismiss(None)
 
 

@@ -14,17 +14,14 @@ class EventText(LineList):
     """Text to read: the cursor rests on every line, and stays where it is when the text is written anew."""
 
     def selectable(self, index: int) -> bool:
-        """True: whoever reads goes line by line."""
         return 0 <= index < self.line_count()
 
     def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:
-        """Show what `lines` returns for this size."""
         self._write = lines
         self._lines = lines(self.size)
         self.lines_changed(self.cursor)
 
     def possible(self, action: Action) -> bool | None:
-        """Only some lines lead deeper."""
         if action.name == "open" and (self.current is None or self.current.target is None):
             return None
         return super().possible(action)

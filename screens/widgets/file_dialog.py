@@ -49,7 +49,6 @@ class FileDialog(Dialog[None]):
         yield buttons(("Cancel", "cancel"), ("Write", "write"))
 
     def say(self, content: Content) -> None:
-        """Say something below the file's name."""
         self.query_one("#said", Static).update(content)
 
     @property

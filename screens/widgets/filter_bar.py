@@ -55,8 +55,6 @@ class FilterBar(Vertical):
     ]
 
     class Submitted(Message):
-        """The operator wants this filter."""
-
         def __init__(self, expression: str) -> None:
             super().__init__()
             self.expression = expression

@@ -16,6 +16,5 @@ class HintLine(Static):
     """
 
     def say(self, hint: str) -> None:
-        """Show a hint, cut to the screen's width."""
         words = cut(hint, max(self.screen.size.width - 4, 10))
         self.update(Content.assemble(("→ ", "$accent"), words) if words else Content(""), layout=False)

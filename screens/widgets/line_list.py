@@ -49,7 +49,6 @@ class LineList(CursorView):
 
     @property
     def written(self) -> Sequence[Line]:
-        """The lines as they were written last."""
         return self._lines
 
     def write(self, lines: Callable[[Size], Sequence[Line]]) -> None:

@@ -31,6 +31,5 @@ class Notice(Static):
 
 
 def trouble_content(trouble: Trouble, context: str = "") -> Content:
-    """Return a trouble with its sign, and its remedy beside it."""
     lead = f"{context} " if context else ""
     return Content.assemble(("✖ ", "$error"), lead, trouble.message, " ", (trouble.remedy, "bold"))

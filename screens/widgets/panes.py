@@ -18,15 +18,12 @@ _BESIDE = 40
 
 
 class Arrangement(StrEnum):
-    """How the two stand."""
-
     BELOW = "below"
     BESIDE = "beside"
     ALONE = "alone"
 
     @property
     def words(self) -> str:
-        """What is said when it is chosen."""
         return "list alone" if self is Arrangement.ALONE else f"detail {self.value}"
 
 
@@ -58,7 +55,6 @@ class Panes(Container):
 
     @property
     def arrangement(self) -> Arrangement:
-        """How they stand now."""
         width = self.screen.size.width
         chosen = next((one for one in Arrangement if one == self._facts.memory.arrangement), None)
         if chosen is None:
@@ -69,7 +65,6 @@ class Panes(Container):
 
     @property
     def detail_cells(self) -> int:
-        """How wide a text in the detail can be."""
         width = self.screen.size.width
         inside = self._beside(width) - 3 if self.arrangement is Arrangement.BESIDE else width - 2
         return max(inside, 10)
@@ -78,7 +73,6 @@ class Panes(Container):
         return width * _BESIDE // 100
 
     def next(self) -> Arrangement:
-        """Return how they stand after the next press."""
         order = [
             one for one in Arrangement if one is not Arrangement.BESIDE or self.screen.size.width >= WIDE
         ]

@@ -55,7 +55,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         raise NotImplementedError
 
     def content(self, plan: Plan) -> Content:
-        """Return the plan in words."""
         raise NotImplementedError
 
     def label(self, plan: Plan) -> str:
@@ -67,7 +66,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         raise NotImplementedError
 
     def heading(self, plan: Plan) -> str:
-        """Return the title once there is a plan."""
         return self._title
 
     def settings(self) -> Iterable[Widget]:
@@ -89,7 +87,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         self.begin()
 
     def begin(self) -> None:
-        """Make the plan."""
         self._asked = ask(self, self.make, self._show, group="plan", limit=self.LIMIT_SECONDS)
 
     def on_unmount(self) -> None:
@@ -158,14 +155,12 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
     @on(Input.Submitted, "#typed")
     @on(Button.Pressed, "#confirm")
     def confirm(self) -> None:
-        """Go on, once."""
         agreement = self._agreement()
         if agreement is not None and not self._agreed:
             self._agreed = True
             self.go_on(*agreement)
 
     def _agreement(self) -> tuple[Plan, Consent] | None:
-        """What the operator has agreed to by now, None if not yet."""
         plan = self.chosen(self._plan) if self._plan is not None else None
         if plan is None:
             return None

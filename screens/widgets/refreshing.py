@@ -27,7 +27,6 @@ class Refreshing:
 
     @property
     def words(self) -> str:
-        """The rhythm as the header shows it."""
         if self.paused:
             return "paused"
         return f"↻{self.seconds:g}s" if self.seconds else "↻off"
@@ -42,16 +41,13 @@ class Refreshing:
         return (self._facts.clock() - at).total_seconds() >= max(self.seconds, took * 20)
 
     def pause(self) -> bool:
-        """Pause, or go on; returns whether it's paused now."""
         self.paused = not self.paused
         return self.paused
 
     def choose(self, seconds: float) -> None:
-        """Refresh so often from now on; remembered."""
         self.paused = False
         self._facts.memory.remember_interval(self._name, seconds)
 
     def next(self) -> float:
-        """Return the interval that is offered after the one that is set."""
         longer = [s for s in INTERVALS if s > self.seconds]
         return INTERVALS[0] if not self.seconds else (longer[0] if longer else 0.0)

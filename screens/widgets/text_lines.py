@@ -117,7 +117,6 @@ class TextLines(Static):
         return self._painted[key]
 
     def notify_style_update(self) -> None:
-        """Colours may be others now."""
         self._look = None
         super().notify_style_update()
 

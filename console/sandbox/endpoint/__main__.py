@@ -22,7 +22,6 @@ from console.sandbox.endpoint.server import EndpointServer, serve
 
 
 def main() -> None:
-    """Run until told to stop, and leave with status 0."""
     options = _options()
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"

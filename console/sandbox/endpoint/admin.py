@@ -65,8 +65,6 @@ _MESSAGES = {
 
 
 class Admin:
-    """Answers the admin calls for one gate."""
-
     def __init__(self, gate: EndpointGate) -> None:
         faults = gate.faults
         self._gate = gate
@@ -371,5 +369,4 @@ def _refuse(record: Record, code: str, message: str | None) -> None:
 
 
 def region_of(reference: str, default: str) -> str:
-    """Return the Region that an ARN names, or `default` for a plain id or alias."""
     return reference.split(":")[3] if reference.startswith("arn:") and reference.count(":") >= 5 else default

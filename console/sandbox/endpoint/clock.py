@@ -4,14 +4,11 @@ import time
 
 
 class EndpointClock:
-    """Tells the time to everything in the endpoint that AWS would tell it to."""
-
     def __init__(self) -> None:
         self._ahead = 0.0
 
     @property
     def moved(self) -> bool:
-        """Whether it tells another time than the machine's."""
         return self._ahead != 0
 
     def now(self) -> float:

@@ -29,12 +29,10 @@ class EndpointControl:
     """The admin calls of one endpoint. Each raises EndpointControlError when it fails."""
 
     def __init__(self, url: str, token: str) -> None:
-        """`token` is the one that the endpoint made at its start."""
         self.url = url.rstrip("/")
         self._token = token
 
     def set_latency(self, milliseconds: float) -> None:
-        """Delay every AWS answer by so many milliseconds."""
         self._call("latency", milliseconds=milliseconds)
 
     def delay_delivery(self, seconds: float) -> None:
@@ -54,7 +52,6 @@ class EndpointControl:
         self._call("faults", **asdict(fault))
 
     def add_denial(self, denial: Denial) -> None:
-        """Refuse an action to a principal from now on."""
         self._call("denials", **asdict(denial))
 
     def set_address(self, access_key_id: str, source_ip: str) -> None:
@@ -151,7 +148,6 @@ class EndpointControl:
         return str(answer["key_material_id"])
 
     def backdate(self, key_id: str, created: datetime, *, region: str | None = None) -> None:
-        """Make a key look created at `created`."""
         self._call("backdate", key_id=key_id, created=_epoch(created), region=region)
 
     def set_key_state(self, key_id: str, state: str, *, region: str | None = None) -> None:
@@ -195,7 +191,6 @@ class EndpointControl:
         self._call("go-back")
 
     def stats(self) -> EndpointStats:
-        """Return calls and records counted since the start."""
         return EndpointStats(**self._call("stats"))
 
     def _call(self, call: str, /, **document: Any) -> dict[str, Any]:

@@ -21,10 +21,8 @@ class ControlAccess:
         self.hosts: frozenset[str] = frozenset()
 
     def listen_on(self, port: int) -> None:
-        """Take calls to this port of the loopback interface."""
         self.hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost"))
 
     def permits(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a control call may be answered."""
         presented = headers.get(TOKEN_HEADER, "").encode("utf-8", "replace")
         return hmac.compare_digest(presented, self.token.encode()) and headers.get("Host") in self.hosts

@@ -52,8 +52,6 @@ class Destination:
 
 
 class Delivery:
-    """Writes what the trail has not delivered yet."""
-
     def __init__(self, trail: SandboxTrail, moto: MotoServer, clock: EndpointClock) -> None:
         self._clock = clock
         self._trail = trail

@@ -65,7 +65,6 @@ class DigestWriter:
         return self._key.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
 
     def public_keys(self, now: float) -> dict[str, Any]:
-        """Answer ListPublicKeys."""
         return {
             "PublicKeyList": [
                 {
@@ -78,7 +77,6 @@ class DigestWriter:
         }
 
     def chains(self) -> dict[Chain, _Before]:
-        """Return each chain's newest digest, for `go_back`."""
         return dict(self._before)
 
     def go_back(self, chains: Mapping[Chain, _Before]) -> None:

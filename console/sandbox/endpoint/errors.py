@@ -13,17 +13,14 @@ class ServiceError(Exception):
         self.status = status
 
     def body(self) -> bytes:
-        """The AWS JSON 1.1 error document."""
         return json.dumps({"__type": self.code, "message": self.message}).encode()
 
 
 def not_found(message: str) -> ServiceError:
-    """The key, alias or grant isn't there."""
     return ServiceError("NotFoundException", message)
 
 
 def validation(message: str) -> ServiceError:
-    """A request parameter is missing or out of range."""
     return ServiceError("ValidationException", message)
 
 
@@ -40,7 +37,6 @@ def invalid_ciphertext() -> ServiceError:
 
 
 def incorrect_key() -> ServiceError:
-    """The named key isn't the one that made the blob."""
     return ServiceError(
         "IncorrectKeyException",
         "The key ID in the request does not identify a CMK that can perform this operation.",
@@ -48,24 +44,20 @@ def incorrect_key() -> ServiceError:
 
 
 def invalid_state(message: str) -> ServiceError:
-    """The key's state doesn't allow the operation."""
     return ServiceError("KMSInvalidStateException", message)
 
 
 def unsupported(message: str) -> ServiceError:
-    """The operation isn't available for this kind of key."""
     return ServiceError("UnsupportedOperationException", message)
 
 
 def dry_run_worked() -> ServiceError:
-    """`DryRun` was asked for and the call would have succeeded."""
     return ServiceError(
         "DryRunOperationException", "The request would have succeeded, but the DryRun option is set."
     )
 
 
 def throttled() -> ServiceError:
-    """The account's KMS request quota is used up."""
     return ServiceError(
         "ThrottlingException",
         "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
@@ -73,7 +65,6 @@ def throttled() -> ServiceError:
 
 
 def expired() -> ServiceError:
-    """The session that the credentials belong to has run out."""
     return ServiceError("ExpiredTokenException", "The security token included in the request is expired")
 
 

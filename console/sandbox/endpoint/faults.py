@@ -64,7 +64,6 @@ class TokenBucket:
         self._filled = clock()
 
     def take_call(self) -> bool:
-        """Take one call from the bucket; False when it is empty."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
@@ -84,7 +83,6 @@ class FaultRule:
     """The ciphertext that others get as well."""
 
     def strikes(self, operation: str, region: str) -> bool:
-        """Decide for one call, counting it when it fails."""
         fault = self.fault
         if self.remaining == 0 or not fnmatchcase(operation, fault.operation):
             return False
@@ -111,7 +109,6 @@ class FaultRule:
         return document
 
     def as_error(self) -> ServiceError:
-        """Return the AWS error this rule answers with."""
         error = self.fault.error
         message = self.fault.message or _MESSAGES.get(error, "Injected by the sandbox.")
         return ServiceError(error, message, _STATUS.get(error, 400))
@@ -168,7 +165,6 @@ class Faults:
         self.expired.add(access_key_id)
 
     def struck(self, operation: str, region: str) -> FaultRule | None:
-        """Return the fault that hits this call, if one does."""
         return next((rule for rule in self.rules if rule.strikes(operation, region)), None)
 
     def check_crypto_rate(self) -> None:

@@ -81,8 +81,6 @@ class Call:
 
 
 class EndpointGate:
-    """The endpoint's state and its way of answering."""
-
     def __init__(self, region: str, root_secret: bytes, seed: int | None = None) -> None:
         self.region = region
         self.moto = MotoServer(seed)
@@ -121,7 +119,6 @@ class EndpointGate:
         return answer
 
     def note_use(self, record: records.Record) -> None:
-        """Remember a successful cryptographic operation for GetKeyLastUsage."""
         use = LastUse(record.name, record.time, record.event_id, record.request_id)
         for arn in record.resources:
             self.keys.note_use(arn, use)
@@ -338,22 +335,18 @@ class ControlPlane:
         }
 
     def describe_key(self, request: Document, record: records.Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html"""
         key = self._find(request, record)
         return {"KeyMetadata": key_metadata(key, self._keys.companion(key))}
 
     def disable_key(self, request: Document, record: records.Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKey.html"""
         self._keys.moto.kms(record.region).disable_key(self._find_switchable(request, record).id)
         return None
 
     def enable_key(self, request: Document, record: records.Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKey.html"""
         self._keys.moto.kms(record.region).enable_key(self._find_switchable(request, record).id)
         return None
 
     def schedule_key_deletion(self, request: Document, record: records.Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html"""
         key = self._find(request, record)
         days = request.get("PendingWindowInDays", 30)
         if not isinstance(days, int) or days not in DELETION_WINDOW_DAYS:

@@ -69,11 +69,9 @@ class Companion:
 
     @property
     def current(self) -> Generation:
-        """The generation that wraps new data keys."""
         return self.generations[-1]
 
     def copy(self) -> "Companion":
-        """Return one that changes apart from this."""
         return replace(self, generations=list(self.generations), grant_dates=dict(self.grant_dates))
 
     def at(self, moment: float) -> Generation:
@@ -86,8 +84,6 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class KeptBesideMoto:
-    """What the gate keeps about all keys at one moment."""
-
     companions: dict[str, Companion]
     by_identifier: dict[bytes, tuple[str, MaterialGeneration]]
     last_uses: dict[str, LastUse]
@@ -128,7 +124,6 @@ class KeyStore:
         self._found.clear()
 
     def kept(self) -> KeptBesideMoto:
-        """Return what is kept about keys now."""
         return KeptBesideMoto(
             {key_id: one.copy() for key_id, one in self._companions.items()},
             dict(self._by_identifier),
@@ -188,7 +183,6 @@ class KeyStore:
         return None if key is None else (key, material)
 
     def note_use(self, arn: str, use: LastUse) -> None:
-        """Remember a successful cryptographic operation if it is the latest one with the key."""
         known = self.last_uses.get(arn)
         if known is None or known.time <= use.time:
             self.last_uses[arn] = use

@@ -137,7 +137,6 @@ class MotoOperations:
         return answer
 
     def _check_replication(self, key: "Key", region: str) -> None:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html"""
         if not key.multi_region or not is_primary(key):
             raise unsupported(f"{key.arn} is not a multi-Region primary key.")
         if region == key.region or key.id in self._keys.moto.kms(region).keys:

@@ -33,8 +33,6 @@ _SET_BY_THE_SERVER = frozenset(
 
 
 class MotoServer:
-    """moto's application and backends, for one account."""
-
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")

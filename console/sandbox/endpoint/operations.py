@@ -35,8 +35,6 @@ Operation = Callable[[Document, Record], dict[str, Any]]
 
 
 class CryptoOperations:
-    """The operations by name, in `by_name`."""
-
     def __init__(self, keys: KeyStore, faults: Faults) -> None:
         self._keys = keys
         self._faults = faults
@@ -49,7 +47,6 @@ class CryptoOperations:
         }
 
     def decrypt(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html"""
         blob = read_ciphertext(request)
         context = read_context(request, "EncryptionContext")
         key_id = request.get("KeyId")
@@ -74,7 +71,6 @@ class CryptoOperations:
         }
 
     def encrypt(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html"""
         plaintext = read_blob(request, "Plaintext", MAX_PLAINTEXT)
         context = read_context(request, "EncryptionContext")
         record.request = shown(
@@ -92,7 +88,6 @@ class CryptoOperations:
         }
 
     def generate_data_key(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKey.html"""
         context = read_context(request, "EncryptionContext")
         record.request = shown(
             keyId=request.get("KeyId"),
@@ -113,13 +108,11 @@ class CryptoOperations:
         }
 
     def generate_data_key_without_plaintext(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateDataKeyWithoutPlaintext.html"""
         answer = self.generate_data_key(request, record)
         del answer["Plaintext"]
         return answer
 
     def re_encrypt(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_ReEncrypt.html"""
         blob = read_ciphertext(request)
         source_context = read_context(request, "SourceEncryptionContext")
         destination_context = read_context(request, "DestinationEncryptionContext")

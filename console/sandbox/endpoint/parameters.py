@@ -32,12 +32,10 @@ def _shared(given: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
 
 
 def as_text(raw: bytes) -> str:
-    """Return bytes in base64, as answers carry them."""
     return b2a_base64(raw, newline=False).decode("ascii")
 
 
 def stop_if_dry_run(request: Document) -> None:
-    """Raise DryRunOperationException where only that was asked for."""
     if request.get("DryRun"):
         raise dry_run_worked()
 

@@ -46,7 +46,6 @@ class SandboxPrincipal:
 
     @property
     def arn(self) -> str:
-        """The ARN as CloudTrail and GetCallerIdentity give it."""
         if self.kind == "user":
             return f"arn:aws:iam::{ACCOUNT}:user/{self.name}"
         return f"arn:aws:sts::{ACCOUNT}:assumed-role/{self.name}/{self.session}"

@@ -62,7 +62,6 @@ class EndpointProcess:
 
     @property
     def url(self) -> str:
-        """The endpoint's URL, for `AWS_ENDPOINT_URL`."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -71,7 +70,6 @@ class EndpointProcess:
 
     @property
     def control(self) -> EndpointControl:
-        """A client for the calls that no AWS API has."""
         return EndpointControl(self.url, self.token)
 
     @property

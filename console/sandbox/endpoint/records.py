@@ -87,7 +87,6 @@ class Record:
 
     @property
     def read_only(self) -> bool:
-        """Whether CloudTrail counts the event as a read."""
         return self.name in _READ_ONLY_NAMES or self.name.startswith(_READ_ONLY_PREFIXES)
 
     @property

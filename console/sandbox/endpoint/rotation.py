@@ -33,8 +33,6 @@ _DAY = 86_400.0
 
 
 class Rotations:
-    """The operations by name, in `by_name`."""
-
     def __init__(self, keys: KeyStore, faults: Faults) -> None:
         self._keys = keys
         self._faults = faults
@@ -84,7 +82,6 @@ class Rotations:
         return None
 
     def disable(self, request: Document, record: Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKeyRotation.html"""
         key = self._find_rotatable(request, record)
         self._keys.companion(key).rotates = False
         record.response = {"keyId": key.arn}

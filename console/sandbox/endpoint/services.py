@@ -79,7 +79,6 @@ def _read_scope(scope: str, region: str) -> Credential:
 
 
 def read_s3_call(method: str, target: str) -> S3Call:
-    """Name a path-style S3 request."""
     path, _, query = target.partition("?")
     bucket, _, key = unquote(path).lstrip("/").partition("/")
     subresource = next((name for name in _BUCKET_SUBRESOURCES if name in _query_names(query)), None)

@@ -36,8 +36,6 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 
 
 class SigningOperations:
-    """The operations by name, in `by_name`."""
-
     def __init__(self, keys: KeyStore, faults: Faults) -> None:
         self._keys = keys
         self._faults = faults
@@ -49,7 +47,6 @@ class SigningOperations:
         }
 
     def sign(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html"""
         message = read_blob(request, "Message", MAX_MESSAGE)
         key, algorithm, hashed = self._signing(request, record, message)
         private = _private(key)
@@ -61,7 +58,6 @@ class SigningOperations:
         return {"KeyId": key.arn, "Signature": as_text(signature), "SigningAlgorithm": algorithm}
 
     def verify(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_Verify.html"""
         message = read_blob(request, "Message", MAX_MESSAGE)
         signature = read_blob(request, "Signature", MAX_SIGNATURE)
         key, algorithm, hashed = self._signing(request, record, message)
@@ -77,13 +73,11 @@ class SigningOperations:
         return {"KeyId": key.arn, "SignatureValid": True, "SigningAlgorithm": algorithm}
 
     def generate_mac(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateMac.html"""
         key, algorithm, mac = self._mac(request, record)
         stop_if_dry_run(request)
         return {"KeyId": key.arn, "Mac": as_text(mac), "MacAlgorithm": algorithm}
 
     def verify_mac(self, request: Document, record: Record) -> dict[str, Any]:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_VerifyMac.html"""
         given = read_blob(request, "Mac", MAX_SIGNATURE)
         key, algorithm, mac = self._mac(request, record)
         if not hmac.compare_digest(given, mac):

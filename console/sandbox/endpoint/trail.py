@@ -77,12 +77,10 @@ class SandboxTrail:
             yield record
 
     def take_undelivered(self) -> list[Record]:
-        """Hand over what waits for delivery, and forget that it waited."""
         taken, self._undelivered = self._undelivered, []
         return taken
 
     def forget_after(self, sequence: int) -> None:
-        """Forget the records that came after the one with that number."""
         self._records = [record for record in self._records if record.sequence <= sequence]
         self._undelivered = [record for record in self._undelivered if record.sequence <= sequence]
 
@@ -106,7 +104,6 @@ class SandboxTrail:
 
 
 def position(record: Record) -> Position:
-    """Where a record stands in the trail's order."""
     return record.time, record.sequence
 
 

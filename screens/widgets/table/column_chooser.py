@@ -102,7 +102,6 @@ class ColumnChooser(Dialog[Columns | None]):
         self._paint()
 
     def action_own_width(self) -> None:
-        """Let the column be as wide as its texts."""
         self._widths.pop(self._under_cursor, None)
         self._paint()
 

@@ -28,20 +28,16 @@ NARROWEST = 3
 
 
 def cell_of(column: Column[Row], row: Row, facts: Facts) -> Cell:
-    """Return a column's text in a row and its style."""
     text, tone = column.text(row, facts)
     return text, STYLES.get(tone, tone)
 
 
 def fitted(column: Column[Any], text: str, width: int) -> str:
-    """Return a text cut and padded to a column's cells."""
     return fit_middle(text, width) if column.ends else fit(text, width, right=column.right)
 
 
 @dataclass(frozen=True, slots=True)
 class Placed(Generic[Row]):
-    """A column with the cells that it got."""
-
     column: Column[Row]
     width: int
 

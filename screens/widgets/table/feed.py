@@ -31,8 +31,6 @@ CANCELLED = Trouble("Cancelled: showing what was loaded before.", "r asks again.
 
 
 class PageKind(Enum):
-    """What pages are for."""
-
     FRESH = "fresh"
     """The first rows of another query, or of this one again from the top."""
     AGAIN = "again"
@@ -93,7 +91,6 @@ class Feed(Generic[Row]):
 
     @property
     def asking(self) -> bool:
-        """True while pages are waited for."""
         return self._pages is not None and self._pages.waiting
 
     @property

@@ -50,7 +50,6 @@ class Listing(Generic[Row]):
 
     @property
     def many(self) -> str:
-        """Return the word for rows."""
         return self.sheet.many
 
     def with_own(self, columns: Iterable[OwnColumn]) -> Listing[Row]:
@@ -59,7 +58,6 @@ class Listing(Generic[Row]):
         return replace(self, columns=(*self.columns, *own)) if own else self
 
     def first_query(self, expression: str = "") -> Query:
-        """Return the query in the default order."""
         return Query(expression, self.sort, self.descending)
 
     def column(self, name: str) -> Column[Row] | None:

@@ -42,7 +42,6 @@ class Marks(Generic[Row]):
         return max(total - len(self._rows), 0) if total is not None else None
 
     def set(self, row: Row, *, marked: bool) -> None:
-        """Mark a row, or take its mark away."""
         if marked is not self.whole:
             self._rows[self._identity(row)] = row
         else:
@@ -57,7 +56,6 @@ class Marks(Generic[Row]):
         self.filter = None
 
     def forget(self, identity: Hashable) -> None:
-        """A row is no longer there."""
         self._rows.pop(identity, None)
 
     def learn(self, row: Row) -> None:

@@ -65,17 +65,14 @@ class Painter(Generic[Row]):
 
     @property
     def kept(self) -> int:
-        """How many lines are kept."""
         return len(self._rows) + len(self._lines)
 
     def forget(self) -> None:
-        """Paint every line anew."""
         self._rows.clear()
         self._lines.clear()
         self._styles.clear()
 
     def like(self, look: LineLook) -> None:
-        """Paint like this from now on."""
         if look != self._look:
             self._look = look
             self.forget()
@@ -160,7 +157,6 @@ class Painter(Generic[Row]):
         return self._styles[key]
 
     def _filtered(self, segments: list[Segment]) -> list[Segment]:
-        """What the terminal can show of the colours."""
         for line_filter in self._given.filters:
             segments = line_filter.apply(segments, self._ground)
         return segments

@@ -171,7 +171,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
     # Filter
 
     def show_filter(self, expression: str) -> None:
-        """Show what an expression lets through."""
         self.facts.memory.remember(f"filter {self.listing.name}", expression)
         self.feed.begin(replace(self.feed.shown, filter=expression))
 
@@ -246,7 +245,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self._open_bar(self.feed.asked.filter)
 
     def do_saved(self) -> None:
-        """Apply, save or forget a filter."""
         self._saved()
 
     def _saved(self) -> None:
@@ -254,7 +252,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.app.push_screen(dialog, lambda chosen: None if chosen is None else self.show_filter(chosen))
 
     def do_save(self, name: str) -> None:
-        """Save the filter under a name, asked for where it isn't given."""
         if not name:
             self._saved()
             return
@@ -399,7 +396,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self.app.push_screen(CommandSaid(command, answer))
 
     def do_cancel(self) -> None:
-        """Stop loading; what is shown stays."""
         self.feed.cancel()
 
     # What the screen asks for
@@ -431,5 +427,4 @@ class TablePane(Actor, Vertical, Generic[Row]):
         return rows, marks, bool(feed.shown.filter), self.bar.is_open
 
     def note(self) -> Content:
-        """What the list covers: marks, position, number of rows, order."""
         return coverage(self.feed, self.table, self.listing)

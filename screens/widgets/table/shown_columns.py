@@ -24,13 +24,9 @@ class ShownColumns(Generic[Row]):
         self._wanted: dict[str, int] = {}
         self._own_choice = False
         self.chosen: tuple[Column[Row], ...] = tuple(c for c in listing.columns if c.shown)
-        """The columns that were chosen, in their order."""
         self.widths: Mapping[str, int] = {}
-        """The widths that were given to columns."""
         self.placed: tuple[Placed[Row], ...] = ()
-        """The columns that there is room for."""
         self.current = self.chosen[0]
-        """The column under the cursor."""
 
     @property
     def own_choice(self) -> tuple[str, ...]:
@@ -39,7 +35,6 @@ class ShownColumns(Generic[Row]):
 
     @property
     def taken(self) -> int:
-        """How many cells the columns take."""
         return sum(placed.width + GAP for placed in self.placed)
 
     def choose(self, names: Iterable[str], widths: Mapping[str, int]) -> None:
@@ -60,7 +55,6 @@ class ShownColumns(Generic[Row]):
         self.current = self.chosen[min(max(at, 0), len(self.chosen) - 1)]
 
     def focus(self, column: Column[Row]) -> None:
-        """Put the cursor on a column, if that is shown."""
         if column in self.chosen:
             self.current = column
 
@@ -78,7 +72,6 @@ class ShownColumns(Generic[Row]):
         self._wanted = wanted(rows, columns, self._facts, {} if anew else self._wanted)
 
     def place(self, width: int) -> None:
-        """Share so many cells out among the columns."""
         given = dict(self.widths)
         name = self.current.name
         self.placed = place(width, self.chosen, self._wanted, given, name, self._spare(width))

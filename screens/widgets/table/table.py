@@ -61,8 +61,6 @@ class Table(CursorView, Generic[Row]):
             self.first = first
 
     class HeadingPressed(Message):
-        """The operator clicked a column's heading."""
-
         def __init__(self, column: Column[Any]) -> None:
             super().__init__()
             self.column = column
@@ -85,7 +83,6 @@ class Table(CursorView, Generic[Row]):
 
     @property
     def current(self) -> Row | None:
-        """The row under the cursor."""
         return self._window.rows[self.cursor] if self.cursor < len(self._window.rows) else None
 
     @property
@@ -104,7 +101,6 @@ class Table(CursorView, Generic[Row]):
         self._place()
 
     def focus_column(self, column: Column[Row]) -> None:
-        """Put the cursor on a column."""
         self.columns.focus(column)
         self._place()
 
@@ -281,7 +277,6 @@ class Table(CursorView, Generic[Row]):
         return cells
 
     def notify_style_update(self) -> None:
-        """Colours may be others now."""
         self._painter.forget()
         super().notify_style_update()
 

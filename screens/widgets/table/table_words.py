@@ -13,7 +13,6 @@ from screens.widgets.table.table import Table
 
 
 def ending(feed: Feed[Any], listing: Listing[Any], waiting_for: str) -> tuple[str, ...]:
-    """Return the lines below the last row. `waiting_for` is what rows that come from elsewhere wait for."""
     if feed.at is None:
         if feed.asking:
             return (f"asking for {listing.many}…  X stops asking",)
@@ -32,7 +31,6 @@ def ending(feed: Feed[Any], listing: Listing[Any], waiting_for: str) -> tuple[st
 
 
 def coverage(feed: Feed[Any], table: Table[Any], listing: Listing[Any]) -> Content:
-    """Return what the table covers: marks, position, number of rows, order."""
     parts = []
     if table.marks:
         marked = table.marks.count(feed.count)
