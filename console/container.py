@@ -701,17 +701,15 @@ class Container:
     @deferred_property
     def event_puller(self) -> EventPuller:
         from crypto_core.trail.sources.engines.athena import AthenaSettings
-        from crypto_core.trail.sources.engines.engines import EngineSettings
         from crypto_core.trail.sources.puller import EventPuller
 
         settings = self.settings
-        athena = AthenaSettings(settings.athena_table, settings.athena_output, settings.athena_workgroup)
         return EventPuller(
             self.kms,
             self.events,
             regions=partial(regions_of, self.kms, self.keyring.trusted, settings),
             aliases=self.keys.known_aliases,
-            engines=EngineSettings(athena, settings.lake_store),
+            athena=AthenaSettings(settings.athena_table, settings.athena_output, settings.athena_workgroup),
             receipts=self._take_receipts,
         )
 

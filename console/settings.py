@@ -298,7 +298,7 @@ class Settings(BaseSettings):
     """Athena's workgroup, if it has a place for results of its own."""
 
     lake_store: str = Field("", validation_alias="KEYDECK_LAKE_STORE", max_length=256)
-    """The ARN of the event data store that CloudTrail Lake is asked."""
+    """The ARN of the event data store of CloudTrail Lake that findings look at."""
 
     signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
     """The KMS key that signs checkpoints and reports (`SIGN_VERIFY` or `GENERATE_VERIFY_MAC`);

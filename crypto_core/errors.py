@@ -483,10 +483,6 @@ class TrailError(KeydeckError):
     """Events can't be fetched, read or kept."""
 
 
-class QueryLimitError(TrailError, remedy="Ask for a shorter window, or allow more with --max-bytes."):
-    """A query engine would do more than was allowed."""
-
-
 class AbilityBookError(ProviderError, remedy="Free some space, or move the file away: it is made anew."):
     """The answers about what tokens can do can't be read or written; the message names their file."""
 

@@ -34,7 +34,7 @@ _SAID_EVERY = 20
     default="lookup",
     show_default=True,
     metavar="SOURCE",
-    help="lookup, s3, athena, lake, or s3://bucket/prefix.",
+    help="lookup, s3, athena, or s3://bucket/prefix.",
 )
 @time_option("--since", "Since: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].")
 @time_option("--until", "Up to when [now].")

@@ -23,7 +23,7 @@ from crypto_core.guard.consent import Danger
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
-from tests.crypto_core.trail.sources.engine_server import STORE_ARN, AthenaServer, LakeServer, row_of, serving
+from tests.crypto_core.trail.sources.engine_server import AthenaServer, row_of, serving
 from tests.crypto_core.trail.sources.trino import TrinoServer, table_metadata
 
 Keydeck = Callable[..., Ran]
@@ -196,7 +196,6 @@ def test_ninety_days_are_told_before_and_after(keydeck: Keydeck) -> None:
         (("--from", "nowhere"), "There is no source 'nowhere'"),
         (("--from", "s3://UPPER"), "is not an S3 address"),
         (("--from", "athena"), "No table of Athena is set up. Set KEYDECK_ATHENA_TABLE"),
-        (("--from", "lake"), "No event data store is set up. Set KEYDECK_LAKE_STORE"),
         (("--validate",), "use it with --from s3"),
         (("--attribute", "Decrypt"), "--attribute is NAME=VALUE"),
         (("--attribute", "ErrorCode=x"), "LookupEvents knows no attribute 'ErrorCode'"),
@@ -209,7 +208,7 @@ def test_ninety_days_are_told_before_and_after(keydeck: Keydeck) -> None:
         (("--since", "1h", "--until", "2h"), "The window ends before it begins"),
         (("--filter", "nome:x"), "There is no field 'nome'"),
     ],
-    ids=range(15),
+    ids=range(14),
 )
 def test_what_cannot_be_done_is_exit_code_2(keydeck: Keydeck, arguments: tuple[str, ...], said: str) -> None:
     found = keydeck("events", "pull", *arguments)
@@ -333,18 +332,6 @@ def test_read_only_asks_no_athena_but_everything_else(
     assert "writes its results to S3" in refused.stderr
     assert athena.named("StartQueryExecution") == []
     assert keydeck("--read-only", "events", "pull", *window(since)).exit_code == 0
-
-
-@pytest.mark.deep
-def test_an_event_data_store_is_asked(keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch) -> None:
-    at = datetime.now(UTC) - timedelta(hours=1)
-    one = row_of(record(eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ")), lake=True)
-    with serving(LakeServer([one])) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDTRAIL", server.url)
-        monkeypatch.setenv("KEYDECK_LAKE_STORE", STORE_ARN)
-        found = keydeck("events", "pull", "--from", "lake", "--yes", "--json")
-    assert found.exit_code == 0, found.stderr
-    assert (found.json["new"], found.json["source"]) == (1, "lake")
 
 
 @pytest.mark.deep

@@ -1,6 +1,6 @@
-"""SQL for engines that count events elsewhere: DuckDB, Athena and CloudTrail Lake, as far as these are alike.
+"""SQL for engines that count events elsewhere: DuckDB and Athena, as far as these are alike.
 
-Texts are bound, or quoted where a service binds none (SQL-92). Numbers are ours, and are written out.
+Texts are bound, or quoted where a statement is shown (SQL-92). Numbers are ours, and are written out.
 """
 
 from __future__ import annotations

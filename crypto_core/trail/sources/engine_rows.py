@@ -1,7 +1,6 @@
 """A query engine's row of text as the record that it tells of, and which columns hold what.
 
-Athena Developer Guide, "Query AWS CloudTrail logs"; CloudTrail User Guide, "Supported SQL schemas for event
-data stores".
+Athena Developer Guide, "Query AWS CloudTrail logs".
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ PLAIN = {name: name.lower() for name in _PLAIN}
 """A record's fields that are columns of text, by the column."""
 _DOCUMENTS = ("requestParameters", "responseElements", "additionalEventData", "serviceEventDetails")
 DOCUMENTS = {name: name.lower() for name in _DOCUMENTS}
-"""Those that hold JSON in Athena, and a map in Lake."""
+"""Those that hold JSON."""
 _IDENTITY = ("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName")
 IDENTITY = {name: f"useridentity.{name.lower()}" for name in _IDENTITY}
 SESSION = {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Event
 
 from crypto_core.lists.filter_language import Clause, passes, terms_of
 from crypto_core.trail.bucket_calls import BUCKET_CALLS, bucket_of
@@ -18,6 +19,9 @@ from crypto_core.trail.store.pulls import KMS_EVENTS, DeliveryBucket, TimeWindow
 
 LATE = timedelta(minutes=15)
 """How long CloudTrail takes to deliver an event, as its User Guide has it: about five to fifteen minutes."""
+
+Rest = Callable[[Event, float], object]
+"""Waits so many seconds, or until the event is set."""
 
 FILTERED = "filter"
 """How the scope of what a filter leaves begins: no filter may be taken for KMS_EVENTS."""

@@ -21,7 +21,8 @@ from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
 from crypto_core.trail.sources.bucket.places import TrailBucket, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.bucket.s3 import BucketSource
-from crypto_core.trail.sources.engines.engines import Engines, EngineSettings
+from crypto_core.trail.sources.engines.athena import AthenaSettings
+from crypto_core.trail.sources.engines.athena_source import ATHENA, AthenaSource
 from crypto_core.trail.sources.lookup import (
     ATTRIBUTE_NAMES,
     ATTRIBUTES,
@@ -32,8 +33,7 @@ from crypto_core.trail.sources.lookup import (
     LookupSource,
 )
 from crypto_core.trail.sources.plan import PullPlan
-from crypto_core.trail.sources.pull_query import PullQuery, asked
-from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.sources.pull_query import PullQuery, Rest, asked
 from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.sources.report import Progress, PullReport, PullRun, PullTally
 from crypto_core.trail.store import EventStore
@@ -97,8 +97,7 @@ def _region_of(kms: KmsApi, name: str, home: str, account: str) -> str:
 
 ReceiptIntake = Callable[[Event | None], ReceiptReport]
 """Takes new receipts into the store. Raises EventStoreError, InterruptedRunError."""
-ENGINES = ("athena", "lake")
-SOURCES = ("lookup", "s3", *ENGINES)
+SOURCES = ("lookup", "s3", ATHENA)
 BEGINNING = datetime(2013, 11, 1, tzinfo=UTC)
 """Nothing is older: CloudTrail began that month."""
 FIRST_WINDOW = timedelta(hours=24)
@@ -115,7 +114,7 @@ class EventPuller:
         *,
         regions: Callable[[], Sequence[str]],
         aliases: Aliases = dict,
-        engines: EngineSettings | None = None,
+        athena: AthenaSettings | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rest: Rest = Event.wait,
         per_second: float = PER_SECOND,
@@ -135,7 +134,7 @@ class EventPuller:
         self._book = book = PullBook(store.file)
         self._lookup = LookupSource(kms, store, book, clock, per_second, rest)
         self._bucket = BucketSource(kms, store, book, clock)
-        self._engines = Engines(kms, store, book, engines or EngineSettings(), clock, rest)
+        self._athena = AthenaSource(kms, store, book, athena or AthenaSettings(), clock, rest)
 
     def plan_pull(
         self,
@@ -170,7 +169,7 @@ class EventPuller:
             )
         if attribute is not None and kind != "lookup":
             raise SettingsError(f"Only LookupEvents takes an attribute, not {kind}.", remedy="Use a filter.")
-        if max_bytes is not None and kind not in ENGINES:
+        if max_bytes is not None and kind != ATHENA:
             raise SettingsError(f"Only a query is limited by what it scans, not {kind}.")
         only = tuple(dict.fromkeys(regions))
         if kind == "lookup" and not only:
@@ -186,8 +185,8 @@ class EventPuller:
             raise SettingsError("The window ends before it begins.", remedy="Give --since before --until.")
         buckets = DeliveryBuckets() if attribute else self._buckets(only, cancelled)
         wanted = asked(since, until, expression, aliases=self._aliases, now=now).about(buckets.known)
-        if kind in ENGINES:
-            plan = self._engines.plan_query(kind, wanted, only, most=max_bytes, cancelled=cancelled)
+        if kind == ATHENA:
+            plan = self._athena.plan_query(wanted, only, most=max_bytes, cancelled=cancelled)
             return replace(plan, gaps=buckets.gaps)
         return PullPlan(
             kind,
@@ -220,7 +219,7 @@ class EventPuller:
         elif plan.source == "s3":
             places = self._pull_buckets(plan, pull)
         else:
-            places = tuple(AccountRegion("", region) for region in self._engines.pull_events(plan, pull))
+            places = tuple(AccountRegion("", region) for region in self._athena.pull_events(plan, pull))
         taken = self._receipts(cancelled) if self._receipts is not None else None
         for gap in taken.gaps if taken is not None else ():
             pull.tally.gap(gap)
@@ -307,7 +306,7 @@ class EventPuller:
         if kind == "s3":
             where = str(place) if place else None
             return [self._bucket.covered_until(region, asked.scope, where) for region in regions]
-        return [self._engines.covered_until(kind, asked.scope)]
+        return [self._athena.covered_until(asked.scope)]
 
 
 def _remarks(wanted: PullQuery, now: datetime) -> Iterable[str]:

@@ -40,7 +40,7 @@ Progress = Callable[[PullProgress], None]
 class PullReport(JsonRecord):
     """What a pull brought, and what of the window it covers.
 
-    `source` is lookup, s3, athena or lake. `places` are the accounts' Regions that were read; of a table it
+    `source` is lookup, s3 or athena. `places` are the accounts' Regions that were read; of a table it
     is not known whose events it holds. `gaps` name what is missing and why; there is none where it covers the
     whole window in every Region.
     """

@@ -25,8 +25,8 @@ from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.bucket.s3 import THREADS
-from crypto_core.trail.sources.lake_sql import iso
 from crypto_core.trail.sources.pull_query import PullQuery
+from crypto_core.trail.sources.record_sql import iso
 from crypto_core.trail.sources.threads import side_by_side
 
 _MOST_PROBLEMS = 200

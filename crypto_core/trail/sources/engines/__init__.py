@@ -1,1 +1,1 @@
-"""Query engines over a trail: Athena and CloudTrail Lake."""
+"""Athena over a trail's files, and over Security Lake's tables."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -15,17 +16,18 @@ from sqlalchemy import table, text
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError, SettingsError
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError, KmsError, RefusedError, SettingsError, TrailError
 from crypto_core.lists.filter_language import Clause
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
 from crypto_core.trail.sources.engines.security_lake import as_cloudtrail, is_ocsf, provided
 from crypto_core.trail.sources.engines.table_definition import TableDefinition, demanded
-from crypto_core.trail.sources.lake_sql import RecordTable, question
-from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.query_run import QueryStatus
+from crypto_core.trail.sources.pull_query import PullQuery, Rest
+from crypto_core.trail.sources.record_sql import RecordTable, question
 
 DOLLARS_PER_TB = 5.0
 LEAST_BYTES = 10_000_000
@@ -38,6 +40,12 @@ OCSF = "The table is one of OCSF's, such as Security Lake's: records lack what i
 NO_DAYS = "The table has no partition by day that is known here: all of it is scanned."
 
 
+_LESS = "Ask for a shorter window, or allow more with --max-bytes."
+MOST_SCANNED = 100 * 10**9
+"""Bytes that a query may scan unless the operator says otherwise."""
+_LOOK_SECONDS = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class AthenaSettings:
     """The table (database.table), and where results go: a place in S3, or a workgroup that has one."""
@@ -47,10 +55,30 @@ class AthenaSettings:
     workgroup: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class QueryStatus:
+    """How a query stands. `failure` is set if it came to nothing, `scanned` are bytes so far."""
+
+    scanned: int
+    done: bool = False
+    failure: str = ""
+
+    def check(self, most: int) -> None:
+        """Raise TrailError for a query that came to nothing, or that scans too much."""
+        if self.failure:
+            raise TrailError(
+                f"Athena's query came to nothing: {clean(self.failure, 300)}.",
+                remedy="Check the table that is set up, and what may read it.",
+            )
+        if self.scanned > most and not self.done:
+            raise TrailError(
+                f"Athena's query was stopped: it had scanned {self.scanned:,} bytes, {most:,} are allowed.",
+                remedy=_LESS,
+            )
+
+
 class Athena:
     """One table of Athena's, in one Region."""
-
-    name = "Athena"
 
     def __init__(self, kms: KmsApi, settings: AthenaSettings, region: str) -> None:
         """Raises SettingsError if the table or the place for results is missing."""
@@ -70,6 +98,41 @@ class Athena:
 
     def price(self, count: int) -> str:
         return f"{max(count, LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
+
+    def expected_cost(self, scanned: int | None, most: int) -> str:
+        """Say what a query is expected to scan and cost. Raises RefusedError if more than allowed."""
+        if scanned is not None and scanned > most:
+            raise RefusedError(
+                f"The query would scan about {size(scanned)}; {size(most)} are allowed.", remedy=_LESS
+            )
+        expected = "how much it scans is not known before"
+        if scanned is not None:
+            expected = f"expected to scan about {size(scanned)}, {self.price(scanned)}"
+        return (
+            f"Athena: {expected}; it is stopped beyond {size(most)}, {self.price(most)}. "
+            "List prices; they vary by Region."
+        )
+
+    def run_to_end(self, execution: str, most: int, cancelled: Event | None, rest: Rest) -> str:
+        """Wait for a query, return what it cost, as a sentence. Raises TrailError, KmsError.
+
+        A query that scans more than `most` bytes is stopped.
+        """
+        ended = False
+        try:
+            while not ended:
+                stop_if(cancelled)
+                now = self.query_status(execution)
+                ended = now.done or bool(now.failure)
+                now.check(most)
+                if not ended:
+                    rest(cancelled or Event(), _LOOK_SECONDS)
+        except (InterruptedRunError, KmsError, TrailError):
+            if not ended:
+                with suppress(KmsError):
+                    self.stop_query(execution)
+            raise
+        return f"Athena scanned {now.scanned:,} bytes, {self.price(now.scanned)} at list price."
 
     def prepare_query(
         self,
@@ -206,3 +269,13 @@ class Athena:
 def delivery_days(since: datetime | None, until: datetime | None) -> tuple[date | None, date | None]:
     """Return the days of a window's files, which lie in the day of their delivery: it may be the next."""
     return since.date() if since else None, until.date() + timedelta(days=1) if until else None
+
+
+def size(count: int) -> str:
+    """Bytes as an operator reads them, in powers of ten."""
+    number = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1_000:
+            return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
+        number /= 1_000
+    return f"{number:,.1f} TB"

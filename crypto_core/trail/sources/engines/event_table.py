@@ -20,8 +20,8 @@ from crypto_core.trail.sources.engines.athena import Athena
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.engines.text_patterns import among_patterns
-from crypto_core.trail.sources.lake_sql import RecordTable, between, iso
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES
+from crypto_core.trail.sources.record_sql import RecordTable, between, iso
 from crypto_core.trail.term_sql import Bounds, is_bound
 
 _YEARS = range(1_000, 9_000)

@@ -24,10 +24,9 @@ from crypto_core.trail.event_sql.conditions import shown_events, without_service
 from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.event_sql.groups import each_id, groups_statement
 from crypto_core.trail.query import Aliases, parse
-from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
+from crypto_core.trail.sources.engines.athena import MOST_SCANNED, Athena, AthenaSettings
 from crypto_core.trail.sources.engines.event_table import EventRows, asked_window, event_rows
-from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.query_run import MOST_SCANNED, Rest, cost_of, expected_cost, run_to_end
+from crypto_core.trail.sources.pull_query import PullQuery, Rest
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 
@@ -111,7 +110,7 @@ class AthenaStatistics:
         def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
             return groups_statement(asked, each_id, shown_events(clauses, events), events, where)
 
-        told = (expected_cost(engine, scanned, most), *remarks)
+        told = (engine.expected_cost(scanned, most), *remarks)
         statement = rows.statement(question, without_service(clauses), self.aliases)
         return StatisticsPlan(self.settings.table, asked, statement, rows.shown, told, scanned, most)
 
@@ -122,10 +121,10 @@ class AthenaStatistics:
         require(consent, plan)
         engine = self._athena()
         execution = engine.start_query(plan.query)
-        scanned = run_to_end(engine, execution, plan.most, cancelled, self.rest)
+        cost = engine.run_to_end(execution, plan.most, cancelled, self.rest)
         rows: list[Sequence[Any]] = [tuple(r.values()) for r in engine.query_rows(execution, cancelled)]
         groups, hidden = plan.question.read(rows)
-        return PushedGroups(groups, hidden, (cost_of(engine, scanned),))
+        return PushedGroups(groups, hidden, (cost,))
 
     def _scan(
         self, clauses: Sequence[Clause], cancelled: Event | None

@@ -1,4 +1,4 @@
-"""Athena and CloudTrail Lake for tests: over HTTP, with SQLite behind. No sandbox has either."""
+"""Athena for tests: over HTTP, with SQLite behind. No sandbox has it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,18 @@ Row = dict[str, str | None]
 Handler = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 _ARNS = "json_format(CAST(transform(resources, r -> r.arn) AS JSON))"
-STORE = "a1b2c3d4-5678-90ab-cdef-1234567890ab"
 QUERY = "0a1b2c3d-4e5f-6789-abcd-ef0123456789"
-STORE_ARN = f"arn:aws:cloudtrail:eu-west-1:123456789012:eventdatastore/{STORE}"
 
 
 class RefusedError(Exception):
     """What a handler raises to answer with an error of AWS's: its code, and its message."""
 
 
-def row_of(record: Mapping[str, Any], *, lake: bool = False) -> Row:
+def row_of(record: Mapping[str, Any]) -> Row:
     """A record as a table's row: SQL's own NULL for what is missing."""
     row: Row = {column: _text(record.get(name)) for name, column in PLAIN.items()}
-    if lake and row["eventtime"]:
-        row["eventtime"] = row["eventtime"].replace("T", " ").replace("Z", "")
     for name, column in DOCUMENTS.items():
         value = record.get(name)
-        if lake and isinstance(value, Mapping):
-            # A map of texts: what is nested in it is JSON in a text.
-            value = {k: _text(v) for k, v in value.items()}
         row[column] = None if value is None else json.dumps(value)
     for fields in (IDENTITY, SESSION):
         row |= {column: _text(_below(record, column, name)) for name, column in fields.items()}
@@ -63,9 +56,8 @@ def _text(value: object) -> str | None:
 def asked_of(statement: str, rows: Iterable[Row]) -> list[Row]:
     """Run a statement, its values in it, over rows. What SQLite has no words for becomes a column's name."""
     statement = statement.replace(_ARNS, '"arns"')
-    statement = re.sub(r"json_format\(CAST\((\w+) AS JSON\)\)", r"\1", statement)
     statement = re.sub(r"\buseridentity(?:\.\w+)+", lambda found: f'"{found[0]}"', statement)
-    statement = re.sub(rf'FROM (?:"?\w+"?\."?\w+"?|{STORE})', "FROM events", statement)
+    statement = re.sub(r'FROM "?\w+"?\."?\w+"?', "FROM events", statement)
     with closing(sqlite3.connect(":memory:")) as connection, connection:
         connection.execute("PRAGMA case_sensitive_like = ON")
         connection.row_factory = sqlite3.Row
@@ -180,42 +172,3 @@ class AthenaServer(EngineServer):
         if self.metadata is None:
             raise RefusedError("AccessDeniedException", "not authorized to perform: athena:GetTableMetadata")
         return {"TableMetadata": {"Name": parameters["TableName"], **self.metadata}}
-
-
-class LakeServer(EngineServer):
-    """An event data store of records."""
-
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
-        super().__init__()
-        self.rows = list(rows)
-        self.states: list[tuple[str, int]] = [("QUEUED", 0), ("RUNNING", 1_000), ("FINISHED", 123_456)]
-        self.reason = ""
-        self.page = 1_000
-        self._results: list[Row] = []
-        self.handlers = {
-            "GetEventDataStore": lambda _parameters: {"EventDataStoreArn": STORE_ARN, "Status": "ENABLED"},
-            "DescribeTrails": lambda _parameters: {"trailList": []},
-            "StartQuery": self._start,
-            "DescribeQuery": self._look,
-            "GetQueryResults": self._page,
-            "CancelQuery": lambda _parameters: {"QueryId": QUERY, "QueryStatus": "CANCELLED"},
-        }
-
-    def _start(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
-        self._results = asked_of(parameters["QueryStatement"], self.rows)
-        return {"QueryId": QUERY}
-
-    def _look(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
-        state, scanned = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        answer = {"QueryId": QUERY, "QueryStatus": state, "QueryStatistics": {"BytesScanned": scanned}}
-        return answer | ({"ErrorMessage": self.reason} if self.reason else {})
-
-    def _page(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
-        start = int(parameters.get("NextToken", 0))
-        some = self._results[start : start + min(self.page, parameters["MaxQueryResults"])]
-        whole = [row | {"eventtime": f"{row['eventtime']}.000"} for row in some]
-        rows = [[{name: value} for name, value in row.items()] for row in whole]
-        more = start + len(some) < len(self._results)
-        return {"QueryStatus": "FINISHED", "QueryResultRows": rows} | (
-            {"NextToken": f"{start + len(some):06}"} if more else {}
-        )

@@ -60,9 +60,8 @@ def test_a_window_is_kept_to_what_can_have_happened(pull: EventPuller, clock: Cl
         ("S3", "no source"),
         ("s3://", "not an S3 address"),
         ("athena", "No table of Athena"),
-        ("lake", "No event data store"),
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_a_source_that_is_none_is_refused(pull: EventPuller, source: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as raised:

@@ -14,8 +14,8 @@ from console.sandbox.endpoint import EndpointProcess
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.rules.examination import Examined
 from crypto_core.trail.rules.service import TrailRules
-from crypto_core.trail.sources.lake_sql import RecordTable, question
 from crypto_core.trail.sources.puller import find_buckets
+from crypto_core.trail.sources.record_sql import RecordTable, question
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import DeliveryBucket, PullBook, PullScope, TimeWindow
 from tests.crypto_core.trail.sources.amazon import ACCOUNT, HERE, THERE, Clock, WatchedAws, denying, puller

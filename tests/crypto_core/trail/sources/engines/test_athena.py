@@ -21,9 +21,8 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.trail.coverage_record import CoverageRecord
-from crypto_core.trail.sources.engines import engines
+from crypto_core.trail.sources.engines import athena_source
 from crypto_core.trail.sources.engines.athena import AthenaSettings
-from crypto_core.trail.sources.engines.engines import EngineSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
@@ -79,7 +78,7 @@ def aws(athena: AthenaServer, endpoint: EndpointProcess, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def pull(aws: WatchedAws, store: EventStore) -> EventPuller:
-    return puller(aws, store, now, regions=(HERE, THERE), engines=EngineSettings(SETTINGS))
+    return puller(aws, store, now, regions=(HERE, THERE), athena=SETTINGS)
 
 
 def fetch(pull: EventPuller, expression: str = "", **more: Any) -> PullReport:
@@ -297,7 +296,7 @@ def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
 
 def test_read_only_sends_no_query(aws: WatchedAws, athena: AthenaServer, store: EventStore) -> None:
     aws.read_only = True
-    pull = puller(aws, store, now, engines=EngineSettings(SETTINGS))
+    pull = puller(aws, store, now, athena=SETTINGS)
     with pytest.raises(ReadOnlyError, match="writes its results to S3"):
         fetch(pull)
     assert athena.named("StartQueryExecution") == []
@@ -307,9 +306,7 @@ def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: AthenaServer, 
     athena.states = [("RUNNING", 10)]
     cancelled = Event()
     waits = iter([lambda: None, lambda: None, cancelled.set])
-    pull = puller(
-        aws, store, now, engines=EngineSettings(SETTINGS), rest=lambda _event, _seconds: next(waits)()
-    )
+    pull = puller(aws, store, now, athena=SETTINGS, rest=lambda _event, _seconds: next(waits)())
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     with pytest.raises(InterruptedRunError):
         pull.run_pull(plan, Consent.pressed(plan), cancelled=cancelled)
@@ -358,7 +355,7 @@ def test_no_rows_are_no_trouble(pull: EventPuller, athena: AthenaServer) -> None
 def test_more_rows_than_allowed_are_a_gap(
     pull: EventPuller, athena: AthenaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "MOST_ROWS", 3)
+    monkeypatch.setattr(athena_source, "MOST_ROWS", 3)
     report = fetch(pull)
     assert report.records == 4
     assert any("more than 3 rows" in gap for gap in report.gaps)
@@ -407,7 +404,7 @@ def test_what_is_not_set_up_is_told_by_its_setting(
     aws: WatchedAws, store: EventStore, settings: AthenaSettings, said: str
 ) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        puller(aws, store, now, engines=EngineSettings(settings)).plan_pull("athena")
+        puller(aws, store, now, athena=settings).plan_pull("athena")
     assert "KEYDECK_ATHENA_" in raised.value.remedy
 
 
@@ -415,7 +412,7 @@ def test_a_workgroup_has_its_own_place_for_results(
     aws: WatchedAws, athena: AthenaServer, store: EventStore
 ) -> None:
     settings = AthenaSettings("audit.logs", workgroup="oncall")
-    fetch(puller(aws, store, now, engines=EngineSettings(settings)))
+    fetch(puller(aws, store, now, athena=settings))
     (started,) = athena.named("StartQueryExecution")
     assert started["WorkGroup"] == "oncall"
     assert "ResultConfiguration" not in started

@@ -15,7 +15,6 @@ from crypto_core.guard.consent import Consent
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engines.athena import AthenaSettings
-from crypto_core.trail.sources.engines.engines import EngineSettings
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 from crypto_core.trail.sources.engines.security_lake import as_cloudtrail
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
@@ -78,7 +77,7 @@ def said(event: TrailEvent) -> dict[str, Any]:
 def test_rows_become_the_events_that_their_documents_are(
     aws: WatchedAws, athena: TrinoServer, store: EventStore
 ) -> None:
-    pull = puller(aws, store, lambda: NOW, engines=EngineSettings(AthenaSettings(TABLE, "s3://results/")))
+    pull = puller(aws, store, lambda: NOW, athena=AthenaSettings(TABLE, "s3://results/"))
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     assert any("one of OCSF's" in remark for remark in plan.remarks)
     assert any("how much it scans is not known before" in remark for remark in plan.remarks)

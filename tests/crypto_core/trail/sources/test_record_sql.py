@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sqlalchemy import table, text
+from sqlalchemy import table
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
-from crypto_core.trail.sources.lake_sql import RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery, asked
+from crypto_core.trail.sources.record_sql import RecordTable, question
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
-from tests.crypto_core.trail.sources.engine_server import STORE, asked_of, row_of
+from tests.crypto_core.trail.sources.engine_server import asked_of, row_of
 
 ALIASES = {KEY: ("alias/Tokens",)}
 SERVICE = {"userIdentity": {"type": "AWSService", "invokedBy": "backup.amazonaws.com"}}
@@ -67,11 +67,6 @@ def ask(expression: str = "", **window: Any) -> PullQuery:
 
 def for_athena(what: PullQuery, regions: Sequence[str] = (), **more: Any) -> EngineStatement:
     return question(what, RecordTable(table("logs", schema="audit"), **more), regions, 100_000)
-
-
-def for_lake(what: PullQuery) -> EngineStatement:
-    of = RecordTable(text(STORE), lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}", as_json=True)
-    return question(what, of, (), 100_000)
 
 
 def ids(what: PullQuery, records: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
@@ -179,8 +174,6 @@ def test_what_is_wanted_is_never_left_out(expression: str) -> None:
     what = ask(expression)
     found, wanted = ids(what, RECORDS)
     assert wanted <= found
-    lake = asked_of(for_lake(what).inlined, [row_of(r, lake=True) for r in RECORDS])
-    assert wanted <= {str(row["eventid"]) for row in lake}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +225,6 @@ def test_hostile_values_are_values_and_nothing_else(value: str, field: str) -> N
     found, wanted = ids(what, RECORDS)
     assert wanted <= found
     assert found <= {str(r["eventID"]) for r in RECORDS}
-    for_lake(what).inlined.encode()
 
 
 def test_a_quote_in_a_value_finds_exactly_that_value() -> None:
@@ -329,12 +321,10 @@ def same(event: TrailEvent | None) -> dict[str, Any]:
     return event.as_json() | {"mfa": event.principal.mfa, "read_only": event.read_only}
 
 
-@pytest.mark.parametrize("lake", [False, True])
-def test_a_row_becomes_the_event_that_its_record_is(lake: bool) -> None:
-    what = ask()
-    query = for_lake(what) if lake else for_athena(what)
+def test_a_row_becomes_the_event_that_its_record_is() -> None:
+    query = for_athena(ask())
     by_id: Mapping[str, Any] = {str(r["eventID"]): r for r in RECORDS}
-    rows = asked_of(query.inlined, [row_of(r, lake=lake) for r in RECORDS])
+    rows = asked_of(query.inlined, map(row_of, RECORDS))
     assert len(rows) == len(RECORDS) - 1
     for row in rows:
         read = same(read_record(record_of(row)))

@@ -1,8 +1,7 @@
-"""The filter as SQL for Athena and CloudTrail Lake, as far as it means exactly the same there.
+"""The filter as SQL for Athena, as far as it means exactly the same there.
 
-Athena Developer Guide, "Query AWS CloudTrail logs"; CloudTrail User Guide, "Supported SQL schemas for event
-data stores". What is pushed down may let more through than the filter, never less: every row is held against
-the whole filter again when it arrives. Values are bound, or quoted where a service binds none.
+Athena Developer Guide, "Query AWS CloudTrail logs". What is pushed down may let more through than the filter,
+never less: every row is held against the whole filter again when it arrives. Values are bound.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from crypto_core.trail.event import DENIED, S3
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, inlined, placed
-from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, LABELS, RESOURCES, SESSION
+from crypto_core.trail.sources.engine_rows import IDENTITY, LABELS, RESOURCES, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 from crypto_core.trail.term_sql import holds, spelt
 
@@ -66,52 +65,44 @@ def iso(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RecordTable:
-    """A table of CloudTrail's records, as an engine has it; `limits` are conditions on its partitions.
+    """A table of CloudTrail's records; `limits` are conditions on its partitions.
 
-    `written` gives a moment as the engine writes it; `as_json` is for maps, which become JSON. `by_day` is
-    True where only the files of some days are read.
+    `by_day` is True where only the files of some days are read.
     """
 
     source: FromClause | TextClause
-    written: Callable[[datetime], str] = iso
-    as_json: bool = False
     has: Has = lambda _path: True
     limits: tuple[ColumnElement[bool], ...] = ()
     by_day: bool = False
     remarks: tuple[str, ...] = ()
 
-    def document(self, name: str) -> ColumnElement[str]:
-        return literal_column(f"json_format(CAST({name} AS JSON))" if self.as_json else name)
-
     def row(self) -> Iterator[ColumnElement[Any]]:
         """Yield what a pull's row has of a record: see engine_rows."""
-        written = {name: self.document(name) for name in DOCUMENTS.values()}
         for name, label in LABELS.items():
             there = self.has(name.partition(".")[0])
-            yield (written.get(name, literal_column(name)) if there else null()).label(label)
+            yield (literal_column(name) if there else null()).label(label)
         yield (literal_column(_ARNS) if self.has("resources") else null()).label(RESOURCES)
 
     def kept(self, asked: PullQuery) -> ColumnElement[bool]:
         """The condition that an event is one of those that a store keeps."""
         source: ColumnElement[str] = literal_column("eventsource")
-        request = "requestparameters"
         kept = source.in_(KEPT_SOURCES)
-        if not asked.buckets or not self.has(request):
+        if not asked.buckets or not self.has("requestparameters"):
             return kept
-        named = func.lower(self.document(request))
+        named = func.lower(literal_column("requestparameters"))
         about = or_(*(holds(named, bucket.name) for bucket in asked.buckets))
         return or_(kept, and_(source == S3, literal_column("eventname").in_(sorted(BUCKET_CALLS)), about))
 
 
 def question(asked: PullQuery, of: RecordTable, regions: Sequence[str], limit: int) -> EngineStatement:
     """Return the query for what is asked, in some Regions or, with none, in all."""
-    window = between(of.written(asked.since), of.written(asked.until))
+    window = between(iso(asked.since), iso(asked.until))
     conditions = [window, *of.limits, of.kept(asked)]
     if regions:
         conditions.append(literal_column("awsregion").in_(list(regions)))
     left: dict[str, None] = {}
     for one in simplified(asked.terms):
-        pushed = _pushed(one, asked, of)
+        pushed = _pushed(one, asked)
         if pushed is None:
             left |= dict.fromkeys(term.field or "free text" for term in terms_of([one]))
         else:
@@ -121,17 +112,17 @@ def question(asked: PullQuery, of: RecordTable, regions: Sequence[str], limit: i
 
 
 def between(first: str | None, last: str | None) -> ColumnElement[bool]:
-    """The condition that an event was between two moments, as the engine writes them."""
+    """The condition that an event was between two moments, as records have them."""
     at: ColumnElement[str] = literal_column("eventtime")
     ends = [] if first is None else [at >= first]
     return and_(*ends, *([] if last is None else [at <= last]))
 
 
-def _pushed(one: Clause, asked: PullQuery, of: RecordTable) -> ColumnElement[bool] | None:
+def _pushed(one: Clause, asked: PullQuery) -> ColumnElement[bool] | None:
     """The clause as a condition; None for one that SQL can't decide, or not in the same way."""
     if isinstance(one, Term):
-        return _pushed_term(one, asked, of)
-    branches = [[_pushed(inner, asked, of) for inner in b] for b in one.branches]
+        return _pushed_term(one, asked)
+    branches = [[_pushed(inner, asked) for inner in b] for b in one.branches]
     known = [[condition for condition in branch if condition is not None] for branch in branches]
     # What lets more through than is asked must not be negated, and is nothing where a branch is unknown.
     if one.negated or not all(known):
@@ -139,10 +130,10 @@ def _pushed(one: Clause, asked: PullQuery, of: RecordTable) -> ColumnElement[boo
     return or_(*(and_(*branch) for branch in known))
 
 
-def _pushed_term(term: Term, asked: PullQuery, of: RecordTable) -> ColumnElement[bool] | None:
+def _pushed_term(term: Term, asked: PullQuery) -> ColumnElement[bool] | None:
     field = term.field or ""
     if field == "time" and not term.negated:
-        return _at(term.alternatives, of.written)
+        return _at(term.alternatives)
     if term.alternatives == SET and field in _FLAGS:
         if not term.negated:
             return _FLAGS[field]
@@ -163,7 +154,7 @@ def _pushed_term(term: Term, asked: PullQuery, of: RecordTable) -> ColumnElement
     if field == "principal":
         return _principal(term.alternatives)
     if field == "key":
-        return _key(term.alternatives, asked, of)
+        return _key(term.alternatives, asked)
     return None
 
 
@@ -171,15 +162,13 @@ def _can_be_asked(text: str) -> bool:
     return text.isascii() and len(text) <= _LONGEST_ASKED and can_be_literal(text)
 
 
-def _at(ranges: Iterable[Alternative], written: Callable[[datetime], str]) -> ColumnElement[bool] | None:
+def _at(ranges: Iterable[Alternative]) -> ColumnElement[bool] | None:
     found = []
     for one in ranges:
         ends = [end for end in (one.at_least, one.at_most) if isinstance(end, datetime)]
         if not ends or any(end.year < 1_000 for end in ends):
             return None
-        first, last = (
-            written(end) if isinstance(end, datetime) else None for end in (one.at_least, one.at_most)
-        )
+        first, last = (iso(end) if isinstance(end, datetime) else None for end in (one.at_least, one.at_most))
         found.append(between(first, last))
     return or_(*found)
 
@@ -218,7 +207,7 @@ def _principal(values: Iterable[Alternative]) -> ColumnElement[bool] | None:
     return or_(*conditions)
 
 
-def _key(values: Iterable[Alternative], asked: PullQuery, of: RecordTable) -> ColumnElement[bool] | None:
+def _key(values: Iterable[Alternative], asked: PullQuery) -> ColumnElement[bool] | None:
     """A key's id is wherever a record names the key: resources, request, answer or error message."""
     ids: dict[str, None] = {}
     for value in values:
@@ -233,7 +222,7 @@ def _key(values: Iterable[Alternative], asked: PullQuery, of: RecordTable) -> Co
         else:
             return None
     places: list[ColumnElement[str]] = [literal_column(_ARNS), literal_column("errormessage")]
-    places += map(of.document, ("requestparameters", "responseelements", "serviceeventdetails"))
+    places += map(literal_column, ("requestparameters", "responseelements", "serviceeventdetails"))
     return or_(*(holds(func.lower(place), key) for key in ids for place in places))
 
 
