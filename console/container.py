@@ -224,7 +224,6 @@ class Container:
             event_coverage=self.event_coverage,
             event_use=self.event_use,
             token_uses=self.token_uses,
-            key_monitor=self.key_monitor,
             trail_rules=self.trail_rules,
             manual=Book(),
             read_only=self.settings.read_only,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -41,14 +41,6 @@ class KeyUseRoute:
     """The use of one KMS key, all its replicas together."""
 
     key_arn: str
-
-
-@dataclass(frozen=True, slots=True)
-class WatchRoute:
-    """The watch over one KMS key, from a moment on."""
-
-    key_arn: str
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +111,6 @@ class PivotsRoute:
 
     filter: str
     field: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupsRoute:
-    """The events of a filter, counted by several fields and the clock together."""
-
-    filter: str
-    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

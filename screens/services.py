@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.service import TokenWorkService
     from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.trail.coverage_record import CoverageRecord
-    from crypto_core.trail.key_watch.watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
@@ -210,7 +209,6 @@ class Services:
     event_puller: EventPuller
     event_coverage: CoverageRecord
     event_use: EventUse
-    key_monitor: KeyMonitor
     trail_rules: TrailRules
     manual: Manual
     read_only: bool

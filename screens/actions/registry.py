@@ -285,14 +285,6 @@ ACTIONS: tuple[Action, ...] = (
         "T",
         calls="event_use.key_use",
     ),
-    Action(
-        "key.watch",
-        "watch",
-        "Follow every use of the key, from now on or from a time: 2h, 7d, a date",
-        "w",
-        calls="key_monitor.begin_watch",
-        argument="SINCE",
-    ),
     _of_a_key("rotate", "n", shown=True),
     _of_a_key("enable-rotation", "a", argument="DAYS"),
     _of_a_key("disable-rotation", "z"),
@@ -637,14 +629,10 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "events.pivots",
         "pivots",
-        (
-            "Count the events by principal, address, key, token, error, …, or by what is named together, "
-            "such as principal,hour; Enter leads to the events"
-        ),
+        "Count the events by principal, address, key, token, error, …; Enter leads to the events",
         "v",
         calls="events.pivot",
         shown=True,
-        argument="FIELD,…",
     ),
     Action(
         "events.principal",

@@ -20,7 +20,6 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
-from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS
 from screens import routes
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
@@ -218,20 +217,9 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     def do_detections(self) -> None:
         self.post_message(routes.Followed(routes.FindingsRoute("technique:*")))
 
-    def do_pivots(self, fields: str) -> None:
-        """To the values of the events that are shown, with their counts; of several fields, if named."""
-        named = tuple(dict.fromkeys(name.strip() for name in fields.split(",") if name.strip()))
-        unknown = [name for name in named if name not in FIELDS]
-        if unknown or len(named) > MOST_FIELDS:
-            wrong = (
-                f"There is no field {shortened(unknown[0], 40)!r}."
-                if unknown
-                else "These are too many fields."
-            )
-            self.say(f"{wrong} Fields: {', '.join(FIELDS)}; up to {MOST_FIELDS} together.", trouble=True)
-            return
-        route = routes.GroupsRoute(self._shown(), named) if named else routes.PivotsRoute(self._shown())
-        self.post_message(routes.Followed(route))
+    def do_pivots(self) -> None:
+        """To the values of the events that are shown, with their counts."""
+        self.post_message(routes.Followed(routes.PivotsRoute(self._shown())))
 
     # Filters from what is shown
 

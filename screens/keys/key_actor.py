@@ -10,7 +10,6 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Checkbox, Input, Static
 
-from crypto_core.errors import InvalidFilterError
 from crypto_core.keys.changes.change import (
     ARGUMENTS,
     DEFAULT_PERIOD_DAYS,
@@ -25,11 +24,10 @@ from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action, ActionScope
 from screens.ages import day
-from screens.event_filters import since
 from screens.facts import Facts
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.main_screen import MainScreen
-from screens.routes import Followed, KeyUseRoute, PolicyRoute, RotationRoute, WatchRoute
+from screens.routes import Followed, KeyUseRoute, PolicyRoute, RotationRoute
 from screens.widgets.ask_text import AskText
 from screens.widgets.cells import cut, fit
 from screens.widgets.choice_dialog import ChoiceDialog
@@ -65,20 +63,6 @@ class KeyActor(MainScreen):
     def do_use(self) -> None:
         if self.key_in_hand is not None:
             self.post_message(Followed(KeyUseRoute(self.key_in_hand)))
-
-    def do_watch(self, from_: str) -> None:
-        key, now = self.key_in_hand, self.facts.clock()
-        if key is None:
-            return
-        try:
-            begin = since(from_, None, now) if from_ else now
-        except InvalidFilterError as error:
-            self.say(f"{error.message} {error.remedy}", trouble=True)
-            return
-        if begin > now:
-            self.say("That time is in the future; enter a past time.", trouble=True)
-            return
-        self.post_message(Followed(WatchRoute(key, begin)))
 
     @work(exclusive=True, group="write")
     async def do_replace(self, by: str) -> None:

@@ -62,12 +62,12 @@ def gap_lines(coverage: Coverage, width: int) -> Iterator[Line]:
         yield from prose(f"not covered: {reason}", width, lead="▲ ", lead_style="$warning")
 
 
-def heading(title: str, width: int, *columns: str, style: str = "bold") -> Line:
+def heading(title: str, width: int, *columns: str) -> Line:
     """Return a section's title, at the right the names of the numbers below it."""
     right = "".join(fit(name, NUMBER_CELLS, right=True) for name in columns)
     room = max(width - len(right) - _time_cells(width), 10)
     last = ("  " + fit("first", TIME_CELLS) if width >= ROOMY else "") + "  " + fit("last", TIME_CELLS)
-    return line((fit(title, room), style), (f"{right}{last}".rstrip(), "$muted"))
+    return line((fit(title, room), "bold"), (f"{right}{last}".rstrip(), "$muted"))
 
 
 def counted_line(
@@ -119,9 +119,6 @@ def group_lines(
     expression: str,
     width: int,
     facts: Facts,
-    *,
-    lead: str = "",
-    hint: str = THESE,
 ) -> Iterator[Line]:
     """Yield a section for groups of events, nothing where there are none; Enter leads to their events."""
     if not found.rows:
@@ -135,9 +132,8 @@ def group_lines(
             (row.first, row.last),
             width,
             facts,
-            lead=lead,
             target=EventsRoute(narrowed(expression, found.fields, row.texts)),
-            hint=f"{hint} {whole}",
+            hint=f"{THESE} {whole}",
         )
     if found.others:
         words = f"… and {found.others:,} more, with {found.rest:,} events"

@@ -45,7 +45,7 @@ from tests.screens.stage_keys import (
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_rows import StageInspector, StageInventory, StageStatus
 from tests.screens.stage_search import StageSearch
-from tests.screens.stage_use import StageMonitor, StageUse
+from tests.screens.stage_use import StageUse
 from tests.screens.stage_work import StageWork
 
 
@@ -122,10 +122,6 @@ class Stage:
         return StageUse(self.enter, self.events.store, StageInventory(self), StageStatus(self))
 
     @cached_property
-    def key_monitor(self) -> StageMonitor:
-        return StageMonitor(self.enter, self.events.store, lambda: NOW)
-
-    @cached_property
     def jobs(self) -> StageJobs:
         return StageJobs(self.enter, lambda: self.read_only)
 
@@ -199,7 +195,6 @@ class Stage:
             events=self.events,
             event_coverage=CoverageRecord(self.events.store, lambda: ("eu-west-1",), clock=lambda: NOW),
             event_use=self.event_use,
-            key_monitor=self.key_monitor,
             trail_rules=StageRules(self),
             manual=Book(),
             read_only=self.read_only,

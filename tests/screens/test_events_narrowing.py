@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-
 import pytest
 
 from crypto_core.errors import EventStoreError
-from crypto_core.trail.query import parse
 from screens.event_filters import FIRST
-from screens.events.groups_screen import narrowed_to
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import column, counted, expression, shown, stage
@@ -146,45 +141,3 @@ async def test_a_bad_filter_is_pointed_at() -> None:
         await d.filter("nope:1")
         assert "There is no field 'nope'." in d.text()
         assert "205 events" in d.lines()[1]
-
-
-async def test_events_are_counted_by_several_fields_and_enter_leads_to_a_group_s_events() -> None:
-    there = stage()
-    async with deck(there, start="events", size=LARGE) as d:
-        await d.command("pivots principal,day")
-        await d.until(lambda: "group" in d.text())
-        assert "By principal, day" in d.lines()[1]
-        assert "role/platform" in d.text()
-        line = d.line_with("user/intruder")
-        number = re.search(r"\d{4}-\d\d-\d\d\s+(\d+)", line)
-        assert number is not None
-        while d.cursor_line().strip("› ") != line.strip():
-            await d.press("down")
-        await d.press("enter")
-        assert 'user/intruder" time:2026-' in expression(d)
-        assert f"1 of {number[1]} event" in d.lines()[1]
-        there.faults["events.tally"] = EventStoreError("The store is damaged.")
-        await d.command("pivots hour,day")
-        await d.until(lambda: "The store is damaged." in d.text())
-        await d.press("escape")
-        for wrong in ("pivots principal,when", "pivots hour,day,weekday,name,ip"):
-            await d.command(wrong)
-            assert "up to 4 together" in d.toasts()[-1]
-            assert shown(d)
-
-
-@pytest.mark.parametrize(
-    ("fields", "values", "narrowed"),
-    [
-        (("principal", "hour"), ("role/x", "07"), 'a principal:"role/x" hour:07'),
-        (("day", "weekday"), ("2026-11-25", "wed"), "a time:2026-11-25 weekday:wed"),
-        (("error", "hour"), ("", ""), "a -error:* -hour:00..23"),
-        (("key",), ("arn:1 arn:2",), 'a key:"arn:1" key:"arn:2"'),
-    ],
-)
-def test_a_group_is_narrowed_to_by_terms(
-    fields: tuple[str, ...], values: tuple[str, ...], narrowed: str
-) -> None:
-    assert narrowed_to("a", fields, values) == narrowed
-    assert narrowed_to("a OR b", fields, values) == f"(a OR b){narrowed[1:]}"
-    parse(narrowed, datetime.now(UTC))

@@ -48,7 +48,6 @@ class KeyWatch:
     since: datetime
     store: EventStore
     puller: EventPuller | None
-    source: str
     reaches: Reaches
     clock: Callable[[], datetime]
     skew: Callable[[], float | None]
@@ -134,7 +133,7 @@ class KeyWatch:
             begin = self.since if self._covered is None else self._covered
             try:
                 report = self.puller.pull_events(
-                    source=self.source, since=begin, until=now, regions=self.regions, cancelled=cancelled
+                    since=begin, until=now, regions=self.regions, cancelled=cancelled
                 )
             except (KmsError, TrailError) as error:
                 gaps.append(f"Events could not be fetched: {error}")
@@ -204,7 +203,6 @@ class KeyMonitor:
         keys: Sequence[str],
         since: datetime,
         *,
-        source: str = "lookup",
         pull: bool = True,
         cancelled: Event | None = None,
     ) -> KeyWatch:
@@ -237,7 +235,6 @@ class KeyMonitor:
             since.replace(microsecond=0),  # as events have it: none of the first second is left out
             store=self.store,
             puller=self.puller if pull else None,
-            source=source,
             reaches=self.reaches,
             clock=self.clock,
             skew=self.skew,
