@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from crypto_core.compliance.facts import ChangeFacts, ColumnFact
+from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
 from tests.benchmarks.measuring import Target, Timing, options, report, timed
