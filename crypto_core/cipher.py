@@ -293,7 +293,6 @@ def seal_under(
 
 
 def wrong_data_key(key_arn: str, error: errors.KeydeckError) -> errors.WrongDataKeyError:
-    """Return the error for a new envelope that its own data key, as KMS opens it, does not open."""
     return errors.WrongDataKeyError(
         f"KMS does not open the data key that it has just issued under {key_arn}, or opens another one: "
         f"{error.message}",

@@ -17,7 +17,6 @@ _POWERS = "kMGTP"
 
 
 def forecast_lines(told: Forecast) -> Iterator[str]:
-    """Yield a forecast, line by line."""
     yield ""
     yield "What it takes"
     for result in told.results:

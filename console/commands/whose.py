@@ -41,7 +41,6 @@ RUNBOOK = "token-compromise"
     help="What leaked, in a file that only you may read: a list, CSV, a log, a report; - is stdin.",
 )
 @click.option("--everywhere", is_flag=True, help="Look at rows of other providers and at all lengths, too.")
-@click.option("--index-only", is_flag=True, help="Ask the index alone: nothing is opened, in milliseconds.")
 @click.option("--declare", is_flag=True, help="Declare a token compromise about the rows that hold them.")
 @click.option("--title", default="", metavar="TEXT", help="With --declare: the incident's title.")
 @trust_option
@@ -52,7 +51,6 @@ def whose(
     *,
     path: str | None,
     everywhere: bool,
-    index_only: bool,
     declare: bool,
     title: str,
     trust: tuple[str, ...],
@@ -68,11 +66,9 @@ def whose(
         return None
     if title and not declare:
         raise click.UsageError("--title is the title of an incident: give --declare too.")
-    if everywhere and index_only:
-        raise click.UsageError("Choose --everywhere or --index-only.")
     leak = _leak(path)
     with services_of(trust=trust) as services:
-        found = _search(services, leak, everywhere=everywhere, index_only=index_only)
+        found = _search(services, leak, everywhere=everywhere)
         incident = _declare(services, found, title) if declare and found.references else None
     if as_json:
         told = _document(leak, found)
@@ -108,16 +104,13 @@ def _entered(path: str | None) -> Secret:
     return secret
 
 
-def _search(
-    services: Container, leak: LeakedTokens, *, everywhere: bool, index_only: bool
-) -> TokenSearchResult:
+def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> TokenSearchResult:
     """Look for the rows; the tokens are wiped. Raises KmsError, DatabaseError, InterruptedRunError."""
     try:
         with cancelled_by_interrupt("Stopping.") as cancelled, meter("search") as shown:
             return services.token_search.find_rows(
                 leak.wanted,
                 everywhere=everywhere,
-                index_only=index_only,
                 progress=shown.update,
                 cancelled=cancelled,
             )

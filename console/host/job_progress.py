@@ -88,7 +88,6 @@ class Heard:
         self._silent: dict[UUID, JobRunnerView] = {}
 
     def tell(self, view: JobView) -> None:
-        """Say what has changed."""
         for runner in view.runners:
             name = f"Process {runner.pid} on {runner.host}"
             if runner.silent and view.state is JobState.RUNNING and runner.id not in self._silent:

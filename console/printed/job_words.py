@@ -28,8 +28,6 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class JobDocument(JsonRecord):
-    """A job and where it stands."""
-
     view: JobView
 
     json_shape = shape(
@@ -42,8 +40,6 @@ class JobDocument(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class UnwrittenOfKind(JsonRecord):
-    """A token that can't be written."""
-
     kind: str
     reference: str
     reason: str
@@ -98,7 +94,6 @@ def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
 
 
 def describe(view: JobView) -> Iterator[str]:
-    """Yield one job, line by line."""
     job = view.job
     yield _line(f"job {job.id}: {view.state.value}", view.why)
     yield f"{job.verb.words}: {job.selection}"

@@ -33,7 +33,6 @@ def print_scan(report: ScanReport) -> None:
 
 
 def print_copy(copy: CopyReport) -> None:
-    """Print what one copy holds and needs."""
     for one in copy.exposed:
         what = "in dev format" if one.kind == "dev" else f"of {one.kind} in plaintext"
         print_marked(Severity.CRITICAL, f"{counted(one.values, 'token')} {what}, {one.distinct:,} distinct")

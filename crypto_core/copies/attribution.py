@@ -48,8 +48,6 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """How a key stands."""
-
     state: CleanText | None = None
     alias: CleanText | None = None
     note: str = ""

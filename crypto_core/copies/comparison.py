@@ -13,7 +13,6 @@ from crypto_core.text.counting import counted
 
 
 def key_of(need: KeyNeed) -> str:
-    """Return the name of the key that some envelopes need."""
     return need.alias or (short_key(need.key_arn) if need.key_arn else "a key that is not known")
 
 
@@ -35,7 +34,6 @@ def unusable_keys(copy: RegisteredCopy) -> Iterator[str]:
 
 
 def compared(copy: RegisteredCopy, restored: Mapping[str, int]) -> Iterator[str]:
-    """Compare the scan of a copy with the token columns of what was restored, format by format."""
     holds = copy.holds
     scanned = {f.value: 0 for f in (*ENVELOPE_FORMATS, Format.DEV)}
     for need in holds.needs:

@@ -17,8 +17,6 @@ ENABLED = "Enabled"
 
 
 class KeyEvidence(StrEnum):
-    """How it is known which key some envelopes are under."""
-
     INFERRED = "inferred"
     """KMS named the key of another envelope of the same key material."""
     NAMED = "named"
@@ -71,16 +69,12 @@ class KeyNeed(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class LostWithKey(JsonRecord):
-    """How many envelopes can't be opened once a key is deleted."""
-
     key_arn: str
     envelopes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed(JsonRecord):
-    """Values that anybody can open or read: in dev format, or tokens in plaintext, of one provider."""
-
     kind: str
     values: int
     distinct: int
@@ -144,8 +138,6 @@ FORM = "keydeck-scan-1"
 
 @dataclass(frozen=True, slots=True)
 class ScanReport(JsonRecord):
-    """What a scan found, copy by copy."""
-
     scanned_at: datetime
     copies: tuple[CopyReport, ...]
     offline: bool = False

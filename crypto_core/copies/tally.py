@@ -39,8 +39,6 @@ class Sample:
 
 @dataclass(eq=False)
 class GroupTally:
-    """The envelopes of one group."""
-
     envelopes: int = 0
     distinct: int = 0
     samples: list[Sample] = field(default_factory=list, repr=False)

@@ -51,8 +51,6 @@ _VARLENA = 4
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a value begins with, and what that makes it."""
-
     format: Format
     provider: str | None = None
     in_hex: bool = False

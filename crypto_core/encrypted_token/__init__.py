@@ -141,11 +141,9 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         return copied
 
     def process_bind_param(self, value: object, dialect: Dialect) -> str | None:
-        """Return the envelope to write or to compare with. Raises UnsealedTokenError."""
         return unboxed(value, self.where, self.least_format)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StoredEnvelope | None:
-        """Return what the column holds, sealed."""
         return None if value is None else StoredEnvelope.found(value, least=self.least_format)
 
     def require_sealed(self, expression: ClauseElement) -> None:

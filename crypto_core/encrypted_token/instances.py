@@ -25,8 +25,6 @@ from crypto_core.references import TokenRef, split_name
 
 
 class TokenAttribute:
-    """What happens to one token attribute of one mapped class."""
-
     def __init__(self, attribute: InstrumentedAttribute[Any], column: Column[Any]) -> None:
         self._key = attribute.key
         self._where = str(column)
@@ -34,7 +32,6 @@ class TokenAttribute:
         self._id_key = _id_key(attribute.property.parent, column)
 
     def listen(self, class_: type, attribute: InstrumentedAttribute[Any]) -> None:
-        """Listen on the class and its attribute."""
         # First in line, so that other listeners find what they would find later.
         event.listen(class_, "load", self.loaded, raw=True, insert=True)
         event.listen(class_, "refresh", self.refreshed, raw=True, insert=True)
@@ -43,7 +40,6 @@ class TokenAttribute:
         event.listen(attribute, "set", self.assigned, raw=True, retval=True)
 
     def loaded(self, state: InstanceState[Any], context: object) -> None:
-        """Tell a value that came from the database its row."""
         value = state.dict.get(self._key)
         # An UPDATE of many rows leaves its parameter in the objects that it matched.
         if isinstance(value, SealedToken):
@@ -56,7 +52,6 @@ class TokenAttribute:
             state.dict[self._key] = value.at(self._ref(row_id))
 
     def refreshed(self, state: InstanceState[Any], context: object, attributes: Iterable[str] | None) -> None:
-        """Tell a value that was loaded again its row."""
         if attributes is None or self._key in attributes:
             self.loaded(state, context)
 

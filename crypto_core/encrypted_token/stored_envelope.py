@@ -34,7 +34,6 @@ class StoredEnvelope:
     """
 
     format: Format
-    """How the token is stored."""
     ref: TokenRef | None = field(compare=False)
     """The row that the value was read from or assigned to; None if unknown."""
     _stored: str
@@ -67,7 +66,6 @@ class StoredEnvelope:
         return cls(format_, ref, "", hmac.digest(_PROCESS_KEY, encoded, "sha256"), least)
 
     def at(self, ref: TokenRef | None) -> Self:
-        """Return the same value as read from the row that `ref` names."""
         return replace(self, ref=ref)
 
     @property
@@ -83,7 +81,6 @@ class StoredEnvelope:
 
     @property
     def bound_to_row(self) -> bool:
-        """Whether it opens for one row only."""
         return self.format.binds_row
 
     def demanding(self, least: Format) -> Self:

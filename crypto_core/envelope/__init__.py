@@ -165,7 +165,6 @@ def parse_strictly(stored: str | None) -> Envelope:
 
 
 def serialise(envelope: Envelope) -> str:
-    """Return the stored form, which `parse` reads back."""
     fields = map(encode, envelope.to_fields())
     mark = MARKS[envelope.format].encode()
     return encode(b"|".join((mark, *fields))).decode("ascii")

@@ -123,7 +123,6 @@ class Envelope(ABC):
 
 
 def wrong_binding(named: str, binding: str | None, ref: TokenRef | None) -> WrongBindingError:
-    """Return the error for an envelope that names a database that is not the reader's."""
     where = "The envelope" if ref is None else f"{ref}: the envelope"
     own = "KEYDECK_BINDING is not set" if binding is None else f'KEYDECK_BINDING is "{binding}"'
     return WrongBindingError(f'{where} was sealed for database "{named}", and {own}.')

@@ -101,7 +101,6 @@ def content_of(stored: str) -> bytes:
 
 
 def encode(content: bytes) -> bytes:
-    """Return base64 with padding, on one line."""
     return binascii.b2a_base64(content, newline=False)
 
 

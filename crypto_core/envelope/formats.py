@@ -14,8 +14,6 @@ from crypto_core.envelope.fields import lenient_fields
 
 
 class Format(StrEnum):
-    """How a token is stored."""
-
     V1 = "v1"
     V2 = "v2"
     V2_BOUND = "v2-bound"
@@ -69,7 +67,6 @@ ENVELOPE_FORMATS = tuple(_PROMISES)
 
 
 def at_least(source: Format, other: Format) -> Format:
-    """Return the later of two envelope formats."""
     return max(source, other, key=ENVELOPE_FORMATS.index)
 
 

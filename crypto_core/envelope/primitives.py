@@ -44,5 +44,4 @@ def hkdf(
 
 
 def wipe(buffer: bytearray) -> None:
-    """Overwrite a buffer with zeros."""
     buffer[:] = bytes(len(buffer))

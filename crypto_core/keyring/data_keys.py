@@ -22,8 +22,6 @@ class KeyAnswer:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedDataKey:
-    """A new data key: plaintext, as KMS wrapped it, and by which key."""
-
     data_key: DataKey
     encrypted_data_key: bytes = field(repr=False)
     wrapped_by: KeyAnswer
@@ -31,8 +29,6 @@ class GeneratedDataKey:
 
 @dataclass(frozen=True, slots=True)
 class UnwrappedDataKey:
-    """An opened data key and the key that had wrapped it."""
-
     data_key: DataKey
     wrapped_by: KeyAnswer
 

@@ -42,7 +42,6 @@ class Signature:
     value: bytes
 
     def as_json(self) -> dict[str, Any]:
-        """The signature as a JSON document's part."""
         value = b64encode(self.value).decode()
         return {"key_arn": self.key_arn, "algorithm": self.algorithm, "signature": value}
 
@@ -164,12 +163,10 @@ def moment_in(value: Any) -> datetime:
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a moment as it is hashed and signed."""
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def shown_moment(moment: datetime) -> str:
-    """Return a moment as sentences have it."""
     return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -294,15 +291,12 @@ class WrittenLast(NamedTuple):
 
 @dataclass(frozen=True)
 class SignedEntry:
-    """An entry as a checkpoint names it."""
-
     seq: int
     digest: bytes
     at: datetime
     """When that was signed, by the signer's word."""
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON document's part."""
         return {"seq": self.seq, "digest": self.digest.hex(), "at": moment_text(self.at)}
 
 
@@ -323,7 +317,6 @@ class JournalBreak:
     """SHA-256 over the journal and its checkpoints as they stood."""
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON document's part; `break_in` reads it."""
         return {
             "reason": self.reason,
             "by": self.by,
@@ -359,7 +352,6 @@ class Checkpoint:
 
     @property
     def entry(self) -> SignedEntry:
-        """The entry that it is over."""
         return SignedEntry(self.seq, self.digest, self.at)
 
     def as_json(self) -> dict[str, Any]:
@@ -417,7 +409,6 @@ class Anchor:
     where: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The document that is kept."""
         stamp = b64encode(self.time_stamp).decode() if self.time_stamp else None
         return {"keydeck_anchor": 1, "checkpoint": self.checkpoint.as_json(), "time_stamp": stamp}
 
@@ -467,7 +458,6 @@ def export_head(name: str, line: bytes) -> tuple[WrittenLast | None, tuple[Store
 
 
 def not_written(name: str, number: int) -> str:
-    """Return the sentence for a line that Keydeck didn't write."""
     return f"{name}, line {number}, can't be read: this is not what Keydeck writes there."
 
 

@@ -116,7 +116,6 @@ class OutsideAnchor(NamedTuple):
     stamped_at: datetime | None
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON document's part."""
         at = self.stamped_at.isoformat() if self.stamped_at else None
         return {"seq": self.seq, "where": list(self.where), "stamped_at": at}
 
@@ -143,8 +142,6 @@ class Removal(NamedTuple):
 
 @dataclass
 class NamedRecords:
-    """What a journal tells of records of evidence."""
-
     by_number: dict[int, list[NamedRecord]] = field(default_factory=dict)
     removals: list[Removal] = field(default_factory=list)
 
@@ -176,7 +173,6 @@ class NamedRecords:
         return ""
 
     def first(self, number: int) -> NamedRecord | None:
-        """Return the first entry that names a record, None without one."""
         return next(iter(self.by_number.get(number, ())), None)
 
     def removed(self, number: int, entry: int | None = None) -> bool:
@@ -250,7 +246,6 @@ class Problems:
         return (*self._told, *([f"And {self._more:,} more."] if self._more else []))
 
     def take(self, others: Problems) -> None:
-        """Add all of others."""
         for problem in others._told:
             self.add(problem)
         self._more += others._more
@@ -263,7 +258,6 @@ class JournalContents:
         self._state = state or hashlib.sha256(b"keydeck journal contents 1\0")
 
     def entry(self, entry: JournalEntry) -> None:
-        """Take the next entry."""
         _take(self._state, str(entry.seq).encode(), entry.computed_digest(), entry.previous, entry.digest)
 
     def checkpoints(self, stored: Iterable[StoredCheckpoint]) -> bytes:
@@ -276,7 +270,6 @@ class JournalContents:
         return digest
 
     def copy(self) -> JournalContents:
-        """Return it as it is now."""
         return JournalContents(self._state.copy())
 
 

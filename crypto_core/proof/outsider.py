@@ -65,7 +65,6 @@ def openssl(*arguments: str | bytes) -> tuple[bool, str]:
 
 
 def is_signed(key: bytes, digest: bytes, algorithm: str, signature: bytes) -> bool:
-    """Whether a key signed 32 bytes by an algorithm that KMS has."""
     message = hashlib.new(AGAIN[algorithm], digest).digest() if algorithm in AGAIN else digest
     more: list[str | bytes] = [*OPTIONS[algorithm].split(), "-sigfile", signature, "-in", message]
     return openssl("pkeyutl", "-verify", "-pubin", "-inkey", key, *more)[0]
@@ -123,13 +122,11 @@ def trusted_pem(path: str, end: datetime | None = None) -> TrustedPem:
 
 
 def several(number: int, word: str) -> str:
-    """Return a number of things."""
     many = f"{word[:-1]}ies" if word.endswith("ry") else f"{word}s"
     return f"{number} {word if number == 1 else many}"
 
 
 def fixed(verdict: JournalVerdict) -> Iterator[tuple[str, str]]:
-    """Yield up to where a journal is fixed, and what its parts rest on."""
     if verdict.problems:
         return
     newest = max(verdict.outside, key=lambda one: one.seq, default=None)
@@ -148,7 +145,6 @@ def fixed(verdict: JournalVerdict) -> Iterator[tuple[str, str]]:
 
 
 def of_journal(verdict: JournalVerdict, *, packed: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield what is to be said of a journal: kinds and sentences."""
     for checkpoint in verdict.breaks:
         broken = checkpoint.broken
         if broken is not None:
@@ -169,7 +165,6 @@ def of_journal(verdict: JournalVerdict, *, packed: bool = False) -> Iterator[tup
 
 
 def of_pack(verdict: PackVerdict) -> Iterator[tuple[str, str]]:
-    """Yield what is to be said of a pack: kinds and sentences."""
     told = verdict.manifest
     if told is None:
         return

@@ -73,7 +73,6 @@ class PackedFolder:
             raise UnreadablePackError(f"{self.path} can't be read: {error.strerror}.") from error
 
     def content(self, name: str) -> bytes:
-        """Return a file's content. Raises UnreadablePackError."""
         return b"".join(self._parts(name))
 
     def digest(self, name: str) -> tuple[int, str]:
@@ -85,7 +84,6 @@ class PackedFolder:
         return size, state.hexdigest()
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """Yield a file's lines. Raises UnreadablePackError."""
         return self._parts(name, lines=True)
 
     def _parts(self, name: str, *, lines: bool = False) -> Iterator[bytes]:
@@ -113,7 +111,6 @@ class PackedFile:
     sha256: str
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest's entry."""
         return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}
 
 
@@ -135,7 +132,6 @@ class Manifest:
     files: tuple[PackedFile, ...]
 
     def text(self) -> str:
-        """The manifest as it is signed, without a line end."""
         return canonical(
             {
                 "keydeck_evidence_pack": PACK_FORM,
@@ -194,14 +190,12 @@ class PackSignature:
         return hashlib.sha256(manifest.encode()).hexdigest()
 
     def text(self) -> str:
-        """The file's content, with its line end."""
         signature = self.signature.as_json() if self.signature else None
         told = {"sha256": self.sha256, "signature": signature}
         return canonical({**told, "unsigned_because": str(self.unsigned_because)}) + "\n"
 
 
 def signed_manifest(manifest: str) -> bytes:
-    """Return the 32 bytes that are signed for a manifest's text."""
     return digest_of(PACK_PURPOSE, manifest)
 
 
@@ -234,7 +228,6 @@ class PackVerdict:
 
     @property
     def unsigned(self) -> tuple[int, ...]:
-        """The numbers of records that have no signature of their own."""
         return tuple(one.number for one in self.records if one.link.signature is None)
 
     @property

@@ -31,8 +31,6 @@ FORM = 1
 
 
 class RecordLink(NamedTuple):
-    """A record's place in the chain."""
-
     number: int
     digest: bytes
     """SHA-256 of its document."""
@@ -43,8 +41,6 @@ class RecordLink(NamedTuple):
 
 
 class PackedRecord(NamedTuple):
-    """A record as a pack holds it."""
-
     link: RecordLink
     document: str
     unsigned_because: str
@@ -60,7 +56,6 @@ class PackedRecord(NamedTuple):
 
     @property
     def day(self) -> date:
-        """The day that it stands for, in UTC."""
         return self.link.taken_at.astimezone(timezone.utc).date()
 
 
@@ -105,7 +100,6 @@ def packed_records(name: str, content: bytes) -> Iterator[PackedRecord | str]:
 
 
 def signed_digest(document: str) -> bytes:
-    """Return the 32 bytes that are signed for a record's document."""
     return digest_of(RECORD, document)
 
 

@@ -69,8 +69,6 @@ class BackupSelection:
 
 @dataclass(frozen=True, slots=True)
 class BackupRestorePlan(JsonRecord, RunsCode):
-    """What putting back comes to."""
-
     selection: BackupSelection
     kept: tuple[tuple[TokenRef, int], ...]
     """The tokens, each with the number of the envelope that stood there before."""
@@ -89,12 +87,10 @@ class BackupRestorePlan(JsonRecord, RunsCode):
 
     @property
     def tokens(self) -> int:
-        """How many envelopes are to be restored."""
         return len(self.kept)
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         return f"Restore {counted(self.tokens, 'envelope')}: {self.selection}"
 
     @property
@@ -104,12 +100,10 @@ class BackupRestorePlan(JsonRecord, RunsCode):
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed: the number of tokens."""
         return str(self.tokens)
 
     @property
     def digest(self) -> str:
-        """Names exactly this."""
         told: list[Any] = [RESTORE, str(self.selection), [(str(ref), number) for ref, number in self.kept]]
         told += [[code.as_json() for code in self.code]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
@@ -128,7 +122,6 @@ class BackupRestoreResult:
 
     @property
     def complete(self) -> bool:
-        """True if every selected token was restored."""
         return not (self.left or self.remaining or self.stopped_by or self.interrupted)
 
 
@@ -295,7 +288,6 @@ class _PlannedPages:
     gone: set[TokenRef] = field(default_factory=set)
 
     def next(self) -> Sequence[StoredToken]:
-        """Return some tokens, none at the end. Raises DatabaseError."""
         found: list[StoredToken] = []
         while self.refs and not found:
             some, self.refs = self.refs[:PAGE], self.refs[PAGE:]
@@ -303,7 +295,6 @@ class _PlannedPages:
         return found
 
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
-        """Return those tokens, read anew, that are still there. Raises DatabaseError."""
         return self._read([t.ref for t in tokens])
 
     def _read(self, refs: Sequence[TokenRef]) -> list[StoredToken]:

@@ -48,7 +48,6 @@ class ManyFiltered:
     selection: Selection
 
     def pages(self) -> Iterator[list[TokenRef]]:
-        """Give their references, page by page."""
         excepted = frozenset(self.selection.except_for)
         for page in self.inventory.references(self.selection.filter or ""):
             left = [ref for ref in page if ref not in excepted]
@@ -88,6 +87,5 @@ class ManyFiltered:
 
 
 def of_formats(tally: Tally, formats: frozenset[Format]) -> Tally:
-    """Return the part of a tally that is of some formats."""
     some = {c: {f: n for f, n in by_format.items() if f in formats} for c, by_format in tally.items()}
     return {column: by_format for column, by_format in some.items() if by_format}

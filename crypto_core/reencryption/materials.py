@@ -50,12 +50,10 @@ class MaterialTokens(JsonRecord):
 
     @property
     def opened(self) -> int:
-        """How many of the tried tokens opened."""
         return sum(v.opened for v in self.tried)
 
     @property
     def failed(self) -> tuple[Verification, ...]:
-        """The tried tokens that did not open."""
         return tuple(v for v in self.tried if not v.opened)
 
 
@@ -75,7 +73,6 @@ class KeyMaterials(JsonRecord):
 
     @property
     def failed(self) -> tuple[Verification, ...]:
-        """The tokens that should have opened and did not."""
         return tuple(chain.from_iterable(m.failed for m in self.materials))
 
 

@@ -109,7 +109,6 @@ def sort_under_key(verb: Verb, source: SourceKey) -> ResolvedSelection:
 
 
 def by_format(tally: Tally) -> Counter[Format]:
-    """Return how many tokens there are of each format, over all columns."""
     found = Counter[Format]()
     for formats in tally.values():
         found.update(formats)
@@ -117,7 +116,6 @@ def by_format(tally: Tally) -> Counter[Format]:
 
 
 def by_column(tally: Tally) -> dict[str, int]:
-    """Return how many tokens there are in each column, of all formats."""
     return {column: sum(formats.values()) for column, formats in tally.items()}
 
 
@@ -147,7 +145,6 @@ def known_key(envelope: Envelope, groups: Mapping[bytes, frozenset[Wrapping]]) -
 
 
 def check_catalogue(catalogue: Catalogue) -> None:
-    """Raise RefusedError where there is no table to write."""
     if not catalogue.tables:
         raise errors.RefusedError("No tokens to write.", remedy=" ".join(catalogue.gaps))
 
@@ -170,7 +167,6 @@ def check_target(target: TargetKey) -> None:
 
 
 def check_selection(verb: Verb, selection: Selection) -> None:
-    """Raise RefusedError for tokens that the verb never takes."""
     if selection.unprotected and verb is not Verb.ENCRYPT:
         raise errors.RefusedError("Only encrypt in place takes tokens stored in plaintext.")
 

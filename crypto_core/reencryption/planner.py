@@ -202,7 +202,6 @@ class Planner:
     def _sample(
         self, verb: Verb, selection: Selection, resolved: plan_steps.ResolvedSelection
     ) -> list[StoredToken]:
-        """Some tokens of those that are to be written."""
         if resolved.tally is None:
             return next(self.store.pages(resolved.scope, size=SAMPLES), [])
         for one in self.filtered(selection).picked(verb.formats):

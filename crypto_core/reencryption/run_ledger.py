@@ -47,11 +47,9 @@ class RunLedger:
 
     @property
     def unwritten(self) -> tuple[Unwritten, ...]:
-        """Tokens that can't be written, each with the reason."""
         return tuple(Unwritten(str(ref), one.reason) for ref, one in sorted(self.left.items()))
 
     def count(self, **counts: int) -> None:
-        """Count what came of tokens."""
         with self._lock:
             self.counts += BatchCounts(**counts)
 

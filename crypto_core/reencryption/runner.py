@@ -37,8 +37,6 @@ Progress = Callable[[RunProgress], None]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Runner:
-    """Runs plans. Blocks on SQL and KMS: call it from a worker."""
-
     planner: Planner
     attributor: Attributor
     journal: Journal
@@ -141,8 +139,6 @@ class Runner:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _RunPages:
-    """TokenPages of one pass."""
-
     store: TokenStore
     plan: Plan
     ledger: RunLedger

@@ -107,7 +107,6 @@ class TokenWorkService:
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
-        """Open each selected token and say only whether it opened. Changes nothing."""
         return self.verifier.verify_selection(selection, progress=progress, cancelled=cancelled)
 
 

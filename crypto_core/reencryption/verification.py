@@ -29,8 +29,6 @@ from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
 
 class Verifier:
-    """Verifies tokens. Blocks on SQL and KMS: call it from a worker."""
-
     def __init__(
         self,
         keyring: KmsKeyring,
@@ -129,8 +127,6 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class _Pages:
-    """The tokens of a scope, as TokenPages."""
-
     pages: Iterator[list[StoredToken]]
 
     def next(self) -> Sequence[StoredToken]:
@@ -156,8 +152,6 @@ class _OpenedSink:
 
 @dataclass(slots=True)
 class _Verifications:
-    """What came of each token so far."""
-
     total: int
     progress: Callable[[RunProgress], None] | None
     all: list[Verification] = field(default_factory=list)

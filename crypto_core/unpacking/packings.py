@@ -32,8 +32,6 @@ _ERRORS = (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, zstd.ZstdE
 
 
 class Unpacker(Protocol):
-    """Takes packed bytes, and returns at most so many unpacked ones."""
-
     def unpack(self, packed: bytes, most: int) -> bytes:
         """Return further bytes; none where more packed ones are needed."""
 
@@ -87,8 +85,6 @@ class _Zlib:
 
 
 class _Standard:
-    """The interface that bz2, lzma and zstd share."""
-
     def __init__(self, one: Any) -> None:
         self._one = one
 

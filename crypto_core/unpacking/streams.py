@@ -38,11 +38,9 @@ class UnpackingLimit:
 
     @property
     def exceeded(self) -> bool:
-        """True once more was unpacked than is allowed."""
         return self.size > max(self.free, self.times * self.packed)
 
     def measured(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass on packed bytes, and count them."""
         for piece in pieces:
             self.packed += len(piece)
             yield piece
@@ -107,7 +105,6 @@ class ByteStream:
         return ByteStream(pull, self.layer)
 
     def skip_rest(self) -> None:
-        """Read to the end."""
         while self.read(BLOCK):
             pass
 

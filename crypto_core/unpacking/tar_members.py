@@ -1,24 +1,32 @@
-"""The members of a tar archive, read from front to back (POSIX.1-1988 and 2001, GNU)."""
+"""The members of a tar archive, as the standard library reads them, from front to back.
+
+`tarfile` ends without a word at a damaged header, and reads a header's text whole, however long it claims to
+be: both are errors here.
+"""
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 
-from crypto_core.unpacking.streams import BrokenStreamError, ByteStream
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream
 
-RECORD = 512
+RECORD = tarfile.BLOCKSIZE
 _MAGIC = slice(257, 262)
-_LONGEST_NAME = 4096
-_LONG_NAME = b"L"
-_ABOUT_THE_NEXT = (_LONG_NAME, b"x")
-_FILES = (b"0", b"\0", b"7")
-_WITHOUT_DATA = b"123456"
-"""Links, devices, folders and pipes."""
+_LONGEST_HEADER = 1 << 20
+_ENCODED = ("utf-8", "replace")
+_DAMAGE = (tarfile.TarError, ValueError, OverflowError, RecursionError)
+"""What `tarfile` raises for headers that are none."""
 
 
 def is_tar(begins: bytes) -> bool:
-    """True for what begins like a tar archive whose first header has the right sum."""
-    return begins[_MAGIC] == b"ustar" and _sum_is_right(begins[:RECORD])
+    """Return whether something begins like a tar archive whose first header has the right sum."""
+    try:
+        tarfile.TarInfo.frombuf(begins[:RECORD], *_ENCODED)
+    except _DAMAGE:
+        return False
+    return begins[_MAGIC] == b"ustar"
 
 
 def members(stream: ByteStream) -> Iterator[tuple[str, ByteStream, bool]]:
@@ -26,56 +34,64 @@ def members(stream: ByteStream) -> Iterator[tuple[str, ByteStream, bool]]:
 
     Raises BrokenStreamError for an archive that ends too early or has a damaged header.
     """
-    named, larger, ended = "", None, False
-    while header := stream.peek(RECORD):
-        header = stream.exactly(RECORD, "the tar archive")
-        if not header.strip(b"\0"):
-            ended = True
-            continue
-        if not _sum_is_right(header):
-            raise BrokenStreamError("the tar archive has a damaged header")
-        size, kind, ended = _number(header[124:136]), header[156:157], False
-        if kind in _WITHOUT_DATA and kind:
-            size = 0
-        if larger is not None and kind in _FILES:
-            size = larger
-        content = stream.part(size, "the tar archive")
-        if kind in _ABOUT_THE_NEXT and size <= _LONGEST_NAME:
-            text = content.exactly(size, "the tar archive")
-            named, larger = (_text(text), larger) if kind == _LONG_NAME else _extended(text, named)
+    while head := stream.peek(RECORD):
+        if head.strip(b"\0"):
+            yield from _of_archive(stream)
         else:
-            yield named or _text(header[:100]), content, kind in _FILES
-            named, larger = "", None
+            stream.exactly(len(head), "the tar archive")
+
+
+def _of_archive(stream: ByteStream) -> Iterator[tuple[str, ByteStream, bool]]:
+    file = _Forwards(stream)
+    try:
+        archive = tarfile.TarFile(fileobj=file, encoding=_ENCODED[0], errors=_ENCODED[1])
+    except _DAMAGE as error:
+        raise _damaged() from error
+    while (member := _next(archive)) is not None:
+        # Of a sparse file, which may claim any size, what is stored counts.
+        size = archive.offset - member.offset_data if member.issparse() else member.size
+        content = stream.part(size if member.isreg() else 0, "the tar archive")
+        yield member.name, content, member.isreg()
         content.skip_rest()
-        stream.exactly(-size % RECORD, "the tar archive")
-    if not ended:
+    if file.last.strip(b"\0"):
+        raise _damaged()
+    if not file.last:
         raise BrokenStreamError("the tar archive is cut short")
 
 
-def _extended(content: bytes, named: str) -> tuple[str, int | None]:
-    """The name and the size in an extended header, each where it has one."""
-    fields = dict(line.partition(b" ")[2].partition(b"=")[::2] for line in content.split(b"\n"))
-    size = fields.get(b"size", b"")
-    return _text(fields.get(b"path", b"")) or named, int(size) if size.isdigit() else None
-
-
-def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _number(raw: bytes) -> int:
-    """Octal digits, or binary where the first bit is set. Raises BrokenStreamError."""
-    if raw[0] & 0x80:
-        return int.from_bytes(bytes([raw[0] & 0x3F]) + raw[1:], "big")
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
-        return int(raw.strip(b" \0") or b"0", 8)
-    except ValueError as error:
-        raise BrokenStreamError("the tar archive has a damaged header") from error
+        return archive.next()
+    except _DAMAGE as error:
+        raise _damaged() from error
+    finally:
+        archive.members = []  # type: ignore[attr-defined]  # else all of them are kept
 
 
-def _sum_is_right(header: bytes) -> bool:
-    try:
-        told = int(header[148:156].strip(b" \0") or b"x", 8)
-    except ValueError:
-        return False
-    return told == sum(header[:148]) + 8 * 32 + sum(header[156:])
+class _Forwards(io.RawIOBase):
+    """A stream as `tarfile` takes it. `last` is what it read last."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream, self._begin = stream, stream.offset
+        self.last = b""
+
+    def tell(self) -> int:
+        return self._stream.offset - self._begin
+
+    def seek(self, place: int, _whence: int = 0, /) -> int:
+        while (left := place - self.tell()) > 0 and self._stream.read(min(left, BLOCK)):
+            pass
+        return self.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > _LONGEST_HEADER:
+            raise _damaged()
+        found = self._stream.read(size)
+        while len(found) < size and (piece := self._stream.read(size - len(found))):
+            found += piece
+        self.last = found
+        return found
+
+
+def _damaged() -> BrokenStreamError:
+    return BrokenStreamError("the tar archive has a damaged header")

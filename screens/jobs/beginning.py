@@ -139,7 +139,6 @@ class ChooseVerb(ChoiceDialog[Verb]):
     """Returns the verb, None if the operator went back. Says what rewrap does not do."""
 
     def __init__(self, what: str) -> None:
-        """`what` is which tokens."""
         below = Content.assemble("\n", ABOUT[Verb.REENCRYPT], "\n", ("▲ ", "$warning"), ABOUT[Verb.REWRAP])
         super().__init__(cut(f"New job: {what}", 70), below=below)
 
@@ -170,7 +169,6 @@ class RestoreDialog(Proposal[RestorePlan]):
         return f"Restore {counted(plan.tokens, 'token')}" if plan.tokens else ""
 
     def start(self, plan: RestorePlan, consent: Consent) -> Begun:
-        """Make the job that undoes the other."""
         job = self._undoing().start_restore(plan, consent)
         return worked_on(self.facts.services.job_processes, job, 1, trust=plan.key_arns)
 
@@ -188,7 +186,6 @@ def _key(arn: str, words: KeyWords) -> Content:
 
 
 def restore_content(plan: RestorePlan, words: KeyWords) -> Content:
-    """Return what undoing a job comes to."""
     many = counted(plan.tokens, "envelope")
     return Content("\n").join(
         [
@@ -275,7 +272,6 @@ class JobPreview(Proposal[JobPlan]):
         self.focus_next()
 
     def chosen(self, plan: JobPlan) -> JobPlan | None:
-        """Return the plan at the rate that was set."""
         number = self._processes()
         if number is None:
             return None
@@ -287,7 +283,6 @@ class JobPreview(Proposal[JobPlan]):
         return plan.at(rate) if rate else None
 
     def start(self, plan: JobPlan, consent: Consent) -> Begun:
-        """Make the job, and let processes of this host work on it."""
         job = job_work(self.facts).start_job(plan, consent)
         return worked_on(self.facts.services.job_processes, job, self._number)
 

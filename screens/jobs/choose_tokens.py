@@ -40,7 +40,6 @@ class ChooseTokens(ChoiceDialog[Chosen]):
         self._facts = facts
 
     def on_mount(self) -> None:
-        """Offer what is known, else count first."""
         known = self._facts.status.value
         if known is not None:
             self._show(known)
@@ -74,7 +73,6 @@ def choices_of(status: Status, facts: Facts) -> list[tuple[Chosen, tuple[str, st
 
 
 def under(key_arn: str, status: Status | None, facts: Facts) -> Chosen:
-    """Return the tokens under one key as a choice."""
     count = status.tokens_under(key_arn) if status is not None else 0
     words = f"every token under {facts.key_words.long(key_arn)}"
     return Chosen(Selection(under_key=key_arn), count, words)

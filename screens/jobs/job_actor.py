@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
 
 class JobActor(MainScreen):
-    """A screen that has a job in hand, or none yet."""
-
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.JOB,)
 
     @property
     def job_in_hand(self) -> JobView | None:
-        """The job that actions are about."""
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:

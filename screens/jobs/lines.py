@@ -25,7 +25,6 @@ _NUMBER = 28
 
 
 def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
-    """Yield the page."""
     yield _progress(view, width)
     yield _rate(view, width)
     yield _counts(view, width)

@@ -32,12 +32,10 @@ def what_words(job: Job) -> str:
 
 
 def at_work(view: JobView) -> int:
-    """Return how many processes work on a job."""
     return sum(not runner.ended for runner in view.runners)
 
 
 def how_to_work(view: JobView, facts: Facts) -> str:
-    """Return how a job gets a process."""
     here = "w: here. " if facts.services.job_processes is not None and not facts.read_only else ""
     return f"{here}On any host: keydeck jobs join {view.job.id}"
 

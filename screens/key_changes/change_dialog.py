@@ -84,7 +84,6 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
 
 
 def result_content(result: ChangeResult) -> Content:
-    """Return the outcome of a change, and what remains to do."""
     next_steps = [BLANK, *((f"→ {step}",) for step in result.next_steps)]
     unjournaled = [BLANK, (WARNING, "not in the journal: ", result.unjournaled)]
     return painted(

@@ -65,7 +65,6 @@ def outcome_lines(result: ChangeResult) -> Iterator[StyledLine]:
 
 
 def effect_facts(result: ChangeResult) -> Iterator[StyledLine]:
-    """Yield the key and the values read back from KMS."""
     if result.key_arn:
         yield ((result.key_arn, "$muted"),)
     yield from _facts(result.facts)

@@ -22,7 +22,6 @@ from crypto_core.reencryption.jobs.model import (
     JobState,
     JobView,
     ThroughputSample,
-    calls_per_token,
 )
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
@@ -153,7 +152,7 @@ class StageJobs:
         name, coverage = "alias/tokens", Coverage()
         plan = Plan(verb, selection, CURRENT, name, self.plan_tokens, column, (), warnings, coverage)
         rate = options.calls_per_second or 100_000.0
-        calls = self.plan_tokens * calls_per_token(verb, ask_kms=False)
+        calls = self.plan_tokens * verb.calls_per_token()
         return JobPlan(plan, options, rate, calls / rate, calls * 3e-6, 100_000, self.losses)
 
     def plan_fitting(

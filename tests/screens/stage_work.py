@@ -106,7 +106,7 @@ class StageWork:
             changed_meanwhile=0,
             remaining=len(refs) - done,
             seconds=0.5,
-            kms_calls=done * plan.verb.calls_per_token,
+            kms_calls=done * plan.verb.calls_per_token(),
             interrupted=done < len(refs),
         )
 

@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 
 class LoopCredentials:
-    """Credentials for one event loop."""
-
     def __init__(self, kms: KmsApi, threads: Executor, *, clock: Callable[[], float] = monotonic) -> None:
         self._kms = kms
         self._threads = threads
@@ -60,7 +58,6 @@ class LoopCredentials:
         raise error
 
     async def close(self) -> None:
-        """Look no more."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)

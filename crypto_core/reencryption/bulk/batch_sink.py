@@ -41,8 +41,6 @@ DAMAGED = frozenset({"authentication-failed", "malformed", "unsupported-format",
 
 
 class BatchLedger(Protocol):
-    """Where it is recorded what came of tokens."""
-
     def begin(self, connection: Connection, refused: list[Poison]) -> None:
         """Called in a transaction before any row is locked; empties `refused` if it is recorded already."""
         ...
@@ -244,7 +242,6 @@ class BatchSink:
 
 
 def calls_of(written: Sequence[Sealed], refused: Sequence[Poison]) -> int:
-    """Return how many calls of KMS some outcomes took."""
     return sum(one.kms_calls for one in written) + sum(one.kms_calls for one in refused)
 
 

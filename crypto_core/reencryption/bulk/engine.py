@@ -82,7 +82,6 @@ class Engine:
         (self.gate.clear if waits else self.gate.set)()
 
     def take_sample(self) -> CallSample:
-        """Return what the calls since the last look came to."""
         return replace(self.watch.take_sample(), pace=self.pace.share, standing=self.pace.standing.value)
 
 

@@ -65,7 +65,6 @@ class Endpoint:
         return answer
 
     async def close(self) -> None:
-        """Close the connections."""
         for wire in self._idle:
             wire.close()
         self._idle.clear()

@@ -56,8 +56,6 @@ _EVENING_SECONDS = 4.0
 
 
 class Standing(Enum):
-    """Why the pace is what it is."""
-
     RISING = "rising"
     """It looks for what is left."""
     SHARED = "shared"
@@ -113,7 +111,6 @@ class CallPace:
 
     @property
     def standing(self) -> Standing:
-        """Why the rate is what it is."""
         if self._pauses >= STARVED_PAUSES or (self._left is not None and self._rate <= SLOWEST):
             return Standing.STARVED
         if self._made < self.rate / 2:

@@ -87,7 +87,6 @@ class _Run:
         self._turn = asyncio.Event()
 
     async def through(self) -> RunTally:
-        """Go on until everything is done, or nothing more is to be."""
         while not self._is_done():
             halted = self._halt()
             if not halted:

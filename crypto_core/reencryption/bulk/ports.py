@@ -19,19 +19,13 @@ from crypto_core.reencryption.plan import Verb, Verification
 class BulkKms(Protocol):
     """KMS, many calls at a time. Every call pins the key, and raises KmsError as the keyring does."""
 
-    async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey:
-        """Return a new data key under `key`."""
-        ...
+    async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey: ...
 
-    async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
-        """Return the data key that `key` had wrapped."""
-        ...
+    async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey: ...
 
     async def reencrypt(
         self, blob: bytes, source: str, destination: str, context: EncryptionContext
-    ) -> RewrappedDataKey:
-        """Return the data key wrapped by `destination`."""
-        ...
+    ) -> RewrappedDataKey: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +99,6 @@ class Committed:
 
 
 class TokenPages(Protocol):
-    """Where tokens come from."""
-
     def next(self) -> Sequence[StoredToken]:
         """Return some tokens, none at the end. Blocks on SQL; called in a thread, one call at a time."""
         ...
@@ -117,8 +109,6 @@ class TokenPages(Protocol):
 
 
 class TokenSink(Protocol):
-    """Where new envelopes, and what came of opening tokens, go."""
-
     def commit(self, batch: Sequence[Outcome]) -> Committed:
         """Write a batch in one transaction. Blocks on SQL; called in a thread, one call at a time.
 

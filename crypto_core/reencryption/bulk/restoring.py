@@ -36,7 +36,6 @@ class Restoring:
     _kept: dict[tuple[TokenRef, bytes], str] = field(default_factory=dict)
 
     def next(self) -> Sequence[StoredToken]:
-        """Return some tokens, none at the end. Raises DatabaseError."""
         while page := self.pages.next():
             kept = self.previous(page)
             self._kept |= {(t.ref, t.digest): kept[t.ref].envelope for t in page if t.ref in kept}
@@ -45,7 +44,6 @@ class Restoring:
         return []
 
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
-        """Return those tokens that have not changed after all. Raises DatabaseError."""
         found = self.pages.again(tokens)
         self.left |= {t.ref for t in tokens} - {t.ref for t in found}
         return self._those_kept(found)

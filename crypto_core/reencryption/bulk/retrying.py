@@ -19,8 +19,6 @@ LONGEST_WAIT_SECONDS = 5.0
 
 
 class CallFailure(Enum):
-    """What is to be thought of a failed call."""
-
     THROTTLED = "throttled"
     TRANSIENT = "transient"
     FINAL = "final"
@@ -37,7 +35,6 @@ class Refused:
 
     @property
     def response(self) -> dict[str, object]:
-        """The failure in the shape that botocore has it in."""
         return {
             "Error": {"Code": self.code, "Message": self.message},
             "ResponseMetadata": {"HTTPStatusCode": self.status_code},
@@ -45,8 +42,6 @@ class Refused:
 
 
 class Retries:
-    """Tells failures apart, and how long to wait before a call is made again."""
-
     def __init__(self) -> None:
         from botocore.retries.standard import (
             ExponentialBackoff,

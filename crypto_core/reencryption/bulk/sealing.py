@@ -172,7 +172,6 @@ class _Way:
 
     @property
     def calls(self) -> int:
-        """How often KMS was asked."""
         return self._calls + len(self.search.asked)
 
     async def rewrapped(self) -> Sealed:

@@ -85,7 +85,6 @@ class _Draft:
         self._keyed = hmac.new(key, to_sign.encode(), digestmod="sha256")
 
     def signed(self, body: bytes) -> bytes:
-        """Return the lines with the signature of a call that has this body."""
         canonical, signature = self._canonical.copy(), self._keyed.copy()
         canonical.update(hashlib.sha256(body).hexdigest().encode())
         signature.update(canonical.hexdigest().encode())

@@ -98,7 +98,6 @@ class KmsTransport:
         asyncio.get_running_loop().set_exception_handler(None)
 
     async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey:
-        """Return a new AES-256 data key under `key`. Raises KmsError."""
         parameters = {"KeyId": key, "KeySpec": "AES_256", **_with("EncryptionContext", context)}
         answer = await self._call("GenerateDataKey", key, (key,), parameters)
         take_bytes(answer, "CiphertextBlob")

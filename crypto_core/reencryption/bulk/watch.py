@@ -33,13 +33,11 @@ class CallWatch:
         self._seconds: list[float] = []
 
     def call(self, seconds: float) -> None:
-        """One attempt ended after so many seconds."""
         self.calls += 1
         if len(self._seconds) < _MOST:
             self._seconds.append(seconds)
 
     def take_sample(self) -> CallSample:
-        """Return what has been since the last look."""
         seconds, self._seconds = self._seconds, []
         calls, throttled = self.calls, self.throttled
         before, self._seen = self._seen, (calls, throttled)

@@ -49,12 +49,10 @@ class InFlightWindow:
 
     @property
     def has_room(self) -> bool:
-        """True if another page is wanted."""
         return len(self._waiting) < ROOM and len(self) < MOST
 
     @property
     def waiting(self) -> int:
-        """Entries without a worker."""
         return len(self._waiting)
 
     @property
@@ -78,7 +76,6 @@ class InFlightWindow:
         self._advance()
 
     def take_waiting(self) -> TokenInFlight | None:
-        """Return the first entry that waits, None where none does."""
         return self._waiting.popleft() if self._waiting else None
 
     def put_back(self, entry: TokenInFlight) -> None:
@@ -86,13 +83,11 @@ class InFlightWindow:
         self._waiting.appendleft(entry)
 
     def settle(self, entry: TokenInFlight, outcome: Outcome) -> None:
-        """Give an entry its outcome."""
         entry.outcome = outcome
         self._settled += 1
         self._advance()
 
     def ordered(self, most: int) -> list[TokenInFlight]:
-        """Hand out ready entries, in order."""
         batch = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
         self._settled -= len(batch)
         return batch

@@ -67,7 +67,6 @@ class Wire(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """False once the connection can't be used any more."""
         return not self._transport.is_closing()
 
     async def post(self, request: bytes, seconds: float) -> WireAnswer:
@@ -94,7 +93,6 @@ class Wire(asyncio.BufferedProtocol):
             self.idle_since = self._loop.time()
 
     def close(self) -> None:
-        """End the connection, whatever is under way."""
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
@@ -102,7 +100,6 @@ class Wire(asyncio.BufferedProtocol):
         self._connection.close()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to put what comes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -118,23 +115,18 @@ class Wire(asyncio.BufferedProtocol):
         self._buffer[:nbytes] = bytes(nbytes)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Wake the waiting caller."""
         self._fail(BrokenAnswerError())
 
     def on_message_begin(self) -> None:
-        """Be within an answer."""
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
         self._fields.append((name, value))
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
         self._body = self._body + body if self._body else body
 
     def on_message_complete(self) -> None:
-        """Hand over the answer."""
         status = self._parser.get_status_code()
         answer = WireAnswer(status, self._fields, self._body)
         keep = self._parser.should_keep_alive()

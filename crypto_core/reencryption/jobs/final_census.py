@@ -49,8 +49,6 @@ MOST_TRIES = 5
 
 
 class Closing(StrEnum):
-    """What a step came to."""
-
     WAIT = "wait"
     """Others are at it, or it is too early."""
     MORE = "more"
@@ -322,7 +320,6 @@ class Closer:
         return replace(scope, formats=scope_formats(verb))
 
     def _sources(self, job: JobRow) -> tuple[str, ...]:
-        """The keys that are emptied."""
         if job.source_key_arn is not None:
             return (job.source_key_arn,)
         # A filter empties no key: who else seals under one is not its concern.
@@ -342,7 +339,6 @@ class Closer:
         return sum(self._store.count(scope).values())
 
     def _given_up(self, job: JobRow, scope: TokenScope) -> int:
-        """How many tokens of the scope can't be written."""
         with connected(self._engine) as connection:
             pages = list(self._unwritable.pages(connection, job.id))
         return sum(self._count(replace(scope, references=tuple(refs))) for refs in pages)

@@ -73,7 +73,6 @@ class Heartbeat:
         self._thread.join(BEAT_SECONDS * 4)
 
     def hold(self, chunk: Chunk | None) -> None:
-        """Keep the lease of this chunk from now on."""
         self._chunk = chunk
         self.lost.clear()
         if not self.stop.is_set():

@@ -12,7 +12,7 @@ from crypto_core.key_names import region_of, same_key
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.filter_selection import of_formats
 from crypto_core.reencryption.jobs.final_census import scope_formats
-from crypto_core.reencryption.jobs.model import CompareAccess, JobOptions, JobPlan, calls_per_token
+from crypto_core.reencryption.jobs.model import CompareAccess, JobOptions, JobPlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.reencryption.plan_steps import by_column, by_format
 from crypto_core.reencryption.planner import Planner
@@ -55,7 +55,7 @@ class JobPlanner:
             plan = self._without_bound(plan)
         quota = self.quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or float(quota)
-        calls = plan.tokens * calls_per_token(verb, ask_kms=options.ask_kms)
+        calls = plan.tokens * verb.calls_per_token(ask_kms=options.ask_kms)
         compared = []
         for source in self._sources(plan):
             stop_if(cancelled)

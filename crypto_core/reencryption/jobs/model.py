@@ -24,8 +24,6 @@ FEW = 200
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
-
     RUNNING = "running"
     PAUSED = "paused"
     DONE = "done"
@@ -36,7 +34,6 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True if nothing more is going to happen."""
         return self in (JobState.DONE, JobState.CANCELLED)
 
 
@@ -53,14 +50,6 @@ class JobOptions:
     allow_downgrade: bool = False
     accepted: tuple[str, ...] = ()
     max_lag: float = MAX_LAG_SECONDS
-
-
-def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
-    """Return how many calls of KMS a job makes for a token, but for retries.
-
-    What is encrypted in place has no backup: KMS opens each, as it does with `ask_kms`.
-    """
-    return 3 if ask_kms and verb is not Verb.ENCRYPT else 2
 
 
 CompareAccess = Callable[[str, str, Sequence[str]], Compared]
@@ -91,22 +80,18 @@ class JobPlan:
 
     @property
     def danger(self) -> Danger:
-        """How much asking it takes: whoever loses access is read of before."""
         return Danger.TYPED if self.losses else self.plan.danger
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed where the danger is TYPED: the number of tokens."""
         return self.plan.confirmation
 
     @property
     def unagreed(self) -> tuple[str, ...]:
-        """The names of the code that the settings don't agree to."""
         return self.plan.unagreed
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, over the plan, who loses access, and how it is run."""
         told = {"plan": self.plan.digest, "losses": sorted(self.losses), "options": astuple(self.options)}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -118,8 +103,7 @@ class JobPlan:
 
     @property
     def kms_calls(self) -> int:
-        """How many calls of KMS the job makes, without retries."""
-        return self.plan.tokens * calls_per_token(self.plan.verb, ask_kms=self.options.ask_kms)
+        return self.plan.tokens * self.plan.verb.calls_per_token(ask_kms=self.options.ask_kms)
 
     @property
     def quota_share(self) -> float:
@@ -130,8 +114,6 @@ class JobPlan:
 @dataclass(frozen=True, slots=True)
 @cleans(selection=1_000, created_by=300, host=100)
 class Job:
-    """One job as it was made."""
-
     id: int
     run_id: UUID
     verb: Verb
@@ -169,8 +151,6 @@ class JobPace(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class JobRunnerView(JsonRecord):
-    """A process that works on a job."""
-
     id: UUID
     host: CleanText
     pid: int
@@ -232,5 +212,4 @@ class JobView(JsonRecord):
 
     @property
     def complete(self) -> bool:
-        """True if nothing is left."""
         return self.state is JobState.DONE and not self.poisoned

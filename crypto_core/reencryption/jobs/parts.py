@@ -20,8 +20,6 @@ from crypto_core.guard.guard import Guard
 
 @dataclass(frozen=True, slots=True)
 class JobParts:
-    """What jobs are made of, over one database."""
-
     engine: Engine
     jobs: JobStore
     chunks: ChunkStore

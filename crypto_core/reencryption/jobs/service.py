@@ -213,7 +213,6 @@ class JobService:
         return Endurance(cancelled)(lambda: self.show_job(job))
 
     def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
-        """Return jobs, the newest first."""
         return self._views(self.parts.jobs.list(limit))
 
     def show_job(self, job: int) -> JobView:

@@ -47,7 +47,6 @@ class RestorePlan(RunsCode):
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         return f"Restore {counted(self.tokens, 'envelope')} that job {self.job} has replaced"
 
     @property
@@ -57,12 +56,10 @@ class RestorePlan(RunsCode):
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed: the number of tokens."""
         return str(self.tokens)
 
     @property
     def digest(self) -> str:
-        """Names exactly this."""
         return _digest(RESTORE, asdict(self) | {"code": [code.as_json() for code in self.code]})
 
 
@@ -76,29 +73,24 @@ class PurgePlan:
 
     @property
     def subject(self) -> str:
-        """Whose envelopes are forgotten."""
         return "every replaced envelope" if self.job is None else f"job {self.job}"
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         of = "" if self.job is None else f" of job {self.job}"
         before = f" from before {self.before:%Y-%m-%d %H:%M:%S %Z}" if self.before else ""
         return f"Forget {counted(self.envelopes, 'replaced envelope')}{of}{before} for good"
 
     @property
     def danger(self) -> Danger:
-        """How much asking it takes: it can't be undone."""
         return Danger.TYPED if self.envelopes else Danger.NONE
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed: the number of envelopes."""
         return str(self.envelopes)
 
     @property
     def digest(self) -> str:
-        """Names exactly this."""
         return _digest(PURGE, asdict(self))
 
 
@@ -113,7 +105,6 @@ class Undoing:
         read_only: bool,
         approvals: ApprovalGate | None = None,
     ) -> None:
-        """`approvals` is asked before anything is changed; None where nothing needs a second identity."""
         self._guard = parts.guard(read_only=read_only, approvals=approvals)
         self._parts = parts
         self._keys = keys

@@ -43,7 +43,6 @@ def readable_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) 
 
 
 def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> JobView:
-    """Return a job and where it stands."""
     state = JobState(row.state)
     seconds = ((row.ended_at or row.now) - row.started_at).total_seconds() if row.started_at else 0.0
     poisoned = sum(counts.errors.values())

@@ -57,11 +57,9 @@ class ChunkLedger:
             self._order.extend(ids)
 
     def settle(self, refs: Iterable[TokenRef]) -> None:
-        """Tell which tokens are finished."""
         self.settle_ids(ref.identity for ref in refs)
 
     def settle_ids(self, ids: Iterable[str]) -> None:
-        """Tell which ids are finished."""
         with self._lock:
             self._settled.update(ids)
             while self._order and self._order[0] in self._settled:
@@ -84,7 +82,6 @@ class ChunkLedger:
             self._counted += BatchCounts(changed=changed, conflicts=conflicts, kms_calls=kms_calls)
 
     def counted(self) -> BatchCounts:
-        """Return what has been counted and is not written down."""
         with self._lock:
             return self._counted
 
@@ -109,7 +106,6 @@ class ChunkLedger:
             self._note(connection, [one.replacement.old.ref for one in written])
 
     def committed(self, written: Sequence[Sealed], refused: Sequence[Poison]) -> None:
-        """Forget what has been written down."""
         self._known += self._added
         self._write_down(self._tried)
         self.settle_ids(_finished(written, refused))
@@ -143,7 +139,6 @@ class ChunkPages:
         self._ended = False
 
     def next(self) -> Sequence[StoredToken]:
-        """Return some tokens, none at the end. Raises DatabaseError."""
         while not self._ended:
             found = self.endure(self._read)
             left = self._left(found)
@@ -152,7 +147,6 @@ class ChunkPages:
         return []
 
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
-        """Return those tokens, read anew, that are still to be written. Raises DatabaseError."""
         ids = [t.ref.identity for t in tokens]
         return self._there(ids, self.endure(lambda: self.store.among(self.scope, self.chunk.column, ids)))
 

@@ -48,8 +48,6 @@ class RowEntry:
 
 
 class ManyEntries:
-    """Plans and writes. Blocks on SQL, KMS and the providers: call it from a worker."""
-
     def __init__(self, entering: TokenEntering) -> None:
         self._entering = entering
 

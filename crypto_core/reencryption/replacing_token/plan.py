@@ -55,7 +55,6 @@ class EntryPlan(JsonRecord, RunsCode):
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         return f"Write a new token over the old one of {self.ref}"
 
     @property
@@ -72,7 +71,6 @@ class EntryPlan(JsonRecord, RunsCode):
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed where the danger is TYPED: the row's id."""
         return clean(self.ref.identity, 200).strip() or "replace"
 
 
@@ -109,23 +107,19 @@ class EntriesPlan(JsonRecord):
 
     @property
     def unagreed(self) -> tuple[str, ...]:
-        """The names of the code that the settings don't agree to."""
         return tuple(dict.fromkeys(name for _, entry in self.entries for name in entry.unagreed))
 
     @property
     def to_write(self) -> int:
-        """How many rows would be written."""
         return sum(not entry.already for _, entry in self.entries)
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, over the lines and the digests of their plans."""
         told = "\n".join(f"{line} {entry.digest}" for line, entry in self.entries)
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
     def danger(self) -> Danger:
-        """As much asking as the row takes that takes most."""
         if not self.to_write:
             return Danger.NONE
         kept = all(entry.kept for _, entry in self.entries if not entry.already)
@@ -133,12 +127,10 @@ class EntriesPlan(JsonRecord):
 
     @property
     def confirmation(self) -> str:
-        """What has to be typed where the danger is TYPED: the number of rows."""
         return str(self.to_write)
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         return f"Write new tokens over the old ones of {counted(self.to_write, 'row')}"
 
 

@@ -53,8 +53,6 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """The written token, and the provider's earlier answer about it."""
-
     liveness: Liveness
     reason: str
     sealed: SealedToken

@@ -47,7 +47,6 @@ def stripped(raw: Secret) -> Secret:
 
 
 def pasted(text: str) -> str:
-    """Return a text without what pasting puts around it."""
     return text.strip().removeprefix(_PASTE_BEGINS).removesuffix(_PASTE_ENDS).strip()
 
 

@@ -14,8 +14,6 @@ from crypto_core.text.json_records import JsonRecord
 
 
 class Origin(StrEnum):
-    """Where a number comes from."""
-
     ESTATE = "measured on this estate"
     BENCHMARK = "measured by a benchmark"
     DOCUMENTED = "documented"

@@ -32,8 +32,6 @@ SUPPOSABLE = (TOKENS, QUOTA, RATE, CORES, CPU_US, DATABASE_CPU_US, ENVELOPE_BYTE
 
 @dataclass(frozen=True, slots=True)
 class Result(JsonRecord):
-    """One thing that the job takes, in a unit, and what to do about it."""
-
     name: str
     value: float
     unit: str
@@ -50,14 +48,11 @@ class Forecast(JsonRecord):
     figures: tuple[Figure, ...]
 
     def __getitem__(self, name: str) -> float:
-        """The value of a result."""
         return next(one.value for one in self.results if one.name == name)
 
 
 @dataclass(frozen=True, slots=True)
 class TableShare:
-    """A table with tokens of the job, and how many."""
-
     table: TableFigures
     tokens: float
 
@@ -75,7 +70,6 @@ class TableShare:
 
     @property
     def index_writes(self) -> float:
-        """Entries that are made in its indexes."""
         return self.tokens * self.table.indexes * (1 - self.hot)
 
     def row_bytes(self, envelope_bytes: float) -> float:

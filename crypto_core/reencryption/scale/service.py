@@ -11,7 +11,7 @@ from crypto_core.database.tokens.table_figures import DatabaseFigures, read_figu
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import region_of
-from crypto_core.reencryption.jobs.model import JobPlan, calls_per_token
+from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.reencryption.scale.figures import (
     BACKUP_EXTRA_BYTES,
     BULK_JOBS,
@@ -74,7 +74,7 @@ def require_supposable(supposed: Mapping[str, float]) -> None:
 
 def _figures(plan: JobPlan, database: DatabaseFigures, supposed: Mapping[str, float]) -> dict[str, Figure]:
     verb, region = plan.plan.verb, region_of(plan.plan.target_key_arn) or "the Region"
-    calls = calls_per_token(verb, ask_kms=plan.options.ask_kms)
+    calls = verb.calls_per_token(ask_kms=plan.options.ask_kms)
     quota = supposed.get(QUOTA, plan.quota)
     chosen = plan.options.calls_per_second
     envelope = _envelope(plan, database)

@@ -40,11 +40,9 @@ class Fingerprinter:
             return self.of_hash(hashlib.sha256(exposed(whole)).digest())
 
     def of_hash(self, sha256: bytes) -> bytes:
-        """Return the fingerprint of the token with this SHA-256."""
         return hmac.digest(exposed(self._key), _TOKEN + sha256, "sha256")
 
     def entry(self, ref: TokenRef, digest: bytes, fingerprint: bytes) -> Fingerprint:
-        """Return the entry about a stored envelope."""
         return Fingerprint(ref, digest, fingerprint, self._bond(ref, digest, fingerprint))
 
     def made(self, entry: Fingerprint) -> bool:
@@ -52,7 +50,6 @@ class Fingerprinter:
         return hmac.compare_digest(entry.bond, self._bond(entry.ref, entry.digest, entry.fingerprint))
 
     def wipe(self) -> None:
-        """Forget the key."""
         self._key.wipe()
 
     def __enter__(self) -> Self:

@@ -271,7 +271,6 @@ class TokenIndex:
             _log.warning("The index of tokens is not kept up: %s", error.message)
 
     def close(self) -> None:
-        """Forget the index's key."""
         with self._lock:
             if self._held is not None:
                 self._held.wipe()

@@ -31,24 +31,20 @@ class IndexPlan(JsonRecord):
 
     @property
     def summary(self) -> str:
-        """What is to be done, on one line."""
         if self.operation == DROP:
             return f"Drop the index of tokens with {counted(self.envelopes, 'fingerprint')}"
         return f"Open {counted(self.envelopes, 'envelope')} and note fingerprints of their tokens"
 
     @property
     def danger(self) -> Danger:
-        """How much asking it takes."""
         return Danger.CONFIRM if self.envelopes else Danger.NONE
 
     @property
     def confirmation(self) -> str:
-        """What would have to be typed."""
         return str(self.envelopes)
 
     @property
     def digest(self) -> str:
-        """Names exactly this."""
         told = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(f"keydeck index {told}".encode()).hexdigest()
 
@@ -84,7 +80,6 @@ class IndexStatus(JsonRecord):
 
     @property
     def coverage(self) -> Coverage:
-        """Which envelopes it does not know."""
         missing = self.envelopes - self.covered
         unknown = f"{counted(missing, 'envelope')} are not in the index: a search opens them"
         return Coverage((unknown,) if missing else ())
@@ -92,8 +87,6 @@ class IndexStatus(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class SharedToken(JsonRecord):
-    """Rows that hold one token, as the index knows."""
-
     references: tuple[TokenRef, ...]
 
     json_shape = shape("references")

@@ -21,8 +21,6 @@ from crypto_core.secret import Secret
 
 @dataclass(slots=True)
 class IndexWriting:
-    """Makes entries of the tokens that open."""
-
     engine: Engine
     maker: Fingerprinter
     total: int

@@ -59,5 +59,4 @@ class TokenNoting:
         return True
 
     def close(self) -> None:
-        """Forget the key."""
         self._maker.wipe()

@@ -20,7 +20,7 @@ from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import TOKENS_OF, Format
-from crypto_core.errors import MissingGrantError, MissingSchemaError, RefusedError
+from crypto_core.errors import MissingGrantError, MissingSchemaError
 from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter
@@ -37,8 +37,6 @@ from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
-_NO_INDEX = "Fill it with: keydeck whose index build. Or have what is stored opened: without --index-only."
-_INDEX_ALONE = "Only the index was asked: rows that it does not know were not looked at"
 _STORED = TokenScope(frozenset(Format) - {Format.EMPTY})
 
 
@@ -68,22 +66,16 @@ class TokenSearch:
         wanted: Sequence[WantedToken],
         *,
         everywhere: bool = False,
-        index_only: bool = False,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> TokenSearchResult:
         """Return the rows that hold some tokens. With `everywhere`, no column is left out.
 
-        What the index of tokens knows is not opened; with `index_only` nothing is. `progress` is called from
-        other threads. Raises KmsError if KMS can't be asked at all, DatabaseError, SettingsError,
-        InterruptedRunError; RefusedError with `index_only` where there is no index.
+        What the index of tokens knows is not opened. `progress` is called from other threads. Raises KmsError
+        if KMS can't be asked at all, DatabaseError, SettingsError, InterruptedRunError.
         """
         found = FoundRows(TokenMatcher(wanted), progress, {one.number: set() for one in wanted})
-        known, note = (None, "") if everywhere else self._ask_index(wanted, found, index_only, cancelled)
-        if index_only:
-            if known is None:
-                raise RefusedError(note or "There is no index of tokens.", remedy=_NO_INDEX)
-            return self._result(wanted, found, _Pass((), (), notes=(_INDEX_ALONE,)))
+        known, note = (None, "") if everywhere else self._ask_index(wanted, found, cancelled)
         lengths = frozenset[int]() if everywhere else lengths_of(wanted)
         scope = replace(_STORED, token_bytes=lengths, unindexed=known)
         done = self._pass(scope, wanted, found, everywhere=everywhere, cancelled=cancelled)
@@ -118,7 +110,7 @@ class TokenSearch:
         return _Pass(searched, left_out, spared, by_index=scope.unindexed is not None)
 
     def _ask_index(
-        self, wanted: Sequence[WantedToken], found: FoundRows, index_only: bool, cancelled: Event | None
+        self, wanted: Sequence[WantedToken], found: FoundRows, cancelled: Event | None
     ) -> tuple[int | None, str]:
         """Find rows by the index; returns the number of its key, None where it can't be relied on, and why.
 
@@ -129,7 +121,7 @@ class TokenSearch:
             if asking is None:
                 return None, note
             self._find_indexed(asking, wanted, found)
-            if index_only or all(found.rows.values()):
+            if all(found.rows.values()):
                 return asking.number, ""
             foreign = self._index.foreign_entries(asking, cancelled)
             if not foreign:

@@ -91,7 +91,6 @@ def hash_of(value: str) -> bytes:
 
 
 def wipe(wanted: Iterable[WantedToken]) -> None:
-    """Forget the tokens, once they were looked for."""
     for one in wanted:
         if one.token is not None:
             one.token.wipe()
