@@ -44,7 +44,7 @@ def opening_of(state: str | None) -> Opening:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(alias=300, key_state=60, note=1_000)
+@cleans(key_material_id=300, alias=300, key_state=60, note=1_000)
 class KeyNeed(JsonRecord):
     """Envelopes of one copy under one key material. `key_arn` is None where nobody knows the key."""
 

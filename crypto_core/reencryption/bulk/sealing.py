@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from math import log, log1p
 
+from crypto_core import errors
 from crypto_core.cipher import OpenedToken, seal_under, sealed_for_another_row, wrong_data_key
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import (
@@ -23,27 +24,6 @@ from crypto_core.envelope import (
     serialise,
     version_of,
 )
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    EnvelopeError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    InvalidReferenceError,
-    InvalidTokenError,
-    KeydeckError,
-    KeyDisabledError,
-    KeyNotFoundError,
-    KeyStateError,
-    KmsAccessDeniedError,
-    KmsError,
-    MalformedEnvelopeError,
-    NewEnvelopeError,
-    ReadOnlyError,
-    RefusedError,
-    UnsupportedFormatError,
-    UntrustedKeyError,
-    WrongBindingError,
-)
 from crypto_core.keyring.checked_answers import ANOTHER_KEY, REFUSALS, KeySearch, must_be_named
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.log.observation import observed_operation
@@ -53,34 +33,36 @@ from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed
 from crypto_core.reencryption.plan import Verb
 from crypto_core.secret import Secret
 
-_KINDS: tuple[tuple[type[KeydeckError], str], ...] = (
-    (NewEnvelopeError, "new-envelope"),
-    (AuthenticationFailedError, "authentication-failed"),
-    (WrongBindingError, "another-database"),
-    (MalformedEnvelopeError, "malformed"),
-    (UnsupportedFormatError, "unsupported-format"),
-    (EnvelopeError, "envelope"),
-    (InvalidTokenError, "invalid-token"),
-    (InvalidReferenceError, "invalid-reference"),
-    (RefusedError, "bound-to-its-key"),
-    (IncorrectKeyError, "incorrect-key"),
-    (InvalidCiphertextError, "invalid-ciphertext"),
-    (UntrustedKeyError, "untrusted-key"),
-    (KmsAccessDeniedError, "access-denied"),
-    (KeyDisabledError, "key-disabled"),
-    (KeyStateError, "key-state"),
-    (KeyNotFoundError, "key-not-found"),
+_KINDS: tuple[tuple[type[errors.KeydeckError], str], ...] = (
+    (errors.NewEnvelopeError, "new-envelope"),
+    (errors.AuthenticationFailedError, "authentication-failed"),
+    (errors.WrongBindingError, "another-database"),
+    (errors.MalformedEnvelopeError, "malformed"),
+    (errors.UnsupportedFormatError, "unsupported-format"),
+    (errors.EnvelopeError, "envelope"),
+    (errors.InvalidTokenError, "invalid-token"),
+    (errors.InvalidReferenceError, "invalid-reference"),
+    (errors.RefusedError, "bound-to-its-key"),
+    (errors.IncorrectKeyError, "incorrect-key"),
+    (errors.InvalidCiphertextError, "invalid-ciphertext"),
+    (errors.UntrustedKeyError, "untrusted-key"),
+    (errors.KmsAccessDeniedError, "access-denied"),
+    (errors.KeyDisabledError, "key-disabled"),
+    (errors.KeyStateError, "key-state"),
+    (errors.KeyNotFoundError, "key-not-found"),
 )
 
 _OF_THE_TOKEN = (
-    EnvelopeError,
-    InvalidTokenError,
-    InvalidReferenceError,
-    RefusedError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
+    errors.EnvelopeError,
+    errors.InvalidTokenError,
+    errors.InvalidReferenceError,
+    errors.RefusedError,
+    errors.IncorrectKeyError,
+    errors.InvalidCiphertextError,
 )
 """What says something of one token, whichever keys there are."""
+
+_NOT_OPENED = (errors.IncorrectKeyError, errors.InvalidCiphertextError, errors.AuthenticationFailedError)
 
 PROVED = 100
 """One in so many new envelopes KMS is asked to open, besides the first of a run."""
@@ -89,7 +71,7 @@ UNKNOWN_KEY = "unknown-key"
 """The kind of failure where no key that may be asked opens the data key."""
 
 
-class _UnknownKeyError(KmsError):
+class _UnknownKeyError(errors.KmsError):
     """No key is known for the envelope's data key."""
 
 
@@ -138,13 +120,13 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
             if order.verb is Verb.REENCRYPT:
                 return await way.reencrypted()
             return await way.encrypted()
-    except ReadOnlyError:
+    except errors.ReadOnlyError:
         raise
     except _UnknownKeyError as error:
         return Poison(token, UNKNOWN_KEY, error.message, way.calls)
     except _OF_THE_TOKEN as error:
         return Poison(token, _kind(error), error.message, way.calls)
-    except UntrustedKeyError as error:
+    except errors.UntrustedKeyError as error:
         if way.asks_target or error.operation != "Decrypt":
             raise
         return Poison(token, _kind(error), error.message, way.calls)
@@ -190,7 +172,7 @@ class _Way:
             self.search.asked.append(source)
         try:
             answer = await self._kms.reencrypt(blob, source, order.target, context)
-        except InvalidCiphertextError as error:
+        except errors.InvalidCiphertextError as error:
             if not context:
                 raise
             raise sealed_for_another_row(error, ref, envelope) from error
@@ -198,10 +180,12 @@ class _Way:
         stored = serialise(envelope.rewrapped(answer.encrypted_data_key, answer.destination.key_arn))
         new = parse(stored)
         if new.rewrapped(blob, answer.destination.key_arn) != envelope:
-            raise NewEnvelopeError("The new envelope differs in more than its data key; it was dropped.")
+            raise errors.NewEnvelopeError(
+                "The new envelope differs in more than its data key; it was dropped."
+            )
         try:
             (await self._opened_under_target(new)).wipe()
-        except NewEnvelopeError:
+        except errors.NewEnvelopeError:
             # Where the old one does not open either, that is the reason.
             (await self._opened(envelope)).token.wipe()
             raise
@@ -223,7 +207,7 @@ class _Way:
                 return await self._sealed(opened, order.write_format, None)
         if token.format is Format.PLAINTEXT:
             return await self._sealed(token.value, order.write_format, None)
-        raise UnsupportedFormatError("The value is neither plaintext nor in dev format.")
+        raise errors.UnsupportedFormatError("The value is neither plaintext nor in dev format.")
 
     async def _sealed(self, plaintext: Secret, format_: Format, source: KeyAnswer | None) -> Sealed:
         ref, binding = self._token.ref, self._order.keyring.binding
@@ -237,14 +221,14 @@ class _Way:
         if self._prove:
             try:
                 await self._must_hold(parse(new.stored), plaintext)
-            except NewEnvelopeError as error:
+            except errors.NewEnvelopeError as error:
                 raise wrong_data_key(new.wrapped_by.key_arn, error) from error
         return self._replaced(new.stored, source, new.wrapped_by)
 
     async def _must_hold(self, envelope: Envelope, plaintext: Secret) -> None:
         with await self._opened_under_target(envelope) as opened:
             if opened != plaintext:
-                raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+                raise errors.NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 
     async def _opened_under_target(self, envelope: Envelope) -> Secret:
         self.asks_target = True
@@ -255,8 +239,8 @@ class _Way:
             unwrapped = await self._kms.decrypt(self._order.target, envelope.encrypted_data_key, context)
             with unwrapped.data_key as data_key:
                 return open_envelope(envelope, data_key, ref, binding)
-        except (IncorrectKeyError, InvalidCiphertextError, AuthenticationFailedError) as error:
-            raise NewEnvelopeError(
+        except _NOT_OPENED as error:
+            raise errors.NewEnvelopeError(
                 f"The new envelope does not open, and was dropped: {error.message}"
             ) from error
 
@@ -275,5 +259,5 @@ class _Way:
         return Sealed(Replacement(self._token, stored, source), self.calls, wrapped_by)
 
 
-def _kind(error: KeydeckError) -> str:
+def _kind(error: errors.KeydeckError) -> str:
     return next(kind for type_, kind in _KINDS if isinstance(error, type_))

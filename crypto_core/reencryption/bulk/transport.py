@@ -8,11 +8,14 @@ longer takes are looked for again. Throttled calls slow the pace of all (see pac
 from __future__ import annotations
 
 import asyncio
+import binascii
 import logging
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,27 +24,154 @@ from crypto_core.aws.failures import error_from_exception, error_from_response
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.aws.service_endpoint import tls_context
+from crypto_core.aws.sessions import AccessKey
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.keyring import checked_answers
 from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_call
-from crypto_core.reencryption.bulk.access import LoopCredentials
-from crypto_core.reencryption.bulk.answers import document_of, refusal_of, request_id_of, skew_of, take_bytes
 from crypto_core.reencryption.bulk.http import Endpoint
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
-from crypto_core.reencryption.bulk.wire import WireAnswer
+from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES, WireAnswer
+
+LOOK_SECONDS = 5.0
+"""How often botocore is asked: it renews credentials minutes before they run out."""
+
+_log = logging.getLogger(__name__)
+
+
+class LoopCredentials:
+    """Credentials for one event loop: frozen, renewed ahead of time, looked for when refused.
+
+    botocore's renew themselves where they are used, which may block for seconds. So they are asked in a
+    thread, and calls go on with those at hand; only where AWS no longer takes these do calls wait.
+    """
+
+    def __init__(self, kms: KmsApi, threads: Executor, *, clock: Callable[[], float] = monotonic) -> None:
+        self._kms = kms
+        self._threads = threads
+        self._clock = clock
+        self._held: AccessKey | None = None
+        self._look_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._renewing = asyncio.Lock()
+
+    def at_hand(self) -> AccessKey | None:
+        """Return the credentials at hand unless it is time to ask for others."""
+        return self._held if self._clock() < self._look_at else None
+
+    async def key(self) -> AccessKey:
+        """Return the credentials at hand; waits only for the first. Raises KmsError."""
+        held = self._held
+        if held is None:
+            async with self._renewing:
+                return self._held or await self._fetch()
+        if self._clock() >= self._look_at and self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        return held
+
+    async def renewed(self, refused: AccessKey, error: errors.CredentialsError) -> AccessKey:
+        """Return other credentials than those that AWS refused. Raises `error` if there are none."""
+        async with self._renewing:
+            if self._held is not None and self._held is not refused:
+                return self._held
+            loop = asyncio.get_running_loop()
+            if await loop.run_in_executor(self._threads, self._kms.refused, refused.session):
+                return await self._fetch()
+            await loop.run_in_executor(self._threads, self._kms.give_up, error)
+        raise error
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        try:
+            async with self._renewing:
+                await self._fetch()
+        except errors.KeydeckError as error:
+            # Those at hand are good until AWS says otherwise.
+            _log.info("Credentials can't be looked for: %s", error)
+            self._look_at = self._clock() + LOOK_SECONDS
+        finally:
+            self._looking = None
+
+    async def _fetch(self) -> AccessKey:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, self._kms.access_key)
+        self._look_at = self._clock() + LOOK_SECONDS
+        if self._held is None or found != self._held:
+            self._held = found
+        return self._held
+
+
+_SKEWED = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
+_SKEWED_SIGNATURE = ("Signature expired", "Signature not yet current")
+"""How InvalidSignatureException tells that only the clock is wrong."""
+
+LEAST_SKEW_SECONDS = 30.0
+"""Less than this is no reason for AWS to refuse a signature: it allows five minutes."""
+
+
+def document_of(answer: WireAnswer) -> dict[str, Any] | None:
+    """Return the JSON object that the body is, None if it is none or too long to be one of KMS's."""
+    import orjson
+
+    if len(answer.body) > MAX_ANSWER_BYTES:
+        return None
+    try:
+        document = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return None  # The exception carries the body, so it ends here.
+    return document if isinstance(document, dict) else None
+
+
+def refusal_of(answer: WireAnswer) -> Refused:
+    """Return what an answer other than 200 says, as botocore reads it."""
+    document = document_of(answer) or {}
+    code = str(document.get("__type") or answer.headers.get("x-amzn-errortype") or answer.status)
+    message = document.get("message") or document.get("Message") or ""
+    # "com.amazonaws.kms#Name" in the body, "Name:http://…" in the header.
+    return Refused(answer.status, code.rpartition("#")[2].partition(":")[0], str(message), answer.headers)
+
+
+def request_id_of(answer: WireAnswer) -> str:
+    """Return the id that KMS gave the call, "" where there is none."""
+    for name, value in answer.fields:
+        if len(name) == 16 and name.lower() == b"x-amzn-requestid":
+            return value.decode("latin-1")
+    return ""
+
+
+def take_bytes(document: dict[str, Any], name: str) -> None:
+    """Put the bytes in the place of their base64; nothing where they are none."""
+    try:
+        document[name] = binascii.a2b_base64(document.get(name) or "", strict_mode=True)
+    except (binascii.Error, TypeError, ValueError):
+        document[name] = b""
+
+
+def skew_of(refused: Refused, now: float, signed: float) -> float | None:
+    """Return AWS's clock less `now`, in seconds; None unless it refused a signature of `signed` for that."""
+    signature = refused.code == "InvalidSignatureException" and refused.message.startswith(_SKEWED_SIGNATURE)
+    if not signature and refused.code not in _SKEWED:
+        return None
+    try:
+        told = parsedate_to_datetime(refused.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return None
+    return told - now if abs(told - signed) >= LEAST_SKEW_SECONDS else None
+
 
 _RENEWALS = 3
 """How often one call looks for credentials: in a busy second they may be renewed and refused again."""
 
 _CORRECTIONS = 3
 """How often one call is signed anew because the clock was wrong, which may jump while it is under way."""
-
-_log = logging.getLogger(__name__)
 
 
 class KmsTransport:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from crypto_core import errors
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.attached_code import AttachedCode, require_same_code
@@ -21,16 +22,6 @@ from crypto_core.database.tokens.backups import stood_before
 from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import DEV_KEY, Format
-from crypto_core.errors import (
-    ChangedAtCommitError,
-    DatabaseError,
-    ForeignWriteError,
-    JobError,
-    KeydeckError,
-    KmsError,
-    LeaseLostError,
-    RefusedError,
-)
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import region_of
 from crypto_core.reencryption.bulk.batch_sink import BatchSink
@@ -96,12 +87,12 @@ class JobRunner:
         try:
             with opened as engine, self._heartbeat(job, runner, engine, cancelled) as heart:
                 self._work_on(job, runner, engine, heart, actor)
-        except (KmsError, DatabaseError, RefusedError) as error:
+        except (errors.KmsError, errors.DatabaseError, errors.RefusedError) as error:
             self._fail(job, runner, error)
             raise
         finally:
             # A database that is gone is told in the error under way; who isn't seen counts as gone.
-            with suppress(DatabaseError):
+            with suppress(errors.DatabaseError):
                 parts.jobs.leave(runner)
 
     def _heartbeat(self, job: JobRow, runner: UUID, engine: Engine, cancelled: Event) -> Heartbeat:
@@ -167,10 +158,10 @@ class JobRunner:
         try:
             engine.pass_tokens(pages, sink, ask, heart.halt)
             finished = not heart.halt.is_set()
-        except LeaseLostError as error:
+        except errors.LeaseLostError as error:
             _log.warning("%s", error.message)
             return
-        except DatabaseError as error:
+        except errors.DatabaseError as error:
             # Who is to stop does not wait for a database that is away.
             if not (heart.halt.is_set() and error.passing):
                 raise
@@ -183,7 +174,7 @@ class JobRunner:
     def _give_back(self, chunk: Chunk, ledger: ChunkLedger, heart: Heartbeat, *, finished: bool) -> None:
         chunks, counted = self.parts.chunks, ledger.counted()
         # Where this fails, the lease runs out.
-        with suppress(DatabaseError, LeaseLostError):
+        with suppress(errors.DatabaseError, errors.LeaseLostError):
             if finished:
                 Endurance(heart.stop)(lambda: chunks.finish_chunk(chunk, counted))
             else:
@@ -214,7 +205,7 @@ class JobRunner:
         own, planned = self.parts.attributor.keyring.binding, job.plan.get("binding")
         if planned not in (None, own):
             set_to = "not set" if own is None else f'"{own}"'
-            raise JobError(
+            raise errors.JobError(
                 f'Job {job.id} seals for database "{planned}", and KEYDECK_BINDING is {set_to} here.',
                 remedy="Set it as it was where the job was made, or cancel the job.",
             )
@@ -229,13 +220,16 @@ class JobRunner:
         subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
         self.parts.journal.record(job.verb, subject, Outcome.DONE, detail, within=within, actor=actor)
 
-    def _fail(self, job: JobRow, runner: UUID, error: KeydeckError) -> None:
+    def _fail(self, job: JobRow, runner: UUID, error: errors.KeydeckError) -> None:
         """The job has stopped: store the reason, until it is resumed.
 
         What code of others did in its writes stops it for all who work on it, and is journaled.
         """
-        jobs, foreign = self.parts.jobs, isinstance(error, (ForeignWriteError, ChangedAtCommitError))
-        with suppress(DatabaseError):
+        jobs, foreign = (
+            self.parts.jobs,
+            isinstance(error, (errors.ForeignWriteError, errors.ChangedAtCommitError)),
+        )
+        with suppress(errors.DatabaseError):
             jobs.leave(runner)
             if foreign or not jobs.lively(job.id):
                 jobs.change(job.id, FAILED, [RUNNING], why=str(error))

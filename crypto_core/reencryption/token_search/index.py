@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from threading import Event, Lock
+from time import monotonic
 
 from sqlalchemy import Connection, Engine
 
@@ -30,6 +31,7 @@ from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter, make_key, open_key
 from crypto_core.reencryption.token_search.index_plan import (
@@ -42,11 +44,41 @@ from crypto_core.reencryption.token_search.index_plan import (
     SharedToken,
     not_indexed,
 )
-from crypto_core.reencryption.token_search.index_writing import IndexWriting
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.counting import counted
+
+
+@dataclass(slots=True)
+class IndexWriting:
+    engine: Engine
+    maker: Fingerprinter
+    total: int
+    progress: Callable[[RunProgress], None] | None
+    noted: int = 0
+    unopened: int = 0
+    started: float = field(default_factory=monotonic)
+    lock: Lock = field(default_factory=Lock)
+    made: dict[TokenRef, Fingerprint] = field(default_factory=dict)
+
+    def look_at(self, stored: StoredToken, token: Secret) -> None:
+        entry = self.maker.entry(stored.ref, stored.digest, self.maker.of_token(token))
+        with self.lock:
+            self.made[stored.ref] = entry
+
+    def hear(self, found: Sequence[Opened]) -> None:
+        opened = [one.verification.ref for one in found if one.verification.opened]
+        with self.lock:
+            entries = [self.made.pop(ref) for ref in opened if ref in self.made]
+        with connected(self.engine, write=True) as connection:
+            note_entries(connection, self.maker.number, entries)
+        self.noted += len(entries)
+        self.unopened += len(found) - len(opened)
+        if self.progress is not None:
+            seconds = monotonic() - self.started
+            self.progress(RunProgress(self.total, self.noted, self.unopened, 0, seconds))
+
 
 _log = logging.getLogger(__name__)
 _SEALED = TokenScope(frozenset(ENVELOPE_FORMATS))

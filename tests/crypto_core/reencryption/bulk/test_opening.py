@@ -20,9 +20,8 @@ from crypto_core.keyring.data_keys import UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.control import IN_FLIGHT, Control, is_passing
 from crypto_core.reencryption.bulk.opening import opened
-from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.pipeline import MOST, pass_tokens
 from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
-from crypto_core.reencryption.bulk.window import MOST
 from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
 from tests.crypto_core.reencryption.bulk.memory import Table, ref, token_of

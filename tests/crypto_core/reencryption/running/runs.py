@@ -14,7 +14,7 @@ from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format, classify
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption import runner
-from crypto_core.reencryption.bulk import engine, pipeline, window
+from crypto_core.reencryption.bulk import engine, pipeline
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
 from crypto_core.references import TokenRef
 
@@ -91,6 +91,6 @@ def make_pages_small(change: Callable[[object, str, object], object]) -> None:
     """Have runs read, ask about and write five tokens at a time, and read few ahead."""
     change(runner, "PAGE", 5)
     change(pipeline, "BATCH", 5)
-    change(window, "ROOM", 5)
-    change(window, "MOST", 10)
+    change(pipeline, "ROOM", 5)
+    change(pipeline, "MOST", 10)
     change(engine, "IN_FLIGHT", 5)
