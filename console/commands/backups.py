@@ -27,20 +27,12 @@ def backups() -> None:
 
 @backups.command(cls=OperationCommand, operation="backups restore")
 @click.argument("references", nargs=-1, shell_complete=token_references, metavar="[REF]...")
-@click.option(
-    "--job",
-    type=click.IntRange(min=1),
-    shell_complete=job_numbers,
-    metavar="JOB",
-    help="Every token that this job wrote.",
-)
 @time_option("--since", "Every token that was written since.")
 @trust_option
 @json_option
 def restore(
     *,
     references: tuple[str, ...],
-    job: int | None,
     since: datetime | None,
     trust: tuple[str, ...],
     dry_run: bool,
@@ -51,9 +43,9 @@ def restore(
 
     A present value that opens and holds another token stays. Exit code 1 unless every token was restored.
     """
-    if sum((bool(references), job is not None, since is not None)) != 1:
-        raise click.UsageError("Name references, or --job JOB, or --since TIME.")
-    selection = BackupSelection(tuple(parse_reference(ref) for ref in references), job, since)
+    if bool(references) == (since is not None):
+        raise click.UsageError("Name references, or --since TIME.")
+    selection = BackupSelection(tuple(parse_reference(ref) for ref in references), since)
     with services_of(trust=trust) as services:
         plan = services.backup_restoring.plan_restore(selection)
         result = BackupRestoreResult(0, plan.refused, plan.tokens)

@@ -1,4 +1,4 @@
-"""Restores replaced envelopes: of tokens named one by one, of a job, or of all written since some time.
+"""Restores replaced envelopes: of tokens named one by one, or of all written since some time.
 
 What stood before a present value is the newest kept envelope of that token whose place this very value took.
 KMS opens it before it is restored. Where the present value opens too and holds another token, it stays; where
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from typing import Any
-from uuid import UUID
 
 from crypto_core import errors
 from crypto_core.database.tokens import backups
@@ -52,15 +51,12 @@ _CHANGED = "It has changed since the preview."
 
 @dataclass(frozen=True, slots=True)
 class BackupSelection:
-    """Which tokens: those of `references`, or those that a job or anything since some time has replaced."""
+    """Which tokens: those of `references`, or those that were replaced since some time."""
 
     references: tuple[TokenRef | RowRef, ...] = ()
-    job: int | None = None
     since: datetime | None = None
 
     def __str__(self) -> str:
-        if self.job is not None:
-            return f"tokens of job {self.job}"
         if self.since is not None:
             return f"tokens replaced since {self.since:%Y-%m-%d %H:%M:%S %Z}"
         shown = ", ".join(str(reference) for reference in self.references[:3])
@@ -144,8 +140,7 @@ class BackupRestoring:
     def plan_restore(self, selection: BackupSelection) -> BackupRestorePlan:
         """Return what would be restored; journaled as a dry run, a refusal too.
 
-        Raises UnknownJobError, InvalidReferenceError, DatabaseError; RefusedError for a job that encrypted in
-        place, and for more tokens than one run takes.
+        Raises InvalidReferenceError, DatabaseError; RefusedError for more tokens than one run takes.
         """
         plan, _ = self._guard.plan(
             RESTORE, str(selection), lambda: self._planned(selection), BackupRestorePlan.as_json
@@ -178,18 +173,15 @@ class BackupRestoring:
         return result
 
     def _planned(self, selection: BackupSelection) -> BackupRestorePlan:
-        run_id = self._run_of(selection)
         kept: list[tuple[TokenRef, int]] = []
         refused: list[Unwritten] = []
         keys: set[str] = set()
-        for tokens in self._selected(selection, run_id, refused):
-            found = backups.stood_before(self._parts.engine, tokens, run_id=run_id, since=selection.since)
+        for tokens in self._selected(selection, refused):
+            found = backups.stood_before(self._parts.engine, tokens, since=selection.since)
             for token in tokens:
                 before = found.get(token.ref)
                 if before is None:
-                    refused.append(
-                        Unwritten(str(token.ref), _NOT_KEPT if run_id is None else _newer(selection))
-                    )
+                    refused.append(Unwritten(str(token.ref), _NOT_KEPT))
                 else:
                     kept.append((token.ref, before.number))
                     keys |= {before.key_arn} if before.key_arn else set()
@@ -202,25 +194,13 @@ class BackupRestoring:
         code = self._parts.store.code_at(columns)
         return BackupRestorePlan(selection, tuple(kept), tuple(refused), tuple(sorted(keys)), code)
 
-    def _run_of(self, selection: BackupSelection) -> UUID | None:
-        if selection.job is None:
-            return None
-        job = self._parts.jobs.get(selection.job)
-        if Verb(job.verb) is Verb.ENCRYPT:
-            raise errors.RefusedError(
-                f"Job {job.id} encrypted in place: plaintext is never kept, so nothing can be put back."
-            )
-        return job.run_id
-
-    def _selected(
-        self, selection: BackupSelection, run_id: UUID | None, refused: list[Unwritten]
-    ) -> Iterator[list[StoredToken]]:
+    def _selected(self, selection: BackupSelection, refused: list[Unwritten]) -> Iterator[list[StoredToken]]:
         """The tokens as they are now, each once; `refused` gets what holds none."""
         seen: set[TokenRef] = set()
         wanted: Iterable[Sequence[TokenRef | RowRef]] = (
             [selection.references]
             if selection.references
-            else backups.backed_up(self._parts.engine, run_id, since=selection.since)
+            else backups.backed_up(self._parts.engine, None, since=selection.since)
         )
         for references in wanted:
             for first in range(0, len(references), PAGE):
@@ -273,10 +253,6 @@ class BackupRestoring:
             stopped_by,
             cancelled.is_set(),
         )
-
-
-def _newer(selection: BackupSelection) -> str:
-    return f"The present value is not what job {selection.job} wrote: it was written anew, or changed."
 
 
 @dataclass(eq=False, repr=False)

@@ -133,7 +133,7 @@ def test_what_was_written_since_or_was_encrypted_in_place_is_left_and_named(
     left = keydeck("backups", "restore", str(ref), str(plain), "--yes", "--json")
     assert (left.exit_code, left.json["restored"], left.json["tokens"]) == (1, 0, 0)
     assert {one["reference"] for one in left.json["not_restored"]} == {str(ref), str(plain)}
-    refused = keydeck("backups", "restore", "--job", str(ran.json["job"]), "--yes")
+    refused = keydeck("jobs", "restore", str(ran.json["job"]), "--yes")
     assert refused.exit_code != 0
     assert "plaintext is never kept" in refused.stderr
     assert keydeck("backups", "restore", "--yes").exit_code == 2
