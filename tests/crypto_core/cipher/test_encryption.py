@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +26,13 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed
 from tests.crypto_core.cipher.scene import TOKEN, ChangedKeyring, data_key_of
+from tests.crypto_core.keyring.scene import NewKey
 
 # Encrypt and decrypt
 
 
 @pytest.mark.parametrize("token", [TOKEN, "x", "grüße 東京 🔑", "line\nbreak\0nul", "é" * 32_768])
-def test_an_encrypted_token_decrypts_to_itself(kms: KmsApi, new_key: Callable[[], str], token: str) -> None:
+def test_an_encrypted_token_decrypts_to_itself(kms: KmsApi, new_key: NewKey, token: str) -> None:
     key = new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=key))
     sealed = cipher.encrypt(token)
@@ -43,7 +43,7 @@ def test_an_encrypted_token_decrypts_to_itself(kms: KmsApi, new_key: Callable[[]
 
 
 def test_two_encryptions_share_neither_data_key_nor_nonce_nor_ciphertext(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     first, second = (parse(cipher.encrypt(TOKEN).stored) for _ in range(2))
@@ -52,7 +52,7 @@ def test_two_encryptions_share_neither_data_key_nor_nonce_nor_ciphertext(
     assert data_key_of(client, first) != data_key_of(client, second)
 
 
-def test_a_token_is_encrypted_under_the_key_that_is_named(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_token_is_encrypted_under_the_key_that_is_named(kms: KmsApi, new_key: NewKey) -> None:
     written_under, named = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=written_under))
     assert cipher.encrypt(TOKEN, named).wrapped_by.key_arn == named
@@ -60,23 +60,21 @@ def test_a_token_is_encrypted_under_the_key_that_is_named(kms: KmsApi, new_key: 
 
 
 @pytest.mark.parametrize("token", [b"ghp_bytes", None, 7])
-def test_what_is_no_text_is_refused_before_kms_is_asked(
-    kms: KmsApi, new_key: Callable[[], str], token: Any
-) -> None:
+def test_what_is_no_text_is_refused_before_kms_is_asked(kms: KmsApi, new_key: NewKey, token: Any) -> None:
     with pytest.raises(InvalidTokenError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt(token)
     assert kms.calls == 0
 
 
 @pytest.mark.parametrize("token", ["", "x" * 65_537])
-def test_an_empty_or_oversize_token_is_refused(kms: KmsApi, new_key: Callable[[], str], token: str) -> None:
+def test_an_empty_or_oversize_token_is_refused(kms: KmsApi, new_key: NewKey, token: str) -> None:
     with pytest.raises(InvalidTokenError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt(token)
 
 
 @pytest.mark.parametrize("stored", ["", "ghp_plaintext", "djF8!", "djJ8abcd", "hunter2"])
 def test_what_is_no_envelope_is_refused_before_kms_is_asked(
-    kms: KmsApi, new_key: Callable[[], str], stored: str
+    kms: KmsApi, new_key: NewKey, stored: str
 ) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     for use in (cipher.decrypt, cipher.open, lambda s: cipher.rewrap(s, new_key()), cipher.reencrypt):
@@ -85,13 +83,13 @@ def test_what_is_no_envelope_is_refused_before_kms_is_asked(
     assert kms.calls == 0
 
 
-def test_a_token_under_an_untrusted_key_is_not_opened(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_token_under_an_untrusted_key_is_not_opened(kms: KmsApi, new_key: NewKey) -> None:
     theirs = TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt(TOKEN)
     with pytest.raises(IncorrectKeyError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).decrypt(theirs.stored)
 
 
-def test_the_likely_key_saves_a_call(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_the_likely_key_saves_a_call(kms: KmsApi, new_key: NewKey) -> None:
     first, second = new_key(), new_key()
     stored = TokenCipher(KmsKeyring(kms, write_key=second)).encrypt(TOKEN).stored
     before = kms.calls
@@ -100,7 +98,7 @@ def test_the_likely_key_saves_a_call(kms: KmsApi, new_key: Callable[[], str]) ->
     assert kms.calls == before + 1
 
 
-def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: NewKey) -> None:
     keyring = KmsKeyring(kms, write_key=new_key())
     ref = TokenRef("gh_connection", "access_token", "gh-1")
     v1 = TokenCipher(keyring).encrypt(TOKEN).stored
@@ -127,7 +125,7 @@ def test_only_envelope_formats_can_be_written_or_demanded(kms: KmsApi, setting: 
 
 
 def test_encrypt_fails_when_what_it_sealed_does_not_open_to_the_token(
-    kms: KmsApi, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    kms: KmsApi, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     stored = cipher.encrypt(TOKEN).stored
@@ -141,9 +139,7 @@ def test_encrypt_fails_when_what_it_sealed_does_not_open_to_the_token(
 
 
 @pytest.mark.parametrize("length", [0, 16, 31])
-def test_encrypt_fails_with_a_data_key_of_another_length(
-    kms: KmsApi, new_key: Callable[[], str], length: int
-) -> None:
+def test_encrypt_fails_with_a_data_key_of_another_length(kms: KmsApi, new_key: NewKey, length: int) -> None:
     short = ChangedKeyring(
         KmsKeyring(kms, write_key=new_key()), generate=lambda g: replace(g, data_key=DataKey(bytes(length)))
     )
@@ -152,7 +148,7 @@ def test_encrypt_fails_with_a_data_key_of_another_length(
 
 
 def test_data_keys_and_tokens_are_wiped_when_their_work_is_done(
-    kms: KmsApi, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    kms: KmsApi, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[DataKey | Secret] = []
 
@@ -185,7 +181,7 @@ def dev_value(token: str, key: str = DEV_KEY) -> str:
     return base64.b64encode(b"dev|" + Fernet(key).encrypt(token.encode())).decode()
 
 
-def test_a_dev_value_becomes_an_envelope(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_dev_value_becomes_an_envelope(kms: KmsApi, new_key: NewKey) -> None:
     key, other = new_key(), Fernet.generate_key().decode()
     cipher = TokenCipher(KmsKeyring(kms, write_key=key))
     for stored, dev_key in ((dev_value(TOKEN), DEV_KEY), (dev_value(TOKEN, other), other)):
@@ -195,7 +191,7 @@ def test_a_dev_value_becomes_an_envelope(kms: KmsApi, new_key: Callable[[], str]
     assert kms.calls == 4
 
 
-def test_a_dev_value_that_does_not_open_asks_nothing_of_kms(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_dev_value_that_does_not_open_asks_nothing_of_kms(kms: KmsApi, new_key: NewKey) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     with pytest.raises(AuthenticationFailedError):
         cipher.encrypt_dev(dev_value(TOKEN, Fernet.generate_key().decode()), DEV_KEY)
@@ -204,6 +200,6 @@ def test_a_dev_value_that_does_not_open_asks_nothing_of_kms(kms: KmsApi, new_key
     assert kms.calls == 0
 
 
-def test_an_empty_dev_value_is_nothing_to_protect(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_an_empty_dev_value_is_nothing_to_protect(kms: KmsApi, new_key: NewKey) -> None:
     with pytest.raises(InvalidTokenError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt_dev(dev_value(""), DEV_KEY)

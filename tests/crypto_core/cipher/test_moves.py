@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +22,11 @@ from crypto_core.errors import (
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import Secret
 from tests.crypto_core.cipher.scene import TOKEN, ChangedKeyring, data_key_of
+from tests.crypto_core.keyring.scene import NewKey
 
 
 def test_rewrap_changes_the_encrypted_data_key_and_nothing_else(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
@@ -44,7 +44,7 @@ def test_rewrap_changes_the_encrypted_data_key_and_nothing_else(
 
 
 def test_a_rewrapped_token_opens_under_the_new_key_when_the_old_one_is_disabled(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     old, new = new_key(), new_key()
     old_only, new_only = (TokenCipher(KmsKeyring(kms, write_key=key)) for key in (old, new))
@@ -58,7 +58,7 @@ def test_a_rewrapped_token_opens_under_the_new_key_when_the_old_one_is_disabled(
         old_only.decrypt(moved.stored)
 
 
-def test_rewrap_under_the_same_key_wraps_anew(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_rewrap_under_the_same_key_wraps_anew(kms: KmsApi, new_key: NewKey) -> None:
     key = new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=key))
     sealed = cipher.encrypt(TOKEN)
@@ -67,7 +67,7 @@ def test_rewrap_under_the_same_key_wraps_anew(kms: KmsApi, new_key: Callable[[],
     assert cipher.decrypt(moved.stored).reveal() == TOKEN
 
 
-def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=key))
     envelope = parse(cipher.encrypt(TOKEN).stored)
@@ -79,7 +79,7 @@ def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, client: Any, new_key: Cal
 
 
 def test_rewrap_fails_when_the_new_encrypted_data_key_holds_another_data_key(
-    kms: KmsApi, new_key: Callable[[], str]
+    kms: KmsApi, new_key: NewKey
 ) -> None:
     old, new = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=old, trusted=[new])
@@ -92,7 +92,7 @@ def test_rewrap_fails_when_the_new_encrypted_data_key_holds_another_data_key(
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_rewrap_fails_when_the_data_key_stays_under_the_old_key(
-    kms: KmsApi, new_key: Callable[[], str], trusted: bool
+    kms: KmsApi, new_key: NewKey, trusted: bool
 ) -> None:
     """The old encrypted data key opens the token as well; that must not pass for success."""
     old, new = new_key(), new_key()
@@ -103,9 +103,7 @@ def test_rewrap_fails_when_the_data_key_stays_under_the_old_key(
         TokenCipher(changed).rewrap(stored, new)
 
 
-def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(
-    kms: KmsApi, new_key: Callable[[], str]
-) -> None:
+def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(kms: KmsApi, new_key: NewKey) -> None:
     old, new = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=old, trusted=[new])
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
@@ -120,7 +118,7 @@ def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(
 
 
 def test_rewrap_fails_when_what_opens_is_not_the_token(
-    kms: KmsApi, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    kms: KmsApi, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
@@ -133,7 +131,7 @@ def test_rewrap_fails_when_what_opens_is_not_the_token(
 
 
 def test_rewrap_to_a_key_that_may_not_be_used_changes_nothing(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old))
@@ -144,9 +142,7 @@ def test_rewrap_to_a_key_that_may_not_be_used_changes_nothing(
     assert cipher.decrypt(stored).reveal() == TOKEN
 
 
-def test_reencrypt_changes_data_key_nonce_and_ciphertext(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_reencrypt_changes_data_key_nonce_and_ciphertext(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
     sealed = cipher.encrypt(TOKEN)
@@ -165,9 +161,7 @@ def test_reencrypt_changes_data_key_nonce_and_ciphertext(
     assert cipher.decrypt(renewed.stored).reveal() == TOKEN
 
 
-def test_reencrypt_without_a_key_writes_under_the_configured_one(
-    kms: KmsApi, new_key: Callable[[], str]
-) -> None:
+def test_reencrypt_without_a_key_writes_under_the_configured_one(kms: KmsApi, new_key: NewKey) -> None:
     old, new = new_key(), new_key()
     stored = TokenCipher(KmsKeyring(kms, write_key=old)).encrypt(TOKEN).stored
     renewed = TokenCipher(KmsKeyring(kms, write_key=new, trusted=[old])).reencrypt(stored)

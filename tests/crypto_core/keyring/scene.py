@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from console.sandbox.endpoint import ACCOUNT
 from crypto_core.aws.kms import KmsApi
+
+NewKey = Callable[[], str]
+MakeAlias = Callable[[str], str]
+Recorded = Callable[[str, str], list[dict[str, Any]]]
 
 REGION = "eu-west-1"
 ELSEWHERE = "us-east-1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,15 +14,15 @@ from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KeyDis
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey, exposed
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, ChangedAnswers, blob_under
+from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, ChangedAnswers, NewKey, Recorded, blob_under
 
 
 def test_attribution_asks_without_a_key_id_and_tells_key_and_material(
     aws: EndpointControl,
     kms: KmsApi,
     client: Any,
-    new_key: Callable[[], str],
-    recorded: Callable[[str, str], list[dict[str, Any]]],
+    new_key: NewKey,
+    recorded: Recorded,
     made_data_keys: list[DataKey],
 ) -> None:
     trusted, unknown = new_key(), new_key()
@@ -46,7 +45,7 @@ def test_attribution_asks_without_a_key_id_and_tells_key_and_material(
         keyring.unwrap(new["CiphertextBlob"])
 
 
-def test_attribution_needs_no_trusted_key(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_attribution_needs_no_trusted_key(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
     assert KmsKeyring(kms, write_key=None).attribute(blob_under(client, key)).key_arn == key
 
@@ -65,7 +64,7 @@ def test_attribution_asks_the_regions_in_turn(aws: EndpointControl, sandbox: San
 
 
 def test_attribution_of_a_disabled_key_names_it_and_of_a_damaged_blob_says_so(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
     blob = blob_under(client, key)
@@ -79,7 +78,7 @@ def test_attribution_of_a_disabled_key_names_it_and_of_a_damaged_blob_says_so(
 
 
 def test_an_attribution_that_names_no_key_is_refused(
-    aws: EndpointControl, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, client: Any, new_key: NewKey
 ) -> None:
     keyring = KmsKeyring(ChangedAnswers(KeyId=None), write_key=None)
     with pytest.raises(KmsRequestError, match="did not say which key"):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, cast
-from uuid import uuid4
+from typing import Any
 
 import pytest
 
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
-from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import EnvelopeV2, Format, parse, serialise
@@ -26,9 +22,9 @@ from crypto_core.errors import (
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, exposed
+from tests.crypto_core.keyring.cache.scene import wrapped
+from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, MakeAlias, NewKey, Recorded
 
-REGION, ELSEWHERE = "eu-west-1", "us-east-1"
-NOBODYS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 REF = TokenRef("gh_connection", "access_token", "gh-42")
 ROW = encryption_context(REF)
 ANOTHER_ROW = encryption_context(replace(REF, row_id="gh-43"))
@@ -36,71 +32,16 @@ ANOTHER_COLUMN = encryption_context(replace(REF, column="refresh_token"))
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-@pytest.fixture
-def kms(aws: EndpointControl) -> KmsApi:
-    return KmsApi([REGION], attempts=1)
-
-
-@pytest.fixture
-def alias(client: Any) -> Iterator[Callable[[str], str]]:
-    """Make an alias for a key; returns its name."""
-    made: list[str] = []
-
-    def create(key: str) -> str:
-        made.append(f"alias/test-{uuid4().hex[:12]}")
-        client.create_alias(AliasName=made[-1], TargetKeyId=key)
-        return made[-1]
-
-    yield create
-    for name in made:
-        client.delete_alias(AliasName=name)
-
-
-@pytest.fixture
-def recorded(sandbox: Sandbox) -> Callable[[str, str], list[dict[str, Any]]]:
-    """CloudTrail's request parameters of an operation on a key, oldest first."""
-    trail = sandbox.client("cloudtrail")
-
-    def look_up(key: str, operation: str) -> list[dict[str, Any]]:
-        attribute = [{"AttributeKey": "ResourceName", "AttributeValue": key}]
-        events = trail.lookup_events(LookupAttributes=attribute)["Events"]
-        records = [json.loads(event["CloudTrailEvent"]) for event in reversed(events)]
-        return [r["requestParameters"] for r in records if r["eventName"] == operation]
-
-    return look_up
-
-
-@pytest.fixture
-def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
-    """Every DataKey that the keyring makes from now on."""
-    made: list[DataKey] = []
-
-    class Noted(DataKey):
-        __slots__ = ()
-
-        def __init__(self, content: bytes) -> None:
-            super().__init__(content)
-            made.append(self)
-
-    monkeypatch.setattr("crypto_core.keyring.checked_answers.DataKey", Noted)
-    return made
-
-
 def must_be_wiped(data_key: DataKey) -> None:
     with pytest.raises(ValueError, match="is wiped"):
         exposed(data_key)
-
-
-def wrapped(client: Any, key: str, context: dict[str, str] | None = None) -> bytes:
-    made = client.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context or {})
-    return cast(bytes, made["CiphertextBlob"])
 
 
 # The context
 
 
 def test_a_data_key_opens_with_the_context_that_it_was_made_with(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     keyring = KmsKeyring(kms, write_key=new_key())
     generated = keyring.generate(context=ROW)
@@ -112,7 +53,7 @@ def test_a_data_key_opens_with_the_context_that_it_was_made_with(
 
 @pytest.mark.parametrize("context", [ANOTHER_ROW, ANOTHER_COLUMN, {}, ROW | {"more": "1"}])
 def test_a_data_key_does_not_open_with_another_context(
-    kms: KmsApi, new_key: Callable[[], str], context: dict[str, str], made_data_keys: list[DataKey]
+    kms: KmsApi, new_key: NewKey, context: dict[str, str], made_data_keys: list[DataKey]
 ) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key)
@@ -129,13 +70,13 @@ def test_a_data_key_does_not_open_with_another_context(
     assert len(made_data_keys) == 1
 
 
-def test_a_data_key_without_a_context_does_not_open_with_one(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_data_key_without_a_context_does_not_open_with_one(kms: KmsApi, new_key: NewKey) -> None:
     keyring = KmsKeyring(kms, write_key=new_key())
     with pytest.raises(InvalidCiphertextError):
         keyring.unwrap(keyring.generate().encrypted_data_key, context=ROW)
 
 
-def test_a_rewrapped_data_key_keeps_its_context(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_a_rewrapped_data_key_keeps_its_context(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     old, new = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=old, trusted=[new])
     generated = keyring.generate(context=ROW)
@@ -146,9 +87,7 @@ def test_a_rewrapped_data_key_keeps_its_context(kms: KmsApi, client: Any, new_ke
         keyring.unwrap(rewrapped.encrypted_data_key, named=new)
 
 
-def test_cloudtrail_says_which_row_was_opened(
-    kms: KmsApi, new_key: Callable[[], str], recorded: Callable[[str, str], list[dict[str, Any]]]
-) -> None:
+def test_cloudtrail_says_which_row_was_opened(kms: KmsApi, new_key: NewKey, recorded: Recorded) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key)
     blob = keyring.generate(context=ROW).encrypted_data_key
@@ -163,7 +102,7 @@ def test_cloudtrail_says_which_row_was_opened(
 
 
 def test_cloudtrail_says_of_a_v2_token_which_row_and_of_a_v1_token_nothing(
-    kms: KmsApi, new_key: Callable[[], str], recorded: Callable[[str, str], list[dict[str, Any]]]
+    kms: KmsApi, new_key: NewKey, recorded: Recorded
 ) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key)
@@ -177,7 +116,7 @@ def test_cloudtrail_says_of_a_v2_token_which_row_and_of_a_v1_token_nothing(
 # The key that an envelope names
 
 
-def test_the_named_key_alone_is_asked(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_the_named_key_alone_is_asked(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     first, second, third = new_key(), new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=first, trusted=[second, third])
     assert keyring.unwrap(wrapped(client, third), named=third).wrapped_by.key_arn == third
@@ -188,9 +127,7 @@ def test_the_named_key_alone_is_asked(kms: KmsApi, client: Any, new_key: Callabl
     assert kms.calls == 3
 
 
-def test_a_named_key_that_is_not_trusted_is_not_asked(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_named_key_that_is_not_trusted_is_not_asked(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     """Whoever writes the database must not choose whom Keydeck asks, let alone believes."""
     trusted, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=trusted)
@@ -210,7 +147,7 @@ def test_a_named_key_that_is_not_trusted_is_not_asked(
 
 
 def test_a_data_key_under_another_trusted_key_than_the_named_one_is_refused(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], made_data_keys: list[DataKey]
+    kms: KmsApi, client: Any, new_key: NewKey, made_data_keys: list[DataKey]
 ) -> None:
     named, really = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=named, trusted=[really])
@@ -228,7 +165,7 @@ def test_a_data_key_under_another_trusted_key_than_the_named_one_is_refused(
 
 @pytest.mark.parametrize("trusted_as", ["key ARN", "key id", "alias", "alias ARN"])
 def test_a_named_key_may_be_trusted_in_each_of_the_four_forms(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], alias: Callable[[str], str], trusted_as: str
+    kms: KmsApi, client: Any, new_key: NewKey, alias: MakeAlias, trusted_as: str
 ) -> None:
     key, other = new_key(), new_key()
     name = alias(key)
@@ -250,7 +187,7 @@ def test_a_named_key_may_be_trusted_in_each_of_the_four_forms(
 
 @pytest.mark.parametrize("trusted_as", ["key ARN", "key id"])
 def test_a_name_that_says_the_key_needs_no_call_to_refuse_another(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], trusted_as: str
+    kms: KmsApi, client: Any, new_key: NewKey, trusted_as: str
 ) -> None:
     key, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=key if trusted_as == "key ARN" else key.rpartition("/")[2])
@@ -260,7 +197,7 @@ def test_a_name_that_says_the_key_needs_no_call_to_refuse_another(
 
 
 def test_an_alias_that_has_not_answered_yet_is_asked_and_pinned_to_what_it_means(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], alias: Callable[[str], str]
+    kms: KmsApi, client: Any, new_key: NewKey, alias: MakeAlias
 ) -> None:
     key, later = new_key(), new_key()
     name = alias(key)
@@ -280,8 +217,8 @@ def test_an_alias_that_has_not_answered_yet_is_asked_and_pinned_to_what_it_means
 def test_an_alias_of_another_key_does_not_open_what_names_a_key_that_it_might_have_meant(
     kms: KmsApi,
     client: Any,
-    new_key: Callable[[], str],
-    alias: Callable[[str], str],
+    new_key: NewKey,
+    alias: MakeAlias,
     use: str,
     made_data_keys: list[DataKey],
 ) -> None:
@@ -302,7 +239,7 @@ def test_an_alias_of_another_key_does_not_open_what_names_a_key_that_it_might_ha
 
 
 def test_an_alias_arn_of_another_region_or_account_is_not_asked_about_a_named_key(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
     for home in (f"{ELSEWHERE}:{ACCOUNT}", f"{REGION}:999999999999"):
@@ -328,7 +265,7 @@ def test_a_named_replica_of_a_trusted_multi_region_key_is_that_key(aws: Endpoint
 
 
 def test_what_the_named_key_says_is_told_and_no_other_key_is_asked(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     named, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=other, trusted=[named])
@@ -344,7 +281,7 @@ def test_what_the_named_key_says_is_told_and_no_other_key_is_asked(
 
 
 def test_a_v2_envelope_whose_data_key_is_under_another_trusted_key_than_it_names_is_refused(
-    kms: KmsApi, new_key: Callable[[], str]
+    kms: KmsApi, new_key: NewKey
 ) -> None:
     named, really = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=really, trusted=[named]), write_format=Format.V2)
@@ -361,7 +298,7 @@ def test_a_v2_envelope_whose_data_key_is_under_another_trusted_key_than_it_names
 
 
 def test_a_v2_envelope_that_names_an_untrusted_key_is_refused_without_asking_kms(
-    kms: KmsApi, new_key: Callable[[], str]
+    kms: KmsApi, new_key: NewKey
 ) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()), write_format=Format.V2)
     envelope = parse(cipher.encrypt(TOKEN, ref=REF).stored)
@@ -373,7 +310,7 @@ def test_a_v2_envelope_that_names_an_untrusted_key_is_refused_without_asking_kms
 
 
 def test_a_v2_envelope_that_was_moved_to_another_row_does_not_open_at_kms(
-    kms: KmsApi, new_key: Callable[[], str], made_data_keys: list[DataKey]
+    kms: KmsApi, new_key: NewKey, made_data_keys: list[DataKey]
 ) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()), write_format=Format.V2)
     stored = cipher.encrypt(TOKEN, ref=REF).stored

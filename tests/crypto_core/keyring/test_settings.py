@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyNotFoundError, KmsError, KmsUnreachableError, SettingsError
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from tests.crypto_core.keyring.scene import NOBODYS, REGION
+from tests.crypto_core.keyring.scene import NOBODYS, REGION, NewKey
 
 
 def test_without_keys_nothing_is_asked(kms: KmsApi) -> None:
@@ -24,9 +22,7 @@ def test_without_keys_nothing_is_asked(kms: KmsApi) -> None:
     assert kms.calls == 0
 
 
-def test_what_is_no_key_name_is_refused_before_anything_is_sent(
-    kms: KmsApi, new_key: Callable[[], str]
-) -> None:
+def test_what_is_no_key_name_is_refused_before_anything_is_sent(kms: KmsApi, new_key: NewKey) -> None:
     for arguments in ({"write_key": "tokens"}, {"write_key": NOBODYS, "trusted": ["not a key"]}):
         with pytest.raises(SettingsError, match="Not a KMS key"):
             KmsKeyring(kms, **arguments)  # type: ignore[arg-type]

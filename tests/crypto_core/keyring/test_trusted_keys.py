@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,11 +17,11 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.keyring.scene import NOBODYS, blob_under
+from tests.crypto_core.keyring.scene import NOBODYS, MakeAlias, NewKey, blob_under
 
 
 def test_trusted_keys_are_asked_until_one_opens_and_the_likely_one_first_from_then_on(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     first, second, third = new_key(), new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=first, trusted=[second, third])
@@ -41,7 +40,7 @@ def test_trusted_keys_are_asked_until_one_opens_and_the_likely_one_first_from_th
 
 @pytest.mark.parametrize("by", ["ARN", "alias"])
 def test_the_likely_key_is_asked_first(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], alias: Callable[[str], str], by: str
+    kms: KmsApi, client: Any, new_key: NewKey, alias: MakeAlias, by: str
 ) -> None:
     first, second = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=first, trusted=[alias(second) if by == "alias" else second])
@@ -53,16 +52,14 @@ def test_the_likely_key_is_asked_first(
     assert kms.calls == before + 2
 
 
-def test_a_likely_key_that_is_not_trusted_is_not_asked(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_likely_key_that_is_not_trusted_is_not_asked(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     trusted, other = new_key(), new_key()
     with pytest.raises(IncorrectKeyError):
         KmsKeyring(kms, write_key=trusted).unwrap(blob_under(client, other), likely=other)
     assert kms.calls == 1
 
 
-def test_a_key_is_trusted_for_one_command_only(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_a_key_is_trusted_for_one_command_only(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     configured, named = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=configured)
     blob = blob_under(client, named)
@@ -72,9 +69,7 @@ def test_a_key_is_trusted_for_one_command_only(kms: KmsApi, client: Any, new_key
         keyring.unwrap(blob)
 
 
-def test_only_one_key_is_asked_where_the_caller_names_it(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_only_one_key_is_asked_where_the_caller_names_it(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     trusted, named = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=trusted)
     assert keyring.unwrap(blob_under(client, named), only=named).wrapped_by.key_arn == named
@@ -86,7 +81,7 @@ def test_only_one_key_is_asked_where_the_caller_names_it(
 
 
 def test_a_trusted_key_that_refuses_does_not_hide_the_one_that_opens(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     disabled, right = new_key(), new_key()
     client.disable_key(KeyId=disabled)
@@ -95,7 +90,7 @@ def test_a_trusted_key_that_refuses_does_not_hide_the_one_that_opens(
 
 
 def test_a_key_that_refuses_says_more_than_keys_that_did_not_wrap_it(
-    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     other, right = new_key(), new_key()
     blob = blob_under(client, right)
@@ -109,7 +104,7 @@ def test_a_key_that_refuses_says_more_than_keys_that_did_not_wrap_it(
 
 
 def test_a_damaged_data_key_is_called_damaged_though_other_keys_did_not_wrap_it(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     other, right = new_key(), new_key()
     with pytest.raises(InvalidCiphertextError) as caught:
@@ -118,7 +113,7 @@ def test_a_damaged_data_key_is_called_damaged_though_other_keys_did_not_wrap_it(
 
 
 def test_a_throttled_call_is_not_taken_for_another_key(
-    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     first, second = new_key(), new_key()
     blob = blob_under(client, second)

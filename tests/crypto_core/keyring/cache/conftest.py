@@ -1,4 +1,4 @@
-"""A clock, KMS of one Region, and every data key that a cache makes."""
+"""A clock, and every data key that a cache makes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import EndpointControl
-from crypto_core.aws.kms import KmsApi
 from crypto_core.secret import DataKey
-from tests.crypto_core.keyring.cache.scene import REGION, Clock
+from tests.crypto_core.keyring.cache.scene import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def kms(aws: EndpointControl) -> KmsApi:
-    return KmsApi([REGION], attempts=1)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from crypto_core.log.observation import Silent
 from crypto_core.secret import exposed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.keyring.cache.scene import ANOTHER_ROW, KEY, ROW, Clock, wrapped
+from tests.crypto_core.keyring.scene import NewKey
 
 
 class Counting(Silent):
@@ -27,7 +27,7 @@ class Counting(Silent):
         self.hits.append(hit)
 
 
-def test_without_a_cache_every_unwrap_is_a_call(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_without_a_cache_every_unwrap_is_a_call(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     observer = Counting()
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key, observer=observer)
@@ -39,7 +39,7 @@ def test_without_a_cache_every_unwrap_is_a_call(kms: KmsApi, client: Any, new_ke
 
 
 def test_with_a_cache_one_call_serves_until_the_entry_ends(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], clock: Clock
+    kms: KmsApi, client: Any, new_key: NewKey, clock: Clock
 ) -> None:
     observer = Counting()
     key = new_key()
@@ -61,9 +61,7 @@ def test_with_a_cache_one_call_serves_until_the_entry_ends(
     assert observer.hits == [False, True, True, False, False]
 
 
-def test_a_wiped_answer_leaves_the_held_data_key_whole(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_wiped_answer_leaves_the_held_data_key_whole(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key, cache=DataKeyCache())
     blob = wrapped(client, key)
@@ -74,9 +72,7 @@ def test_a_wiped_answer_leaves_the_held_data_key_whole(
     assert kms.calls == 1
 
 
-def test_the_context_of_another_row_is_not_served(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_the_context_of_another_row_is_not_served(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key, cache=DataKeyCache())
     blob = wrapped(client, key, ROW)
@@ -90,7 +86,7 @@ def test_the_context_of_another_row_is_not_served(
 
 
 def test_an_envelope_that_names_another_trusted_key_is_not_served(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     key, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=key, trusted=[other], cache=DataKeyCache())
@@ -105,9 +101,7 @@ def test_an_envelope_that_names_another_trusted_key_is_not_served(
     assert kms.calls == calls
 
 
-def test_a_key_that_is_not_trusted_any_more_is_not_served(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_key_that_is_not_trusted_any_more_is_not_served(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     kept, dropped = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=kept, cache=DataKeyCache())
     blob = wrapped(client, dropped)
@@ -120,9 +114,7 @@ def test_a_key_that_is_not_trusted_any_more_is_not_served(
     assert kms.calls == calls + 1
 
 
-def test_a_keyring_that_trusts_more_shares_the_cache(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_keyring_that_trusts_more_shares_the_cache(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key, cache=DataKeyCache())
     blob = wrapped(client, key)
@@ -131,9 +123,7 @@ def test_a_keyring_that_trusts_more_shares_the_cache(
     assert kms.calls == 1
 
 
-def test_asking_one_key_only_goes_past_the_cache(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_asking_one_key_only_goes_past_the_cache(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     """A verification that the cache answered would verify nothing."""
     observer, cache = Counting(), DataKeyCache()
     key, other = new_key(), new_key()
@@ -149,9 +139,7 @@ def test_asking_one_key_only_goes_past_the_cache(
     assert observer.hits == [False]
 
 
-def test_attribution_and_rewrap_go_past_the_cache(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_attribution_and_rewrap_go_past_the_cache(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key, cache=DataKeyCache())
     blob = wrapped(client, key)
@@ -162,7 +150,7 @@ def test_attribution_and_rewrap_go_past_the_cache(
 
 
 def test_what_kms_did_not_open_or_opened_with_the_wrong_key_is_not_held(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     cache = DataKeyCache()
     key, other = new_key(), new_key()
