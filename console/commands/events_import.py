@@ -205,7 +205,6 @@ def _print_validation(validation: CopyValidation) -> None:
 
 
 def print_report(report: import_report.ImportReport) -> None:
-    """Print what an import brought."""
     click.echo(
         f"{counted(report.files, 'file')}: {counted(report.records, 'event')}, {report.new:,} new, "
         f"{report.duplicates:,} known already, {report.kms:,} of KMS"

@@ -58,7 +58,6 @@ filter_options = together(
         help="Include calls that AWS services make by themselves; in lists, Keydeck's own, too.",
     ),
 )
-"""--filter, --since, --until and --all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,6 @@ counting_engine_options = together(
     ),
     click.option("--yes", is_flag=True, help="Do not ask before a query that costs money."),
 )
-"""--engine, --max-bytes and --yes, of commands that count."""
 
 
 def counting_engine(engine: EngineChoice | None, most: int | None, *, yes: bool) -> EngineChoice | None:
@@ -161,7 +159,6 @@ class OpenStore:
     aliases_missing: bool = False
 
     def pages(self, query: Query, limit: int) -> Iterator[Sequence[StoredEvent]]:
-        """Yield the events of a query, a page at a time."""
         return pages_of(self.events, query, size=_PAGE, limit=limit)
 
     def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
@@ -180,12 +177,9 @@ class OpenStore:
 
 @dataclass(slots=True)
 class OpenCopy:
-    """A copy of events in Parquet."""
-
     events: EventCopy
 
     def pages(self, query: Query, limit: int) -> Iterator[Sequence[StoredEvent]]:
-        """Yield the events of a query, a page at a time."""
         return self.events.pages(query, limit=limit)
 
     def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:

@@ -173,8 +173,6 @@ def _print_pull(report: LogPull) -> None:
 
 
 class _Progress:
-    """Progress on stderr: a line now and then."""
-
     def __init__(self) -> None:
         self._said = 0
 

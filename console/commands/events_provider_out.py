@@ -23,13 +23,11 @@ _CELL = 60
 
 @contextmanager
 def provider_log() -> Iterator[ProviderLog]:
-    """Give the store of providers' events."""
     with closing(open_events(loaded().settings, told=say)) as store:
         yield ProviderLog(store.file)
 
 
 def event_cells(one: ProviderEvent) -> tuple[str, ...]:
-    """Return what a line has of an event."""
     texts = (one.action, one.actor, one.address, one.target, one.place, one.access, one.event_id)
     return (utc(one.at), one.provider, *(text[:_CELL] or "-" for text in texts))
 

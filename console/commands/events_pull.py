@@ -133,8 +133,6 @@ def _attribute(text: str | None) -> tuple[str, str] | None:
 
 
 class _Progress:
-    """Progress on stderr: a line now and then."""
-
     def __init__(self) -> None:
         self._said = 0
 

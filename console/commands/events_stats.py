@@ -24,7 +24,6 @@ from crypto_core.trail.store.statistics import (
 
 _ALL = 1_000_000
 MEASURED = ("count", "failed", "denied")
-"""What is counted of each group."""
 
 
 def _fields(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:

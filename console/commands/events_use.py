@@ -135,7 +135,6 @@ def _print_receipted(found: ReceiptedUse) -> None:
 
 
 def _print_use(use: TokenUse) -> None:
-    """Openings and uses in one list."""
     if use.deeds:
         click.echo()
         click.echo(

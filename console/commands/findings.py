@@ -46,7 +46,6 @@ _NO_DATABASE = "Tokens, keys, access and trails are not examined: no database is
 SHOWN_EVENTS = 3
 """Events of a finding that are named as text; --json names all."""
 EventsOf = Callable[[Finding], Sequence[TrailEvent]]
-"""Returns the events that a finding names."""
 
 
 @click.group(invoke_without_command=True)
@@ -124,7 +123,6 @@ class _Printed:
 def _print_all(
     posture: Posture, suppressed: Sequence[Suppressed], events_of: EventsOf, printed: _Printed
 ) -> int:
-    """Print findings and gaps; return the exit code."""
     listed = suppressed if printed.hidden else ()
     if printed.ocsf:
         _print_ocsf(events_of, posture, listed)
@@ -218,7 +216,6 @@ def _events(store: EventStore, finding: Finding) -> list[TrailEvent]:
 
 
 def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
-    """Yield findings as text, the worst first, an empty line behind them."""
     for finding in found:
         yield marked(finding.severity, finding.title)
         for name, text in finding_facts(finding, SHOWN_EVENTS):

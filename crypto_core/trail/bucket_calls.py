@@ -48,5 +48,4 @@ def bucket_of(event: TrailEvent) -> CleanText:
 
 
 def bucket_arn(name: str, region: str) -> str:
-    """Return the ARN of a bucket in a Region."""
     return f"arn:{partition_of(region)}:s3:::{name}"

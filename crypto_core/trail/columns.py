@@ -12,8 +12,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventProperty(IntFlag):
-    """Properties of an event."""
-
     SERVICE = 1
     FAILED = 2
     DENIED = 4
@@ -30,7 +28,6 @@ class EventProperty(IntFlag):
     SESSION = 2048
     ACCESS_KEY = 4096
     MESSAGE = 8192
-    """It has one; the store notes it."""
 
 
 HELD = {
@@ -51,7 +48,6 @@ HOUR, DAY = 3_600, 86_400
 
 
 def marks(found: TrailEvent) -> int:
-    """Return the properties of an event, as EventProperty has them."""
     # EventProperty's own operators take ten times as long.
     principal = found.principal
     return (
@@ -83,5 +79,4 @@ def seconds(moment: datetime) -> int:
 
 
 def moment(second: int) -> datetime:
-    """Return the moment of a second since 1970."""
     return _EPOCH + timedelta(seconds=second)

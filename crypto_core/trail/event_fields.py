@@ -66,7 +66,6 @@ def suffixes(text: str, after: str) -> tuple[str, ...]:
 
 
 def key_names(arn: str, aliases: Named) -> tuple[str, ...]:
-    """What a key may be called: its ARN, its id, its aliases."""
     return (arn, arn.rsplit("/", 1)[-1], *aliases.get(arn, ()))
 
 

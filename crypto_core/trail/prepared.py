@@ -76,7 +76,6 @@ class Prepared:
 
     @property
     def size(self) -> int:
-        """Bytes that the packed records take."""
         return sum(len(block) for _, block in self.blocks)
 
     def of(self, kept: Sequence[bool]) -> Prepared:
@@ -104,7 +103,6 @@ class Prepared:
 
 
 def prepare(events: Sequence[TrailEvent]) -> Prepared:
-    """Return events as they are stored."""
     by_id: dict[tuple[bytes, int], TrailEvent] = {}
     for event in events:
         by_id.setdefault((stored_id(event.event_id), seconds(event.time)), event)
@@ -128,7 +126,6 @@ def prepare(events: Sequence[TrailEvent]) -> Prepared:
 
 
 def texts_of(texts: Sequence[str]) -> Texts:
-    """Return the texts of a column."""
     places, once = _numbered(texts)
     return Texts(once, places)
 

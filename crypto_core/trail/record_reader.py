@@ -24,7 +24,6 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
 
 ARN_CHARACTERS = 512
-"""Characters kept of an ARN."""
 _FIELDS: dict[str, int] = {
     one.metadata["name"]: one.metadata["most"] for one in fields(TrailEvent) if one.metadata
 }

@@ -34,7 +34,6 @@ class Bounds:
 
     @classmethod
     def of(cls, value: Alternative) -> Bounds:
-        """Return the whole seconds that a range of time covers."""
         first = last = None
         if isinstance(value.at_least, datetime):
             exact = seconds(value.at_least)
@@ -70,7 +69,6 @@ def is_bound(one: Clause) -> TypeGuard[Term]:
 
 
 def marked(marks: ColumnElement[int], mark: EventProperty) -> ColumnElement[bool]:
-    """The condition that some of the properties have one."""
     return marks.bitwise_and(int(mark)) != 0
 
 
@@ -144,7 +142,6 @@ def spelt(
 
 
 def holds(folded: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    """The condition that a column in lower case has a text in it."""
     return _like(folded, ["", lower(text), ""])
 
 

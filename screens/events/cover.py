@@ -26,8 +26,6 @@ MOST_GAPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """What is known to be fetched of the time that the list shows."""
-
     since: datetime
     until: datetime | None
     """None for up to now."""

@@ -29,8 +29,6 @@ class CoverLine(Static):
     """
 
     class StoreKnown(Message):
-        """What the whole store has is known, or why it isn't."""
-
         def __init__(self, whole: Summary | Trouble) -> None:
             super().__init__()
             self.whole = whole

@@ -26,7 +26,6 @@ _VALUE = 600
 
 
 def title(row: StoredEvent, facts: Facts) -> Content:
-    """Return what happened in one line."""
     event, sign = row.event, sign_of(row)
     when = whole(event.time, facts.clock()) if event.dated else "undated"
     outcome = ("denied" if event.denied else "failed") if event.failed else "done"
@@ -39,7 +38,6 @@ def title(row: StoredEvent, facts: Facts) -> Content:
 
 
 def short_lines(row: StoredEvent | None, facts: Facts) -> Content:
-    """Return what of an event the list has no room for."""
     if row is None:
         return Content("")
     event = row.event

@@ -36,8 +36,6 @@ LONGEST_LINE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """An event with its record laid out."""
-
     row: StoredEvent
     raw: Sequence[Content]
 
@@ -157,7 +155,6 @@ def named_by(row: StoredEvent) -> Named | None:
 
 
 def identity(facts: Facts) -> str:
-    """Return the operator's identity, as far as AWS reports it."""
     place = facts.surroundings.value
     return place.identity if place is not None else ""
 

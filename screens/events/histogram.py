@@ -37,22 +37,18 @@ class HistogramView(Widget):
 
     @property
     def histogram(self) -> Histogram | None:
-        """What is shown."""
         return self._histogram
 
     @property
     def bars(self) -> int:
-        """How many bars there is room for."""
         return max(self.size.width - 2, 10)
 
     def tell(self, histogram: Histogram | None, words: str = "") -> None:
-        """Show a histogram, or say why there is none."""
         if (histogram, words) != (self._histogram, self._words):
             self._histogram, self._words = histogram, words
             self.refresh()
 
     def mark(self, at: datetime | None) -> None:
-        """Mark the bar of a moment."""
         before = self._place(self._at)
         self._at = at
         if self._place(at) != before:

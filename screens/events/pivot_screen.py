@@ -159,12 +159,10 @@ class PivotScreen(MainScreen):
 
 
 def word_of(field: str) -> str:
-    """Return what a field is called on screen."""
     return WORDS.get(field, field)
 
 
 def pivot_lines(pivot: Pivot, expression: str, total: int, facts: Facts, width: int) -> list[Line]:
-    """Return a field's heading and a line for each of its values."""
     values = len(pivot.values) + pivot.others
     if not values:
         return [_heading(pivot.field, "none of these events has one")]

@@ -36,12 +36,10 @@ class Pulling:
 
     @property
     def under_way(self) -> bool:
-        """True while events are fetched."""
         return self._asked is not None and self._asked.waiting
 
     @property
     def words(self) -> str:
-        """How far it is."""
         if self._progress is None:
             return "pulling…"
         p = self._progress
@@ -49,7 +47,6 @@ class Pulling:
         return f"pulling {shortened(p.where, 24)} {p.records:,} events, {p.new:,} new{throttled}"
 
     def begin(self, source: EventPuller, from_: datetime) -> None:
-        """Fetch, unless that is being done."""
         if self.under_way:
             return
         self._progress = None
@@ -66,7 +63,6 @@ class Pulling:
         self._changed()
 
     def stop(self) -> None:
-        """Fetch no more."""
         if self._asked is not None:
             self._asked.cancel(STOPPED)
 

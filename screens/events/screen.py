@@ -218,7 +218,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         self.post_message(routes.Followed(routes.FindingsRoute("technique:*")))
 
     def do_pivots(self) -> None:
-        """To the values of the events that are shown, with their counts."""
         self.post_message(routes.Followed(routes.PivotsRoute(self._shown())))
 
     # Filters from what is shown
@@ -250,7 +249,6 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         self.show_filter(with_term(self._shown(), addition))
 
     def do_noise(self) -> None:
-        """Show the calls that AWS services and Keydeck itself made, or hide them."""
         self.show_filter(with_or_without_noise(self._shown(), self.facts.clock()))
 
     # Time
@@ -284,11 +282,9 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
             self._show_time(found.first - length, 3 * length)
 
     def do_earlier(self) -> None:
-        """Move half a window earlier."""
         self._move(-1)
 
     def do_later(self) -> None:
-        """Move half a window later."""
         self._move(1)
 
     def _move(self, direction: int) -> None:

@@ -41,7 +41,6 @@ def told(facts: Facts) -> tuple[Finding, ...]:
 
 
 def hidden(facts: Facts) -> tuple[Suppressed, ...]:
-    """Return the findings that are known by now and suppressed."""
     posture, trail = facts.posture.value, facts.trail.value
     if trail is None:
         return ()
@@ -50,7 +49,6 @@ def hidden(facts: Facts) -> tuple[Suppressed, ...]:
 
 
 def reasons(facts: Facts) -> tuple[str, ...]:
-    """Return what could not be examined."""
     posture, trail = facts.posture.value, facts.trail.value
     return (
         *(posture.coverage.reasons if posture is not None else ()),

@@ -53,7 +53,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self._listed: object = (None, None)
         """What the findings that are listed now are of."""
         self._store: tuple[int, int] | None = None
-        """The state of the events' store that they are of."""
         self._store_at: datetime | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -82,7 +81,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
 
     @property
     def took(self) -> float:
-        """Seconds that the longer of both examinations took."""
         return max(self.facts.posture.took, self.facts.trail.took)
 
     def ask_anew(self) -> None:
@@ -136,7 +134,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self._show_whole()
 
     def _unseen(self) -> tuple[tuple[str, str], ...]:
-        """How many things could not be examined, and how many findings are suppressed."""
         gaps, suppressed = reasons(self.facts), hidden(self.facts)
         return (
             *(((f"▲ {counted(len(gaps), 'gap')}   ", "$warning"),) if gaps else ()),
@@ -245,7 +242,6 @@ def _unasked(fact: Loaded[Any]) -> bool:
 
 
 def suppressed_lines(suppressed: Iterable[Suppressed]) -> list[Content]:
-    """Return findings that are suppressed: by which suppression, why, and until when."""
     return [
         Content.assemble(
             (f"suppressed by {one.by.number}  ", "$muted"),
@@ -260,7 +256,6 @@ def suppressed_lines(suppressed: Iterable[Suppressed]) -> list[Content]:
 
 
 def finding_lines(finding: Finding) -> list[Content]:
-    """Return a whole finding: title, subject, evidence, remedy and controls."""
     sign = SIGNS[finding.severity]
     rows = [Content.assemble(sign, " ", (finding.severity.value, sign.style), "  ", (finding.title, "bold"))]
     for name, text in finding_facts(finding):

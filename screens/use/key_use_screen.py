@@ -40,7 +40,6 @@ class KeyUseScreen(UseScreen[KeyUseSummary]):
 
 
 def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
-    """Yield the page."""
     yield from _glance(answer, width, facts)
     if answer.coverage.reasons:
         yield BLANK

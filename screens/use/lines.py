@@ -81,7 +81,6 @@ def counted_line(
     target: object = None,
     hint: str = THESE,
 ) -> Line:
-    """Return a group: its name, its counts, and its first and last event."""
     room = max(width - 2 - len(numbers) * NUMBER_CELLS - _time_cells(width), 8)
     now = facts.clock()
     parts: list[str | tuple[str, str]] = [
@@ -101,7 +100,6 @@ def _time_cells(width: int) -> int:
 
 
 def moment_words(at: datetime | None, now: datetime) -> str:
-    """Return a moment as far as it is known."""
     if at is None:
         return "-"
     return "undated" if at == UNDATED else clock_time(at, now)
@@ -141,7 +139,6 @@ def group_lines(
 
 
 def group_text(row: EventTally) -> str:
-    """Return what a group has in common."""
     return "  ".join(text for text in row.texts if text) or "-"
 
 
@@ -189,5 +186,4 @@ def who(arn: CleanText) -> str:
 
 
 def span_words(first: datetime | None, last: datetime | None, now: datetime) -> str:
-    """Return from when to when."""
     return f"{moment_words(first, now)} – {moment_words(last, now)}"

@@ -13,8 +13,6 @@ from crypto_core.trail.event import TrailEvent
 
 
 class UseKind(StrEnum):
-    """What an event is to the key that it is about."""
-
     USE = "use"
     FAILED = "failed"
     """A permitted call that failed: its caller still needs the key."""
@@ -90,7 +88,6 @@ class WatchStatus(JsonRecord):
 
 
 def kind_of(event: TrailEvent) -> UseKind:
-    """Return what an event is to its key."""
     if event.denied:
         return UseKind.DENIED
     if event.failed:

@@ -153,7 +153,6 @@ class KeyWatch:
 
 
 def clocks_differ(clock: str, ahead: timedelta) -> str:
-    """Return the sentence about a clock that is so much ahead of AWS's."""
     hours, minutes = divmod(int(abs(ahead).total_seconds() // 60), 60)
     by = f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
     side = "ahead of" if ahead > timedelta(0) else "behind"

@@ -195,7 +195,6 @@ class EventCopy:
 
     @contextmanager
     def _asking(self, question: Question, clauses: Sequence[Clause]) -> Iterator[Any]:
-        """Run a statement over the events that pass."""
         among = AmongTexts(self._texts_of)
         where = EventConditions(_NAME, self._events, among, self._aliases, by_day=True).every(clauses)
         if self._empty:

@@ -85,7 +85,6 @@ def partition_of(event: TrailEvent) -> Partition:
 
 
 def row_of(event: TrailEvent) -> dict[str, Any]:
-    """Return an event as a row of COLUMNS."""
     return {
         "event_id": event.event_id,
         "epoch": seconds(event.time),

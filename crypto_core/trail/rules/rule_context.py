@@ -99,8 +99,6 @@ FAILED = flag("failed")
 
 @dataclass
 class RuleContext:
-    """One examination. Its questions block on the store."""
-
     history: History
     since: datetime
     until: datetime
@@ -117,7 +115,6 @@ class RuleContext:
 
     @cached_property
     def before(self) -> Span:
-        """What came before it: what is normal."""
         return Span(_BEGAN, self.since)
 
     @cached_property
@@ -251,7 +248,6 @@ def found(
 
 
 def who(event: TrailEvent) -> str:
-    """A principal as a title has room for it."""
     principal = event.principal
     if principal.is_root and principal.account:
         return f"root of {principal.account}"
@@ -259,7 +255,6 @@ def who(event: TrailEvent) -> str:
 
 
 def short(name: str) -> str:
-    """A name as a title has room for it."""
     return clean(name, 64)
 
 
@@ -271,27 +266,22 @@ def name_of(arn: str) -> str:
 
 
 def subject_of(event: TrailEvent) -> str:
-    """What a finding about one call's key is about."""
     return (event.key_arns[0] if event.key_arns else event.alias) or event.principal.arn or event.event_id
 
 
 def where_from(events: Sequence[TrailEvent]) -> str:
-    """The addresses that calls came from, some of them."""
     return listed(dict.fromkeys(e.source_ip for e in events if e.source_ip))
 
 
 def listed(values: Iterable[str], most: int = 5) -> str:
-    """Some of many values, with how many more there are."""
     return counting.listed([clean(v, 120) for v in values if v], most)
 
 
 def times(number: int) -> str:
-    """How often: once, 12 times."""
     return "once" if number == 1 else f"{number:,} times"
 
 
 def calls(number: int) -> str:
-    """How many calls."""
     return counted(number, "call")
 
 

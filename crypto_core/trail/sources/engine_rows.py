@@ -17,7 +17,6 @@ PLAIN = {name: name.lower() for name in _PLAIN}
 """A record's fields that are columns of text, by the column."""
 _DOCUMENTS = ("requestParameters", "responseElements", "additionalEventData", "serviceEventDetails")
 DOCUMENTS = {name: name.lower() for name in _DOCUMENTS}
-"""Those that hold JSON."""
 _IDENTITY = ("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName")
 IDENTITY = {name: f"useridentity.{name.lower()}" for name in _IDENTITY}
 SESSION = {

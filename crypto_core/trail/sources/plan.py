@@ -36,7 +36,6 @@ class PullPlan:
 
     @property
     def danger(self) -> Danger:
-        """What costs money takes a press; the rest is only read."""
         return Danger.CONFIRM if self.costs else Danger.NONE
 
     @property

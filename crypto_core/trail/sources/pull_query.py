@@ -104,8 +104,6 @@ def settled(window: TimeWindow, now: datetime) -> TimeWindow:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Records that were read: events to keep, how many there were, and how many are not records."""
-
     kept: tuple[TrailEvent, ...]
     records: int
     unreadable: int = 0

@@ -45,8 +45,6 @@ _NOT_NAMED = {"": "us-east-1", "EU": "eu-west-1"}
 
 @dataclass(frozen=True, slots=True)
 class DeliveryBuckets:
-    """The buckets to follow, and what is not known of them."""
-
     known: tuple[DeliveryBucket, ...] = ()
     gaps: tuple[str, ...] = ()
 

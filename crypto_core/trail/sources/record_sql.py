@@ -77,14 +77,12 @@ class RecordTable:
     remarks: tuple[str, ...] = ()
 
     def row(self) -> Iterator[ColumnElement[Any]]:
-        """Yield what a pull's row has of a record: see engine_rows."""
         for name, label in LABELS.items():
             there = self.has(name.partition(".")[0])
             yield (literal_column(name) if there else null()).label(label)
         yield (literal_column(_ARNS) if self.has("resources") else null()).label(RESOURCES)
 
     def kept(self, asked: PullQuery) -> ColumnElement[bool]:
-        """The condition that an event is one of those that a store keeps."""
         source: ColumnElement[str] = literal_column("eventsource")
         kept = source.in_(KEPT_SOURCES)
         if not asked.buckets or not self.has("requestparameters"):

@@ -161,8 +161,6 @@ class PullTally:
 
 @dataclass(frozen=True, slots=True)
 class PullRun:
-    """One pull in progress: its query, its counts, and its cancellation."""
-
     asked: PullQuery
     tally: PullTally
     cancelled: Event | None = None

@@ -23,7 +23,6 @@ Row = tuple[Any, ...]
 
 
 def write_blocks(connection: Connection, first: int, blocks: Sequence[Block]) -> None:
-    """Store the packed records of events that are numbered from `first`."""
     insert(connection, "raw", ("id", "body"), [(first + place, block) for place, block in blocks])
 
 

@@ -264,7 +264,6 @@ _NEVER = ResolvedTerm(negated=False, column=next(iter(ROLLED)))
 
 
 def having(table: Table, mark: EventProperty) -> ColumnElement[bool]:
-    """The condition that a row's events have a property."""
     return _has_profile(table, term_sql.marked(profile.c.marks, mark))
 
 
@@ -280,7 +279,6 @@ _TOGETHER = 100
 
 
 def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """The condition that one of many holds."""
     every = list(conditions)
     while len(every) > _TOGETHER:
         every = [or_(*some) != 0 for some in chunks(every, _TOGETHER)]

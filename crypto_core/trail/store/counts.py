@@ -95,7 +95,6 @@ class _Total:
 
 
 def count(connection: Connection, found: Conditions) -> int:
-    """Return how many events a filter lets through."""
     return _all(connection, found).events
 
 

@@ -28,7 +28,6 @@ Identity = tuple[int, bytes]
 
 
 def write_ids(connection: Connection, first: int, events: Sequence[Identity]) -> None:
-    """Store the ids of events that are numbered from `first`."""
     rows = [(at // DAY, event_id, at, number) for number, (at, event_id) in enumerate(events, first)]
     insert(connection, "identity", _COLUMNS, sorted(rows))
 

@@ -21,7 +21,6 @@ def like(field: str, *patterns: str) -> Term:
 
 
 def flag(name: str, *, negated: bool = False) -> Term:
-    """The term that an event has a property, such as `failed`."""
     return Term(name, SET, negated, 0)
 
 
@@ -39,7 +38,6 @@ class Span:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The same as a filter."""
         if self.since is None and self.until is None:
             return ()
         value = Alternative(at_least=self.since, at_most=self.until, include_most=False)

@@ -26,8 +26,6 @@ _EVENT = ("id", "at", "profile", *DETAILS)
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of events that were given to the store."""
-
     new: int = 0
     duplicates: int = 0
     kms: int = 0

@@ -24,7 +24,6 @@ file_seen = Table(
 
 
 def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
-    """Write down that all of these files is in the store."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
     once = {file.path: file for file in files}
     rows = list(map(attrgetter(*_COLUMNS), once.values()))
@@ -32,7 +31,6 @@ def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
 
 
 def recall(connection: Connection, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
-    """Return what is known of those of the files that were read before."""
     found: dict[FileName, SeenFile] = {}
     for some in chunks(paths):
         places = ", ".join("?" * len(some))
@@ -42,5 +40,4 @@ def recall(connection: Connection, paths: Sequence[FileName]) -> dict[FileName, 
 
 
 def any_file(connection: Connection) -> bool:
-    """Return whether any file was read."""
     return bool(connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM file_seen)").scalar())

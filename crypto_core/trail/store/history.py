@@ -186,7 +186,6 @@ _Stretch = tuple[int, int]
 
 
 def _stretches(halves: Mapping[int, int]) -> list[_Stretch]:
-    """Each two halves that follow each other."""
     begins = {begin for at in halves for begin in (at - 1, at)}
     return [(halves.get(at, 0) + halves.get(at + 1, 0), at) for at in begins]
 

@@ -38,7 +38,6 @@ def note_caller(file: StoreFile, arn: str) -> None:
 
 
 def own_callers(connection: Connection) -> tuple[str, ...]:
-    """Return the identities, the latest first."""
     if not inspect(connection).has_table(own_caller.name):
         return ()
     latest = select(own_caller.c.arn).order_by(own_caller.c.number.desc()).limit(MOST)

@@ -34,7 +34,6 @@ def read_page(
     inclusive: bool,
     limit: int,
 ) -> list[Row]:
-    """Return up to `limit` events behind `start`, in the order of time."""
     narrowed = found.within.narrowed(_behind(start, newest_first=newest_first))
     if narrowed.empty:
         return []
@@ -76,7 +75,6 @@ def _passed(start: Cursor | None, *, newest_first: bool, inclusive: bool) -> Ite
 
 
 def by_index(chosen: Select[Any], index: str) -> Select[Any]:
-    """Return a query of events that is answered by an index."""
     if index == TOKENS:
         # In the index's own words, by which SQLite sees that it has all that is wanted.
         chosen = chosen.where(event.c.token != literal_column("0"))

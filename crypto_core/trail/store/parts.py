@@ -196,5 +196,4 @@ def quickest(
 
 
 def by_way(statement: Select[Any], index: str) -> Select[Any]:
-    """Return a query of events that is answered in a way, see `way`."""
     return by_index(statement, index) if index else statement.with_hint(event, "NOT INDEXED", "sqlite")

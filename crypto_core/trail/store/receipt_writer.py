@@ -65,7 +65,6 @@ def write_receipts(
 
 
 def write_lost(connection: Connection, lost: Sequence[LostReceipts], writer: str) -> AddedReceipts:
-    """Store what processes say of receipts that they lost."""
     numbers = _processes(connection, [one.process for one in lost], writer)
     rows = {(numbers[one.process], seconds(one.since), seconds(one.at), one.lost) for one in lost}
     known = {tuple(row) for row in connection.execute(select(receipts_lost))} if rows else set()

@@ -18,7 +18,6 @@ _NAME = "keydeck_record"
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Let a connection's queries ask for records."""
     connection.create_function(_NAME, 3, _holds, deterministic=True)
 
 

@@ -129,5 +129,4 @@ COLUMNS: Mapping[str, Column[Any]] = {**profile.c, **event.c}
 
 
 def with_profiles(table: Table) -> Join:
-    """Return `event`, `rollup` or `daily`, each row with its profile."""
     return table.join(profile, profile.c.id == table.c.profile)

@@ -169,7 +169,6 @@ def by_place(statement: Select[Any], width: int) -> Select[Any]:
 
 
 def tally(connection: Connection, found: Conditions, question: GroupsQuestion) -> Tallies:
-    """Return the groups of a filter's events, the largest ones in detail."""
     asked = set(question.names)
     every = []
     for part in parts(found, exact=bool(asked & DETAILS.keys()), by_hour="hour" in asked):

@@ -227,7 +227,6 @@ class EventStore:
     def histogram(
         self, expression: str = "", *, bars: int = 60, cancelled: Event | None = None
     ) -> Histogram | None:
-        """Return events over time in at most `bars` bars; None where there are none."""
         with self._asking(expression, cancelled) as asked:
             return counts.histogram(*asked, bars)
 
@@ -254,7 +253,6 @@ class EventStore:
     def groups(
         self, question: GroupsQuestion, expression: str = "", *, cancelled: Event | None = None
     ) -> Tallies:
-        """Return a filter's events in groups; see statistics.py."""
         with self._asking(expression, cancelled) as asked:
             return statistics.tally(*asked, question)
 

@@ -56,8 +56,6 @@ class Suppression(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Suppressed(JsonRecord):
-    """A finding that isn't told, and why."""
-
     finding: Finding
     by: Suppression
 
@@ -67,7 +65,6 @@ class Suppressed(JsonRecord):
 def sift(
     findings: Iterable[Finding], suppressions: Sequence[Suppression]
 ) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...]]:
-    """Return the findings that are told, and those that are not."""
     told: list[Finding] = []
     hidden: list[Suppressed] = []
     for finding in findings:

@@ -78,7 +78,6 @@ def mark_twins(
 
 
 def forget_twins(connection: Connection) -> None:
-    """Forget what is known of events that are gone."""
     connection.execute(delete(twin).where(twin.c.id.not_in(select(event.c.id))))
 
 

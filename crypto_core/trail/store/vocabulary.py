@@ -110,6 +110,5 @@ class Profiles:
 
 
 def profile_of(connection: Connection, number: int) -> Profile:
-    """Return a profile by its number."""
     columns = [profile.c[name] for name in _COLUMNS]
     return tuple(connection.execute(select(*columns).where(profile.c.id == number)).one())

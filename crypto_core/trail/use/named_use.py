@@ -31,7 +31,6 @@ class NamedUse(JsonRecord):
     last: datetime | None
     days: tuple[Day, ...]
     filter: str
-    """Lets these events through."""
 
     json_shape = shape(
         "events opened rewrapped sealed failed first? last? by days filter",

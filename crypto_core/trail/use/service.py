@@ -65,7 +65,6 @@ class EventUse:
         return KeyUses(self.store, self.aliases, self.coverage).use_of(key, since, cancelled)
 
     def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
-        """Return what a principal opened and could have opened."""
         return self._radii.radius_of(principal, cancelled)
 
     def tokens_opened(

@@ -112,7 +112,6 @@ def statements_about(
     receipted: ReceiptedUse | None,
     could: Iterable[MaterialUse],
 ) -> Iterator[str]:
-    """Say in words what is a fact, what is a possibility, and what is not known."""
     format_ = row.format if row else None
     if format_ in UNSEALED:
         yield UNSEALED[format_]

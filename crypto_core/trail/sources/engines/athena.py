@@ -78,8 +78,6 @@ class QueryStatus:
 
 
 class Athena:
-    """One table of Athena's, in one Region."""
-
     def __init__(self, kms: KmsApi, settings: AthenaSettings, region: str) -> None:
         """Raises SettingsError if the table or the place for results is missing."""
         if not settings.table:

@@ -82,7 +82,6 @@ _KMS = f"source = '{KMS}'"
 
 
 def event_columns(rows: sa.Select[Any], has: Has) -> sa.Subquery:
-    """Return the events in rows of the table."""
     texts = {f"{name}_whole": _clean(_there(path, has)) for name, (path, _) in _TEXTS.items()}
     others = {name: _there(path, has) for name, path in _AS_THEY_ARE.items()}
     arns = {"resources_text": _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"}

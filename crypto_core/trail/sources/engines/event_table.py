@@ -30,8 +30,6 @@ _YEARS = range(1_000, 9_000)
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    """The rows of a table that hold events."""
-
     rows: Select[tuple[object]]
     table: RecordTable
 

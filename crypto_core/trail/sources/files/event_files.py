@@ -43,8 +43,6 @@ _LOOK_SECONDS = 0.2
 
 
 class FileImport:
-    """Imports files into a store."""
-
     def __init__(
         self, store: EventStore, *, largest: int = LARGEST, processes: int | None = None, least: int = LEAST
     ) -> None:

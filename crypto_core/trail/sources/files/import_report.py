@@ -87,7 +87,6 @@ def cover_proved(
 
 
 def as_json(windows: Iterable[tuple[AccountRegion, TimeWindow]]) -> list[dict[str, str]]:
-    """Return windows as a JSON document's part."""
     return [
         {
             "account": place.account,
@@ -122,8 +121,6 @@ class ImportProgress:
 
 @dataclass(frozen=True, slots=True)
 class FailedFile(JsonRecord):
-    """A file that was not read, or not all of it, and why."""
-
     file: CleanText
     reason: CleanText
 

@@ -25,7 +25,6 @@ class Batches:
 
     def __init__(self, store: EventStore) -> None:
         self.stored = Added()
-        """The outcome of the events stored so far."""
         self._store = store
         self._events: list[TrailEvent] = []
         self._prepared: list[Prepared] = []

@@ -48,8 +48,6 @@ class OversizeError(Exception):
 
 @dataclass(slots=True)
 class _Count:
-    """What came of a file so far."""
-
     events: int = 0
     kms: int = 0
     others: int = 0
@@ -246,7 +244,6 @@ def _require_events(events: int, others: int) -> None:
 
 
 def seen(path: FileName, status: os.stat_result) -> SeenFile:
-    """Return a file as it is."""
     return SeenFile(path, *_as_it_is(status))
 
 

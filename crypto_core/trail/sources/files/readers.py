@@ -155,8 +155,6 @@ class Readers:
 
 
 class _Process:
-    """One process that reads."""
-
     def __init__(self) -> None:
         """Raises GoneError if it can't be started."""
         home = str(Path(__file__).resolve().parents[4])

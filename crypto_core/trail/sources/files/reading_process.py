@@ -92,7 +92,6 @@ def send(pipe: IO[bytes], content: object) -> None:
 
 
 def main() -> None:
-    """Answer until nothing more is asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -37,8 +37,6 @@ Opened = Iterable[object]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A wrapping: its name, the fields by which it is known, and what is within it."""
-
     name: str
     fields: tuple[str, ...]
     within: Callable[[dict[str, Any]], Opened]

@@ -67,7 +67,6 @@ def readable(stream: ByteStream) -> Iterator[bytes]:
 
 
 def unreadable(error: BrokenStreamError) -> UnreadableError:
-    """Return the error that a broken stream is here."""
     if isinstance(error, StreamBombError):
         return BombError(f"It unpacks to more than {MOST_TIMES} times its size, as no audit log does.")
     message = error.message
