@@ -109,7 +109,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.references import TokenRef
     from crypto_core.trail.coverage_record import CoverageRecord
-    from crypto_core.trail.key_watch.watch import KeyMonitor
+    from crypto_core.trail.key_watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.sources.receipts.report import ReceiptReport
@@ -766,7 +766,7 @@ class Container:
 
     @deferred_property
     def key_monitor(self) -> KeyMonitor:
-        from crypto_core.trail.key_watch.watch import KeyMonitor
+        from crypto_core.trail.key_watch import KeyMonitor
 
         return KeyMonitor(
             self.events,

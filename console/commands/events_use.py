@@ -20,10 +20,9 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies
-from crypto_core.trail.use.blast_radius import BlastRadius, tokens_of
+from crypto_core.trail.use.radius import BlastRadius, tokens_of
 from crypto_core.trail.use.reach import at
-from crypto_core.trail.use.receipted import ReceiptedUse
-from crypto_core.trail.use.receipted_tokens import ReceiptedTokens
+from crypto_core.trail.use.receipted import ReceiptedTokens, ReceiptedUse
 from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
 
 NEWEST = 20

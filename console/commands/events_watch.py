@@ -17,8 +17,7 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_line, say
 from crypto_core.cancelling import stop_if
 from crypto_core.lists.filter_language import how_long
-from crypto_core.trail.key_watch.sightings import KeyUse, WatchStatus
-from crypto_core.trail.key_watch.watch import SHORTEST_SECONDS
+from crypto_core.trail.key_watch import SHORTEST_SECONDS, KeyUse, WatchStatus
 from crypto_core.trail.use.reach import at
 
 _BEFORE = timedelta(days=1)

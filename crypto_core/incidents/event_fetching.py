@@ -14,7 +14,7 @@ from crypto_core.incidents.model import Incident
 from crypto_core.text.cleaning import clean
 
 if TYPE_CHECKING:
-    from crypto_core.trail.key_watch.watch import KeyMonitor
+    from crypto_core.trail.key_watch import KeyMonitor
 
 BEFORE = timedelta(hours=24)
 """How far back an incident's events matter if no start was given."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from textual.content import Content
@@ -10,12 +12,129 @@ from textual.message import Message
 from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.counting import counted
+from crypto_core.trail.coverage_record import FRESH
+from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import Summary
+from screens.ages import local
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import window
-from screens.events.cover import Covered, cover, gap_words
 from screens.facts import Facts
+from screens.moments import end_of_axis
+from screens.widgets.cells import spread
+
+_ROOMY = 96
+"""Cells from which on what can be done, and the store's number of events, have room too."""
+MOST_GAPS = 2
+"""Gaps listed in full on a tall screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    since: datetime
+    until: datetime | None
+    """None for up to now."""
+    coverage: Coverage
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        return self.coverage.reasons
+
+
+def cover(
+    summary: Summary | Trouble | None,
+    whole: Summary | Trouble | None,
+    covered: Covered | Trouble | None,
+    facts: Facts,
+    width: int,
+) -> Content:
+    """Return one line: how many calls are hidden, whether all was fetched, what the store has."""
+    roomy = width >= _ROOMY
+    match summary:
+        case None:
+            hidden = Content.assemble(("counting…", "$muted"))
+        case Trouble():
+            hidden = Content.assemble(("✖ ", "$error"), f"not counted: {summary.message}")
+        case Summary(hidden_service_events=0, hidden_own_events=0):
+            hidden = Content.assemble(("no service events hidden", "$muted"))
+        case Summary():
+            words = f"{_hidden(summary, roomy=roomy)} hidden"
+            hidden = Content.assemble((words, ""), ("  a shows them" if roomy else "", "$muted"))
+    fetched = _fetched(covered, facts.clock())
+    parts = [part for part in (fetched, _store(whole, facts, roomy=roomy)) if part]
+    return spread(hidden, Content("   ").join(parts), width)
+
+
+def _hidden(summary: Summary, *, roomy: bool) -> str:
+    """How many events of services, and of Keydeck, or, where there is little room, how many in all."""
+    services, own = summary.hidden_service_events, summary.hidden_own_events
+    if not own:
+        return counted(services, "service event")
+    if not services:
+        return counted(own, "own event")
+    return f"{services:,} service, {counted(own, 'own event')}" if roomy else counted(services + own, "event")
+
+
+def _fetched(covered: Covered | Trouble | None, now: datetime) -> Content:
+    """Whether all of the shown time was fetched. Of what CloudTrail may still deliver, nothing is claimed."""
+    settled = now - LATE - FRESH
+    match covered:
+        case None:
+            return Content("")
+        case Trouble():
+            return Content.assemble(("✖ ", "$error"), "gaps not known")
+        case Covered(gaps=gaps) if gaps:
+            return Content.assemble((f"▲ {counted(len(gaps), 'gap')}", "$warning"))
+        case Covered(since=since) if since >= settled:
+            return Content.assemble(("too recent for all to be there", "$muted"))
+        case Covered(until=until) if until is not None and until <= settled:
+            return Content.assemble(("complete", "$muted"))
+    there = local(settled, now)
+    at = f"{there:%H:%M}" if there.date() == now.date() else end_of_axis(settled, now)
+    return Content.assemble((f"complete to {at}", "$muted"))
+
+
+def gap_words(covered: Covered | Trouble | None) -> Content:
+    """Return what is missing, a line for each gap of the first few."""
+    if not isinstance(covered, Covered):
+        return Content("")
+    lines = [Content.assemble(("▲ ", "$warning"), (gap, "$foreground")) for gap in covered.gaps[:MOST_GAPS]]
+    if len(covered.gaps) > MOST_GAPS:
+        lines.append(Content.assemble((f"  and {len(covered.gaps) - MOST_GAPS:,} more", "$muted")))
+    return Content("\n").join(lines)
+
+
+def _store(whole: Summary | Trouble | None, facts: Facts, *, roomy: bool) -> Content:
+    if not isinstance(whole, Summary) or whole.first is None or whole.last is None:
+        return Content("")
+    lead = f"store: {counted(whole.events, 'event')}, " if roomy else "store "
+    return Content.assemble((f"{lead}{_from_to(whole, facts)}", "$muted"))
+
+
+def _from_to(whole: Summary, facts: Facts) -> str:
+    now = facts.clock()
+    if whole.first is None or whole.last is None:
+        return ""
+    return f"{end_of_axis(whole.first, now)} – {end_of_axis(whole.last, now)}"
+
+
+def nothing(whole: Summary | Trouble, facts: Facts) -> str:
+    """Return what an empty list says: why, and what to do."""
+    if isinstance(whole, Trouble):
+        return "No answer from the store: r asks again."
+    if whole.events:
+        return (
+            "No event passes this filter.\n/ changes it, Esc shows what the screen opened with.\n"
+            f"The store has {counted(whole.events, 'event')}, {_from_to(whole, facts)}."
+        )
+    return (
+        "No events are in the store: nothing was fetched or imported yet.\n"
+        "P fetches the last 24 hours by LookupEvents, :pull 7d the last 7 days.\n"
+        "In a shell: keydeck events pull fetches,\n"
+        "keydeck events import PATH reads CloudTrail's files."
+    )
 
 
 class CoverLine(Static):

@@ -25,8 +25,7 @@ from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
-from screens.events.cover import nothing
-from screens.events.cover_line import CoverLine
+from screens.events.cover_line import CoverLine, nothing
 from screens.events.event_lines import note_question, short_lines
 from screens.events.event_screen import identity, named_by
 from screens.events.histogram import HistogramView

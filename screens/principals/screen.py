@@ -11,8 +11,7 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
-from crypto_core.trail.use.radius import HANDED_OUT
+from crypto_core.trail.use.radius import HANDED_OUT, BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.tokens import READ, REWRAPPED, UNNAMED
 from screens.actions.action import Action, ActionScope
 from screens.facts import Facts

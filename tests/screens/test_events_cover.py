@@ -14,7 +14,7 @@ from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from screens.blocking import Trouble
 from screens.event_filters import window
-from screens.events.cover import Covered, cover, gap_words
+from screens.events.cover_line import Covered, cover, gap_words
 from screens.events.screen import EventsScreen
 from screens.findings.screen import FindingsScreen
 from screens.moments import seconds

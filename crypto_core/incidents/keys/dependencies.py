@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.verification import Verifier
-    from crypto_core.trail.key_watch.watch import KeyMonitor
+    from crypto_core.trail.key_watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse

@@ -28,8 +28,7 @@ from crypto_core.reencryption.plan import Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import MOST_SKEW
-from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
-from crypto_core.trail.key_watch.watch import clocks_differ
+from crypto_core.trail.key_watch import KeyUse, UseKind, WatchStatus, clocks_differ
 from crypto_core.trail.sources.pull_query import LATE
 
 DEFAULT_MINUTES = 60

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.verification import Verifier
-    from crypto_core.trail.key_watch.watch import KeyMonitor
+    from crypto_core.trail.key_watch import KeyMonitor
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
 

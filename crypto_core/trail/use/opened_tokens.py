@@ -15,8 +15,7 @@ from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
-from crypto_core.trail.use.blast_radius import BlastRadius
-from crypto_core.trail.use.radius import BlastRadii
+from crypto_core.trail.use.radius import BlastRadii, BlastRadius
 from crypto_core.trail.use.tokens import OPENED
 
 if TYPE_CHECKING:

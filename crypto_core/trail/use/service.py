@@ -13,13 +13,12 @@ from crypto_core.keys.service import StatusService
 from crypto_core.references import TokenRef
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.opened_tokens import OpenedTokens, OpenedTokenSearch
-from crypto_core.trail.use.radius import BlastRadii
+from crypto_core.trail.use.radius import BlastRadii, BlastRadius
 from crypto_core.trail.use.reach import Covered, not_recorded
-from crypto_core.trail.use.receipted_tokens import ValueSearch
+from crypto_core.trail.use.receipted import ValueSearch
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import Remembered, TokenTimelines
 

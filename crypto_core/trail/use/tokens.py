@@ -23,8 +23,7 @@ from crypto_core.trail.use import token_timeline
 from crypto_core.trail.use.asking import asked_as, term
 from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
-from crypto_core.trail.use.receipted import ReceiptedUse, covers_of
-from crypto_core.trail.use.receipted_tokens import ValueSearch, unplaced_calls
+from crypto_core.trail.use.receipted import ReceiptedUse, ValueSearch, covers_of, unplaced_calls
 
 SECONDS = 60.0
 """So long an answer is remembered at most: what tokens are stored may change without the events."""

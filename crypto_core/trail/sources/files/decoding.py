@@ -12,8 +12,7 @@ import orjson
 
 from crypto_core.text.counting import counted
 from crypto_core.trail import record_reader
-from crypto_core.trail.sources.files.record_shapes import MOST_RECORDS, is_record, records_of
-from crypto_core.trail.sources.files.table_rows import COLUMNS, of_row
+from crypto_core.trail.sources.files.record_shapes import COLUMNS, MOST_RECORDS, is_record, of_row, records_of
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError
 
 _LIST, _BEGIN = b'{"Records":[', b'{"eventVersion":'

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -20,14 +20,55 @@ from crypto_core.trail.sources.files.unpacking import (
     TIMES_FROM,
     Refused,
     UnreadableError,
+    readable,
     unpacked,
     unpacked_at_once,
     unreadable,
 )
-from crypto_core.unpacking.streams import BombError, UnpackingLimit
+from crypto_core.unpacking import tar_members as tar
+from crypto_core.unpacking import zip_members as zips
+from crypto_core.unpacking.streams import BombError, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
-if TYPE_CHECKING:  # which is loaded only where there is an archive, or what may be one
-    from crypto_core.trail.sources.files.archives import Member
+ZIP = zips.MAGICS
+TAR_NEEDS = tar.RECORD
+"""Bytes of a file by which tar is known."""
+is_tar = tar.is_tar
+
+Member = tuple[str, Iterator[bytes]]
+"""A file of an archive: its name as it is there, and its bytes, to be read before the next one's."""
+
+
+def zip_members(file: BinaryIO, limit: UnpackingLimit) -> Iterator[Member]:
+    """Yield the files of a zip archive. Raises UnreadableError."""
+    try:
+        for name, content in zips.members(file, limit):
+            if not _hidden(name):
+                yield name, _member(content)
+    except BrokenStreamError as error:
+        raise unreadable(error) from error
+
+
+def tar_members(pieces: Iterator[bytes]) -> Iterator[Member]:
+    """Yield the files of a tar archive as it comes. Raises UnreadableError."""
+    try:
+        for name, content, is_file in tar.members(of_pieces(pieces)):
+            if is_file and not _hidden(name):
+                yield name, readable(content)
+    except BrokenStreamError as error:
+        raise unreadable(error) from error
+
+
+def _member(content: ByteStream | str) -> Iterator[bytes]:
+    if isinstance(content, str):
+        raise unreadable(BrokenStreamError(content))
+    yield from readable(content)
+
+
+def _hidden(name: str) -> bool:
+    return any(
+        part.startswith(".") or part == "__MACOSX" for part in name.split("/") if part not in ("", ".")
+    )
+
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""
@@ -127,7 +168,7 @@ class FileReader:
 
     def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
-        from crypto_core.trail.sources.files.archives import is_tar, tar_members
+        from crypto_core.trail.sources.files.one_file import is_tar, tar_members
 
         so_far = _limit()
         count = _Count()
@@ -139,7 +180,7 @@ class FileReader:
         return count.events, count.kms, count.trouble
 
     def _read_descriptor(self, descriptor: int, size: int) -> tuple[int, int, str]:
-        from crypto_core.trail.sources.files.archives import ZIP, zip_members
+        from crypto_core.trail.sources.files.one_file import ZIP, zip_members
 
         if os.pread(descriptor, 4, 0) not in ZIP:
             return self.read_pieces(self._pieces(descriptor))
@@ -219,7 +260,7 @@ def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
 
 def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first bytes of a file, and all of it. What can't be read of it is raised by the latter."""
-    from crypto_core.trail.sources.files.archives import TAR_NEEDS
+    from crypto_core.trail.sources.files.one_file import TAR_NEEDS
 
     begin: list[bytes] = []
     trouble: UnreadableError | OSError | None = None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign
+from crypto_core.trail.record_reader import OversizeDocumentError, load, load_foreign
+from crypto_core.trail.sources.engine_rows import PLAIN, plain_record, record_of
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
-from crypto_core.trail.sources.files.table_rows import of_row
 from crypto_core.trail.sources.files.unpacking import (
     LARGEST,
     MOST_TIMES,
@@ -25,6 +25,66 @@ from crypto_core.trail.sources.files.unpacking import (
     UnreadableError,
     unpacked,
 )
+
+WHOLE = ("eventjson", "cloudtrailevent", "_raw", "@message", "event.original", "raw_data", "message")
+_NEEDED = ("eventid", "eventtime", "eventsource", "eventname", "awsregion", "requestparameters")
+_STRUCTURES = ("useridentity", "resources")
+_OF_A_PULL = ("identity_arn", "resource_arns")
+COLUMNS = frozenset((*WHOLE, *PLAIN.values(), *_STRUCTURES, *_OF_A_PULL)) - {"message"}
+
+_NAMES = (
+    *("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName", "sessionContext"),
+    *("attributes", "creationDate", "mfaAuthenticated", "sessionIssuer", "webIdFederationData"),
+)
+_CASED = {name.lower(): name for name in _NAMES}
+_ASKED = ", ".join((*_NEEDED, *(f"json_format(CAST({name} AS JSON)) AS {name}" for name in _STRUCTURES)))
+_NO_RECORD = Refused(
+    "a table without whole records",
+    f"Of CloudTrail Lake's columns it needs eventJson; of Athena's: {_ASKED}.",
+)
+
+
+def of_row(row: Mapping[str, object]) -> Iterable[object]:
+    """Return what a row holds: a text that is a record's JSON, a record, or that it holds none."""
+    cells = {name.strip().lower(): cell for name, cell in row.items()}
+    for name in WHOLE:
+        if isinstance(cell := cells.get(name), str) and cell.strip():
+            return (cell,)
+    texts = {name: cell or None for name, cell in cells.items() if isinstance(cell, str | None)}
+    if not all(name in cells for name in _NEEDED) or not texts["eventid"]:
+        return (_NO_RECORD,)
+    if all(name in cells for name in _OF_A_PULL):
+        return (record_of(texts),)
+    try:
+        identity, resources = (load(texts[name] or "null") for name in _STRUCTURES)
+    except (KeyError, ValueError):
+        return (_NO_RECORD,)
+    arns = resources if isinstance(resources, list) else ()
+    return (
+        plain_record(texts)
+        | {
+            "userIdentity": _cased(identity),
+            "resources": [{"ARN": one.get("arn")} for one in arns if isinstance(one, dict)],
+        },
+    )
+
+
+def _cased(value: object) -> object:
+    found: dict[str, object] = {"identity": value}
+    level = [found]
+    for _ in range(4):
+        inner: list[dict[str, object]] = []
+        for outer in level:
+            for name, within in outer.items():
+                if isinstance(within, dict):
+                    cased: dict[str, object] = {
+                        _CASED.get(str(key), str(key)): one for key, one in within.items()
+                    }
+                    outer[name] = cased
+                    inner.append(cased)
+        level = inner
+    return found["identity"]
+
 
 MOST_RECORDS = 50_000
 """Records of one document: CloudTrail's own of the largest size that is read have fewer."""

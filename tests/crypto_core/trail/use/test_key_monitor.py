@@ -14,8 +14,7 @@ import pytest
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.key_watch.sightings import UseKind
-from crypto_core.trail.key_watch.watch import KeyMonitor
+from crypto_core.trail.key_watch import KeyMonitor, UseKind
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore

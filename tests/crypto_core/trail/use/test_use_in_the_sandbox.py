@@ -27,7 +27,7 @@ from crypto_core.secret import Secret
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.record_shapes import records_of
-from crypto_core.trail.use.blast_radius import tokens_of
+from crypto_core.trail.use.radius import tokens_of
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import UNNAMED
 

@@ -1,1 +1,0 @@
-"""A watch over retired keys."""
