@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
 from console.printed.broken_pipe import UNREAD, is_unread
-from console.printed.encodings import write_plain_where_needed
 from console.printed.pager import no_pager_option
 from console.secrecy import guard_process
 
@@ -65,7 +65,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 
 
 _BEHIND = "keydeck.behind"
-"""What stands behind the command's name."""
 OPEN = frozenset({"completion", "doctor", "help", "settings"})
 """Commands that start all the same: they say what is wrong, and open nothing."""
 _HELP = frozenset({"-h", "--help"})
@@ -124,7 +123,9 @@ def main(arguments: list[str] | None = None) -> None:
     guard_process()
     if COMPLETING in os.environ:
         _answer_shell()
-    write_plain_where_needed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no sign that an encoding lacks ends a command
     try:
         code = run(arguments)
         sys.stdout.flush()
@@ -153,7 +154,6 @@ def _answer_shell() -> NoReturn:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit code."""
     from crypto_core.errors import KeydeckError
 
     try:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.evidence_records import EvidenceRecordTable
+    from crypto_core.database.state.incidents import IncidentStore
     from crypto_core.database.state.journal import Journal
     from crypto_core.database.state.journal_breaks import JournalBreaks
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
     from crypto_core.database.tokens.sweep.service import SweepService
     from crypto_core.diagnosis import Area
+    from crypto_core.guard.guard import Guard
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
     from crypto_core.incidents.keys.accepted_losses import LossAcceptance
@@ -121,6 +123,12 @@ if TYPE_CHECKING:
 
 _INCIDENTS = 100
 """The newest incidents are asked whether a key is theirs."""
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("keydeck")
 
 
 class _Guard(TypedDict):
@@ -264,7 +272,6 @@ class Container:
 
     @deferred_property
     def attributor(self) -> Attributor:
-        """What finds which key wrapped a token's data key."""
         from crypto_core.database.tokens.attribution import Attributor
 
         return Attributor(self.store, self.keyring, self.answers)
@@ -277,7 +284,6 @@ class Container:
 
     @deferred_property
     def probe(self) -> EnvironmentProbe:
-        """Where all this works, and as whom."""
         from console.environment_probe import EnvironmentProbe
 
         return EnvironmentProbe(self.settings, self.engine, self.kms, self.keys.aliases)
@@ -290,7 +296,6 @@ class Container:
 
     @deferred_property
     def sweeps(self) -> SweepService:
-        """What looks through columns for what is no envelope."""
         from crypto_core.database.tokens.sweep.service import SweepService
 
         return SweepService(
@@ -368,9 +373,17 @@ class Container:
     def _guard(self) -> _Guard:
         return {"read_only": self.settings.read_only, "approvals": self.approvals}
 
+    @property
+    def _noting(self) -> Guard:
+        """The guard of changes that Keydeck's own tables alone note."""
+        from crypto_core.database.state.installation import require_schemas
+        from crypto_core.guard.guard import Guard
+
+        ready = require_schemas(self.state_engine)
+        return Guard(self.journal, read_only=self.settings.read_only, ready=ready)
+
     @deferred_property
     def checkpoints(self) -> JournalCheckpoints:
-        """What signs the journal's end, and checks the journal by that."""
         from console.anchors import anchoring_of
         from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 
@@ -383,7 +396,6 @@ class Container:
 
     @deferred_property
     def journal_breaks(self) -> JournalBreaks:
-        """What has a damaged journal begin anew."""
         from crypto_core.database.state.journal_breaks import JournalBreaks
 
         return JournalBreaks(self.checkpoints, **self._guard)
@@ -446,19 +458,10 @@ class Container:
 
     @deferred_property
     def copy_register(self) -> CopyRegister:
-        """What registers scanned copies, and tells which of them need a key."""
         from crypto_core.copies.register import CopyRegister
-        from crypto_core.database.state.installation import require_schemas
-        from crypto_core.guard.guard import Guard
 
-        engine = self.state_engine
-        guard = Guard(self.journal, read_only=self.settings.read_only, ready=require_schemas(engine))
         return CopyRegister(
-            engine,
-            self.journal,
-            guard,
-            self.copy_attribution,
-            self.probe.actor,
+            self.state_engine, self.journal, self._noting, self.copy_attribution, self.probe.actor
         )
 
     @deferred_property
@@ -549,7 +552,6 @@ class Container:
 
     @deferred_property
     def token_index(self) -> TokenIndex:
-        """What knows which rows hold a token without opening them, where the settings want it."""
         from crypto_core.reencryption.token_search.index import TokenIndex
 
         return TokenIndex(
@@ -723,7 +725,6 @@ class Container:
 
     @deferred_property
     def event_coverage(self) -> CoverageRecord:
-        """What tells which periods the events cover, of the Regions that matter."""
         return coverage_record(self.events, self.kms, self.keyring.trusted, self.settings)
 
     def _witness(self) -> StoreWitness:
@@ -759,7 +760,6 @@ class Container:
 
     @deferred_property
     def token_hashing(self) -> TokenHashing:
-        """What notes by which hashes GitHub's audit log names tokens."""
         from crypto_core.provider_logs.token_hashes import TokenHashBook, TokenHashing
 
         return TokenHashing(self.providers, TokenHashBook(self.events.file))
@@ -780,15 +780,9 @@ class Container:
 
     @deferred_property
     def trail_rules(self) -> TrailRules:
-        from crypto_core.database.state.installation import require_schemas
-        from crypto_core.guard.guard import Guard
-
-        guard = Guard(
-            self.journal, read_only=self.settings.read_only, ready=require_schemas(self.journal.engine)
-        )
         decoys = self.tripwire_list.decoys
         rules = rules_about_events(self.settings, self.events, self.keys, self.trusted_keys, decoys)
-        return replace(rules, guard=guard)
+        return replace(rules, guard=self._noting)
 
     # Providers and incidents.
 
@@ -808,7 +802,6 @@ class Container:
 
     @deferred_property
     def abilities(self) -> AbilityService:
-        """What asks providers what tokens can do, and keeps the answers beside the events."""
         from crypto_core.providers.ability_book import AbilityBook
         from crypto_core.providers.ability_service import AbilityService
         from crypto_core.providers.token_asking import TokenAsking
@@ -818,7 +811,6 @@ class Container:
 
     @deferred_property
     def revocation_ordering(self) -> RevocationOrdering:
-        """What puts tokens in the order in which to revoke them."""
         from crypto_core.providers.revocation_order import ExposureSearch, RevocationOrdering
 
         return RevocationOrdering(self.abilities, ExposureSearch(self.event_use, self.inventory))
@@ -833,7 +825,6 @@ class Container:
 
     @deferred_property
     def entering(self) -> TokenEntering:
-        """The service that replaces a token by one that an operator entered."""
         from crypto_core.reencryption.replacing_token.service import TokenEntering
 
         return TokenEntering(
@@ -855,14 +846,18 @@ class Container:
         )
 
     @deferred_property
-    def incidents(self) -> IncidentService:
+    def incident_store(self) -> IncidentStore:
         from crypto_core.database.state.incidents import IncidentStore
+
+        return IncidentStore(self.state_engine, self.journal)
+
+    @deferred_property
+    def incidents(self) -> IncidentService:
         from crypto_core.incidents.report.service import ReportService
         from crypto_core.incidents.runbooks.library import RunbookLibrary
         from crypto_core.incidents.service import IncidentService
         from crypto_core.incidents.tokens.scope_providers import ScopeProviders
 
-        store = IncidentStore(self.state_engine, self.journal)
         signer = self._signer()
         return IncidentService(
             self.state_engine,
@@ -872,7 +867,9 @@ class Container:
             read_only=self.settings.read_only,
             drill_days=self.settings.drill_days,
             on_close=self._anchor if signer is not None else None,
-            reports=ReportService(store.content, self.journal, signer, verified=self.checkpoints.verify),
+            reports=ReportService(
+                self.incident_store.content, self.journal, signer, verified=self.checkpoints.verify
+            ),
             suspects=self.suspects.suspects_of,
             providers=ScopeProviders(self.inventory, self.catalogue),
             losses=self._loss_acceptance,
@@ -899,7 +896,6 @@ class Container:
 
     @deferred_property
     def controls(self) -> ControlLibrary:
-        """The catalogues of controls, the team's own among them."""
         from crypto_core.compliance.library import ControlLibrary
 
         return ControlLibrary(self.settings.controls)
@@ -918,17 +914,12 @@ class Container:
 
     @deferred_property
     def bills(self) -> BillService:
-        """What makes bills of materials of the cryptography that there is now."""
-        from importlib.metadata import version
-
         from crypto_core.compliance.pack.cbom import BillService
 
-        return BillService(self.snapshots, self.journal.database_id, version("keydeck"))
+        return BillService(self.snapshots, self.journal.database_id, _version())
 
     @deferred_property
     def evidence_recorder(self) -> EvidenceRecorder:
-        from importlib.metadata import version
-
         from crypto_core.compliance.records.recording import EvidenceRecorder
 
         return EvidenceRecorder(
@@ -938,14 +929,13 @@ class Container:
             self.journal,
             self.checkpoints,
             self._signer(),
-            version=version("keydeck"),
+            version=_version(),
             read_only=self.settings.read_only,
             keep_days=self.settings.evidence_days,
         )
 
     @deferred_property
     def access_reviewer(self) -> AccessReviewer:
-        """What shows who may use the keys and who did, and journals that somebody looked at it."""
         from crypto_core.compliance.access_review import AccessReviewer
 
         return AccessReviewer(self.snapshots, self._changes, self.journal, read_only=self.settings.read_only)
@@ -958,7 +948,6 @@ class Container:
 
     @deferred_property
     def packs(self) -> PackWriter:
-        from importlib.metadata import version
         from socket import gethostname
 
         from crypto_core.aws.public_keys import fetched_public_keys
@@ -976,18 +965,16 @@ class Container:
             lambda number: self.record_book.before(number),  # noqa: PLW0108  # the book is made when asked
             lambda: self.controls.read().catalogues,
             public_keys,
-            version=version("keydeck"),
+            version=_version(),
             host=gethostname(),
             read_only=settings.read_only,
         )
 
     @deferred_property
     def snapshots(self) -> SnapshotReader:
-        """What measures everything that controls are about."""
         from crypto_core.compliance.cryptography_reader import CryptographyReader
         from crypto_core.compliance.facts import SettingFacts
         from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
-        from crypto_core.database.state.incidents import IncidentStore
 
         settings = self.settings
         return SnapshotReader(
@@ -1000,7 +987,7 @@ class Container:
             self.approvals,
             self.checkpoints,
             self.incidents,
-            IncidentStore(self.state_engine, self.journal),
+            self.incident_store,
             ComplianceSettings(
                 SettingFacts(
                     settings.written_format, Format(settings.least_format), clean(settings.receipts)
@@ -1020,7 +1007,6 @@ class Container:
         )
 
     def _recorded_before(self) -> Snapshot | None:
-        """What the last record of evidence holds."""
         last = self.record_book.last()
         return last.snapshot if last else None
 
@@ -1064,10 +1050,9 @@ class Container:
 
     def _accepted_losses(self) -> AcceptedLosses:
         """What was accepted as lost in incidents, as Keydeck's tables and the journal have it."""
-        from crypto_core.database.state.incidents import IncidentStore
         from crypto_core.incidents.keys.accepted_losses import read_acceptances
 
-        return read_acceptances(IncidentStore(self.state_engine, self.journal))
+        return read_acceptances(self.incident_store)
 
     def _aliases_of(self, key_arn: str) -> Sequence[str]:
         """The aliases of a key, that of the settings first. Raises KmsError."""
@@ -1082,10 +1067,9 @@ class Container:
 
     def _incident_of(self, key_arn: str) -> str:
         """The incident that calls a key its new one, as Keydeck's tables have it; "" for none."""
-        from crypto_core.database.state.incidents import IncidentStore
 
         try:
-            listed = IncidentStore(self.state_engine, self.journal).list(closed=True, limit=_INCIDENTS)
+            listed = self.incident_store.list(closed=True, limit=_INCIDENTS)
         except KeydeckError:
             return ""  # The warning is the same without it: the key is not trusted.
         return next(
@@ -1100,7 +1084,6 @@ class Container:
 
     @cached_property
     def tools(self) -> Toolbox:
-        """All that steps of incidents can do, check and capture."""
         from crypto_core.incidents.keys.dependencies import KeyDependencies
         from crypto_core.incidents.keys.toolbox import key_tools
         from crypto_core.incidents.steps.step_contracts import joined
@@ -1186,16 +1169,14 @@ class Container:
 
     def _evidence(self, incident: int, kind: str) -> Sequence[str]:
         """The contents of an incident's evidence of one kind, the oldest first."""
-        from crypto_core.database.state.incidents import IncidentStore
 
-        store = IncidentStore(self.state_engine, self.journal)
+        store = self.incident_store
         pieces = [piece for piece in store.whole(incident).evidence if piece.kind == kind]
         return [store.content(incident, piece.id) for piece in sorted(pieces, key=lambda piece: piece.id)]
 
     @contextmanager
     def _restored(self, name: str) -> Iterator[RestoredTokens]:
         from crypto_core.incidents.tokens.restored_tokens import restored_at
-        from crypto_core.text.cleaning import clean
 
         known = self.settings.databases
         if name not in known:

@@ -47,14 +47,11 @@ class AwsSide:
     regions: tuple[str, ...] = ()
     identity: Identity | None = None
     trouble: str = ""
-    expired: bool = False
     remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSide:
-    """What the database says."""
-
     role: str = ""
     trouble: str = ""
 
@@ -99,8 +96,6 @@ class EnvironmentProbe:
             regions=tuple(aws.regions),
             profile=self._settings.profile or "",
             database=f"{name}@{host}",
-            database_host=host,
-            database_name=name,
             database_role=database.role,
             write_key=self._settings.write_key or "",
             write_key_alias=alias_of(self._settings.write_key, self._aliases()),
@@ -108,7 +103,6 @@ class EnvironmentProbe:
             read_only=self._settings.read_only,
             database_trouble=_NO_ANSWER if self._database in late else database.trouble,
             aws_trouble=_NO_ANSWER if self._aws in late else aws.trouble,
-            credentials_expired=aws.expired,
             credentials_remedy=aws.remedy,
             environment=self._settings.environment,
             environment_colour=self._settings.environment_colour,
@@ -161,8 +155,6 @@ def _answered(*questions: _Question[AwsSide] | _Question[DatabaseSide]) -> list[
 
 
 class _Database:
-    """Asks the database which role it takes us for."""
-
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._role = ""
@@ -203,14 +195,13 @@ class _Aws:
         self._key_asked = _Asked()
 
     def ask(self) -> AwsSide:
-        """Return what is known, and ask what is due."""
         try:
             regions = self._kms.regions
             if self._due(self._identity_asked):
                 self._ask_identity()
             refusal = self._kms.refusal
             if refusal is not None:
-                return AwsSide(regions, self._identity, refusal.message, refusal.expired, refusal.remedy)
+                return AwsSide(regions, self._identity, refusal.message, refusal.remedy)
             if self._write_key and self._due(self._key_asked):
                 self._ask_key(self._write_key, regions)
         except errors.KeydeckError as error:

@@ -27,7 +27,6 @@ def open_events(
 
 
 def events_file(settings: Settings) -> Path:
-    """Return where the store of events is."""
     return Path(settings.events_file) if settings.events_file else data_folder() / "events.sqlite"
 
 

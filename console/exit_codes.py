@@ -15,12 +15,10 @@ EXIT_CODES: Mapping[int, str] = {
 
 
 def exit_codes_text() -> str:
-    """Return all of them as one line of help."""
     return f"Exit codes: {', '.join(f'{code} {words}' for code, words in EXIT_CODES.items())}."
 
 
 def exit_code(error: Exception) -> int:
-    """Return the exit code for an error of ours."""
     from crypto_core import errors as e
 
     if isinstance(error, e.InterruptedRunError):

@@ -9,7 +9,6 @@ from crypto_core.errors import SettingsError
 DEMO = "demo"
 """The sandbox: a PostgreSQL and an AWS endpoint, which no production host should have to install."""
 WEB = "web"
-"""The console in a browser."""
 LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""
 CBOM = "cbom"
@@ -33,7 +32,6 @@ def missing_modules(extra: str) -> list[str]:
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra."""
     return f"pip install 'keydeck[{extra}]'"
 
 

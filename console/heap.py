@@ -19,7 +19,6 @@ def share_heap() -> None:
 
 
 def give_back() -> None:
-    """Give back to the system what is free."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 

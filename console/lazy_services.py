@@ -48,7 +48,6 @@ class _Deferred:
 
 
 def deferred(make: Callable[[], Service]) -> Service:
-    """Return what stands for the object that `make` makes; its methods and attributes are that object's."""
     return cast("Service", _Deferred(make))
 
 

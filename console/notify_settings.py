@@ -65,8 +65,6 @@ class ReceiverSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class NotifySettings(BaseModel, extra="forbid", frozen=True):
-    """Who is notified of what, and when not."""
-
     receivers: dict[str, ReceiverSettings] = Field(default_factory=dict, repr=False)
     quiet: str = Field("", description="hours in which only what is bad enough is sent: 22:00-07:00")
     quiet_passes: Severity = Field(Severity.CRITICAL, description="the least that is; none for nothing")

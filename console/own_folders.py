@@ -19,7 +19,6 @@ NO_HOME = (
 
 
 def home() -> Path | None:
-    """Return the user's home folder, None without one."""
     try:
         return Path.home()
     except RuntimeError:

@@ -14,8 +14,6 @@ ListName = Literal["connections", "keys", "events", "findings", "incidents", "jo
 
 
 class UserCommandSettings(BaseModel, extra="forbid", frozen=True):
-    """A command of the team's own, on lists of the console."""
-
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="what is typed behind :own")
     title: str = Field(min_length=1, max_length=80)
     key: str = Field("", max_length=20, description="a key that runs it at once")
@@ -36,7 +34,6 @@ class UserCommandSettings(BaseModel, extra="forbid", frozen=True):
         return tuple(map(checked_template, value))
 
     def command(self) -> UserCommand:
-        """The command as the console knows it."""
         return UserCommand(
             clean(self.name),
             clean(self.title),
@@ -49,8 +46,6 @@ class UserCommandSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class ColumnSettings(BaseModel, extra="forbid", frozen=True):
-    """A column of the team's own."""
-
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="what :columns calls it, behind own-")
     heading: str = Field("", max_length=40, description="what stands above it; its name where nothing does")
     on: tuple[ListName, ...] = Field(min_length=1, description="the lists that have it")
@@ -64,5 +59,4 @@ class ColumnSettings(BaseModel, extra="forbid", frozen=True):
         return tuple(value.split(".")) if isinstance(value, str) else value
 
     def column(self) -> OwnColumn:
-        """The column as the console knows it."""
         return OwnColumn(clean(f"own-{self.name}"), clean(self.heading or self.name), self.on, self.path)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,13 +14,13 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -55,7 +53,12 @@ FILE_VARIABLE = "KEYDECK_SETTINGS"
 AUDIT_TOKENS = ("github_audit_token", "slack_audit_token", "atlassian_audit_token")
 """The settings with the tokens that read audit logs."""
 
-Names = Annotated[tuple[str, ...], NoDecode]
+
+def _parts(value: Any) -> Any:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
 
 
 class TableSettings(BaseModel, extra="forbid", frozen=True):
@@ -107,7 +110,6 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
 
 
 def _described(table: TokenTable) -> dict[str, Any]:
-    """A table as the settings describe it."""
     return {
         "id": table.id_column,
         "id_kind": table.id_kind,
@@ -412,6 +414,11 @@ class Settings(BaseSettings):
     columns: tuple[ColumnSettings, ...] = Field((), validation_alias="KEYDECK_COLUMNS")
     """Columns of your own on the console's lists; given in the file."""
 
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return what the settings are made with, and nothing else: `load` reads file and environment."""
+        return (sources["init_settings"],)
+
     @field_validator("columns")
     @classmethod
     def _are_told_apart(cls, value: tuple[ColumnSettings, ...]) -> tuple[ColumnSettings, ...]:
@@ -420,31 +427,12 @@ class Settings(BaseSettings):
             raise ValueError(f"two on {twice[0][0]} are named {twice[0][1]}")
         return value
 
-    @field_validator(
-        "trusted_keys",
-        "regions",
-        "administrators",
-        "trusted_accounts",
-        "retired_keys",
-        "agreed_code",
-        "signing_key",
-        "approvals",
-        "extensions",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
     @field_validator("former_signing_keys", mode="before")
     @classmethod
     def _split_ends(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        parts = [part.strip() for part in value.split(",") if part.strip()]
-        keys = [part.partition(" until ") for part in parts]
+        keys = [part.partition(" until ") for part in _parts(value)]
         if not all(until.strip() for _, _, until in keys):
             raise ValueError("not all are written as: KEY until 2026-11-28T12:00:00Z")
         return {key.strip(): until.strip() for key, _, until in keys}
@@ -570,7 +558,6 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """What the posture rules hold keys against."""
         return Limits(
             self.rotation_days,
             self.material_days,
@@ -581,11 +568,9 @@ class Settings(BaseSettings):
 
     @property
     def all_tables(self) -> tuple[TokenTable, ...]:
-        """The platform's tables and those of the settings file."""
         return (*PLATFORM_TABLES, *(t.table() for t in self.tables))
 
     def required_database_url(self) -> str:
-        """Return the database URL. Raises SettingsError without one."""
         if not self.database_url:
             raise SettingsError(
                 "No database is configured.",
@@ -609,61 +594,23 @@ class LoadedSettings(BaseModel, frozen=True):
         return rows
 
 
-_sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("_sources")
-
-
-class _Resolved(Settings):
-    """Settings from the sources of `_read_from`; to make a class for each call would take longer than it."""
-
-    @classmethod
-    def settings_customise_sources(cls, *_: Any, **__: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        return _sources.get()
-
-
-class _Found(PydanticBaseSettingsSource):
-    """What was found in a source, each setting by its variable."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        super().__init__(Settings)
-        self._values = values
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Nothing: all values are given at once."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return self._values
-
-
-@contextmanager
-def _read_from(sources: tuple[PydanticBaseSettingsSource, ...]) -> Iterator[None]:
-    before = _sources.set(sources)
-    try:
-        yield
-    finally:
-        _sources.reset(before)
-
-
 def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     """Return the settings; `options` are by field name, None if not given. Raises SettingsError."""
     path = settings_file()
     given = {name: value for name, value in (options or {}).items() if value is not None}
     of_file = _by_variable({} if path is None else _from_file(path))
     origins: dict[str, str] = {}
+    values: dict[str, Any] = {}
     try:
-        # The first source that has a setting wins.
-        values = {
-            "option": _by_variable(given),
-            "environment": EnvSettingsSource(Settings)(),
-            str(path): of_file,
-        }
-        for origin, found in reversed(values.items()):
-            for variable in found:
-                name = _VARIABLES.get(variable)
-                if name is not None:
-                    origins[name] = "the environment" if origin == "environment" else origin
-        with _read_from(tuple(map(_Found, values.values()))):
-            settings = _Resolved()
+        of_environment = EnvSettingsSource(Settings)()
+        for origin, found in (
+            (str(path), of_file),
+            ("the environment", of_environment),
+            ("option", _by_variable(given)),
+        ):
+            values |= found
+            origins |= {_VARIABLES[variable]: origin for variable in found if variable in _VARIABLES}
+        settings = Settings(**values)
     except (ValidationError, SettingsSourceError) as error:
         raise _explained(error, origins) from None  # the cause repeats the value, which may be secret
     for name, keys in (

@@ -26,7 +26,6 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     ASKING: ClassVar[str] = "Asking KMS…"
     """What stands there before the first answer."""
     LIMIT: ClassVar[float] = LIMIT_SECONDS
-    """Seconds after which a call is given up."""
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -40,7 +40,6 @@ class PendingCall(Generic[T]):
             self.cancellation.set()
 
     def answer(self, answer: T | Trouble) -> None:
-        """Pass the answer on if it is still wanted."""
         if self.waiting:
             self.waiting = False
             self._stop_timer()
@@ -81,7 +80,6 @@ class PolledCall(Generic[T]):
         """The last answer, None before the first."""
 
     def ask_if_due(self) -> None:
-        """Make the call unless one is under way or was just made."""
         now = self._clock()
         if self._asked is not None and self._asked.waiting:
             return

@@ -25,12 +25,10 @@ class ControlState(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the worst; for sorting."""
         return _RANKS[self]
 
     @property
     def known(self) -> bool:
-        """Whether there is a record."""
         return self not in (ControlState.GAP, ControlState.COMING)
 
 

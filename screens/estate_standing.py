@@ -66,6 +66,5 @@ class SharedKey(JsonRecord):
 
     @property
     def words(self) -> str:
-        """What is wrong, in a sentence."""
         of = " and ".join(self.estates)
         return f"{self.key_arn} guards tokens of {of}: give each environment its own key."

@@ -40,7 +40,7 @@ class Standing:
 
 def load_standing(
     compliance: ComplianceService,
-    periods: PeriodService | None,
+    periods: PeriodService,
     days: tuple[date, date],
     known: Standing | None,
     cancelled: Event,
@@ -53,10 +53,10 @@ def load_standing(
     since, until = days
     last, trouble = 0, ""
     try:
-        last = periods.last() if periods is not None else 0
+        last = periods.last()
     except MissingSchemaError as error:
         trouble = str(error)
-    if periods is None or not last:
+    if not last:
         return _as_measured(compliance, trouble, cancelled)
     if known is not None and (known.since, known.until, known.last) == (since, until, last):
         return known

@@ -52,7 +52,6 @@ class Loaded(Generic[T]):
     trouble: Trouble | None = None
     asking: bool = False
     took: float = 0.0
-    """Seconds that the last answer took."""
     tried: datetime | None = None
     """When it last failed to load; None once it has loaded again."""
 
@@ -87,7 +86,6 @@ class Facts:
         self.trail: Loaded[Examined] = Loaded()
         """What CloudTrail's events show, and which findings are suppressed."""
         self.blocks: Loaded[Blocks] = Loaded()
-        """Who is blocked on the listed keys."""
         self.key_words = KeyWords()
         """Names for the keys that are known by now."""
         self.epoch = 0
@@ -113,7 +111,6 @@ class Facts:
         return self._moment[1]
 
     def age(self, at: datetime) -> str:
-        """Return how long ago a moment was."""
         return span(self.moment - at)
 
     def ago(self, at: datetime) -> str:
@@ -125,7 +122,6 @@ class Facts:
         return self.key_words.short_with_generation(key_arn, key_material_id)
 
     def material(self, key_material_id: str) -> str:
-        """Return a key material's whole id."""
         return key_material_id
 
     def subscribe(self, node: DOMNode, callback: Callable[[None], None]) -> None:
@@ -150,7 +146,6 @@ class Facts:
         self.ask_status()
 
     def ask_surroundings(self) -> None:
-        """Ask where the console works, unless that is being asked already."""
         self._ask("surroundings", lambda _: self.services.surroundings())
 
     def ask_status(self) -> None:
@@ -169,15 +164,12 @@ class Facts:
         self.counting = progress
 
     def ask_keys(self) -> None:
-        """Ask for the list of keys, unless that is being asked already."""
         self._ask("keys", lambda _: self.services.keys.list())
 
     def ask_posture(self) -> None:
-        """Ask what is wrong with the keys, unless that is being asked already."""
         self._ask("posture", lambda cancelled: self.services.posture.examine_keys(cancelled=cancelled))
 
     def ask_trail(self) -> None:
-        """Ask what CloudTrail's events of the last day show, unless that is being asked already."""
         self._ask("trail", lambda cancelled: self.services.trail_rules.examine_events(cancelled=cancelled))
 
     def ask_blocks(self) -> None:
@@ -194,7 +186,6 @@ class Facts:
 
     @property
     def leaving(self) -> bool:
-        """True once the operator has left."""
         return self._left
 
     def leave(self) -> None:

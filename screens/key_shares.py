@@ -36,7 +36,6 @@ def _oldest(shares: Iterable[KeyShare]) -> datetime | None:
 
 
 def token_sum(shares: Iterable[KeyShare]) -> int:
-    """Return how many tokens the shares hold together."""
     return sum(share.tokens for share in shares)
 
 

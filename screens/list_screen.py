@@ -29,14 +29,12 @@ class ListScreen(MainScreen, Generic[Row]):
 
     @property
     def pane(self) -> TablePane[Row]:
-        """The list."""
         if self._pane is None:
             self._pane = cast("TablePane[Row]", self.query_one(TablePane))
         return self._pane
 
     @property
     def panes(self) -> Panes:
-        """The list and the detail of its row."""
         return self.query_one(Panes)
 
     @property
@@ -51,7 +49,6 @@ class ListScreen(MainScreen, Generic[Row]):
 
     @property
     def row_in_hand(self) -> Row | None:
-        """The row under the cursor."""
         return self.pane.table.current if self.is_mounted and self.query(TablePane) else None
 
     def show_list(self) -> None:

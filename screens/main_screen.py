@@ -66,11 +66,9 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         yield HintLine()
 
     def show_facts(self) -> None:
-        """Paint what the facts say now."""
         raise NotImplementedError
 
     def ask_anew(self) -> None:
-        """Ask for what this screen shows."""
         raise NotImplementedError
 
     @property
@@ -85,7 +83,6 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
 
     @property
     def took(self) -> float:
-        """Seconds that the last answer took."""
         return 0.0
 
     @property
@@ -108,7 +105,6 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         self.query_one(Notice).tell(fact.trouble, context)
 
     def say_outcome(self, answer: Answer | Trouble, words: Callable[[Answer], str]) -> None:
-        """Say what trouble there was, else the words for the answer."""
         if isinstance(answer, Trouble):
             self.say(str(answer), trouble=True)
         else:
@@ -124,7 +120,6 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         ask(self, lambda _: make(), made, group="change")
 
     def cursor_moved(self) -> None:
-        """Say what can be done with the line under the cursor."""
         line = self.query_one(LineList).current
         for hint in self.query(HintLine):
             hint.say(line.hint if line is not None else "")

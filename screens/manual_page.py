@@ -21,9 +21,7 @@ class ManualPage:
 class Manual(Protocol):
     """Reads pages from the package, builds those that are made from declarations, and keeps them."""
 
-    def pages(self) -> Sequence[ManualPage]:
-        """Return all pages, in their order."""
-        ...
+    def pages(self) -> Sequence[ManualPage]: ...
 
     def page(self, topic: str) -> ManualPage:
         """Return one page. Raises SettingsError for a topic that is none, with what may be meant."""

@@ -15,7 +15,6 @@ from typing import Any
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
 
 KEPT = 100
-"""How many entries a history keeps."""
 KEPT_DAYS = 60
 KEPT_PLACES = 20
 """Of how many databases, and of how many days of each, the count of protected tokens is kept."""
@@ -30,8 +29,6 @@ def may_be_remembered(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SortOrder:
-    """What a table is sorted by."""
-
     sort: str = ""
     descending: bool = False
 
@@ -90,7 +87,6 @@ class Memory:
         self._put("filters", table, {n: t for n, t in self.saved_filters(table).items() if n != name})
 
     def order(self, table: str) -> SortOrder:
-        """Return what a table was last sorted by."""
         match self._section("orders").get(table):
             case [str(sort), bool(descending)]:
                 return SortOrder(sort, descending)
@@ -101,7 +97,6 @@ class Memory:
         self._put("orders", table, [order.sort, order.descending])
 
     def columns(self, table: str) -> Columns:
-        """Return the columns that were chosen for a table."""
         match self._section("columns").get(table):
             case [list(chosen), dict(widths)]:
                 whole = {str(n): w for n, w in widths.items() if type(w) is int and 1 <= w <= 500}
@@ -148,7 +143,6 @@ class Memory:
 
     @property
     def welcomed(self) -> bool:
-        """Whether the welcome card was shown."""
         return self._section("looks").get("welcomed") is True
 
     def remember_welcome(self) -> None:

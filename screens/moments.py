@@ -10,7 +10,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def seconds(moment: datetime) -> int:
-    """Return a moment in whole seconds since 1970."""
     return (moment - _EPOCH) // timedelta(seconds=1)
 
 
@@ -33,13 +32,11 @@ def clock_time(at: datetime, now: datetime) -> str:
 
 
 def whole(at: datetime, now: datetime) -> str:
-    """Return date, time and offset."""
     there = local(at, now)
     return f"{there.year:04}-{there:%m-%d %H:%M:%S %z}"
 
 
 def end_of_axis(at: datetime, now: datetime) -> str:
-    """Return date and time for an end of a time axis."""
     there = local(at, now)
     year = "" if there.year == now.year else f"{there.year:04}"
     return f"{there.day} {there:%b} {year} {there:%H:%M}".replace("  ", " ")

@@ -31,7 +31,6 @@ _STANDING = {
     Standing.STARVED: "next to nothing: KMS throttles whatever the rate",
 }
 SHOWN = 50
-"""How many tokens that aren't written are named one by one on a screen."""
 
 
 def plan_lines(plan: Plan, kms_calls: int | None = None, *, most: int | None = SHOWN) -> Iterator[StyledLine]:
@@ -103,7 +102,6 @@ def result_lines(result: RunResult, *, most: int | None = SHOWN) -> Iterator[Sty
 
 
 def loss_lines(plan: JobPlan) -> Iterator[StyledLine]:
-    """Yield the principals that would lose access through a job, if any."""
     if plan.losses:
         many = counted(len(plan.losses), "principal")
         yield BAD, (f"{many} would lose access to these tokens:", "bold")

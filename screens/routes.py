@@ -31,8 +31,6 @@ class TokenGroupsRoute:
 
 @dataclass(frozen=True, slots=True)
 class KeyRoute:
-    """One KMS key."""
-
     key_arn: str
 
 
@@ -45,8 +43,6 @@ class KeyUseRoute:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRoute:
-    """The policy and the grants of one KMS key."""
-
     key_arn: str
 
 
@@ -67,8 +63,6 @@ class FindingsRoute:
 
 @dataclass(frozen=True, slots=True)
 class JobRoute:
-    """One job."""
-
     job: int
 
 
@@ -100,8 +94,6 @@ class NarrowedEventsRoute:
 
 @dataclass(frozen=True, slots=True)
 class EventRoute:
-    """One CloudTrail event."""
-
     event_id: str
 
 
@@ -122,15 +114,11 @@ class PrincipalRoute:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRoute:
-    """What CloudTrail tells of one token."""
-
     ref: TokenRef
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentRoute:
-    """One incident."""
-
     incident: int
 
 
@@ -154,15 +142,11 @@ class EvidenceRoute:
 
 @dataclass(frozen=True, slots=True)
 class EntriesRoute:
-    """The timeline of one incident."""
-
     incident: int
 
 
 @dataclass(frozen=True, slots=True)
 class PeopleRoute:
-    """The roles and follow-ups of one incident."""
-
     incident: int
 
 
@@ -215,8 +199,6 @@ class ManualPageRoute:
 
 
 class Followed(Message):
-    """The operator followed a line to another screen."""
-
     def __init__(self, target: object) -> None:
         super().__init__()
         self.target = target

@@ -74,12 +74,8 @@ class Surroundings:
     """The AWS profile that was chosen; "" where boto3 finds credentials without one."""
     regions: tuple[str, ...] = ()
     """All Regions that attribution asks, `region` first."""
-    database_host: str = ""
-    database_name: str = ""
     write_key_alias: str = ""
     """The write key's alias, as far as it is known by now."""
-    credentials_expired: bool = False
-    """True if AWS says that the session has expired. `credentials_remedy` is the way out."""
     credentials_remedy: str = ""
     """What renews the credentials, such as a command; set whenever AWS does not take them."""
 
@@ -155,11 +151,7 @@ class Contexts(Protocol):
 
 
 class UserCommands(Protocol):
-    """Commands of the team's own, as the settings have them."""
-
-    def offered(self, where: str) -> Sequence[UserCommand]:
-        """Return the commands that are offered on a list."""
-        ...
+    def offered(self, where: str) -> Sequence[UserCommand]: ...
 
     def run(self, command: UserCommand, fields: Mapping[str, Any], cancelled: Event) -> CommandOutcome:
         """Run a command for a row and return what came of it. Raises RefusedError, ReadOnlyError."""
@@ -181,9 +173,7 @@ class JobProcesses(Protocol):
         """
         ...
 
-    def at_work(self) -> Mapping[int, int]:
-        """Return how many processes of this console work on each job; a job with none isn't there."""
-        ...
+    def at_work(self) -> Mapping[int, int]: ...
 
     def trouble(self, job: int) -> str:
         """Return why processes of this console stopped working on a job, "" if none did. Cleaned text."""
@@ -213,42 +203,29 @@ class Services:
     manual: Manual
     read_only: bool
     write_key: str | None
-    contexts: Contexts | None = None
-    """None where the place can't be changed."""
-    jobs: JobService | None = None
-    """None where many tokens can't be written as jobs."""
-    job_processes: JobProcesses | None = None
-    """None where this console starts no process that works on jobs."""
-    undoing: Undoing | None = None
-    """None where jobs can't be undone."""
-    incidents: IncidentService | None = None
-    """None where incidents can't be kept."""
-    abilities: AbilityService | None = None
-    """None where no provider can be asked what a token can do."""
-    abilities_kept: Callable[[], bool] = lambda: False
+    jobs: JobService
+    job_processes: JobProcesses
+    undoing: Undoing
+    incidents: IncidentService
+    abilities: AbilityService
+    abilities_kept: Callable[[], bool]
     """Whether any such answer is kept: until then what reads them need not be loaded."""
-    events_kept: Callable[[], bool] = lambda: True
+    events_kept: Callable[[], bool]
     """Whether events are kept, alike."""
-    token_order: TokenOrder | None = None
-    """None where the tokens of an incident can't be put in order."""
+    token_order: TokenOrder
+    copy_register: CopyRegister
+    token_search: TokenSearch
+    compliance: ComplianceService
+    periods: PeriodService
+    evidence_recorder: EvidenceRecorder
+    token_uses: TokenUses | None = None
+    contexts: Contexts | None = None
+    """None for a command: its place can't be changed."""
     approvals: ApprovalGate | None = None
     """None where nothing needs a second identity."""
-    copy_register: CopyRegister | None = None
-    """None where no register of scanned copies is kept."""
-    token_uses: TokenUses | None = None
-    """None where audit logs of providers are not kept."""
-    token_search: TokenSearch | None = None
-    """None where no token can be looked for."""
     user_commands: UserCommands | None = None
     """None where no command of the team's own is set."""
-    compliance: ComplianceService | None = None
-    """None where controls can't be judged."""
-    periods: PeriodService | None = None
-    """None where no records of evidence are kept."""
-    evidence_recorder: EvidenceRecorder | None = None
-    """None where none can be made."""
     own_columns: Sequence[OwnColumn] = ()
-    """Columns of the team's own, of all lists."""
 
 
 class HasServices(Protocol):

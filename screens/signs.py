@@ -23,7 +23,6 @@ STYLES: Mapping[str, str] = {
     Tone.QUIET: "$muted",
     Tone.NOTED: "$accent",
 }
-"""The style of a tone, which names a colour of the theme."""
 
 
 class Sign(NamedTuple):

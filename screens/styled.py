@@ -15,7 +15,6 @@ BLANK: StyledLine = ()
 
 
 def plain(line: StyledLine) -> str:
-    """Return a line's text."""
     return "".join(part if isinstance(part, str) else part[0] for part in line)
 
 

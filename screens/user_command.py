@@ -11,7 +11,6 @@ from crypto_core.errors import RefusedError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 LISTS = ("connections", "keys", "events", "findings", "incidents", "jobs")
-"""The lists on which commands can be offered."""
 ARGUMENT_LIMIT = 4_096
 
 

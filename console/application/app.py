@@ -8,19 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.events import Event, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
 from console.application import ending_signals
 from console.application.destinations import NAMES, main_screen, screen_for
-from console.application.terminal import Title
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
-from console.crash import EXIT_CODE, crash_report
 from console.garbage import collect_again
 from console.heap import give_back
 from crypto_core.log.tracebacks import crash_lines
@@ -31,7 +29,6 @@ from screens.actions.registry import ACTIONS
 from screens.ages import Clock, system_clock
 from screens.asking import ask
 from screens.blocking import DaemonThreads, Trouble
-from screens.command_line.palette import ActionProvider
 from screens.command_line.screen import ENTER, CommandLine
 from screens.command_line.screen import CommandChoice as Command
 from screens.facts import Facts
@@ -61,6 +58,9 @@ _RANKS = dict.fromkeys(ActionScope, 0) | {
 """In which order commands are offered: those of the screen first, moving about last."""
 
 _log = logging.getLogger(__name__)
+
+CRASHED = 3
+"""The return code after a crash."""
 
 ROWS_FIRST_SECONDS = 0.4
 LOADED_SECONDS = 2.0
@@ -125,7 +125,6 @@ class KeydeckApp(Actor, App[None]):
         self._welcomes = welcomes
         self._crews: list[JobProcesses] = []
         """What works on jobs in places that were left: it goes on there."""
-        self._terminal_title = Title()
         self.set_keymap(dict(keys or {}))
 
     # What actions are told
@@ -160,8 +159,6 @@ class KeydeckApp(Actor, App[None]):
 
     async def on_mount(self) -> None:
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
-        self.facts.subscribe(self, lambda _: self._show_title())
-        self.screen_change_signal.subscribe(self, lambda _: self._show_title())
         await self.navigation.start(self._start_screen)
         if self._welcomes and not self.facts.memory.welcomed:
             self._welcome()
@@ -216,14 +213,6 @@ class KeydeckApp(Actor, App[None]):
 
     def on_unmount(self) -> None:
         self.facts.leave()
-        self._terminal_title.restore()
-
-    def _show_title(self) -> None:
-        """Name the place in the terminal's tab."""
-        place = self.facts.surroundings.value
-        where = [place.environment, place.database] if place is not None else []
-        screen = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
-        self._terminal_title.show(self._driver, " ".join(filter(None, ["keydeck", *where, screen])))
 
     @on(Followed)
     async def follow(self, event: Followed) -> None:
@@ -231,7 +220,7 @@ class KeydeckApp(Actor, App[None]):
         if event.origin is not self.screen:
             return
         if isinstance(event.target, NarrowedEventsRoute):
-            await self._narrow_events(event.target.filter)
+            self._narrow_events(event.target.filter)
             return
         if isinstance(event.target, EstateRoute):
             self._work_in(event.target.estate)
@@ -240,7 +229,7 @@ class KeydeckApp(Actor, App[None]):
         if screen is not None and not await self.navigation.deeper(screen):
             self.tell("Too many screens are open; Esc goes back.")
 
-    async def _narrow_events(self, expression: str) -> None:
+    def _narrow_events(self, expression: str) -> None:
         """Back to the list of events below, under another filter."""
         from screens.events.screen import EventsScreen
 
@@ -248,22 +237,17 @@ class KeydeckApp(Actor, App[None]):
             (depth, one) for depth, one in enumerate(self.screen_stack) if isinstance(one, EventsScreen)
         ][-1]
         events.show_filter(expression)
-        await self.navigation.ascend(depth)
+        self.navigation.ascend(depth)
 
     # Actions
 
-    async def do_back(self) -> None:
+    def do_back(self) -> None:
         """One step back within the screen, else to the screen below."""
         if isinstance(self.screen, MainScreen) and not self.screen.back():
-            await self.navigation.back()
+            self.navigation.back()
 
-    async def action_ascend(self, depth: int) -> None:
-        await self.navigation.ascend(depth)
-
-    async def do_previous(self) -> None:
-        """Back and forth between the last two places."""
-        if not await self.navigation.previous():
-            self.tell("There is no previous place.")
+    def action_ascend(self, depth: int) -> None:
+        self.navigation.ascend(depth)
 
     def do_help(self) -> None:
         from screens.help.screen import Help
@@ -329,12 +313,6 @@ class KeydeckApp(Actor, App[None]):
                 return await perform(actor, action, argument.strip())
         self.tell(f"No command :{name} here; ? lists the commands.", trouble=True)
         return False
-
-    def do_palette(self) -> None:
-        if not isinstance(self.screen, CommandPalette):
-            self.push_screen(
-                CommandPalette(providers=[ActionProvider], placeholder="Part of a command's words")
-            )
 
     def do_refresh(self) -> None:
         self.facts.ask_surroundings()
@@ -444,8 +422,7 @@ class KeydeckApp(Actor, App[None]):
         ask(self, lambda _: switch(), self._switched, group="switch")
 
     async def _arrive(self, services: Services) -> None:
-        if (crew := self.facts.services.job_processes) is not None:
-            self._crews.append(crew)
+        self._crews.append(self.facts.services.job_processes)
         self.facts.use(services)
         await self.navigation.start_over()
         self.tell("Context changed; everything is being reloaded.")
@@ -491,17 +468,12 @@ class KeydeckApp(Actor, App[None]):
 
     def _jobs_here(self) -> tuple[int, ...]:
         """The jobs that this console works on, here and in the places that were left."""
-        here = self.facts.services.job_processes
-        crews = [*self._crews, *([here] if here is not None else [])]
+        crews = [*self._crews, self.facts.services.job_processes]
         return tuple(sorted({job for crew in crews for job in crew.at_work()}))
 
     def possible(self, action: Action) -> bool | None:
         if action.name == "context" and self.facts.services.contexts is None:
             return None
-        if action.id == "everywhere.jobs" and self.facts.services.jobs is None:
-            return False
-        if action.id == "everywhere.incidents" and self.facts.services.incidents is None:
-            return False
         return super().possible(action)
 
     def _handle_exception(self, error: Exception) -> None:
@@ -509,10 +481,10 @@ class KeydeckApp(Actor, App[None]):
         if self._exception is None:
             self._exception = error
             self._exception_event.set()
-        self._return_code = EXIT_CODE
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        _log.error("The console stopped: %s", "\n".join(crash_lines(cause)))
-        self._exit_renderables.append(crash_report(error))
+        self._return_code = CRASHED
+        report = "\n".join(crash_lines(error.error if isinstance(error, WorkerFailed) else error))
+        _log.error("The console stopped: %s", report)
+        self._exit_renderables.append(Text(report))
         self._close_messages_no_wait()
 
 

@@ -77,9 +77,9 @@ class ConsoleContexts:
         self, cancelled: Event | None = None
     ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
         from console.estates.named import estates_of
-        from console.estates.overview import EstateOverview, shared_keys
+        from console.estates.overview import look_at, shared_keys
 
-        found = EstateOverview(estates_of(self._first)).look(cancelled)
+        found = look_at(estates_of(self._first), cancelled)
         return found, shared_keys(found)
 
     def switch(

@@ -45,12 +45,10 @@ SCREENS: dict[type, str] = {
 
 
 def main_screen(name: str, facts: Facts) -> MainScreen:
-    """Return a new screen, one of NAMES."""
     return cast("MainScreen", load_screen(f"{name}.screen.{name.capitalize()}Screen")(facts))
 
 
 def screen_for(target: object, facts: Facts) -> MainScreen | None:
-    """Return a new screen for a route, None if it has none of its own."""
     path = SCREENS.get(type(target))
     if path is None:
         return None
@@ -59,7 +57,6 @@ def screen_for(target: object, facts: Facts) -> MainScreen | None:
 
 
 def load_screen(path: str) -> type[Any]:
-    """Return a screen's class by its path below `screens`."""
     module, _, name = path.rpartition(".")
     screen: type[Any] = getattr(import_module(f"screens.{module}"), name)
     return screen

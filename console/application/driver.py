@@ -21,7 +21,6 @@ class WaitingDriver(LinuxDriver):
     _ending = False
 
     def run_input_thread(self) -> None:
-        """Read keys until the input is disabled."""
         self._asleep = os.pipe()
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")().decode

@@ -28,7 +28,6 @@ ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def exit_code_of(number: int) -> int:
-    """Return the exit code of what a signal ended."""
     return 128 + number
 
 

@@ -8,6 +8,7 @@ from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
+from screens.actions.action import ActionScope
 from screens.actions.registry import ACTIONS, BY_ID
 from screens.user_command import UserCommand
 
@@ -81,29 +82,10 @@ def check_commands(commands: Iterable[UserCommand], keys: Mapping[str, str]) -> 
                 )
 
 
+_WIDER = ("everywhere", "list", "table", "blocking")
 _SCREENS = (
-    "status",
-    "connections",
-    "keys",
-    "key",
-    "policy",
-    "rotation",
-    "events",
-    "event",
-    "pivots",
-    "principal",
-    "incidents",
-    "incident",
-    "evidence",
-    "approvals",
-    "jobs",
-    "job",
-    "findings",
-    "compliance",
-    "log",
-    "estates",
-    "manual",
-    "page of the manual",
+    *(scope.value for scope in ActionScope if scope.value not in _WIDER),
+    *("jobs", "page of the manual"),
 )
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,

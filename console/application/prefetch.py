@@ -99,8 +99,6 @@ class _Inventory:
 
 
 class _Status:
-    """A status that is being taken."""
-
     def __init__(self, source: StatusService) -> None:
         self._source = source
         self._seen: CensusProgress | None = None

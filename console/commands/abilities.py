@@ -98,7 +98,6 @@ def abilities(
 def _tokens(
     services: Container, references: Sequence[str], expression: str, incident: Incident | None
 ) -> tuple[list[TokenRef], tuple[str, ...]]:
-    """The tokens that were named, and what is not among them. Raises KeydeckError."""
     if incident is not None:
         found = services.token_order.in_scope(incident)
         return list(found.refs), found.gaps

@@ -13,7 +13,7 @@ import click
 from console.commands.asking import type_in, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
-from console.commands.session import services_of
+from console.commands.session import limit_option, services_of
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_json, print_line, say, utc
@@ -34,7 +34,7 @@ def approvals() -> None:
 
 @approvals.command("list")
 @click.option("--all", "all_", is_flag=True, help="Also decided, used and expired requests.")
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
+@limit_option(200, "At most this many.")
 @rows_option
 def list_(*, all_: bool, limit: int, form: Form) -> None:
     """List what waits for approval, the newest first."""
@@ -140,7 +140,6 @@ def _print(found: Approval, *, err: bool = False) -> None:
 
 
 def _lines(value: Any, name: str = "") -> Iterator[str]:
-    """A plan's JSON, a line for each value, named by its way there."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _lines(part, f"{name}.{key}" if name else str(key))

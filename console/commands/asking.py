@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
-from console.printed.printing import say
+from console.printed.printing import print_answer, say
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
+
+Planned = TypeVar("Planned", bound=Subject)
+Result = TypeVar("Result")
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -61,6 +66,28 @@ def consent_to(
     return Consent.typed(
         subject, type_in(subject.confirmation, f"Type {what} to confirm", about=about, otherwise=otherwise)
     )
+
+
+def carry_out(
+    plan: Planned,
+    show: Callable[..., None],
+    make: Callable[[Planned, Consent], Result],
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    about: str,
+    typed: str = "",
+) -> Result | None:
+    """Show a plan, ask, and `make` the change; return its result, None for a dry run. Raises as `consent_to`.
+
+    `show` prints the plan, also with `err=True`; see `consent_to` for `about` and `typed`.
+    """
+    if dry_run:
+        print_answer(plan, show, as_json=as_json)
+        return None
+    show(plan, err=True)
+    return make(plan, consent_to(plan, yes=yes, about=about, typed=typed))
 
 
 def query_consent(

@@ -98,7 +98,6 @@ class EstatesOutput:
         self._first = False
 
     def end(self) -> None:
-        """Print what ends the answer."""
         if self._form is Form.JSON:
             self._out.write("{}\n" if self._first else "\n}\n")
 

@@ -22,10 +22,10 @@ def estates(*, form: Form) -> int:
     problem, or environments share a KMS key; 3 if none has, but one could not be asked.
     """
     from console.estates.named import estates_of
-    from console.estates.overview import EstateOverview, shared_keys
+    from console.estates.overview import look_at, shared_keys
 
     with cancelled_by_interrupt() as cancelled:
-        found = EstateOverview(estates_of(loaded().settings)).look(cancelled)
+        found = look_at(estates_of(loaded().settings), cancelled)
     shared = shared_keys(found)
     print_listing(_listing(found, shared), form)
     if not form.is_document:

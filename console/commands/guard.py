@@ -6,11 +6,18 @@ from collections.abc import Sequence
 
 import click
 
-from console.commands.asking import consent_to
+from console.commands.asking import carry_out
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.printed.printing import print_answer, print_gaps, print_json, print_line, print_table, say
+from console.printed.printing import (
+    print_answer,
+    print_gaps,
+    print_json,
+    print_line,
+    print_table,
+    say_unjournaled,
+)
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.database.column_guards.plan import GuardPlan, GuardRequest, GuardResult, script
 from crypto_core.database.column_guards.service import SurveyedColumn
@@ -72,20 +79,24 @@ def guard(
             gaps = services.catalogue().gaps
             return _print_status(surveyed, gaps, request.least, as_json=as_json)
         plan = work.plan_guard(request)
-        if dry_run or not plan.steps:
-            print_answer(plan, print_plan, as_json=as_json)
-            return 1 if plan.left_out else 0
-        print_plan(plan, err=True)
-        about = "This changes the constraints of tables."
-        consent = consent_to(plan, yes=yes, about=about, typed="the number of columns")
-        result = work.change_guards(plan, consent)
-    print_answer(result, print_result, as_json=as_json)
-    if result.unjournaled or not result.done:
-        return 3
+        result = carry_out(
+            plan,
+            _print_plan,
+            work.change_guards,
+            dry_run=dry_run or not plan.steps,
+            yes=yes,
+            as_json=as_json,
+            about="This changes the constraints of tables.",
+            typed="the number of columns",
+        )
+    if result is not None:
+        print_answer(result, _print_result, as_json=as_json)
+        if result.unjournaled or not result.done:
+            return 3
     return 1 if plan.left_out else 0
 
 
-def print_plan(plan: GuardPlan, *, err: bool = False) -> None:
+def _print_plan(plan: GuardPlan, *, err: bool = False) -> None:
     print_line(f"{plan.summary}." if plan.steps else NOTHING, err=err)
     for step in plan.steps:
         print_line(f"● {step.sentence}", err=err)
@@ -97,13 +108,11 @@ def print_plan(plan: GuardPlan, *, err: bool = False) -> None:
         print_line(f"▲ {warning}", err=err)
 
 
-def print_result(result: GuardResult) -> None:
-    """Print where each column's guard stands now."""
+def _print_result(result: GuardResult) -> None:
     for outcome in result.outcomes:
         state = outcome.state.value if outcome.state else "not known"
         print_line(f"{'✖' if outcome.why else '●'} {outcome.column}: {state}. {outcome.why}".rstrip())
-    if result.unjournaled:
-        say(f"The end is not in the journal: {result.unjournaled}")
+    say_unjournaled(result.unjournaled)
 
 
 def _print_script(plan: GuardPlan, *, as_json: bool) -> None:

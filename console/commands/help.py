@@ -1,4 +1,4 @@
-"""keydeck help: the manual, page by page, as man pages and as HTML."""
+"""keydeck help: the manual, page by page and as HTML."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def _schemas_offered(_ctx: click.Context, _param: click.Parameter, typed: str) -
     return [name for name in SCHEMAS if name.startswith(typed)]
 
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
 @click.command("help")
 @click.argument("topic", required=False, shell_complete=_topics_offered)
 @click.argument("name", required=False, metavar="[NAME]", shell_complete=_schemas_offered)
 @click.option(
-    "--man", type=_FOLDER, metavar="DIR", help="Write a manual page for each command into a folder."
+    "--html",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the whole manual into a folder, as HTML.",
 )
-@click.option("--html", type=_FOLDER, metavar="DIR", help="Write the whole manual into a folder, as HTML.")
 @no_pager_option
 @click.pass_context
-def help_(
-    ctx: click.Context, *, topic: str | None, name: str | None, man: Path | None, html: Path | None
-) -> None:
+def help_(ctx: click.Context, *, topic: str | None, name: str | None, html: Path | None) -> None:
     """Print a page of the manual; without TOPIC, what there is. NAME is that of a schema."""
-    if man is not None or html is not None:
+    if html is not None:
         if topic is not None:
-            raise click.UsageError("--man and --html write the whole manual: leave TOPIC out.")
-        _write(man, html)
+            raise click.UsageError("--html writes the whole manual: leave TOPIC out.")
+        from console.manual.html import write_html
+        from console.printed.printing import say
+
+        say(f"{len(write_html(html))} pages written. Open {html / 'index.html'}.")
     elif name is not None:
         if topic != "schema":
             raise click.UsageError(f"{topic} is one page: it has no NAME.")
@@ -71,16 +71,3 @@ def _lines(root: click.Context, topic: str) -> Iterable[str]:
     from console.printed.manual_page import page_lines
 
     return page_lines(Book().page(topic))
-
-
-def _write(man: Path | None, html: Path | None) -> None:
-    from console.printed.printing import say
-
-    if man is not None:
-        from console.manual.man_pages import write_man_pages
-
-        say(f"{len(write_man_pages(man))} manual pages written to {man}.")
-    if html is not None:
-        from console.manual.html import write_html
-
-        say(f"{len(write_html(html))} pages written. Open {html / 'index.html'}.")

@@ -161,8 +161,6 @@ def _consent(plan: ActionPlan, *, yes: bool, typed: str | None) -> Consent:
 def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tuple[str, ...]) -> None:
     """Work on the incident's jobs from here until they end: processes that a command started end with it."""
     jobs = services.services.jobs
-    if jobs is None:
-        return
     values = incident_work(services).show(incident).incident.values
     environment = environment_of(services.settings, trust)
     try:

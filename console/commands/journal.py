@@ -5,19 +5,20 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import click
 
-from console.commands.asking import consent_to
+from console.commands.asking import carry_out
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
-from console.commands.session import services_of
+from console.commands.session import limit_option, services_of
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
-from console.printed.printing import print_answer, print_json, print_line, say, utc
+from console.printed.printing import print_answer, print_json, print_line, say, say_unjournaled, utc
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
@@ -53,13 +54,7 @@ def journal() -> None:
 @click.option("--action", default="", metavar="TEXT", help="Only entries whose action has this in it.")
 @click.option("--subject", default="", metavar="TEXT", help="Only entries whose subject has this in it.")
 @click.option("--outcome", type=click.Choice([o.value for o in Outcome]), default=None, help="Only these.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="At most this many, the newest.",
-)
+@limit_option(100, "At most this many, the newest.")
 @rows_option
 def list_(
     *,
@@ -112,7 +107,7 @@ checkpoint_option = click.option(
     "--checkpoint",
     "files",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     metavar="FILE",
     help="Check it by this checkpoint too, as journal checkpoint --json has printed it.",
 )
@@ -301,13 +296,17 @@ def break_(*, reason: str, files: tuple[Path, ...], dry_run: bool, yes: bool, as
         def look() -> JournalCheck:
             return services.checkpoints.verify(kept=kept)
 
-        plan = breaks.plan_break(reason, look=look)
-        if dry_run:
-            print_answer(plan, _print_plan, as_json=as_json)
-            return 0
-        _print_plan(plan, err=True)
-        consent = consent_to(plan, yes=yes, about="This begins the journal anew.")
-        result = breaks.acknowledge_break(plan, consent, look=look)
+        result = carry_out(
+            breaks.plan_break(reason, look=look),
+            _print_plan,
+            partial(breaks.acknowledge_break, look=look),
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+            about="This begins the journal anew.",
+        )
+    if result is None:
+        return 0
     print_answer(result, _print_break, as_json=as_json)
     if result.unjournaled:
         return 3
@@ -324,8 +323,7 @@ def _print_plan(plan: BreakPlan, *, err: bool = False) -> None:
 
 def _print_break(result: BreakResult) -> None:
     _print(result.check)
-    if result.unjournaled:
-        say(f"The end is not in the journal: {result.unjournaled}")
+    say_unjournaled(result.unjournaled)
 
 
 def _content(file: Path) -> bytes:

@@ -15,7 +15,7 @@ from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
-from console.printed.printing import print_answer, print_line, print_styled, say
+from console.printed.printing import print_answer, print_line, print_styled, say, say_unjournaled
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ARGUMENTS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -204,8 +204,7 @@ def print_result(result: ChangeResult) -> None:
         print_styled(line)
     for step in result.next_steps:
         say(step)
-    if result.unjournaled:
-        say(f"The end is not in the journal: {result.unjournaled}")
+    say_unjournaled(result.unjournaled)
 
 
 def _consent(plan: ChangePlan, *, yes: bool, lose_tokens: str | None) -> Consent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO
 
 import click
 
@@ -13,7 +13,6 @@ from console.printed.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
 from crypto_core.keys.policy.document import MOST_BYTES, parse_policy
-from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.reading import KeyPolicy
 
@@ -93,7 +92,7 @@ def _show_sentences(now: KeyPolicy, *, as_json: bool) -> None:
         print_json(
             {
                 "key_arn": now.key.key_arn,
-                "statements": [_sentence(s) for s in now.sentences],
+                "statements": [sentence.as_json() for sentence in now.sentences],
                 "missing": dict(now.missing),
             }
         )
@@ -104,8 +103,7 @@ def _show_sentences(now: KeyPolicy, *, as_json: bool) -> None:
 
 def _show_comparison(found: PolicyComparison, *, as_json: bool) -> None:
     if as_json:
-        changes = [{"who": c.who, "gains": sorted(c.gains), "loses": sorted(c.loses)} for c in found.changes]
-        print_json({"same": found.same, "changes": changes, "diff": list(found.lines)})
+        print_json(found.as_json())
         return
     if found.same:
         click.echo("No difference.")
@@ -117,14 +115,3 @@ def _show_comparison(found: PolicyComparison, *, as_json: bool) -> None:
     click.echo()
     for line in found.lines:
         click.echo(line)
-
-
-def _sentence(sentence: Sentence) -> dict[str, Any]:
-    return {
-        "who": sentence.who,
-        "may": sentence.may == "may",
-        "what": sentence.what,
-        "where": sentence.where,
-        "source": sentence.source,
-        "powers": [power.value for power in sentence.powers],
-    }

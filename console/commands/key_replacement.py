@@ -122,7 +122,6 @@ def materials(*, key: str, verify: int | None, as_json: bool) -> int:
 
 
 def print_guide(guide: Guide) -> None:
-    """Print a guide: each step with its state, its evidence, and what to do."""
     click.echo(f"old key: {_named(guide.old.name, guide.old.key_arn)}")
     click.echo(f"new key: {_named(guide.new.name, guide.new.key_arn) if guide.new else 'none yet'}")
     for step in guide.steps:

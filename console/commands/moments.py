@@ -30,7 +30,6 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
 
 
 def time_option(name: str, words: str) -> Callable[[Command], Command]:
-    """Return an option that takes a moment."""
     return click.option(name, callback=moment, metavar="TIME", help=words)
 
 

@@ -279,7 +279,7 @@ def _planned(
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
         return job_work(services).plan_job(verb, selection, key, asked.job_options)
-    if selection.references or services.services.jobs is None:
+    if selection.references:
         return services.services.work.plan_reencryption(
             verb, selection, key, allow_downgrade=asked.allow_downgrade
         )

@@ -50,7 +50,6 @@ def estate_asked() -> str:
 
 
 def limit_option(default: int, words: str, *, least: int = 1) -> Callable[[Command], Command]:
-    """Return --limit: how many are printed at most."""
     return click.option(
         "--limit", type=click.IntRange(min=least), default=default, show_default=True, metavar="N", help=words
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -83,30 +83,15 @@ def check(*, as_json: bool) -> int:
 
 @contextmanager
 def census_progress() -> Iterator[Callable[[CensusProgress], None] | None]:
-    """Give what shows on a terminal's stderr how far the count is; elsewhere nothing does."""
+    """Give what draws on a terminal's stderr how far the count is; elsewhere nothing does."""
     if not sys.stderr.isatty():
         yield None
         return
-    with ExitStack() as drawn:
-        yield _Drawing(drawn).show
-
-
-class _Drawing:
-    """A bar, once there is more to count than one statement does."""
-
-    def __init__(self, drawn: ExitStack) -> None:
-        self._drawn = drawn
-        self._draw: Callable[[int, int, str], None] | None = None
-
-    def show(self, now: CensusProgress) -> None:
-        if self._draw is None and now.done < now.pages:
-            self._draw = self._drawn.enter_context(printing.bar("counting"))
-        if self._draw is not None:
-            self._draw(now.done, now.pages, f"pages, {counted(now.tokens, 'token')} so far")
+    with printing.bar("counting") as draw:
+        yield lambda now: draw(now.done, now.pages, f"pages, {counted(now.tokens, 'token')} so far")
 
 
 def print_status(taken: Status) -> None:
-    """Print a status as text: what is wrong first."""
     _print_problems(taken)
     share = f"{taken.protected / taken.tokens:.1%}" if taken.tokens else "-"
     click.echo(f"{counted(taken.tokens, 'token')}, {share} protected")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from console.commands.asking import consent_to
+from console.commands.asking import carry_out
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.printed.printing import print_answer, print_json, print_line, print_table, say
+from console.printed.printing import print_json, print_line, print_table, say_unjournaled
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.tripwires.plan import (
@@ -22,7 +22,7 @@ from crypto_core.tripwires.plan import (
     TripwireState,
 )
 
-ABOUT = "This changes rows of the platform's tables."
+_ABOUT = "This changes rows of the platform's tables."
 
 
 @click.group()
@@ -62,13 +62,8 @@ def add(
     with services_of() as services:
         work = services.tripwires
         plan = work.plan_add(request)
-        if dry_run:
-            print_answer(plan, print_add, as_json=as_json)
-            return 0
-        print_add(plan, err=True)
-        consent = consent_to(plan, yes=yes, about=ABOUT)
-        result = work.add(plan, consent)
-    return _print_result(result, as_json=as_json)
+        made = carry_out(plan, _print_add, work.add, dry_run=dry_run, yes=yes, as_json=as_json, about=_ABOUT)
+    return _print_result(made, as_json=as_json)
 
 
 @tripwire.command("list")
@@ -99,13 +94,12 @@ def remove(*, number: int, dry_run: bool, yes: bool, as_json: bool) -> int:
     with services_of() as services:
         work = services.tripwires
         plan = work.plan_remove(number)
-        if dry_run:
-            print_answer(plan, print_remove, as_json=as_json)
-            return 1 if plan.changed else 0
-        print_remove(plan, err=True)
-        consent = consent_to(plan, yes=yes, about=ABOUT)
-        result = work.remove(plan, consent)
-    return _print_result(result, as_json=as_json)
+        made = carry_out(
+            plan, _print_remove, work.remove, dry_run=dry_run, yes=yes, as_json=as_json, about=_ABOUT
+        )
+    if made is None and plan.changed:
+        return 1
+    return _print_result(made, as_json=as_json)
 
 
 @tripwire.command("reseal", cls=OperationCommand, operation="tripwire reseal")
@@ -114,17 +108,14 @@ def reseal(*, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Seal the list of tripwires anew under the key that is written under, as after a change of keys."""
     with services_of() as services:
         work = services.tripwires
-        plan = work.plan_reseal()
-        if dry_run:
-            print_answer(plan, print_reseal, as_json=as_json)
-            return 0
-        print_reseal(plan, err=True)
-        consent = consent_to(plan, yes=yes, about="This changes the list of tripwires.")
-        result = work.reseal(plan, consent)
-    return _print_result(result, as_json=as_json)
+        plan, about = work.plan_reseal(), "This changes the list of tripwires."
+        made = carry_out(
+            plan, _print_reseal, work.reseal, dry_run=dry_run, yes=yes, as_json=as_json, about=about
+        )
+    return _print_result(made, as_json=as_json)
 
 
-def print_add(plan: AddPlan, *, err: bool = False) -> None:
+def _print_add(plan: AddPlan, *, err: bool = False) -> None:
     print_line(f"{plan.summary}.", err=err)
     print_line(f"● Sealed as {plan.format} under {plan.key_words}.", err=err)
     for name, said in plan.columns.items():
@@ -132,7 +123,7 @@ def print_add(plan: AddPlan, *, err: bool = False) -> None:
     _print_warnings(plan.warnings, err=err)
 
 
-def print_remove(plan: RemovePlan, *, err: bool = False) -> None:
+def _print_remove(plan: RemovePlan, *, err: bool = False) -> None:
     print_line(f"{plan.summary}.", err=err)
     for ref in plan.refs:
         print_line(f"● Deletes the row of {ref}", err=err)
@@ -143,7 +134,7 @@ def print_remove(plan: RemovePlan, *, err: bool = False) -> None:
     _print_warnings(plan.warnings, err=err)
 
 
-def print_reseal(plan: ResealPlan, *, err: bool = False) -> None:
+def _print_reseal(plan: ResealPlan, *, err: bool = False) -> None:
     print_line(f"{plan.summary}: {plan.key}.", err=err)
 
 
@@ -176,15 +167,16 @@ def _print_states(states: Sequence[TripwireState]) -> None:
             print_line(f"  Take the entry away with: keydeck tripwire remove {state.number}")
 
 
-def _print_result(result: TripwireResult, *, as_json: bool) -> int:
+def _print_result(result: TripwireResult | None, *, as_json: bool) -> int:
+    if result is None:
+        return 0
     if as_json:
         print_json(result.as_json())
     elif result.state is not None:
         _print_states([result.state])
     else:
         print_line("Done and verified.")
-    if result.unjournaled:
-        say(f"The end is not in the journal: {result.unjournaled}")
+    say_unjournaled(result.unjournaled)
     return 3 if result.unjournaled else 0
 
 

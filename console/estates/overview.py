@@ -22,21 +22,11 @@ AT_ONCE = 4
 """Estates that are asked at a time: each has its own connections, and takes a census."""
 
 
-class EstateOverview:
-    """Asks estates how they stand. Thread-safe; `look` blocks."""
-
-    def __init__(self, estates: Mapping[str, Settings]) -> None:
-        self._estates = dict(estates)
-
-    def names(self) -> tuple[str, ...]:
-        """Return the estates' names, in the order of the settings."""
-        return tuple(self._estates)
-
-    def look(self, cancelled: Event | None = None) -> tuple[EstateStanding, ...]:
-        """Return how each stands now, in that order. Raises InterruptedRunError alone."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            asked = [pool.submit(_standing, name, self._estates[name], cancelled) for name in self._estates]
-            return tuple(one.result() for one in asked)
+def look_at(estates: Mapping[str, Settings], cancelled: Event | None = None) -> tuple[EstateStanding, ...]:
+    """Return how each estate stands now, in their order. Raises InterruptedRunError alone."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        asked = [pool.submit(_standing, name, settings, cancelled) for name, settings in estates.items()]
+        return tuple(one.result() for one in asked)
 
 
 def shared_keys(standings: Iterable[EstateStanding]) -> tuple[SharedKey, ...]:

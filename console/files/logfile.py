@@ -76,7 +76,6 @@ class FileLogBook(logging.Handler):
         return self._recent.lines(after)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is worth a line."""
         lowest = logging.INFO if record.name.partition(".")[0] in OWN else logging.WARNING
         return record.levelno >= lowest and bool(super().filter(record))
 
@@ -133,7 +132,6 @@ def start_logging(settings: Settings) -> FileLogBook:
 
 
 def stop_logging(book: FileLogBook) -> None:
-    """Take nothing more, and close the file."""
     root = logging.getLogger()
     root.removeHandler(book)
     book.close()

@@ -123,7 +123,6 @@ class RunnerProcess:
 
     @property
     def said(self) -> str:
-        """The end of its output."""
         return self._said.decode("utf-8", "replace").strip()
 
     def ask_to_end(self) -> None:

@@ -39,7 +39,6 @@ _PLACES: dict[ActionScope, str] = {
 
 
 def markdown() -> str:
-    """Return a table for each place."""
     lines: list[str] = []
     for scope, place in _PLACES.items():
         if actions := of_scope(scope):

@@ -33,7 +33,6 @@ class Book:
     """All pages. What was read or built once is kept: nothing of it changes while a program runs."""
 
     def pages(self) -> Sequence[ManualPage]:
-        """Return all pages, in their order."""
         return tuple(map(_page, ENTRIES))
 
     def page(self, topic: str) -> ManualPage:
@@ -54,7 +53,6 @@ def _page(topic: str) -> ManualPage:
 
 
 def source(topic: str) -> str:
-    """Return a page's text as it is in the package."""
     package, _, file = (ENTRIES[topic].file or f"console/manual/pages/{topic}.md").partition("/")
     return resources.files(package).joinpath(file).read_text(encoding="utf-8")
 

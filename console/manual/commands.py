@@ -21,14 +21,11 @@ class CommandEntry:
     usage: str
     """What may follow the name."""
     says: tuple[str, ...]
-    """What it does, in paragraphs."""
     options: tuple[tuple[str, str], ...]
     """Each with what it does; `--help` is left out, which all have."""
     below: tuple[CommandEntry, ...] = ()
-    """Those of a group."""
 
     def whole(self) -> Iterator[CommandEntry]:
-        """Yield the command and all below it."""
         yield self
         for entry in self.below:
             yield from entry.whole()
@@ -70,7 +67,6 @@ def _options(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, 
 
 
 def markdown() -> str:
-    """Return a section for each command."""
     lines: list[str] = []
     for entry in declared().whole():
         lines += [f"## {entry.name}", "", "```", f"{entry.name} {entry.usage}".rstrip(), "```", ""]

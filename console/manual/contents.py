@@ -96,14 +96,11 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ("development", "Tests, lint, benchmarks, releases."),
     ),
 }
-"""Entries by chapter."""
 
 ENTRIES: dict[str, Entry] = {entry.topic: entry for entries in CONTENTS.values() for entry in entries}
-"""Entries by topic."""
 
 
 def contents_text() -> str:
-    """Return the contents, a line each."""
     indent = max(map(len, ENTRIES)) + 2
     lines: list[str] = []
     for chapter, entries in CONTENTS.items():

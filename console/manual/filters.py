@@ -12,7 +12,6 @@ from crypto_core.trail.query import OTHER_NAMES
 
 
 def markdown() -> str:
-    """Return what can be asked for, of events and of tokens."""
     flags = [name for name, field in OF_EVENTS.items() if field.kind is ValueKind.FLAG]
     other = [f"`{name}` → `{own}`" for name, own in OTHER_NAMES.items() if "." not in name]
     parts = {

@@ -14,19 +14,29 @@ from markdown_it.token import Token
 
 from console.manual.book import Book
 from console.manual.contents import CONTENTS
-from console.manual.writing import write_files
+from crypto_core.errors import SettingsError
+from crypto_core.text.cleaning import clean
 from screens.manual_page import ManualPage, topic_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_html(folder: Path) -> list[Path]:
-    """Write index.html and a file for each page; return them. Raises SettingsError."""
-    return write_files(folder, html_files())
+    """Write index.html and a file for each page, over earlier ones; return them. Raises SettingsError."""
+    files = {folder / name: text for name, text in html_files().items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        where = clean(error.filename or folder, 300)
+        raise SettingsError(
+            f"{where} can't be written: {error.strerror}.", remedy="Name a folder that you can write to."
+        ) from error
+    return list(files)
 
 
 def html_files() -> dict[str, str]:
-    """Return all files by their names."""
     pages = Book().pages()
     files = {f"{page.topic}.html": _document(page.title, _article(page), page.topic) for page in pages}
     return {"index.html": _document("The manual", _index()), **files}

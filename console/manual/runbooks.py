@@ -12,7 +12,6 @@ _CODE = re.compile(r"(`[^`]*`)")
 
 
 def markdown() -> str:
-    """Return every runbook with its phases and steps."""
     return "\n".join(line for runbook in RunbookLibrary().read().runbooks for line in _runbook(runbook))
 
 

@@ -20,6 +20,5 @@ class FindingDocument(JsonRecord):
 
     @property
     def sigma_id(self) -> str | None:
-        """The id of its Sigma rule."""
         rule = rule_by_id(self.finding.rule)
         return sigma_id(rule) if rule is not None and isinstance(rule.sigma, Sigma) else None

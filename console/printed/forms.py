@@ -25,9 +25,7 @@ class Form(StrEnum):
 
 
 ROWS = tuple(Form)
-"""The forms of a list of rows."""
 DOCUMENT = (Form.TABLE, Form.JSON, Form.YAML)
-"""The forms of one document."""
 STREAM = (Form.TABLE, Form.JSONL)
 """The forms of what comes little by little."""
 
@@ -39,7 +37,6 @@ def form_of(ctx: click.Context) -> Form:
 
 
 def choose_form(ctx: click.Context, form: Form) -> None:
-    """Set the form of what a command prints. Raises UsageError where another one was chosen before."""
     before = ctx.meta.setdefault(_META, form)
     if before is not form:
         raise click.UsageError(f"Choose --{before} or --{form}; both are forms of --output.", ctx)

@@ -31,12 +31,10 @@ class KeyDocument(JsonRecord):
 
     @property
     def tokens(self) -> int | None:
-        """How many tokens are under it."""
         return None if self.taken is None else self.taken.tokens_under(self.state.key_arn)
 
     @property
     def tokens_by_material(self) -> tuple[MaterialShare, ...] | None:
-        """How many are under each of its generations."""
         if self.taken is None:
             return None
         return tuple(MaterialShare(one) for one in self.taken.keys if one.key_arn == self.state.key_arn)

@@ -66,6 +66,12 @@ def say(message: str) -> None:
     print_line(message, err=True)
 
 
+def say_unjournaled(why: str) -> None:
+    """Say why the end of what was done is not in the journal, nothing for ""."""
+    if why:
+        say(f"The end is not in the journal: {why}")
+
+
 def print_gaps(reasons: Iterable[str]) -> None:
     """Name on stderr what an answer doesn't cover."""
     for reason in reasons:
@@ -79,7 +85,6 @@ def marked(severity: Severity, text: str) -> str:
 
 
 def print_marked(severity: Severity, text: str) -> None:
-    """Print a text behind its severity."""
     click.echo(marked(severity, text))
 
 
@@ -97,7 +102,6 @@ def utc(moment: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
-    """Print aligned columns, as wide as the terminal, where stdout is one."""
     for line in Table(headers, rows).lines(width_of_terminal()):
         click.echo(line, err=err)
 
@@ -164,7 +168,6 @@ def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
 
 
 def json_text(document: Any, indent: int | None = None) -> str:
-    """Return a document as JSON."""
     return json.dumps(document, indent=indent, ensure_ascii=True)
 
 

@@ -25,7 +25,6 @@ _PLACES = 5
 
 
 def print_scan(report: ScanReport) -> None:
-    """Print a scan: copy by copy, what is wrong first."""
     for number, copy in enumerate(report.copies):
         if number:
             click.echo()

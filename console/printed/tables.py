@@ -77,7 +77,6 @@ class _Column:
     right: bool
 
     def padded(self, text: str) -> str:
-        """The text as wide as the column."""
         from rich.cells import cell_len
 
         space = " " * (self.width - cell_len(text))

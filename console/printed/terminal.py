@@ -35,7 +35,6 @@ def styled(text: str, style: str) -> str:
 
 
 def heading(text: str) -> str:
-    """Return a text as it heads others."""
     return click.style(text, bold=True) if has_colour() else text
 
 

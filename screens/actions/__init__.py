@@ -1,1 +1,1 @@
-"""What an operator can do: one registry, from which keys, footer, help, commands and palette are made."""
+"""What an operator can do: one registry, from which keys, footer, help and commands are made."""

@@ -70,12 +70,10 @@ class Action:
 
     @property
     def danger(self) -> Danger:
-        """How much asking it takes at least."""
         return self.operation.danger if self.operation is not None else Danger.NONE
 
     @property
     def scope(self) -> ActionScope:
-        """Where it can be done."""
         return ActionScope(self.id.partition(".")[0])
 
     @property
@@ -85,7 +83,6 @@ class Action:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What can be typed after the colon."""
         return (self.name, *self.aliases)
 
     @property

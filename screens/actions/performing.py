@@ -21,9 +21,7 @@ class Host(Protocol):
     @property
     def read_only(self) -> bool: ...
 
-    def tell(self, message: str, *, trouble: bool = False) -> None:
-        """Say something to the operator in passing."""
-        ...
+    def tell(self, message: str, *, trouble: bool = False) -> None: ...
 
 
 class Actor:

@@ -82,20 +82,8 @@ ACTIONS: tuple[Action, ...] = (
         aliases=("ctx",),
         argument="profile|region|database|estate NAME",
     ),
-    Action(
-        "everywhere.estates",
-        "estates",
-        "Estates: how do all databases and accounts stand?",
-        "0",
-    ),
+    Action("everywhere.estates", "estates", "Estates: how do all databases and accounts stand?", "0"),
     Action("everywhere.back", "back", "Back to where you came from", "escape", display="Esc"),
-    Action(
-        "everywhere.previous",
-        "last place",
-        "Back and forth between the last two places",
-        "minus",
-        display="-",
-    ),
     # The console itself
     Action(
         "everywhere.help", "help", "What can be done here and now", "question_mark", shown=True, display="?"
@@ -109,14 +97,7 @@ ACTIONS: tuple[Action, ...] = (
         argument="WORDS",
     ),
     Action("everywhere.command", "command", "Type a command", "colon", shown=True, display=":"),
-    Action("everywhere.palette", "palette", "Find a command by any part of its words", "ctrl+p"),
-    Action(
-        "everywhere.refresh",
-        "refresh",
-        "Reload this screen",
-        "r",
-        calls="status.take_census",
-    ),
+    Action("everywhere.refresh", "refresh", "Reload this screen", "r", calls="status.take_census"),
     Action("everywhere.pause", "pause", "Pause or resume automatic refresh", "p"),
     Action(
         "everywhere.interval",
@@ -152,14 +133,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("list.page-down", "page down", "One page down", "pagedown"),
     Action("list.first", "first", "To the first line", "home,g", aliases=("top",)),
     Action("list.last", "last", "To the last line", "end,G", aliases=("end",)),
-    Action(
-        "list.open",
-        "open",
-        "Open the line under the cursor",
-        "enter",
-        shown=True,
-        display="Enter",
-    ),
+    Action("list.open", "open", "Open the line under the cursor", "enter", shown=True, display="Enter"),
     # Tables
     Action("table.left", "left", "To the column on the left", "left,h"),
     Action("table.right", "right", "To the column on the right", "right,l"),
@@ -195,19 +169,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("table.mark-up", "mark up", "Mark the row and the one above", "shift+up,K"),
     Action("table.mark-all", "mark all", "Mark all rows that match the filter", "A"),
     Action("table.unmark", "unmark all", "Clear all marks", "u"),
-    Action(
-        "table.copy",
-        "copy",
-        "Copy the cell under the cursor",
-        "y",
-        argument="cell|reference|row|marked",
-    ),
-    Action(
-        "table.copy-rows",
-        "copy rows",
-        "Copy the marked rows, or the one under the cursor",
-        "Y",
-    ),
+    Action("table.copy", "copy", "Copy the cell under the cursor", "y", argument="cell|reference|row|marked"),
+    Action("table.copy-rows", "copy rows", "Copy the marked rows, or the one under the cursor", "Y"),
     Action(
         "table.export",
         "export",
@@ -458,12 +421,7 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     _of_a_step("close", "x", argument="OUTCOME", shown=True),
-    Action(
-        "incident.check-lines",
-        "check lines",
-        "All that the step's check saw, line by line",
-        "V",
-    ),
+    Action("incident.check-lines", "check lines", "All that the step's check saw, line by line", "V"),
     Action(
         "incident.copy-command",
         "copy command",
@@ -529,11 +487,7 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     _does(
-        "findings unsuppress",
-        "findings.unsuppress",
-        "Z",
-        calls="trail_rules.unsuppress",
-        argument="NUMBER",
+        "findings unsuppress", "findings.unsuppress", "Z", calls="trail_rules.unsuppress", argument="NUMBER"
     ),
     _start_incident("findings", "Start an incident about what the finding under the cursor is about"),
     # Compliance
@@ -616,13 +570,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("compliance.copy", "copy", "Copy the control, the day, and what it came to", "y"),
     # Manual rotation
-    Action(
-        "rotation.copy-line",
-        "copy",
-        "Copy the command or line under the cursor",
-        "y",
-        shown=True,
-    ),
+    Action("rotation.copy-line", "copy", "Copy the command or line under the cursor", "y", shown=True),
     # Log
     Action("log.follow", "follow", "Stay at the newest line, or stop", "f", shown=True),
     # Events
@@ -759,5 +707,4 @@ BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 
 
 def of_scope(scope: ActionScope) -> tuple[Action, ...]:
-    """Return the actions of one scope, in order."""
     return tuple(action for action in ACTIONS if action.scope is scope)

@@ -1,1 +1,1 @@
-"""The command line behind the colon, and the palette: every action by its name."""
+"""The command line behind the colon: every action by its name."""

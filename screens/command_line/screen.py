@@ -20,7 +20,6 @@ from screens.widgets.line_input import LineInput
 
 ENTER = "\n"
 SHOWN = 8
-"""How many commands are listed at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
     def ask_for(self, cancelled: Cancellation) -> Standing:
         """Read the period; where there is no record yet, measure what is met now."""
         services = self.facts.services
-        if services.compliance is None:
-            raise InvalidFilterError("Controls can't be judged here.", position=0)
         return load_standing(
             services.compliance, services.periods, self.chosen.on(self.today), self._known, cancelled
         )
@@ -243,10 +241,8 @@ class ComplianceScreen(AnswerScreen[Standing]):
     async def do_record(self) -> None:
         from screens.compliance.record_dialog import RecordEvidence
 
-        recorder = self.facts.services.evidence_recorder
-        if recorder is None:
-            return
-        made = await self.app.push_screen_wait(RecordEvidence(self.facts, recorder))
+        dialog = RecordEvidence(self.facts, self.facts.services.evidence_recorder)
+        made = await self.app.push_screen_wait(dialog)
         if made is not None:
             self.ask_anew()
 

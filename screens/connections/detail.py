@@ -188,7 +188,7 @@ class TokenDetail(TextLines):
     def _kept_abilities(self, ref: TokenRef) -> TokenAbilities | None:
         """In a worker: most have never asked, and nothing is loaded for them."""
         services = self._facts.services
-        if services.abilities is None or not services.abilities_kept():
+        if not services.abilities_kept():
             return None
         return services.abilities.kept((ref,)).get(ref)
 

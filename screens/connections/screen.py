@@ -171,8 +171,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         """True for all that a filter lets through, unless that is known to be few tokens."""
         from crypto_core.reencryption.jobs.model import FEW
 
-        there = self.facts.services.jobs is not None
-        return there and selection.filter is not None and not 0 < count <= FEW
+        return selection.filter is not None and not 0 < count <= FEW
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:

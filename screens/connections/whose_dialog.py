@@ -140,7 +140,7 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
         rows.write(lambda size: _row_lines(refs, size))
         rows.focus()
         self._say(Content(f"{counted(len(refs), 'row')} found. Enter leads to the connection."))
-        if self._facts.services.incidents is not None and not self.query("#declare"):
+        if not self.query("#declare"):
             self.query_one(".buttons").mount(button("Declare incident", "declare"))
 
     @on(Followed)

@@ -43,7 +43,6 @@ from screens.incidents.token_scope import (
     principals,
     search_opened,
     search_rows,
-    ways_to_find,
 )
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
@@ -205,8 +204,7 @@ class DeclareDialog(Dialog[int | None]):
         self._wait_to_offer()
         if kind is SubjectKind.TOKENS:
             self._say(Content("What is known of the tokens?"))
-            ways = ways_to_find(facts.services)
-            self._offer(lambda width: [choice_line(way, width) for way in ways], len(ways))
+            self._offer(lambda width: [choice_line(way, width) for way in ScopeBy], len(ScopeBy))
         elif kind is SubjectKind.KEY:
             self._say(Content("Asking KMS for keys…"))
             known, about = facts.keys.value, self._about

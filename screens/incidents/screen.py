@@ -75,7 +75,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
     def _ask_lead(self) -> None:
         now = self.facts.clock().timestamp()
-        if (self._asked is not None and self._asked.waiting) or self.facts.services.incidents is None:
+        if self._asked is not None and self._asked.waiting:
             return
         if self._lead_at is not None and now - self._lead_at < LEAD_SECONDS:
             return

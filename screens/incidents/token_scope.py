@@ -18,7 +18,6 @@ from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
 from screens.facts import Facts
-from screens.services import Services
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
 
@@ -66,12 +65,6 @@ class FoundScope:
     references: tuple[str, ...]
     found_by: str
     lines: tuple[str, ...]
-
-
-def ways_to_find(services: Services) -> tuple[ScopeBy, ...]:
-    """Return what may be known of tokens and can be looked for here."""
-    unsearchable = () if services.token_search is not None else (ScopeBy.LEAKED, ScopeBy.HASHED)
-    return tuple(by for by in ScopeBy if by not in unsearchable)
 
 
 def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:

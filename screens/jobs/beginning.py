@@ -13,7 +13,6 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
 from crypto_core.reencryption.jobs.undo import RestorePlan
@@ -39,7 +38,7 @@ from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import LOOKING, Plan, PlanDialog
 
 if TYPE_CHECKING:
-    from crypto_core.reencryption.jobs.undo import Undoing
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,8 @@ class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
         self.tell(f"{self._title}: not started", trouble_content(answer), leave="Close")
 
 
-def worked_on(processes: JobProcesses | None, job: int, number: int, *, trust: Iterable[str] = ()) -> Begun:
+def worked_on(processes: JobProcesses, job: int, number: int, *, trust: Iterable[str] = ()) -> Begun:
     """Let processes of this console work on a job that has been made; it is there whether they do or not."""
-    if processes is None:
-        return Begun(job, f"Nothing here is working on it. Continue it with: keydeck jobs join {job}.")
     found = attempt(lambda: processes.work_on(job, number, trust=tuple(trust)))
     return Begun(job, str(found) if isinstance(found, Trouble) else "")
 
@@ -160,7 +157,7 @@ class RestoreDialog(Proposal[RestorePlan]):
         self._job = job
 
     def make(self, cancelled: Cancellation) -> RestorePlan:
-        return self._undoing().plan_restore(self._job)
+        return self.facts.services.undoing.plan_restore(self._job)
 
     def content(self, plan: RestorePlan) -> Content:
         return restore_content(plan, self.facts.key_words)
@@ -169,14 +166,8 @@ class RestoreDialog(Proposal[RestorePlan]):
         return f"Restore {counted(plan.tokens, 'token')}" if plan.tokens else ""
 
     def start(self, plan: RestorePlan, consent: Consent) -> Begun:
-        job = self._undoing().start_restore(plan, consent)
+        job = self.facts.services.undoing.start_restore(plan, consent)
         return worked_on(self.facts.services.job_processes, job, 1, trust=plan.key_arns)
-
-    def _undoing(self) -> Undoing:
-        undoing = self.facts.services.undoing
-        if undoing is None:
-            raise RefusedError("Jobs can't be undone here.")
-        return undoing
 
 
 def _key(arn: str, words: KeyWords) -> Content:
@@ -244,10 +235,8 @@ class JobPreview(Proposal[JobPlan]):
             return
         yield Static(id="takes", classes="setting")
         rate = LineInput(placeholder="auto", id="rate", compact=True)
-        row: list[Widget] = [Label("at most"), rate, Label("KMS calls/s")]
-        if self.facts.services.job_processes is not None:
-            number = LineInput(placeholder=f"{self._fitting(plan):,}", id="processes", compact=True)
-            row += [Label("by"), number, Label("processes here")]
+        number = LineInput(placeholder=f"{self._fitting(plan):,}", id="processes", compact=True)
+        row = (Label("at most"), rate, Label("KMS calls/s"), Label("by"), number, Label("processes here"))
         yield Horizontal(*row, classes="pace setting")
         self.call_after_refresh(self.show_takes)
 
@@ -298,7 +287,7 @@ class JobPreview(Proposal[JobPlan]):
 
     def _fitting(self, plan: JobPlan, rate: float | None = None) -> int:
         processes = self.facts.services.job_processes
-        return processes.fitting(rate or plan.calls_per_second, plan.plan.tokens) if processes else 1
+        return processes.fitting(rate or plan.calls_per_second, plan.plan.tokens)
 
     def _text(self, field: str) -> str:
         return "".join(str(found.value) for found in self.query(field).results(Input)).strip()

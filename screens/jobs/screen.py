@@ -56,7 +56,7 @@ def _hint(view: JobView, facts: Facts) -> str:
         return f"Enter: the job. {view.why}"
     if view.state is JobState.RUNNING and not at_work(view):
         return f"Enter: the job. No process is working on it. {how_to_work(view, facts)}"
-    if restorable(view) and facts.services.undoing is not None and not facts.read_only:
+    if restorable(view) and not facts.read_only:
         return "Enter: the job, with its censuses. U: restore what it replaced."
     return "Enter: the job, followed as it goes."
 

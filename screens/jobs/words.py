@@ -36,7 +36,7 @@ def at_work(view: JobView) -> int:
 
 
 def how_to_work(view: JobView, facts: Facts) -> str:
-    here = "w: here. " if facts.services.job_processes is not None and not facts.read_only else ""
+    here = "" if facts.read_only else "w: here. "
     return f"{here}On any host: keydeck jobs join {view.job.id}"
 
 

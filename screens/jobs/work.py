@@ -1,10 +1,9 @@
-"""What does jobs, where there is any."""
+"""What does jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crypto_core.errors import RefusedError
 from screens.services import HasServices
 
 if TYPE_CHECKING:
@@ -12,8 +11,4 @@ if TYPE_CHECKING:
 
 
 def job_work(place: HasServices) -> JobService:
-    """Return what does jobs. Raises RefusedError where nothing does."""
-    work = place.services.jobs
-    if work is None:
-        raise RefusedError("There are no jobs here.")
-    return work
+    return place.services.jobs

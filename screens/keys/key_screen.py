@@ -73,8 +73,8 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             self._policy_asked = True
             read = self.facts.services.policies.read
             ask(self, lambda _: read(self.key_arn), self._keep_policy, group="policy")
-        if (register := self.facts.services.copy_register) is not None:
-            ask(self, lambda _: register.needing(self.key_arn), self._keep_copies, group="copies")
+        register = self.facts.services.copy_register
+        ask(self, lambda _: register.needing(self.key_arn), self._keep_copies, group="copies")
         if self._asked_use is None or not self._asked_use.waiting:
             services, now = self.facts.services, self.facts.clock()
             self._asked_use = ask(

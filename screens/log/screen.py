@@ -41,7 +41,6 @@ class LogScreen(ListScreen[LogLine]):
         yield Static(id="line")
 
     def show_list(self) -> None:
-        """Show what is new; following, the cursor stays on the newest line."""
         table = self.pane.table
         newest_first = self.pane.feed.shown == LISTING.first_query(self.pane.feed.shown.filter)
         if self._following and newest_first and not self.pane.feed.asking and table.cursor:

@@ -67,7 +67,6 @@ def lines_with(words: Sequence[str], lines: Iterable[str]) -> list[int]:
 
 
 def matching_lines(page: ManualPage, expression: str, width: int) -> list[str]:
-    """Return the lines of a page that have what a filter looks for."""
     words = searched(expression)
     lines = [plain(row).strip() for row in page_rows(page.text, width)] if words else []
     return [lines[number] for number in lines_with(words, lines)]

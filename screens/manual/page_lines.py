@@ -28,7 +28,6 @@ class Piece:
 
 
 Row = tuple[Piece, ...]
-"""One line."""
 
 
 def page_rows(text: str, width: int) -> list[Row]:
@@ -48,7 +47,6 @@ def folded(row: Row, width: int) -> Iterator[Row]:
 
 
 def plain(row: Row) -> str:
-    """Return a line's text."""
     return "".join(piece.text for piece in row)
 
 

@@ -60,7 +60,6 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
         return self._laid_out[1]
 
     def knows(self, answer: ManualPage, at: datetime | None) -> None:
-        """Begin at the line that is meant."""
         super().knows(answer, None)
         self.call_after_refresh(self._begin)
 
@@ -76,7 +75,6 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
 
     @on(Followed)
     def turn_to(self, event: Followed) -> None:
-        """Show another page in this one's place."""
         if isinstance(event.target, ManualPageRoute):
             event.stop()
             self._before.append((self.topic, self.query_one(EventText).cursor))
@@ -88,7 +86,6 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
         self.ask_anew()
 
     def back(self) -> bool:
-        """Turn back to the page that led here."""
         if not self._before:
             return False
         self._show(*self._before.pop())

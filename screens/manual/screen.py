@@ -17,7 +17,6 @@ from screens.widgets.cells import cut
 from screens.widgets.table.pane import TablePane
 
 _SHOWN = 5
-"""Lines of a page that are shown below the list."""
 
 
 class ManualScreen(ListScreen[ManualPage]):

@@ -123,9 +123,9 @@ class StatusScreen(ProblemActor):
             self.call_after_refresh(self._ask_incidents)
 
     def _ask_incidents(self) -> None:
-        service = self.facts.services.incidents
-        if service is None or (self._asked_incidents is not None and self._asked_incidents.waiting):
+        if self._asked_incidents is not None and self._asked_incidents.waiting:
             return
+        service = self.facts.services.incidents
         self._asked_incidents = ask(
             self, lambda _: service.incidents(closed=False, limit=20), self._keep_incidents, group="incidents"
         )

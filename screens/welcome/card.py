@@ -53,7 +53,6 @@ class WelcomeCard(Dialog[str | None]):
             yield buttons(("Look around", "cancel"))
 
     def on_mount(self) -> None:
-        """Enter closes it, too."""
         self.query_one("#cancel").focus()
 
     def action_begin(self, command: str) -> None:

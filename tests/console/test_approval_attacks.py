@@ -61,7 +61,7 @@ class Attack:
         self.sit(ANA)
         ran = self.keydeck(*command)
         assert ran.exit_code == 1, ran.stderr
-        return str(self.keydeck("approvals", "list", "--json").json["approvals"][0]["id"])
+        return str(self.listed()[0]["id"])
 
     def approve(self, request: str) -> Any:
         self.sit(BEN)
@@ -94,17 +94,19 @@ class Attack:
             id=request,
         )
 
+    def listed(self, *more: str) -> list[dict[str, Any]]:
+        return list(self.keydeck("approvals", "list", "--json", *more).json["approvals"])
+
+    def entries(self, action: str, *more: str) -> list[dict[str, Any]]:
+        return list(self.keydeck("journal", "list", "--json", "--action", action, *more).json["entries"])
+
     def refusals(self, action: str) -> list[str]:
-        told = self.keydeck("journal", "list", "--json", "--outcome", "refused", "--action", action).json
-        return [json.loads(entry["detail"])["reason"] for entry in told["entries"]]
+        return [json.loads(one["detail"])["reason"] for one in self.entries(action, "--outcome", "refused")]
 
 
 @pytest.fixture
 def attack(
-    sandbox: Sandbox,
-    services: Container,
-    keydeck: Keydeck,
-    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox, services: Container, keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
 ) -> Attack:
     sandbox.control.add_principal(ANA, "keydeck-operator", "role", "ana")
     sandbox.control.add_principal(BEN, "keydeck-approver", "role", "ben")
@@ -180,9 +182,7 @@ def test_a_rewritten_plan_is_neither_shown_for_approval_nor_approved(
     problem = "Changed in the database after it was made: its summary and plan."
     told = f"Request {asked} is refused. {problem}"
     assert (shown.exit_code, shown.stdout, told in shown.stderr) == (2, "", True)
-    (listed,) = [
-        a for a in attack.keydeck("approvals", "list", "--json").json["approvals"] if a["id"] == asked
-    ]
+    (listed,) = [a for a in attack.listed() if a["id"] == asked]
     assert (listed["decision"], listed["problem"]) == ("changed", problem)
     approved = attack.approve(asked)
     assert (approved.exit_code, told in approved.stderr) == (2, True)
@@ -271,10 +271,7 @@ def test_an_approval_whose_time_is_pushed_out_after_it_was_given_is_refused(
     assert (ran.exit_code, "its expiry." in ran.stderr) == (2, True)
     attack.reseal(asked)
     ran = attack.again(*small)
-    assert (ran.exit_code, f"Changed after {BENS_ARN} approved it: its expiry." in ran.stderr) == (
-        2,
-        True,
-    )
+    assert (ran.exit_code, f"Changed after {BENS_ARN} approved it: its expiry." in ran.stderr) == (2, True)
 
 
 def test_a_request_that_changes_while_it_is_read_is_not_approved(attack: Attack, world: World) -> None:
@@ -309,10 +306,7 @@ def shared_state(
 
 
 def test_an_approval_for_staging_is_none_for_production(
-    attack: Attack,
-    shared_state: Callable[[str], None],
-    sandbox: Sandbox,
-    new_key: Callable[[], str],
+    attack: Attack, shared_state: Callable[[str], None], sandbox: Sandbox, new_key: Callable[[], str]
 ) -> None:
     key = new_key()
     command = ("keys", "disable", key, "--yes")
@@ -324,7 +318,7 @@ def test_an_approval_for_staging_is_none_for_production(
     assert (ran.exit_code, f"The approval of request {asked} does not hold here" in ran.stderr) == (1, True)
     state = sandbox.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
     assert state == "Enabled"
-    (waits,) = attack.keydeck("approvals", "list", "--json").json["approvals"]
+    (waits,) = attack.listed()
     assert (waits["digest"], "_production (oid " in waits["database"]) == (digest, True)
     assert attack.row(asked)["decision"] == "approved"
     # From staging nobody approves what is about production's tokens.
@@ -486,9 +480,7 @@ def test_a_true_approval_waits_for_cloudtrail_and_is_used_once_it_is_delivered(
     shown = disabling.attack.keydeck("approvals", "show", request).stdout
     assert f"Confirmed by CloudTrail: {BENS_ARN}" in shown
     disabling.done()
-    (use,) = disabling.attack.keydeck("journal", "list", "--json", "--action", "approvals use").json[
-        "entries"
-    ]
+    (use,) = disabling.attack.entries("approvals use")
     assert BENS_ARN in json.loads(use["detail"])["cloudtrail"]
 
 
@@ -497,9 +489,7 @@ def test_a_moment_at_which_ben_signed_something_else_approves_nothing(
 ) -> None:
     signing = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
     sandbox.client("kms", BEN).sign(
-        KeyId=signing["KeyMetadata"]["Arn"],
-        Message=b"a checkpoint",
-        SigningAlgorithm="ECDSA_SHA_256",
+        KeyId=signing["KeyMetadata"]["Arn"], Message=b"a checkpoint", SigningAlgorithm="ECDSA_SHA_256"
     )
     request = disabling.ask()
     for at in ("now()", "now() - interval '5 months'"):
@@ -583,7 +573,7 @@ def test_who_asks_in_anothers_name_has_no_request(
     attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
     attack.sit("ASIAATTACKSEVEoperator")
     assert attack.keydeck(*disabling.command).exit_code == 1
-    request = str(attack.keydeck("approvals", "list", "--json").json["approvals"][0]["id"])
+    request = str(attack.listed()[0]["id"])
     attack.monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
     attack.sit("ASIAATTACKSEVEapprover")
     assert attack.keydeck("approvals", "approve", request, "--yes").exit_code == 0
@@ -657,7 +647,7 @@ def test_a_false_sts_makes_nobody_a_second_person(disabling: Disabling, false_st
     alone = attack.keydeck("approvals", "approve", request, "--yes")
     assert (alone.exit_code, "kms:GenerateDataKeyWithoutPlaintext" in alone.stderr) == (3, True)
     assert attack.row(request)["decision"] == "pending"
-    told = attack.keydeck("journal", "list", "--json", "--action", "approvals approve").json["entries"]
+    told = attack.entries("approvals approve")
     assert [e["outcome"] for e in told] == ["failed"]
     # Without an approvals key in her own settings she writes the decision alone.
     attack.monkeypatch.delenv("KEYDECK_APPROVALS_KEY")
@@ -690,11 +680,7 @@ def test_a_request_of_the_former_form_is_over(attack: Attack, world: World) -> N
     )
     anew = attack.ask(*small)
     assert anew != asked
-    (row,) = [
-        a
-        for a in attack.keydeck("approvals", "list", "--all", "--json").json["approvals"]
-        if a["id"] == asked
-    ]
+    (row,) = [a for a in attack.listed("--all") if a["id"] == asked]
     assert (row["decision"], "made by an earlier version" in row["problem"]) == ("expired", True)
 
 
@@ -703,13 +689,13 @@ def test_without_an_approvals_key_four_eyes_are_said_to_be_advisory(attack: Atta
     attack.sit(ANA)
     asking = attack.keydeck(*small)
     assert asking.stderr.count(ADVISORY) >= 1
-    asked = attack.keydeck("approvals", "list", "--json").json["approvals"][0]["id"]
+    asked = attack.listed()[0]["id"]
     attack.sit(BEN)
     for command in (("show", asked), ("approve", asked, "--yes")):
         assert ADVISORY in attack.keydeck("approvals", *command).stderr
     used = attack.again(*small)
     assert (used.exit_code, ADVISORY in used.stderr) == (0, True)
-    (use,) = attack.keydeck("journal", "list", "--json", "--action", "approvals use").json["entries"]
+    (use,) = attack.entries("approvals use")
     assert json.loads(use["detail"])["advisory"] is True
 
 
@@ -718,7 +704,7 @@ def test_a_denial_is_in_cloudtrail_and_holds_without_it_too(disabling: Disabling
     request = disabling.ask()
     withdrawn = attack.keydeck("approvals", "deny", request, "--yes", "--json").json
     assert withdrawn["decision"] == "denied"
-    (entry,) = attack.keydeck("journal", "list", "--json", "--action", "approvals deny").json["entries"]
+    (entry,) = attack.entries("approvals deny")
     assert "kms:GenerateDataKeyWithoutPlaintext" in json.loads(entry["detail"])["not_in_cloudtrail"]
     request = disabling.ask()
     attack.sit(BEN)

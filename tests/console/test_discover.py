@@ -99,10 +99,7 @@ def test_status_check_findings_and_doctor_name_it(keydeck: Keydeck, asana: None)
     undeclared = [
         f for f in keydeck("findings", "--json").json["findings"] if f["rule"] == "tokens-undeclared"
     ]
-    assert {f["subject"] for f in undeclared} == {
-        "asana_connection.access_token",
-        "asana_connection.backup",
-    }
+    assert {f["subject"] for f in undeclared} == {"asana_connection.access_token", "asana_connection.backup"}
     assert {f["severity"] for f in undeclared} == {Severity.HIGH.value}
     checks = {c["name"]: c for c in keydeck("doctor", "--json").json["checks"]}
     assert checks["asana_connection.backup"]["outcome"] == "failed"

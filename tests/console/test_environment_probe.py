@@ -96,11 +96,10 @@ def test_it_tells_account_region_database_role_and_keys(
     assert place.account == ACCOUNT
     assert place.identity.startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/keydeck-oncall/")
     assert (place.region, place.regions, place.profile) == ("eu-west-1", ("eu-west-1",), "")
-    assert (place.database_host, place.database_name) == (url.host, url.database)
     assert place.database == f"{url.database}@{url.host}"
     assert place.database_role == OPERATOR
     assert (place.write_key, place.write_key_alias) == (world.current_key.arn, "alias/tokens")
-    assert (place.aws_trouble, place.database_trouble, place.credentials_expired) == ("", "", False)
+    assert (place.aws_trouble, place.database_trouble, place.credentials_remedy) == ("", "", "")
 
 
 def test_an_alias_that_is_not_known_yet_is_not_asked_for(services: Container) -> None:
@@ -235,7 +234,6 @@ def test_expired_credentials_are_told_with_the_way_out_and_their_renewal_is_noti
     with pytest.raises(CredentialsExpiredError):
         container.services.keys.list()
     place = container.services.surroundings()
-    assert place.credentials_expired
     assert "expired" in place.aws_trouble
     assert "aws_session_token" in place.credentials_remedy
     assert "profile ops" in place.credentials_remedy
@@ -247,7 +245,7 @@ def test_expired_credentials_are_told_with_the_way_out_and_their_renewal_is_noti
     sleep(1.1)  # how often the files are looked at
     place = container.services.surroundings()
     assert place.identity.endswith("user/after")
-    assert (place.credentials_expired, place.aws_trouble, place.credentials_remedy) == (False, "", "")
+    assert (place.aws_trouble, place.credentials_remedy) == ("", "")
     container.close()
 
 
@@ -260,12 +258,12 @@ def test_a_call_that_goes_through_again_clears_the_trouble_at_once(
         services.kms.call("ListKeys")
     before = sts_calls(control)
     for _ in range(3):
-        assert surveyor.now().credentials_expired
+        assert surveyor.now().credentials_remedy
     assert sts_calls(control) == before, "what is known needs no asking"
     control.clear()
     services.kms.call("ListKeys")
     place = surveyor.now()
-    assert not place.credentials_expired
+    assert not place.credentials_remedy
     assert place.account == ACCOUNT
 
 
@@ -275,7 +273,7 @@ def test_while_credentials_are_refused_sts_is_left_alone_for_a_minute(
     control.add_fault(Fault("*", "ExpiredTokenException"))
     before = sts_calls(control)
     for _ in range(5):
-        assert surveyor.now().credentials_expired
+        assert surveyor.now().credentials_remedy
     assert sts_calls(control) == before + 1
     clock.now += ASK_AGAIN_SECONDS
     control.clear()

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine, text
-
-from console.application.app import KeydeckApp
 from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.settings import load
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
-from tests.screens.deck import LARGE, Deck
-from tests.screens.stage import Stage
+from tests.console.test_shell import console
+from tests.screens.deck import Deck
 
 Stored = Callable[[Any], str]
-
-
-@asynccontextmanager
-async def console(services: Container, *, start: str = "status") -> AsyncIterator[Deck]:
-    """The console over container services, at rest on its first screen."""
-    app = KeydeckApp(services.services, start_screen=start)
-    async with app.run_test(size=LARGE, notifications=True) as pilot:
-        deck = Deck(app, pilot, Stage())
-        await deck.settle()
-        yield deck
 
 
 async def choose(deck: Deck, expression: str) -> None:
@@ -42,7 +27,7 @@ async def choose(deck: Deck, expression: str) -> None:
 async def test_status_shows_what_is_wrong_and_leads_to_the_rows_behind_it(
     services: Container, world: World
 ) -> None:
-    async with console(services) as deck:
+    async with console(services.services) as deck:
         top = deck.line_with("in plaintext")
         assert "critical" in top
         assert str(len(world.plaintext_refs)) in top
@@ -55,7 +40,7 @@ async def test_a_plaintext_token_is_encrypted_in_place_and_its_row_shows_that(
     services: Container, world: World, stored: Stored
 ) -> None:
     ref = world.plaintext_refs[0]
-    async with console(services, start="connections") as deck:
+    async with console(services.services, start="connections") as deck:
         await choose(deck, f"table:{ref.table} id:{ref.row_id}")
         assert "plaintext" in deck.cursor_line()
         await deck.press("x", "enter")
@@ -76,7 +61,7 @@ async def test_rewrap_says_that_it_is_no_recovery_and_moves_the_key(
     # The write key comes first in the list, then keys with an alias, by name.
     sandbox.client("kms").create_alias(AliasName="alias/a-new-home", TargetKeyId=arn)
     ref = world.sealed_under(world.current_key)[0]
-    async with console(services, start="connections") as deck:
+    async with console(services.services, start="connections") as deck:
         await choose(deck, f"column:{ref.column} id:{ref.row_id}")
         await deck.press("w", "down", "enter")
         assert "would be written under alias/a-new-home" in deck.text()
@@ -93,38 +78,18 @@ async def test_verify_says_whether_a_token_opened_and_never_shows_it(
     services: Container, world: World
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
-    async with console(services, start="connections") as deck:
+    async with console(services.services, start="connections") as deck:
         await choose(deck, f"column:{ref.column} id:{ref.row_id}")
         await deck.press("v")
         assert "opened" in deck.text()
         assert world.token_for(ref) not in deck.text()
 
 
-async def test_the_detail_shows_the_envelope_field_by_field(services: Container, world: World) -> None:
-    ref = world.sealed_under(world.current_key)[0]
-    async with console(services, start="connections") as deck:
-        await choose(deck, f"column:{ref.column} id:{ref.row_id}")
-        await deck.press("enter")
-        for told in ("encrypted data key", "184 bytes", "nonce", "12 bytes", "ciphertext"):
-            assert told in deck.text()
-
-
-async def test_keys_show_state_material_and_the_tokens_under_each(services: Container, world: World) -> None:
-    under = sum(n for (arn, _), n in world.by_key.items() if arn == world.current_key.arn)
-    async with console(services, start="keys") as deck:
-        line = deck.line_with("alias/tokens …")
-        assert "Enabled" in line
-        assert str(under) in line.replace(",", "") or str(under - 1) in line.replace(",", "")
-        await deck.press("enter")
-        assert isinstance(deck.app.screen, KeyScreen)
-        assert "material" in deck.text()
-
-
 async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
     services: Container, new_key: Callable[[], str]
 ) -> None:
     arn = new_key()
-    async with console(services, start="keys") as deck:
+    async with console(services.services, start="keys") as deck:
         await choose(deck, f"key:{arn.rpartition('/')[2]}")
         await deck.press("enter")
         assert isinstance(deck.app.screen, KeyScreen)
@@ -144,7 +109,7 @@ async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
 async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
     services: Container, world: World
 ) -> None:
-    async with console(services, start="keys") as deck:
+    async with console(services.services, start="keys") as deck:
         await choose(deck, f"key:{world.current_key.key_id}")
         await deck.press("d")
         assert "To accept that, type" in deck.says()
@@ -154,49 +119,14 @@ async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
     assert services.services.keys.describe(world.current_key.arn).state == "Enabled"
 
 
-async def test_findings_are_those_of_the_posture(services: Container) -> None:
-    expected = services.services.posture.examine_keys()
-    async with console(services, start="findings") as deck:
-        assert expected.findings[0].title[:40] in deck.text()
-        assert f"1 of {len(expected.findings)} finding" in deck.lines()[1]
-
-
-async def test_read_only_refuses_in_the_services_whatever_the_screen_offers(
-    services: Container, world: World, stored: Stored, environment: dict[str, str]
-) -> None:
-    ref = world.plaintext_refs[0]
-    before = stored(ref)
-    reading = Container(load({"read_only": True}).settings)
-    try:
-        async with console(reading, start="connections") as deck:
-            assert "[RO]" in deck.text()
-            await choose(deck, f"table:{ref.table} id:{ref.row_id}")
-            await deck.press("x", "enter", "right", "enter")
-    finally:
-        reading.close()
-    assert stored(ref) == before
-
-
 async def test_a_denied_permission_is_named_and_the_rest_goes_on(
     services: Container, sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:GetKeyRotationStatus"))
-    async with console(services, start="keys") as deck:
+    async with console(services.services, start="keys") as deck:
         await deck.press("enter")
         assert "kms:GetKeyRotationStatus" in deck.text()
         assert "Enabled" in deck.text()
         await deck.press("1")
         assert "problems" in deck.text()
     sandbox.control.clear()
-
-
-async def test_hostile_text_in_the_database_is_inert_on_screen(
-    services: Container, superuser: Engine
-) -> None:
-    hostile = "[/red][bold]OK[/]\x1b]52;c;aGk=\x07\u202etxt" + "W" * 3000
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE slack_connection SET org_id = :h"), {"h": hostile})
-    async with console(services, start="connections") as deck:
-        await choose(deck, "provider:slack")
-        assert "[/red]" in deck.text()
-        assert not any(c in deck.text() for c in ("\x1b", "\x07", "\u202e"))

@@ -166,7 +166,7 @@ def test_a_journal_with_missing_entries_begins_anew(
     forge("DELETE FROM keydeck.journal WHERE seq > 2")
     forge(
         "UPDATE keydeck.journal_end SET (seq, digest) ="
-        " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)",
+        " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)"
     )
     assert keydeck("journal", "checkpoint").exit_code == 2
     shown = keydeck(*command, "--dry-run", "--json")

@@ -10,10 +10,8 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from console.__main__ import keydeck as command
 from console.__main__ import run
 from console.commands import key_changes
 from console.container import Container
@@ -104,11 +102,7 @@ def test_a_dry_run_prints_one_document_and_changes_nothing(keydeck: Keydeck, kms
     ran = keydeck("keys", "rotate", key, "--dry-run", "--json")
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert (ran.json["dry_run"], ran.json["operations"]) == (True, ["kms:RotateKeyOnDemand"])
-    assert ran.json["facts"][1] == {
-        "name": "rotations on demand",
-        "before": "0 of 25",
-        "after": "1 of 25",
-    }
+    assert ran.json["facts"][1] == {"name": "rotations on demand", "before": "0 of 25", "after": "1 of 25"}
     ran = keydeck("keys", "rotate", key, "--dry-run")
     assert "• Uses rotation 1 of 25, for ever: there is no way back." in ran.stdout
     assert "◦ Re-encrypts nothing: tokens stay" in ran.stdout
@@ -256,13 +250,3 @@ def test_a_terminal_is_asked_as_the_danger_demands(
     code, asked = on_a_terminal(monkeypatch, "0", "keys", "disable", world.old_key.arn)
     assert code == 130
     assert "Type the number of tokens that will be lost (" in asked
-
-
-def test_help_says_what_each_does_not_do() -> None:
-    runner = CliRunner()
-    said = " ".join(runner.invoke(command, ["keys", "rotate", "--help"]).output.split())
-    assert "Re-encrypts nothing" in said
-    said = " ".join(runner.invoke(command, ["keys", "cancel-deletion", "--help"]).output.split())
-    assert "stays disabled until it is enabled" in said
-    said = " ".join(runner.invoke(command, ["keys", "disable", "--help"]).output.split())
-    assert "Refused while there are tokens under it" in said

@@ -10,27 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
-from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.envelope import EnvelopeV1, serialise
-from crypto_core.secret import DataKey, Secret
-from tests.plain_moto import plain_moto
 
 Keydeck = Callable[..., Any]
 MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with plain_moto() as url:
-        yield url
 
 
 @pytest.fixture
@@ -173,28 +161,6 @@ def test_waiting_is_interrupted_with_130(environment: dict[str, str], world: Wor
 
 
 @pytest.mark.deep
-def test_a_wait_that_was_killed_is_taken_up_again(
-    environment: dict[str, str], keydeck: Keydeck, world: World, key: str
-) -> None:
-    before = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--json").json["steps"]
-    command = [sys.executable, "-m", "console", "keys", "replace", world.current_key.arn, "--by", key]
-    with subprocess.Popen(
-        [*command, "--wait"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        assert "waiting: " in process.stderr.readline()
-        process.kill()
-    after = keydeck("keys", "replace", world.current_key.arn, "--by", key, "--json").json["steps"]
-    told = [[(s["step"], s["state"], s["do"]) for s in steps] for steps in (before, after)]
-    assert told[0] == told[1]
-
-
-@pytest.mark.deep
 def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
     key = world.current_key
     ran = keydeck("keys", "materials", "alias/tokens", "--json")
@@ -212,70 +178,8 @@ def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
     assert "not opened: " in ran.stdout
 
 
-@pytest.mark.deep
-def test_materials_of_a_key_that_is_not_trusted_can_be_opened(
-    keydeck: Keydeck, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
-    ran = keydeck("keys", "materials", "alias/tokens-old", "--verify", "2", "--json")
-    assert (ran.exit_code, ran.json["materials"][0]["opened"]) == (0, 2)
-
-
 def test_a_gap_of_materials_is_said(keydeck: Keydeck, denied: Callable[[str], None]) -> None:
     denied("kms:ListKeyRotations")
     ran = keydeck("keys", "materials", "alias/tokens")
     assert ran.exit_code == 0
     assert "kms:ListKeyRotations is not allowed" in ran.stderr
-
-
-@pytest.mark.deep
-def test_over_a_plain_moto_server_what_it_does_not_tell_is_not_known(
-    keydeck: Keydeck,
-    services: Container,
-    moto_url: str,
-    platform: Engine,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    kms = boto3.client("kms")
-    old, new = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
-    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", old)
-    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
-    with platform.begin() as connection:
-        for table in PLATFORM_TABLES:
-            connection.execute(text(f"TRUNCATE {table.name}"))
-        connection.execute(
-            text(
-                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                " VALUES ('o', 't', 'xoxb-1', now(), now())"
-            )
-        )
-    assert keydeck("encrypt", "--plaintext", "--to", old, "--yes").exit_code == 0
-    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", new)
-    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", old)
-    ran = keydeck("keys", "replace", old, "--json")
-    states = {s["step"]: s["state"] for s in ran.json["steps"]}
-    assert ran.exit_code == 1
-    assert states["new-key"] == "done"
-    assert states["preflight"] == "not known"
-    assert states["switch"] == "done"
-    assert states["in-use"] == "now"
-    in_use = ran.json["steps"][3]["evidence"]
-    assert any(e.startswith("New key: last use is not known") for e in in_use)
-    answer = kms.generate_data_key(KeyId=new, KeySpec="AES_256")
-    sealed = EnvelopeV1.seal(Secret.of("xoxb-2"), DataKey(answer["Plaintext"]), answer["CiphertextBlob"])
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                " VALUES ('o', 't', :token, clock_timestamp(), now())"
-            ),
-            {"token": serialise(sealed)},
-        )
-    ran = keydeck("keys", "replace", old, "--json")
-    assert (ran.exit_code, ran.json["steps"][3]["state"]) == (1, "not known")
-    assert any(e.startswith(f"Not known: last use of {old}") for e in ran.json["steps"][3]["evidence"])
-    ran = keydeck("keys", "materials", old, "--verify", "3", "--json")
-    assert ran.exit_code == 0
-    (material,) = [m for m in ran.json["materials"] if m["tokens"]]
-    assert (material["key_material_id"], material["opened"]) == (None, 1)

@@ -76,8 +76,3 @@ def test_who_only_asks_whether_it_is_made_does_not_make_it() -> None:
     service.twice(1)
     made = if_made(service)
     assert type(made) is Service
-
-
-def test_what_was_never_deferred_is_made() -> None:
-    service = Service()
-    assert if_made(service) is service

@@ -1,10 +1,9 @@
-"""keydeck help: pages for a terminal, for a browser and for man, all from one source that can't go stale."""
+"""keydeck help: pages for a terminal and for a browser, all from one source that can't go stale."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from console.__main__ import keydeck as command
 from console.manual.book import Book, source
 from console.manual.contents import ENTRIES
 from console.manual.html import _article, anchor, html_files, write_html
-from console.manual.man_pages import _roff, man_pages
 from console.manual.settings import described
 from console.settings import Settings
 from crypto_core.incidents.runbooks.library import RunbookLibrary
@@ -100,7 +98,7 @@ def test_help_prints_a_page_a_commands_help_or_what_may_be_meant(keydeck: Keydec
         False,
     )
     assert keydeck("help", "filters", "token").exit_code == 2
-    assert keydeck("help", "filters", "--man", "x").exit_code == 2
+    assert keydeck("help", "filters", "--html", "x").exit_code == 2
     assert "privileges, tables" in keydeck("help", "connect").stdout
 
 
@@ -293,12 +291,12 @@ def test_no_text_of_a_page_becomes_a_tag() -> None:
     assert 'href="javascript' not in _article(ManualPage("t", "t", "", "", "[a](javascript:alert)"))
 
 
-def test_html_and_man_pages_are_written_into_a_folder_that_is_made(keydeck: Keydeck, tmp_path: Path) -> None:
+def test_html_is_written_into_a_folder_that_is_made(keydeck: Keydeck, tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    ran = keydeck("help", "--html", str(folder), "--man", str(folder))
+    ran = keydeck("help", "--html", str(folder))
     assert ran.exit_code == 0
-    assert {file.name for file in folder.iterdir()} == {*html_files(), *man_pages()}
-    refused = keydeck("help", "--man", str(folder / "index.html" / "x"))
+    assert {file.name for file in folder.iterdir()} == set(html_files())
+    refused = keydeck("help", "--html", str(folder / "index.html" / "x"))
     assert (refused.exit_code, "can't be written" in refused.stderr) == (2, True)
 
 
@@ -318,31 +316,3 @@ def test_each_page_for_the_worst_day_is_one_sheet_of_paper(tmp_path: Path) -> No
             check=True,
         )
         assert len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) == 1, topic
-
-
-# Manual pages
-
-
-def test_each_command_has_a_manual_page_and_roff_finds_nothing_wrong(tmp_path: Path) -> None:
-    pages = man_pages()
-    names = command.list_commands(click.Context(command))
-    assert set(pages) == {"keydeck.1", *(f"keydeck-{name}.1" for name in names)}
-    for name, one in every_command(command, click.Context(command)):
-        file = pages[f"keydeck-{name.split()[0]}.1"]
-        for option in shown_options(one):
-            assert option.replace("-", "\\-") in file, f"{name} {option}"
-    if shutil.which("groff"):
-        whole = "\n".join(pages.values())
-        ran = subprocess.run(
-            ["groff", "-man", "-Tascii", "-wall", "-z"],
-            input=whole,
-            text=True,
-            capture_output=True,
-            check=True,
-        )
-        assert ran.stderr == ""
-
-
-def test_no_text_is_a_request_or_an_escape_of_roff() -> None:
-    assert _roff(".TH \\fB 'a' -x") == "\\&.TH \\efB \\(aqa\\(aq \\-x"
-    assert _roff("é") == "\\[u00E9]"

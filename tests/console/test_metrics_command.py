@@ -99,12 +99,6 @@ def test_metrics_of_a_kms_that_refuses_say_that_they_are_not_whole_and_why(
     assert "kms:Decrypt" in ran.stderr
 
 
-def test_metrics_work_read_only(keydeck: Keydeck, world: World) -> None:
-    ran = keydeck("--read-only", "metrics")
-    assert ran.exit_code == 0
-    assert samples(ran.stdout, "keydeck_tokens") == by_format(world)
-
-
 def test_a_file_is_written_instead_of_stdout_for_everybody_to_read(
     keydeck: Keydeck, world: World, tmp_path: Path
 ) -> None:
@@ -143,28 +137,6 @@ def test_the_unfinished_file_is_none_that_a_textfile_collector_reads(
     assert not seen[0][0].endswith(".prom")
 
 
-def test_a_link_stays_a_link_and_its_file_is_replaced(keydeck: Keydeck, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    file, link = tmp_path / "elsewhere" / "real.prom", tmp_path / "keydeck.prom"
-    link.symlink_to(file)
-    assert keydeck("metrics", "--output", str(link)).exit_code == 0
-    assert link.is_symlink()
-    assert file.read_text().startswith("# HELP keydeck_")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a link to somebody else")
-def test_somebody_elses_link_is_not_followed(keydeck: Keydeck, sandbox: Sandbox, tmp_path: Path) -> None:
-    file, link = tmp_path / "mine", tmp_path / "keydeck.prom"
-    file.write_text("mine")
-    link.symlink_to(file)
-    os.lchown(link, 54_321, -1)
-    before = kms_calls(sandbox)
-    ran = keydeck("metrics", "--output", str(link))
-    assert (ran.exit_code, ran.stdout) == (2, "")
-    assert "belongs to somebody else" in ran.stderr.replace("\n", " ")
-    assert (file.read_text(), kms_calls(sandbox)) == ("mine", before)
-
-
 @pytest.mark.parametrize(
     ("output", "says"),
     [("nowhere/keydeck.prom", "There is not a folder"), (".", "is not a file"), ("pipe", "is not a file")],
@@ -197,31 +169,3 @@ def test_a_disk_that_is_full_exits_3_and_leaves_the_file_before(
     assert f"{file} can't be written: No space left on device." in ran.stderr
     assert file.read_text() == "the one before\n"
     assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_database_that_is_down_exits_3_and_leaves_the_file_before(
-    keydeck: Keydeck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://operator:hidden-password@127.0.0.1:1/tokens")
-    file = tmp_path / "keydeck.prom"
-    file.write_text("the one before\n")
-    for arguments in (("metrics",), ("metrics", "--output", str(file))):
-        ran = keydeck(*arguments)
-        assert (ran.exit_code, ran.stdout) == (3, "")
-        assert "DATABASE_URL" in ran.stderr
-        assert "hidden-password" not in ran.stderr
-    assert file.read_text() == "the one before\n"
-
-
-def test_metrics_without_a_database_configured_exit_2(
-    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("DATABASE_URL")
-    ran = keydeck("metrics")
-    assert (ran.exit_code, ran.stdout) == (2, "")
-    assert "No database is configured" in ran.stderr
-
-
-def test_metrics_are_among_the_commands(keydeck: Keydeck) -> None:
-    assert "metrics" in keydeck("--help").stdout
-    assert "--output FILE" in keydeck("metrics", "--help").stdout

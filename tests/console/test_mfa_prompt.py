@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,33 @@ from console.settings import load
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import CodeNotEnteredError
 from crypto_core.secret import Secret
-from tests.console.test_raw_terminal import ROOT, Terminal
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles
 
+ROOT = Path(__file__).parents[2]
 CODE = "492817"
+
+
+@dataclass
+class Terminal:
+    """A child that runs in a pseudo-terminal, and all that it wrote."""
+
+    child: int
+    end: int
+    written: bytes = b""
+
+    def read_until(self, wanted: bytes) -> None:
+        while wanted not in self.written:
+            assert self.read(), f"{wanted!r} never came: {self.written[-3000:]!r}"
+
+    def read(self) -> bool:
+        """Take what was written; returns False at the end."""
+        assert select.select([self.end], [], [], 60)[0], "it is silent"
+        try:
+            data = os.read(self.end, 65_536)
+        except OSError:  # Linux's word for a terminal whose other side is closed
+            return False
+        self.written += data
+        return bool(data)
 
 
 @pytest.fixture
@@ -57,7 +82,7 @@ def run_on_terminal(profile: None, tmp_path: Path) -> Iterator[Callable[..., tup
 
 
 def ended(terminal: Terminal) -> int:
-    while terminal._read(1):
+    while terminal.read():
         pass
     return os.waitstatus_to_exitcode(os.waitpid(terminal.child, 0)[1])
 
@@ -84,7 +109,7 @@ def test_enter_alone_gives_up(run_on_terminal: Callable[..., tuple[Terminal, Pat
     terminal.read_until(b"MFA code for profile mfa")
     os.write(terminal.end, b"\n")
     assert ended(terminal) == 3
-    assert b"its MFA code was not entered" in terminal.visible()
+    assert b"its MFA code was not entered" in terminal.written
 
 
 @pytest.mark.parametrize("command", [("keys", "list"), ("keys", "show", "alias/tokens")])

@@ -26,7 +26,7 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.connection.pooling import is_pooled
 from crypto_core.database.state.installation import install
-from crypto_core.errors import DatabaseReadOnlyError, DatabaseTimeoutError, InterruptedRunError
+from crypto_core.errors import DatabaseReadOnlyError, InterruptedRunError
 from tests.console.incident_flows.conftest import providers  # noqa: F401
 from tests.console.incident_flows.test_token_compromise import (  # noqa: F401
     test_a_token_compromise_is_played_from_marked_rows_to_the_report,
@@ -62,8 +62,6 @@ POOLS = {
     # So few sessions that each transaction may find one that another was in.
     "transaction": {"pool_mode": "transaction", "default_pool_size": "4"},
 }
-
-LOCK = text("SELECT pg_try_advisory_xact_lock(7, 7)")
 
 
 @pytest.fixture(params=["transaction", pytest.param("session", marks=pytest.mark.deep)])
@@ -177,16 +175,6 @@ def test_server_side_cursors_are_read_to_their_end(engine: Engine) -> None:
         assert list(pool.map(read, range(500, 530))) == list(range(500, 530))
 
 
-def test_locks_are_a_transactions_own(engine: Engine, platform: Engine) -> None:
-    with connected(engine, write=True) as first:
-        assert first.scalar(LOCK)
-        with connected(platform, write=True) as second:  # straight to the server
-            assert not second.scalar(LOCK)
-    for _ in range(8):
-        with connected(engine, write=True) as connection:
-            assert connection.scalar(LOCK)
-
-
 def test_an_apps_search_path_finds_its_tables(
     environment: dict[str, str],
     keydeck: Keydeck,
@@ -213,15 +201,6 @@ def test_an_apps_search_path_finds_its_tables(
         assert keydeck("verify", ref).exit_code == 0
     monkeypatch.setenv("DATABASE_URL", url)
     assert keydeck("verify", ref).exit_code == 2
-
-
-def test_a_time_limit_ends_a_statement_and_the_session_serves_on(engine: Engine) -> None:
-    limited = text("SET LOCAL statement_timeout = 50; SELECT pg_sleep(30)")
-    for _ in range(6):
-        with pytest.raises(DatabaseTimeoutError), connected(engine) as connection:
-            connection.execute(limited)
-    with connected(engine) as connection:
-        assert connection.scalar(text("SHOW statement_timeout")) == "1min"
 
 
 @pytest.mark.deep

@@ -122,11 +122,7 @@ def test_v2_binds_a_member_to_its_name(
 
 @pytest.mark.deep
 def test_a_restore_that_puts_nothing_back_says_so(
-    keydeck: Keydeck,
-    platform: Engine,
-    row: str,
-    new_key: Callable[[], str],
-    monkeypatch: pytest.MonkeyPatch,
+    keydeck: Keydeck, platform: Engine, row: str, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = trusted(new_key(), monkeypatch)
     args = ["reencrypt", "--filter", "table:connectors", "--to", key, "--yes", "--job"]

@@ -39,7 +39,8 @@ from crypto_core.log.logbook import Recent
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
 from screens.memory import Memory
-from tests.screens.samples import HOSTILE, KEYS, hostile_rows
+from crypto_core.keys.principal import PolicyPrincipal
+from tests.screens.samples import GRANTS, HOSTILE, KEYS, hostile_rows
 from tests.screens.stage import Stage
 
 class Book(Recent):
@@ -61,6 +62,10 @@ stage.problems = tuple(
     Finding(t, Severity.CRITICAL, "", t, t, t, tokens=1, rows="org:" + t) for t in HOSTILE
 )
 stage.coverage = Coverage((every,))
+stage.findings = (Finding(every, Severity.HIGH, every, every, every, every, (every,)),)
+allowed = {"Sid": every, "Effect": "Allow", "Principal": {"AWS": every}, "Action": "kms:*"}
+stage.policy = {"Statement": [allowed]}
+stage.grants = (replace(GRANTS[0], name=every, grantee=PolicyPrincipal("AWS", every)),)
 log = Book()
 for text in HOSTILE:
     log.add(datetime(2026, 7, 1, tzinfo=UTC), 40, text[:200], "MARK " + text)
@@ -82,13 +87,9 @@ TEXTUALS = {
     ("l", ""),
     ("p", "$"),  # asks which modes the terminal knows
     ("u", ""),  # how keys are reported
-    ("t", ""),  # the title, saved and put back
 }
 MODES = {"7", "25", "1000", "1003", "1004", "1006", "1015", "1049", "2004", "2026", "2048"}
 BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
-PLACE = f"keydeck {clean(HOSTILE[3] + HOSTILE[4])} {clean(HOSTILE[2] + HOSTILE[3])}"
-IN_DIALOG = f"\x1b]0;{PLACE}\x07"
-"""The title while something is open on top of a screen."""
 PASTED = "org:\x9b31m\u202eevil\x07\u2066\x9d52;c;aGk=\x9c"
 
 
@@ -156,6 +157,12 @@ class Terminal:
         os.write(self.master, keys.encode())
         self.wait_for(until)
 
+    def look(self, keys: str) -> None:
+        """Press keys, then read until nothing more comes: Esc is a key of its own once nothing follows it."""
+        os.write(self.master, keys.encode())
+        while select.select([self.master], [], [], 0.5)[0]:
+            assert self.read()
+
     def wait_for(self, words: str, times: int = 1) -> None:
         """Wait until something is sent that wasn't when keys were last pressed."""
         end = time.monotonic() + MOST_SECONDS
@@ -201,7 +208,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
     terminal = Terminal(request.param)
     try:
         terminal.wait_for("problems")
-        terminal.press("jjj2", "Connections\x07")
+        terminal.press("jjj2", "Connections")
         terminal.wait_for("sort: ")
         before = len(terminal.output)
         terminal.press("yj" * len(HOSTILE), "Sent to the clipboard")
@@ -209,18 +216,20 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
         terminal.press("/", "Enter applies")
         terminal.recall_all_then_paste(EXAMPLE)
         terminal.press("\x1b", " filter\x1b")
-        terminal.press("F", IN_DIALOG)
-        terminal.press("\x1b", "Connections\x07")
+        terminal.press("F", "Saved filters")
+        terminal.look("\x1b")
         terminal.press("s", "sort: token")
-        terminal.press("3", "Keys\x07")
-        terminal.press("9", "Log\x07")
+        terminal.press("3", "Keys")
+        for keys in ("\r", "P", "\x1b", "\x1b", "7", "o", "\x1b"):
+            terminal.look(keys)
+        terminal.press("9", "Log")
         terminal.wait_for("MARK")
-        terminal.press("?", IN_DIALOG)
-        terminal.press("\x1b", "Log\x07")
-        terminal.press(":", IN_DIALOG)
+        terminal.press("?", "what can be done here")
+        terminal.look("\x1b")
+        terminal.press(":", "command; Tab completes")
         terminal.recall_all_then_paste("a command; Tab completes")
         terminal.press("\r", "No command :")
-        terminal.press("1", "Status\x07")
+        terminal.press("1", "problems")
         yield terminal, before, terminal.leave()
     finally:
         terminal.close()
@@ -231,22 +240,18 @@ def test_q_ends_it_with_exit_code_0(session: tuple[Terminal, int, int]) -> None:
 
 
 @pytest.mark.quick(1)
-def test_every_sequence_is_of_a_kind_that_textual_or_the_title_needs(
-    session: tuple[Terminal, int, int],
-) -> None:
+def test_every_sequence_is_of_a_kind_that_textual_needs(session: tuple[Terminal, int, int]) -> None:
     sequences, _ = parsed(session[0].output)
     for sequence in sequences:
         if sequence.kind == "OSC":
-            # The title, the clipboard, the shape of the mouse's pointer.
-            assert re.match(r"0;|52;c;|22;[a-z-]+$", sequence.parameters), sequence
+            # The clipboard, the shape of the mouse's pointer.
+            assert re.match(r"52;c;|22;[a-z-]+$", sequence.parameters), sequence
             continue
         assert (sequence.final, sequence.intermediates) in TEXTUALS, sequence
         if sequence.final == "m":
             assert re.fullmatch(r"[0-9;]*", sequence.parameters)
         elif sequence.final in "hlp":
             assert sequence.parameters.removeprefix("?") in MODES, sequence
-        elif sequence.final == "t":
-            assert sequence.parameters in ("22;0", "23;0")
 
 
 @pytest.mark.quick(1)
@@ -259,7 +264,7 @@ def test_between_the_sequences_is_nothing_that_a_terminal_obeys(session: tuple[T
     assert not {chr(c) for c in range(0x80, 0xA0)} & set(session[0].output)
 
 
-def test_a_bell_only_ends_a_title_or_a_copy(session: tuple[Terminal, int, int]) -> None:
+def test_a_bell_only_ends_a_copy(session: tuple[Terminal, int, int]) -> None:
     output = session[0].output
     sequences, _ = parsed(output)
     assert output.count("\x07") == sum(s.kind == "OSC" for s in sequences)
@@ -290,20 +295,6 @@ def test_what_is_hostile_is_shown_as_text(session: tuple[Terminal, int, int]) ->
         "wwwwwwww",
     ):
         assert shown in text
-
-
-@pytest.mark.quick(1)
-def test_the_title_names_the_place_and_is_put_back_at_the_end(session: tuple[Terminal, int, int]) -> None:
-    sequences, _ = parsed(session[0].output)
-    titles = [s.parameters.removeprefix("0;") for s in sequences if s.parameters.startswith("0;")]
-    assert {f"{PLACE} {screen}" for screen in ("Status", "Connections", "Keys", "Log")} <= set(titles)
-    order = [
-        "title" if s.kind == "OSC" else s.parameters
-        for s in sequences
-        if s.final == "t" or s.parameters.startswith("0;")
-    ]
-    assert (order[0], order[-1]) == ("22;0", "23;0")
-    assert set(order[1:-1]) == {"title"}
 
 
 def test_the_terminal_is_left_as_it_was_found(session: tuple[Terminal, int, int]) -> None:

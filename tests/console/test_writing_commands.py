@@ -32,17 +32,6 @@ def test_a_dry_run_changes_nothing(keydeck: Keydeck, world: World, new_key: NewK
     assert [e["outcome"] for e in entries] == ["done", "dry run", "dry run"]
 
 
-def test_what_changes_something_needs_yes_without_a_terminal(
-    keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored
-) -> None:
-    keydeck("init")
-    ref = world.sealed_under(world.current_key)[0]
-    before = stored(ref)
-    ran = keydeck("reencrypt", str(ref), "--to", new_key())
-    assert (ran.exit_code, "--yes" in ran.stderr) == (2, True)
-    assert stored(ref) == before
-
-
 @pytest.mark.deep
 def test_rewrap_keeps_nonce_and_ciphertext_and_reencrypt_does_not(
     keydeck: Keydeck, world: World, new_key: NewKey, stored: Stored

@@ -82,8 +82,8 @@ class Stage:
     policy: Mapping[str, Any] = field(default_factory=lambda: POLICY)
     grants: tuple[Grant, ...] = GRANTS
     policy_missing: dict[str, str] = field(default_factory=dict)
-    copies: NeedingCopies | None = None
-    """Registered copies that need every key; None where no register is kept."""
+    copies: NeedingCopies = field(default_factory=NeedingCopies)
+    """Registered copies that need every key."""
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
     trail_findings: tuple[Finding, ...] = ()
@@ -207,10 +207,11 @@ class Stage:
             incidents=self.incidents,
             abilities=self.abilities,
             abilities_kept=lambda: bool(self.abilities.answers),
+            events_kept=lambda: True,
             token_order=StageTokenOrder(self.enter, self.abilities),
             approvals=self.approvals,
             token_search=self.search,
-            copy_register=None if self.copies is None else StageCopies(self),  # type: ignore[arg-type]
+            copy_register=StageCopies(self),  # type: ignore[arg-type]
             token_uses=self.token_uses,
             compliance=StageCompliance(self),  # type: ignore[arg-type]
             periods=self.periods,  # type: ignore[arg-type]

@@ -53,7 +53,6 @@ class StageCopies:
 
     def needing(self, key_arn: str) -> NeedingCopies:
         self.stage.enter("copies")
-        assert self.stage.copies is not None
         return self.stage.copies
 
 

@@ -1,4 +1,4 @@
-"""The registry of actions: what is in it can be done by key, by command and from the palette."""
+"""The registry of actions: what is in it can be done by key and by command."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from textual.command import CommandPalette
-from textual.widgets import OptionList
 
 import screens.services
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
@@ -200,12 +198,12 @@ async def test_every_action_is_done_by_each_of_its_commands(
 
 
 async def test_what_calls_a_service_that_is_not_there_is_not_offered(stage: Stage) -> None:
-    without = replace(stage.services(), jobs=None, incidents=None)
+    without = replace(stage.services(), approvals=None)
     stage.services = lambda: without  # type: ignore[method-assign]
-    async with deck(stage, start="keys", size=LARGE) as d:
+    async with deck(stage, start="incidents", size=LARGE) as d:
         offered = {action.id for _, action in within_reach(d.app.screen)}
-        assert offered.isdisjoint({"key.move-tokens", "key.incident"})
-        assert "key.policy" in offered
+        assert "incidents.approvals" not in offered
+        assert "incidents.new-incident" in offered
 
 
 @pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
@@ -245,33 +243,10 @@ async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
                 assert done == [(action.id, ("",) if action.argument else ())], way
 
 
-def first_found(d: Deck, words: str) -> bool:
-    """Whether the palette has searched for all of the words, and not only for the first letters of them."""
-    found = d.app.screen.query_one(OptionList)
-    wanted = f"({words})" if words.startswith(":") else words
-    return bool(found.option_count) and wanted in str(found.get_option_at_index(0).prompt)
-
-
-async def choose_from_palette(d: Deck, words: str) -> None:
-    await d.press("ctrl+p")
-    assert isinstance(d.app.screen, CommandPalette)
-    await d.type(words)
-    await d.until(lambda: first_found(d, words))
-    await d.press("enter")
-    if isinstance(d.app.screen, CommandPalette):
-        await d.press("enter")
-
-
 async def test_a_command_that_is_typed_is_done_with_its_argument() -> None:
     async with deck(start="connections") as d:
         await d.command("filter provider:jira")
         assert "provider:jira" in d.lines()[1]
-
-
-async def test_the_palette_finds_an_action_by_its_words_and_does_it() -> None:
-    async with deck() as d:
-        await choose_from_palette(d, "which KMS keys guard")
-        assert d.app.current_mode == "keys"
 
 
 STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
@@ -356,15 +331,6 @@ async def test_read_only_refuses_whatever_changes_anything_by_key_and_by_command
 
 def test_every_changing_action_is_among_those_that_read_only_refuses() -> None:
     assert Counter(a.id for actions in PLACED.values() for a in actions) == Counter(a.id for a in CHANGING)
-
-
-async def test_read_only_refuses_what_the_palette_finds() -> None:
-    stage = Stage(read_only=True)
-    async with deck(stage, start="connections") as d:
-        before = list(d.stage.calls)
-        await choose_from_palette(d, ":encrypt")
-        assert d.toasts() == ["Read-only: encrypt in place is refused."]
-        assert set(d.stage.calls) == set(before)
 
 
 async def test_read_only_is_also_what_the_database_says_of_itself() -> None:

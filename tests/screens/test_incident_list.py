@@ -85,19 +85,6 @@ async def test_the_empty_list_says_what_an_incident_is_and_how_one_is_started() 
         assert "n starts one; so does I on a connection, a key, an event or a finding." in d.text()
 
 
-async def test_where_incidents_cannot_be_kept_their_screen_is_not_offered() -> None:
-    stage = Stage()
-    without = replace(stage.services(), incidents=None, approvals=None)
-    stage.services = lambda: without  # type: ignore[method-assign]
-    async with deck(stage, size=LARGE) as d:
-        assert "incidents" not in d.lines()[-1]
-        await d.press("5")
-        assert d.app.current_mode == "status"
-        await d.press("2")
-        await d.command("incident")
-        assert "No command :incident here" in " ".join(d.toasts())
-
-
 async def test_status_has_the_open_incident_among_its_first_lines() -> None:
     async with deck(two()) as d:
         line = d.line_with("INC-7")

@@ -70,18 +70,6 @@ async def test_jobs_are_filtered_and_sorted() -> None:
         assert d.pane.feed.count == 2
 
 
-async def test_where_there_are_no_jobs_their_screen_is_not_offered() -> None:
-    stage = Stage()
-    without = replace(stage.services(), jobs=None)
-    stage.services = lambda: without  # type: ignore[method-assign]
-    async with deck(stage, size=LARGE) as d:
-        assert "jobs" not in d.lines()[-1]
-        await d.press("6")
-        assert d.app.current_mode == "status"
-        await d.command("jobs")
-        assert "No command :jobs here" in " ".join(d.toasts())
-
-
 @BOTH
 async def test_the_page_shows_progress_rate_and_what_is_left(size: tuple[int, int]) -> None:
     async with deck(size=size) as d:
@@ -140,7 +128,7 @@ async def test_left_and_opened_again_it_is_where_it_was_and_out_of_sight_nobody_
         await d.tick(2)
         assert stage.calls.count("job.show") == shown
         stage.jobs.views[31] = job_view(done=500_000)
-        await d.press("minus")
+        await d.press("enter")
         await d.tick(1)
         await d.until(lambda: "written 500,000" in d.text())
         assert stage.jobs.asked == []

@@ -87,62 +87,10 @@ async def test_back_within_a_drilled_list_leads_to_the_filter_it_was_opened_with
         assert isinstance(d.app.screen, StatusScreen)
 
 
-@pytest.mark.deep
-async def test_minus_toggles_between_two_modes() -> None:
-    async with deck() as d:
-        await d.press("minus")
-        assert d.toasts() == ["There is no previous place."]
-        await d.press("2", "3", "minus")
-        assert isinstance(d.app.screen, ConnectionsScreen)
-        await d.press("minus")
-        assert isinstance(d.app.screen, KeysScreen)
-
-
-async def test_minus_leads_back_into_a_screen_that_was_left_with_escape_as_it_was() -> None:
-    async with deck(size=LARGE) as d:
-        await d.press("enter", "down", "space", "down", "s")
-        await d.press("down", "down", "down")
-        before, title, screen = d.cursor_line(), d.lines()[1], d.app.screen
-        assert "1 marked" in title
-        await d.press("escape")
-        assert isinstance(d.app.screen, StatusScreen)
-        for _ in range(3):
-            await d.press("minus")
-            assert d.app.screen is screen
-            assert (d.cursor_line(), d.lines()[1]) == (before, title)
-            await d.press("minus")
-            assert isinstance(d.app.screen, StatusScreen)
-
-
-@pytest.mark.deep
-async def test_minus_leads_from_another_mode_into_a_drilled_screen_and_back() -> None:
-    async with deck(start="keys", size=LARGE) as d:
-        await d.press("enter", "enter", "down", "down")
-        before, screen = d.cursor_line(), d.app.screen
-        await d.press("1", "minus")
-        assert d.app.screen is screen
-        assert d.cursor_line() == before
-        await d.press("minus")
-        assert where(d) == ("status", 1, "StatusScreen")
-        await d.press("minus", "escape")
-        assert where(d) == ("keys", 2, "KeyScreen")
-
-
-@pytest.mark.deep
-async def test_a_screen_that_no_way_leads_to_any_more_is_let_go() -> None:
-    async with deck() as d:
-        for _ in range(3):
-            await d.press("enter", "escape", "2", "1")
-        assert len(d.app._installed_screens) <= 1
-        assert d.app.screen.query(Header)
-
-
 async def test_the_number_of_the_mode_one_is_in_leads_to_its_first_screen() -> None:
     async with deck(start="keys") as d:
         await d.press("enter", "enter", "3")
         assert where(d) == ("keys", 1, "KeysScreen")
-        await d.press("minus")
-        assert where(d) == ("keys", 3, "ConnectionsScreen")
 
 
 async def test_the_breadcrumb_names_every_screen_of_the_way_and_a_click_leads_there() -> None:

@@ -319,7 +319,6 @@ async def test_production_and_expired_credentials(picture: SnapshotAssertion) ->
         environment_colour="red",
         profile="prod-oncall",
         aws_trouble="The AWS session has expired.",
-        credentials_expired=True,
         credentials_remedy="aws sso login --profile prod-oncall",
     )
     async with deck(stage, size=LARGE) as d:

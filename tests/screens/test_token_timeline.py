@@ -192,7 +192,7 @@ async def test_counting_freezes_nothing_ends_when_it_is_left_and_begins_anew_on_
         assert isinstance(d.app.screen, ConnectionsScreen)
         await d.until(lambda: stage.waiting == 0)
         stage.gates.clear()
-        await d.press("minus")
+        await timeline_of(d, V2)
         assert "opened 9×" in d.text()
 
 

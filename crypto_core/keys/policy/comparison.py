@@ -14,13 +14,14 @@ from crypto_core.keys.policy.actions import Power, in_words, power_of
 from crypto_core.keys.policy.document import PolicyDocument
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import listed
+from crypto_core.text.json_records import JsonRecord, shape
 
 _MOST_NAMES = 12
 _MOST_ACTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(JsonRecord):
     """What one principal, under one set of conditions, would gain or lose. Actions without `kms:`."""
 
     who: str
@@ -37,10 +38,12 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyComparison:
+class PolicyComparison(JsonRecord):
     changes: tuple[Change, ...]
     lines: tuple[str, ...]
     """A unified diff of both as indented JSON. Cleaned text."""
+
+    json_shape = shape("same changes diff=lines")
 
     @property
     def same(self) -> bool:

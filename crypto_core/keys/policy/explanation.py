@@ -9,6 +9,7 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, in_words, powers
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
 from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.json_records import JsonRecord, made, shape
 
 _TESTS = {
     "stringequals": "is",
@@ -37,7 +38,7 @@ _TESTS = {
 
 @dataclass(frozen=True, slots=True)
 @cleans(who=300, may=60, what=1_000, where=2_000, source=200)
-class Sentence:
+class Sentence(JsonRecord):
     """One statement of who may, or may not, do what. Cleaned text."""
 
     who: str
@@ -47,6 +48,8 @@ class Sentence:
     """Under which conditions, "" for none."""
     source: str
     powers: tuple[Power, ...]
+
+    json_shape = shape("...", may=made(bool, lambda sentence: sentence.may == "may"))
 
     def __str__(self) -> str:
         where = f", {self.where}" if self.where else ""

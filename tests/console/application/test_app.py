@@ -8,29 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from console.application.app import KeydeckApp
-from console.crash import EXIT_CODE, crash_report
+from console.application.app import CRASHED, KeydeckApp
 from crypto_core.errors import KeydeckError
+from crypto_core.log.tracebacks import crash_lines
 from screens.connections.screen import ConnectionsScreen
 from screens.help.screen import Help
-from screens.keys.screen import KeysScreen
 from screens.memory import Memory
-from screens.status.screen import StatusScreen
 from tests.screens.deck import LARGE, deck
-from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 
 ROOT = Path(__file__).parents[3]
-
-
-async def test_number_keys_go_to_the_main_screens() -> None:
-    async with deck() as d:
-        await d.press("2")
-        assert isinstance(d.app.screen, ConnectionsScreen)
-        await d.press("3")
-        assert isinstance(d.app.screen, KeysScreen)
-        await d.press("1")
-        assert isinstance(d.app.screen, StatusScreen)
 
 
 @pytest.mark.parametrize("start", ["status", "connections", "keys"])
@@ -128,7 +115,7 @@ async def test_calls_under_way_are_told_to_stop_when_the_operator_quits() -> Non
 
 
 QUIT_WHILE_EVERYTHING_HANGS = """
-from console.application.app import KeydeckApp
+from console.application.app import CRASHED, KeydeckApp
 from tests.screens.stage import Stage
 
 stage = Stage()
@@ -161,7 +148,7 @@ def test_a_process_whose_every_call_hangs_for_ever_still_ends() -> None:
 
 CRASH = """
 import sys
-from console.application.app import KeydeckApp
+from console.application.app import CRASHED, KeydeckApp
 from tests.screens.stage import Stage
 
 class Crashing(KeydeckApp):
@@ -192,26 +179,13 @@ def test_a_crash_prints_where_it_happened_and_no_variables_and_ends_with_3() -> 
         timeout=60,
         check=False,
     )
-    assert f"code {EXIT_CODE}" in ended.stdout
+    assert f"code {CRASHED}" in ended.stdout
     printed = ended.stdout + ended.stderr
     assert "Keydeck stopped by an unexpected error: ValueError\n" in printed
     assert "thing" not in printed
     assert "in do_connections" in printed
     assert "canarycanary" not in printed
     assert "\x07" not in printed
-
-
-async def test_a_crash_is_raised_again_for_tests() -> None:
-    app = KeydeckApp(Stage().services(), clock=lambda: NOW)
-
-    async def run() -> None:
-        async with app.run_test() as pilot:
-            app.call_later(lambda: 1 / 0)
-            await pilot.pause()
-
-    with pytest.raises(ZeroDivisionError):
-        await run()
-    assert app.return_code == EXIT_CODE
 
 
 def test_a_crash_report_names_the_errors_behind_an_error() -> None:
@@ -227,7 +201,7 @@ def test_a_crash_report_names_the_errors_behind_an_error() -> None:
 
     with pytest.raises(KeydeckError) as caught:
         outer()
-    report = crash_report(caught.value).plain
+    report = "\n".join(crash_lines(caught.value))
     assert "KeydeckError: what happened" in report
     assert "caused by KeyError\n" in report
     assert "in inner" in report

@@ -60,10 +60,7 @@ def assert_told_whole(crew: Crew) -> IncidentView:
 def _assert_steps_told(view: IncidentView, mine: list[JournalEntry]) -> None:
     told = Counter((entry.kind, entry.step_id) for entry in view.entries)
     assert told[EntryKind.DECLARED, ""] == told[EntryKind.CLOSED, ""] == 1
-    ends = {
-        StepState.DONE: (EntryKind.DONE, EntryKind.ANSWER),
-        StepState.SKIPPED: (EntryKind.SKIPPED,),
-    }
+    ends = {StepState.DONE: (EntryKind.DONE, EntryKind.ANSWER), StepState.SKIPPED: (EntryKind.SKIPPED,)}
     begun = Counter(e.subject for e in mine if e.action == "incident begin")
     assert {e.outcome for e in mine if e.action == "incident begin"} == {Outcome.STARTED}
     for step in view.steps:

@@ -41,11 +41,7 @@ BY_HAND = ("its check was looked at", "some evidence is kept")
 AT_ACTION = ("its action is begun", "its effect is not remembered", "its effect is remembered")
 MOMENTS = {
     "scope": ("its check was looked at", "it is proved and not ended"),
-    "evidence": (
-        "evidence is captured and not kept",
-        "some evidence is kept",
-        "a change is not committed",
-    ),
+    "evidence": ("evidence is captured and not kept", "some evidence is kept", "a change is not committed"),
     "new-key": (
         "its action is begun",
         f"{CALL}CreateKey",

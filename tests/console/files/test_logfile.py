@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import pty
 import re
-import select
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,17 +117,6 @@ def test_a_message_of_megabytes_becomes_a_bounded_line(book: FileLogBook) -> Non
     own.info(CANARY * 1_000_000)
     assert [len(line.message) <= 4_000 for line in book.lines()] == [True, True]
     assert_tells_nothing(book.lines()[1].message)
-
-
-@pytest.mark.deep
-def test_memory_keeps_the_latest_lines_and_tells_by_number_what_went(book: FileLogBook) -> None:
-    for number in range(5_100):
-        own.info("line %d", number)
-    lines = book.lines()
-    assert len(lines) == 5_000
-    assert (lines[0].number, lines[-1].number) == (101, 5_100)
-    assert lines[-1].message == "line 5099"
-    assert [line.number for line in book.lines(after=5_098)] == [5_099, 5_100]
 
 
 def test_file_and_folder_are_private(tmp_path: Path) -> None:
@@ -263,47 +248,16 @@ def test_processes_side_by_side_lose_and_mix_no_line(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) > 10
 
 
-def test_threads_side_by_side_lose_no_line(book: FileLogBook) -> None:
-    def work(name: int) -> None:
-        for number in range(200):
-            own.info("%d %d", name, number)
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(written(book)) == len(book.lines()) == book.changes == 1_600
-    assert [line.number for line in book.lines()] == list(range(1, 1_601))
-
-
-@pytest.mark.deep
-def test_the_console_on_a_terminal_keeps_a_private_log_and_a_command_only_where_asked(
+def test_a_command_keeps_a_log_only_where_asked(
     environment: dict[str, str], keydeck: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("TERM", "xterm-256color")
     assert keydeck("status").exit_code == 0
     assert not (tmp_path / "state").exists()
-    controller, worker = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "console"], stdin=worker, stdout=worker, stderr=worker)
-    os.close(worker)
-    shown = b""
-    while b"problems" not in shown and select.select([controller], [], [], 30)[0]:
-        shown += os.read(controller, 65_536)
-    os.write(controller, b"q")
-    with suppress(OSError):  # the other side closes
-        while os.read(controller, 65_536):
-            pass
-    assert process.wait(30) == 0
-    os.close(controller)
-    log = tmp_path / "state" / "keydeck" / "keydeck.log"
-    assert stat.S_IMODE(log.stat().st_mode) == 0o600
     asked_for = tmp_path / "command.log"
     monkeypatch.setenv("KEYDECK_LOG_FILE", str(asked_for))
     assert keydeck("status").exit_code == 0
-    assert asked_for.exists()
+    assert stat.S_IMODE(asked_for.stat().st_mode) == 0o600
 
 
 def test_an_error_of_ours_is_logged_with_its_text(book: FileLogBook) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from console.files.memory_file import remembered
-from console.own_folders import state_folder
 from screens.memory import Memory, SortOrder
 from tests.screens.deck import deck
 
@@ -45,15 +44,6 @@ def test_what_is_remembered_is_there_the_next_day(file: Path) -> None:
     assert again.order("connections") == SortOrder("org", descending=True)
     assert again.interval("status") == 60
     assert again.theme == "keydeck-light"
-
-
-@pytest.mark.deep
-async def test_a_filter_that_was_typed_is_recalled_the_next_day(file: Path) -> None:
-    async with deck(start="connections", memory=remembered(file)) as d:
-        await d.filter("provider:slack")
-    async with deck(start="connections", memory=remembered(file)) as d:
-        await d.press("slash", "up")
-        assert any("provider:slack" in line for line in d.lines()[2:])
 
 
 def test_only_the_user_may_read_it(file: Path) -> None:
@@ -134,19 +124,6 @@ async def test_the_console_opens_on_a_memory_of_things_that_are_gone(file: Path)
         assert "sort: state" in d.lines()[1]
 
 
-@pytest.mark.deep
-async def test_hostile_text_in_the_file_is_inert(file: Path) -> None:
-    text = "\x1b]52;c;aGk=\x07[/red]\u202e\ud800"
-    content = {"history": {"command": [text], "filter connections": [text]}}
-    content["filters"] = {"connections": {text: text}}  # type: ignore[dict-item]
-    async with deck(start="connections", memory=given(file, json.dumps(content).encode())) as d:
-        for keys in (("F", "escape"), ("slash", "up", "escape"), ("colon", "up")):
-            await d.press(*keys[:-1])
-            assert not any(c in d.text() for c in "\x1b\x07\u202e\ud800")
-            await d.press(keys[-1])
-        assert not any(c in d.text() for c in "\x1b\x07\u202e\ud800")
-
-
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to itself"])
 def test_what_is_no_file_neither_stops_nor_holds_up_the_console(file: Path, kind: str) -> None:
     file.parent.mkdir(parents=True)
@@ -159,25 +136,6 @@ def test_what_is_no_file_neither_stops_nor_holds_up_the_console(file: Path, kind
     assert remembered(file).theme == ""
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_without_permission_it_lasts_as_long_as_the_console_and_the_log_says_so(
-    file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    given(file, b'{"looks": {"theme": "nord"}}')
-    file.chmod(0)
-    file.parent.chmod(0o500)
-    try:
-        memory = remembered(file)
-        assert memory.theme == ""
-        with caplog.at_level(logging.INFO, "console.files.memory_file"):
-            memory.remember_theme("gruvbox")
-    finally:
-        file.parent.chmod(0o700)
-    assert memory.theme == "gruvbox"
-    assert "can't be written" in caplog.text
-    assert "Permission denied" in caplog.text
-
-
 def test_a_folder_that_cannot_be_made_is_told_in_the_log_and_goes_no_further(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,22 +146,3 @@ def test_a_folder_that_cannot_be_made_is_told_in_the_log_and_goes_no_further(
     assert memory.history("command") == ["sort org"]
     assert "can't be written" in caplog.text
     assert "sort org" not in caplog.text
-
-
-def test_it_lies_in_the_users_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
-    assert state_folder() == tmp_path / "own" / "keydeck"
-    for nothing in ("", "relative/folder"):
-        monkeypatch.setenv("XDG_STATE_HOME", nothing)
-        monkeypatch.setenv("HOME", str(tmp_path))
-        assert state_folder() == tmp_path / ".local" / "state" / "keydeck", "XDG: relative paths are ignored"
-
-
-@pytest.mark.parametrize("text", ["xoxb-123", "a ghp_abcdef", "djF8AAAA", "x" * 5000])
-def test_what_may_be_a_token_is_never_written(file: Path, text: str) -> None:
-    memory = remembered(file)
-    memory.remember("filter connections", text)
-    assert not memory.save_filter("connections", "mine", text)
-    assert not memory.save_filter("connections", text, "org:acme")
-    memory.remember_theme("nord")
-    assert text[:200] not in file.read_text()
