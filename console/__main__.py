@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +16,6 @@ import click
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
-from console.printed.broken_pipe import UNREAD, is_unread
 from console.printed.pager import no_pager_option
 from console.secrecy import guard_process
 
@@ -68,6 +69,8 @@ _BEHIND = "keydeck.behind"
 OPEN = frozenset({"completion", "doctor", "help", "settings"})
 """Commands that start all the same: they say what is wrong, and open nothing."""
 _HELP = frozenset({"-h", "--help"})
+UNREAD = 128 + signal.SIGPIPE
+"""The exit code where nobody reads the output any more, as a shell has it for what SIGPIPE ends."""
 
 
 class _Keydeck(LazyGroup):
@@ -138,6 +141,22 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(crash_lines(error)), file=sys.stderr)
         code = 3
     sys.exit(code)
+
+
+def is_unread() -> bool:
+    """True if stdout is a pipe that nobody reads any more. What is written there from then on is lost."""
+    try:
+        file = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file behind it
+        return False
+    watched = select.poll()
+    watched.register(file, 0)  # errors are reported without being asked for
+    if not any(state & select.POLLERR for _, state in watched.poll(0)):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file)
+    os.close(nowhere)
+    return True
 
 
 def _answer_shell() -> NoReturn:

@@ -107,7 +107,6 @@ class KeydeckApp(Actor, App[None]):
         it's remembered that the card was shown.
         """
         super().__init__()
-        self.use_command_palette = True
         for known in THEMES:
             self.register_theme(known)
         self.facts = Facts(self, services, clock, memory=memory, intervals=intervals, log=log)

@@ -17,6 +17,7 @@ NAMES = ("status", "connections", "keys", "events", "incidents", "jobs", "findin
 
 SCREENS: dict[type, str] = {
     routes.TokensRoute: "connections.screen.ConnectionsScreen",
+    routes.TokenGroupsRoute: "connections.groups_screen.TokenGroupsScreen",
     routes.KeyRoute: "keys.key_screen.KeyScreen",
     routes.PolicyRoute: "keys.policy_screen.PolicyScreen",
     routes.RotationRoute: "keys.guide_screen.GuideScreen",

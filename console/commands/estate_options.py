@@ -6,10 +6,9 @@ import csv
 import functools
 import io
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import Any, Protocol, TextIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
+from typing import Any
 
 import click
 
@@ -47,14 +46,19 @@ def estate_option(command: Command) -> Command:
 def _of_each(answer: Callable[[], Any]) -> int:
     from console.estates.named import estates_of
 
-    names = tuple(estates_of(loaded().settings))
-    out, codes = EstatesOutput(chosen_form()), []
-    for name in names:
+    form, codes, printed = chosen_form(), [0], {}
+    for number, name in enumerate(estates_of(loaded().settings)):
         ask_for_estate(name)
-        with out.of(name):
+        if form is Form.TABLE:
+            click.echo(f"\nEstate {name}" if number else f"Estate {name}")
             codes.append(_answered(name, answer))
-    out.end()
-    return max(codes, default=0)
+            continue
+        with redirect_stdout(io.StringIO()) as text:
+            codes.append(_answered(name, answer))
+        printed[name] = text.getvalue()
+    if form is not Form.TABLE:
+        click.echo("\n".join(_joined(printed, form)))
+    return max(codes)
 
 
 def _answered(name: str, answer: Callable[[], Any]) -> int:
@@ -65,70 +69,23 @@ def _answered(name: str, answer: Callable[[], Any]) -> int:
         return NOT_ASKED
 
 
-class Row(Protocol):
-    """Takes a line of an estate."""
-
-    def __call__(self, name: str, line: str, *, heading: bool) -> None: ...
-
-
-class EstatesOutput:
-    """Standard output for all of them. A document has a member for each, a row begins with its estate."""
-
-    def __init__(self, form: Form) -> None:
-        self._form = form
-        self._out: TextIO = sys.stdout
-        self._headed = False
-        self._first = True
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Print what a command prints meanwhile as the answer of an estate."""
-        printed = _Lines(self._row, name) if self._form in (Form.JSONL, Form.CSV) else io.StringIO()
-        if self._form is Form.TABLE:
-            self._out.write(f"{'' if self._first else chr(10)}Estate {name}\n")
-            yield
-        else:
-            with redirect_stdout(printed):
-                yield
-        if self._form is Form.JSON:
-            self._out.write(f"{'{' if self._first else ','}\n{json.dumps(name)}: {_document(printed)}")
-        elif self._form is Form.YAML:
-            text = printed.getvalue() or "null\n"
-            self._out.write(f"{json.dumps(name)}:\n" + "".join(f"  {line}\n" for line in text.splitlines()))
-        self._first = False
-
-    def end(self) -> None:
-        if self._form is Form.JSON:
-            self._out.write("{}\n" if self._first else "\n}\n")
-
-    def _row(self, name: str, line: str, *, heading: bool) -> None:
-        if self._form is Form.JSONL:
-            self._out.write(json.dumps({"estate": name})[:-1] + ", " + line.lstrip()[1:] + "\n")
-        elif heading:
-            if not self._headed:
-                self._out.write(f"estate,{line}\n")
-            self._headed = True
-        else:
-            csv.writer(self._out, lineterminator="").writerow([name])
-            self._out.write(f",{line}\n")
-
-
-class _Lines(io.StringIO):
-    """Hands on each line once it is whole: a list of any length is not held."""
-
-    def __init__(self, row: Row, name: str) -> None:
-        super().__init__()
-        self._row, self._name = row, name
-        self._rest, self._heading = "", True
-
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if line.strip():
-                self._row(self._name, line.rstrip("\r"), heading=self._heading)
-                self._heading = False
-        return len(text)
-
-
-def _document(printed: io.StringIO) -> str:
-    return printed.getvalue().strip() or "null"
+def _joined(printed: Mapping[str, str], form: Form) -> Iterator[str]:
+    """Yield what was printed of each: a document has a member for each estate, a row begins with its."""
+    if form is Form.JSON:
+        members = (f"{json.dumps(name)}: {text.strip() or 'null'}" for name, text in printed.items())
+        yield "{\n" + ",\n".join(members) + "\n}"
+        return
+    headed = False
+    for name, text in printed.items():
+        lines = text.splitlines()
+        if form is Form.YAML:
+            yield f"{json.dumps(name)}:"
+            yield from (f"  {line}" for line in lines or ["null"])
+        elif form is Form.JSONL:
+            yield from (json.dumps({"estate": name})[:-1] + ", " + line.lstrip()[1:] for line in lines)
+        elif lines:
+            yield from () if headed else (f"estate,{lines[0]}",)
+            headed = True
+            named = io.StringIO()
+            csv.writer(named, lineterminator="").writerow([name])
+            yield from (f"{named.getvalue()},{line}" for line in lines[1:])

@@ -114,30 +114,19 @@ class FileLogBook(logging.Handler):
 
 @contextmanager
 def logging_to(settings: Settings) -> Iterator[FileLogBook]:
-    """Give the log while the block runs; what is logged goes there."""
-    book = start_logging(settings)
+    """Give the log while the block runs; what is logged goes there. It never raises."""
+    root, book = logging.getLogger(), FileLogBook(settings)
+    root.addHandler(book)
+    for name in OWN:
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
         yield book
     finally:
-        stop_logging(book)
-
-
-def start_logging(settings: Settings) -> FileLogBook:
-    """Return the log, open and taking what is logged from now on; `stop_logging` ends it. Never raises."""
-    book = FileLogBook(settings)
-    logging.getLogger().addHandler(book)
-    for name in OWN:
-        logging.getLogger(name).setLevel(logging.INFO)
-    return book
-
-
-def stop_logging(book: FileLogBook) -> None:
-    root = logging.getLogger()
-    root.removeHandler(book)
-    book.close()
-    if not any(isinstance(handler, FileLogBook) for handler in root.handlers):
-        for name in OWN:
-            logging.getLogger(name).setLevel(logging.NOTSET)
+        root.removeHandler(book)
+        book.close()
+        if not any(isinstance(handler, FileLogBook) for handler in root.handlers):
+            for name in OWN:
+                logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def log_path(settings: Settings) -> Path | None:

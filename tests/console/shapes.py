@@ -13,7 +13,6 @@ from console.manual.schemas import schema_text
 
 @cache
 def validator(name: str) -> Draft202012Validator:
-    """What validates by the schema of this name."""
     schema = json.loads(schema_text(name))
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema, format_checker=FormatChecker())

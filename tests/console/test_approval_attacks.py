@@ -135,7 +135,6 @@ def approvals_key(sandbox: Sandbox, attack: Attack) -> str:
 
 
 def small_and_large(world: World) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A command about one token, and one about all under the old key."""
     old, new = world.old_key.arn, world.current_key.arn
     one = str(world.sealed_under(world.old_key)[0])
     return ("reencrypt", one, "--to", new, "--yes"), ("reencrypt", "--from", old, "--to", new, "--yes")
@@ -394,7 +393,6 @@ class Disabling:
         return context_of(purpose, self.attack.services.approvals.read(UUID(request)))
 
     def call(self, who: str, context: dict[str, str], key: str = "") -> None:
-        """Make a call as somebody, past Keydeck."""
         self.sandbox.client("kms", who).generate_data_key_without_plaintext(
             KeyId=key or self.approvals_key, KeySpec="AES_256", EncryptionContext=context
         )
@@ -425,7 +423,6 @@ def disabling(attack: Attack, sandbox: Sandbox, approvals_key: str, new_key: Cal
 
 
 def event_of(disabling: Disabling, request: str, **changes: Any) -> dict[str, Any]:
-    """A record as CloudTrail would have it of Ben's approval."""
     issuer = {"type": "Role", "arn": "arn:aws:iam::123456789012:role/keydeck-approver"}
     return {
         "eventVersion": "1.11",

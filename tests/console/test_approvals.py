@@ -39,7 +39,6 @@ NEEDED = "keys disable, reencrypt,backups  purge,jobs restore"
 def acting(
     sandbox: Sandbox, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], None]:
-    """Sit down at another person's console."""
     for key, name in ((ANA, "ana"), (BEN, "ben")):
         sandbox.control.add_principal(key, "keydeck-oncall", "role", name)
     monkeypatch.setenv("KEYDECK_APPROVALS", NEEDED)
@@ -102,7 +101,6 @@ def test_a_key_is_disabled_once_a_second_person_has_approved_it(
 
 
 def approve(container: Container, error: ApprovalNeededError) -> None:
-    """Approve a request as somebody else."""
     ben = "arn:aws:sts::123456789012:assumed-role/keydeck-oncall/ben"
     book = ApprovalBook(
         container.engine, Journal(container.engine, lambda: ben), lambda: ben, tokens=container.engine

@@ -28,7 +28,6 @@ done
 
 @pytest.fixture
 def shell(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The environment of a shell that finds keydeck."""
     command = tmp_path / "keydeck"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m console "$@"\n')
     command.chmod(0o755)
@@ -37,7 +36,6 @@ def shell(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 def completed(shell: dict[str, str], *lines: str) -> list[list[str]]:
-    """What bash offers at the end of each line."""
     ran = subprocess.run(
         ["bash", "--norc", "-c", IN_BASH, "bash", *lines],
         capture_output=True,

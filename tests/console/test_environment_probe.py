@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,6 @@ OLD, NEW = "AKIAKEYDECKOLD000002", "AKIAKEYDECKNEW000002"
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
-
     def __init__(self) -> None:
         self.now = 1_000.0
 
@@ -74,13 +71,6 @@ def profile(
         file.write_text("\n".join(["[ops]", *lines, ""]))
 
     return has
-
-
-@pytest.fixture
-def black_hole() -> Iterator[int]:
-    """A port that takes connections and never says anything."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
 
 
 def sts_calls(control: EndpointControl) -> int:
@@ -142,23 +132,6 @@ def test_aws_that_hangs_does_not_hold_up_the_database(
     assert place.identity == ""
 
 
-@pytest.mark.deep
-def test_a_database_that_hangs_does_not_hold_up_aws(
-    environment: dict[str, str], black_hole: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 2.0)
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody:secret@127.0.0.1:{black_hole}/tokens")
-    container = Container(load().settings)
-    began = monotonic()
-    place = container.services.surroundings()
-    assert monotonic() - began < 15
-    assert place.account == ACCOUNT
-    assert not place.aws_trouble
-    assert place.database_trouble.startswith("No answer within")
-    assert "secret" not in repr(place)
-    container.close()
-
-
 def test_a_question_that_hangs_is_not_asked_a_second_time(
     services: Container, control: EndpointControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,17 +175,6 @@ def test_in_trouble_aws_is_asked_once_a_minute(
     clock.now += 1
     assert not surveyor.now().aws_trouble
     assert sts_calls(control) == before + 2
-
-
-def test_many_who_ask_at_once_share_one_question(
-    surveyor: EnvironmentProbe, control: EndpointControl
-) -> None:
-    control.set_latency(200)
-    before = sts_calls(control)
-    with ThreadPoolExecutor(8) as pool:
-        places = list(pool.map(lambda _: surveyor.now(), range(8)))
-    assert {place.account for place in places} == {ACCOUNT}
-    assert sts_calls(control) == before + 1
 
 
 # Credentials
@@ -345,26 +307,6 @@ def test_a_database_that_comes_back_is_used_again_without_a_restart(postgres: Po
     postgres.restart()
     place = container.services.surroundings()
     assert (place.database_role, place.database_trouble) == (OPERATOR, "")
-    container.close()
-
-
-@pytest.mark.deep
-def test_a_database_that_is_frozen_is_told_in_time_and_used_again_once_it_moves(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 1.0)
-    container = Container(load().settings)
-    assert not container.services.surroundings().database_trouble
-    postgres.pause()
-    try:
-        began = monotonic()
-        place = container.services.surroundings()
-        assert monotonic() - began < 15
-        assert place.database_trouble.startswith("No answer within")
-        assert place.account == ACCOUNT
-    finally:
-        postgres.resume()
-    assert container.services.surroundings().database_trouble == ""
     container.close()
 
 

@@ -18,7 +18,6 @@ Stored = Callable[[Any], str]
 
 
 async def choose(deck: Deck, expression: str) -> None:
-    """Filter the connections."""
     await deck.press("slash")
     await deck.type(expression)
     await deck.press("enter")

@@ -52,7 +52,6 @@ def allowed(
 
 
 def called(sandbox: Sandbox, before: dict[str, int]) -> set[str]:
-    """The IAM actions of the calls since then."""
     now = sandbox.control.stats().calls
     made = {action for action, count in now.items() if count > before.get(action, 0)}
     if "kms:ReEncrypt" in made:

@@ -25,7 +25,6 @@ Keydeck = Callable[..., Any]
 
 @pytest.fixture
 def signing_key(sandbox: Sandbox, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The configured signing key: its ARN."""
     made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
     key = str(made["KeyMetadata"]["Arn"])
     monkeypatch.setenv("KEYDECK_SIGNING_KEY", key)

@@ -213,7 +213,6 @@ def test_a_key_that_is_made_in_part_is_told_with_the_commands_that_finish_it(
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str, *arguments: str) -> tuple[int, str]:
-    """Run a change with somebody at the keyboard."""
     asked: list[str] = []
 
     def prompt(question: str, **_: Any) -> Any:

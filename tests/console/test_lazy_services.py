@@ -11,8 +11,6 @@ from console.lazy_services import deferred, if_made
 
 
 class Service:
-    """Counts how often it is made."""
-
     made = 0
 
     def __init__(self) -> None:
@@ -21,7 +19,6 @@ class Service:
         self.name = "service"
 
     def twice(self, number: int) -> int:
-        """Twice the number."""
         return 2 * number
 
 

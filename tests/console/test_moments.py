@@ -21,7 +21,6 @@ TOOL = click.Command("tool")
 
 
 def read(option: str, value: str) -> datetime | None:
-    """What an option's value means."""
     return moment(click.Context(TOOL), click.Option([f"--{option}"]), value)
 
 

@@ -32,8 +32,6 @@ _FORGED = (
 
 
 class Verdicts:
-    """What each command says of a journal."""
-
     def __init__(self, keydeck: Keydeck, folder: Path, key: bytes) -> None:
         self._keydeck, self._folder = keydeck, folder
         (folder / "key.b64").write_bytes(b64encode(key))

@@ -82,7 +82,6 @@ TELLING = {"notify send", "watch"}
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, by the words that are typed."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -132,7 +131,6 @@ def gated(called: Any, seen: set[tuple[type, str]]) -> bool:
 
 
 def at_end_of(owner: object, names: list[str]) -> object:
-    """What is behind an object's attributes, None where that is nothing yet."""
     return reduce(lambda at, name: getattr(at, name, None), names, owner)
 
 
@@ -159,7 +157,6 @@ def test_an_action_that_calls_what_can_be_refused_read_only_names_an_operation(
 
 
 def changes(action: Action) -> bool:
-    """Whether an action names an operation that changes something."""
     return action.operation is not None and bool(action.operation.changes)
 
 

@@ -26,7 +26,6 @@ RECORDS: list[dict[str, Any]] = [
 
 
 def listed(form: Form, capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]]) -> str:
-    """What is printed of rows."""
     listing = Listing(
         name="things",
         rows=rows,

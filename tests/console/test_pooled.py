@@ -66,7 +66,6 @@ POOLS = {
 
 @pytest.fixture(params=["transaction", pytest.param("session", marks=pytest.mark.deep)])
 def pool(request: pytest.FixtureRequest) -> dict[str, str]:
-    """How the pooler is set up."""
     return POOLS[request.param]
 
 

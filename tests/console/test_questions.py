@@ -99,7 +99,6 @@ WEDNESDAY, SATURDAY = last(2, 0), last(5, 14)
 
 
 def at(hour: int, minute: int, name: str = "Decrypt", **more: Any) -> TrailEvent:
-    """An event of that Wednesday."""
     return _made(WEDNESDAY + timedelta(hours=hour, minutes=minute), name, **more)
 
 

@@ -177,14 +177,12 @@ def beside_events() -> list[Path]:
 
 
 def server_logs(sandbox: Sandbox) -> dict[str, bytes]:
-    """What PostgreSQL wrote into its log."""
     logs = list(sandbox.folder.glob("*.log"))
     assert logs
     return {f"postgres {path.name}": path.read_bytes() for path in logs}
 
 
 def cloudtrail(sandbox: Sandbox) -> dict[str, bytes]:
-    """Every CloudTrail file that the sandbox delivered."""
     sandbox.control.deliver()
     s3 = sandbox.client("s3")
     files = {}
@@ -199,7 +197,6 @@ def cloudtrail(sandbox: Sandbox) -> dict[str, bytes]:
 
 
 def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
-    """Every row of Keydeck's own schema, as text."""
     engine = open_engine(sandbox.superuser_url)
     tables = {}
     with engine.connect() as connection:

@@ -43,7 +43,6 @@ async def console(services: Services, *, start: str = "status", **more: Any) -> 
 
 @pytest.fixture
 def server(sandbox: Sandbox) -> Iterator[Engine]:
-    """PostgreSQL itself as its superuser."""
     url = make_url(sandbox.superuser_url).set(database="postgres").render_as_string(hide_password=False)
     engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     yield engine

@@ -68,7 +68,6 @@ def loaded_by(program: str, folder: Path) -> set[str]:
 
 
 def below(name: str, modules: set[str]) -> set[str]:
-    """Those modules that are a package or are in it."""
     return {module for module in modules if module == name or module.startswith(f"{name}.")}
 
 

@@ -23,7 +23,6 @@ RULES = ("findings", "rules")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a process that runs the command."""
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "PAGER", "LESS")}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "TERM": "xterm-256color", **more}
 

@@ -122,8 +122,6 @@ def parsed(output: str) -> tuple[list[Sequence], str]:
 
 @dataclass
 class Terminal:
-    """The console on a pseudo-terminal."""
-
     size: tuple[int, int]
     output: str = ""
     seen: int = 0
@@ -189,7 +187,6 @@ class Terminal:
         return bool(data)
 
     def close(self) -> None:
-        """End it, if it runs still."""
         self.process.kill()
         self.process.wait()
         os.close(self.master)

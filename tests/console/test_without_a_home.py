@@ -18,7 +18,6 @@ from crypto_core.text.file_paths import expanded
 
 ROOT = Path(__file__).parents[2]
 UID = 3_123_456
-"""Of nobody."""
 COMMANDS = {
     "status": (0,),
     "check": (1,),

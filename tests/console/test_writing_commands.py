@@ -174,7 +174,6 @@ def test_read_only_inspects_and_refuses_every_change(
 
 
 def begun(superuser: Engine) -> bool:
-    """True once a run has written its first entry into the journal."""
     statement = text("SELECT EXISTS (SELECT FROM keydeck.journal WHERE outcome = 'started')")
     with superuser.connect() as connection:
         return bool(connection.scalar(statement))

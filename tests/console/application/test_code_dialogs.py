@@ -44,7 +44,6 @@ def who(kms: KmsApi) -> str:
 
 
 async def dialog(d: Deck) -> str:
-    """What the dialog says, once it is there."""
     await d.until(lambda: isinstance(d.app.screen, CodeDialog))
     return "\n".join(str(line.render()) for line in d.app.screen.query(Static))
 

@@ -14,8 +14,6 @@ from console.application.driver import WaitingDriver
 
 
 class Keys(WaitingDriver):
-    """A driver whose keys are kept."""
-
     def __init__(self, fileno: int) -> None:
         super().__init__(App(), mouse=False)
         self.fileno = fileno

@@ -43,8 +43,6 @@ def _heard_but(ignored: Collection[signal.Signals]) -> Iterator[None]:
 
 
 class Console:
-    """The console as a child on a pseudo-terminal of its own session."""
-
     def __init__(
         self,
         environment: dict[str, str],

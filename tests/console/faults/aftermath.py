@@ -21,8 +21,6 @@ from tests.console.faults.writer import COLUMNS
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a job has replaced."""
-
     ref: str
     envelope: str
     key_arn: str

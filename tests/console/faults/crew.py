@@ -73,7 +73,6 @@ class Crew:
         return self.view().current
 
     def value(self, name: str) -> str:
-        """What the incident has found out."""
         return self.view().incident.values.get(name, "")
 
     def die_at(self, step: str, moment: str, *options: str) -> None:
@@ -112,7 +111,6 @@ class Crew:
         return said
 
     def close(self) -> None:
-        """Leave no process behind."""
         for child in (self.platform, self._mother):
             if child is not None and child.runs:
                 child.kill()
@@ -178,7 +176,6 @@ class Crew:
 
 
 def _kill(process: dict[str, Any] | None, *, unless: dict[str, Any] | None) -> None:
-    """Kill a forked process unless it has ended."""
     if process is not None and unless is None:
         with suppress(ProcessLookupError):
             os.kill(process["pid"], signal.SIGKILL)

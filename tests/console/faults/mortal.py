@@ -44,7 +44,6 @@ LOADED = (
 ASKED_BEFORE = (["findings"], ["incident", "list"], ["keys", "disable", "--dry-run"])
 """What a console asks at a step, without a step; the last about the key that the platform writes under."""
 CHUNK = 10
-"""Tokens of a chunk, so that a small job has a middle."""
 
 POINTS: dict[str, tuple[type, str, bool]] = {
     "its action is begun": (run_action.StepActions, "_begun", True),

@@ -36,11 +36,9 @@ HOME = Path(console.__file__).resolve().parents[1]
 PATIENCE_SECONDS = 420.0
 """How long a state is waited for before a test says that it never came: a loaded machine takes its time."""
 POLL_SECONDS = 0.1
-"""How often a state is looked at: a look asks the database, and takes from what is looked at."""
 LEAST_SHARE = 0.05
 """The part of the planned tokens that the platform changes during a job, at least."""
 STATE = "state"
-"""The database of a journal of its own."""
 JOIN = ("-P", "-m", "console", "jobs", "join")
 
 
@@ -53,8 +51,6 @@ def until(is_so: Callable[[], Any], what: str) -> None:
 
 
 class Child:
-    """A process and what it says."""
-
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -100,7 +96,6 @@ class Child:
         self.end()
 
     def end(self) -> int:
-        """Wait for its end; returns the exit code."""
         code = self.process.wait(PATIENCE_SECONDS)
         for listener in self._listeners:
             listener.join(PATIENCE_SECONDS)
@@ -115,11 +110,8 @@ class Child:
 
 
 class Platform(Child):
-    """The writer's process, see writer.py."""
-
     @property
     def changes(self) -> int:
-        """How many changes it has made."""
         return self._said[1].count("changed\n")
 
     def switch(self) -> None:
@@ -155,7 +147,6 @@ class Scene:
     def join(
         self, *options: str, environment: Mapping[str, str] | None = None, program: tuple[str, ...] = JOIN
     ) -> Child:
-        """Have a process work on the job, by the command."""
         joined = Child([*program, str(self.job), *options], {**self.environment, **(environment or {})})
         self.children.append(joined)
         return joined
@@ -179,7 +170,6 @@ class Scene:
         return self.platform.stdout
 
     def view(self) -> JobView:
-        """Where the job stands, once the database says."""
         while True:
             try:
                 return self.container.services.jobs.show_job(self.job)  # type: ignore[union-attr]
@@ -187,17 +177,14 @@ class Scene:
                 time.sleep(0.1)
 
     def scalar(self, statement: str, **parameters: Any) -> Any:
-        """One value, read as the superuser."""
         with self.superuser.connect() as connection:
             return connection.scalar(text(statement), {"job": self.job, **parameters})
 
     def execute(self, statement: str, **parameters: Any) -> None:
-        """Do something as the superuser."""
         with self.superuser.begin() as connection:
             connection.execute(text(statement), {"job": self.job, **parameters})
 
     def enlisted(self, pid: int) -> bool:
-        """Whether a process works on the job."""
         statement = "SELECT count(*) FROM keydeck.job_runner WHERE job_id = :job AND pid = :pid"
         return bool(self.scalar(f"{statement} AND ended_at IS NULL", pid=pid))
 
@@ -225,7 +212,6 @@ class Scene:
         self.execute(rate, rate=calls_per_second)
 
     def taken(self) -> int:
-        """How many chunks somebody has."""
         statement = "SELECT count(*) FROM keydeck.job_chunk WHERE job_id = :job AND state = 'taken'"
         return int(self.scalar(statement))
 
@@ -245,11 +231,9 @@ class Scene:
         return platform.stop()
 
     def command(self, *arguments: str) -> None:
-        """Run a command to its end."""
         assert Child(["-P", "-m", "console", *arguments], self.environment).end() == 0
 
     def end_all(self) -> None:
-        """Leave no process behind."""
         for child in self.children:
             if child.runs:
                 child.process.kill()

@@ -258,7 +258,6 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
 
 
 def _revoked(crew: Crew, tokens: Mapping[TokenRef, str]) -> TokenRef:
-    """The first of some tokens that its provider takes no more: GitHub needs a moment for that."""
     providers, until = providers_of(crew.sandbox), time.monotonic() + 30
     while time.monotonic() < until:
         for ref, token in tokens.items():
@@ -283,7 +282,6 @@ def _issued(crew: Crew, ref: TokenRef) -> str:
 
 
 def _reconnect(crew: Crew, ref: TokenRef, token: str) -> None:
-    """Have the platform write what a provider has issued anew."""
     stored = TokenCipher(crew.container.keyring).encrypt(token, ref=ref).stored
     with crew.superuser.begin() as connection:
         statement = f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"

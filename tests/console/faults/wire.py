@@ -22,7 +22,6 @@ class LossyWire:
         self._share = share
         self._lock = Lock()
         self.lost = 0
-        """Commits whose answer was lost."""
         self.loses = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -30,7 +29,6 @@ class LossyWire:
         Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Close every connection."""
         self._listener.close()
         for one in self._open:
             one.close()

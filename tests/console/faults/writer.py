@@ -35,7 +35,6 @@ COLUMNS = {
     "slack_connection": ("bot_token",),
     "confluence_connection": ("access_token",),
 }
-"""The platform's token columns."""
 INSERT = (
     "INSERT INTO public.gh_connection (id, org_id, user_id, access_token, token_type, scopes, created_at)"
     " VALUES (:id, 'org-new', 'user-new', :stored, 'oauth', '[]', now())"
@@ -54,12 +53,10 @@ class Platform:
     counts: Counter[str] = field(default_factory=Counter)
 
     def change(self, number: int) -> None:
-        """Make one change."""
         ways = [self.replace, self.replace, self.replace, self.add, self.remove, self.hold]
         self.dice.choice(ways)(f"gho_written{self.dice.getrandbits(64):016x}{number:013d}", number)
 
     def replace(self, value: str, number: int, *, held: float = 0.0) -> None:
-        """A user has connected again."""
         table = self.dice.choice(list(COLUMNS))
         column = self.dice.choice(COLUMNS[table])
         row_id = self._some_row(table, column)
@@ -93,7 +90,6 @@ class Platform:
         self.counts["added"] += 1
 
     def remove(self, value: str, number: int) -> None:
-        """A user has disconnected."""
         table = self.dice.choice(list(COLUMNS))
         row_id = self._some_row(table, COLUMNS[table][0])
         if row_id is None:

@@ -20,8 +20,6 @@ from console.files.logfile import (
     RotatingFile,
     log_path,
     logging_to,
-    start_logging,
-    stop_logging,
 )
 from console.settings import Settings
 from crypto_core.errors import KmsUnreachableError
@@ -204,8 +202,8 @@ def test_the_default_is_the_users_state_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_stopping_leaves_logging_as_it_was(tmp_path: Path) -> None:
     before = logging.getLogger("crypto_core").level, list(logging.getLogger().handlers)
-    book = start_logging(settings(tmp_path / "a.log"))
-    stop_logging(book)
+    with logging_to(settings(tmp_path / "a.log")) as book:
+        pass
     own.info("not for us")
     assert (logging.getLogger("crypto_core").level, list(logging.getLogger().handlers)) == before
     assert book.lines() == ()

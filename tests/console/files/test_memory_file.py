@@ -21,7 +21,6 @@ def file(tmp_path: Path) -> Path:
 
 
 def given(file: Path, content: bytes) -> Memory:
-    """The memory that a file with this content gives."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
     return remembered(file)

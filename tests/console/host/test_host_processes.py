@@ -12,7 +12,7 @@ from console.application.console_session import _say_left
 from console.application.context import ConsoleContexts
 from console.host import runners
 from console.host.host_processes import HostProcesses
-from console.settings import DatabaseSettings, Settings
+from console.settings import DatabaseSettings, Settings, load
 from crypto_core.errors import JobError, ReadOnlyError
 
 ALIVE = "import sys; sys.stdin.read()"
@@ -23,7 +23,7 @@ FAILED = "import sys; sys.exit(3)"
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana@pg-1/tokens")
-    return Settings()
+    return load().settings
 
 
 @pytest.fixture

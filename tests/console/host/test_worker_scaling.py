@@ -17,8 +17,6 @@ from tests.screens.stage_jobs import job_view
 
 @dataclass
 class Machine:
-    """A machine whose clock the test turns."""
-
     now: float = 100.0
     used: float = 7.0
     idle: float = 1.0

@@ -11,7 +11,6 @@ from console.printed.printing import Meter
 
 
 def paces(*seen: tuple[float, int]) -> list[float | None]:
-    """What a pace says at each of these moments: seconds, and how much was done by then."""
     times: Iterator[float] = iter([second for second, _ in seen])
     pace = Pace(lambda: next(times))
     return [pace.per_second(done) for _, done in seen]
