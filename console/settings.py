@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -121,14 +121,20 @@ def _described(table: TokenTable) -> dict[str, Any]:
     }
 
 
-def _is_a_binding(value: str | None) -> str | None:
-    try:
-        return None if value is None else require_binding(value)
-    except SettingsError as error:
-        raise ValueError(error.message) from None
+def _checked_by(check: Callable[[str], str]) -> AfterValidator:
+    """Return what takes a setting that `check` takes, or that is not there."""
+
+    def checked(value: str | None) -> str | None:
+        try:
+            return None if value is None else check(value)
+        except SettingsError as error:
+            raise ValueError(f"{error.message} {error.remedy}".rstrip()) from None
+
+    return AfterValidator(checked)
 
 
-Binding = Annotated[str | None, AfterValidator(_is_a_binding)]
+Binding = Annotated[str | None, _checked_by(require_binding)]
+BaseUrl = Annotated[str, _checked_by(lambda url: base_url(url) if url else url)]
 
 
 class DatabaseSettings(BaseModel, extra="forbid", frozen=True):
@@ -196,7 +202,9 @@ class Settings(BaseSettings):
     package; empty leaves it to the machine.
     """
 
-    receipts: str = Field("off", validation_alias="KEYDECK_RECEIPTS", max_length=4096)
+    receipts: Annotated[str, _checked_by(require_destination)] = Field(
+        "off", validation_alias="KEYDECK_RECEIPTS", max_length=4096
+    )
     """Where receipts of KMS calls go, by which CloudTrail's records are told token by token, also for v1:
     `off`, `table` (`keydeck.receipt`), `log` (logger `keydeck.receipts`) or `file:` with an absolute path.
     """
@@ -353,13 +361,13 @@ class Settings(BaseSettings):
     )
     """Who is notified, of what and when: receivers, quiet hours, templates; in the environment as JSON."""
 
-    github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
+    github_url: BaseUrl = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
     """The base URL of GitHub's API; of an Enterprise Server `https://HOST/api/v3`."""
 
-    slack_url: str = Field(SLACK, validation_alias="KEYDECK_SLACK_URL", max_length=512)
+    slack_url: BaseUrl = Field(SLACK, validation_alias="KEYDECK_SLACK_URL", max_length=512)
     """Where Slack is asked: https, or http on this machine."""
 
-    atlassian_url: str = Field("", validation_alias="KEYDECK_ATLASSIAN_URL", max_length=512)
+    atlassian_url: BaseUrl = Field("", validation_alias="KEYDECK_ATLASSIAN_URL", max_length=512)
     """Where all calls of Jira and Confluence go, such as a proxy: https, or http on this machine; empty is
     each connection's own site.
     """
@@ -510,14 +518,6 @@ class Settings(BaseSettings):
             raise ValueError(f"{written} is written (KEYDECK_WRITE_FORMAT), which nobody could read then")
         return value
 
-    @field_validator("receipts")
-    @classmethod
-    def _is_a_destination(cls, value: str) -> str:
-        try:
-            return require_destination(value)
-        except SettingsError as error:
-            raise ValueError(f"{error.message} {error.remedy}") from None
-
     @field_validator("dev_key")
     @classmethod
     def _is_fernet_key(cls, value: str) -> str:
@@ -528,14 +528,6 @@ class Settings(BaseSettings):
         if len(raw) != 32:
             raise ValueError("not a Fernet key: 32 bytes in URL-safe base64")
         return value
-
-    @field_validator("github_url", "slack_url", "atlassian_url")
-    @classmethod
-    def _is_base_url(cls, value: str) -> str:
-        try:
-            return base_url(value) if value else value
-        except SettingsError as error:
-            raise ValueError(error.message) from None
 
     @property
     def written_format(self) -> Format:

@@ -26,12 +26,11 @@ def open_console(
     `settings` stands in for what files and environment say, for the sandbox. Without `remember` nothing of
     what the operator chose is kept. With `welcomes` it opens with the welcome card.
     """
-    from console.application.ending_signals import ended_with_the_terminal
     from console.garbage import uncollected
     from console.heap import share_heap
 
     share_heap()
-    with ended_with_the_terminal(), uncollected():
+    with uncollected():
         return _run(
             read_only=read_only, screen=screen, settings=settings, remember=remember, welcomes=welcomes
         )

@@ -9,6 +9,8 @@ from codecs import getincrementaldecoder
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
+from console.application.ending_signals import hang_up
+
 TICK_SECONDS = 0.1
 """How often it is looked whether a key that has begun is a whole one: Escape begins others."""
 
@@ -28,8 +30,12 @@ class WaitingDriver(LinuxDriver):
             waits = None if parser._timeout_time is None else TICK_SECONDS  # noqa: SLF001 - no other way to know
             ready, _, _ = select.select([self.fileno, self._asleep[0]], [], [], waits)
             if self.fileno in ready:
-                read = os.read(self.fileno, 4096)
+                try:
+                    read = os.read(self.fileno, 4096)
+                except OSError:  # Linux's word for a terminal whose other side is closed
+                    read = b""
                 if not read:
+                    hang_up()
                     break
                 for message in parser.feed(decode(read)):
                     self.process_message(message)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from threading import Thread
 
 GRACE_SECONDS = 15.0
 """How long leaving may take after a signal; then the process ends as it stands."""
@@ -85,42 +84,10 @@ def as_before() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def ended_with_the_terminal() -> Iterator[None]:
-    """Within, the end of the terminal on standard input ends the process, as SIGHUP does.
+def hang_up() -> None:
+    """End a console whose terminal is gone, as SIGHUP does, which `nohup` has ignored.
 
-    The kernel sends SIGHUP only to the terminal's own session, and `nohup` has it ignored. A console that is
-    left without a terminal would wait for keys for ever, one processor busy with that.
+    The kernel sends it only to the terminal's own session.
     """
-    if sys.__stdin__ is None or not sys.__stdin__.isatty():
-        yield
-        return
-    awake, wake = os.pipe()
-    left = Event()
-    watching = Thread(
-        target=_watch, args=(sys.__stdin__.fileno(), awake, left), name="keydeck-hangup", daemon=True
-    )
-    watching.start()
-    try:
-        yield
-    finally:
-        left.set()
-        os.close(wake)
-        watching.join()
-        os.close(awake)
-
-
-def _watch(terminal: int, awake: int, left: Event) -> None:
-    poll = select.poll()
-    # Hang-ups are told unasked; asked for anything else, keys would wake this thread too.
-    poll.register(terminal, 0)
-    poll.register(awake, 0)
-    while not left.is_set():
-        for descriptor, told in poll.poll():
-            if descriptor == terminal and told & select.POLLHUP:
-                os.kill(os.getpid(), signal.SIGHUP)
-                if not left.wait(GRACE_SECONDS):
-                    os._exit(128 + signal.SIGHUP)
-            if descriptor == terminal:
-                # This system can't tell of its terminals.
-                return
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGHUP)

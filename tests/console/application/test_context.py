@@ -331,18 +331,6 @@ def test_a_token_is_written_in_the_place_that_was_switched_to(
     assert "AKIACONTEXTOPS000001" in started.actor
 
 
-def test_a_profile_that_sso_has_signed_out_is_offered_as_such(
-    contexts: ConsoleContexts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with (tmp_path / "config").open("a") as config:
-        config.write(
-            "[profile sso]\nsso_start_url = https://acme.awsapps.com/start\nsso_region = eu-west-1\n"
-            "sso_account_id = 123456789012\nsso_role_name = operators\n"
-        )
-    assert contexts.offered().signed_out == ("sso",)
-
-
 def test_an_estate_is_gone_to_whole_or_not_at_all(settings: Settings) -> None:
     made = ConsoleContexts(settings.model_copy(update={"binding": "acme", "write_format": "v2-bound"}))
     try:

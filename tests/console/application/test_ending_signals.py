@@ -160,11 +160,14 @@ def test_a_signal_that_is_ignored_stays_so(environment: dict[str, str], tmp_path
         assert shown.ended() == 128 + signal.SIGTERM
 
 
-def test_a_terminal_that_is_gone_ends_it_without_a_word(environment: dict[str, str], tmp_path: Path) -> None:
-    with console(environment, tmp_path) as shown:
+@pytest.mark.parametrize(("ignored", "ended_by"), [((), signal.SIGHUP), ([signal.SIGHUP], signal.SIGTERM)])
+def test_a_terminal_that_is_gone_ends_it_without_a_word(
+    environment: dict[str, str], tmp_path: Path, ignored: list[signal.Signals], ended_by: signal.Signals
+) -> None:
+    with console(environment, tmp_path, ignored=ignored) as shown:
         os.close(shown.own)
         os.close(shown.end)
         try:
-            assert shown.process.wait(60) == 128 + signal.SIGHUP
+            assert shown.process.wait(60) == 128 + ended_by
         finally:
             shown.end, shown.own = pty.openpty()
