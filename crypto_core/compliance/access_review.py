@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -67,23 +67,21 @@ class AccessReview(JsonRecord):
         return hashlib.sha256(canonical(self.document).encode()).hexdigest()
 
 
+@dataclass(eq=False)
 class AccessReviewer:
     """Shows what a review is of, and journals it. Blocks on SQL and KMS: call it from a worker."""
 
-    def __init__(
-        self,
-        reader: SnapshotReader,
-        changes: ChangeReader,
-        journal: Journal,
-        *,
-        read_only: bool,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._reader = reader
-        self._changes = changes
-        self._journal = journal
-        self._clock = clock
-        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
+    reader: SnapshotReader
+    changes: ChangeReader
+    journal: Journal
+    _: KW_ONLY
+    read_only: bool
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
+        self._guard = Guard(
+            self.journal, read_only=self.read_only, ready=require_schemas(self.journal.engine)
+        )
 
     def look(self, names: Sequence[str] = (), cancelled: Event | None = None) -> AccessReview:
         """Return who may use these keys, all that guard tokens by default, and who did since the last review.
@@ -91,17 +89,17 @@ class AccessReviewer:
         Raises SettingsError for a key that guards no tokens, RefusedError where keys or policies can't be
         read, EventStoreError, DatabaseError, InterruptedRunError.
         """
-        snapshot = self._reader.take((SnapshotPart.KEYS, SnapshotPart.ACCESS), cancelled)
+        snapshot = self.reader.take((SnapshotPart.KEYS, SnapshotPart.ACCESS), cancelled)
         known, access = snapshot.known(GuardingKeyFacts), snapshot.known(AccessFacts)
         if known is None or access is None:
             why = "; ".join(one.reason for one in snapshot.missing.values())
             raise RefusedError(f"Who may use the keys can't be read: {why}")
         keys = _chosen(known.keys, names)
-        now = self._clock()
+        now = self.clock()
         arns, titles = {one.arn for one in keys}, {one.name for one in keys}
-        reviews = [one for one in self._changes.reviews(now) if arns <= set(one.keys)]
+        reviews = [one for one in self.changes.reviews(now) if arns <= set(one.keys)]
         first = now - timedelta(days=_FIRST_DAYS)
-        uses = self._changes.uses(max((one.at - LATE for one in reviews), default=first), now, cancelled)
+        uses = self.changes.uses(max((one.at - LATE for one in reviews), default=first), now, cancelled)
         return AccessReview(
             keys,
             tuple(one for one in access.accesses if one.key in titles),
@@ -135,7 +133,7 @@ class AccessReviewer:
                 "users": len({one.who for one in review.uses}),
                 "gaps": len(review.gaps),
             }
-            self._journal.record(REVIEW, subject, Outcome.DONE, detail)
+            self.journal.record(REVIEW, subject, Outcome.DONE, detail)
         return review.sha256
 
 

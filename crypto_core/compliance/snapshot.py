@@ -118,14 +118,6 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def read_fact(kind: type[Fact], stored: object) -> Fact:
-    """Return the fact of a kind that `json_value` wrote. Raises ValueError for what is none."""
-    try:
-        return record_of(kind, stored, exactly=True)
-    except RecursionError as error:
-        raise ValueError(f"it is no {kind.__name__}") from error
-
-
 def _part(part: SnapshotPart, stored: Any) -> PartFacts | MissingPart:
     try:
         if isinstance(stored, Mapping) and "missing" in stored:

@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Protocol
 
 from crypto_core.notices.apprise_process import TROUBLES
 from crypto_core.notices.receiver import Receiver
@@ -33,45 +32,40 @@ class Letter:
     grave: bool = False
 
 
-class Sender(Protocol):
-    """Sends letters, to each receiver at most one."""
-
-    def send(self, letters: Sequence[Letter], cancelled: Event | None = None) -> Mapping[str, str]:
-        """Return by receiver why its letter was not sent, in a sentence; "" where it was. Raises nothing."""
+SendLetters = Callable[[Sequence[Letter], Event | None], Mapping[str, str]]
+"""Sends letters, to each receiver at most one; returns by receiver why that failed, "" where it did not."""
 
 
-class AppriseSender:
-    """Sends by apprise. Whoever has not answered in time is given up, and its process ended."""
+def send_letters(
+    letters: Sequence[Letter], cancelled: Event | None = None, *, seconds: float = SECONDS
+) -> Mapping[str, str]:
+    """Send by apprise; return by receiver why its letter was not sent, in a sentence, "" where it was.
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        """`seconds` is how long each round may take; 0 is SECONDS."""
-        self._seconds = seconds or SECONDS
+    Whoever has not answered in time is given up, and its process ended: it delays no other. Raises nothing.
+    """
+    told: dict[str, str] = {}
+    for first in range(0, len(letters), _MOST_AT_ONCE):
+        told |= _sent(letters[first : first + _MOST_AT_ONCE], cancelled, time.monotonic() + seconds)
+    return told
 
-    def send(self, letters: Sequence[Letter], cancelled: Event | None = None) -> Mapping[str, str]:
-        """Return by receiver why its letter was not sent; a receiver that is too slow delays no other."""
-        told: dict[str, str] = {}
-        for first in range(0, len(letters), _MOST_AT_ONCE):
-            told |= self._send(letters[first : first + _MOST_AT_ONCE], cancelled)
-        return told
 
-    def _send(self, letters: Sequence[Letter], cancelled: Event | None) -> dict[str, str]:
-        end = time.monotonic() + self._seconds
-        under_way: dict[str, subprocess.Popen[bytes]] = {}
-        told: dict[str, str] = {}
-        try:
-            for letter in letters:
-                try:
-                    under_way[letter.receiver.name] = _begin(letter)
-                except OSError:
-                    told[letter.receiver.name] = "No process could be started."
-            while any(one.poll() is None for one in under_way.values()) and time.monotonic() < end:
-                if cancelled is not None and cancelled.is_set():
-                    break
-                time.sleep(_LOOK_SECONDS)
-        finally:
-            for name, process in under_way.items():
-                told[name] = _end(process)
-        return told
+def _sent(letters: Sequence[Letter], cancelled: Event | None, end: float) -> dict[str, str]:
+    under_way: dict[str, subprocess.Popen[bytes]] = {}
+    told: dict[str, str] = {}
+    try:
+        for letter in letters:
+            try:
+                under_way[letter.receiver.name] = _begin(letter)
+            except OSError:
+                told[letter.receiver.name] = "No process could be started."
+        while any(one.poll() is None for one in under_way.values()) and time.monotonic() < end:
+            if cancelled is not None and cancelled.is_set():
+                break
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        for name, process in under_way.items():
+            told[name] = _end(process)
+    return told
 
 
 def _begin(letter: Letter) -> subprocess.Popen[bytes]:

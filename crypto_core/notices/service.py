@@ -7,7 +7,7 @@ process that is killed between sending and noting so leaves it to be sent again,
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event
@@ -38,7 +38,7 @@ from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.times import times_of
 from crypto_core.notices.notice import Notice, NoticeKind, notice_id
 from crypto_core.notices.receiver import NoticeSettings, Receiver, rows_for
-from crypto_core.notices.sender import AppriseSender, Letter, Sender
+from crypto_core.notices.sender import Letter, SendLetters, send_letters
 from crypto_core.proof.forms import JournalEntry
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecordError, record_of
@@ -142,27 +142,18 @@ class Delivery:
     """True the first time: what the journal has by now is not told."""
 
 
+@dataclass(eq=False)
 class NoticeService:
     """Makes notices and sends them. Every method blocks and raises DatabaseError."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        journal: Journal,
-        settings: NoticeSettings,
-        incidents: Callable[[], Iterable[IncidentView]],
-        *,
-        read_only: bool,
-        sender: Sender | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self.settings = settings
-        self._engine = engine
-        self._journal = journal
-        self._incidents = incidents
-        self._read_only = read_only
-        self._sender = sender or AppriseSender()
-        self._clock = clock
+    engine: Engine
+    journal: Journal
+    settings: NoticeSettings
+    incidents: Callable[[], Iterable[IncidentView]]
+    _: KW_ONLY
+    read_only: bool
+    send: SendLetters = send_letters
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def tell(self, cancelled: Event | None = None) -> Delivery:
         """Make notices of what came since the last time, and send what is due.
@@ -170,7 +161,7 @@ class NoticeService:
         Raises ReadOnlyError, MissingSchemaError, MissingGrantError, DutyLostError, InterruptedRunError.
         """
         self._may_write()
-        with on_duty(self._engine, DUTY) as lease:
+        with on_duty(self.engine, DUTY) as lease:
             if not isinstance(lease, DutyLease):
                 return Delivery(holder=lease)
             first = not isinstance(lease.position.get("seq"), int)
@@ -190,7 +181,7 @@ class NoticeService:
 
     def test(self) -> Mapping[str, str]:
         """Send each receiver a test at once; return by receiver why it was not taken, "" where it was."""
-        now = self._clock()
+        now = self.clock()
         notice = Notice(
             notice_id("test", now.isoformat()),
             NoticeKind.CHECK,
@@ -201,21 +192,21 @@ class NoticeService:
             command="keydeck notify test",
         )
         message = self.settings.template.message([notice], self.settings.environment)
-        return self._sender.send([Letter(one, message) for one in self.settings.receivers])
+        return self.send([Letter(one, message) for one in self.settings.receivers], None)
 
     def listed(self, states: Sequence[str], limit: int) -> tuple[NoticeRow, ...]:
-        return listed_notices(self._engine, states, limit=limit)
+        return listed_notices(self.engine, states, limit=limit)
 
     def counts(self) -> dict[tuple[str, str], int]:
-        return counted_notices(self._engine)
+        return counted_notices(self.engine)
 
     def _may_write(self) -> None:
-        if self._read_only:
+        if self.read_only:
             raise ReadOnlyError(f"Cannot remember which notifications were sent: {READ_ONLY}")
 
     def _make(self, lease: DutyLease) -> int:
-        database = self._journal.database_id()
-        late = tuple(late_steps(self._incidents(), self._clock(), database))
+        database = self.journal.database_id()
+        late = tuple(late_steps(self.incidents(), self.clock(), database))
         made = 0
         while True:
             with lease.writing() as connection:
@@ -223,7 +214,7 @@ class NoticeService:
                 end = last.seq if last is not None else 0
                 seen = _reached(lease.position, end)
                 entries = tuple(islice(chained(connection, after=seen), _ENTRIES)) if seen <= end else ()
-                notices = [*late, *_notices(entries, database, seen, end, self._clock())]
+                notices = [*late, *_notices(entries, database, seen, end, self.clock())]
                 made += add_notices(connection, rows_for(self.settings.receivers, notices))
                 late = ()
                 reached = entries[-1].seq if entries else end
@@ -235,9 +226,9 @@ class NoticeService:
         sent, held, troubles = 0, 0, {}
         waiting: dict[str, list[tuple[NoticeRow, ...]]] = {}
         for receiver in self.settings.receivers:
-            free = [s.value for s in Severity if not receiver.holds(s, self._clock())]
-            due = due_notices(self._engine, receiver.name, free, limit=_AT_ONCE)
-            held += held_notices(self._engine, receiver.name, free) if len(free) < len(Severity) else 0
+            free = [s.value for s in Severity if not receiver.holds(s, self.clock())]
+            due = due_notices(self.engine, receiver.name, free, limit=_AT_ONCE)
+            held += held_notices(self.engine, receiver.name, free) if len(free) < len(Severity) else 0
             waiting[receiver.name] = [due] if len(due) > _ALONE else [(row,) for row in due]
         # One letter for each receiver at a time: a slow one has no more of them under way.
         while any(waiting.values()):
@@ -245,7 +236,7 @@ class NoticeService:
             batch = {name: groups.pop(0) for name, groups in waiting.items() if groups}
             receivers = (one for one in self.settings.receivers if one.name in batch)
             letters = [self._letter(one, batch[one.name]) for one in receivers]
-            told = self._sender.send(letters, cancelled)
+            told = self.send(letters, cancelled)
             stop_if(cancelled)
             for name, rows in batch.items():
                 with lease.writing() as connection:

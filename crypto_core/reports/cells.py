@@ -11,7 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.heat_map import HeatMap
 from crypto_core.reports.words import moment
 
 WORD_TONE = {
@@ -83,7 +82,6 @@ class ShownSection:
     lead: str = ""
     facts: tuple[NamedValue, ...] = ()
     tables: tuple[ReportTable, ...] = ()
-    maps: tuple[HeatMap, ...] = ()
 
     @property
     def names_tables(self) -> bool:

@@ -13,7 +13,6 @@ from html import escape
 
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
-from crypto_core.reports.heat_map import as_svg
 from crypto_core.reports.page import Page
 from crypto_core.reports.stylesheet import BAR_STEPS
 
@@ -65,8 +64,6 @@ def _section(section: ShownSection) -> Iterator[str]:
         yield "<dl>"
         yield from (f"<div><dt>{escape(f.name)}</dt><dd>{_cell(f.value)}</dd></div>" for f in section.facts)
         yield "</dl>"
-    for number, shown in enumerate(section.maps, 1):
-        yield from as_svg(shown, f"{section.id}-map{number}")
     for table in section.tables:
         yield from _table(table, named=section.names_tables)
     yield "</section>"

@@ -40,8 +40,6 @@ def as_markdown(page: Page) -> str:
         note = f" ({escaped(figure.note)})" if figure.note else ""
         lines.append(f"- {escaped(figure.name)}: **{escaped(figure.value)}**{note}")
     for section in page.sections:
-        if section.maps and not (section.facts or section.tables):
-            continue  # a table of another section says the same
         lines += ["", *_section(section)]
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,6 @@ from xml.sax.saxutils import escape
 
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
-from crypto_core.reports.heat_map import HEAD, LABEL, ROW, WIDTH, HeatLook, HeatMap
 from crypto_core.reports.page import Page
 from crypto_core.text.cleaning import clean
 
@@ -23,7 +22,6 @@ _MARGIN = 40
 _MOST_LINES = 30
 """Lines that go with a cell's text; of more, their number."""
 _MOST_TEXT = 1200
-_ROWS_OF_MAP = 16
 _INK = dict.fromkeys(Tone, "#1d2530") | {
     Tone.GOOD: "#1f6b3a",
     Tone.WARNING: "#8a5200",
@@ -31,7 +29,7 @@ _INK = dict.fromkeys(Tone, "#1d2530") | {
     Tone.QUIET: "#5b6675",
 }
 _ACCENT, _LINE, _BAND = "#1c5d99", "#d9dee5", "#f5f7f9"
-_WORDED = dict.fromkeys((look.sign for look in HeatLook), "") | {"→": "->"}
+_WORDED = dict.fromkeys("●▲✖◌·", "") | {"→": "->"}
 """Signs that stand beside their words, which are enough."""
 
 
@@ -130,8 +128,6 @@ class _Maker:
         if section.facts:
             rows = [(Cell(fact.name, Tone.QUIET), fact.value) for fact in section.facts]
             yield self._table(rows, [1.0, 3.6], head=False)
-        for shown in section.maps:
-            yield from self._maps(shown)
         for table in section.tables:
             yield from self._named_table(table, named=section.names_tables)
 
@@ -177,58 +173,6 @@ class _Maker:
             *([self.paragraph(cell.text, 7, _INK[cell.tone], **right, **font)] if cell.text else []),
             *(self.paragraph(line, 6.2, _INK[Tone.QUIET], **right) for line in lines),
         ]
-
-    def _maps(self, shown: HeatMap) -> Iterator[Any]:
-        for first in range(0, len(shown.rows), _ROWS_OF_MAP):
-            yield self._map(shown, first)
-        legend = ", ".join(f"{_SHAPES[look]} {text}" for look, text in shown.legend)
-        yield self.paragraph(f"{shown.caption}: {legend}.", 7, _INK[Tone.QUIET], spaceAfter=6)
-
-    def _map(self, shown: HeatMap, first: int) -> Any:
-        from reportlab.graphics.shapes import Drawing, Line, Rect, String
-
-        rows = shown.rows[first : first + _ROWS_OF_MAP]
-        high, scale = HEAD + ROW * len(rows) + 2, self._width / (LABEL + WIDTH)
-        drawing = Drawing(LABEL + WIDTH, high)
-        text = {"fontName": _REGULAR, "fontSize": 9}
-        for day, told in shown.ticks:
-            x = shown.place(day)
-            drawing.add(Line(x, 0, x, high - HEAD + 3, strokeColor=_color(_LINE), strokeWidth=0.6))
-            drawing.add(String(x, high - 9, self.shown(told), fillColor=_color(_INK[Tone.QUIET]), **text))
-        for number, row in enumerate(rows):
-            top = high - HEAD - ROW * number
-            label = self.shown(row.label)
-            drawing.add(String(0, top - 12, label, fillColor=_color(_INK[Tone.PLAIN]), **text))
-            for run in row.runs:
-                left, right = shown.place(run.first), shown.place(run.first + run.days)
-                tall, ink = max(run.look.height, 1), _color(_INK[run.look.tone])
-                drawing.add(
-                    Rect(
-                        *(left, top - 1 - (13 + tall) / 2, right - left, tall),
-                        fillColor=ink if run.look.filled or not run.look.height else None,
-                        strokeColor=None if run.look.filled else ink,
-                        strokeWidth=0.8,
-                    )
-                )
-        drawing.scale(scale, scale)
-        drawing.width, drawing.height = drawing.width * scale, drawing.height * scale
-        return drawing
-
-
-_SHAPES = {
-    HeatLook.GOOD: "low bar",
-    HeatLook.PARTLY: "half bar",
-    HeatLook.OPEN: "half frame",
-    HeatLook.BAD: "full bar",
-    HeatLook.EXCEPTED: "full frame",
-    HeatLook.GAP: "thin line",
-}
-
-
-def _color(code: str) -> Any:
-    from reportlab.lib.colors import HexColor
-
-    return HexColor(code)
 
 
 def _weights(table: ReportTable) -> list[float]:

@@ -74,7 +74,7 @@ def notices(services: Container, post: Post) -> NoticeService:
         NoticeSettings(receivers, environment="prod"),
         lambda: services.incidents.incidents(closed=False),
         read_only=False,
-        sender=post,
+        send=post.send,
     )
     assert made.tell().first
     return made
@@ -116,7 +116,7 @@ def test_incidents_and_approvals_are_told_once_each_to_whom_they_concern(
     assert "A false alarm." in post.taken[-1].message.body + post.taken[-2].message.body
     again = notices.tell()
     assert (again.made, again.sent, again.held) == (0, 0, 3)
-    notices._clock = lambda: datetime.now(UTC) + timedelta(hours=9)
+    notices.clock = lambda: datetime.now(UTC) + timedelta(hours=9)
     assert notices.tell().sent == 3
     assert len(post.titles("sleeper")) == 4
 

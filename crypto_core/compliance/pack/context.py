@@ -7,11 +7,12 @@ from datetime import datetime
 
 from crypto_core.compliance.control import ControlCatalogue
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(500)
-class PackContext:
+class PackContext(JsonRecord):
     """Where a pack is made, when, and by whom. The same period and context give the same bytes."""
 
     database_id: CleanText
@@ -24,3 +25,5 @@ class PackContext:
     """What the controls were judged by."""
     left_out: tuple[CleanText, ...] = ()
     """Documents that the pack has not, and how to get them, a sentence each."""
+
+    json_shape = shape("at=made_at by=made_by host version")

@@ -229,13 +229,12 @@ class FrameworkResult:
 
     def _finding(self, one: ControlPeriod) -> Json:
         control = one.control
-        days = [(day.day, day.status) for day in one.days]
         far = f"This is about {control.as_far_as}." if control.as_far_as else ""
         excepted = map(_exemption_words, one.exemptions)
         return filled(
             uuid=self._observer.uuid("finding", control.id),
             title=line(f"{control.framework.title} {control.number}: {control.title}"),
-            description=markup(control.question, *days_words(days), otherwise=line(control.id)),
+            description=markup(control.question, *days_words(one.days), otherwise=line(control.id)),
             props=props(
                 {
                     "framework": control.framework.id,
@@ -243,7 +242,7 @@ class FrameworkResult:
                     "number": control.number,
                     "owner": control.owner,
                     "worst": one.worst,
-                    **days_values(days),
+                    **days_values(one.days),
                     "days-excepted": sum(day.excepted for day in one.days),
                 }
             ),

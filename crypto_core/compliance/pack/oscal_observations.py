@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
+from itertools import starmap
 
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.pack.oscal_datatypes import Json, OscalNames, filled, line, markup, moment, props
-from crypto_core.compliance.period.period import AuditPeriod, Lapse
+from crypto_core.compliance.period.period import AuditPeriod, ControlDay, Lapse, runs_of, spans_of
+from crypto_core.text.counting import counted
 
 RECORDS, CHANGES, CONTROLS, LAPSES = "records.jsonl", "changes.csv", "controls.csv", "lapses.csv"
 """Files of the pack that evidence stands in."""
@@ -19,16 +20,12 @@ _MOST_SPANS = 8
 _MOST_CHANGES = 20
 
 
-StatusDays = Sequence[tuple[date, ControlStatus | None]]
-"""Every day of a period with the worst status that it has by its records; None without a record."""
-
-
 @dataclass(frozen=True, slots=True)
 class AnsweredTest:
     """One test over the period; `newest` is its answer by the last record."""
 
     name: str
-    days: StatusDays
+    days: tuple[ControlDay, ...]
     newest: ControlAnswer
 
 
@@ -84,7 +81,7 @@ class Observer:
         gaps = self.period.gaps
         return self._observation(
             self.uuid("gaps"),
-            title=f"No record on {days_text(len(gaps))}",
+            title=f"No record on {counted(len(gaps), 'day')}",
             said=(f"There is none {days_list(gaps)}.", "What was met on these days is not known."),
             methods=("EXAMINE",),
             kind="finding",
@@ -153,26 +150,26 @@ def _answered(period: AuditPeriod, name: str) -> AnsweredTest:
     worst: dict[date, ControlStatus] = {}
     for day, answer in answers:
         worst[day] = min(worst.get(day, answer.status), answer.status, key=lambda status: status.rank)
-    return AnsweredTest(name, tuple((day, worst.get(day)) for day in period.days), answers[-1][1])
+    return AnsweredTest(name, tuple(ControlDay(day, worst.get(day)) for day in period.days), answers[-1][1])
 
 
-def days_words(days: StatusDays) -> Iterator[str]:
+def days_words(days: Sequence[ControlDay]) -> Iterator[str]:
     """Yield on how many days it was what, and when it was other than met, a sentence each."""
-    counts = Counter(status for _, status in days)
+    counts = Counter(one.status for one in days)
     order = (*reversed(ControlStatus), None)
-    told = [f"{_word(status)} on {days_text(counts[status])}." for status in order if counts[status]]
+    told = [f"{_word(status)} on {counted(counts[status], 'day')}." for status in order if counts[status]]
     if told:
         yield " ".join(told)
-    other = [span for span in _spans(days) if span[0] is not ControlStatus.MET]
-    for status, first, last in other[:_MOST_SPANS]:
-        yield f"{_word(status)} {_span_text(first, last)}."
+    other = [span for span in spans_of(days) if span.status is not ControlStatus.MET]
+    for span in other[:_MOST_SPANS]:
+        yield f"{_word(span.status)} {_span_text(span.first, span.last)}."
     if len(other) > _MOST_SPANS:
         yield f"And {len(other) - _MOST_SPANS:,} times more, day by day in {CONTROLS}."
 
 
-def days_values(days: StatusDays) -> dict[str, object]:
+def days_values(days: Iterable[ControlDay]) -> dict[str, object]:
     """Return on how many days it was what, as a program reads it."""
-    counts = Counter(status for _, status in days)
+    counts = Counter(one.status for one in days)
     values = {f"days-{status.value.replace(' ', '-')}": counts[status] for status in ControlStatus}
     return {**values, "days-without-record": counts[None]}
 
@@ -181,12 +178,6 @@ def _word(status: ControlStatus | None) -> str:
     if status is None:
         return "No record"
     return "Partly met" if status is ControlStatus.PARTLY else status.capitalize()
-
-
-def _spans(days: StatusDays) -> Iterator[tuple[ControlStatus | None, date, date]]:
-    for status, group in groupby(days, key=lambda one: one[1]):
-        inside = [day for day, _ in group]
-        yield status, inside[0], inside[-1]
 
 
 def doubtful(period: AuditPeriod) -> bool:
@@ -225,20 +216,10 @@ def lapse_values(lapse: Lapse) -> dict[str, object]:
     }
 
 
-def days_text(number: int) -> str:
-    """Return a number of days in words."""
-    return "1 day" if number == 1 else f"{number:,} days"
-
-
 def days_list(days: Sequence[date]) -> str:
     """Return days as they follow one another, the first ones."""
-    spans: list[list[date]] = []
-    for day in days:
-        if spans and (day - spans[-1][-1]).days == 1:
-            spans[-1].append(day)
-        else:
-            spans.append([day])
-    shown = [_span_text(one[0], one[-1]) for one in spans[:_MOST_SPANS]]
+    spans = runs_of(days)
+    shown = list(starmap(_span_text, spans[:_MOST_SPANS]))
     more = [f"{len(spans) - _MOST_SPANS} times more"] if len(spans) > _MOST_SPANS else []
     return ", ".join([*shown, *more])
 

@@ -10,7 +10,7 @@ from crypto_core.compliance.facts import ChangeFacts
 from crypto_core.compliance.library import Controls
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.documents import DOCUMENTS, README, PackDocument, hidden_tokens, readme
-from crypto_core.compliance.pack.report_json import PeriodInputs, parsed, read_context, read_inputs
+from crypto_core.compliance.pack.report_json import PeriodInputs, parsed, read_document
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.period.population import moments_of
@@ -48,7 +48,7 @@ class Recomputer:
         controls = self.controls()
         try:
             document = parsed(folder.content(REPORT))
-            inputs, context = read_inputs(document), read_context(document)
+            inputs, context = read_document(document)
         except ValueError as error:
             return Recomputed(other=(f"{REPORT} ({clean(error, 200)})",))
         if wrong := _contradiction(inputs, context, manifest):

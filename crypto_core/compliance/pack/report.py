@@ -10,7 +10,6 @@ from crypto_core.compliance.pack.sections.inventory import access, changes, dril
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.reports.cells import Cell, ShownSection, code, facts, table
-from crypto_core.reports.heat_map import MAP_STYLES
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
 from crypto_core.reports.page import Named, Page
@@ -87,7 +86,7 @@ _WIDTHS = """\
 #lapses th:nth-child(1) { width: 26%; }
 #changes th:nth-child(5) { width: 28%; }
 """
-STYLES = stylesheet(_WIDTHS + MAP_STYLES, "#summary, #verify, .map")
+STYLES = stylesheet(_WIDTHS, "#summary, #verify")
 
 
 def report_page(period: AuditPeriod, context: PackContext) -> Page:
@@ -101,7 +100,6 @@ def report_page(period: AuditPeriod, context: PackContext) -> Page:
         (
             overview.summary(period, context),
             overview.lapses(period),
-            overview.day_maps(period),
             overview.controls(period),
             overview.exceptions(period),
             keys(period),

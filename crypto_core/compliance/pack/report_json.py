@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import FrameworkControl
@@ -20,20 +20,18 @@ from crypto_core.compliance.pack import words
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.recorded_keys import seen_accesses, seen_keys
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
-from crypto_core.compliance.snapshot import read_fact
 from crypto_core.reports.json import json_value, written
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, JsonRecordError, record_of, shape
 from crypto_core.text.json_records import json_value as fact_json
 
 SCHEMA = "keydeck evidence pack"
 SCHEMA_VERSION = 1
 
-_Fact = TypeVar("_Fact")
-
 
 @dataclass(frozen=True, slots=True)
 @cleans(600)
-class PeriodInputs:
+class PeriodInputs(JsonRecord):
     """What a period was made from besides records and controls, as the document has it."""
 
     since: date
@@ -52,50 +50,37 @@ class PeriodInputs:
     unknown: tuple[CleanText, ...]
     unchecked: CleanText
 
+    json_shape = shape("... -problems -unknown -unchecked")
+
+    @classmethod
+    def of(cls, period: AuditPeriod) -> PeriodInputs:
+        """Return the inputs of a period."""
+        values = {one.name: getattr(period, one.name) for one in fields(cls)}
+        return cls(**values | {"sample": len(period.sample)})
+
 
 def report_json(period: AuditPeriod, context: PackContext) -> bytes:
     """Return the document."""
     return written(json_value(_document(period, context))).encode()
 
 
-def read_inputs(document: Mapping[str, Any]) -> PeriodInputs:
-    """Return what a document says that its period was made from. Raises ValueError for another one."""
+def read_document(document: Mapping[str, Any]) -> tuple[PeriodInputs, PackContext]:
+    """Return what its period was made from, and its context, without catalogues. Raises ValueError."""
     try:
-        inputs = document["inputs"]
-        return PeriodInputs(
-            since=date.fromisoformat(inputs["since"]),
-            until=date.fromisoformat(inputs["until"]),
-            framework=clean(inputs["framework"], 100),
-            seed=clean(inputs["seed"], 600),
-            sample=int(inputs["sample"]),
-            made_at=datetime.fromisoformat(inputs["made_at"]),
-            changes=_facts(ChangeFact, inputs["changes"]),
-            uses=_facts(UseFact, inputs["uses"]),
-            reviews=_facts(ReviewFact, inputs["reviews"]),
-            incidents=_facts(IncidentFact, inputs["incidents"]),
-            drills=tuple(datetime.fromisoformat(one) for one in inputs["drills"]),
-            problems=tuple(clean(one, 600) for one in document["problems"]),
-            unknown=tuple(clean(one, 600) for one in document["unknown"]),
+        told = {name: tuple(clean(one, 600) for one in document[name]) for name in ("problems", "unknown")}
+        inputs = record_of(
+            PeriodInputs,
+            document["inputs"],
+            exactly=True,
             unchecked=clean(document["unchecked"], 600),
+            **told,
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("it is no document of a pack") from error
-
-
-def read_context(document: Mapping[str, Any]) -> PackContext:
-    """Return where, when and by whom a document was made, without catalogues. Raises ValueError."""
-    try:
-        made = document["made"]
-        return PackContext(
-            clean(document["database_id"]),
-            clean(made["version"]),
-            datetime.fromisoformat(made["at"]),
-            clean(made["by"]),
-            clean(made["host"]),
-            (),
-            tuple(map(clean, document["left_out"])),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        given = {
+            "database_id": clean(document["database_id"]),
+            "left_out": tuple(map(clean, document["left_out"])),
+        }
+        return inputs, record_of(PackContext, document["made"], exactly=True, catalogues=(), **given)
+    except (KeyError, TypeError, AttributeError, RecursionError, JsonRecordError) as error:
         raise ValueError("it is no document of a pack") from error
 
 
@@ -111,21 +96,12 @@ def parsed(content: bytes) -> dict[str, Any]:
     return document
 
 
-def _facts(kind: type[_Fact], stored: Any) -> tuple[_Fact, ...]:
-    return tuple(read_fact(kind, one) for one in stored)
-
-
 def _document(period: AuditPeriod, context: PackContext) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "database_id": context.database_id,
-        "made": {
-            "at": context.made_at,
-            "by": context.made_by,
-            "host": context.host,
-            "version": context.version,
-        },
+        "made": context.as_json() | {"at": context.made_at},
         "days": words.day_count(period),
         "gaps": period.gaps,
         "records": tuple(
@@ -167,19 +143,7 @@ def _document(period: AuditPeriod, context: PackContext) -> dict[str, Any]:
         "unknown": period.unknown,
         "left_out": context.left_out,
         "catalogues": tuple(one.as_json() for one in context.catalogues),
-        "inputs": {
-            "since": period.since,
-            "until": period.until,
-            "framework": period.framework,
-            "seed": period.seed,
-            "sample": len(period.sample),
-            "made_at": period.made_at.isoformat(),
-            "changes": tuple(map(fact_json, period.changes)),
-            "uses": tuple(map(fact_json, period.uses)),
-            "reviews": tuple(map(fact_json, period.reviews)),
-            "incidents": tuple(map(fact_json, period.incidents)),
-            "drills": tuple(at.isoformat() for at in period.drills),
-        },
+        "inputs": PeriodInputs.of(period).as_json(),
     }
 
 

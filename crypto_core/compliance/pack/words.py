@@ -12,18 +12,18 @@ from crypto_core.compliance.assessment import judge
 from crypto_core.compliance.facts import ChangeFact, ChangeKind
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, Span
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.reports.heat_map import HeatLook
+from crypto_core.lists.tone import Tone
 from crypto_core.reports.masking import shown
 from crypto_core.reports.words import moment_utc
 from crypto_core.text.counting import counted
 
 NO_RECORD = "no record"
 LOOKS = {
-    ControlStatus.MET: HeatLook.GOOD,
-    ControlStatus.PARTLY: HeatLook.PARTLY,
-    ControlStatus.NOT_ASSESSED: HeatLook.OPEN,
-    ControlStatus.NOT_MET: HeatLook.BAD,
-    None: HeatLook.GAP,
+    ControlStatus.MET: ("●", Tone.PLAIN),
+    ControlStatus.PARTLY: ("▲", Tone.WARNING),
+    ControlStatus.NOT_ASSESSED: ("?", Tone.WARNING),
+    ControlStatus.NOT_MET: ("✖", Tone.BAD),
+    None: ("·", Tone.QUIET),
 }
 _NUMBER = re.compile("[0-9]+")
 _LOOKED_UP = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,37 +64,26 @@ class PackMade(JsonRecord):
     )
 
 
+@dataclass(eq=False)
 class PackWriter:
     """Makes packs. Blocks on SQL, and on KMS for the signature."""
 
-    def __init__(
-        self,
-        checkpoints: JournalCheckpoints,
-        signer: Signer | None,
-        before: Callable[[int], EvidenceRecord | None],
-        catalogues: Callable[[], Sequence[ControlCatalogue]],
-        public_keys: Callable[[Collection[str]], Mapping[str, Mapping[str, Any]]],
-        *,
-        version: str,
-        host: str = "",
-        read_only: bool = False,
-        documents: Sequence[PackDocument] = DOCUMENTS,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """`before` gives the record before a number, `public_keys` those of the signing keys, by ARN; it is
-        given the ARNs that signatures name.
-        """
-        self._checkpoints = checkpoints
-        self._journal = checkpoints.journal
-        self._signer = signer
-        self._before = before
-        self._catalogues = catalogues
-        self._public_keys = public_keys
-        self._version = version
-        self._host = host
-        self._read_only = read_only
-        self._documents = documents
-        self._clock = clock
+    checkpoints: JournalCheckpoints
+    signer: Signer | None
+    before: Callable[[int], EvidenceRecord | None]
+    """Gives the record before a number."""
+    catalogues: Callable[[], Sequence[ControlCatalogue]]
+    public_keys: Callable[[Collection[str]], Mapping[str, Mapping[str, Any]]]
+    """Gives those of the signing keys with these ARNs, which signatures name, by ARN."""
+    _: KW_ONLY
+    version: str
+    host: str = ""
+    read_only: bool = False
+    documents: Sequence[PackDocument] = DOCUMENTS
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
+        self._journal = self.checkpoints.journal
 
     def write(
         self, period: AuditPeriod, target: Path, *, forms: Collection[str] = tuple(FOR_PEOPLE)
@@ -104,15 +93,15 @@ class PackWriter:
         Raises ExportError for a folder that is there or can't be written, DatabaseError. Where it can't be
         signed it says why.
         """
-        wanted = [one for one in self._documents if _is_wanted(one.path, forms)]
-        anchors = [one.line() for one in self._checkpoints.anchoring.read().anchors]
+        wanted = [one for one in self.documents if _is_wanted(one.path, forms)]
+        anchors = [one.line() for one in self.checkpoints.anchoring.read().anchors]
         left_out = tuple(one.missing for one in wanted if one.missing)
-        if not anchors and self._checkpoints.anchoring.roots is None:
+        if not anchors and self.checkpoints.anchoring.roots is None:
             left_out += (clean(NOT_ANCHORED),)
         made_by = clean(self._journal.actor(), 500)
         context = PackContext(
-            *(clean(self._journal.database_id()), clean(self._version), self._clock(), made_by),
-            *(clean(self._host), tuple(self._catalogues()), left_out),
+            *(clean(self._journal.database_id()), clean(self.version), self.clock(), made_by),
+            *(clean(self.host), tuple(self.catalogues()), left_out),
         )
         with new_folder(target) as folder:
             files, journal = self._write_files(folder, hidden_tokens(period), context, wanted, anchors)
@@ -141,7 +130,7 @@ class PackWriter:
             files.append(pack.PackedFile(name, *folder.write(name, parts)))
 
         ends: list[dict[str, Any]] = []
-        write(pack.JOURNAL, _noting_ends(journal_lines(self._checkpoints), ends))
+        write(pack.JOURNAL, _noting_ends(journal_lines(self.checkpoints), ends))
         write(pack.RECORDS, map(_record_line, self._records(period)))
         if anchors:
             write(pack.ANCHORS, anchors)
@@ -155,7 +144,7 @@ class PackWriter:
     def _records(self, period: AuditPeriod) -> tuple[EvidenceRecord, ...]:
         """Those of the period, and the one before, which the first one names."""
         records = tuple(period.records)
-        before = self._before(records[0].number) if records else None
+        before = self.before(records[0].number) if records else None
         return (before, *records) if before else records
 
     def _manifest(
@@ -183,7 +172,7 @@ class PackWriter:
                 "sha256_of_last": last.digest.hex() if last else "",
             },
             journal,
-            self._public_keys(named),
+            self.public_keys(named),
             tuple(files),
         )
 
@@ -193,21 +182,21 @@ class PackWriter:
         The manifest names the key that signs it: whoever renames the key in the signature is found.
         """
         text = manifest.text()
-        if self._signer is None:
+        if self.signer is None:
             return text, None, NO_KEY
         try:
-            signature = self._signer.sign(pack.signed_manifest(text))
+            signature = self.signer.sign(pack.signed_manifest(text))
             if signature.key_arn not in manifest.keys:
                 unknown = {signature.key_arn: {"algorithm": signature.algorithm, "public_key": None}}
                 text = replace(manifest, keys={**manifest.keys, **unknown}).text()
-                signature = self._signer.sign(pack.signed_manifest(text))
+                signature = self.signer.sign(pack.signed_manifest(text))
         except KeydeckError as error:
             return text, None, error.message
         return text, signature, ""
 
     def _record(self, period: AuditPeriod, sha256: str, signature: Signature | None, why: str) -> str:
         """Journal the pack; returns why that failed, "" where it didn't."""
-        if self._read_only:
+        if self.read_only:
             return "Keydeck is in read-only mode."
         detail = {
             "sha256": sha256,

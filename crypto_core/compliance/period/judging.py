@@ -31,7 +31,8 @@ from crypto_core.compliance.period.period import (
     ControlPeriod,
     Lapse,
     LapseSource,
-    Span,
+    runs_of,
+    spans_of,
 )
 from crypto_core.compliance.period.population import default_seed, draw_sample, moments_of, population_of
 from crypto_core.compliance.records.record import EvidenceRecord
@@ -40,7 +41,7 @@ from crypto_core.key_names import same_key
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counting import counted
 
-MOST_LISTED = 40
+MOST_LISTED, _MOST_RUNS = 40, 5
 """Sentences at most; how many more there are is the last one."""
 NOT_ASKED = MissingPart(Lack.NOTHING, clean("nothing was asked now"))
 
@@ -207,15 +208,9 @@ def _missing_parts(records: Sequence[EvidenceRecord]) -> Iterator[str]:
 
 
 def _listed(days: Sequence[date]) -> str:
-    rows: list[tuple[date, date]] = []
-    for day in sorted(set(days)):
-        if rows and (day - rows[-1][1]).days == 1:
-            rows[-1] = (rows[-1][0], day)
-        else:
-            rows.append((day, day))
-    told = [f"{first}" if first == last else f"{first} to {last}" for first, last in rows[:5]]
-    more = [f"and {len(rows) - 5} more"] if len(rows) > 5 else []
-    return ", ".join([*told, *more])
+    runs = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs_of(days)]
+    more = [f"and {len(runs) - _MOST_RUNS} more"] if len(runs) > _MOST_RUNS else []
+    return ", ".join([*runs[:_MOST_RUNS], *more])
 
 
 def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date]) -> tuple[date, ...]:
@@ -228,17 +223,6 @@ def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date
 def by_day(judged: Iterable[JudgedRecord]) -> dict[date, tuple[JudgedRecord, ...]]:
     """Return the records of each day that has one."""
     return {day: tuple(found) for day, found in groupby(judged, key=lambda one: one.record.day)}
-
-
-def spans_of(days: Iterable[ControlDay]) -> tuple[Span, ...]:
-    """Return the spans that days come to: each day is in one, and neighbours differ."""
-    return tuple(_spans(days))
-
-
-def _spans(days: Iterable[ControlDay]) -> Iterator[Span]:
-    for status, found in groupby(days, key=lambda one: one.status):
-        row = [one.day for one in found]
-        yield Span(status, row[0], row[-1])
 
 
 def control_period(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import Exemption, FrameworkControl
@@ -51,6 +52,25 @@ class Span(JsonRecord):
     status: ControlStatus | None
     first: date
     last: date
+
+
+def spans_of(days: Iterable[ControlDay]) -> tuple[Span, ...]:
+    """Return the spans that days come to: each day is in one, and neighbours differ."""
+    rows = (
+        (status, [one.day for one in found]) for status, found in groupby(days, key=lambda one: one.status)
+    )
+    return tuple(Span(status, row[0], row[-1]) for status, row in rows)
+
+
+def runs_of(days: Iterable[date]) -> list[tuple[date, date]]:
+    """Return days as runs of days that follow one another: the first and the last of each."""
+    runs: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if runs and day - runs[-1][1] == timedelta(days=1):
+            runs[-1] = runs[-1][0], day
+        else:
+            runs.append((day, day))
+    return runs
 
 
 @dataclass(frozen=True, slots=True)

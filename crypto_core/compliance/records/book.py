@@ -36,16 +36,15 @@ class RecordsCheck:
     removed: tuple[int, ...] = ()
 
 
+@dataclass(eq=False)
 class RecordBook:
     """Reads records and follows their chain. Blocks on SQL, and on KMS for signatures."""
 
-    def __init__(
-        self, table: EvidenceRecordTable, signer: Signer | None, database_id: Callable[[], str]
-    ) -> None:
-        """`signer` is None where no signing key is configured. `database_id` asks for the journal's."""
-        self._table = table
-        self._signer = signer
-        self._database_id = database_id
+    table: EvidenceRecordTable
+    signer: Signer | None
+    """None where no signing key is configured."""
+    database_id: Callable[[], str]
+    """Asks for the journal's."""
 
     def records(self, since: date, until: date) -> tuple[EvidenceRecord, ...]:
         """Return the records from one day to another (UTC), both of them included, by number.
@@ -53,21 +52,21 @@ class RecordBook:
         What can't be read as a record, or was taken away, is not among them: see `check`. Raises
         DatabaseError.
         """
-        rows = self._table.between(_midnight(since), _midnight(until) + timedelta(days=1))
+        rows = self.table.between(_midnight(since), _midnight(until) + timedelta(days=1))
         return tuple(record for row in rows if (record := _record(row)))
 
     def before(self, number: int) -> EvidenceRecord | None:
         """Return the last record before a number, None without one. Raises DatabaseError."""
-        row = self._table.before(number)
+        row = self.table.before(number)
         return _record(row) if row else None
 
     def last(self) -> EvidenceRecord | None:
         """Return the newest record, None without one. Raises DatabaseError."""
-        return self.before(self._table.end().number + 1)
+        return self.before(self.table.end().number + 1)
 
     def removed_days(self, since: date, until: date) -> tuple[date, ...]:
         """Return the days of which there was a record whose document was taken away. Raises DatabaseError."""
-        rows = self._table.between(_midnight(since), _midnight(until) + timedelta(days=1))
+        rows = self.table.between(_midnight(since), _midnight(until) + timedelta(days=1))
         return tuple(dict.fromkeys(row.taken_at.date() for row in rows if row.document is None))
 
     def check(self, records: Sequence[EvidenceRecord]) -> RecordsCheck:
@@ -75,17 +74,17 @@ class RecordBook:
 
         Where KMS can't be asked, signatures are unchecked.
         """
-        rows = {row.number: row for row in self._table.outlines()}
+        rows = {row.number: row for row in self.table.outlines()}
         named, problems = NamedRecords(), list[str]()
-        for entry in self._table.entries():
+        for entry in self.table.entries():
             problems.append(named.take(entry))
         problems += _lacking(rows, named)
-        digests = self._table.journal_digests([one.journal_seq for one in records])
-        database_id = self._database_id()
+        digests = self.table.journal_digests([one.journal_seq for one in records])
+        database_id = self.database_id()
         for record in records:
             problems += _wrong(record, rows.get(record.number), digests, database_id)
         signed = [(_link(record), record.signed) for record in records]
-        signatures, unchecked = wrong_signatures(signed, named, asking(self._signer))
+        signatures, unchecked = wrong_signatures(signed, named, asking(self.signer))
         return RecordsCheck(
             tuple(map(clean, filter(None, (*problems, *signatures)))),
             clean(unchecked, 600),

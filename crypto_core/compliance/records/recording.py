@@ -6,9 +6,7 @@ the journal's checkpoint is tried all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 
 from crypto_core.compliance.library import ControlLibrary
@@ -93,37 +91,28 @@ class RecordedDay(JsonRecord):
         return unsigned or any(one.lack is not Lack.NOTHING for one in self.missing.values())
 
 
+@dataclass(eq=False)
 class EvidenceRecorder:
     """Makes records. Blocks on SQL and AWS: call it from a worker."""
 
-    def __init__(
-        self,
-        reader: SnapshotReader,
-        library: ControlLibrary,
-        table: EvidenceRecordTable,
-        journal: Journal,
-        checkpoints: JournalCheckpoints,
-        signer: Signer | None,
-        *,
-        version: str,
-        read_only: bool,
-        keep_days: int = 0,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """`signer` is None where no signing key is configured. `version` is Keydeck's.
+    reader: SnapshotReader
+    library: ControlLibrary
+    table: EvidenceRecordTable
+    journal: Journal
+    checkpoints: JournalCheckpoints
+    signer: Signer | None
+    """None where no signing key is configured."""
+    _: KW_ONLY
+    version: str
+    """Keydeck's."""
+    read_only: bool
+    keep_days: int = 0
+    """Documents that are older are taken away with each new record; 0 keeps them for ever."""
 
-        Documents older than `keep_days` are taken away with each new record; 0 keeps them for ever.
-        """
-        self._reader = reader
-        self._library = library
-        self._table = table
-        self._journal = journal
-        self._checkpoints = checkpoints
-        self._signer = signer
-        self._version = version
-        self._keep_days = keep_days
-        self._clock = clock
-        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
+    def __post_init__(self) -> None:
+        self._guard = Guard(
+            self.journal, read_only=self.read_only, ready=require_schemas(self.journal.engine)
+        )
 
     def record(self, cancelled: Event | None = None) -> EvidenceRecord:
         """Measure everything and keep that as a record. Raises as `record_day`."""
@@ -138,9 +127,9 @@ class EvidenceRecorder:
         self._guard.may_change("record evidence")
         with self._guard.recording(RECORD, RECORD):
             made = self._append(
-                self._reader.take(cancelled=cancelled, since_record=True), self._journal.actor()
+                self.reader.take(cancelled=cancelled, since_record=True), self.journal.actor()
             )
-        return self._anchored(RecordedDay(made, written=True, signs=self._signer is not None))
+        return self._anchored(RecordedDay(made, written=True, signs=self.signer is not None))
 
     def draft(self, cancelled: Event | None = None) -> RecordedDay:
         """Return the record as it would be now; nothing is kept but that this was looked at.
@@ -148,8 +137,8 @@ class EvidenceRecorder:
         Raises InterruptedRunError, DatabaseError.
         """
         with self._guard.recording(RECORD, RECORD):
-            snapshot, end = self._reader.take(cancelled=cancelled, since_record=True), self._table.end()
-            document = self._document(snapshot, end, self._journal.actor())
+            snapshot, end = self.reader.take(cancelled=cancelled, since_record=True), self.table.end()
+            document = self._document(snapshot, end, self.journal.actor())
         record = read_record(document, None, "this is a dry run")
         detail = {"number": record.number, "sha256": record.digest.hex()}
         self._guard.try_to_record(RECORD, f"{RECORD} {record.number}", Outcome.DRY_RUN, detail)
@@ -158,14 +147,14 @@ class EvidenceRecorder:
     @repeated_if_rolled_back
     def _append(self, snapshot: Snapshot, actor: str) -> EvidenceRecord:
         """Append a record behind the last one; again, behind that, where another was written meanwhile."""
-        end = self._table.end()
+        end = self.table.end()
         if end.journal is None:  # its row is lost, and made anew with the next entry
-            self._journal.record(RECORD, RECORD, Outcome.STARTED, actor=actor)
-            end = self._table.end()
+            self.journal.record(RECORD, RECORD, Outcome.STARTED, actor=actor)
+            end = self.table.end()
         document = self._document(snapshot, end, actor)
         record = read_record(document, None)
         signature, why = self._signature(record.signed)
-        self._table.write(document, signature, why, keep_days=self._keep_days)
+        self.table.write(document, signature, why, keep_days=self.keep_days)
         return replace(record, signature=signature, unsigned_because=clean(why, 500))
 
     def _document(self, snapshot: Snapshot, end: RecordChainEnd, actor: str) -> str:
@@ -177,7 +166,7 @@ class EvidenceRecorder:
                 "database_id": journal.database_id if journal else "",
                 "taken_at": snapshot.taken_at.isoformat(),
                 "recorded_by": clean(actor, 500),
-                "version": self._version,
+                "version": self.version,
                 "previous": (end.digest or FIRST).hex(),
                 "journal": {
                     "seq": journal.seq if journal else 0,
@@ -185,24 +174,24 @@ class EvidenceRecorder:
                 },
                 "catalogues": [
                     {"id": one.id, "version": one.version, "sha256": one.digest}
-                    for one in self._library.read().catalogues
+                    for one in self.library.read().catalogues
                 ],
                 "snapshot": snapshot_json(snapshot),
             }
         )
 
     def _signature(self, digest: bytes) -> tuple[Signature | None, str]:
-        if self._signer is None:
+        if self.signer is None:
             return None, NO_SIGNING_KEY
         try:
-            return self._signer.sign(digest), ""
+            return self.signer.sign(digest), ""
         except (KmsError, SettingsError) as error:
             return None, error.message
 
     def _anchored(self, made: RecordedDay) -> RecordedDay:
-        if not self._checkpoints.possible:
+        if not self.checkpoints.possible:
             return replace(made, unanchored_because=clean(NO_SIGNING_KEY))
         try:
-            return replace(made, checkpoint=self._checkpoints.checkpoint())
+            return replace(made, checkpoint=self.checkpoints.checkpoint())
         except KeydeckError as error:
             return replace(made, unanchored_because=clean(error.message, 500))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from crypto_core.notices.receiver import Receiver
-from crypto_core.notices.sender import AppriseSender, Letter
+from crypto_core.notices.sender import Letter, send_letters
 from crypto_core.notices.template import Message
 from tests.receivers import TOKEN, dead, mailbox, webhook
 
@@ -33,7 +33,7 @@ def test_each_receiver_is_sent_to_at_once_and_says_for_itself_how_that_ended() -
             "unknown": f"nothing-like-it://{TOKEN}",
         }
         letters = [Letter(Receiver(name, url), MESSAGE, grave=True) for name, url in urls.items()]
-        told = AppriseSender(60.0).send(letters)
+        told = send_letters(letters, seconds=60.0)
     assert told == {
         "well": "",
         "refusing": "It answered with HTTP status 503.",
@@ -57,6 +57,6 @@ def test_sending_ends_at_its_deadline_and_when_it_is_cancelled() -> None:
     cancelled.set()
     with dead() as silent:
         letters = [Letter(Receiver("silent", f"{silent}?rto=600"), MESSAGE)]
-        late = AppriseSender(0.1).send(letters)
-        stopped = AppriseSender(600.0).send(letters, cancelled)
+        late = send_letters(letters, seconds=0.1)
+        stopped = send_letters(letters, cancelled, seconds=600.0)
     assert late == stopped == {"silent": "It did not answer in time."}

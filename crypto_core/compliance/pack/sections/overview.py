@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
-from itertools import groupby
+from itertools import groupby, starmap
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.pack import words
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod, Lapse
+from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, runs_of
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
-from crypto_core.reports.heat_map import HeatLook, HeatMap, HeatRow, HeatRun
 from crypto_core.reports.words import moment_utc
 
-_LEGEND = (
-    (HeatLook.GOOD, "met as far as measured"),
-    (HeatLook.PARTLY, "partly met"),
-    (HeatLook.OPEN, "not assessed"),
-    (HeatLook.BAD, "not met"),
-    (HeatLook.EXCEPTED, "not met, excepted"),
-    (HeatLook.GAP, "no record"),
-)
 _LAPSE = "What was wrong|Began, and by what|Ended, and by what|Known by|Controls"
 _MOST_SPANS = 40
-_LABEL = 36
-_LONG = 62
-"""Days from which months stand above a map, instead of days."""
 
 
 def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
@@ -47,7 +34,7 @@ def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
             ("Period", words.days_of(period.since, period.until)),
             ("Controls of", period.framework or "all catalogues"),
             ("Days with a record", f"{recorded:,} of {days:,}"),
-            ("Days without", Cell(", ".join(_gap_runs(period)) or "none")),
+            ("Days without", Cell(", ".join(starmap(words.days_of, runs_of(period.gaps))) or "none")),
             ("Records", Cell(f"{len(records):,}", more=(f"numbers {span}",))),
             ("Database", code(context.database_id)),
             (
@@ -68,23 +55,6 @@ def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
     )
 
 
-def _gap_runs(period: AuditPeriod) -> Iterator[str]:
-    numbered = enumerate(sorted(period.gaps))
-    for _, run in groupby(numbered, key=lambda one: one[1] - timedelta(days=one[0])):
-        days = [day for _, day in run]
-        yield words.days_of(days[0], days[-1])
-
-
-def day_maps(period: AuditPeriod) -> ShownSection:
-    """Return the days across, controls down, one map a framework; the worst controls first."""
-    return ShownSection(
-        "days",
-        "Day by day",
-        lead="What each control came to on each day. The section behind says the same in words.",
-        maps=tuple(_map(title, controls, period) for title, controls in _by_standard(period)),
-    )
-
-
 def _by_standard(period: AuditPeriod) -> Iterator[tuple[str, tuple[ControlPeriod, ...]]]:
     ordered = sorted(period.controls, key=_standard)
     for title, theirs in groupby(ordered, key=_standard):
@@ -98,41 +68,6 @@ def _standard(one: ControlPeriod) -> str:
 def _worst_first(one: ControlPeriod) -> tuple[int, int]:
     worst = one.worst.rank if one.worst else len(ControlStatus)
     return worst, -one.count(one.worst)
-
-
-def _map(title: str, controls: tuple[ControlPeriod, ...], period: AuditPeriod) -> HeatMap:
-    days = words.day_count(period)
-    return HeatMap(title, days, tuple(_ticks(period, days)), tuple(map(_row, controls)), _LEGEND)
-
-
-def _ticks(period: AuditPeriod, days: int) -> Iterator[tuple[int, str]]:
-    for offset in range(days):
-        day = period.since + timedelta(days=offset)
-        if days > _LONG and day.day == 1:
-            yield offset, f"{day:%b %Y}" if day.month == 1 or offset < 31 else f"{day:%b}"
-        elif days <= _LONG and offset % 7 == 0:
-            yield offset, f"{day:%d %b}"
-
-
-def _kind(day: ControlDay) -> tuple[ControlStatus | None, bool, bool]:
-    return day.status, day.excepted, day.by_events
-
-
-def _row(one: ControlPeriod) -> HeatRow:
-    label = f"{one.control.number} {one.control.title}"
-    label = label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
-    runs: list[HeatRun] = []
-    place = 0
-    for (status, excepted, by_events), run in groupby(one.days, key=_kind):
-        days = list(run)
-        excused = excepted and status is ControlStatus.NOT_MET
-        look = HeatLook.EXCEPTED if excused else words.LOOKS[status]
-        said = f"{status.value if status else 'no record'}{', excepted' if excused else ''}"
-        said += ", by CloudTrail alone" if by_events else ""
-        title = f"{said} {words.days_of(days[0].day, days[-1].day)}"
-        runs.append(HeatRun(place, len(days), look, title))
-        place += len(days)
-    return HeatRow(label, tuple(runs))
 
 
 def controls(period: AuditPeriod) -> ShownSection:
@@ -154,7 +89,7 @@ def controls(period: AuditPeriod) -> ShownSection:
 
 def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[CellValue, ...]:
     control = one.control
-    look = words.LOOKS[one.worst]
+    sign, tone = words.LOOKS[one.worst]
     spans = [words.span_words(span) for span in one.spans]
     more = len(spans) - _MOST_SPANS
     return (
@@ -164,8 +99,8 @@ def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[CellValue, ..
             f"Owner: {control.owner}" if control.owner else "",
         ),
         Cell(
-            f"{look.sign} {words.status_words(one)}",
-            Tone.PLAIN if look.tone is Tone.GOOD else look.tone,
+            f"{sign} {words.status_words(one)}",
+            tone,
             more=(
                 *(f"Not assessed: {reason}" for reason in words.reasons_of(one, period.records)),
                 *(f"Exception, {e.words}, by {e.by}" for e in one.exemptions),
