@@ -14,7 +14,6 @@ from importlib import metadata
 from crypto_core.diagnosis import Check, Topic
 
 TESTED = ((3, 11), (3, 14))
-"""The oldest and the newest Python that Keydeck is tested with."""
 
 SMALLEST = (80, 24)
 """Columns and lines that the console is readable at."""
@@ -42,7 +41,6 @@ class Terminal:
 
     @classmethod
     def here(cls) -> Terminal:
-        """Return the terminal of this process."""
         size = None
         if sys.__stdin__ is not None and sys.__stdin__.isatty() and sys.__stdout__ is not None:
             try:
@@ -54,7 +52,6 @@ class Terminal:
 
 
 def look_at_machine(area: str, terminal: Terminal | None = None) -> Iterator[Check]:
-    """Yield the checks of this machine."""
     yield _python(Topic(area, "Python"), sys.version_info[:2])
     yield _libraries(Topic(area, "libraries"))
     terminal = terminal or Terminal.here()

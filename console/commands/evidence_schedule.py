@@ -28,7 +28,6 @@ def cron_line(minute: int) -> str:
 
 
 def systemd_units(minute: int) -> str:
-    """Return the service and the timer that starts it, one after the other."""
     written = {
         name: shlex.join([this_command(), *step]).replace("%", "%%")
         for name, step in (("pull", PULL), ("record", RECORD))
@@ -40,7 +39,6 @@ def systemd_units(minute: int) -> str:
 
 
 def kubernetes_cronjob(minute: int) -> str:
-    """Return the manifest of a CronJob."""
     return _text(MANIFEST).format(version=metadata.version("keydeck"), minute=minute)
 
 

@@ -82,7 +82,6 @@ def list_(*, all_: bool, limit: int, form: Form) -> int:
 
 
 def delivery_lines(done: Delivery) -> list[str]:
-    """Return what a round did, a line each."""
     if done.holder is not None:
         return [f"Another process sends notifications now: {done.holder}."]
     lines = [f"{counted(done.made, 'new notice')}, {done.sent:,} sent."]
@@ -96,7 +95,6 @@ def delivery_lines(done: Delivery) -> list[str]:
 
 
 def _require_receivers(services: Container) -> None:
-    """Raise SettingsError where nothing could be sent."""
     if not services.settings.notify.receivers:
         raise SettingsError(
             "There is no receiver of notifications.",

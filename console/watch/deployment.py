@@ -13,20 +13,17 @@ UNIT, MANIFEST = "keydeck-watch.service", "keydeck-watch.yaml"
 
 
 def systemd_unit(arguments: Sequence[str]) -> str:
-    """Return a unit that runs this installation's command with these arguments."""
     # In a unit a percent sign begins a specifier.
     command = shlex.join([this_command(), *arguments]).replace("%", "%%")
     return _text(UNIT).replace("{command}", command)
 
 
 def this_command() -> str:
-    """Return the path of this installation's keydeck."""
     executable = Path(sys.argv[0]).resolve()
     return str(executable if executable.name == "keydeck" else Path(sys.executable).with_name("keydeck"))
 
 
 def kubernetes_manifest(arguments: Sequence[str], port: int) -> str:
-    """Return a manifest of a deployment whose container listens on a port."""
     return _text(MANIFEST).format(
         version=metadata.version("keydeck"), arguments=json.dumps(list(arguments)), port=port
     )

@@ -64,7 +64,6 @@ class WatchMetrics:
         return self.collect()
 
     def state(self, state: str, words: str = "") -> None:
-        """Show what this process is, one of STATES, and why."""
         with self._lock:
             self._state, self._words = state, words
         for one in STATES:
@@ -80,7 +79,6 @@ class WatchMetrics:
             self._duties[duty] = {"failing": False, "last_success": now}
 
     def failed(self, duty: str, took: float) -> None:
-        """Count a run that failed."""
         self._runs.labels(duty, "failed").inc()
         self._failing.labels(duty).set(1)
         self._took.labels(duty).set(took)
@@ -88,23 +86,19 @@ class WatchMetrics:
             self._duties[duty] |= {"failing": True}
 
     def findings(self, by_severity: Mapping[Severity, int], *, complete: bool) -> None:
-        """Show an examination from now on."""
         for severity in Severity:
             if severity is not Severity.NONE:
                 self._findings.labels(severity.value).set(by_severity.get(severity, 0))
         self._examined.set(complete)
 
     def events(self, new: int) -> None:
-        """Count events that came."""
         self._events.inc(new)
 
     def notices(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """Show how many notices there are, by receiver and state."""
         for (receiver, state), number in counts.items():
             self._notices.labels(receiver, state).set(number)
 
     def health(self) -> dict[str, Any]:
-        """Return the state, and how each duty fares, as JSON."""
         with self._lock:
             return {
                 "state": self._state,

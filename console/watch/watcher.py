@@ -33,7 +33,6 @@ from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import clean
 
 LEAD = "watch"
-"""The duty whose holder leads."""
 LOOK_SECONDS = 5.0
 """How often it is looked whether this process still leads, or may."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 300.0
@@ -48,8 +47,6 @@ _log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Runs duties until it is stopped."""
-
     def __init__(
         self, duties: Mapping[Duty, float], work: DutyWork, engine: Engine, say: Callable[[str], None]
     ) -> None:
@@ -66,7 +63,6 @@ class Watcher:
         self._said: dict[str, str] = {}
 
     def run(self) -> None:
-        """Return once it is stopped, within moments unless something hangs."""
         threads = [Thread(target=self._lead, name="keydeck-lead", daemon=True)]
         threads += [
             Thread(target=self._keep_doing, args=one, name=f"keydeck-{one[0].name}", daemon=True)

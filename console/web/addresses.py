@@ -39,7 +39,6 @@ class Addresses:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as a URL has it."""
     return f"[{host}]" if ":" in host else host
 
 

@@ -14,8 +14,6 @@ _BYTES = 32
 
 
 class AdmissionRefusal(Enum):
-    """Why admission was refused."""
-
     WRONG = "That is not the address that keydeck serve printed."
     USED = "This address works once, and it was used. For a new one, end keydeck serve and start it again."
     LOCKED = "Too many wrong addresses were tried: keydeck serve has ended. Start it again for a new one."
@@ -48,7 +46,6 @@ class Admission:
         self._wrong = 0
 
     def exchange(self, token: str, user: str = "") -> BrowserSession | AdmissionRefusal:
-        """Return the session for the token, the first time; else why not."""
         if not self._open:
             return AdmissionRefusal.LOCKED if self.session is None else AdmissionRefusal.USED
         if not _same(token, self.token):
@@ -70,7 +67,6 @@ class Admission:
         )
 
     def is_page(self, key: str) -> bool:
-        """Whether this is the session's page key."""
         return self.session is not None and _same(key, self.session.page_key)
 
 

@@ -65,7 +65,6 @@ class RequestGate:
         self.cookie = f"{'__Host-' if addresses.secure else ''}keydeck_{addresses.port}"
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Put the security headers on an answer, whichever it is."""
         response.headers.update(self._headers)
 
     @web.middleware
@@ -148,7 +147,6 @@ class RequestGate:
 
 
 def _to_index(fragment: str = "") -> web.Response:
-    """Send the browser to the address without the token, so that no history keeps it."""
     return web.Response(status=303, headers={"Location": f"/{fragment}"})
 
 

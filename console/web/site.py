@@ -113,8 +113,6 @@ def _sent(file: PageFile) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """A file as it is sent."""
-
     body: bytes
     content_type: str
     charset: str | None
@@ -163,7 +161,6 @@ class Seat:
                 await process.stop()
 
     async def leave(self) -> None:
-        """End the console that runs, if any."""
         async with self._turn:
             await self._end()
 
@@ -174,7 +171,6 @@ class Seat:
 
 
 def clamped(cells: object, default: int) -> int:
-    """Return a width or height that a window may have."""
     try:
         return min(max(int(str(cells)), 1), _CELLS)
     except ValueError:

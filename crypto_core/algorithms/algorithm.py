@@ -7,8 +7,6 @@ from enum import StrEnum
 
 
 class HowKnown(StrEnum):
-    """What kind of statement something is."""
-
     FACT = "fact"
     """It was read from what it is about."""
     INFERENCE = "inference"

@@ -27,7 +27,6 @@ from crypto_core.text.json_records import JsonRecord, json_value, shape
 
 _REASON = 500
 _FIRST_DAYS = 90
-"""So far back uses are looked at where nobody has reviewed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,6 @@ class AccessReview(JsonRecord):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The keys' names."""
         return tuple(one.name for one in self.keys)
 
     @property

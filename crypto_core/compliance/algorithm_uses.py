@@ -49,7 +49,6 @@ _CIPHERS = {
     "AES128-GCM": "AES-128-GCM",
     "CHACHA20": "ChaCha20-Poly1305",
 }
-"""By a part of the names that OpenSSL has for cipher suites."""
 
 
 def uses_of_tokens(tokens: TokenFacts, written: Format) -> Iterator[AlgorithmFact]:
@@ -113,7 +112,6 @@ def uses_of_endpoint(endpoint: EndpointFact) -> Iterator[AlgorithmFact]:
 
 
 def uses_of_keydeck() -> Iterator[AlgorithmFact]:
-    """Yield what Keydeck's own records and requests rest on."""
     for name, use, protects in _OF_KEYDECK:
         yield algorithm_fact(ALGORITHMS[name], use, protects=protects, why="Keydeck's own code")
 
@@ -127,7 +125,6 @@ def algorithm_fact(
     known: HowKnown = HowKnown.FACT,
     why: str,
 ) -> AlgorithmFact:
-    """Return an algorithm in a use."""
     return AlgorithmFact(
         name=clean(algorithm.name),
         primitive=algorithm.primitive,

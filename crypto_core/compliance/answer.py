@@ -19,7 +19,6 @@ _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
 BY_TEST = ""
 """The rule of a cause that is known by its test alone; the test's name stands for it."""
 MOST_LINES = 8
-"""Lines of evidence of one kind that an answer has."""
 
 
 def cause(rule: str, subject: str = "", what: str = "", tokens: int = 0) -> Finding:
@@ -48,7 +47,6 @@ class ControlStatus(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the worst; for sorting."""
         return list(ControlStatus).index(self)
 
 
@@ -101,12 +99,10 @@ def answer(
 
 
 def not_assessed(reason: str, lack: Lack = Lack.NOTHING) -> ControlAnswer:
-    """Return an answer that says why there is none."""
     return ControlAnswer(ControlStatus.NOT_ASSESSED, (), lack, clean(reason, 600))
 
 
 def lacking(missing: MissingPart) -> ControlAnswer:
-    """Return the answer to what a part is missing for."""
     return not_assessed(missing.reason, missing.lack)
 
 

@@ -30,7 +30,6 @@ class MeasuredAnswer(JsonRecord):
 
     @property
     def measures(self) -> str | None:
-        """What the test measures."""
         return ALL_TESTS[self.test].measures if self.test in ALL_TESTS else None
 
 
@@ -103,7 +102,6 @@ class Assessment:
     failed: bool = False
 
     def count(self, status: ControlStatus) -> int:
-        """Return how many controls have a status."""
         return sum(one.status is status for one in self.judgements)
 
     @property
@@ -113,7 +111,6 @@ class Assessment:
 
 
 def parts_of(controls: Iterable[FrameworkControl]) -> tuple[SnapshotPart, ...]:
-    """Return the parts of a snapshot that these controls are judged by, in their order."""
     wanted = {part for control in controls for name in control.tests for part in ALL_TESTS[name].parts}
     return tuple(part for part in SnapshotPart if part in wanted)
 
@@ -130,7 +127,6 @@ def judge(control: FrameworkControl, snapshot: Snapshot, exemption: Exemption | 
 
 
 def assess(controls: Controls, snapshot: Snapshot, framework: str = "") -> Assessment:
-    """Return what all controls come to, or those of one framework."""
     chosen = [one for one in controls.controls if framework in ("", one.framework.id)]
     judged = [judge(one, snapshot, controls.exemptions.get(one.id)) for one in chosen]
     places = {name: place for place, name in enumerate(controls.frameworks)}

@@ -56,16 +56,13 @@ class Exemption(JsonRecord):
     json_shape = shape("reason by since until")
 
     def holds(self, now: datetime) -> bool:
-        """Return whether it holds at a moment."""
         return self.holds_on(now.date())
 
     def holds_on(self, day: date) -> bool:
-        """Return whether it holds on a day."""
         return day <= self.until and (self.since is None or self.since <= day)
 
     @property
     def words(self) -> str:
-        """What stands behind the status."""
         return f"excepted until {self.until:%Y-%m-%d}: {self.reason}"
 
 
@@ -77,7 +74,6 @@ class ControlCatalogue(JsonRecord):
     version: int
     source: CleanText
     digest: str
-    """SHA-256 of the file's text, in hex."""
     controls: tuple[FrameworkControl, ...] = ()
     owners: Mapping[str, CleanText] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()

@@ -42,16 +42,13 @@ class AlgorithmFact:
     approved: bool | None
     standard: CleanText
     quantum: CleanText
-    """How it stands against a large quantum computer, as a sentence."""
     use: CleanText
-    """What it does, such as "seals tokens in format v1"."""
     protects: tuple[CleanText, ...] = ()
     """Token columns, "journal", "TLS with kms in eu-west-1"; nothing where its key is public."""
     tokens: int | None = None
     """How many tokens; None where it is about none, or they were not counted."""
     known: HowKnown = HowKnown.FACT
     why: CleanText = NO_TEXT
-    """What `known` rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,6 @@ class SigningKeyFact:
     state: CleanText | None = None
     algorithm: CleanText | None = None
     signs: bool = False
-    """Whether new signatures are made with it: true of one at most."""
     until: datetime | None = None
     missing: CleanText = NO_TEXT
 
@@ -104,8 +100,6 @@ class ColumnFact:
 @dataclass(frozen=True, slots=True)
 @cleans(_LINE)
 class ProblemFact:
-    """What `keydeck status` calls wrong."""
-
     kind: ProblemKind | None
     severity: Severity
     title: CleanText
@@ -262,7 +256,6 @@ class JournalFacts:
     problems: tuple[CleanText, ...] = ()
     acknowledged: tuple[CleanText, ...] = ()
     signs: bool = False
-    """Whether a signing key is configured."""
     checkpoints: int = 0
     anchored: int = 0
     anchored_at: datetime | None = None
@@ -311,8 +304,6 @@ class DrillFacts:
 @dataclass(frozen=True, slots=True)
 @cleans(100)
 class SettingFacts:
-    """What is set about writing and recording."""
-
     written_format: Format
     least_format: Format
     receipts: CleanText
@@ -321,8 +312,6 @@ class SettingFacts:
 @dataclass(frozen=True, slots=True)
 @cleans(_LINE)
 class CheckFact:
-    """A check of `keydeck doctor`."""
-
     area: CleanText
     name: CleanText
     outcome: CheckOutcome
@@ -331,8 +320,6 @@ class CheckFact:
 
 @dataclass(frozen=True, slots=True)
 class CheckFacts:
-    """Checks of database and AWS."""
-
     checks: tuple[CheckFact, ...]
 
 
@@ -341,7 +328,6 @@ class ChangeKind(StrEnum):
 
     KEY = "key"
     POLICY = "policy"
-    """A key's policy, or a grant."""
     APPROVAL = "approval"
     REENCRYPTION = "re-encryption"
     OPERATION = "operation"

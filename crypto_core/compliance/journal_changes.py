@@ -30,7 +30,6 @@ _ADDRESS = re.compile(r"[^\s@<>(),;:/]+@[^\s@<>(),;:/]+\.[^\s@<>(),;:/]+")
 JOURNAL, JOBS = "journal", "jobs"
 REVIEW = BY_NAME["evidence review"].name
 _UNTOLD = (RECORD, REVIEW, "journal checkpoint")
-"""What the records themselves tell of."""
 _MOST_REVIEWS = 200
 CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
 _APPROVED = "approvals use"
@@ -54,8 +53,6 @@ def counted_by_column(references: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """An entry with what its detail tells."""
-
     entry: JournalEntry
     detail: Mapping[str, Any]
 

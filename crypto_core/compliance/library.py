@@ -32,7 +32,6 @@ class Controls:
 
     @property
     def frameworks(self) -> tuple[CleanText, ...]:
-        """What --framework may name."""
         return tuple(dict.fromkeys(control.framework.id for control in self.controls))
 
     def require(self, framework: str) -> None:

@@ -82,7 +82,6 @@ def _standing(state: KeyState, material: KeyMaterial, compromised_at: datetime |
 
 
 def token_facts(status: Status) -> facts.TokenFacts:
-    """Return what a status says, without keys."""
     guards = {str(guard.column): guard.state for guard in status.guards}
     return facts.TokenFacts(
         tokens=status.tokens,
@@ -233,7 +232,6 @@ def _access(state: KeyState, access: Access) -> facts.AccessFact:
 
 
 def journal_facts(found: JournalCheck, *, signs: bool, places: int) -> facts.JournalFacts:
-    """Return what the journal's verification says."""
     return facts.JournalFacts(
         entries=found.entries,
         problems=tuple(clean(problem, 600) for problem in found.problems),
@@ -251,7 +249,6 @@ def journal_facts(found: JournalCheck, *, signs: bool, places: int) -> facts.Jou
 def incident_facts(
     views: Iterable[IncidentView], runbooks: Iterable[Runbook], troubles: Iterable[str], now: datetime
 ) -> facts.IncidentFacts:
-    """Return incidents with their times, and what runbooks there are."""
     return facts.IncidentFacts(
         tuple(_incident(view, now) for view in views),
         tuple(dict.fromkeys(one.subject for one in runbooks)),

@@ -18,7 +18,6 @@ class ComplianceService:
     reader: SnapshotReader
 
     def controls(self) -> Controls:
-        """Return all controls. Reads files; raises nothing."""
         return self.library.read()
 
     def assess_now(self, framework: str = "", *, cancelled: Event | None = None) -> Assessment:

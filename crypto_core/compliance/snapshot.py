@@ -27,9 +27,7 @@ class SnapshotPart(StrEnum):
     """A part of a snapshot; its value is what a program sees."""
 
     kind: type[PartFacts]
-    """What the part holds."""
     command: str
-    """The command that shows the same."""
 
     TOKENS = "tokens", facts.TokenFacts, "status"
     POSTURE = "posture", facts.FindingFacts, "findings"
@@ -54,10 +52,7 @@ class SnapshotPart(StrEnum):
 
 
 class Lack(StrEnum):
-    """Why something is not assessed."""
-
     NOTHING = "nothing measured"
-    """There is nothing that it could be told by."""
     PERMISSION = "no permission"
     FAILED = "could not be read"
     """Something outside did not answer."""
@@ -68,8 +63,6 @@ class Lack(StrEnum):
 @dataclass(frozen=True, slots=True)
 @cleans(reason=600)
 class MissingPart(JsonRecord):
-    """Stands for a part that was not measured."""
-
     lack: Lack
     reason: CleanText
 
@@ -104,7 +97,6 @@ class Snapshot:
 
 
 def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot as a JSON document."""
     return {"taken_at": snapshot.taken_at.isoformat(), "parts": json_value(snapshot.parts)}
 
 

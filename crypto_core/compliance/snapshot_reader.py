@@ -56,7 +56,6 @@ class ComplianceSettings:
     drill_days: int
     approval_minutes: float
     signs: bool
-    """Whether a signing key is configured."""
 
 
 @dataclass(eq=False)

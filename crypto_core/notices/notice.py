@@ -62,7 +62,6 @@ class Notice(JsonRecord):
 
 
 def notice_id(*parts: object) -> str:
-    """Return the id of a notice about these parts: other parts, another id."""
     state = hashlib.sha256()
     for part in parts:
         encoded = str(part).encode()

@@ -63,7 +63,6 @@ class NoticeSettings:
 
 
 def rows_for(receivers: Sequence[Receiver], notices: Sequence[Notice]) -> list[dict[str, object]]:
-    """Return the rows to keep: one for each receiver that wants a notice."""
     return [
         {
             "digest": notice.id,

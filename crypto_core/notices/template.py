@@ -24,8 +24,6 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent."""
-
     title: str
     body: str
 

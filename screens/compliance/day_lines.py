@@ -27,7 +27,6 @@ from screens.widgets.line_list import Line
 
 
 def when(lapse: Lapse) -> str:
-    """Return from when to when, in UTC, and how long that was at least."""
     first, last = moment(lapse.first_at), moment(lapse.last_at)
     if lapse.first_at == lapse.last_at:
         return first
@@ -42,7 +41,6 @@ def bounds(lapse: Lapse) -> str:
 
 
 def ending(lapse: Lapse) -> str:
-    """Return what ended it."""
     if not lapse.over:
         return "still open"
     return f"ended by {lapse.ended_by}" if lapse.ended_by else "what ended it is not known"
@@ -67,7 +65,6 @@ _BY_EVENTS = "Events tell it, between two records: see the lapses below."
 
 
 def day_lines(found: DayEvidence, standing: Standing, today: date, width: int) -> Iterator[Line]:
-    """Yield all that is known of a control's day."""
     yield from _status(found, today, width)
     yield from _control(found, width)
     yield BLANK

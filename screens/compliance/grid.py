@@ -31,21 +31,17 @@ class Zoom(StrEnum):
         return 1 if self is Zoom.DAY else 3
 
     def next(self, step: int) -> Zoom:
-        """Return the zoom so many steps on; the last one stays."""
         order = list(Zoom)
         return order[min(max(order.index(self) + step, 0), len(order) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class DayColumn:
-    """Days in a row; both belong to it."""
-
     first: date
     last: date
 
     @property
     def words(self) -> str:
-        """What stands beside the map while the cursor is here."""
         if self.first == self.last:
             return f"{self.first:%a} {self.first.day} {self.first:%b} {self.first.year}"
         return f"{self.first.day} {self.first:%b} – {self.last.day} {self.last:%b} {self.last.year}"
@@ -135,7 +131,6 @@ class ControlRow:
         return self.worst not in (ControlState.MET, ControlState.OUTSIDE, ControlState.COMING)
 
     def cell(self, column: DayColumn) -> Cell:
-        """Return what a column shows."""
         first = (column.first - self.since).days
         days = self.states[max(first, 0) : max((column.last - self.since).days + 1, 0)]
         known = [state for state in days if state.known]
@@ -210,7 +205,6 @@ def shown_rows(rows: Sequence[ControlRow], framework: str, *, only_wrong: bool) 
 
 
 def frameworks_of(rows: Iterable[ControlRow]) -> tuple[str, ...]:
-    """Return the frameworks' ids, in the order of the rows."""
     return tuple(dict.fromkeys(row.control.framework.id for row in rows))
 
 

@@ -40,7 +40,6 @@ _CALM = "$success 55%"
 """What is met is the rule, and steps back behind what is not."""
 
 Part = tuple[str, str]
-"""A text and its style."""
 
 
 class HeatMap(CursorView):
@@ -82,7 +81,6 @@ class HeatMap(CursorView):
 
     @property
     def cell(self) -> Cell | None:
-        """What the control under the cursor came to in that column."""
         row, column = self.row, self.day_column
         return row.cell(column) if row is not None and column is not None else None
 
@@ -105,7 +103,6 @@ class HeatMap(CursorView):
         self.lines_changed(same[0] if same else 0 if control is None else self.cursor)
 
     def zoom_by(self, step: int) -> None:
-        """Let a column stand for more days, or for fewer; the cursor stays on its day."""
         zoom, day = self.zoom.next(step), self.day_column
         if zoom is not self.zoom and day is not None:
             self.zoom = zoom
@@ -126,7 +123,6 @@ class HeatMap(CursorView):
     # Moving across
 
     def move_across(self, column: int) -> None:
-        """Put the cursor on a column, or on the nearest one that there is."""
         column = min(max(column, 0), max(len(self.columns) - 1, 0))
         if column == self.column:
             return
@@ -154,7 +150,6 @@ class HeatMap(CursorView):
 
     @property
     def in_sight(self) -> int:
-        """How many columns there is room for."""
         return max((self._across - self._label_cells) // self._column_cells, 1)
 
     @property
@@ -174,7 +169,6 @@ class HeatMap(CursorView):
 
     @property
     def _room_behind(self) -> int:
-        """Cells behind the columns."""
         shown = min(self.in_sight, len(self.columns)) * self._column_cells
         return max(self._across - self._label_cells - shown, 0)
 

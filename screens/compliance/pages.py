@@ -60,8 +60,6 @@ class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
 
 
 class OpenPointsScreen(CopiedPage[Sequence[OpenPoint]]):
-    """The open points of one period, the most pressing first."""
-
     NAME = "open-points"
 
     def __init__(self, facts: Facts, standing: Standing) -> None:
@@ -111,8 +109,6 @@ def _besides(standing: Standing, width: int) -> Iterator[Line]:
 
 
 class ControlDayScreen(CopiedPage[DayEvidence]):
-    """What the record of the day holds about the control."""
-
     NAME = "evidence-day"
     ASKING = "Judging the record…"
 

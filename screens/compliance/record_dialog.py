@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecordPlan:
-    """A record as it would be now. A subject of a consent."""
-
     draft: RecordedDay
     danger: Danger = Danger.CONFIRM
     confirmation: str = ""
@@ -58,7 +56,6 @@ class RecordEvidence(PlanDialog[RecordPlan, "RecordedDay"]):
         return f"Make record {plan.draft.record.number:,}"
 
     def go_on(self, plan: RecordPlan, consent: Consent) -> None:
-        """Measure again, and keep that."""
         self.under_way("Recording", "Measuring, signing and keeping the record…")
         recorder = self._recorder
         self._asked = ask(self, recorder.record_day, self._end, group="record", limit=self.LIMIT_SECONDS)

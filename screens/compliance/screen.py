@@ -96,7 +96,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
         return "Compliance", " · ".join(filter(None, parts))
 
     def ask_for(self, cancelled: Cancellation) -> Standing:
-        """Read the period; where there is no record yet, measure what is met now."""
         services = self.facts.services
         return load_standing(
             services.compliance, services.periods, self.chosen.on(self.today), self._known, cancelled
@@ -153,7 +152,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
 
     @on(CursorView.Chosen)
     def open_day(self, event: CursorView.Chosen) -> None:
-        """Open the evidence behind the cell under the cursor: behind the worst of its days."""
         event.stop()
         standing, row, column = self.answer, self.map.row, self.map.day_column
         if standing is not None and row is not None and column is not None:
@@ -204,7 +202,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
             self.say("A column is a day already." if before is Zoom.DAY else "A column is a month already.")
 
     def do_framework(self, name: str) -> None:
-        """Show one framework's controls: the named one, or the next; behind the last all of them."""
         names = ("", *frameworks_of(self._rows))
         wanted = {"all": ""}.get(name, name)
         if not name:
@@ -219,12 +216,10 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self.show_facts()
 
     def do_worst(self) -> None:
-        """Show only controls that were less than met on a day, or all again."""
         self.only_wrong = not self.only_wrong
         self.show_facts()
 
     def do_period(self, words: str) -> None:
-        """Show another period: the named one, or the next of 30 days, 90 days and a year."""
         try:
             self.chosen = chosen(words, self.facts.clock()) if words else self.chosen.next()
         except InvalidFilterError as error:
@@ -282,7 +277,6 @@ class PeriodChoice:
     until: date = date.min
 
     def on(self, today: date) -> tuple[date, date]:
-        """Return the first day and the last one."""
         if self.days:
             return today - timedelta(days=self.days - 1), today
         return self.since, self.until
@@ -295,7 +289,6 @@ class PeriodChoice:
 
 
 def named(words: str) -> PeriodChoice:
-    """Return one of the round."""
     return PeriodChoice(words, _ROUND[words])
 
 

@@ -141,7 +141,6 @@ MILD_LEFT_OPEN = {"key-changes-watched"}
 """Tests for which a finding below severity high says nothing wrong: a key was changed, and nothing opened."""
 
 RULES: dict[str, tuple[str, ...]] = {}
-"""The rules that a test is answered by, by its name."""
 
 _POSTURE, _EVENTS = (SnapshotPart.POSTURE,), (SnapshotPart.EVENTS,)
 _OF_KEYS = (SnapshotPart.POSTURE, SnapshotPart.KEYS)

@@ -27,7 +27,6 @@ _ALGORITHMS = {
     Format.PLAINTEXT: "none",
     Format.UNRECOGNISED: "not known: plaintext or corrupt",
 }
-"""Of every format that holds a token."""
 
 _NO_TOKENS = "no token was counted"
 _KEY_PROBLEMS = (

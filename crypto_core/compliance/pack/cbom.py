@@ -35,12 +35,9 @@ def cryptography_bom(period: AuditPeriod, context: PackContext) -> bytes:
 @dataclass(frozen=True, slots=True)
 @cleans(600, raw=("document",))
 class MadeBill:
-    """A bill, and why parts of what it is about are missing from it."""
-
     document: str
     lacking: tuple[CleanText, ...]
     failed: bool
-    """Whether something could not be read."""
 
 
 @dataclass(eq=False)

@@ -17,12 +17,10 @@ class PackContext(JsonRecord):
 
     database_id: CleanText
     version: CleanText
-    """Keydeck's."""
     made_at: datetime
     made_by: CleanText
     host: CleanText = NO_TEXT
     catalogues: tuple[ControlCatalogue, ...] = ()
-    """What the controls were judged by."""
     left_out: tuple[CleanText, ...] = ()
     """Documents that the pack has not, and how to get them, a sentence each."""
 

@@ -165,12 +165,9 @@ TABLES: dict[str, tuple[str, Rows]] = {
     "sample.csv": (_CHANGE, lambda period: _changes(period.sample)),
     "uses.csv": ("key,who,action,calls,denied,first_at,last_at,reviewed_since", _uses),
 }
-"""By the file's name: the headings, and what makes the rows."""
 
 
 def csv_table(name: str) -> Callable[[AuditPeriod, PackContext], bytes]:
-    """Return what makes one of the tables."""
-
     def make(period: AuditPeriod, context: PackContext) -> bytes:
         headings, rows = TABLES[name]
         file = io.StringIO(newline="")

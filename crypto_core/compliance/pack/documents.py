@@ -29,7 +29,6 @@ MakesDocument = Callable[[AuditPeriod, PackContext], bytes]
 
 
 def readme(period: AuditPeriod, context: PackContext) -> bytes:
-    """Return the text."""
     lines = (
         f"Evidence from {period_words(period)}, made by Keydeck {context.version}.",
         "",

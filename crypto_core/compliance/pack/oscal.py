@@ -67,16 +67,13 @@ class OscalSystem:
 
     @property
     def origins(self) -> list[Json]:
-        """By whom something was found: by Keydeck."""
         return [{"actors": [{"type": "tool", "actor-uuid": self._of("tool")}]}]
 
     @property
     def subjects(self) -> list[Json]:
-        """What was looked at: the database and its keys."""
         return [{"subject-uuid": self._of("database"), "type": "component", "title": "The token database"}]
 
     def as_json(self) -> Json:
-        """Return the definitions as OSCAL has them."""
         return filled(
             components=[self._database()],
             inventory_items=list(map(self._key, self._keys())),
@@ -152,7 +149,6 @@ class OscalSystem:
 
 
 def objective_of(control: FrameworkControl) -> str:
-    """Return the id of what is assessed of a control."""
     return f"{token(control.id)}_obj"
 
 
@@ -168,7 +164,6 @@ class FrameworkResult:
     names: OscalNames
 
     def as_json(self) -> Json:
-        """Return the result as OSCAL has it."""
         title = ", ".join(dict.fromkeys(one.control.framework.title for one in self.controls)) or self.id
         said = f"From {self.period.since:%Y-%m-%d} to {self.period.until:%Y-%m-%d}, both days in UTC."
         return filled(

@@ -22,7 +22,6 @@ from crypto_core.text.cleaning import clean
 Json = dict[str, Any]
 
 NAMESPACE = "https://keydeck.invalid/ns/oscal"
-"""Whose the names of properties are."""
 _LIMIT = 600
 _TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,79}")
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9._-]+")
@@ -51,7 +50,6 @@ def markup(*sentences: object, otherwise: str = "") -> str:
 
 
 def line(text: object, otherwise: str = "unknown") -> str:
-    """Return a text as one line of Markdown."""
     return escaped(string(text, otherwise))
 
 
@@ -61,17 +59,14 @@ def moment(at: datetime) -> str:
 
 
 def day_begins(day: date) -> str:
-    """Return the first second of a day in UTC."""
     return moment(datetime.combine(day, time(), UTC))
 
 
 def day_ends(day: date) -> str:
-    """Return the last second of a day in UTC."""
     return moment(datetime.combine(day, _DAYS_END, UTC))
 
 
 def prop(name: str, value: object, remarks: object = "") -> Json:
-    """Return a property of Keydeck's own."""
     return filled(name=token(name), ns=NAMESPACE, value=string(value), remarks=markup(remarks))
 
 
@@ -96,10 +91,8 @@ class OscalNames:
     framework: str
 
     def of(self, *parts: str) -> str:
-        """Return the UUID of something, such as a control in a framework's result."""
         named = [self.database_id, self.since.isoformat(), self.until.isoformat(), self.framework, *parts]
         return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE), json.dumps(named)))
 
     def ref(self, *parts: str) -> str:
-        """Return a reference to something in the same document."""
         return f"#{self.of(*parts)}"

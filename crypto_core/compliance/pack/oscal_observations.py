@@ -41,7 +41,6 @@ class Observer:
     subjects: list[Json]
 
     def of_test(self, test: AnsweredTest) -> Json:
-        """Return the observation of a test: on how many days it was answered, and how."""
         known = ALL_TESTS[test.name]
         records = self.period.records
         return self._observation(
@@ -57,7 +56,6 @@ class Observer:
         )
 
     def of_lapse(self, lapse: Lapse, place: int) -> Json:
-        """Return the observation of a lapse, with what is known of its beginning and its end."""
         evidence = [self._evidence(LAPSES, f"Lapse {place + 1}.")]
         if lapse.records:
             evidence.append(self._evidence(RECORDS, f"Records {numbers_text(lapse.records)}."))
@@ -77,7 +75,6 @@ class Observer:
         )
 
     def of_gaps(self) -> Json:
-        """Return the observation that there are days without a record."""
         gaps = self.period.gaps
         return self._observation(
             self.uuid("gaps"),
@@ -91,7 +88,6 @@ class Observer:
         )
 
     def of_doubts(self) -> Json:
-        """Return the observation of what the period can't tell, and of what is wrong with its records."""
         period = self.period
         return self._observation(
             self.uuid("doubts"),
@@ -105,7 +101,6 @@ class Observer:
         )
 
     def uuid(self, *parts: str) -> str:
-        """Return the UUID of something in this result."""
         return self.names.of(self.result, *parts)
 
     def _evidence(self, path: str, said: str) -> Json:
@@ -168,7 +163,6 @@ def days_words(days: Sequence[ControlDay]) -> Iterator[str]:
 
 
 def days_values(days: Iterable[ControlDay]) -> dict[str, object]:
-    """Return on how many days it was what, as a program reads it."""
     counts = Counter(one.status for one in days)
     values = {f"days-{status.value.replace(' ', '-')}": counts[status] for status in ControlStatus}
     return {**values, "days-without-record": counts[None]}
@@ -206,7 +200,6 @@ def lapse_words(lapse: Lapse) -> str:
 
 
 def lapse_values(lapse: Lapse) -> dict[str, object]:
-    """Return a lapse's moments, as a program reads them."""
     return {
         "source": lapse.source.value,
         "first-at": moment(lapse.first_at),

@@ -19,7 +19,6 @@ class SeenKey:
     record: EvidenceRecord
     material_days: int
     first: date
-    """The first day on which a record has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ VERIFY = (
 
 
 def limits(period: AuditPeriod, context: PackContext) -> ShownSection:
-    """Return what isn't known."""
     return ShownSection(
         "limits",
         "What the record can't tell",
@@ -47,7 +46,6 @@ def limits(period: AuditPeriod, context: PackContext) -> ShownSection:
 
 
 def judged_by(context: PackContext) -> ShownSection:
-    """Return the catalogues that controls are from."""
     return ShownSection(
         "catalogues",
         "Judged by",
@@ -67,7 +65,6 @@ def judged_by(context: PackContext) -> ShownSection:
 
 
 def verification() -> ShownSection:
-    """Return how the pack is verified."""
     return ShownSection(
         "verify",
         "How to verify this",
@@ -116,12 +113,10 @@ def report_page(period: AuditPeriod, context: PackContext) -> Page:
 
 
 def html_report(period: AuditPeriod, context: PackContext) -> bytes:
-    """Return the document as one HTML page."""
     return as_html(report_page(period, context), STYLES).encode()
 
 
 def markdown_report(period: AuditPeriod, context: PackContext) -> bytes:
-    """Return the document as Markdown."""
     return as_markdown(report_page(period, context)).encode()
 
 

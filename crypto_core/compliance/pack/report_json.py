@@ -39,7 +39,6 @@ class PeriodInputs(JsonRecord):
     framework: CleanText
     seed: CleanText
     sample: int
-    """How many changes were drawn."""
     made_at: datetime
     changes: tuple[ChangeFact, ...]
     uses: tuple[UseFact, ...]
@@ -54,13 +53,11 @@ class PeriodInputs(JsonRecord):
 
     @classmethod
     def of(cls, period: AuditPeriod) -> PeriodInputs:
-        """Return the inputs of a period."""
         values = {one.name: getattr(period, one.name) for one in fields(cls)}
         return cls(**values | {"sample": len(period.sample)})
 
 
 def report_json(period: AuditPeriod, context: PackContext) -> bytes:
-    """Return the document."""
     return written(json_value(_document(period, context))).encode()
 
 

@@ -44,7 +44,6 @@ class PackCheck(JsonRecord):
     made_by: CleanText = NO_TEXT
     version: CleanText = NO_TEXT
     sha256: CleanText = NO_TEXT
-    """Of the manifest, in hex."""
     key_arn: CleanText = NO_TEXT
     algorithm: CleanText = NO_TEXT
     key_from: CleanText = NO_TEXT
@@ -52,7 +51,6 @@ class PackCheck(JsonRecord):
     files: int = 0
     records: int = 0
     entries: int = 0
-    """Entries of the journal."""
     anchored: int = 0
     """The newest entry that a valid checkpoint covers; 0 if none does."""
     kept_outside: tuple[CleanText, ...] = field(default=())
@@ -87,7 +85,6 @@ class TrustedKey:
 
 
 def own_key(manifest: Manifest) -> TrustedKey:
-    """Return the public keys that a pack itself has."""
     keys: list[PublicKey] = []
     for arn, told in manifest.keys.items():
         value = told.get("public_key")

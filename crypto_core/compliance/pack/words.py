@@ -41,12 +41,10 @@ def days_of(first: date, last: date) -> str:
 
 
 def period_words(period: AuditPeriod) -> str:
-    """Return the period's days, both included."""
     return f"{period.since.isoformat()} to {period.until.isoformat()}"
 
 
 def recorded_days(one: ControlPeriod) -> int:
-    """Return on how many days there is a record."""
     return sum(day.record > 0 for day in one.days)
 
 
@@ -82,14 +80,12 @@ def _excepted(one: ControlPeriod) -> str:
 
 
 def limit_words(one: ControlPeriod) -> str:
-    """Return how far a control's status goes."""
     control = one.control
     far = f"As far as it is about {control.as_far_as}." if control.as_far_as else ""
     return " ".join(part for part in (far, control.limit) if part)
 
 
 def span_words(span: Span) -> str:
-    """Return a span in words."""
     return f"{span.status.value if span.status else NO_RECORD} {days_of(span.first, span.last)}"
 
 
@@ -145,7 +141,6 @@ def day_count(period: AuditPeriod) -> int:
 
 
 def looked_up(change: ChangeFact) -> str:
-    """Return where a change is looked up outside of what the pack says of it."""
     return _LOOKED_UP.get(change.source, "{id}").format(id=change.id)
 
 
@@ -156,5 +151,4 @@ def population(changes: Sequence[ChangeFact]) -> tuple[tuple[ChangeKind, int], .
 
 
 def age_days(since: datetime | None, at: datetime) -> int | None:
-    """Return how many whole days something is old; None where it isn't known."""
     return (at - since).days if since else None

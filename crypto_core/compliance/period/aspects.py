@@ -14,8 +14,6 @@ from crypto_core.findings.finding import Finding
 
 
 class Aspect(StrEnum):
-    """What of its subject a cause is about."""
-
     ROTATION = "rotation"
     ACCESS = "access"
     STATE = "state"
@@ -121,12 +119,10 @@ DONE = "done"
 
 
 def table_of(aspect: Aspect) -> AspectTable:
-    """Return what belongs to an aspect."""
     return _TABLE[aspect]
 
 
 def aspect_of(kind: str) -> Aspect:
-    """Return what a cause of this kind is about."""
     return _BY_KIND.get(kind, Aspect.OTHER)
 
 
@@ -142,14 +138,12 @@ def thing_of(cause: Finding, subject: str, *, together: bool = False) -> tuple[s
 
 
 def begins(change: ChangeFact, aspect: Aspect) -> bool:
-    """Return whether a change certainly begins it."""
     if change.outcome != DONE:
         return False
     return change.what in table_of(aspect).begins or (aspect is Aspect.ACCESS and bool(change.opens))
 
 
 def ends(change: ChangeFact, aspect: Aspect) -> bool:
-    """Return whether a change certainly ends it."""
     if change.outcome != DONE:
         return False
     return change.what in table_of(aspect).ends or (aspect is Aspect.ACCESS and change.closes)
@@ -161,5 +155,4 @@ def stays_open(change: ChangeFact) -> bool:
 
 
 def concerns(change: ChangeFact, aspect: Aspect) -> bool:
-    """Return whether a change may begin or end it."""
     return change.outcome == DONE and change.what in table_of(aspect).concerns

@@ -24,7 +24,6 @@ class JudgedRecord:
 
     @property
     def at(self) -> datetime:
-        """When it was taken."""
         return self.record.taken_at
 
     def status(self, control: FrameworkControl) -> ControlStatus:

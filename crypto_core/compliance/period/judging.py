@@ -221,7 +221,6 @@ def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date
 
 
 def by_day(judged: Iterable[JudgedRecord]) -> dict[date, tuple[JudgedRecord, ...]]:
-    """Return the records of each day that has one."""
     return {day: tuple(found) for day, found in groupby(judged, key=lambda one: one.record.day)}
 
 

@@ -17,7 +17,6 @@ from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
 Exemptions = Mapping[str, Sequence[Exemption]]
-"""By control."""
 _MOST = 3
 """Sentences of one lapse that are told; it has one for each finding."""
 

@@ -20,9 +20,7 @@ SOON = timedelta(days=30)
 """An exception that ends within so many days of the period's end is open."""
 _RESTORE = "incident start restore-drill --database NAME"
 _COMMANDS = {"accesses-reviewed": "evidence review", "restore-drilled": _RESTORE}
-"""What settles a test where that is more than to look at what it looks at."""
 _NAMED = 5
-"""Of many things so many are named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,6 @@ _OF_CHANGE = ("kind", "source", "id", "at", "what", "subject", "who", "outcome")
 
 
 class LapseSource(StrEnum):
-    """What a lapse is known by."""
-
     RECORDS = "records"
     EVENTS = "CloudTrail"
     """By events alone: it began and ended between two records."""
@@ -39,7 +37,6 @@ class ControlDay:
     day: date
     status: ControlStatus | None
     record: int = 0
-    """The number of the record that decided; 0 for none."""
     excepted: bool = False
     by_events: bool = False
     """Whether it is not met by events alone."""
@@ -55,7 +52,6 @@ class Span(JsonRecord):
 
 
 def spans_of(days: Iterable[ControlDay]) -> tuple[Span, ...]:
-    """Return the spans that days come to: each day is in one, and neighbours differ."""
     rows = (
         (status, [one.day for one in found]) for status, found in groupby(days, key=lambda one: one.status)
     )
@@ -135,7 +131,6 @@ class Lapse(JsonRecord):
     remarks: tuple[CleanText, ...] = ()
     """What else is to be known of it, such as days of which nothing is known."""
     exemptions: tuple[Exemption, ...] = ()
-    """The exceptions from its controls that held at any time of it."""
     excepted: bool = False
     """Whether all of its controls were excepted for all of its time."""
 
@@ -151,7 +146,6 @@ class Lapse(JsonRecord):
 
     @property
     def over(self) -> bool:
-        """Whether it is known to have ended."""
         return self.before is not None
 
 
@@ -166,7 +160,6 @@ class AuditPeriod(JsonRecord):
     made_at: datetime
     records: tuple[EvidenceRecord, ...]
     gaps: tuple[date, ...]
-    """The days without a record."""
     controls: tuple[ControlPeriod, ...]
     lapses: tuple[Lapse, ...]
     changes: tuple[ChangeFact, ...]
@@ -184,11 +177,9 @@ class AuditPeriod(JsonRecord):
     unknown: tuple[CleanText, ...] = ()
     """What the period can't tell, and why."""
     exemptions: Sequence[Exemption] = ()
-    """The exceptions that held on any of its days."""
     unchecked: CleanText = NO_TEXT
     """Why signatures could not be checked, "" where they were."""
     unsigned: tuple[int, ...] = ()
-    """The numbers of records without a signature."""
     explained: tuple[Lapse, ...] = ()
     """What events tell of that an operation of Keydeck's, on record, explains: no lapses."""
     unreviewed: tuple[UseFact, ...] = ()
@@ -206,7 +197,6 @@ class AuditPeriod(JsonRecord):
             for one in period.records
         ],
     )
-    """What else there is to a period beside its controls."""
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -215,7 +205,6 @@ class AuditPeriod(JsonRecord):
 
     @property
     def population(self) -> dict[ChangeKind, int]:
-        """How many changes there are of each kind."""
         numbers = Counter(change.kind for change in self.changes)
         return {kind: numbers[kind] for kind in ChangeKind}
 

@@ -27,7 +27,6 @@ class Population:
 
 
 def moments_of(since: date, until: date) -> tuple[datetime, datetime]:
-    """Return the first moment of a period and the first one after it, in UTC."""
     return datetime.combine(since, time(), UTC), datetime.combine(until, time(), UTC) + timedelta(days=1)
 
 

@@ -61,12 +61,10 @@ class Run:
 
     @property
     def first_at(self) -> datetime:
-        """When the first record that shows it was taken."""
         return self.seen[0].at
 
     @property
     def last_at(self) -> datetime:
-        """When the last record that shows it was taken."""
         return self.seen[-1].at
 
     @property
@@ -75,7 +73,6 @@ class Run:
         return self.first.first_at is not None
 
     def see(self, record: JudgedRecord, cause: Finding, tests: Sequence[str]) -> None:
-        """Take a record that shows it."""
         self.seen.append(record)
         self.tests |= dict.fromkeys(tests)
         self.worst = max(self.worst, cause, key=size_of)

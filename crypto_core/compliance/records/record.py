@@ -49,7 +49,6 @@ class EvidenceRecord:
 
     @property
     def signed(self) -> bytes:
-        """The 32 bytes that the signature is over."""
         return signed_digest(self.document)
 
     @property
@@ -59,7 +58,6 @@ class EvidenceRecord:
 
     @property
     def day(self) -> date:
-        """The day that it stands for, in UTC."""
         return self.taken_at.date()
 
 

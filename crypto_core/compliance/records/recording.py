@@ -41,8 +41,6 @@ class SignatureParts(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class LackingPart(JsonRecord):
-    """A part that a record doesn't have."""
-
     part: SnapshotPart
     lack: Lack
     reason: str
@@ -59,7 +57,6 @@ class RecordedDay(JsonRecord):
     record: EvidenceRecord
     written: bool
     signs: bool = False
-    """Whether a signing key is set."""
     checkpoint: Checkpoint | None = None
     unanchored_because: CleanText = NO_TEXT
 
@@ -78,7 +75,6 @@ class RecordedDay(JsonRecord):
 
     @property
     def missing(self) -> dict[SnapshotPart, MissingPart]:
-        """The parts that the record lacks."""
         return self.record.snapshot.missing
 
     @property
@@ -104,7 +100,6 @@ class EvidenceRecorder:
     """None where no signing key is configured."""
     _: KW_ONLY
     version: str
-    """Keydeck's."""
     read_only: bool
     keep_days: int = 0
     """Documents that are older are taken away with each new record; 0 keeps them for ever."""

@@ -59,7 +59,6 @@ NAMED_BY_SET = ("ML-", "MLKEM")
 
 
 def algorithm_ref(fact: AlgorithmFact) -> str:
-    """Return the reference of an algorithm in its use."""
     return reference("algorithm", fact.name, fact.use)
 
 

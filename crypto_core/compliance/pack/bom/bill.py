@@ -66,7 +66,6 @@ class Bill:
         needs: Iterable[str] = (),
         version: str | None = None,
     ) -> BomRef:
-        """Add a component that needs others, and return its reference."""
         self._needs.setdefault(ref, set()).update(needs)
         if ref not in self.components:
             self.components[ref] = Component(
@@ -81,7 +80,6 @@ class Bill:
         return self.components[ref].bom_ref
 
     def ref(self, ref: str | None) -> BomRef | None:
-        """Return the reference of a component that there is; None for another."""
         return self.components[ref].bom_ref if ref in self.components else None
 
     def dependencies(self, root: Component) -> list[Dependency]:

@@ -46,7 +46,6 @@ _STATES = {
     measured.COMPROMISED: RelatedCryptoMaterialState.COMPROMISED,
     measured.DESTROYED: RelatedCryptoMaterialState.DESTROYED,
 }
-"""The states of SP 800-57 as CycloneDX has them."""
 _KEEPERS = {
     "AWS_KMS": "AWS KMS",
     "AWS_CLOUDHSM": "AWS CloudHSM",

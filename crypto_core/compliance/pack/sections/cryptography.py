@@ -16,7 +16,6 @@ _MOST = 3
 
 
 def cryptography(period: AuditPeriod) -> ShownSection:
-    """Return algorithms, connections, signing keys and OpenSSLs as the last record has them."""
     found = period.newest(SnapshotPart.CRYPTOGRAPHY)
     if not isinstance(found, CryptographyFacts):
         reason = found.reason if isinstance(found, MissingPart) else "the record has something else"

@@ -17,7 +17,6 @@ _CHANGE = "When (UTC)|What|Who|Outcome|Where to look it up"
 
 
 def keys(period: AuditPeriod) -> ShownSection:
-    """Return the inventory of keys and of their materials."""
     seen = seen_keys(period)
     return ShownSection(
         "keys",
@@ -85,7 +84,6 @@ def _material_rows(seen: SeenKey) -> list[tuple[CellValue, ...]]:
 
 
 def changes(period: AuditPeriod) -> ShownSection:
-    """Return how many changes there were of each kind, and the sample in full."""
     return ShownSection(
         "changes",
         "Changes",
@@ -123,7 +121,6 @@ def _change_row(one: ChangeFact) -> tuple[CellValue, ...]:
 
 
 def access(period: AuditPeriod) -> ShownSection:
-    """Return who may use keys, who did, and who looked at that."""
     may, did = seen_accesses(period), period.uses
     return ShownSection(
         "access",
@@ -186,7 +183,6 @@ def _shown(rows: int, file: str) -> str:
 
 
 def incidents(period: AuditPeriod) -> ShownSection:
-    """Return incidents with their times."""
     return ShownSection(
         "incidents",
         "Incidents",
@@ -223,7 +219,6 @@ def _row(one: IncidentFact) -> tuple[CellValue, ...]:
 
 
 def drills(period: AuditPeriod) -> ShownSection:
-    """Return when restores were tried."""
     return ShownSection(
         "drills",
         "Restore drills",

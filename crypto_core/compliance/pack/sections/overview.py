@@ -18,7 +18,6 @@ _MOST_SPANS = 40
 
 
 def summary(period: AuditPeriod, context: PackContext) -> ShownSection:
-    """Return what the document is about."""
     days = words.day_count(period)
     recorded = days - len(period.gaps)
     records = period.records
@@ -71,7 +70,6 @@ def _worst_first(one: ControlPeriod) -> tuple[int, int]:
 
 
 def controls(period: AuditPeriod) -> ShownSection:
-    """Return each control with its question, its days, and how far the answer goes."""
     return ShownSection(
         "controls",
         "Controls",
@@ -116,7 +114,6 @@ def _control_row(one: ControlPeriod, period: AuditPeriod) -> tuple[CellValue, ..
 
 
 def lapses(period: AuditPeriod) -> ShownSection:
-    """Return what was not met for a while, each cause once."""
     return ShownSection(
         "lapses",
         "Lapses",
@@ -162,7 +159,6 @@ def _records(numbers: tuple[int, ...]) -> str:
 
 
 def exceptions(period: AuditPeriod) -> ShownSection:
-    """Return what was excepted, by whom and until when."""
     known = {one.control.id: one.control for one in period.controls}
     return ShownSection(
         "exceptions",
