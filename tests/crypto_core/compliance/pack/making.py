@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
 
 from crypto_core.compliance.answer import ControlStatus
-from crypto_core.compliance.assessment import judge
-from crypto_core.compliance.control import Exemption, FrameworkControl
+from crypto_core.compliance.control import Exemption
 from crypto_core.compliance.facts import (
     ChangeFact,
     ChangeKind,
@@ -22,16 +20,10 @@ from crypto_core.compliance.facts import (
     TokenFacts,
     UseFact,
 )
-from crypto_core.compliance.library import ControlLibrary
+from crypto_core.compliance.library import ControlLibrary, Controls
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.period.period import (
-    AuditPeriod,
-    ControlDay,
-    ControlPeriod,
-    Lapse,
-    LapseSource,
-    Span,
-)
+from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart, snapshot_json
 from crypto_core.findings.severity import Severity
@@ -155,27 +147,6 @@ def made_changes(number: int, days: int) -> tuple[ChangeFact, ...]:
     )
 
 
-def control_period(
-    control: FrameworkControl, records: tuple[EvidenceRecord, ...], days: int
-) -> ControlPeriod:
-    """A control's days by the records there are."""
-    by_day = {record.day: record for record in records}
-    judged = []
-    for place in range(days):
-        day = SINCE + timedelta(days=place)
-        record = by_day.get(day)
-        status = judge(control, record.snapshot).status if record else None
-        judged.append(ControlDay(day, status, record.number if record else 0))
-    return ControlPeriod(control, tuple(judged), tuple(spans(judged)))
-
-
-def spans(days: Iterable[ControlDay]) -> Iterator[Span]:
-    """Days in a row with one status."""
-    for status, run in groupby(days, key=lambda day: day.status):
-        theirs = list(run)
-        yield Span(status, theirs[0].day, theirs[-1].day)
-
-
 def made_period(
     days: int = 31,
     gaps: tuple[int, ...] = (5, 6, 20),
@@ -187,10 +158,17 @@ def made_period(
     """A period in which tokens were in plaintext for some days."""
     exposed = tuple(off)
     records = made_records(days, gaps, signer=signer, exposed=exposed)
-    controls = tuple(control_period(control, records, days) for one in CATALOGUES for control in one.controls)
-    exemption = Exemption(controls[0].control.id, clean("until the move"), clean("ciso"), SINCE)
+    first = CATALOGUES[0].controls[0].id
+    exemption = Exemption(first, clean("until the move"), clean("ciso"), SINCE)
+    known = Controls(
+        (replace(CATALOGUES[0], exemptions=(exemption,)),),
+        tuple(control for one in CATALOGUES for control in one.controls),
+        {},
+    )
+    asked = PeriodQuestion(SINCE, SINCE + timedelta(days=days - 1), seed="spring")
+    whole = audit_period(asked, CheckedRecords(records), known, AtHand(), MADE)
     all_changes = made_changes(changes, days)
-    failed = tuple(one.control for one in controls if one.worst is ControlStatus.NOT_MET)
+    failed = tuple(one.control for one in whole.controls if one.worst is ControlStatus.NOT_MET)
     lapse = Lapse(
         clean("tokens plaintext"),
         clean("40 tokens in plaintext"),
@@ -214,18 +192,12 @@ def made_period(
         before=None,
         ended_by=clean(""),
     )
-    return AuditPeriod(
-        since=SINCE,
-        until=SINCE + timedelta(days=days - 1),
+    return replace(
+        whole,
         framework=clean("soc2"),
-        made_at=MADE,
-        records=records,
-        gaps=tuple(SINCE + timedelta(days=place) for place in gaps),
-        controls=(replace(controls[0], exemptions=(exemption,)), *controls[1:]),
         lapses=(lapse, by_events),
         changes=all_changes,
         sample=all_changes[::3],
-        seed=clean("spring"),
         uses=(UseFact(KEY.arn, WHO, clean("Decrypt"), 1200, 3, noon(SINCE), noon(SINCE, 300)),),
         reviews=(
             ReviewFact(
@@ -246,5 +218,4 @@ def made_period(
         ),
         drills=(noon(SINCE, 200),),
         unknown=(clean("CloudTrail of 2 hours on 2026-01-03 was not fetched"),),
-        exemptions=(exemption,),
     )

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from itertools import groupby
+from datetime import datetime, timedelta
 from typing import Any
 
-from crypto_core.compliance.answer import ControlStatus
-from crypto_core.compliance.assessment import judge
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact, ChangeKind
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.period.period import (
-    AuditPeriod,
-    ControlDay,
-    ControlPeriod,
-    Lapse,
-    LapseSource,
-    Span,
-)
+from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.proof.forms import FIRST
@@ -67,33 +58,23 @@ def period(
     exemptions: tuple[Exemption, ...] = (),
     **fields: Any,
 ) -> AuditPeriod:
-    """So many days with a record each but for the gaps; `bad` is what days 3 to 5 are like."""
-    wanted = controls or tuple(c for c in CONTROLS.controls if framework in ("", c.framework.id))
-    dates = [SINCE + timedelta(days=number) for number in range(days)]
+    """So many days with a record each but for the gaps; `bad` is what days 3 to 5 are like.
+
+    What else there is to the period is what `fields` say, and nothing by default.
+    """
     records = tuple(
         record(number + 1, bad if bad and 3 <= number <= 5 else SNAPSHOT, NOW + timedelta(days=number))
         for number in range(days)
         if number not in gaps
     )
-    by_day = {one.day: one for one in records}
-    whole = AuditPeriod(
-        since=dates[0],
-        until=dates[-1],
-        framework=clean(framework),
-        made_at=CONTEXT.made_at,
-        records=records,
-        gaps=tuple(day for day in dates if day not in by_day),
-        controls=tuple(_control(one, dates, by_day, exemptions) for one in wanted),
-        lapses=(),
-        changes=(),
-        sample=(),
-        seed=clean("7"),
-        uses=(),
-        reviews=(),
-        incidents=(),
-        drills=(),
+    granted = replace(CONTROLS.catalogues[0], exemptions=exemptions)
+    known = replace(CONTROLS, controls=controls or CONTROLS.controls, catalogues=(granted,))
+    asked = PeriodQuestion(SINCE, SINCE + timedelta(days=days - 1), framework, "7")
+    whole = audit_period(asked, CheckedRecords(records), known, AtHand(), CONTEXT.made_at)
+    nothing = dict.fromkeys(
+        ("lapses", "explained", "uses", "unreviewed", "reviews", "incidents", "drills"), ()
     )
-    return replace(whole, **fields)
+    return replace(whole, **nothing | {"unknown": (), "unsigned": ()} | fields)
 
 
 def lapse(*controls: FrameworkControl, cause: str = "rotation off", over: bool = True) -> Lapse:
@@ -126,26 +107,3 @@ def change(what: str = "EnableKeyRotation") -> ChangeFact:
         who=clean("ops"),
         outcome=clean("done"),
     )
-
-
-def _control(
-    control: FrameworkControl,
-    dates: list[date],
-    by_day: dict[date, EvidenceRecord],
-    exemptions: tuple[Exemption, ...],
-) -> ControlPeriod:
-    held = tuple(one for one in exemptions if one.control == control.id)
-    days = tuple(_day(control, day, by_day.get(day), bool(held)) for day in dates)
-    return ControlPeriod(control, days, tuple(_spans(days)), held)
-
-
-def _day(control: FrameworkControl, day: date, found: EvidenceRecord | None, excepted: bool) -> ControlDay:
-    if found is None:
-        return ControlDay(day, None)
-    status: ControlStatus = judge(control, found.snapshot).status
-    return ControlDay(day, status, found.number, excepted)
-
-
-def _spans(days: tuple[ControlDay, ...]) -> list[Span]:
-    found = [(status, list(group)) for status, group in groupby(days, key=lambda one: one.status)]
-    return [Span(status, group[0].day, group[-1].day) for status, group in found]

@@ -16,9 +16,9 @@ from crypto_core.compliance.pack.documents import DOCUMENTS, hidden_tokens
 from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import parsed, read_document, report_json
 from crypto_core.compliance.pack.words import first_of_each_kind, status_words
-from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod
+from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod, spans_of
 from crypto_core.text.cleaning import clean
-from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, SINCE, made_period, noon, spans
+from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, SINCE, made_period, noon
 
 HOSTILE = "[/red] \x1b[31m <script>alert(1)</script> \u202e | `x` ![y](https://evil.example/z) " + "漢" * 40
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
@@ -99,7 +99,7 @@ def test_a_period_with_a_gap_is_never_met_throughout(period: AuditPeriod) -> Non
     whole = tuple(replace(day, status=ControlStatus.MET, record=1) for day in met.days)
     assert status_words(replace(met, days=whole)) == "met on each of 31 days"
     nothing = tuple(ControlDay(day.day, None) for day in met.days)
-    told = status_words(ControlPeriod(met.control, nothing, tuple(spans(nothing))))
+    told = status_words(ControlPeriod(met.control, nothing, spans_of(nothing)))
     assert told == "not assessed: none of 31 days has a record"
     seen = replace(nothing[3], status=ControlStatus.NOT_MET, by_events=True)
     by_events = replace(met, days=(*whole[:3], seen, *whole[4:]))
