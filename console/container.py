@@ -249,7 +249,6 @@ class Container:
             token_search=self.token_search,
             compliance=self.compliance,
             periods=self.periods,
-            evidence_recorder=self.evidence_recorder,
             user_commands=self._user_commands(),
             own_columns=tuple(one.column() for one in self.settings.columns),
         )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from crypto_core.compliance.period.service import PeriodService
-    from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
     from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
@@ -217,7 +216,6 @@ class Services:
     token_search: TokenSearch
     compliance: ComplianceService
     periods: PeriodService
-    evidence_recorder: EvidenceRecorder
     token_uses: TokenUses | None = None
     contexts: Contexts | None = None
     """None for a command: its place can't be changed."""

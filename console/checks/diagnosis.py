@@ -126,20 +126,12 @@ def _cryptography(loaded: LoadedSettings | None) -> Area:
     def look(stop: Event) -> Iterator[Check]:
         from crypto_core.algorithms.fips import VARIABLE
         from crypto_core.diagnosis.aws import Apis, AwsPlace
-        from crypto_core.diagnosis.cryptography import CryptographyPlace, look_at_cryptography
-        from crypto_core.diagnosis.key_permissions import signing_keys_of
+        from crypto_core.diagnosis.cryptography import look_at_cryptography
 
-        if loaded is None:
-            required = bool(os.environ.get(VARIABLE))
-            yield from look_at_cryptography(
-                CryptographyPlace(CRYPTOGRAPHY, None, fips_required=required), stop
-            )
-            return
-        settings = loaded.settings
-        apis = Apis(AwsPlace(regions=settings.regions, profile=settings.profile))
-        keys = signing_keys_of(settings.signing_key, settings.former_signing_keys)
-        place = CryptographyPlace(CRYPTOGRAPHY, apis, keys, bool(settings.fips))
-        yield from look_at_cryptography(place, stop)
+        settings = loaded.settings if loaded else None
+        required = bool(settings.fips if settings else os.environ.get(VARIABLE))
+        apis = Apis(AwsPlace(settings.regions, settings.profile)) if settings else None
+        yield from look_at_cryptography(CRYPTOGRAPHY, apis, stop, fips_required=required)
 
     return Area(CRYPTOGRAPHY, look)
 
@@ -149,13 +141,13 @@ def _events(loaded: LoadedSettings) -> Area:
         from console.event_file import events_file
         from console.event_services import regions_of
         from crypto_core.aws.kms import KmsApi
-        from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
+        from crypto_core.diagnosis.event_store import look_at_event_store
 
         settings = loaded.settings
         named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
         kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
         regions = partial(regions_of, kms, named, settings)
-        yield from look_at_event_store(EventStorePlace(events_file(settings), EVENTS, regions), stop)
+        yield from look_at_event_store(events_file(settings), EVENTS, regions, stop)
         yield from _request_ids(settings, stop)
 
     return Area(EVENTS, look)

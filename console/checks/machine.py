@@ -5,7 +5,6 @@ from __future__ import annotations
 import locale
 import os
 import platform
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,37 +70,17 @@ def _python(topic: Topic, version: tuple[int, int]) -> Check:
 
 
 def _libraries(topic: Topic) -> Check:
-    least = _least_versions()
-    found, missing, old = [], [], []
+    found, missing = [], []
     for name in _SHOWN:
         try:
-            version = metadata.version(name)
+            found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             missing.append(name)
-            continue
-        found.append(f"{name} {version}")
-        if name in least and _numbers(version) < _numbers(least[name]):
-            old.append(f"{name} {version} (needed: {least[name]})")
-    remedy = "Reinstall Keydeck with its dependencies."
     if missing:
-        return topic.failed(f"Not installed: {', '.join(missing)}.", remedy)
-    if old:
-        return topic.warning(f"Too old: {', '.join(old)}.", remedy)
+        return topic.failed(
+            f"Not installed: {', '.join(missing)}.", "Reinstall Keydeck with its dependencies."
+        )
     return topic.ok(", ".join(found))
-
-
-def _least_versions() -> dict[str, str]:
-    """The versions that Keydeck's own metadata asks for; none where it isn't installed as a package."""
-    try:
-        required = metadata.requires("keydeck") or []
-    except metadata.PackageNotFoundError:
-        return {}
-    found = (re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*>=\s*([\d.]+)", requirement) for requirement in required)
-    return {match[1].lower(): match[2] for match in found if match}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _terminal(topic: Topic, terminal: Terminal) -> Check:

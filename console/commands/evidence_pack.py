@@ -12,7 +12,7 @@ from console.commands.output_options import json_flag
 from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_answer, print_line, say
-from crypto_core.compliance.pack.writer import FOR_PEOPLE, PackMade
+from crypto_core.compliance.pack.writer import PackMade
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.text.counting import counted, listed
 
@@ -45,13 +45,6 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     show_default=True,
     help="How many changes are drawn.",
 )
-@click.option(
-    "--form",
-    "forms",
-    multiple=True,
-    type=click.Choice(list(FOR_PEOPLE)),
-    help="The document in this form, beside JSON; may be given again [all].",
-)
 @json_flag
 def pack(
     *,
@@ -61,7 +54,6 @@ def pack(
     folder: Path,
     seed: str,
     sample: int,
-    forms: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Write what a period came to into a new folder, signed: documents, tables, records and the journal.
@@ -74,7 +66,7 @@ def pack(
             since.date(), until.date(), framework, seed=seed, sample=sample, cancelled=cancelled
         )
         signs = services.settings.signing_key
-        made = services.packs.write(period, folder, forms=forms or tuple(FOR_PEOPLE))
+        made = services.packs.write(period, folder)
     print_answer(made, lambda one: _print(one, period), as_json=as_json)
     return 3 if signs and made.signature is None else 0
 

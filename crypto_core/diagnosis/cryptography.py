@@ -1,22 +1,19 @@
-"""Which OpenSSLs are in FIPS mode, what TLS with AWS comes to, and how strong signing keys are."""
+"""Which OpenSSLs are in FIPS mode, and what TLS with AWS comes to."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 
-from crypto_core.algorithms.algorithm import ALGORITHMS, Algorithm, Primitive, algorithm_of_spec
+from crypto_core.algorithms.algorithm import ALGORITHMS
 from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, look_at_endpoints
 from crypto_core.algorithms.fips import NEEDED, REMEDY, VARIABLE
 from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule, openssl_modules
 from crypto_core.diagnosis.aws import Apis
 from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
-from crypto_core.diagnosis.key_permissions import SigningPlace
 from crypto_core.errors import KeydeckError
-from crypto_core.key_names import partition_of, region_of, short_key
 
 OUTDATED = ("SSLv3", "TLSv1", "TLSv1.1")
 _ENDS_SOON = timedelta(days=14)
@@ -28,47 +25,36 @@ _OWN_BUILD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CryptographyPlace:
-    """What to look at. `apis` is None where AWS's configuration can't be used; `area` is the heading."""
-
-    area: str
-    apis: Apis | None
-    signing_keys: tuple[SigningPlace, ...] = ()
-    fips_required: bool = False
-
-
 def look_at_cryptography(
-    place: CryptographyPlace, stop: Event, clock: Clock = system_clock
+    area: str, apis: Apis | None, stop: Event, *, fips_required: bool, clock: Clock = system_clock
 ) -> Iterator[Check]:
-    """Yield the checks: OpenSSLs first, then a handshake with each endpoint. Changes nothing."""
+    """Yield the checks: OpenSSLs first, then a handshake with each endpoint. Changes nothing.
+
+    `apis` is None where AWS's configuration can't be used.
+    """
     modules = openssl_modules()
     for module in modules:
         yield _module(
-            Topic(place.area, f"FIPS: {_SHORT.get(module.what, module.what)}"),
+            Topic(area, f"FIPS: {_SHORT.get(module.what, module.what)}"),
             module,
-            required=place.fips_required,
+            required=fips_required,
         )
-    topic = Topic(place.area, "TLS")
+    topic = Topic(area, "TLS")
     if any(module.broken for module in modules):
         yield topic.skipped("Not asked: an OpenSSL has no provider to compute with.")
         return
-    if place.apis is None or stop.is_set():
+    if apis is None or stop.is_set():
         return
     try:
-        regions = place.apis.regions
-        endpoints = endpoints_of(place.apis.of(regions[0]), regions)
+        regions = apis.regions
+        endpoints = endpoints_of(apis.of(regions[0]), regions)
     except KeydeckError as error:
         yield topic.unknown_by(error)
         return
     found = look_at_endpoints(endpoints, stop)
-    yield _fips_endpoints(Topic(place.area, "FIPS endpoints"), found, required=place.fips_required)
+    yield _fips_endpoints(Topic(area, "FIPS endpoints"), found, required=fips_required)
     for one in found:
-        yield _connection(Topic(place.area, f"TLS: {', '.join(one.services)}"), one, clock())
-    for key in place.signing_keys:
-        if stop.is_set():
-            return
-        yield _signing_key(Topic(place.area, f"signs: {short_key(key.name)}"), key, place.apis)
+        yield _connection(Topic(area, f"TLS: {', '.join(one.services)}"), one, clock())
 
 
 def _module(topic: Topic, module: OpensslModule, *, required: bool) -> Check:
@@ -128,28 +114,3 @@ def _hybrid_hint(endpoint: EndpointFact) -> str:
             f"A Python with OpenSSL 3.5 or newer offers X25519MLKEM768; this one has {ssl.OPENSSL_VERSION}."
         )
     return "This machine offers X25519MLKEM768; the endpoint, or what stands before it, took another."
-
-
-def _signing_key(topic: Topic, key: SigningPlace, apis: Apis) -> Check:
-    region = region_of(key.name) or apis.regions[0]
-    try:
-        told = apis.of(region).call("DescribeKey", KeyId=key.name).get("KeyMetadata") or {}
-    except KeydeckError as error:
-        return topic.unknown_by(error)
-    spec = str(told.get("KeySpec") or "")
-    algorithm = algorithm_of_spec(spec, partition_of(region))
-    if algorithm is None:
-        return topic.unknown(f"KMS says {spec or 'no spec'}, which is not known.")
-    said = (
-        f"{spec}: {algorithm.name}, {algorithm.classical_bits} bits of security. {algorithm.quantum_standing}"
-    )
-    return topic.ok(said, _signing_hint(key, algorithm))
-
-
-def _signing_hint(key: SigningPlace, algorithm: Algorithm) -> str:
-    if not key.signs or algorithm.primitive is not Primitive.SIGNATURE or algorithm.quantum_category:
-        return ""
-    return (
-        "It is fine today. A possibility: a key of spec ML_DSA_65 as KEYDECK_SIGNING_KEY, this one as "
-        "KEYDECK_FORMER_SIGNING_KEYS."
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -25,26 +24,22 @@ STALE = timedelta(days=1)
 _FILL = "Fill it: keydeck events pull, or keydeck events import PATH."
 
 
-@dataclass(frozen=True, slots=True)
-class EventStorePlace:
-    """A store to look at. `regions` gives the Regions that keys are used in; it may raise SettingsError."""
+def look_at_event_store(
+    path: Path, area: str, regions_of: Callable[[], Sequence[str]], stop: Event, clock: Clock = system_clock
+) -> Iterator[Check]:
+    """Yield the checks of the store. Neither makes nor changes it.
 
-    path: Path
-    area: str
-    regions: Callable[[], Sequence[str]]
-
-
-def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
-    """Yield the checks of the store. Neither makes nor changes it."""
-    file = Topic(place.area, "file")
+    `regions_of` gives the Regions that keys are used in; it may raise SettingsError.
+    """
+    file = Topic(area, "file")
     try:
-        mode = place.path.lstat().st_mode
+        mode = path.lstat().st_mode
     except FileNotFoundError:
-        yield file.skipped(f"{place.path}: not there yet.", _FILL)
+        yield file.skipped(f"{path}: not there yet.", _FILL)
         return
     except OSError:
         mode = 0  # opening it says why
-    store = EventStore(place.path, read_only=True, clock=clock)
+    store = EventStore(path, read_only=True, clock=clock)
     try:
         events = store.summary("", cancelled=stop).events
         newest = [
@@ -56,16 +51,16 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
         return
     finally:
         store.close()
-    yield _file(file, place.path, mode, store.file.bytes)
-    yield _events(Topic(place.area, "events"), events, newest)
+    yield _file(file, path, mode, store.file.bytes)
+    yield _events(Topic(area, "events"), events, newest)
     try:
-        regions = tuple(place.regions())
+        regions = tuple(regions_of())
     except (KmsError, SettingsError) as error:
-        yield Topic(place.area, "Regions").unknown_by(error)
+        yield Topic(area, "Regions").unknown_by(error)
         regions = ()
     fetched = {one.region for one in covered}
     for one in (*(AccountRegion("", r) for r in dict.fromkeys(regions) if r not in fetched), *covered):
-        topic = Topic(place.area, f"fetched from {one}")
+        topic = Topic(area, f"fetched from {one}")
         yield _fetched(topic, one.region, covered.get(one, []), clock())
 
 

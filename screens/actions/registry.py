@@ -560,14 +560,6 @@ ACTIONS: tuple[Action, ...] = (
         "o",
         shown=True,
     ),
-    _does(
-        "evidence record",
-        "compliance.record",
-        "m",
-        explanation="Measure everything now, and keep that, signed, as a record of evidence",
-        calls="evidence_recorder.record_day",
-        shown=True,
-    ),
     Action("compliance.copy", "copy", "Copy the control, the day, and what it came to", "y"),
     # Manual rotation
     Action("rotation.copy-line", "copy", "Copy the command or line under the cursor", "y", shown=True),

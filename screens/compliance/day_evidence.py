@@ -27,8 +27,6 @@ class DayEvidence:
     excepted: bool = False
     judgement: Judgement | None = None
     record: EvidenceRecord | None = None
-    others: Sequence[int] = ()
-    """The numbers of the day's other records."""
     follows: bool | None = None
     """Whether the record names the digest of the one before; None where that one was not read."""
     changes: Sequence[ChangeFact] = ()
@@ -55,11 +53,6 @@ def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | N
         known is not None and known.excepted,
         _judged(period, record),
         record,
-        tuple(
-            number
-            for number, one in standing.records.items()
-            if one.day == day and (record is None or number != record.number)
-        ),
         follows(standing, record),
         tuple(one for one in standing.period.changes if one.at.astimezone(UTC).date() == day),
         tuple(one for one in lapses_of(standing, control) if _covers(one, day)),

@@ -12,7 +12,6 @@ from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.period.period import Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.compliance.day_evidence import DayEvidence
 from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
@@ -128,11 +127,6 @@ def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line
         yield from _fact("signature", words, width, style=style)
         words, style = _chain(found, record)
         yield from _fact("chain", words, width, style=style)
-    if found.others:
-        numbers = ", ".join(map(str, found.others))
-        yield from _fact(
-            "also", f"{counted(len(found.others), 'other record')} of this day: {numbers}", width
-        )
     for problem in standing.period.problems:
         yield from copied_lines(problem, width, lead="✖ ", lead_style="$error")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -231,15 +231,6 @@ class ComplianceScreen(AnswerScreen[Standing]):
     def do_points(self) -> None:
         if self.answer is not None:
             self.post_message(Followed(OpenPointsRoute(self.answer)))
-
-    @work(exclusive=True, group="write")
-    async def do_record(self) -> None:
-        from screens.compliance.record_dialog import RecordEvidence
-
-        dialog = RecordEvidence(self.facts, self.facts.services.evidence_recorder)
-        made = await self.app.push_screen_wait(dialog)
-        if made is not None:
-            self.ask_anew()
 
     def do_copy(self) -> None:
         row, column, cell = self.map.row, self.map.day_column, self.map.cell

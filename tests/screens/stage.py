@@ -29,7 +29,7 @@ from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
 from tests.screens.stage_abilities import StageAbilities, StageTokenOrder
 from tests.screens.stage_approvals import StageApprovals
-from tests.screens.stage_compliance import StageCompliance, StagePeriods, StageRecorder
+from tests.screens.stage_compliance import StageCompliance, StagePeriods
 from tests.screens.stage_events import StageEvents
 from tests.screens.stage_findings import StagePosture, StageRules
 from tests.screens.stage_incidents import StageIncidents
@@ -215,7 +215,6 @@ class Stage:
             token_uses=self.token_uses,
             compliance=StageCompliance(self),  # type: ignore[arg-type]
             periods=self.periods,  # type: ignore[arg-type]
-            evidence_recorder=StageRecorder(self),  # type: ignore[arg-type]
             user_commands=self.user_commands,
             own_columns=self.own_columns,
         )

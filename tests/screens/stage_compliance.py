@@ -16,10 +16,8 @@ from crypto_core.compliance.period.judging import AtHand, CheckedRecords, Period
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.period.population import moments_of
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.compliance.records.recording import RecordedDay
 from crypto_core.compliance.snapshot import Lack, MissingPart, PartFacts, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
-from crypto_core.errors import ReadOnlyError
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.signature import Signature
 from crypto_core.text.cleaning import NO_TEXT, clean
@@ -175,23 +173,3 @@ class StagePeriods:
         self.stage.enter("period", cancelled)
         self.asked.append((since, until))
         return self.made or sample_period(since, until)
-
-
-@dataclass
-class StageRecorder:
-    stage: Stage
-
-    def draft(self, cancelled: Event | None = None) -> RecordedDay:
-        self.stage.enter("draft", cancelled)
-        return RecordedDay(self._next(), written=False)
-
-    def record_day(self, cancelled: Event | None = None) -> RecordedDay:
-        self.stage.enter("record", cancelled)
-        if self.stage.read_only:
-            raise ReadOnlyError("Cannot record evidence: read-only mode.")
-        made = RecordedDay(self._next(), written=True, signs=True, unanchored_because=clean("KMS is busy."))
-        self.stage.periods.number += 1
-        return made
-
-    def _next(self) -> EvidenceRecord:
-        return record_of(self.stage.periods.number + 1, UNREAD, bytes(32))

@@ -190,27 +190,6 @@ async def test_open_points_lead_to_their_screen_or_give_their_command() -> None:
         assert isinstance(d.app.screen, FindingsScreen)
 
 
-async def test_a_record_is_made_after_what_it_would_hold_is_agreed_to() -> None:
-    stage = Stage()
-    stage.periods.number = 0
-    async with deck(stage, start="compliance", size=LARGE) as d:
-        await d.press("m")
-        assert "Record evidence: nothing changed yet" in d.text()
-        assert "keeps it as record 1: about" in d.text()
-        assert "▲ posture: could not be read: KMS did not answer." in d.text()
-        await d.press("enter")
-        assert "record" not in stage.calls
-        await d.press("m", "tab", "enter")
-        assert "● Record 1 of 2026-04-26 02:00 UTC is kept." in d.text()
-        assert "● Signed: ECDSA_SHA_256 by" in d.text()
-        assert "▲ The journal's end is not signed: KMS is busy." in d.text()
-        await d.press("escape")
-        assert stage.periods.asked == [(TODAY - 89 * DAY, TODAY)]
-        stage.faults["record"] = DatabaseUnreachableError("The database does not answer.")
-        await d.press("m", "tab", "enter")
-        assert "✖ The database does not answer." in d.text()
-
-
 async def test_without_a_record_it_shows_what_is_measured_now_and_how_records_are_begun() -> None:
     stage = Stage()
     stage.periods.number = 0

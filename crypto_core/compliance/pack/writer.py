@@ -39,8 +39,6 @@ _log = logging.getLogger(__name__)
 ACTION = "evidence pack"
 """What the journal calls a pack that was made."""
 NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
-FOR_PEOPLE = {"html": "report.html", "markdown": "report.md", "pdf": "report.pdf"}
-"""The forms of the document that can be chosen, and their files; JSON is always there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +83,14 @@ class PackWriter:
     def __post_init__(self) -> None:
         self._journal = self.checkpoints.journal
 
-    def write(
-        self, period: AuditPeriod, target: Path, *, forms: Collection[str] = tuple(FOR_PEOPLE)
-    ) -> PackMade:
-        """Write a pack of a period to a new folder. `forms` are those of FOR_PEOPLE that are wanted.
+    def write(self, period: AuditPeriod, target: Path) -> PackMade:
+        """Write a pack of a period to a new folder.
 
         Raises ExportError for a folder that is there or can't be written, DatabaseError. Where it can't be
         signed it says why.
         """
-        wanted = [one for one in self.documents if _is_wanted(one.path, forms)]
         anchors = [one.line() for one in self.checkpoints.anchoring.read().anchors]
-        left_out = tuple(one.missing for one in wanted if one.missing)
+        left_out = tuple(one.missing for one in self.documents if one.missing)
         if not anchors and self.checkpoints.anchoring.roots is None:
             left_out += (clean(NOT_ANCHORED),)
         made_by = clean(self._journal.actor(), 500)
@@ -104,7 +99,7 @@ class PackWriter:
             *(clean(self.host), tuple(self.catalogues()), left_out),
         )
         with new_folder(target) as folder:
-            files, journal = self._write_files(folder, hidden_tokens(period), context, wanted, anchors)
+            files, journal = self._write_files(folder, hidden_tokens(period), context, anchors)
             manifest, signature, why = self._signed(self._manifest(period, context, files, journal))
             folder.write(pack.MANIFEST, [manifest.encode() + b"\n"])
             sha256 = pack.PackSignature.digest_of(manifest)
@@ -121,7 +116,6 @@ class PackWriter:
         folder: NewFolder,
         period: AuditPeriod,
         context: PackContext,
-        wanted: Iterable[PackDocument],
         anchors: Sequence[bytes],
     ) -> tuple[list[pack.PackedFile], dict[str, Any]]:
         files: list[pack.PackedFile] = []
@@ -134,7 +128,7 @@ class PackWriter:
         write(pack.RECORDS, map(_record_line, self._records(period)))
         if anchors:
             write(pack.ANCHORS, anchors)
-        for name, content in made_documents(period, context, wanted):
+        for name, content in made_documents(period, context, self.documents):
             write(name, [content])
         write(README, [readme(period, context)])
         first, last = (ends[0], ends[-1]) if ends else ({}, {})
@@ -217,11 +211,6 @@ class PackWriter:
 
 def _record_line(one: EvidenceRecord) -> bytes:
     return record_line(one.document, one.signature, str(one.unsigned_because)).encode()
-
-
-def _is_wanted(path: str, forms: Collection[str]) -> bool:
-    form = next((form for form, file in FOR_PEOPLE.items() if file == path), None)
-    return form is None or form in forms
 
 
 def _noting_ends(lines: Iterator[str], ends: list[dict[str, Any]]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What a diagnosis says of OpenSSL, of connections to AWS, and of how strong signing keys are."""
+"""What a diagnosis says of OpenSSL and of connections to AWS."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from console.sandbox.endpoint.control import EndpointControl
 from crypto_core.algorithms.certificate import CertificateFact
 from crypto_core.diagnosis import Check, CheckOutcome, cryptography
 from crypto_core.diagnosis.aws import Apis, AwsPlace
-from crypto_core.diagnosis.cryptography import CryptographyPlace, look_at_cryptography
-from crypto_core.diagnosis.key_permissions import signing_keys_of
+from crypto_core.diagnosis.cryptography import look_at_cryptography
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.snapshots import CERTIFICATE, ENDPOINT, MODULES
 from tests.tls import Tls
@@ -33,10 +32,10 @@ OK, WARNING, FAILED, UNKNOWN, SKIPPED = (
 )
 
 
-def asked(*names: str, required: bool = False) -> dict[str, Check]:
+def asked(*, required: bool = False) -> dict[str, Check]:
     apis = Apis(AwsPlace((REGION,)))
-    place = CryptographyPlace("cryptography", apis, signing_keys_of(names), required)
-    return {check.name: check for check in look_at_cryptography(place, Event())}
+    found = look_at_cryptography("cryptography", apis, Event(), fips_required=required)
+    return {check.name: check for check in found}
 
 
 @pytest.mark.parametrize("required", [False, True])
@@ -119,19 +118,3 @@ def test_a_connection_is_judged_by_protocol_and_days_and_a_quantum_computer_is_a
     assert check.outcome is outcome
     assert hint in check.remedy
     assert bool(hint) is bool(check.remedy)
-
-
-def test_a_signing_key_is_told_with_its_strength_and_ml_dsa_is_a_possibility(
-    aws: EndpointControl, client: Any
-) -> None:
-    signing = str(client.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"])
-    mac = str(client.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"])
-    told = [
-        check for check in asked(signing, mac, "alias/nobody-has").values() if check.name.startswith("signs")
-    ]
-    ecdsa, hmac, missing = told
-    assert (ecdsa.outcome, hmac.outcome, missing.outcome) == (OK, OK, UNKNOWN)
-    assert "ECDSA P-256, 128 bits of security. A large quantum computer could forge it" in ecdsa.said
-    assert ecdsa.remedy.startswith("It is fine today. A possibility: a key of spec ML_DSA_65")
-    assert "No known quantum attack" in hmac.said
-    assert not hmac.remedy

@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from crypto_core.diagnosis import Check, CheckOutcome
-from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
+from crypto_core.diagnosis.event_store import look_at_event_store
 from crypto_core.errors import EventStoreError, SettingsError
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.store import EventStore
@@ -25,8 +25,8 @@ AT = seconds(NOW)
 
 def look(path: Path, *regions: str) -> dict[str, Check]:
     """The checks of a store, by name."""
-    place = EventStorePlace(path, "events", lambda: regions)
-    return {check.name: check for check in look_at_event_store(place, Event(), lambda: NOW)}
+    found = look_at_event_store(path, "events", lambda: regions, Event(), lambda: NOW)
+    return {check.name: check for check in found}
 
 
 @pytest.fixture
@@ -151,8 +151,8 @@ def test_without_a_region_the_rest_is_told(store: EventStore, path: Path) -> Non
     def regions() -> tuple[str, ...]:
         raise SettingsError("No AWS Region is configured.", remedy="Set AWS_REGION.")
 
-    place = EventStorePlace(path, "events", regions)
-    found = {check.name: check for check in look_at_event_store(place, Event(), lambda: NOW)}
+    looked = look_at_event_store(path, "events", regions, Event(), lambda: NOW)
+    found = {check.name: check for check in looked}
     assert found["Regions"].outcome is CheckOutcome.UNKNOWN
     assert found["fetched from eu-west-1"].outcome is CheckOutcome.OK
 

@@ -1,1 +1,0 @@
-"""What makes the daily record elsewhere: a line for cron, systemd units, a Kubernetes CronJob."""
