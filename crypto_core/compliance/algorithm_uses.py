@@ -6,15 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from crypto_core.algorithms.algorithm import ALGORITHMS, Algorithm, HowKnown, Primitive, algorithm_of_spec
 from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.compliance.facts import (
-    AlgorithmFact,
-    CryptographyFacts,
-    GuardingKeyFacts,
-    KeyFact,
-    SettingFacts,
-    SigningKeyFact,
-    TokenFacts,
-)
+from crypto_core.compliance import facts
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import clean
@@ -51,7 +43,7 @@ _CIPHERS = {
 }
 
 
-def uses_of_tokens(tokens: TokenFacts, written: Format) -> Iterator[AlgorithmFact]:
+def uses_of_tokens(tokens: facts.TokenFacts, written: Format) -> Iterator[facts.AlgorithmFact]:
     """Yield what seals the tokens that were counted, and those that will be written."""
     for format_, parts in _BY_FORMAT.items():
         number = tokens.by_format.get(format_, 0)
@@ -68,7 +60,7 @@ def uses_of_tokens(tokens: TokenFacts, written: Format) -> Iterator[AlgorithmFac
             )
 
 
-def use_of_key(key: KeyFact) -> AlgorithmFact | None:
+def use_of_key(key: facts.KeyFact) -> facts.AlgorithmFact | None:
     """Return what wraps data keys by a KMS key; None where its spec isn't known."""
     found = algorithm_of_spec(key.spec or "", _partition(key.arn))
     if found is None:
@@ -82,7 +74,7 @@ def use_of_key(key: KeyFact) -> AlgorithmFact | None:
     )
 
 
-def use_of_signing_key(key: SigningKeyFact) -> AlgorithmFact | None:
+def use_of_signing_key(key: facts.SigningKeyFact) -> facts.AlgorithmFact | None:
     """Return what signs by a key; None where that isn't known."""
     if key.algorithm is None:
         return None
@@ -95,7 +87,7 @@ def use_of_signing_key(key: SigningKeyFact) -> AlgorithmFact | None:
     )
 
 
-def uses_of_endpoint(endpoint: EndpointFact) -> Iterator[AlgorithmFact]:
+def uses_of_endpoint(endpoint: EndpointFact) -> Iterator[facts.AlgorithmFact]:
     """Yield key exchange and cipher of a connection; none for one that nothing was agreed on."""
     if endpoint.protocol is None:
         return
@@ -111,7 +103,7 @@ def uses_of_endpoint(endpoint: EndpointFact) -> Iterator[AlgorithmFact]:
     )
 
 
-def uses_of_keydeck() -> Iterator[AlgorithmFact]:
+def uses_of_keydeck() -> Iterator[facts.AlgorithmFact]:
     for name, use, protects in _OF_KEYDECK:
         yield algorithm_fact(ALGORITHMS[name], use, protects=protects, why="Keydeck's own code")
 
@@ -124,8 +116,8 @@ def algorithm_fact(
     tokens: int | None = None,
     known: HowKnown = HowKnown.FACT,
     why: str,
-) -> AlgorithmFact:
-    return AlgorithmFact(
+) -> facts.AlgorithmFact:
+    return facts.AlgorithmFact(
         name=clean(algorithm.name),
         primitive=algorithm.primitive,
         key_bits=algorithm.key_bits,
@@ -158,24 +150,24 @@ _STANDINGS: tuple[tuple[str, Callable[[int | None], bool]], ...] = (
 )
 
 
-def algorithms_in_use(snapshot: Snapshot) -> tuple[AlgorithmFact, ...]:
+def algorithms_in_use(snapshot: Snapshot) -> tuple[facts.AlgorithmFact, ...]:
     """Return the algorithms that were recorded; where none were, those that follow from tokens and keys."""
     return tuple(_found(snapshot))
 
 
-def _found(snapshot: Snapshot) -> Iterator[AlgorithmFact]:
-    if keys := snapshot.known(GuardingKeyFacts):
+def _found(snapshot: Snapshot) -> Iterator[facts.AlgorithmFact]:
+    if keys := snapshot.known(facts.GuardingKeyFacts):
         yield from (use for key in keys.keys if (use := use_of_key(key)) is not None)
-    if recorded := snapshot.known(CryptographyFacts):
+    if recorded := snapshot.known(facts.CryptographyFacts):
         yield from recorded.algorithms
         return
-    tokens, settings = snapshot.known(TokenFacts), snapshot.known(SettingFacts)
+    tokens, settings = snapshot.known(facts.TokenFacts), snapshot.known(facts.SettingFacts)
     if tokens and settings:
         yield from uses_of_tokens(tokens, settings.written_format)
     yield from uses_of_keydeck()
 
 
-def quantum_readiness(algorithms: Iterable[AlgorithmFact]) -> tuple[str, ...]:
+def quantum_readiness(algorithms: Iterable[facts.AlgorithmFact]) -> tuple[str, ...]:
     """Return how algorithms stand against a large quantum computer, by their names, a line each."""
     found = tuple(algorithms)
     named = (

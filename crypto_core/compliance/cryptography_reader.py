@@ -12,20 +12,13 @@ from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, loo
 from crypto_core.algorithms.openssl_modules import OpensslModule, openssl_modules
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
+from crypto_core.compliance import facts
 from crypto_core.compliance.algorithm_uses import (
     use_of_key,
     use_of_signing_key,
     uses_of_endpoint,
     uses_of_keydeck,
     uses_of_tokens,
-)
-from crypto_core.compliance.facts import (
-    AlgorithmFact,
-    CryptographyFacts,
-    GuardingKeyFacts,
-    SettingFacts,
-    SigningKeyFact,
-    TokenFacts,
 )
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.key_names import partition_of, region_of
@@ -48,15 +41,15 @@ class CryptographyReader:
 
     def read(
         self,
-        tokens: TokenFacts | KeydeckError,
-        keys: GuardingKeyFacts | KeydeckError,
-        settings: SettingFacts,
+        tokens: facts.TokenFacts | KeydeckError,
+        keys: facts.GuardingKeyFacts | KeydeckError,
+        settings: facts.SettingFacts,
         cancelled: Event | None = None,
-    ) -> CryptographyFacts:
+    ) -> facts.CryptographyFacts:
         """Return the facts; an error in place of tokens or keys is a gap. Raises InterruptedRunError."""
         signing = tuple(self._signing_keys(cancelled))
         endpoints, gaps = self._endpoints(cancelled)
-        uses: list[AlgorithmFact | None] = [*map(use_of_signing_key, signing), *uses_of_keydeck()]
+        uses: list[facts.AlgorithmFact | None] = [*map(use_of_signing_key, signing), *uses_of_keydeck()]
         gaps += [f"signing key {one.name}: {one.missing}" for one in signing if one.missing]
         for endpoint in endpoints:
             uses += uses_of_endpoint(endpoint)
@@ -70,7 +63,7 @@ class CryptographyReader:
         else:
             uses += map(use_of_key, keys.keys)
             gaps += [f"{key.name}: spec not known" for key in keys.keys if use_of_key(key) is None]
-        return CryptographyFacts(
+        return facts.CryptographyFacts(
             algorithms=tuple(one for one in uses if one is not None),
             signing_keys=signing,
             endpoints=endpoints,
@@ -91,7 +84,7 @@ class CryptographyReader:
         gaps = [f"TLS with {one.host}: {one.problem}" for one in found if one.problem and one.encrypted]
         return found, gaps
 
-    def _signing_keys(self, cancelled: Event | None) -> Iterator[SigningKeyFact]:
+    def _signing_keys(self, cancelled: Event | None) -> Iterator[facts.SigningKeyFact]:
         for number, name in enumerate(dict.fromkeys((*self.signing_keys, *self.former))):
             stop_if(cancelled)
             signs, until = number == 0 and bool(self.signing_keys), self.former.get(name)
@@ -101,14 +94,14 @@ class CryptographyReader:
                 raise
             except KeydeckError as error:
                 missing = clean(error.message, 600)
-                yield SigningKeyFact(clean(name, 300), signs=signs, until=until, missing=missing)
+                yield facts.SigningKeyFact(clean(name, 300), signs=signs, until=until, missing=missing)
 
-    def _described(self, name: str, *, signs: bool, until: datetime | None) -> SigningKeyFact:
+    def _described(self, name: str, *, signs: bool, until: datetime | None) -> facts.SigningKeyFact:
         region = region_of(name) or self.kms.regions[0]
         told = self.kms.call("DescribeKey", region=region, KeyId=name).get("KeyMetadata") or {}
         spec = clean(told.get("KeySpec"), 60)
         found = algorithm_of_spec(spec, partition_of(region))
-        return SigningKeyFact(
+        return facts.SigningKeyFact(
             name=clean(name, 300),
             arn=clean(told.get("Arn"), 300),
             spec=spec or None,

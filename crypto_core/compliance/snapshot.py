@@ -10,15 +10,8 @@ from typing import Any, TypeVar
 
 from crypto_core.compliance import facts
 from crypto_core.compliance.facts import PartFacts
+from crypto_core.text import json_records
 from crypto_core.text.cleaning import CleanText, clean, cleans
-from crypto_core.text.json_records import (
-    JsonRecord,
-    JsonRecordError,
-    json_value,
-    read_moment,
-    record_of,
-    shape,
-)
 
 Fact = TypeVar("Fact")
 
@@ -62,11 +55,11 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=600)
-class MissingPart(JsonRecord):
+class MissingPart(json_records.JsonRecord):
     lack: Lack
     reason: CleanText
 
-    json_shape = shape("missing=lack reason")
+    json_shape = json_records.shape("missing=lack reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +90,7 @@ class Snapshot:
 
 
 def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
-    return {"taken_at": snapshot.taken_at.isoformat(), "parts": json_value(snapshot.parts)}
+    return {"taken_at": snapshot.taken_at.isoformat(), "parts": json_records.json_value(snapshot.parts)}
 
 
 def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
@@ -105,7 +98,7 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
     stored = document.get("parts")
     parts = stored if isinstance(stored, Mapping) else {}
     return Snapshot(
-        read_moment(document.get("taken_at")),
+        json_records.read_moment(document.get("taken_at")),
         {part: _part(part, parts[part.value]) for part in SnapshotPart if part.value in parts},
     )
 
@@ -113,8 +106,8 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
 def _part(part: SnapshotPart, stored: Any) -> PartFacts | MissingPart:
     try:
         if isinstance(stored, Mapping) and "missing" in stored:
-            return record_of(MissingPart, stored)
-        found: PartFacts = record_of(part.kind, stored, exactly=True)
+            return json_records.record_of(MissingPart, stored)
+        found: PartFacts = json_records.record_of(part.kind, stored, exactly=True)
         return found
-    except (JsonRecordError, RecursionError):
+    except (json_records.JsonRecordError, RecursionError):
         return MissingPart(Lack.FAILED, clean(f"what was kept of {part} can't be read"))

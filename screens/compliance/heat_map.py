@@ -13,17 +13,7 @@ from textual.content import Content
 from textual.events import Click, Resize
 from textual.strip import Strip
 
-from screens.compliance.grid import (
-    Cell,
-    ControlRow,
-    DayColumn,
-    FrameworkRow,
-    Row,
-    Zoom,
-    column_at,
-    columns_of,
-    label_of,
-)
+from screens.compliance import grid
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.widgets.cells import cut, fit
 from screens.widgets.cursor_view import CursorView
@@ -54,15 +44,15 @@ class HeatMap(CursorView):
 
     def __init__(self) -> None:
         super().__init__()
-        self.zoom = Zoom.DAY
+        self.zoom = grid.Zoom.DAY
         self.column = 0
         """The column that the cursor is on."""
         self.left = 0
         """The first column in sight."""
-        self.rows: Sequence[Row] = ()
-        self.columns: Sequence[DayColumn] = ()
+        self.rows: Sequence[grid.Row] = ()
+        self.columns: Sequence[grid.DayColumn] = ()
         self._since = self._until = date.min
-        self._cells: dict[int, tuple[Cell, ...]] = {}
+        self._cells: dict[int, tuple[grid.Cell, ...]] = {}
         """What the columns of a row show, as far as they were in sight."""
         self._words: Mapping[str, str] = NO_WORDS
         self._strips: dict[int, Strip] = {}
@@ -71,23 +61,23 @@ class HeatMap(CursorView):
     # What is under the cursor
 
     @property
-    def row(self) -> ControlRow | None:
+    def row(self) -> grid.ControlRow | None:
         row = self.rows[self.cursor] if self.cursor < len(self.rows) else None
-        return row if isinstance(row, ControlRow) else None
+        return row if isinstance(row, grid.ControlRow) else None
 
     @property
-    def day_column(self) -> DayColumn | None:
+    def day_column(self) -> grid.DayColumn | None:
         return self.columns[self.column] if self.column < len(self.columns) else None
 
     @property
-    def cell(self) -> Cell | None:
+    def cell(self) -> grid.Cell | None:
         row, column = self.row, self.day_column
         return row.cell(column) if row is not None and column is not None else None
 
     # What is shown
 
     def show(
-        self, rows: Sequence[Row], since: date, until: date, words: Mapping[str, str] = NO_WORDS
+        self, rows: Sequence[grid.Row], since: date, until: date, words: Mapping[str, str] = NO_WORDS
     ) -> None:
         """Show these rows over these days, both included; `words` by control's id stand behind the cells."""
         self._words = words
@@ -98,7 +88,9 @@ class HeatMap(CursorView):
         same = [
             place
             for place, row in enumerate(rows)
-            if control is not None and isinstance(row, ControlRow) and row.control.id == control.control.id
+            if control is not None
+            and isinstance(row, grid.ControlRow)
+            and row.control.id == control.control.id
         ]
         self.lines_changed(same[0] if same else 0 if control is None else self.cursor)
 
@@ -114,9 +106,9 @@ class HeatMap(CursorView):
         """Make the columns anew, the cursor on the one with a day, or on the last one."""
         self._cells.clear()
         self._strips.clear()
-        self.columns = columns_of(self._since, self._until, self.zoom)
+        self.columns = grid.columns_of(self._since, self._until, self.zoom)
         last = max(len(self.columns) - 1, 0)
-        self.column = last if day is None else column_at(self.columns, day)
+        self.column = last if day is None else grid.column_at(self.columns, day)
         self.left = max(last - self.in_sight + 1, 0)
         self._keep_column_in_sight()
 
@@ -183,7 +175,7 @@ class HeatMap(CursorView):
         return len(self.rows)
 
     def selectable(self, index: int) -> bool:
-        return isinstance(self.rows[index], ControlRow)
+        return isinstance(self.rows[index], grid.ControlRow)
 
     def render_line(self, y: int) -> Strip:
         """Paint a line of what is in sight: first the months, the days, then the rows."""
@@ -219,7 +211,7 @@ class HeatMap(CursorView):
     def line(self, index: int) -> Content:
         """A framework's heading, or a control with its cells."""
         row = self.rows[index]
-        if isinstance(row, FrameworkRow):
+        if isinstance(row, grid.FrameworkRow):
             return self._heading(row)
         sign = CONTROL_SIGNS[row.latest]
         room = self._label_cells - 4
@@ -235,7 +227,7 @@ class HeatMap(CursorView):
             (cut(self._words.get(row.control.id, ""), self._room_behind), "$muted"),
         )
 
-    def _heading(self, row: FrameworkRow) -> Content:
+    def _heading(self, row: grid.FrameworkRow) -> Content:
         parts: list[Part] = []
         for state, number in row.counts:
             sign = CONTROL_SIGNS[state]
@@ -244,7 +236,7 @@ class HeatMap(CursorView):
         title = cut(row.title, max(self._across - right.cell_length - 2, 10))
         return Content.assemble(" ", (title, "bold $accent"), right)
 
-    def _parts(self, index: int, row: ControlRow) -> Iterator[Part]:
+    def _parts(self, index: int, row: grid.ControlRow) -> Iterator[Part]:
         """The cells in sight; neighbours that look the same are one part."""
         cells = self._cells.get(index)
         if cells is None:
@@ -271,7 +263,7 @@ class HeatMap(CursorView):
         free, cursor = 0, (self.column - self.left) * wide
         for place in range(self.left, min(self.left + self.in_sight, len(self.columns))):
             before = self.columns[place - 1] if place > self.left else None
-            label = label_of(self.columns[place], before, self.zoom)[y]
+            label = grid.label_of(self.columns[place], before, self.zoom)[y]
             at = (place - self.left) * wide
             touched = y and wide == 1 and at <= cursor < at + len(label)
             if label and at >= free and not touched:
@@ -300,7 +292,7 @@ class HeatMap(CursorView):
             super().on_click(event)
 
 
-def _painted(cell: Cell, wide: int) -> Iterator[Part]:
+def _painted(cell: grid.Cell, wide: int) -> Iterator[Part]:
     """A cell, so many cells wide: where there is room for more than a sign, a gap stands beside it."""
     sign = CONTROL_SIGNS[cell.state]
     style = _CALM if cell.state is ControlState.MET else sign.style

@@ -23,17 +23,9 @@ from crypto_core.compliance.facts import (
     UseFacts,
 )
 from crypto_core.compliance.library import Controls
+from crypto_core.compliance.period import period
 from crypto_core.compliance.period.judged_records import RANK, JudgedRecord, judge_records
 from crypto_core.compliance.period.lapses import find_lapses
-from crypto_core.compliance.period.period import (
-    AuditPeriod,
-    ControlDay,
-    ControlPeriod,
-    Lapse,
-    LapseSource,
-    runs_of,
-    spans_of,
-)
 from crypto_core.compliance.period.population import default_seed, draw_sample, moments_of, population_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
@@ -208,7 +200,7 @@ def _missing_parts(records: Sequence[EvidenceRecord]) -> Iterator[str]:
 
 
 def _listed(days: Sequence[date]) -> str:
-    runs = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs_of(days)]
+    runs = [f"{first}" if first == last else f"{first} to {last}" for first, last in period.runs_of(days)]
     more = [f"and {len(runs) - _MOST_RUNS} more"] if len(runs) > _MOST_RUNS else []
     return ", ".join([*runs[:_MOST_RUNS], *more])
 
@@ -229,12 +221,12 @@ def control_period(
     days: Sequence[date],
     records: Mapping[date, Sequence[JudgedRecord]],
     exemptions: tuple[Exemption, ...],
-    lapses: Iterable[Lapse],
-) -> ControlPeriod:
+    lapses: Iterable[period.Lapse],
+) -> period.ControlPeriod:
     """Return a control's days and spans; `lapses` are those of any control."""
     by_events = _days_by_events(control, lapses, days)
     told = tuple(_day(control, day, records.get(day, ()), exemptions, day in by_events) for day in days)
-    return ControlPeriod(control, told, spans_of(told), exemptions)
+    return period.ControlPeriod(control, told, period.spans_of(told), exemptions)
 
 
 def _day(
@@ -243,7 +235,7 @@ def _day(
     records: Sequence[JudgedRecord],
     exemptions: Iterable[Exemption],
     by_events: bool,
-) -> ControlDay:
+) -> period.ControlDay:
     worst = min(records, key=lambda one: RANK[one.status(control)], default=None)
     status = worst.status(control) if worst else None
     number = worst.record.number if worst else 0
@@ -251,14 +243,16 @@ def _day(
     if known:
         status = ControlStatus.NOT_MET
     excepted = status is ControlStatus.NOT_MET and any(one.holds_on(day) for one in exemptions)
-    return ControlDay(day, status, number, excepted, known)
+    return period.ControlDay(day, status, number, excepted, known)
 
 
-def _days_by_events(control: FrameworkControl, lapses: Iterable[Lapse], days: Sequence[date]) -> set[date]:
+def _days_by_events(
+    control: FrameworkControl, lapses: Iterable[period.Lapse], days: Sequence[date]
+) -> set[date]:
     found = [
         one
         for one in lapses
-        if one.source is LapseSource.EVENTS and any(control.id == its.id for its in one.controls)
+        if one.source is period.LapseSource.EVENTS and any(control.id == its.id for its in one.controls)
     ]
     return {day for one in found for day in days if one.first_at.date() <= day <= one.last_at.date()}
 
@@ -301,7 +295,7 @@ class CheckedRecords:
 
 def audit_period(
     asked: PeriodQuestion, found: CheckedRecords, controls: Controls, at_hand: AtHand, made_at: datetime
-) -> AuditPeriod:
+) -> period.AuditPeriod:
     """Return what a period came to. What can't be told of it is in `unknown`, what is wrong in `problems`."""
     chosen = tuple(one for one in controls.controls if asked.framework in ("", one.framework.id))
     exemptions = _exemptions(controls, chosen, asked)
@@ -317,7 +311,7 @@ def audit_period(
     access = access_of(records, at_hand.reviews, asked.since, asked.until)
     seed = clean(asked.seed, 200) or default_seed(records, asked.since, asked.until)
     gaps = tuple(day for day in days if day not in recorded)
-    return AuditPeriod(
+    return period.AuditPeriod(
         since=asked.since,
         until=asked.until,
         framework=clean(asked.framework),
