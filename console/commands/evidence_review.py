@@ -18,20 +18,17 @@ from crypto_core.text.counting import counted, listed
 @click.option(
     "--reason", required=True, metavar="TEXT", help="What it is done for, such as: quarterly review."
 )
-@click.option(
-    "--key", "keys", multiple=True, metavar="KEY", help="Only this key that guards tokens; repeatable."
-)
 @click.option("--dry-run", is_flag=True, help="Show it; keep nothing.")
 @yes_option
 @json_option
-def review(*, reason: str, keys: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> int:
+def review(*, reason: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Show who may use the keys that guard tokens, and who did since the last review; note that you looked.
 
     The journal has who reviewed, why, and the SHA-256 of what was looked at, which --json prints: keep that.
     Exit code 3 if something of it could not be read; it is noted all the same, with how much.
     """
     with services_of() as services, cancelled_by_interrupt() as cancelled:
-        looked = services.access_reviewer.look(keys, cancelled)
+        looked = services.access_reviewer.look(cancelled)
         if not as_json or not (yes or dry_run):
             _print(looked, err=as_json)
         if not dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -16,12 +16,12 @@ from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.errors import RefusedError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.steps.evidence_sanitising import kept_text
 from crypto_core.proof.forms import canonical
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.cleaning import CleanText, cleans
 from crypto_core.text.counting import listed
 from crypto_core.text.json_records import JsonRecord, json_value, shape
 
@@ -81,26 +81,24 @@ class AccessReviewer:
             self.journal, read_only=self.read_only, ready=require_schemas(self.journal.engine)
         )
 
-    def look(self, names: Sequence[str] = (), cancelled: Event | None = None) -> AccessReview:
-        """Return who may use these keys, all that guard tokens by default, and who did since the last review.
+    def look(self, cancelled: Event | None = None) -> AccessReview:
+        """Return who may use the keys that guard tokens, and who did since the last review of all of them.
 
-        Raises SettingsError for a key that guards no tokens, RefusedError where keys or policies can't be
-        read, EventStoreError, DatabaseError, InterruptedRunError.
+        Raises RefusedError where keys or policies can't be read, EventStoreError, DatabaseError,
+        InterruptedRunError.
         """
         snapshot = self.reader.take((SnapshotPart.KEYS, SnapshotPart.ACCESS), cancelled)
         known, access = snapshot.known(GuardingKeyFacts), snapshot.known(AccessFacts)
         if known is None or access is None:
             why = "; ".join(one.reason for one in snapshot.missing.values())
             raise RefusedError(f"Who may use the keys can't be read: {why}")
-        keys = _chosen(known.keys, names)
-        now = self.clock()
-        arns, titles = {one.arn for one in keys}, {one.name for one in keys}
+        now, arns = self.clock(), {one.arn for one in known.keys}
         reviews = [one for one in self.changes.reviews(now) if arns <= set(one.keys)]
         first = now - timedelta(days=_FIRST_DAYS)
         uses = self.changes.uses(max((one.at - LATE for one in reviews), default=first), now, cancelled)
         return AccessReview(
-            keys,
-            tuple(one for one in access.accesses if one.key in titles),
+            known.keys,
+            access.accesses,
             tuple(one for one in uses.uses if one.key in arns),
             uses.since,
             uses.until,
@@ -133,16 +131,3 @@ class AccessReviewer:
             }
             self.journal.record(REVIEW, subject, Outcome.DONE, detail)
         return review.sha256
-
-
-def _chosen(keys: Sequence[KeyFact], names: Sequence[str]) -> tuple[KeyFact, ...]:
-    chosen: dict[str, KeyFact] = {}
-    for name in names:
-        found = next((one for one in keys if name in (one.arn, one.name, one.arn.rsplit("/", 1)[-1])), None)
-        if found is None:
-            raise SettingsError(
-                f"No tokens are under a key called {clean(name, 200)}.",
-                remedy=f"Keys that guard tokens: {', '.join(one.name for one in keys) or 'none'}.",
-            )
-        chosen[found.arn] = found
-    return tuple(chosen.values()) or tuple(keys)

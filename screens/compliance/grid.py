@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from functools import cache
 from typing import NamedTuple
 
 from crypto_core.compliance.control import FrameworkControl
@@ -96,10 +95,6 @@ class Cell(NamedTuple):
     gap: bool
 
 
-_cell = cache(Cell)
-"""The same cell is the same object, however many days show it."""
-
-
 @dataclass(frozen=True, slots=True)
 class FrameworkRow:
     """The heading above a framework's controls."""
@@ -136,8 +131,8 @@ class ControlRow:
         known = [state for state in days if state.known]
         gap = ControlState.GAP in days
         if known:
-            return _cell(min(known, key=_rank), gap)
-        return _cell(ControlState.GAP if gap else ControlState.COMING, gap)
+            return Cell(min(known, key=_rank), gap)
+        return Cell(ControlState.GAP if gap else ControlState.COMING, gap)
 
     def worst_day(self, column: DayColumn) -> date:
         """Return the first day of a column on which the control was as bad as the column shows."""

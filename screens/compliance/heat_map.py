@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
-from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.events import Click, Resize
 from textual.strip import Strip
@@ -38,8 +35,6 @@ class HeatMap(CursorView):
     The cursor keeps its control and its day when rows or zoom change.
     """
 
-    DEFAULT_CSS = "HeatMap > .heat-map--column { background: $cursor-idle; }"
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor", "heat-map--column"}
     STICKY = 2
 
     def __init__(self) -> None:
@@ -52,11 +47,7 @@ class HeatMap(CursorView):
         self.rows: Sequence[grid.Row] = ()
         self.columns: Sequence[grid.DayColumn] = ()
         self._since = self._until = date.min
-        self._cells: dict[int, tuple[grid.Cell, ...]] = {}
-        """What the columns of a row show, as far as they were in sight."""
         self._words: Mapping[str, str] = NO_WORDS
-        self._strips: dict[int, Strip] = {}
-        self._strips_look: tuple[int, int, str] = (0, 0, "")
 
     # What is under the cursor
 
@@ -104,8 +95,6 @@ class HeatMap(CursorView):
 
     def _lay_out(self, day: date | None) -> None:
         """Make the columns anew, the cursor on the one with a day, or on the last one."""
-        self._cells.clear()
-        self._strips.clear()
         self.columns = grid.columns_of(self._since, self._until, self.zoom)
         last = max(len(self.columns) - 1, 0)
         self.column = last if day is None else grid.column_at(self.columns, day)
@@ -181,32 +170,7 @@ class HeatMap(CursorView):
         """Paint a line of what is in sight: first the months, the days, then the rows."""
         if y < self.STICKY:
             return self._laid_out(self._head(y), self.size.width, self.visual_style)
-        index = y - self.STICKY + self.scroll_offset.y
-        if index == self.cursor or index >= len(self.rows):
-            return super().render_line(y - self.STICKY)
-        return self._crossed(self._strip(index), index)
-
-    def _strip(self, index: int) -> Strip:
-        """A row as it is without the cursor: kept while it looks so, as a move across changes one column."""
-        looks = (self.left, self.size.width, self.app.theme)
-        if looks != self._strips_look:
-            self._strips_look = looks
-            self._strips.clear()
-        strip = self._strips.get(index)
-        if strip is None:
-            strip = self._laid_out(self.line(index), self.size.width, self.visual_style)
-            self._strips[index] = strip
-        return strip
-
-    def _crossed(self, strip: Strip, index: int) -> Strip:
-        """A control's row with the cursor's column set off."""
-        if not self.selectable(index) or not self.columns:
-            return strip
-        first = self._label_cells + (self.column - self.left) * self._column_cells
-        before, cell, after = strip.divide((first, first + self._column_cells, self.size.width))
-        ground = RichStyle(bgcolor=self.get_visual_style("heat-map--column").rich_style.bgcolor)
-        shaded = [Segment(text, style + ground if style else ground) for text, style, _ in cell]
-        return Strip([*before, *shaded, *after], self.size.width)
+        return super().render_line(y - self.STICKY)
 
     def line(self, index: int) -> Content:
         """A framework's heading, or a control with its cells."""
@@ -238,13 +202,10 @@ class HeatMap(CursorView):
 
     def _parts(self, index: int, row: grid.ControlRow) -> Iterator[Part]:
         """The cells in sight; neighbours that look the same are one part."""
-        cells = self._cells.get(index)
-        if cells is None:
-            cells = self._cells[index] = tuple(row.cell(column) for column in self.columns)
         text, style = "", ""
-        for place in range(self.left, min(self.left + self.in_sight, len(cells))):
+        for place in range(self.left, min(self.left + self.in_sight, len(self.columns))):
             ground = " reverse" if place == self.column and index == self.cursor else ""
-            for shown, looks in _painted(cells[place], self._column_cells):
+            for shown, looks in _painted(row.cell(self.columns[place]), self._column_cells):
                 if looks + ground != style and text:
                     yield text, style
                     text = ""

@@ -6,7 +6,7 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.sections import overview
 from crypto_core.compliance.pack.sections.cryptography import cryptography
-from crypto_core.compliance.pack.sections.inventory import access, changes, drills, incidents, keys
+from crypto_core.compliance.pack.sections.inventory import access, changes, incidents, keys
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.reports.cells import Cell, ShownSection, code, facts, table
@@ -98,12 +98,10 @@ def report_page(period: AuditPeriod, context: PackContext) -> Page:
             overview.summary(period, context),
             overview.lapses(period),
             overview.controls(period),
-            overview.exceptions(period),
             keys(period),
             cryptography(period),
             changes(period),
             access(period),
-            drills(period),
             incidents(period),
             limits(period, context),
             judged_by(context),

@@ -24,16 +24,10 @@ from crypto_core.text.cleaning import CleanText, clean, cleans
 @dataclass(frozen=True, slots=True)
 @cleans(600)
 class RecordsCheck:
-    """What is wrong with records, a sentence each, and why signatures could not be checked, "" if they were.
-
-    `unsigned` and `removed` are the numbers of those without a signature, and of all whose documents were
-    taken away, as the journal tells.
-    """
+    """What is wrong with records, a sentence each, and why signatures were not checked, "" if they were."""
 
     problems: tuple[CleanText, ...]
     unchecked: CleanText
-    unsigned: tuple[int, ...] = ()
-    removed: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -85,12 +79,8 @@ class RecordBook:
             problems += _wrong(record, rows.get(record.number), digests, database_id)
         signed = [(_link(record), record.signed) for record in records]
         signatures, unchecked = wrong_signatures(signed, named, asking(self.signer))
-        return RecordsCheck(
-            tuple(map(clean, filter(None, (*problems, *signatures)))),
-            clean(unchecked, 600),
-            tuple(one.number for one in records if one.signature is None),
-            tuple(row.number for row in rows.values() if row.whole is None),
-        )
+        wrong = tuple(map(clean, filter(None, (*problems, *signatures))))
+        return RecordsCheck(wrong, clean(unchecked, 600))
 
 
 def _link(one: EvidenceRecord | RecordOutline) -> RecordLink:

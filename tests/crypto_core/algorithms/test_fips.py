@@ -13,11 +13,8 @@ from typing import Any
 import pytest
 
 import crypto_core
-from crypto_core.algorithms import fips, openssl_modules
-from crypto_core.algorithms.fips import lacking_fips, require_fips, require_fips_where_set
+from crypto_core.algorithms import openssl_modules
 from crypto_core.algorithms.openssl_modules import DATABASE, LIBRARY, PYTHON
-from crypto_core.errors import SettingsError
-from tests.crypto_core.compliance.snapshots import MODULES
 
 WITHOUT_PROVIDER = """
 openssl_conf = openssl_init
@@ -103,29 +100,3 @@ def _modules_folder() -> str:
     except (OSError, subprocess.SubprocessError):
         return os.devnull
     return said.stdout.partition('"')[2].rpartition('"')[0]
-
-
-def test_what_is_lacking_is_named_and_the_database_s_is_not_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    other = MODULES[0].__class__(
-        *(MODULES[0].what, MODULES[0].computes, MODULES[0].version), None, MODULES[0].why
-    )
-    assert lacking_fips(MODULES) == ()
-    assert len(lacking_fips((other, MODULES[1]))) == 1
-    monkeypatch.setattr(fips, "openssl_modules", lambda: (other, MODULES[1]))
-    with pytest.raises(
-        SettingsError, match=r"FIPS provider is not active in Python's ssl and hashlib"
-    ) as refused:
-        require_fips()
-    assert "OPENSSL_CONF" in refused.value.remedy
-    monkeypatch.setattr(fips, "openssl_modules", lambda: MODULES)
-    require_fips()
-    require_fips_where_set({"KEYDECK_FIPS": "require"})
-
-
-def test_another_value_than_require_is_refused_and_none_asks_for_nothing() -> None:
-    require_fips_where_set({})
-    require_fips_where_set({"KEYDECK_FIPS": ""})
-    with pytest.raises(SettingsError, match="KEYDECK_FIPS is not require"):
-        require_fips_where_set({"KEYDECK_FIPS": "of course"})

@@ -64,7 +64,6 @@ class Bill:
         crypto: CryptoProperties | None = None,
         values: Values | None = None,
         needs: Iterable[str] = (),
-        version: str | None = None,
     ) -> BomRef:
         self._needs.setdefault(ref, set()).update(needs)
         if ref not in self.components:
@@ -72,7 +71,6 @@ class Bill:
                 name=text(name),
                 type=kind,
                 bom_ref=ref,
-                version=version,
                 description=text(said, "") or None,
                 crypto_properties=crypto,
                 properties=properties(values or {}),

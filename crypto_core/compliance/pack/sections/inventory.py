@@ -185,7 +185,7 @@ def _shown(rows: int, file: str) -> str:
 def incidents(period: AuditPeriod) -> ShownSection:
     return ShownSection(
         "incidents",
-        "Incidents",
+        "Incidents and restore drills",
         lead="Incidents that were declared in Keydeck; others are not seen.",
         tables=(
             table(
@@ -193,6 +193,12 @@ def incidents(period: AuditPeriod) -> ShownSection:
                 "Incident|Declared (UTC)|Closed (UTC)|Contained after|Led|Follow-ups",
                 map(_row, period.incidents),
                 "No incident was declared.",
+            ),
+            table(
+                "Restores that were tried and verified",
+                "No.|When (UTC)",
+                enumerate(period.drills, 1),
+                "No restore drill is on record in the period.",
             ),
         ),
     )
@@ -215,19 +221,4 @@ def _row(one: IncidentFact) -> tuple[CellValue, ...]:
         ),
         "a lead was named" if one.lead else "no lead was named",
         (f"{one.follow_ups:,}", f"{one.overdue:,} overdue" if one.overdue else ""),
-    )
-
-
-def drills(period: AuditPeriod) -> ShownSection:
-    return ShownSection(
-        "drills",
-        "Restore drills",
-        tables=(
-            table(
-                "Restores that were tried and verified",
-                "No.|When (UTC)",
-                enumerate(period.drills, 1),
-                "No restore drill is on record in the period.",
-            ),
-        ),
     )

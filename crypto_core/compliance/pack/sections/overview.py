@@ -10,7 +10,7 @@ from crypto_core.compliance.pack import words
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, runs_of
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
+from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, code, facts, table
 from crypto_core.reports.words import moment_utc
 
 _LAPSE = "What was wrong|Began, and by what|Ended, and by what|Known by|Controls"
@@ -156,29 +156,6 @@ def _records(numbers: tuple[int, ...]) -> str:
     if not numbers:
         return "no record shows it"
     return f"records {numbers[0]:,} – {numbers[-1]:,}" if numbers[1:] else f"record {numbers[0]:,}"
-
-
-def exceptions(period: AuditPeriod) -> ShownSection:
-    known = {one.control.id: one.control for one in period.controls}
-    return ShownSection(
-        "exceptions",
-        "Exceptions",
-        tables=(
-            table(
-                "Exceptions from controls",
-                "Control|Reason|Granted by|Until",
-                (
-                    (
-                        (known[e.control].number if e.control in known else e.control, e.control),
-                        e.reason,
-                        e.by,
-                        at_time(e.until.isoformat()),
-                    )
-                    for e in period.exemptions
-                ),
-            ),
-        ),
-    )
 
 
 def counts(period: AuditPeriod) -> dict[ControlStatus | None, int]:

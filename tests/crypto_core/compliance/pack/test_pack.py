@@ -17,7 +17,6 @@ import pytest
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument
-from crypto_core.compliance.pack.verification import ONLY_FITS
 from crypto_core.compliance.pack.writer import ACTION
 from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.signature import Signature, SigningTime
@@ -215,7 +214,3 @@ def test_tables_hold_every_row_and_no_formula(table: PackingTable, tmp_path: Pat
     assert all(row["detail"].startswith("'=") for row in rows)
     with (tmp_path / "pack" / "sample.csv").open(newline="", encoding="utf-8") as file:
         assert {row["id"] for row in csv.DictReader(file)} < {row["id"] for row in rows}
-
-
-def test_the_key_in_the_pack_proves_only_that_all_fits() -> None:
-    assert "--public-key" in ONLY_FITS
