@@ -53,7 +53,15 @@ def doctor(*, as_json: bool) -> int:
     checks = list(found if as_json else _printed(found))
     counts = Counter(check.outcome for check in checks)
     if as_json:
-        print_json({"checks": [c.as_json() for c in checks], "summary": _summary(counts)})
+        print_json(
+            {
+                "checks": [c.as_json() for c in checks],
+                "summary": {
+                    "well": not counts[CheckOutcome.FAILED],
+                    **{o.value: counts[o] for o in CheckOutcome},
+                },
+            }
+        )
     else:
         click.echo()
         click.echo(_sentence(counts))
@@ -100,10 +108,6 @@ def _folded(line: str, indent: str, width: int) -> list[str]:
     return textwrap.wrap(
         line, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )
-
-
-def _summary(counts: Counter[CheckOutcome]) -> dict[str, object]:
-    return {"well": not counts[CheckOutcome.FAILED], **{o.value: counts[o] for o in CheckOutcome}}
 
 
 def _sentence(counts: Counter[CheckOutcome]) -> str:

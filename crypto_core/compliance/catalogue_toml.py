@@ -155,22 +155,18 @@ def _owners(top: Fields, where: str) -> dict[str, CleanText]:
 def _exemption(table: object, place: str) -> Exemption:
     fields = _ControlFields(table, place)
     control = _matched(fields, "control", _CONTROL_ID, "the id of a control, such as pci-3.7.4")
+    since = fields.take("since")
     found = Exemption(
         control,
         fields.text("reason", 300, required=True),
         fields.text("by", 120, required=True),
         _day(fields, "until", fields.take("until")),
-        _first_day(fields),
+        None if since is None else _day(fields, "since", since),
     )
     fields.none_left()
     if found.since is not None and found.since > found.until:
         fields.refuse("since", "is after until")
     return found
-
-
-def _first_day(fields: Fields) -> date | None:
-    value = fields.take("since")
-    return None if value is None else _day(fields, "since", value)
 
 
 def _day(fields: Fields, name: str, value: Any) -> date:

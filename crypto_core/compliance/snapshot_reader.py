@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -287,11 +287,13 @@ class _Reading:
         return self.by.cryptography.read(tokens, keys, self.by.configured.settings, self.cancelled)
 
     def _checks(self) -> facts.CheckFacts:
-        return facts.CheckFacts(tuple(self._checked()))
-
-    def _checked(self) -> Iterator[facts.CheckFact]:
-        for one in examine(self.by.areas(), cancelled=self.cancelled, in_order=True):
-            yield facts.CheckFact(clean(one.area), clean(one.name), one.outcome, clean(one.said, 600))
+        checks = examine(self.by.areas(), cancelled=self.cancelled, in_order=True)
+        return facts.CheckFacts(
+            tuple(
+                facts.CheckFact(clean(one.area), clean(one.name), one.outcome, clean(one.said, 600))
+                for one in checks
+            )
+        )
 
 
 def _lack(error: errors.KeydeckError) -> Lack:

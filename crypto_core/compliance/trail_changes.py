@@ -71,7 +71,10 @@ def _change(context: RuleContext, event: TrailEvent) -> ChangeFact:
         id=event.event_id,
         at=event.time,
         what=event.name,
-        subject=clean((event.key_arns[0] if event.key_arns else event.alias) or _store(event)),
+        subject=clean(
+            (event.key_arns[0] if event.key_arns else event.alias)
+            or text(request(event).get("customKeyStoreId"), 64)
+        ),
         who=clean(f"{event.principal.arn or 'nobody named'}{session}{through}", 600),
         outcome=clean(f"refused: {event.error_code}" if event.failed else "done"),
         detail=clean("; ".join(_details(event)), 600),
@@ -122,7 +125,3 @@ def _details(event: TrailEvent) -> Iterator[str]:
     for name in _PARAMETERS:
         if said := text(given.get(name), 200):
             yield f"{name} {said}"
-
-
-def _store(event: TrailEvent) -> str:
-    return text(request(event).get("customKeyStoreId"), 64)

@@ -79,31 +79,24 @@ class Topic:
     name: str
 
     def ok(self, said: str, remedy: str = "") -> Check:
-        """It is as it should be."""
         return Check(self.area, self.name, CheckOutcome.OK, said, remedy)
 
     def warning(self, said: str, remedy: str = "") -> Check:
-        """It works, but not as it should."""
         return Check(self.area, self.name, CheckOutcome.WARNING, said, remedy)
 
     def failed(self, said: str, remedy: str = "") -> Check:
-        """It does not work."""
         return Check(self.area, self.name, CheckOutcome.FAILED, said, remedy)
 
     def failed_by(self, error: KeydeckError) -> Check:
-        """It does not work, as an error says."""
         return self.failed(error.message, error.remedy)
 
     def unknown(self, said: str, remedy: str = "") -> Check:
-        """It could not be found out."""
         return Check(self.area, self.name, CheckOutcome.UNKNOWN, said, remedy)
 
     def unknown_by(self, error: KeydeckError) -> Check:
-        """It could not be found out, as an error says."""
         return self.unknown(f"Not known: {error.message}", error.remedy)
 
     def skipped(self, said: str, remedy: str = "") -> Check:
-        """It was not asked."""
         return Check(self.area, self.name, CheckOutcome.SKIPPED, said, remedy)
 
     def by(self, find: Callable[[Topic], Check]) -> Check:

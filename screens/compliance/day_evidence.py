@@ -10,7 +10,7 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Judgement, judge
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact
-from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Lapse
+from crypto_core.compliance.period.period import ControlPeriod, Lapse
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.proof.forms import FIRST
 from screens.evidence_standing import Standing
@@ -44,7 +44,7 @@ def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | N
         found = judged[0] if judged else None
         excepted = found is not None and found.exemption is not None
         return DayEvidence(period.control, day, found.status if found else None, excepted, found)
-    known = _day(period, day)
+    known = next((one for one in period.days if one.day == day), None)
     record = standing.records.get(known.record) if known is not None else None
     return DayEvidence(
         period.control,
@@ -74,10 +74,6 @@ def follows(standing: Standing, record: EvidenceRecord | None) -> bool | None:
         return record.previous == FIRST
     before = standing.records.get(record.number - 1)
     return record.previous == before.digest if before is not None else None
-
-
-def _day(period: ControlPeriod, day: date) -> ControlDay | None:
-    return next((one for one in period.days if one.day == day), None)
 
 
 def _judged(period: ControlPeriod, record: EvidenceRecord | None) -> Judgement | None:

@@ -342,12 +342,11 @@ def _right(standing: Standing) -> Content:
     return Content.assemble(
         (words, "$error" if still else "" if lapses else "$muted"),
         "   ",
-        (f"{gaps} of {days} days without a record" if gaps else "a record on every day", _gap_style(gaps)),
+        (
+            f"{gaps} of {days} days without a record" if gaps else "a record on every day",
+            "$warning" if gaps else "$muted",
+        ),
     )
-
-
-def _gap_style(gaps: int) -> str:
-    return "$warning" if gaps else "$muted"
 
 
 def _records(standing: Standing, width: int) -> Iterator[Content]:

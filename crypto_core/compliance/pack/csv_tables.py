@@ -56,7 +56,12 @@ def _keys(period: AuditPeriod) -> Iterator[Row]:
             *(key.arn, key.name, key.owner, key.purpose, key.spec, key.usage, key.state, key.origin),
             *(key.manager, key.rotates, key.rotation_days, seen.material_days, key.created_at),
             *(key.deletion_at, key.last_used_at, key.policy_sha256, key.tokens, key.writes),
-            *(seen.first, seen.record.day, seen.record.number, "; ".join(_missing(seen))),
+            *(
+                seen.first,
+                seen.record.day,
+                seen.record.number,
+                "; ".join(f"{name}: {reason}" for name, reason in key.missing.items()),
+            ),
         )
         yield from ((*whole, *material) for material in _materials(seen))
 
@@ -67,10 +72,6 @@ def _materials(seen: SeenKey) -> Iterator[Row]:
         yield one.id, one.state, one.standing, one.since, age_days(one.since, at), one.tokens
     if not seen.key.materials:
         yield ("",) * 6
-
-
-def _missing(seen: SeenKey) -> Iterator[str]:
-    yield from (f"{name}: {reason}" for name, reason in seen.key.missing.items())
 
 
 def _changes(changes: Iterable[ChangeFact]) -> Iterator[Row]:

@@ -89,10 +89,11 @@ class Observer:
 
     def of_doubts(self) -> Json:
         period = self.period
+        unsigned = [f"Not signed: records {numbers_text(period.unsigned)}."] if period.unsigned else []
         return self._observation(
             self.uuid("doubts"),
             title="What the period can't tell",
-            said=(*period.problems, *period.unknown, period.unchecked, *_unsigned(period)),
+            said=(*period.problems, *period.unknown, period.unchecked, *unsigned),
             methods=("EXAMINE",),
             kind="finding",
             collected=self.made_at,
@@ -177,11 +178,6 @@ def _word(status: ControlStatus | None) -> str:
 def doubtful(period: AuditPeriod) -> bool:
     """Return whether there is anything that the period can't tell, or that is wrong with its records."""
     return bool(period.problems or period.unknown or period.unchecked or period.unsigned)
-
-
-def _unsigned(period: AuditPeriod) -> Iterator[str]:
-    if period.unsigned:
-        yield f"Not signed: records {numbers_text(period.unsigned)}."
 
 
 def lapse_key(lapse: Lapse) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,7 +64,8 @@ class Recomputer:
         there = {one.path for one in manifest.files}
         same: list[str] = []
         other: list[str] = []
-        for path, make in (*_makers(self.documents), (README, readme)):
+        makers = [(one.path, one.make) for one in self.documents if not one.module]
+        for path, make in (*makers, (README, readme)):
             if path in there:
                 (same if make(period, context) == folder.content(path) else other).append(path)
         left = sorted(one.path for one in self.documents if one.module and one.path in there)
@@ -86,10 +87,6 @@ def period_again(records: Sequence[EvidenceRecord], inputs: PeriodInputs, contro
     asked = PeriodQuestion(inputs.since, inputs.until, inputs.framework, inputs.seed, inputs.sample)
     period = audit_period(asked, CheckedRecords(within, before), controls, at_hand, inputs.made_at)
     return replace(period, problems=inputs.problems, unknown=inputs.unknown, unchecked=inputs.unchecked)
-
-
-def _makers(documents: Sequence[PackDocument]) -> Iterator[tuple[str, Any]]:
-    yield from ((one.path, one.make) for one in documents if not one.module)
 
 
 def _not(why: str) -> Recomputed:

@@ -59,8 +59,10 @@ def status_words(one: ControlPeriod) -> str:
         return f"{told[0].rpartition(' on ')[0]} on each of {counted(all_days, 'day')}{_by_events(one)}"
     told[0] = f"{told[0]} of {recorded:,} days with a record"
     gaps = all_days - recorded
+    days = sum(day.excepted for day in one.days)
+    excepted = f"; excepted on {days:,}" if days else ""
     missing = f"; {gaps:,} of {all_days:,} days {'has' if gaps == 1 else 'have'} no record" if gaps else ""
-    return f"{', '.join(told)}{missing}{_by_events(one)}{_excepted(one)}"
+    return f"{', '.join(told)}{missing}{_by_events(one)}{excepted}"
 
 
 def _by_events(one: ControlPeriod) -> str:
@@ -72,11 +74,6 @@ def _by_events(one: ControlPeriod) -> str:
     return f"; not met by CloudTrail alone on {counted(seen, 'day')}" + (
         f", {without:,} of them without a record" if without else ""
     )
-
-
-def _excepted(one: ControlPeriod) -> str:
-    excepted = sum(day.excepted for day in one.days)
-    return f"; excepted on {excepted:,}" if excepted else ""
 
 
 def limit_words(one: ControlPeriod) -> str:

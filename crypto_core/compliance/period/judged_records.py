@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,10 +42,8 @@ class JudgedRecord:
 
 def judge_records(records: Iterable[EvidenceRecord]) -> tuple[JudgedRecord, ...]:
     """Return records with their answers, in the order of time."""
-    return tuple(_judged(sorted(records, key=lambda one: (one.taken_at, one.number))))
-
-
-def _judged(records: Iterable[EvidenceRecord]) -> Iterator[JudgedRecord]:
-    for record in records:
-        snapshot = record.snapshot
-        yield JudgedRecord(record, {name: test.answer(snapshot) for name, test in ALL_TESTS.items()})
+    ordered = sorted(records, key=lambda one: (one.taken_at, one.number))
+    return tuple(
+        JudgedRecord(one, {name: test.answer(one.snapshot) for name, test in ALL_TESTS.items()})
+        for one in ordered
+    )

@@ -80,7 +80,12 @@ def _lapse(
         began_by=trouble.began.words,
         remarks=tuple(_remarks(trouble, finder)),
         exemptions=tuple(dict.fromkeys(one for one in every if any(map(one.holds_on, days)))),
-        excepted=bool(theirs) and all(_covered(exemptions.get(one.id, ()), days) for one in theirs),
+        excepted=bool(theirs)
+        and all(
+            any(granted.holds_on(day) for granted in exemptions.get(one.id, ()))
+            for one in theirs
+            for day in days
+        ),
     )
 
 
@@ -89,10 +94,6 @@ def _days(trouble: Trouble, end: date) -> Sequence[date]:
     first = trouble.first_at.date()
     last = trouble.last_at.date() if trouble.before else max(trouble.last_at.date(), end)
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
-def _covered(exemptions: Sequence[Exemption], days: Sequence[date]) -> bool:
-    return all(any(one.holds_on(day) for one in exemptions) for day in days)
 
 
 def _worst(trouble: Trouble) -> list[Finding]:

@@ -10,7 +10,7 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Judgement, judge
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
-from crypto_core.compliance.period.period import AuditPeriod, Lapse
+from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counting import counted, listed
@@ -69,7 +69,7 @@ def _of_lapses(period: AuditPeriod) -> Iterator[OpenPoint]:
         if not lapse.over:
             earlier = "" if lapse.after else " or earlier"
             words = f"Not met since {began}{earlier}: {lapse.what} ({about})."
-            yield _point(Severity.HIGH, words, _command(lapse), ids)
+            yield _point(Severity.HIGH, words, _command_of(lapse.tests), ids)
         elif not lapse.ended_by:
             words = (
                 f"Not met from {began} to {lapse.last_at:%Y-%m-%d}, and nothing tells what ended it: "
@@ -150,10 +150,6 @@ def _point(
 
 def _numbers(controls: Iterable[FrameworkControl]) -> str:
     return listed([f"{one.framework.id} {one.number}" for one in controls], _NAMED)
-
-
-def _command(lapse: Lapse) -> str:
-    return _command_of(lapse.tests)
 
 
 def _command_of(tests: Iterable[str]) -> str:

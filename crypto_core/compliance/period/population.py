@@ -43,7 +43,8 @@ def population_of(
     problems: list[str] = []
     gaps: list[str] = []
     covered = False
-    for number, facts in (*_told(records), (0, at_hand)):
+    told = [(one.number, found) for one in records if (found := one.snapshot.known(ChangeFacts))]
+    for number, facts in (*told, (0, at_hand)):
         if isinstance(facts, MissingPart):
             gaps.append(f"Changes by the stores at hand: {facts.lack}: {facts.reason}")
             continue
@@ -65,12 +66,6 @@ def population_of(
         tuple(clean(one, 600) for one in dict.fromkeys(problems)),
         tuple(clean(one, 600) for one in dict.fromkeys(gaps)),
     )
-
-
-def _told(records: Iterable[EvidenceRecord]) -> Iterable[tuple[int, ChangeFacts]]:
-    for record in records:
-        if facts := record.snapshot.known(ChangeFacts):
-            yield record.number, facts
 
 
 def _differing(before: tuple[ChangeFact, int], now: ChangeFact, number: int) -> list[str]:

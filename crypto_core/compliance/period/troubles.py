@@ -52,8 +52,6 @@ class Run:
     """When the last record before was taken that shows it was not so."""
     before: datetime | None = None
     """When the first record was taken that shows it is gone."""
-    undecided: int = 0
-    """How many records between these could not tell."""
     last: Finding = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,8 +88,6 @@ def runs_of(judged: Sequence[JudgedRecord]) -> tuple[Run, ...]:
             if shows_gone(record, run.seen[-1], run.last, run.tests):
                 run.before = record.at
                 del standing[id_]
-            else:
-                run.undecided += 1
         for id_, (cause, tests) in shown.items():
             if id_ in standing:
                 standing[id_].see(record, cause, tests)

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 from crypto_core.compliance.snapshot import Snapshot, read_snapshot
 from crypto_core.guard.signature import Signature
@@ -64,7 +63,9 @@ class EvidenceRecord:
 def read_record(document: str, signature: Signature | None, unsigned_because: str = "") -> EvidenceRecord:
     """Return the record of a document; nothing is verified. Raises ValueError for a text that is none."""
     try:
-        told = _of_this_form(document_of(document))
+        told = document_of(document)
+        if told["keydeck_evidence_record"] != FORM:
+            raise ValueError("it is of another form")
         return EvidenceRecord(
             number=int(told["number"]),
             document=document,
@@ -80,9 +81,3 @@ def read_record(document: str, signature: Signature | None, unsigned_because: st
         )
     except UNREADABLE as error:
         raise ValueError("it is no record of evidence") from error
-
-
-def _of_this_form(told: Any) -> Any:
-    if told["keydeck_evidence_record"] != FORM:
-        raise ValueError("it is of another form")
-    return told

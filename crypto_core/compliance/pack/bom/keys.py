@@ -19,7 +19,6 @@ from crypto_core.compliance import measured
 from crypto_core.compliance.algorithm_uses import use_of_key, use_of_signing_key
 from crypto_core.compliance.facts import (
     AlgorithmFact,
-    ColumnFact,
     KeyFact,
     MaterialFact,
     SigningKeyFact,
@@ -171,7 +170,10 @@ def add_columns(
     for fact in algorithms:
         for name in fact.protects:
             protecting.setdefault(name, []).append(algorithm_ref(fact))
-    sealed = {one.column: _sealed(one) for one in tokens.columns}
+    sealed = {
+        one.column: sum(number for name, number in one.by_format.items() if Format(name).protected)
+        for one in tokens.columns
+    }
     if any(sealed.values()):
         _add_data_keys(bill, sealed, keys)
     for one in tokens.columns:
@@ -206,10 +208,6 @@ def _add_data_keys(bill: Bill, sealed: Mapping[CleanText, int], keys: Sequence[K
         },
         needs=[reference("key", key.arn) for key in wrapping],
     )
-
-
-def _sealed(column: ColumnFact) -> int:
-    return sum(number for name, number in column.by_format.items() if Format(name).protected)
 
 
 def _standing(state: str | None, materials: Sequence[MaterialFact] = ()) -> CleanText:

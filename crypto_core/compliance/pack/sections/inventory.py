@@ -59,12 +59,12 @@ def _key_row(seen: SeenKey) -> tuple[CellValue, ...]:
         (key.state or "not known", f"deletion on {moment(key.deletion_at)}" if key.deletion_at else ""),
         (rotation, every, limit),
         key.tokens,
-        (f"{seen.record.number:,}", seen.record.day.isoformat(), *map(_missing, key.missing.items())),
+        (
+            f"{seen.record.number:,}",
+            seen.record.day.isoformat(),
+            *(f"{name} not known: {why}" for name, why in key.missing.items()),
+        ),
     )
-
-
-def _missing(one: tuple[str, str]) -> str:
-    return f"{one[0]} not known: {one[1]}"
 
 
 def _material_rows(seen: SeenKey) -> list[tuple[CellValue, ...]]:
