@@ -140,7 +140,10 @@ def _document(period: AuditPeriod, context: PackContext) -> dict[str, Any]:
         "unknown": period.unknown,
         "left_out": context.left_out,
         "catalogues": tuple(one.as_json() for one in context.catalogues),
-        "inputs": PeriodInputs.of(period).as_json(),
+        "inputs": {
+            name: tuple(one) if isinstance(one, list) else one
+            for name, one in PeriodInputs.of(period).as_json().items()
+        },
     }
 
 
