@@ -7,7 +7,7 @@ A text in which a token or an envelope may stand is not remembered.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -31,14 +31,6 @@ def may_be_remembered(text: str) -> bool:
 class SortOrder:
     sort: str = ""
     descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns that an operator chose, in order, and the widths given to them; empty: the table's own."""
-
-    chosen: tuple[str, ...] = ()
-    widths: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +88,16 @@ class Memory:
     def remember_order(self, table: str, order: SortOrder) -> None:
         self._put("orders", table, [order.sort, order.descending])
 
-    def columns(self, table: str) -> Columns:
+    def columns(self, table: str) -> tuple[str, ...]:
+        """Return the columns that an operator chose for a table, in order; none for the table's own."""
         match self._section("columns").get(table):
-            case [list(chosen), dict(widths)]:
-                whole = {str(n): w for n, w in widths.items() if type(w) is int and 1 <= w <= 500}
-                return Columns(tuple(_texts(chosen)), whole)
+            case [list(chosen), *_]:
+                return tuple(_texts(chosen))
             case _:
-                return Columns()
+                return ()
 
-    def remember_columns(self, table: str, columns: Columns) -> None:
-        self._put("columns", table, [list(columns.chosen), dict(columns.widths or {})])
+    def remember_columns(self, table: str, chosen: Sequence[str]) -> None:
+        self._put("columns", table, [list(chosen)])
 
     def interval(self, screen: str) -> float | None:
         """Return the seconds between a screen's refreshes, 0 for never, None for the default."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from console.sandbox.http_message import HttpAnswer
+from console.sandbox.http_message import HttpAnswer, json_answer
 
 AUDIT_TOKEN = "demo-reader-of-audit-logs"  # noqa: S105 - nothing takes it but this
 ATLASSIAN_ORG = "demo-org"
@@ -45,7 +44,7 @@ class AuditLogs:
             return None
         if token != AUDIT_TOKEN:
             status = 200 if provider == "slack" else 401
-            return _json(status, {"ok": False, "error": "invalid_auth", "message": "Bad credentials"})
+            return json_answer(status, {"ok": False, "error": "invalid_auth", "message": "Bad credentials"})
         return wanted[1](self, named, asked, base)
 
     def _between(self, provider: str, since: float, until: float) -> list[dict[str, Any]]:
@@ -66,23 +65,23 @@ class AuditLogs:
         page, following = _page(records, asked.get("after", ""), int(asked.get("per_page", "30")))
         query = urlencode({**asked, "after": following})
         link = [("Link", f'<{base}{named[0]}?{query}>; rel="next"')] if following else []
-        return _json(200, page, *link)
+        return json_answer(200, page, *link)
 
     def _slack(self, _named: re.Match[str], asked: Mapping[str, str], _base: str) -> HttpAnswer:
         records = self._between("slack", float(asked.get("oldest", "0")), float(asked.get("latest", "9e9")))
         page, following = _page(records[::-1], asked.get("cursor", ""), int(asked.get("limit", "100")))
-        return _json(200, {"entries": page, "response_metadata": {"next_cursor": following}})
+        return json_answer(200, {"entries": page, "response_metadata": {"next_cursor": following}})
 
     def _atlassian(self, named: re.Match[str], asked: Mapping[str, str], base: str) -> HttpAnswer:
         if named[1] != ATLASSIAN_ORG:
-            return _json(404, {"message": "organisation not found"})
+            return json_answer(404, {"message": "organisation not found"})
         since, until = (
             float(asked.get(name, default)) / 1000 for name, default in (("from", "0"), ("to", "9e12"))
         )
         records = self._between("atlassian", since, until)
         page, following = _page(records[::-1], asked.get("cursor", ""), int(asked.get("limit", "100")))
         links = {"next": f"{base}{named[0]}?cursor={following}"} if following else {}
-        return _json(200, {"data": page, "meta": {"next": following or None}, "links": links})
+        return json_answer(200, {"data": page, "meta": {"next": following or None}, "links": links})
 
 
 _WANTED: Mapping[str, tuple[re.Pattern[str], Callable[..., HttpAnswer]]] = {
@@ -166,7 +165,3 @@ _SHAPES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 def _id(use: Mapping[str, Any]) -> str:
     told = "|".join(str(use[name]) for name in ("time", "provider", "place", "address", "action", "target"))
     return hashlib.sha256(told.encode()).hexdigest()[:22]
-
-
-def _json(status: int, document: Any, *headers: tuple[str, str]) -> HttpAnswer:
-    return HttpAnswer(status, [("Content-Type", "application/json"), *headers], json.dumps(document).encode())

@@ -16,7 +16,6 @@ Query = Mapping[str, Sequence[str]]
 
 _CLASSIC = ("ghp_", "gho_")
 _ORGS = ("user", "read:org", "write:org", "admin:org")
-Choice = TypeVar("Choice")
 
 _GITHUB_SCOPES = (
     ("repo",),
@@ -254,7 +253,7 @@ class _Dice:
         drawn = hashlib.sha256(f"{name}|{self._token}".encode("utf-8", "replace")).digest()
         return int.from_bytes(drawn[:4], "big") % most
 
-    def one(self, name: str, choices: Sequence[Choice]) -> Choice:
+    def one(self, name: str, choices: Sequence[Item]) -> Item:
         return choices[self.below(name, len(choices))]
 
     def chance(self, name: str, of: int) -> bool:

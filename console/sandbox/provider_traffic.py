@@ -73,21 +73,11 @@ class ProviderUse:
 
 def provider_uses(world: World) -> tuple[ProviderUse, ...]:
     """Return what was done, in no order; the same for the same world."""
-    draw = random.Random(f"{world.seed}/provider-uses")  # noqa: S311  made-up data, nothing secret
-    places = _places(world)
-    usable = [
-        token
-        for ref, token in world.tokens.items()
-        if ref.table in places and token.corruption is None and token.style not in _REFRESH
-    ]
-    if not usable:
+    made = _Uses(world)
+    if not made.usable:
         return ()
     total = min(MOST_USES, round(sum(world.rows.values()) * USES_PER_CONNECTION))
-    return (
-        *_platform(world, places, draw, usable, total),
-        *_owners(world, places, draw, usable, max(3, total // 10)),
-        *_intruder(world, places, draw, usable),
-    )
+    return (*made.platform(total), *made.owners(max(3, total // 10)), *made.intruder())
 
 
 def record_provider_uses(providers: ProviderControl, world: World) -> int:
@@ -107,81 +97,68 @@ def _places(world: World) -> Mapping[str, Mapping[str, str]]:
     return places
 
 
-def _use(
-    world: World,
-    places: Mapping[str, Mapping[str, str]],
-    token: GeneratedToken,
-    moment: datetime,
-    **told: Any,
-) -> ProviderUse:
-    ref: TokenRef = token.ref
-    provider = _PROVIDER[ref.table]
-    return ProviderUse(
-        time=round(moment.timestamp(), 3),
-        provider=provider,
-        place=places[ref.table][ref.row_id],
-        token=world.token_for(ref),
-        ref=str(ref),
-        **{"actor": "platform-bot", "target": f"project-{ref.row_id}", **told},
-    )
+class _Uses:
+    """Uses drawn one after another from a stream that the world's seed determines."""
 
+    def __init__(self, world: World) -> None:
+        self._world, self._places = world, _places(world)
+        self._draw = random.Random(f"{world.seed}/provider-uses")  # noqa: S311  made-up data, nothing secret
+        self.usable = [
+            token
+            for ref, token in world.tokens.items()
+            if ref.table in self._places and token.corruption is None and token.style not in _REFRESH
+        ]
 
-def _platform(
-    world: World,
-    places: Mapping[str, Mapping[str, str]],
-    draw: random.Random,
-    usable: list[GeneratedToken],
-    count: int,
-) -> Iterator[ProviderUse]:
-    for _ in range(count):
-        token = draw.choice(usable)
-        moment = world.now - timedelta(seconds=draw.uniform(60, DAYS * 86_400))
-        grown = moment > world.now - timedelta(days=1)
-        address = draw.choice((*PLATFORM_EGRESS, NEW_EGRESS) if grown else PLATFORM_EGRESS)
-        action = draw.choice(_ACTIONS[_PROVIDER[token.ref.table]])
-        yield _use(world, places, token, moment, action=action, address=address, agent=PLATFORM_CLIENT)
+    def platform(self, count: int) -> Iterator[ProviderUse]:
+        draw, now = self._draw, self._world.now
+        for _ in range(count):
+            token, moment = draw.choice(self.usable), self._moment()
+            egress = (*PLATFORM_EGRESS, NEW_EGRESS) if moment > now - timedelta(days=1) else PLATFORM_EGRESS
+            address, action = draw.choice(egress), draw.choice(_ACTIONS[_PROVIDER[token.ref.table]])
+            yield self._use(token, moment, action=action, address=address, agent=PLATFORM_CLIENT)
 
+    def owners(self, count: int) -> Iterator[ProviderUse]:
+        """People in their browsers, from wherever they are: no token of the platform's does it."""
+        draw = self._draw
+        for number in range(count):
+            token, moment = draw.choice(self.usable), self._moment()
+            yield self._use(
+                *(token, moment),
+                actor=f"person-{number}",
+                action=draw.choice(_ACTIONS[_PROVIDER[token.ref.table]]),
+                address=f"192.0.2.{draw.randrange(1, 250)}",
+                agent=_BROWSER,
+                programmatic=False,
+                by="owner",
+            )
 
-def _owners(
-    world: World,
-    places: Mapping[str, Mapping[str, str]],
-    draw: random.Random,
-    usable: list[GeneratedToken],
-    count: int,
-) -> Iterator[ProviderUse]:
-    """People in their browsers, from wherever they are: no token of the platform's does it."""
-    for number in range(count):
-        token = draw.choice(usable)
-        moment = world.now - timedelta(seconds=draw.uniform(60, DAYS * 86_400))
-        yield _use(
-            *(world, places, token, moment),
-            actor=f"person-{number}",
-            action=draw.choice(_ACTIONS[_PROVIDER[token.ref.table]]),
-            address=f"192.0.2.{draw.randrange(1, 250)}",
-            agent=_BROWSER,
-            programmatic=False,
-            by="owner",
+    def intruder(self) -> Iterator[ProviderUse]:
+        world, draw = self._world, self._draw
+        opened = set(world.sealed_under(world.current_key, world.current_key.material_ids[-1]))
+        moment = intrusion_begins(world.now) + BEFORE_USE
+        for table, most in INTRUDERS_USES.items():
+            stolen = [token for token in self.usable if token.ref.table == table and token.ref in opened]
+            for token in draw.sample(stolen, min(most, len(stolen))):
+                for _ in range(draw.randint(1, 3)):
+                    moment += timedelta(seconds=draw.uniform(5, 70))
+                    yield self._use(
+                        *(token, moment),
+                        action=_THEFTS[_PROVIDER[table]],
+                        address=INTRUDER_EGRESS,
+                        agent=INTRUDER_CLIENT,
+                        by="intruder",
+                    )
+
+    def _moment(self) -> datetime:
+        return self._world.now - timedelta(seconds=self._draw.uniform(60, DAYS * 86_400))
+
+    def _use(self, token: GeneratedToken, moment: datetime, **told: Any) -> ProviderUse:
+        ref: TokenRef = token.ref
+        return ProviderUse(
+            time=round(moment.timestamp(), 3),
+            provider=_PROVIDER[ref.table],
+            place=self._places[ref.table][ref.row_id],
+            token=self._world.token_for(ref),
+            ref=str(ref),
+            **{"actor": "platform-bot", "target": f"project-{ref.row_id}", **told},
         )
-
-
-def _intruder(
-    world: World,
-    places: Mapping[str, Mapping[str, str]],
-    draw: random.Random,
-    usable: list[GeneratedToken],
-) -> Iterator[ProviderUse]:
-    opened = set(world.sealed_under(world.current_key, world.current_key.material_ids[-1]))
-    moment = intrusion_begins(world.now) + BEFORE_USE
-    for table, most in INTRUDERS_USES.items():
-        stolen = [token for token in usable if token.ref.table == table and token.ref in opened]
-        for token in draw.sample(stolen, min(most, len(stolen))):
-            for _ in range(draw.randint(1, 3)):
-                moment += timedelta(seconds=draw.uniform(5, 70))
-                action = _THEFTS[_PROVIDER[table]]
-                yield _use(
-                    *(world, places, token, moment),
-                    action=action,
-                    address=INTRUDER_EGRESS,
-                    agent=INTRUDER_CLIENT,
-                    by="intruder",
-                )

@@ -159,17 +159,13 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     Action("table.reverse", "reverse", "Reverse the order", "S", calls="inventory.page"),
-    Action("table.columns", "columns", "Choose columns and their widths", "o"),
-    Action("table.wider", "wider", "The column under the cursor wider", "greater_than_sign", display=">"),
-    Action(
-        "table.narrower", "narrower", "The column under the cursor narrower", "less_than_sign", display="<"
-    ),
+    Action("table.columns", "columns", "Choose columns and their order", "o"),
     Action("table.mark", "mark", "Mark or unmark the row, then the next one", "space", shown=True),
     Action("table.mark-down", "mark down", "Mark the row and the one below", "shift+down,J"),
     Action("table.mark-up", "mark up", "Mark the row and the one above", "shift+up,K"),
     Action("table.mark-all", "mark all", "Mark all rows that match the filter", "A"),
     Action("table.unmark", "unmark all", "Clear all marks", "u"),
-    Action("table.copy", "copy", "Copy the cell under the cursor", "y", argument="cell|reference|row|marked"),
+    Action("table.copy", "copy", "Copy the cell under the cursor", "y"),
     Action("table.copy-rows", "copy rows", "Copy the marked rows, or the one under the cursor", "Y"),
     Action(
         "table.export",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -59,12 +60,11 @@ class TokenDetail(TextLines):
     }
     """
 
+    @dataclass
     class KmsAsked(Message):
         """KMS was asked about a token, so its row may say more now."""
 
-        def __init__(self, ref: TokenRef) -> None:
-            super().__init__()
-            self.ref = ref
+        ref: TokenRef
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from textual.content import Content
-
 from screens.ages import day
 from screens.memory import DayCount
 from screens.widgets.cells import cut, percent
@@ -16,7 +14,6 @@ DAYS = 30
 _UNKNOWN = "·"
 _BLOCKS = "▁▂▃▄▅▆▇"
 _ALL = "█"
-_EIGHTHS = f" {_BLOCKS}{_ALL}"
 
 
 def protected_lines(counts: Sequence[DayCount], now: datetime, width: int) -> list[Line]:
@@ -36,30 +33,6 @@ def protected_lines(counts: Sequence[DayCount], now: datetime, width: int) -> li
     return [
         line(("30 d  ", "$muted"), *bars, cut(words, room), (cut(counted_on, room - len(words)), "$muted"))
     ]
-
-
-def protected_chart(counts: Sequence[DayCount], now: datetime, width: int, height: int) -> list[Content]:
-    """Return a title and the same thirty days as bars of so many lines; nothing where none was counted."""
-    days, known = _thirty(counts, now)
-    if not known:
-        return []
-    cells = max(width // DAYS, 1)
-    lines = [Content.assemble(("share of protected tokens, 30 days", "bold"))]
-    for row in range(height - 1, -1, -1):
-        parts = [(_part(known.get(day), row, height) * cells, "$accent") for day in days]
-        lines.append(Content.assemble(*parts))
-    marks = [("─" if day in known else _UNKNOWN) * cells for day in days]
-    first, last = _day(days[0], now), _day(days[-1], now)
-    axis = first + " " * max(cells * DAYS - len(first) - len(last), 1) + last
-    return [*lines, Content.assemble(("".join(marks), "$muted")), Content.assemble((axis, "$muted"))]
-
-
-def _part(count: DayCount | None, row: int, height: int) -> str:
-    """What of a day's bar stands on one line; only all of the tokens reach the top."""
-    if count is None or not count.tokens:
-        return " "
-    eighths = count.protected * height * 8 // count.tokens
-    return _EIGHTHS[min(max(eighths - row * 8, 0), 8)]
 
 
 def _thirty(counts: Sequence[DayCount], now: datetime) -> tuple[list[date], dict[date, DayCount]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.style import Style as RichStyle
@@ -50,13 +51,12 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     STICKY = 0
     """1 where a subclass paints a heading above the lines that scroll."""
 
+    @dataclass
     class Chosen(Message):
         """The operator pressed Enter on a line, or clicked the line under the cursor."""
 
-        def __init__(self, view: CursorView, index: int) -> None:
-            super().__init__()
-            self.view = view
-            self.index = index
+        view: CursorView
+        index: int
 
         @property
         def control(self) -> CursorView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -54,10 +55,9 @@ class FilterBar(Vertical):
         Binding("tab", "complete", "complete", show=False, tooltip="Accept the suggestion"),
     ]
 
+    @dataclass
     class Submitted(Message):
-        def __init__(self, expression: str) -> None:
-            super().__init__()
-            self.expression = expression
+        expression: str
 
     class Closed(Message):
         """The operator kept the previous filter."""

@@ -28,30 +28,29 @@ class KeyHints(Widget):
     KeyHints { dock: bottom; height: auto; max-height: 2; background: $header; padding: 0 1; }
     """
 
-    _painted = Content("")
-    """The last rendering: maybe only to learn its height, not yet on screen."""
-    _told = ""
-    """The last hints that were to be painted."""
+    _shown = Content("")
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
+        self.call_after_refresh(self._show)
+
+    def on_resize(self) -> None:
+        self._show()
 
     def _changed(self, screen: Screen[object]) -> None:
-        if screen is not self.screen:
-            return
-        hints = self._hints().markup
-        if not hints == self._told == self._painted.markup:
-            self._told = hints
+        if screen is self.screen:
+            self._show()
+
+    def _show(self) -> None:
+        """Paint the hints, if others are painted."""
+        width = (self.parent.size.width if isinstance(self.parent, Widget) else self.size.width) - 2
+        hints = Content("\n").join(self._lines(width))
+        if hints.markup != self._shown.markup:
+            self._shown = hints
             self.refresh(layout=True)
 
     def render(self) -> RenderResult:
-        """The keys and what they do; a click on one presses it."""
-        self._painted = self._hints()
-        return self._painted
-
-    def _hints(self) -> Content:
-        width = (self.parent.size.width if isinstance(self.parent, Widget) else self.size.width) - 2
-        return Content("\n").join(self._lines(width))
+        return self._shown
 
     def _lines(self, width: int) -> list[Content]:
         """One line where all fits, else two: this screen's, then the rest, which ends with what always stays.
@@ -59,7 +58,7 @@ class KeyHints(Widget):
         Where it's too narrow, what always stays loses its words, then the places do, the last one first, and
         then they give way.
         """
-        here, everywhere, always = self._shown()
+        here, everywhere, always = self._offered()
         words, keys = [self._hint(a) for a in always], [self._hint(a, words=False) for a in always]
         places = [self._hint(a) for a in everywhere]
         if _cells([*here, *places, *words]) <= width:
@@ -78,7 +77,7 @@ class KeyHints(Widget):
             rest.pop()
         return [*([_joined(first)] if first else []), _joined([*rest, *end], gap)]
 
-    def _shown(self) -> tuple[list[Content], list[ActiveBinding], list[ActiveBinding]]:
+    def _offered(self) -> tuple[list[Content], list[ActiveBinding], list[ActiveBinding]]:
         """The hints of this screen, those that the whole app has, and what of these always stays."""
         read_only = cast(Host, self.app).read_only
         seen: dict[str, ActiveBinding] = {}
@@ -105,4 +104,4 @@ def _joined(hints: Sequence[Content], gap: str = _GAP) -> Content:
 
 
 def _cells(hints: Sequence[Content], gap: str = _GAP) -> int:
-    return _joined(hints, gap).cell_length
+    return sum(hint.cell_length for hint in hints) + len(gap) * max(len(hints) - 1, 0)

@@ -156,47 +156,6 @@ def test_who_carries_out_a_change_refuses_without_consent_and_when_read_only() -
     assert "run" not in stage.calls
 
 
-@pytest.mark.parametrize("screen", ["connections", "log"])
-async def test_every_action_is_done_by_each_of_its_keys(
-    screen: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with deck(stage, start=screen, size=LARGE) as d:
-        await make_everything_possible(d)
-        for action in reach(screen):
-            if screen == "log" and not d.app.screen.query("#line"):
-                continue
-            actor = actor_of(d, action)
-            if not actor.possible(action):
-                assert screen == "log", f"{action.id} is not possible"
-                continue
-            for key in action.keys.split(","):
-                done: list[Any] = []
-                with monkeypatch.context() as patch:
-                    patch.setattr(type(actor), action.method, recorder(done, action))
-                    await d.pilot.press(key)
-                    await d.pilot.pause()
-                assert done == [(action.id, ("",) if action.argument else ())], key
-
-
-@pytest.mark.parametrize("screen", ["connections", "log"])
-async def test_every_action_is_done_by_each_of_its_commands(
-    screen: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with deck(stage, start=screen, size=LARGE) as d:
-        await make_everything_possible(d)
-        for action in reach(screen):
-            actor = actor_of(d, action)
-            if screen == "log" and not actor.possible(action):
-                continue
-            for command in action.commands:
-                done: list[Any] = []
-                argument = "x" if action.argument else ""
-                with monkeypatch.context() as patch:
-                    patch.setattr(type(actor), action.method, recorder(done, action))
-                    await d.app.run_command(f"{command} {argument}".rstrip())
-                assert done == [(action.id, (argument,) if argument else ())], command
-
-
 async def test_what_calls_a_service_that_is_not_there_is_not_offered(stage: Stage) -> None:
     without = replace(stage.services(), approvals=None)
     stage.services = lambda: without  # type: ignore[method-assign]
@@ -206,41 +165,42 @@ async def test_what_calls_a_service_that_is_not_there_is_not_offered(stage: Stag
         assert "incidents.new-incident" in offered
 
 
-@pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
-async def test_what_can_be_done_to_a_key_is_done_by_key_and_by_command_on_list_and_page(
-    page: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with deck(start="keys", size=LARGE) as d:
-        if page:
-            await d.press("enter")
-        for action in of_scope(ActionScope.KEY):
-            actor = actor_of(d, action)
-            assert actor.possible(action)
-            for way in (*action.keys.split(","), *(f":{command}" for command in action.commands)):
-                done: list[Any] = []
-                with monkeypatch.context() as patch:
-                    patch.setattr(type(actor), action.method, recorder(done, action))
-                    await (d.app.run_command(way[1:]) if way.startswith(":") else d.press(way))
-                assert done == [(action.id, ("",) if action.argument else ())], way
+IN_REACH: dict[str, tuple[str, tuple[str, ...], tuple[ActionScope, ...]]] = {
+    "connections": ("connections", (), REACH["connections"]),
+    "log": ("log", (), REACH["log"]),
+    "keys": ("keys", (), (ActionScope.KEY,)),
+    "key": ("keys", ("enter",), (ActionScope.KEY,)),
+    "events": ("events", (), (ActionScope.EVENTS,)),
+    "event": ("events", ("enter",), (ActionScope.EVENT,)),
+}
+"""Of some screens and pages: the keys that lead there, and the scopes whose actions are done there."""
 
 
-@pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
-async def test_what_can_be_done_to_events_is_done_by_key_and_by_command(
-    page: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", IN_REACH)
+async def test_every_action_is_done_by_each_of_its_keys_and_commands(
+    place: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    start, keys, scopes = IN_REACH[place]
     stage.events.add(a_day())
-    async with deck(stage, start="events", size=LARGE) as d:
-        if page:
-            await d.press("enter")
-        for action in of_scope(ActionScope.EVENT if page else ActionScope.EVENTS):
+    async with deck(stage, start=start, size=LARGE) as d:
+        await d.press(*keys)
+        await make_everything_possible(d)
+        for action in (action for scope in scopes for action in of_scope(scope)):
             actor = actor_of(d, action)
-            assert actor.possible(action)
-            for way in (*action.keys.split(","), *(f":{command}" for command in action.commands)):
+            if not actor.possible(action):
+                assert place == "log", f"{action.id} is not possible"
+                continue
+            argument = ("x",) if action.argument else ()
+            ways = {key: (d.pilot.press(key), ("",) * len(argument)) for key in action.keys.split(",")}
+            for command in action.commands:
+                ways[f":{command}"] = d.app.run_command(" ".join((command, *argument))), argument
+            for way, (doing, given) in ways.items():
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
                     patch.setattr(type(actor), action.method, recorder(done, action))
-                    await (d.app.run_command(way[1:]) if way.startswith(":") else d.press(way))
-                assert done == [(action.id, ("",) if action.argument else ())], way
+                    await doing
+                    await d.pilot.pause()
+                assert done == [(action.id, given)], way
 
 
 async def test_a_command_that_is_typed_is_done_with_its_argument() -> None:

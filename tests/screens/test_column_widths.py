@@ -38,33 +38,28 @@ def test_a_column_is_as_wide_as_its_widest_text_within_its_limits() -> None:
 
 def test_the_least_important_columns_make_way_first() -> None:
     columns = [column("a", rank=0), column("b", rank=9), column("c", rank=1)]
-    assert list(named(place(24, columns, {}, {}, "a"))) == ["a", "b", "c"]
-    assert list(named(place(23, columns, {}, {}, "a"))) == ["a", "c"]
-    assert list(named(place(15, columns, {}, {}, "a"))) == ["a"]
+    assert list(named(place(24, columns, {}, "a"))) == ["a", "b", "c"]
+    assert list(named(place(23, columns, {}, "a"))) == ["a", "c"]
+    assert list(named(place(15, columns, {}, "a"))) == ["a"]
 
 
 def test_a_column_in_focus_is_in_sight_even_where_it_matters_least() -> None:
     columns = [column("a", rank=0), column("b", rank=1), column("c", rank=9)]
-    assert list(named(place(16, columns, {}, {}, "c"))) == ["a", "c"]
+    assert list(named(place(16, columns, {}, "c"))) == ["a", "c"]
     wide_first = [column("a", least=30, rank=0), column("c", rank=9)]
-    assert named(place(20, wide_first, {}, {}, "c")) == {"a": 10, "c": 6}
-
-
-def test_a_width_that_was_given_is_the_width() -> None:
-    columns = [column("a"), column("b")]
-    assert named(place(100, columns, {"a": 8, "b": 8}, {"b": 40}, "a")) == {"a": 8, "b": 40}
+    assert named(place(20, wide_first, {}, "c")) == {"a": 10, "c": 6}
 
 
 def test_spare_columns_stand_behind_the_others_only_where_there_is_room_to_spare() -> None:
     columns, spare = [column("a"), column("b")], [column("s", least=10), column("t", least=10, most=12)]
     want = {"a": 8, "b": 8, "s": 10, "t": 99}
-    assert list(named(place(31, columns, want, {}, "a", spare))) == ["a", "b"]
-    assert named(place(32, columns, want, {}, "a", spare)) == {"a": 8, "b": 8, "s": 10}
-    assert named(place(80, columns, want, {}, "a", spare)) == {"a": 8, "b": 8, "s": 10, "t": 12}
+    assert list(named(place(31, columns, want, "a", spare))) == ["a", "b"]
+    assert named(place(32, columns, want, "a", spare)) == {"a": 8, "b": 8, "s": 10}
+    assert named(place(80, columns, want, "a", spare)) == {"a": 8, "b": 8, "s": 10, "t": 12}
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[list[Column[dict[str, str]]], dict[str, int], dict[str, int], str]:
+def tables(draw: st.DrawFn) -> tuple[list[Column[dict[str, str]]], dict[str, int], str]:
     columns = []
     for i in range(draw(st.integers(1, 8))):
         least = draw(st.integers(1, 30))
@@ -73,16 +68,15 @@ def tables(draw: st.DrawFn) -> tuple[list[Column[dict[str, str]]], dict[str, int
         )
     names = [c.name for c in columns]
     want = draw(st.dictionaries(st.sampled_from(names), st.integers(1, 80)))
-    given_ = draw(st.dictionaries(st.sampled_from(names), st.integers(NARROWEST, 60)))
-    return columns, want, given_, draw(st.sampled_from(names))
+    return columns, want, draw(st.sampled_from(names))
 
 
 @given(tables(), st.integers(16, 300))
 def test_columns_fit_the_width_with_the_first_one_and_the_one_in_focus_in_sight(
-    table: tuple[list[Column[dict[str, str]]], dict[str, int], dict[str, int], str], width: int
+    table: tuple[list[Column[dict[str, str]]], dict[str, int], str], width: int
 ) -> None:
-    columns, want, given_, focus = table
-    placed = place(width, columns, want, given_, focus, [column("spare", rank=0)])
+    columns, want, focus = table
+    placed = place(width, columns, want, focus, [column("spare", rank=0)])
     shown = [p.column.name for p in placed]
     assert shown[0] == columns[0].name
     assert len(set(shown)) == len(shown)
@@ -94,7 +88,7 @@ def test_columns_fit_the_width_with_the_first_one_and_the_one_in_focus_in_sight(
         assert placed[0].width == NARROWEST
     assert focus in shown
     for p in placed:
-        if p.column.name not in given_ and p.column is not placed[0].column:
+        if p.column is not placed[0].column:
             assert p.width <= max(p.column.most, 1)
     if "spare" in shown:
         assert len(shown) == len(columns) + 1

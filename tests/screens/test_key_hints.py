@@ -2,28 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-from textual.content import Content
-
-from screens.widgets.key_hints import KeyHints
 from tests.screens.deck import deck
-
-
-async def test_hints_that_were_only_measured_are_painted_once_it_is_told_that_they_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with deck(start="keys") as d:
-        hints = d.app.screen.query_one(KeyHints)
-        painted: list[Any] = []
-        monkeypatch.setattr(hints, "refresh", lambda **more: painted.append(more))
-        monkeypatch.setattr(hints, "_hints", lambda: Content("Enter open"))
-        hints.render()  # as a layout does, to learn the height
-        hints._changed(d.app.screen)
-        assert painted == [{"layout": True}]
-        hints._changed(d.app.screen)
-        assert len(painted) == 1
 
 
 async def test_a_page_whose_first_line_leads_on_offers_enter() -> None:

@@ -15,7 +15,6 @@ from screens.memory import (
     KEPT,
     KEPT_DAYS,
     KEPT_PLACES,
-    Columns,
     DayCount,
     Memory,
     SortOrder,
@@ -62,8 +61,8 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
     assert memory.saved_filters("connections")["mine"] == "org:acme"
     memory.remember_order("connections", SortOrder("org", descending=True))
     assert memory.order("connections") == SortOrder("org", descending=True)
-    memory.remember_columns("connections", Columns(("org",), {"org": 9}))
-    assert memory.columns("connections") == Columns(("org",), {"org": 9})
+    memory.remember_columns("connections", ("org",))
+    assert memory.columns("connections") == ("org",)
     saved = json.dumps(kept[-1])
     assert json.dumps(json.loads(saved)) == saved
 
@@ -98,14 +97,14 @@ def test_what_is_remembered_is_there_again_for_whoever_is_given_what_was_saved()
     memory.remember("command", "keys")
     memory.save_filter("connections", "risky", "format:plaintext,dev")
     memory.remember_order("connections", SortOrder("org", descending=True))
-    memory.remember_columns("connections", Columns(("org", "format"), {"org": 30}))
+    memory.remember_columns("connections", ("org", "format"))
     memory.remember_interval("status", 0)
     memory.remember_theme("keydeck-light")
     again = Memory(json.loads(json.dumps(kept[-1])))
     assert again.history("command") == ["keys"]
     assert again.saved_filters("connections") == {"risky": "format:plaintext,dev"}
     assert again.order("connections") == SortOrder("org", descending=True)
-    assert again.columns("connections") == Columns(("org", "format"), {"org": 30})
+    assert again.columns("connections") == ("org", "format")
     assert again.interval("status") == 0
     assert again.theme == "keydeck-light"
     assert again.order("keys") == SortOrder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from screens.connections.screen import LISTING
-from screens.memory import Columns, Memory
+from screens.memory import Memory
 from screens.widgets.line_list import LineList
 from screens.widgets.table.column_chooser import ColumnChooser
 from screens.widgets.table.table import Table
@@ -66,7 +66,7 @@ async def test_a_column_can_be_hidden_shown_and_moved_and_that_is_remembered() -
         assert "material" in shown(d)
         assert "key material id" in headings(d)
         chosen = shown(d)
-    assert memory.columns("connections").chosen == tuple(chosen)
+    assert memory.columns("connections") == tuple(chosen)
     async with deck(start="connections", memory=memory) as d:
         assert shown(d) == chosen
 
@@ -84,12 +84,11 @@ async def test_the_first_column_can_be_neither_hidden_nor_moved() -> None:
 @pytest.mark.deep
 async def test_as_at_first_takes_every_choice_back() -> None:
     memory = Memory()
-    memory.remember_columns("connections", Columns(("reference", "about"), {"about": 12}))
+    memory.remember_columns("connections", ("reference", "about"))
     async with deck(start="connections", memory=memory) as d:
         assert shown(d) == ["reference", "about"]
         await d.press("o", "tab", "tab", "enter")
         assert shown(d) == [column.name for column in LISTING.columns if column.shown]
-        assert d.table.columns.widths == {}
 
 
 async def test_escape_in_the_chooser_changes_nothing() -> None:
@@ -97,35 +96,6 @@ async def test_escape_in_the_chooser_changes_nothing() -> None:
         before = shown(d)
         await d.press("o", "down", "space", "escape")
         assert shown(d) == before
-
-
-@pytest.mark.deep
-async def test_a_column_gets_another_width_in_the_chooser() -> None:
-    async with deck(start="connections", size=LARGE) as d:
-        await d.press("o")
-        await choose(d, "org")
-        await d.press(">", ">", "<", "tab", "tab", "tab", "enter")
-        assert width_of(d, "org") == 10
-
-
-@pytest.mark.parametrize(("key", "by"), [("greater_than_sign", 4), ("less_than_sign", -4)])
-async def test_a_column_is_made_wider_or_narrower_in_place_and_that_is_remembered(key: str, by: int) -> None:
-    memory = Memory()
-    async with deck(start="connections", size=LARGE, memory=memory) as d:
-        await d.press("right", "right", "right")
-        before = width_of(d, "format")
-        await d.press(key)
-        assert width_of(d, "format") == before + by
-        assert (memory.columns("connections").widths or {})["format"] == before + by
-
-
-@pytest.mark.deep
-async def test_a_column_is_never_narrower_than_three_cells_nor_wider_than_the_terminal() -> None:
-    async with deck(start="connections") as d:
-        await d.press("right", *["less_than_sign"] * 6)
-        assert width_of(d, "org") == 3
-        await d.press("left", *["greater_than_sign"] * 40)
-        assert width_of(d, "reference") <= 80
 
 
 async def test_a_click_on_a_heading_sorts_by_it_and_again_the_other_way_round() -> None:
@@ -146,6 +116,6 @@ async def test_a_column_that_cannot_be_sorted_by_says_so() -> None:
 
 async def test_what_is_remembered_of_columns_that_are_no_more_is_left_out() -> None:
     memory = Memory()
-    memory.remember_columns("connections", Columns(("gone", "org", "org"), {"gone": 9}))
+    memory.remember_columns("connections", ("gone", "org", "org"))
     async with deck(start="connections", memory=memory) as d:
         assert shown(d) == ["reference", "org"]

@@ -34,35 +34,6 @@ def assert_sound(held: RowWindow[Row]) -> None:
     assert len(held._places) == len(held.rows)
 
 
-def test_a_page_below_lets_the_first_page_go_once_there_are_too_many_rows() -> None:
-    held = window()
-    held.show([page([0, 1, 2], below=True)], 0)
-    assert held.append(page([3, 4, 5], above=True, below=True)) == 0
-    assert not held.above
-    assert held.append(page([6, 7, 8], above=True)) == 3
-    assert numbers(held) == [3, 4, 5, 6, 7, 8]
-    assert held.above
-    assert not held.below
-    assert held.base == 3
-    assert held.first == Cursor((3,))
-    assert held.last == Cursor((8,))
-    assert held.place(2) is None
-    assert_sound(held)
-
-
-def test_a_page_above_lets_the_last_page_go_and_the_list_is_known_to_go_on_there() -> None:
-    held = window()
-    held.show([page([3, 4, 5], above=True, below=True), page([6, 7, 8], above=True)], 3)
-    assert not held.below
-    assert held.prepend(page([0, 1, 2], below=True)) == 3
-    assert numbers(held) == [0, 1, 2, 3, 4, 5]
-    assert held.below
-    assert not held.above
-    assert held.base == 0
-    assert held.last == Cursor((5,))
-    assert_sound(held)
-
-
 def test_how_many_rows_stand_above_is_not_guessed_where_it_is_not_known() -> None:
     held = window()
     held.show([page([90, 91, 92], above=True)], None)
@@ -114,25 +85,14 @@ def test_an_empty_page_changes_nothing_but_what_is_known_of_the_end() -> None:
     assert held.last == Cursor((1,))
 
 
-def test_other_pages_replace_all_that_was_held() -> None:
-    held = window()
-    held.show([page([0, 1, 2])], 0)
-    held.show([], 0)
-    assert (held.rows, held.first, held.last, held.above, held.below, held.base) == (
-        [],
-        None,
-        None,
-        False,
-        False,
-        0,
-    )
-    assert held.place(0) is None
-
-
 def test_an_empty_list_has_no_beginning_and_no_end() -> None:
     held = window()
-    held.show([Page()], None)
-    assert (held.rows, held.first, held.last, held.above, held.below) == ([], None, None, False, False)
+    held.show([page([0, 1, 2])], 0)
+    empty: Page[Row] = Page()
+    for pages in ([], [empty]):
+        held.show(pages, None)
+        assert (held.rows, held.first, held.last, held.above, held.below) == ([], None, None, False, False)
+        assert held.place(0) is None
 
 
 @given(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=10))

@@ -89,7 +89,6 @@ class Admin:
             "key-states": self._key_states,
             "history": lambda calls: {"recorded": add_history(gate, calls)},
             "usage-tracking": self._usage_tracking,
-            "trail-bucket": self._trail_bucket,
             "deliver": self._deliver,
             "stats": self._stats,
             "forget": gate.trail.forget_since,
@@ -174,22 +173,15 @@ class Admin:
     def _usage_tracking(self, since: float) -> None:
         self._gate.control_plane.usage_tracked_since = since
 
-    def _trail_bucket(self, bucket: str | None) -> None:
-        self._gate.delivery.bucket = bucket
-
     async def _deliver(self) -> Document:
         return {"files": await self._gate.delivery.deliver()}
 
     def _stats(self) -> Document:
-        trail, delivery = self._gate.trail, self._gate.delivery
+        trail = self._gate.trail
         return {
             "calls": dict(trail.calls),
             "records_kept": len(trail),
-            "records_dropped": trail.dropped,
             "records_undelivered": trail.undelivered,
-            "undelivered_dropped": trail.undelivered_dropped,
-            "records_delivered": delivery.records,
-            "files_delivered": delivery.files,
         }
 
     async def _bookmark(self) -> None:

@@ -171,10 +171,6 @@ class EndpointControl:
         """Let GetKeyLastUsage know nothing before `since` (at first: 90 days before the start)."""
         self._call("usage-tracking", since=_epoch(since))
 
-    def set_trail_bucket(self, bucket: str | None) -> None:
-        """Deliver every record to a bucket, without a trail; None stops it."""
-        self._call("trail-bucket", bucket=bucket)
-
     def deliver(self) -> int:
         """Deliver to S3 what waits, now; returns the number of files."""
         return int(self._call("deliver")["files"])

@@ -2,10 +2,9 @@
 
 A trail with log file validation gets a signed digest file with each delivery.
 
-A destination is a trail that moto knows and that is logging, or a bucket set through control. While no
-trail was ever created, records wait, so a trail that is created later begins with them: the sandbox fills
-a bucket with a past that it made up. Once there is a trail, what happens while it isn't logging is
-lost to it, as in AWS.
+A destination is a trail that moto knows and that is logging. While no trail was ever created, records wait,
+so a trail that is created later begins with them: the sandbox fills a bucket with a past that it made up.
+Once there is a trail, what happens while it isn't logging is lost to it, as in AWS.
 """
 
 import gzip
@@ -44,10 +43,10 @@ class Destination:
     bucket: str
     prefix: str
     accepts: Accepts
-    trail: str = ""
+    trail: str
     """The name of a trail whose files are to be validated; "" for none."""
-    home: str = ""
-    begins: Callable[[float], None] = lambda _moment: None
+    home: str
+    begins: Callable[[float], None]
     """Told since when the trail has records."""
 
 
@@ -57,9 +56,6 @@ class Delivery:
         self._trail = trail
         self._moto = moto
         self.digests = DigestWriter()
-        self.bucket: str | None = None
-        self.files = 0
-        self.records = 0
 
     async def deliver(self) -> int:
         """Deliver what waits; returns the number of files written. A bucket that is gone is skipped."""
@@ -72,11 +68,11 @@ class Delivery:
         return await self._moto.run_in_thread(lambda: self._write(destinations, records))
 
     def _destinations(self) -> list[Destination] | None:
-        """Return where records go now (perhaps nowhere), or None while no destination was ever set up."""
+        """Return where records go now (perhaps nowhere), or None while there is no trail."""
         trails = [trail for backend in self._moto.trails() for trail in list(backend.trails.values())]
-        if not trails and self.bucket is None:
+        if not trails:
             return None
-        destinations = [
+        return [
             Destination(
                 one.bucket_name,
                 one.s3_key_prefix or "",
@@ -88,9 +84,6 @@ class Delivery:
             for one in trails
             if one.status.is_logging
         ]
-        if self.bucket is not None:
-            destinations.append(Destination(self.bucket, "", lambda _record: True))
-        return destinations
 
     def _write(self, destinations: list[Destination], records: list[Record]) -> int:
         from moto.s3.exceptions import MissingBucket
@@ -112,10 +105,8 @@ class Delivery:
                 file = DeliveredFile(name, plain, min(times), max(times))
                 delivered.setdefault(batch[0].region, []).append(file)
                 written += 1
-                self.records += len(batch)
             if destination.trail:
                 self._write_digests(destination, delivered)
-        self.files += written
         return written
 
     def _write_digests(self, to: Destination, delivered: dict[str, list[DeliveredFile]]) -> None:
@@ -179,9 +170,6 @@ def _accepted_by(trail: "MotoTrail") -> Accepts:
     if trail.event_selectors:
         selectors = list(trail.event_selectors)
         checks.append(lambda record: any(_selected(record, one) for one in selectors))
-    elif trail.advanced_event_selectors:
-        advanced = list(trail.advanced_event_selectors)
-        checks.append(lambda record: any(_selected_advanced(record, one) for one in advanced))
     return lambda record: all(check(record) for check in checks)
 
 
@@ -192,30 +180,3 @@ def _selected(record: Record, selector: dict[str, Any]) -> bool:
         return False
     wanted = selector.get("ReadWriteType", "All")
     return bool(wanted == "All" or (wanted == "ReadOnly") == record.read_only)
-
-
-def _selected_advanced(record: Record, selector: dict[str, Any]) -> bool:
-    values = {
-        "eventCategory": "Management",
-        "eventSource": record.source,
-        "eventName": record.name,
-        "readOnly": "true" if record.read_only else "false",
-    }
-    return all(
-        _field_matches(values.get(one.get("Field", ""), ""), one)
-        for one in selector.get("FieldSelectors", ())
-    )
-
-
-def _field_matches(value: str, selector: dict[str, Any]) -> bool:
-    tests: dict[str, Callable[[str], bool]] = {
-        "Equals": lambda wanted: value == wanted,
-        "StartsWith": value.startswith,
-        "EndsWith": value.endswith,
-    }
-    for name, test in tests.items():
-        if name in selector and not any(test(wanted) for wanted in selector[name]):
-            return False
-        if f"Not{name}" in selector and any(test(wanted) for wanted in selector[f"Not{name}"]):
-            return False
-    return True

@@ -1,6 +1,7 @@
 """The errors an AWS service answers with, in AWS's words."""
 
 import json
+from functools import partial
 
 
 class ServiceError(Exception):
@@ -16,12 +17,10 @@ class ServiceError(Exception):
         return json.dumps({"__type": self.code, "message": self.message}).encode()
 
 
-def not_found(message: str) -> ServiceError:
-    return ServiceError("NotFoundException", message)
-
-
-def validation(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message)
+not_found = partial(ServiceError, "NotFoundException")
+validation = partial(ServiceError, "ValidationException")
+invalid_state = partial(ServiceError, "KMSInvalidStateException")
+unsupported = partial(ServiceError, "UnsupportedOperationException")
 
 
 def violated(where: str, must: str) -> ServiceError:
@@ -41,14 +40,6 @@ def incorrect_key() -> ServiceError:
         "IncorrectKeyException",
         "The key ID in the request does not identify a CMK that can perform this operation.",
     )
-
-
-def invalid_state(message: str) -> ServiceError:
-    return ServiceError("KMSInvalidStateException", message)
-
-
-def unsupported(message: str) -> ServiceError:
-    return ServiceError("UnsupportedOperationException", message)
 
 
 def dry_run_worked() -> ServiceError:

@@ -224,7 +224,6 @@ class EndpointGate:
             return _json(done)
         prepared = self._moto_operations.prepare(document, record)
         passed = await self._pass_on(call, record, json.dumps(prepared).encode())
-        self.keys.forget_lookups()
         if record.error_code is not None:
             return passed
         return _json(self._moto_operations.finish(document, record, json.loads(passed.body or b"null") or {}))
@@ -327,8 +326,8 @@ class ControlPlane:
         self.by_name: dict[str, Operation] = {
             "CancelKeyDeletion": self.cancel_key_deletion,
             "DescribeKey": self.describe_key,
-            "DisableKey": self.disable_key,
-            "EnableKey": self.enable_key,
+            "DisableKey": self.switch_key,
+            "EnableKey": self.switch_key,
             "GetKeyLastUsage": self.get_key_last_usage,
             "ScheduleKeyDeletion": self.schedule_key_deletion,
             **Rotations(keys, faults).by_name,
@@ -338,12 +337,11 @@ class ControlPlane:
         key = self._find(request, record)
         return {"KeyMetadata": key_metadata(key, self._keys.companion(key))}
 
-    def disable_key(self, request: Document, record: records.Record) -> Answer:
-        self._keys.moto.kms(record.region).disable_key(self._find_switchable(request, record).id)
-        return None
-
-    def enable_key(self, request: Document, record: records.Record) -> Answer:
-        self._keys.moto.kms(record.region).enable_key(self._find_switchable(request, record).id)
+    def switch_key(self, request: Document, record: records.Record) -> Answer:
+        key, backend = self._find(request, record), self._keys.moto.kms(record.region)
+        require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
+        (backend.enable_key if record.name == "EnableKey" else backend.disable_key)(key.id)
+        record.response = {"keyId": key.arn}
         return None
 
     def schedule_key_deletion(self, request: Document, record: records.Record) -> Answer:
@@ -398,12 +396,6 @@ class ControlPlane:
                 "KmsRequestId": records.as_uuid(use.request_id),
             }
         return answer
-
-    def _find_switchable(self, request: Document, record: records.Record) -> "Key":
-        key = self._find(request, record)
-        require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
-        record.response = {"keyId": key.arn}
-        return key
 
     def _find(self, request: Document, record: records.Record) -> "Key":
         return find_key(self._keys, self._faults, request, record)

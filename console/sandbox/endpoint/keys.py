@@ -23,7 +23,6 @@ PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
 DEFAULT_PERIOD_DAYS = 365
 
 _KEY_ID = re.compile(r"(mrk-)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32}", re.IGNORECASE)
-_CACHE_SIZE = 4096
 
 _REFUSING_STATES = {
     "PendingDeletion": "is pending deletion",
@@ -98,19 +97,32 @@ class KeyStore:
         self._root = root_secret
         self._companions: dict[str, Companion] = {}
         self._by_identifier: dict[bytes, tuple[str, MaterialGeneration]] = {}
-        self._found: dict[tuple[str, str], Key] = {}
         self.last_uses: dict[str, LastUse] = {}
 
     def find(self, region: str, reference: object) -> "Key":
         """Return the key of an id, ARN or alias. Raises NotFoundException, ValidationException."""
         if not isinstance(reference, str) or not reference:
             raise violated("Value at 'keyId'", "not be null")
-        key = self._found.get((region, reference))
-        if key is None:
-            key = self._look_up(region, reference)
-            if len(self._found) >= _CACHE_SIZE:
-                self._found.clear()
-            self._found[region, reference] = key
+        backend = self.moto.kms(region)
+        name = reference
+        if reference.startswith("arn:"):
+            name = _resource_of(region, reference)
+        if name.startswith("alias/"):
+            key_id = backend.get_key_id_from_alias(name)
+            if key_id is None:
+                raise not_found(f"Alias arn:aws:kms:{region}:{ACCOUNT}:{name} is not found.")
+            key = backend.keys[key_id]
+            if name.startswith("alias/aws/"):
+                key.key_manager = "AWS"
+        else:
+            name = name.removeprefix("key/")
+            if not _KEY_ID.fullmatch(name):
+                raise not_found(f"Invalid keyId '{reference}'")
+            found = backend.keys.get(name)
+            if found is None:
+                raise not_found(f"Key 'arn:aws:kms:{region}:{ACCOUNT}:key/{name}' does not exist")
+            key = found
+        self.companion(key)
         return key
 
     def find_by_id(self, region: str, reference: object) -> "Key":
@@ -118,10 +130,6 @@ class KeyStore:
         if isinstance(reference, str) and (reference.startswith("alias/") or ":alias/" in reference):
             raise not_found(f"Invalid keyId {reference}")
         return self.find(region, reference)
-
-    def forget_lookups(self) -> None:
-        """Drop what was found; to be called when an alias or a key may have changed."""
-        self._found.clear()
 
     def kept(self) -> KeptBesideMoto:
         return KeptBesideMoto(
@@ -134,7 +142,6 @@ class KeyStore:
         self._companions = {key_id: one.copy() for key_id, one in kept.companions.items()}
         self._by_identifier = dict(kept.by_identifier)
         self.last_uses = dict(kept.last_uses)
-        self.forget_lookups()
 
     def companion(self, key: "Key") -> Companion:
         """Return what the gate keeps about a key, with at least one generation."""
@@ -195,29 +202,6 @@ class KeyStore:
         companion.generations.append(generation)
         self._by_identifier[material.header[5:]] = (key.id, material)
         return generation
-
-    def _look_up(self, region: str, reference: str) -> "Key":
-        backend = self.moto.kms(region)
-        name = reference
-        if reference.startswith("arn:"):
-            name = _resource_of(region, reference)
-        if name.startswith("alias/"):
-            key_id = backend.get_key_id_from_alias(name)
-            if key_id is None:
-                raise not_found(f"Alias arn:aws:kms:{region}:{ACCOUNT}:{name} is not found.")
-            key = backend.keys[key_id]
-            if name.startswith("alias/aws/"):
-                key.key_manager = "AWS"
-        else:
-            name = name.removeprefix("key/")
-            if not _KEY_ID.fullmatch(name):
-                raise not_found(f"Invalid keyId '{reference}'")
-            found = backend.keys.get(name)
-            if found is None:
-                raise not_found(f"Key 'arn:aws:kms:{region}:{ACCOUNT}:key/{name}' does not exist")
-            key = found
-        self.companion(key)
-        return key
 
 
 def require_usable(key: "Key") -> None:

@@ -81,8 +81,4 @@ class EndpointStats:
 
     calls: Mapping[str, int]
     records_kept: int
-    records_dropped: int
     records_undelivered: int
-    undelivered_dropped: int
-    records_delivered: int
-    files_delivered: int

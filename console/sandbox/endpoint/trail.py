@@ -14,13 +14,11 @@ Position = tuple[float, int]
 class SandboxTrail:
     """Keeps the newest `capacity` records and a queue of those not yet delivered to S3.
 
-    When it overflows, the oldest tenth goes at once (so the cost is spread), and `dropped` counts it.
+    When it overflows, the oldest tenth goes at once, so the cost is spread.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
-        self.dropped = 0
-        self.undelivered_dropped = 0
         self.calls: Counter[str] = Counter()
         self._records: list[Record] = []
         self._undelivered: list[Record] = []
@@ -95,12 +93,9 @@ class SandboxTrail:
 
     def _shrink(self) -> None:
         surplus = max(1, self.capacity // 10)
-        if len(self._records) > self.capacity:
-            self.dropped += min(surplus, len(self._records))
-            del self._records[:surplus]
-        if len(self._undelivered) > self.capacity:
-            self.undelivered_dropped += min(surplus, len(self._undelivered))
-            del self._undelivered[:surplus]
+        for kept in (self._records, self._undelivered):
+            if len(kept) > self.capacity:
+                del kept[:surplus]
 
 
 def position(record: Record) -> Position:

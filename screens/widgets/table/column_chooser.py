@@ -1,27 +1,23 @@
-"""Which columns a table shows, in which order, how wide."""
+"""Which columns a table shows, in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Button
 
-from screens.memory import Columns
 from screens.routes import Followed
-from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, buttons, framed
-from screens.widgets.line_list import Line, LineList
-from screens.widgets.table.columns import NARROWEST, WIDEST
+from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.table.listing import Listing
 
 
-class ColumnChooser(Dialog[Columns | None]):
+class ColumnChooser(Dialog[tuple[str, ...] | None]):
     """Returns the choice, None if it stays as it is. The first column is always shown."""
 
     DEFAULT_CSS = """
@@ -31,20 +27,16 @@ class ColumnChooser(Dialog[Columns | None]):
         Binding("space", "show_or_hide", "show or hide"),
         Binding("shift+up,K", "move(-1)", "move up"),
         Binding("shift+down,J", "move(1)", "move down"),
-        Binding("greater_than_sign,right,l", "widen(2)", "wider"),
-        Binding("less_than_sign,left,h", "widen(-2)", "narrower"),
-        Binding("0", "own_width", "its own width"),
     ]
 
-    def __init__(self, listing: Listing[Any], chosen: Sequence[str], widths: Mapping[str, int]) -> None:
+    def __init__(self, listing: Listing[Any], chosen: Sequence[str]) -> None:
         super().__init__()
         self._listing = listing
         self._shown = set(chosen)
         self._order = [*chosen, *(c.name for c in listing.columns if c.name not in chosen)]
-        self._widths = dict(widths)
 
     def compose(self) -> ComposeResult:
-        with framed("Columns", "space shows or hides, K J move, < > width, 0 its own width"):
+        with framed("Columns", "space shows or hides, K J move"):
             yield LineList()
             yield buttons(("Cancel", "cancel"), ("As at first", "reset"), ("Apply", "apply"))
 
@@ -60,17 +52,8 @@ class ColumnChooser(Dialog[Columns | None]):
             column = self._listing.column(name)
             if column is None:
                 continue
-            width = self._widths.get(name)
             sign = "✔" if name in self._shown else "·"
-            words = f"{width} cells" if width else "its own width"
-            lines.append(
-                Line(
-                    Content.assemble(
-                        " ", (f"{sign} ", "$accent"), (fit(column.title, 24), "bold"), (words, "$muted")
-                    ),
-                    name,
-                )
-            )
+            lines.append(line(" ", (f"{sign} ", "$accent"), (column.title, "bold"), target=name))
         return lines
 
     @property
@@ -94,24 +77,13 @@ class ColumnChooser(Dialog[Columns | None]):
             self._paint()
             lines.move_to(to)
 
-    def action_widen(self, by: int) -> None:
-        name = self._under_cursor
-        column = self._listing.column(name)
-        now = self._widths.get(name) or (column.least if column else NARROWEST)
-        self._widths[name] = min(max(now + by, NARROWEST), WIDEST)
-        self._paint()
-
-    def action_own_width(self) -> None:
-        self._widths.pop(self._under_cursor, None)
-        self._paint()
-
     def _paint(self) -> None:
         self.query_one(LineList).write(self._lines)
 
     @on(Button.Pressed, "#apply")
     def apply(self) -> None:
-        self.dismiss(Columns(tuple(n for n in self._order if n in self._shown), dict(self._widths)))
+        self.dismiss(tuple(n for n in self._order if n in self._shown))
 
     @on(Button.Pressed, "#reset")
     def reset(self) -> None:
-        self.dismiss(Columns())
+        self.dismiss(())

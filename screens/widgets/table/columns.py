@@ -23,7 +23,6 @@ Cell = tuple[str, str]
 """Text and the name of its style."""
 
 GAP = 2
-WIDEST = 200
 NARROWEST = 3
 
 
@@ -61,21 +60,19 @@ def place(
     width: int,
     columns: Sequence[Column[Any]],
     want: Mapping[str, int],
-    given: Mapping[str, int],
     focus: str,
     spare: Sequence[Column[Any]] = (),
 ) -> tuple[Placed[Any], ...]:
     """Return the columns that fit into `width` cells.
 
-    None is wider than it wants to be, unless it was given another width. The first one is always there. Where
-    not all fit, the least important are left out; if `focus` is among those, the columns before it make room,
-    the first one too, though never all of it. Where there is room for more than `columns`, those of `spare`
-    stand behind them.
+    None is wider than it wants to be. The first one is always there. Where not all fit, the least important
+    are left out; if `focus` is among those, the columns before it make room, the first one too, though never
+    all of it. Where there is room for more than `columns`, those of `spare` stand behind them.
     """
     if not columns:
         return ()
-    most = {c.name: given.get(c.name, min(c.most, want.get(c.name, c.most))) for c in columns}
-    least = {c.name: given.get(c.name, min(c.least, most[c.name])) for c in columns}
+    most = {c.name: min(c.most, want.get(c.name, c.most)) for c in columns}
+    least = {c.name: min(c.least, most[c.name]) for c in columns}
     chosen = list(columns)
     while len(chosen) > 1 and _taken(chosen, least) > width:
         chosen.remove(max(chosen[1:], key=lambda c: c.width[2]))

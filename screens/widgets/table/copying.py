@@ -1,4 +1,4 @@
-"""What of a table goes to the clipboard: the cell under the cursor, the reference, the row, marked rows."""
+"""What of a table goes to the clipboard."""
 
 from __future__ import annotations
 
@@ -14,39 +14,25 @@ from screens.widgets.table.table import Table
 Row = TypeVar("Row")
 
 
-def copy(table: Table[Row], listing: Listing[Row], facts: Facts, what: str) -> None:
-    """Copy the "cell", "reference", "row" or "marked" rows (the row under the cursor if none) and say so."""
-    row = table.current
-    if row is None:
+def copy_cell(table: Table[Row], listing: Listing[Row], facts: Facts) -> None:
+    """Copy the cell under the cursor; in the first column it is the row's reference."""
+    row, column = table.current, table.columns.current
+    if row is not None:
+        first = column is listing.columns[0]
+        text = cell_as_text(listing.reference(row) if first else cell_of(column, row, facts)[0])
+        send_to_clipboard(table, text, text)
+
+
+def copy_rows(table: Table[Row], listing: Listing[Row]) -> None:
+    """Copy the marked rows, or the one under the cursor, cells parted by tabs."""
+    if table.marks.whole:
+        cast(Host, table.app).tell("Too many rows for the clipboard: E exports them.", trouble=True)
         return
-    match what:
-        case "cell":
-            first = table.columns.current is listing.columns[0]
-            _copy_cell(
-                table, listing.reference(row) if first else cell_of(table.columns.current, row, facts)[0]
-            )
-        case "reference":
-            _copy_cell(table, listing.reference(row))
-        case "marked" if table.marks.whole:
-            _complain(table, "Too many rows for the clipboard: E exports them.")
-        case "row" | "marked":
-            _copy_rows(table, listing, table.marks.rows if what == "marked" and table.marks else (row,))
-        case _:
-            _complain(table, f"Can't copy {what}: cell, reference, row or marked.")
-
-
-def _copy_cell(table: Table[Row], cell: str) -> None:
-    text = cell_as_text(cell)
-    send_to_clipboard(table, text, text)
-
-
-def _copy_rows(table: Table[Row], listing: Listing[Row], rows: tuple[Row, ...]) -> None:
+    rows = table.marks.rows or ((table.current,) if table.current is not None else ())
+    if not rows:
+        return
     text, taken = rows_as_text(table.texts(row) for row in rows)
     words = listing.counted(taken)
     if taken < len(rows):
         words += f" of {len(rows):,}; E exports all"
     send_to_clipboard(table, text, words)
-
-
-def _complain(table: Table[Row], message: str) -> None:
-    cast(Host, table.app).tell(message, trouble=True)

@@ -140,10 +140,6 @@ class Feed(Generic[Row]):
         query = self.shown
         self._ask(PageKind.END, query, lambda cancelled: [self._page(query, cancelled, backwards=True)])
 
-    def top(self) -> None:
-        query = self.shown
-        self._ask(PageKind.FRESH, query, lambda cancelled: [self._page(query, cancelled)])
-
     def cancel(self) -> bool:
         """Stop asking; what is shown stays. Returns whether anything was asked for."""
         if self._pages is None or not self._pages.waiting:

@@ -19,13 +19,13 @@ from screens.actions.performing import Actor
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.memory import Columns, SortOrder
+from screens.memory import SortOrder
 from screens.services import UserCommands
 from screens.user_command import CommandOutcome, UserCommand
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.notice import Notice
 from screens.widgets.table.column_chooser import ColumnChooser
-from screens.widgets.table.copying import copy
+from screens.widgets.table.copying import copy_cell, copy_rows
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing
@@ -79,8 +79,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def on_mount(self) -> None:
         """Ask for the first page, in the order that was chosen last."""
-        columns = self.facts.memory.columns(self.listing.name)
-        self.table.choose_columns(columns.chosen, columns.widths or {})
+        self.table.choose_columns(self.facts.memory.columns(self.listing.name))
         self.facts.subscribe(self, lambda _: self._facts_changed())
         self._bind_own()
         self._begin_anew()
@@ -158,7 +157,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
     def _edge(self, event: Table.EdgeWanted) -> None:
         event.stop()
         if event.first:
-            self.feed.top()
+            self.feed.begin(self.feed.shown)
         else:
             self.feed.end()
 
@@ -278,26 +277,13 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.feed.begin(query)
 
     def do_columns(self) -> None:
-        columns = self.table.columns
-        dialog = ColumnChooser(self.listing, tuple(c.name for c in columns.chosen), columns.widths)
+        dialog = ColumnChooser(self.listing, tuple(c.name for c in self.table.columns.chosen))
         self.app.push_screen(dialog, lambda chosen: None if chosen is None else self._columns(chosen))
 
-    def _columns(self, chosen: Columns) -> None:
+    def _columns(self, chosen: tuple[str, ...]) -> None:
         self.facts.memory.remember_columns(self.listing.name, chosen)
-        self.table.choose_columns(chosen.chosen, chosen.widths or {})
+        self.table.choose_columns(chosen)
         self.table.rows_changed(self.feed.window.rows)
-
-    def do_wider(self) -> None:
-        self._widen(4)
-
-    def do_narrower(self) -> None:
-        self._widen(-4)
-
-    def _widen(self, by: int) -> None:
-        self.table.widen(by)
-        columns = self.table.columns
-        chosen = Columns(columns.own_choice, columns.widths)
-        self.facts.memory.remember_columns(self.listing.name, chosen)
 
     def do_mark(self) -> None:
         """Mark or unmark the row, then go on to the next one."""
@@ -338,13 +324,11 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.table.refresh()
         self.post_message(self.Changed())
 
-    def do_copy(self, what: str) -> None:
-        """Send the cell under the cursor, the reference, the row or the marked rows to the clipboard."""
-        copy(self.table, self.listing, self.facts, what or "cell")
+    def do_copy(self) -> None:
+        copy_cell(self.table, self.listing, self.facts)
 
     def do_copy_rows(self) -> None:
-        """Copy the marked rows, or the one under the cursor, cells parted by tabs."""
-        copy(self.table, self.listing, self.facts, "marked")
+        copy_rows(self.table, self.listing)
 
     def do_export(self, path: str) -> None:
         dialog: ExportDialog[Row] = ExportDialog(

@@ -1,12 +1,12 @@
-"""Which columns a table shows, in which order, how wide, and which of them has the cursor."""
+"""Which columns a table shows, in which order, and which of them has the cursor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from screens.facts import Facts
-from screens.widgets.table.columns import GAP, NARROWEST, WIDEST, Column, Placed, place, wanted
+from screens.widgets.table.columns import GAP, Column, Placed, place, wanted
 from screens.widgets.table.listing import Listing
 
 Row = TypeVar("Row")
@@ -24,28 +24,21 @@ class ShownColumns(Generic[Row]):
         self._wanted: dict[str, int] = {}
         self._own_choice = False
         self.chosen: tuple[Column[Row], ...] = tuple(c for c in listing.columns if c.shown)
-        self.widths: Mapping[str, int] = {}
         self.placed: tuple[Placed[Row], ...] = ()
         self.current = self.chosen[0]
-
-    @property
-    def own_choice(self) -> tuple[str, ...]:
-        """The names of the columns that an operator chose; empty for the default."""
-        return tuple(c.name for c in self.chosen) if self._own_choice else ()
 
     @property
     def taken(self) -> int:
         return sum(placed.width + GAP for placed in self.placed)
 
-    def choose(self, names: Iterable[str], widths: Mapping[str, int]) -> None:
-        """Show these columns, or those of the listing if there are none, with these widths."""
+    def choose(self, names: Iterable[str]) -> None:
+        """Show these columns, or those of the listing if there are none."""
         first, *others = self._listing.columns
         by_name = {c.name: c for c in others}
         names = list(dict.fromkeys(names))
         self._own_choice = bool(names)
         shown = names or [c.name for c in others if c.shown]
         self.chosen = (first, *(by_name[name] for name in shown if name in by_name))
-        self.widths = {n: w for n, w in widths.items() if self._listing.column(n) is not None}
         if self.current not in self.chosen:
             self.current = first
 
@@ -58,23 +51,14 @@ class ShownColumns(Generic[Row]):
         if column in self.chosen:
             self.current = column
 
-    def widen(self, by: int) -> int:
-        """Give the column under the cursor another width; returns it."""
-        name = self.current.name
-        now = next((p.width for p in self.placed if p.column.name == name), self.current.least)
-        width = min(max(now + by, NARROWEST), WIDEST)
-        self.widths = {**self.widths, name: width}
-        return width
-
     def want(self, rows: Iterable[Row], width: int, *, anew: bool = False) -> None:
         """Look how much room these rows want; that of others is kept, unless all are `anew`."""
         columns = (*self.chosen, *self._spare(width))
         self._wanted = wanted(rows, columns, self._facts, {} if anew else self._wanted)
 
     def place(self, width: int) -> None:
-        given = dict(self.widths)
         name = self.current.name
-        self.placed = place(width, self.chosen, self._wanted, given, name, self._spare(width))
+        self.placed = place(width, self.chosen, self._wanted, name, self._spare(width))
 
     def at(self, x: int) -> Column[Row] | None:
         """Return the column in a cell, counted from the first column's first."""

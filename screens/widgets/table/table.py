@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.content import Content
@@ -46,24 +47,21 @@ class Table(CursorView, Generic[Row]):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--track", "table--thumb", "table--marked"}
     STICKY = 1
 
+    @dataclass
     class NearEdge(Message):
         """The view came near the first or the last row that is held."""
 
-        def __init__(self, *, above: bool) -> None:
-            super().__init__()
-            self.above = above
+        above: bool
 
+    @dataclass
     class EdgeWanted(Message):
         """The operator wants the very first or the very last row, which isn't held."""
 
-        def __init__(self, *, first: bool) -> None:
-            super().__init__()
-            self.first = first
+        first: bool
 
+    @dataclass
     class HeadingPressed(Message):
-        def __init__(self, column: Column[Any]) -> None:
-            super().__init__()
-            self.column = column
+        column: Column[Any]
 
     def __init__(self, facts: Facts, listing: Listing[Row], window: RowWindow[Row]) -> None:
         super().__init__()
@@ -90,9 +88,9 @@ class Table(CursorView, Generic[Row]):
         """True while the operator has neither moved the cursor nor scrolled since the list began."""
         return not self._cursor_moved and not self.scroll_offset.y
 
-    def choose_columns(self, names: Iterable[str], widths: Mapping[str, int]) -> None:
-        """Show these columns with these widths; the first one of the listing always comes first."""
-        self.columns.choose(names, widths)
+    def choose_columns(self, names: Iterable[str]) -> None:
+        """Show these columns; the first one of the listing always comes first."""
+        self.columns.choose(names)
         self._place()
 
     def move_column(self, by: int) -> None:
@@ -103,12 +101,6 @@ class Table(CursorView, Generic[Row]):
     def focus_column(self, column: Column[Row]) -> None:
         self.columns.focus(column)
         self._place()
-
-    def widen(self, by: int) -> int:
-        """Give the column under the cursor another width; returns it."""
-        width = self.columns.widen(by)
-        self._place()
-        return width
 
     def rows_changed(
         self, rows: Sequence[Row], *, moved: int = 0, anew: bool = False, at_end: bool = False

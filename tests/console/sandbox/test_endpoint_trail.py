@@ -405,21 +405,6 @@ def test_a_trail_that_excludes_kms_or_is_stopped_gets_no_kms_events(
     assert "GetCallerIdentity" in {record["eventName"] for record in records}
 
 
-def test_a_bucket_can_be_filled_without_a_trail(
-    client: Callable[..., Any], key: Any, endpoint: EndpointProcess
-) -> None:
-    bucket = new_bucket(client)
-    endpoint.control.set_trail_bucket(bucket)
-    long_ago = datetime(2025, 3, 5, 12, 0, tzinfo=UTC)
-    endpoint.control.history([PastCall(long_ago, ANALYST, "Decrypt", key["Arn"], source_ip="198.51.100.7")])
-    assert endpoint.control.deliver() >= 1
-    assert endpoint.control.deliver() == 0
-    endpoint.control.set_trail_bucket(None)
-    (name,) = [name for name in object_names(client, bucket) if "/2025/03/05/" in name]
-    (record,) = read_file(client, bucket, name)
-    assert (record["eventTime"], record["sourceIPAddress"]) == ("2025-03-05T12:00:00Z", "198.51.100.7")
-
-
 def all_events(trail: Any, attribute: str, value: str) -> list[Any]:
     pages = trail.get_paginator("lookup_events").paginate(
         LookupAttributes=[{"AttributeKey": attribute, "AttributeValue": value}]
