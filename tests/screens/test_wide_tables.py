@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screens.memory import Columns, Memory
+from screens.memory import Memory
 from tests.screens.deck import LARGE, Deck, deck
 
 WIDE = (250, 40)
@@ -39,7 +39,7 @@ async def test_another_width_for_one_column_takes_no_spare_column_away_the_next_
 @pytest.mark.deep
 async def test_who_chose_columns_sees_those_and_no_others_even_with_another_width() -> None:
     memory = Memory({"looks": {"arrangement": "alone"}})
-    memory.remember_columns("connections", Columns(("org", "format")))
+    memory.remember_columns("connections", ("org", "format"))
     async with deck(start="connections", size=WIDE, memory=memory) as d:
         assert headings(d).split()[-2:] == ["org", "format"]
         await d.press("right", "greater_than_sign")
