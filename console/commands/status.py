@@ -24,8 +24,7 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import ProtectedShare, Status
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
-from screens.status.guard_line import guard_words
-from screens.status.sweep_line import sweep_words
+from screens.status.lines import guard_words, sweep_words
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.census import CensusProgress

@@ -286,5 +286,4 @@ class Cluster:
         return self.log.stat().st_size
 
     def last_words(self, since: int = 0) -> str:
-        """Return the end of what the log says, from byte `since` on."""
         return self.log.read_bytes()[since:][-2000:].decode("utf-8", "replace").strip()

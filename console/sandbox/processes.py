@@ -22,7 +22,6 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    """Send a signal to those that still live."""
     for process in processes:
         try:
             process.send_signal(number)

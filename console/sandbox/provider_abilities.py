@@ -44,7 +44,6 @@ EXPIRY = datetime(2031, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def github_headers(token: str) -> list[tuple[str, str]]:
-    """Return the headers of each of GitHub's answers to a token that it takes."""
     truth = truth_of(token)
     headers = [("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "4990")]
     if token.startswith(_CLASSIC):

@@ -81,7 +81,6 @@ def provider_uses(world: World) -> tuple[ProviderUse, ...]:
 
 
 def record_provider_uses(providers: ProviderControl, world: World) -> int:
-    """Write what was done into the providers' audit logs; return how much."""
     uses = provider_uses(world)
     providers.use([asdict(use) for use in uses])
     return len(uses)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,8 +65,7 @@ class ProviderCall:
 class Providers:
     """Answers as the four providers do. `delay` is the seconds that GitHub takes to revoke after its 202."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._issued: set[str] = set()
         self._faults: list[ProviderFault] = []
         self.calls: deque[ProviderCall] = deque(maxlen=_CALLS)
@@ -238,10 +237,10 @@ class Providers:
     def _alive(self, token: str) -> bool:
         hashed = _hash(token)
         known = MARKER in token or hashed in self._issued
-        return known and self._clock() < self._dead_from.get(hashed, float("inf"))
+        return known and time.monotonic() < self._dead_from.get(hashed, float("inf"))
 
     def _revoke(self, token: str, after: float = 0.0) -> None:
-        self._dead_from.setdefault(_hash(token), self._clock() + after)
+        self._dead_from.setdefault(_hash(token), time.monotonic() + after)
 
     def _document(self, request: HttpRequest) -> dict[str, Any]:
         try:

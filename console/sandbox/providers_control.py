@@ -39,7 +39,6 @@ class ProviderControl:
         self._call("issue", token=token)
 
     def revoke(self, token: str) -> None:
-        """Let a token be dead from now on, as when its owner deletes it by hand."""
         self._call("revoke", token=token)
 
     def fault(

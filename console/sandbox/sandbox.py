@@ -91,12 +91,10 @@ class Sandbox:
 
     @property
     def control(self) -> EndpointControl:
-        """What no AWS API can set: latency, throttling, faults, denials."""
         return self.endpoint.control
 
     @property
     def providers(self) -> ProviderControl:
-        """GitHub, Slack, Jira and Confluence of the sandbox: what no API of theirs can set."""
         return ProviderControl(self.endpoint_url, self.endpoint.token)
 
     @property

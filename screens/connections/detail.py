@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
+from crypto_core.cancelling import Cancellation
 from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
@@ -71,8 +73,8 @@ class TokenDetail(TextLines):
         self._facts = facts
         self._row: InventoryRow | None = None
         self._known: tuple[TokenRef, Inspection | Trouble] | None = None
-        self._abilities: tuple[TokenRef, TokenAbilities] | None = None
-        self._receipted: tuple[TokenRef, NamedUse] | None = None
+        self._beside: dict[str, tuple[TokenRef, Any]] = {}
+        """What is known besides of a token: its abilities, its receipts."""
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
         self._widest = 0
@@ -94,19 +96,21 @@ class TokenDetail(TextLines):
 
     def _ability_lines(self, ref: TokenRef) -> Sequence[Content]:
         """What the token can do, where its provider was asked about the value that is stored now."""
-        if self._abilities is None or self._abilities[0] != ref:
+        known = self._beside.get("abilities")
+        if known is None or known[0] != ref:
             return ()
         from screens.connections.abilities import ability_lines
 
-        return ability_lines(self._abilities[1], self._facts.clock(), apart=self._is_tall)
+        return ability_lines(known[1], self._facts.clock(), apart=self._is_tall)
 
     def _receipt_lines(self, ref: TokenRef) -> Sequence[Content]:
         """Who opened the token according to receipts, where there are any."""
-        if self._receipted is None or self._receipted[0] != ref:
+        known = self._beside.get("receipts")
+        if known is None or known[0] != ref:
             return ()
         from screens.use.lines import span_words
 
-        use = self._receipted[1]
+        use: NamedUse = known[1]
         if not use.events:
             words = "no receipt is about this token"
         else:
@@ -151,7 +155,6 @@ class TokenDetail(TextLines):
             self._read(row.ref)
 
     def forget(self) -> None:
-        """Read the envelope anew when it is next shown."""
         self._known = None
 
     def ask_kms(self) -> None:
@@ -165,18 +168,8 @@ class TokenDetail(TextLines):
 
     def _read(self, ref: TokenRef) -> None:
         self._reading = ref
-        ask(
-            self,
-            lambda _: self._kept_abilities(ref),
-            lambda answer: self._keep_abilities(ref, answer),
-            group="abilities",
-        )
-        ask(
-            self,
-            lambda _: self._receipted_use(ref),
-            lambda answer: self._keep_receipted(ref, answer),
-            group="receipts",
-        )
+        for group, call in (("abilities", self._kept_abilities), ("receipts", self._receipted_use)):
+            ask(self, partial(_of, ref, call), partial(self._keep_beside, ref, group), group=group)
         inspect = self._facts.services.inspector.inspect_token
         ask(
             self,
@@ -197,19 +190,12 @@ class TokenDetail(TextLines):
         services = self._facts.services
         return services.event_use.receipted_use(ref) if services.events_kept() else None
 
-    def _keep_abilities(self, ref: TokenRef, answer: TokenAbilities | Trouble | None) -> None:
+    def _keep_beside(self, ref: TokenRef, group: str, answer: object) -> None:
+        """Show it if the cursor is still on the token; of trouble with receipts the timeline tells."""
         if answer is None or isinstance(answer, Trouble):
-            self._abilities = None
+            self._beside.pop(group, None)
             return
-        self._abilities = (ref, answer)
-        if self._row is not None and self._row.ref == ref:
-            self.follow(self._row)
-
-    def _keep_receipted(self, ref: TokenRef, answer: NamedUse | Trouble | None) -> None:
-        if answer is None or isinstance(answer, Trouble):
-            self._receipted = None  # the timeline says why
-            return
-        self._receipted = (ref, answer)
+        self._beside[group] = (ref, answer)
         if self._row is not None and self._row.ref == ref:
             self.follow(self._row)
 
@@ -227,6 +213,10 @@ class TokenDetail(TextLines):
         if self._row is not None and self._row.ref == ref:
             self._known = (ref, answer)
         self.follow(self._row)
+
+
+def _of(ref: TokenRef, call: Callable[[TokenRef], object], _cancelled: Cancellation) -> object:
+    return call(ref)
 
 
 def token_text(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,22 +17,19 @@ from textual.widgets import Static
 
 from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.status import Status
+from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.text.counting import counted
-from screens.actions.action import ActionScope
+from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.format_columns import FormatColumns
+from screens.main_screen import MainScreen
 from screens.routes import FindingsRoute, KeyRoute, TokensRoute
 from screens.signs import SIGNS
-from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
-from screens.status.problem_actor import ProblemActor
+from screens.status.lines import RecentUse, guard_lines, protected_lines, recent_use, sweep_lines, use_lines
 from screens.status.problem_rows import ProblemRow, problem_rows, shown_rows
-from screens.status.protected_line import protected_lines
-from screens.status.sweep_line import sweep_lines
-from screens.status.use_line import RecentUse, recent_use, use_lines
 from screens.widgets.cells import bar, cut, fit, percent, spread
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
@@ -42,6 +39,80 @@ from screens.widgets.panes import Arrangement, Panes
 if TYPE_CHECKING:
     from crypto_core.database.tokens.census import CensusProgress
     from crypto_core.incidents.model import IncidentView
+
+_ON_PROBLEMS: Mapping[str, Callable[[ProblemRow], bool]] = {
+    "status.encrypt": lambda row: row.finding.rule == ProblemKind.UNPROTECTED,
+    "status.verify": lambda row: (
+        isinstance(row.target, TokensRoute) and row.finding.rule != ProblemKind.EMPTY
+    ),
+    "status.incident": lambda row: True,
+}
+"""Actions on a problem's line, and the problems that they can be done about."""
+
+
+class ProblemActor(MainScreen):
+    """A screen whose lines are problems and findings, among others."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.rows: Sequence[ProblemRow] = ()
+
+    @property
+    def problem_in_hand(self) -> ProblemRow | None:
+        target = self.target_in_hand
+        return next((row for row in self.rows if row.target == target), None) if target else None
+
+    def hints_depend_on(self) -> tuple[object, ...]:
+        """What can be done about the problem under the cursor depends on its kind."""
+        return (self.problem_in_hand,)
+
+    def possible(self, action: Action) -> bool | None:
+        possible = super().possible(action)
+        if not possible or action.id not in _ON_PROBLEMS:
+            return possible
+        row = self.problem_in_hand
+        return True if row is not None and _ON_PROBLEMS[action.id](row) else None
+
+    @work(exclusive=True, group="write")
+    async def do_encrypt(self) -> None:
+        from crypto_core.reencryption.plan import Selection, Verb
+        from screens.jobs.beginning import begin_job
+        from screens.jobs.choose_tokens import Chosen
+
+        row = self.problem_in_hand
+        if row is not None and isinstance(row.target, TokensRoute):
+            what = f"every token {row.finding.title}"
+            chosen = Chosen(Selection(filter=row.target.filter), row.finding.tokens, what)
+            await begin_job(self, chosen, Verb.ENCRYPT)
+
+    @work(exclusive=True, group="write")
+    async def do_verify(self) -> None:
+        from crypto_core.reencryption.plan import Selection
+        from screens.connections.run import Run
+
+        row = self.problem_in_hand
+        if row is not None and isinstance(row.target, TokensRoute):
+            selection = Selection(filter=row.target.filter)
+            await self.app.push_screen_wait(Run(self.facts, selection, row.finding.tokens))
+            self.facts.ask_status()
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        from screens.incidents.about import About, about_finding, about_tokens
+        from screens.incidents.beginning import begin_incident
+
+        row = self.problem_in_hand
+        if row is None:
+            return
+        origin = f"status: {row.finding.title}"
+        if not row.of_status:
+            about = about_finding(row.finding)
+        elif isinstance(row.target, TokensRoute):
+            about = about_tokens((), row.target.filter, origin)
+        else:
+            about = About(origin=origin, key=row.finding.subject)
+        await begin_incident(self, about)
+
 
 WIDEST = 150
 """Cells beyond which a line is no easier to read."""
@@ -85,7 +156,6 @@ class StatusScreen(ProblemActor):
         yield HintLine()
 
     def on_mount(self) -> None:
-        """Look now and then at how far a count is, while there is one."""
         self._looks = self.set_interval(COUNTING_LOOKS, self._show_counting, pause=True)
 
     def cursor_moved(self) -> None:
@@ -155,7 +225,6 @@ class StatusScreen(ProblemActor):
             self.query_one(LineList).write(self._lines)
 
     def _findings_due(self) -> bool:
-        """Whether what the rules found in the store's events is not known, or was found a while ago."""
         trail = self.facts.trail
         at = max(filter(None, (trail.at, trail.tried)), default=None)
         return at is None or (self.facts.clock() - at).total_seconds() >= FINDINGS_SECONDS

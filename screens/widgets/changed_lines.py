@@ -14,10 +14,7 @@ from textual.strip import Strip
 
 
 class ChangedLines(Compositor):
-    """What stands where on a screen, as Textual has it."""
-
     _changed: frozenset[int] = frozenset()
-    """The lines that are being painted."""
 
     def _render_chops(
         self, crop: Region, is_rendered_line: Callable[[int], bool]

@@ -9,7 +9,6 @@ from textual.widgets import Input
 from crypto_core.text.cleaning import clean
 
 LONGEST = 10_000
-"""Characters that a line holds."""
 
 
 class LineInput(Input):

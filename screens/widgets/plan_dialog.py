@@ -39,7 +39,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
 
     DEFAULT_CSS = "PlanDialog #typed { width: 36; margin-top: 1; }"
     LOOKING: ClassVar[str] = LOOKING
-    """The text shown while the plan is made."""
     LIMIT_SECONDS: ClassVar[float] = 600.0
 
     def __init__(self, facts: Facts, title: str) -> None:
@@ -136,11 +135,9 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
             typed.focus()
 
     def on_resize(self) -> None:
-        """The text may fit now, or no longer."""
         self.call_after_refresh(self._say_more)
 
     def _say_more(self) -> None:
-        """Say how to see what is below, where there is something."""
         longer = self.query_one(".body").max_scroll_y > 0
         self.query_one(".frame").border_subtitle = (
             Content("PgUp PgDn: the rest of the text") if longer else None
@@ -148,7 +145,6 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
 
     @on(Input.Changed)
     def show_ready(self) -> None:
-        """Offer to go on once what has to be typed is typed."""
         for confirm in self.query("#confirm"):
             confirm.disabled = self._agreement() is None
 

@@ -25,15 +25,12 @@ _NOTHING = Content("")
 
 
 class TextLines(Static):
-    """Shows lines, as many as there is room for."""
-
     _shown: Sequence[Content] = ()
     _longest = 0
     """Cells of the longest line. Where there is less room, Textual folds it, which moves the lines below."""
     _stale: tuple[Region, ...] = ()
     """The lines that are to be painted next, all if there are none."""
     _look: Hashable = None
-    """What all styles have in common."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -60,7 +57,6 @@ class TextLines(Static):
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
-        """Paint what changed, where that is known, else all."""
         return super().refresh(*(regions or self._stale), repaint=repaint, layout=layout, recompose=recompose)
 
     def render_lines(self, crop: Region) -> list[Strip]:

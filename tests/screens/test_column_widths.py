@@ -14,7 +14,7 @@ from screens.blocking import Trouble
 from screens.connections.screen import LISTING
 from screens.facts import Facts
 from screens.widgets.table.columns import GAP, NARROWEST, Column, Placed, place, wanted
-from screens.widgets.table.ordering import arrow, order_after, order_named
+from screens.widgets.table.listing import arrow, order_after, order_named
 
 FACTS = cast(Facts, None)
 """What columns of plain texts need of the facts: nothing."""

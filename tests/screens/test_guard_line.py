@@ -7,7 +7,7 @@ import pytest
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.tables import TokenColumn
 from screens.routes import FindingsRoute
-from screens.status.guard_line import guard_lines, guard_words
+from screens.status.lines import guard_lines, guard_words
 
 M, N, V, C, X = (
     GuardState.MISSING,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.log.logbook import LogBook, Recent
+from crypto_core.log.logbook import Recent
 from crypto_core.text.cleaning import clean
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
@@ -40,11 +40,6 @@ def say(kept: Book, message: str, level: int = logging.INFO) -> None:
 async def log(kept: Book | None, size: tuple[int, int] = LARGE) -> AsyncIterator[Deck]:
     async with deck(Stage(), start="log", size=size, log=kept) as d:
         yield d
-
-
-def test_the_lines_of_a_test_are_a_log() -> None:
-    lines: LogBook = book(1)
-    assert lines.changes == 1
 
 
 async def test_the_newest_line_comes_first_with_its_level_as_sign_and_word() -> None:

@@ -142,17 +142,14 @@ async def test_a_manual_rotation(picture: SnapshotAssertion) -> None:
 
 async def test_rewrap_asks_before_it_writes(picture: SnapshotAssertion) -> None:
     async with deck(start="connections") as d:
-        await d.press("slash")
-        await d.type("provider:jira")
-        await d.press("enter", "space", "space", "w", "enter")
+        await d.filter("provider:jira")
+        await d.press("space", "space", "w", "enter")
         assert d.app.export_screenshot() == picture
 
 
 async def test_a_fault_in_the_filter(picture: SnapshotAssertion) -> None:
     async with deck(Stage(read_only=True), start="connections") as d:
-        await d.press("slash")
-        await d.type("provider:jira nope:1")
-        await d.press("enter")
+        await d.filter("provider:jira nope:1")
         assert d.app.export_screenshot() == picture
 
 
@@ -214,9 +211,8 @@ async def test_saved_filters(picture: SnapshotAssertion) -> None:
     memory.save_filter("connections", "unprotected", "format:plaintext,dev")
     memory.save_filter("connections", "slack", "provider:slack")
     async with deck(start="connections", memory=memory) as d:
-        await d.press("slash")
-        await d.type("provider:jira")
-        await d.press("enter", "F")
+        await d.filter("provider:jira")
+        await d.press("F")
         assert d.app.export_screenshot() == picture
 
 

@@ -23,9 +23,8 @@ from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen
 from screens.memory import DayCount
 from screens.status.key_lines import key_lines
-from screens.status.protected_line import protected_lines
+from screens.status.lines import protected_lines, sweep_lines
 from screens.status.screen import StatusScreen, column_lines
-from screens.status.sweep_line import sweep_lines
 from screens.widgets.key_hints import KeyHints
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED

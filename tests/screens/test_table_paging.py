@@ -96,13 +96,6 @@ async def test_until_the_count_is_known_the_title_says_how_many_rows_are_loaded(
         assert position(d) == "5,000 of 5,000 tokens"
 
 
-async def test_a_list_that_is_held_whole_needs_no_count() -> None:
-    stage = Stage(rows=many(150))
-    stage.hold("count")
-    async with deck(stage, start="connections") as d:
-        assert position(d) == "1 of 150 tokens"
-
-
 async def test_a_track_on_the_right_shows_where_in_the_whole_list_the_view_is() -> None:
     async with deck(long_stage(), start="connections", size=LARGE) as d:
         assert d.table._thumb() is not None

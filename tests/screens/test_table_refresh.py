@@ -106,15 +106,6 @@ async def test_a_refresh_at_the_end_of_a_long_list_stays_there() -> None:
         assert "4,999 of 5,000 tokens" in d.lines()[1]
 
 
-async def test_marks_survive_a_refresh_and_belong_to_what_the_rows_are_now() -> None:
-    async with deck(long_stage(300), start="connections") as d:
-        await d.press("space", "down", "space")
-        d.stage.rows[0] = replace(d.stage.rows[0], organisation="changed")
-        await d.press("r")
-        assert "2 marked" in d.lines()[1]
-        assert [row.organisation for row in d.table.marks.rows] == ["changed", "org-2"]
-
-
 @pytest.mark.deep
 async def test_the_order_chosen_last_is_remembered_for_the_next_day() -> None:
     saved: list[dict[str, object]] = []

@@ -9,9 +9,7 @@ from tests.screens.deck import LARGE, Deck, deck
 
 
 async def filtered(d: Deck, expression: str) -> None:
-    await d.press("slash")
-    await d.type(expression)
-    await d.press("enter")
+    await d.filter(expression)
 
 
 @pytest.mark.deep

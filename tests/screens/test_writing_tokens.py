@@ -16,23 +16,17 @@ from screens.reencryption.choose_key import ChooseKey
 from screens.reencryption.preview import Preview
 from screens.styled import plain
 from screens.widgets.line_list import LineList
-from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.deck import LARGE, deck
 from tests.screens.samples import CURRENT, OLD
 from tests.screens.stage import Stage
 
 KEYS = {Verb.REWRAP: "w", Verb.REENCRYPT: "e", Verb.ENCRYPT: "x"}
 
 
-async def filtered(d: Deck, expression: str) -> None:
-    await d.press("slash")
-    await d.type(expression)
-    await d.press("enter")
-
-
 @pytest.mark.deep
 async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cursor_kept() -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await filtered(d, "provider:slack")
+        await d.filter("provider:slack")
         await d.press("down", "x")
         assert isinstance(d.app.screen, ChooseKey)
         await d.press("enter")
@@ -52,7 +46,7 @@ async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cur
 @pytest.mark.deep
 async def test_the_marked_tokens_are_written_and_the_marks_are_gone_after_that() -> None:
     async with deck(start="connections") as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("space", "space", "space", "e", "enter", "3", "enter")
         assert "3 of 3 tokens written" in d.text()
         await d.press("enter")
@@ -64,7 +58,7 @@ async def test_the_marked_tokens_are_written_and_the_marks_are_gone_after_that()
 @pytest.mark.parametrize("verb", list(Verb))
 async def test_enter_alone_never_writes(verb: Verb) -> None:
     async with deck(start="connections") as d:
-        await filtered(d, "format:dev" if verb is Verb.ENCRYPT else "provider:jira")
+        await d.filter("format:dev" if verb is Verb.ENCRYPT else "provider:jira")
         await d.press(KEYS[verb], "enter")
         assert isinstance(d.app.screen, Preview)
         focused = d.app.focused
@@ -78,7 +72,7 @@ async def test_enter_alone_never_writes(verb: Verb) -> None:
 @pytest.mark.deep
 async def test_several_tokens_are_written_only_once_their_number_has_been_typed() -> None:
     async with deck(start="connections") as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("space", "space", "e", "enter")
         assert isinstance(d.app.screen, Preview)
         assert d.app.screen.query_one("#confirm", Button).disabled
@@ -92,7 +86,7 @@ async def test_several_tokens_are_written_only_once_their_number_has_been_typed(
 @pytest.mark.deep
 async def test_escape_leaves_every_step_without_writing() -> None:
     async with deck(start="connections") as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("w", "escape")
         assert isinstance(d.app.screen, ConnectionsScreen)
         await d.press("w", "enter", "escape")
@@ -103,7 +97,7 @@ async def test_escape_leaves_every_step_without_writing() -> None:
 @pytest.mark.deep
 async def test_rewrap_says_twice_that_it_is_no_recovery_from_a_compromise() -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("w")
         assert "It is no recovery from a compromise" in d.says()
         await d.press("enter")
@@ -113,9 +107,9 @@ async def test_rewrap_says_twice_that_it_is_no_recovery_from_a_compromise() -> N
 @pytest.mark.deep
 async def test_the_write_key_is_under_the_cursor_and_another_can_be_chosen() -> None:
     stage = Stage()
-    stage.keys = tuple(key if key.key_arn != OLD else _enabled(key) for key in stage.keys)
+    stage.keys = tuple(replace(key, state="Enabled") if key.key_arn == OLD else key for key in stage.keys)
     async with deck(stage, start="connections", size=LARGE) as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("w")
         line = d.app.screen.query_one(LineList).current
         assert line is not None
@@ -124,12 +118,6 @@ async def test_the_write_key_is_under_the_cursor_and_another_can_be_chosen() -> 
         await d.press("down", "enter")
         assert isinstance(d.app.screen, Preview)
         assert "…77ab" in d.text()
-
-
-def _enabled(key: object) -> object:
-    from dataclasses import replace
-
-    return replace(key, state="Enabled")  # type: ignore[type-var]
 
 
 async def test_what_makes_no_sense_for_a_token_is_refused_with_a_reason() -> None:
@@ -144,7 +132,7 @@ async def test_what_makes_no_sense_for_a_token_is_refused_with_a_reason() -> Non
 @pytest.mark.deep
 async def test_the_preview_counts_calls_and_shows_warnings() -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("space", "space", "w", "enter")
         assert "6 calls of KMS" in d.text()
         assert "▲ role/platform may not use kms:Decrypt under this key." in d.text()
@@ -171,7 +159,7 @@ async def test_without_a_key_to_write_under_the_missing_permission_is_named() ->
 @pytest.mark.deep
 async def test_a_run_that_fails_shows_the_error_and_the_rows_as_they_are() -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await filtered(d, "provider:slack")
+        await d.filter("provider:slack")
         d.stage.faults["run"] = KmsThrottledError("KMS is throttling.")
         await d.press("x", "enter", "right", "enter")
         assert "KMS is throttling. Wait, or lower the rate" in d.text()
@@ -195,7 +183,7 @@ async def test_read_only_leaves_the_writing_keys_out_of_the_footer_and_they_do_n
 @pytest.mark.deep
 async def test_a_refusal_because_of_read_only_is_shown() -> None:
     async with deck(start="connections") as d:
-        await filtered(d, "provider:slack")
+        await d.filter("provider:slack")
         d.stage.faults["run"] = ReadOnlyError("Nothing is written.")
         await d.press("x", "enter", "right", "enter")
         assert "Start Keydeck without --read-only" in d.text()
@@ -204,7 +192,7 @@ async def test_a_refusal_because_of_read_only_is_shown() -> None:
 @pytest.mark.deep
 async def test_a_run_shows_progress_and_can_be_stopped_and_then_left() -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await filtered(d, "provider:slack")
+        await d.filter("provider:slack")
         gate = d.stage.hold("run")
         await d.press("space", "space", "x", "enter", "2", "enter")
         assert "0 of 2" in d.text()
@@ -221,7 +209,7 @@ async def test_a_run_shows_progress_and_can_be_stopped_and_then_left() -> None:
 @pytest.mark.deep
 async def test_a_run_that_does_not_stop_can_be_left() -> None:
     async with deck(start="connections") as d:
-        await filtered(d, "provider:slack")
+        await d.filter("provider:slack")
         d.stage.hold("run")
         await d.press("x", "enter", "right", "enter", "escape", "escape")
         assert isinstance(d.app.screen, ConnectionsScreen)
@@ -242,7 +230,7 @@ async def test_verify_says_which_tokens_opened_and_changes_nothing() -> None:
 @pytest.mark.deep
 async def test_a_token_that_vanished_meanwhile_leaves_the_list_and_the_cursor_stays_near() -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await filtered(d, "provider:slack")
+        await d.filter("provider:slack")
         await d.press("down", "v")
         d.stage.rows = [r for r in d.stage.rows if str(r.ref) != "slack_connection.bot_token:10"]
         await d.press("enter")
@@ -255,7 +243,7 @@ async def test_without_a_key_to_write_under_it_says_what_to_do() -> None:
     stage = Stage()
     stage.keys = [replace(key, state="Disabled") for key in stage.keys]
     async with deck(stage, start="connections") as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("e")
         assert isinstance(d.app.screen, ChooseKey)
         assert "No KMS key can be written under" in d.says()
@@ -266,7 +254,7 @@ async def test_without_a_key_to_write_under_it_says_what_to_do() -> None:
 async def test_keys_that_cant_be_listed_are_told_and_nothing_is_written() -> None:
     stage = Stage(faults={"targets": KmsThrottledError("KMS throttles.", operation="ListKeys")})
     async with deck(stage, start="connections") as d:
-        await filtered(d, "provider:jira")
+        await d.filter("provider:jira")
         await d.press("e")
         assert "KMS throttles." in d.says()
         await d.press("enter")

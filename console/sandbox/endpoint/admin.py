@@ -146,18 +146,18 @@ class Admin:
 
         return {"opened": [opened(*blob) for blob in blobs]}
 
-    def _rotate(self, key_id: str, at: float, rotation: str, region: str | None) -> Document:
+    def _rotate(self, key_id: str, at: float, rotation: str) -> Document:
         if rotation not in ("AUTOMATIC", "ON_DEMAND"):
             raise validation(f"A rotation is AUTOMATIC or ON_DEMAND, not {rotation!r}")
-        key = self._key(key_id, region)
+        key = self._key(key_id)
         previous = self._gate.keys.companion(key).current.material.id
         current = self._gate.keys.rotate(key, at, rotation)
         event = rotation_event(key.region, key.arn, current.since, rotation, [previous, current.material.id])
         self._gate.trail.add_past([event])
         return {"key_material_id": current.material.id}
 
-    def _backdate(self, key_id: str, created: float, region: str | None) -> None:
-        self._gate.keys.backdate(self._key(key_id, region), created)
+    def _backdate(self, key_id: str, created: float) -> None:
+        self._gate.keys.backdate(self._key(key_id), created)
 
     def _key_state(self, key_id: str, state: str, region: str | None) -> None:
         if state not in KEY_STATES:
@@ -192,7 +192,7 @@ class Admin:
             raise validation("There is no bookmark to go back to")
         await go_back(self._gate, self._bookmarked)
 
-    def _key(self, reference: str, region: str | None) -> "Key":
+    def _key(self, reference: str, region: str | None = None) -> "Key":
         return self._gate.keys.find(region or region_of(reference, self._gate.region), reference)
 
 

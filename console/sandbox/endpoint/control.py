@@ -136,19 +136,17 @@ class EndpointControl:
             ]
         return found
 
-    def rotate(
-        self, key_id: str, at: datetime, rotation: Rotation = "AUTOMATIC", *, region: str | None = None
-    ) -> str:
+    def rotate(self, key_id: str, at: datetime, rotation: Rotation = "AUTOMATIC") -> str:
         """Add key material that is current from `at` on, and its RotateKey event; returns its id.
 
         `at` must lie after the key's creation (see `backdate`) and after its other rotations. The next
         rotation date counts from an AUTOMATIC one, if the schedule was enabled before this call.
         """
-        answer = self._call("rotate", key_id=key_id, at=_epoch(at), rotation=rotation, region=region)
+        answer = self._call("rotate", key_id=key_id, at=_epoch(at), rotation=rotation)
         return str(answer["key_material_id"])
 
-    def backdate(self, key_id: str, created: datetime, *, region: str | None = None) -> None:
-        self._call("backdate", key_id=key_id, created=_epoch(created), region=region)
+    def backdate(self, key_id: str, created: datetime) -> None:
+        self._call("backdate", key_id=key_id, created=_epoch(created))
 
     def set_key_state(self, key_id: str, state: str, *, region: str | None = None) -> None:
         """Put a key into any state, also those that only AWS sets, such as PendingImport or Unavailable."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -54,17 +54,16 @@ _MESSAGES = {
 class TokenBucket:
     """Allows `rate` calls a second, and at most one second's worth (at least one call) at once."""
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: float) -> None:
         if rate < 0:
             raise validation(f"A rate can't be negative: {rate}")
         self._rate = rate
         self._burst = max(1.0, rate)
         self._tokens = self._burst if rate > 0 else 0.0
-        self._clock = clock
-        self._filled = clock()
+        self._filled = time.monotonic()
 
     def take_call(self) -> bool:
-        now = self._clock()
+        now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
         if self._tokens < 1:
@@ -168,12 +167,10 @@ class Faults:
         return next((rule for rule in self.rules if rule.strikes(operation, region)), None)
 
     def check_crypto_rate(self) -> None:
-        """Raise ThrottlingException when the KMS request quota is used up."""
         if self._crypto is not None and not self._crypto.take_call():
             raise throttled()
 
     def check_lookup_rate(self, region: str) -> None:
-        """Raise ThrottlingException when LookupEvents was called too often in this Region."""
         if self._lookup_rate is None:
             return
         bucket = self._lookups.get(region)

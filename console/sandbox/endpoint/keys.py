@@ -44,8 +44,6 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class LastUse:
-    """The last successful cryptographic operation with a key."""
-
     operation: str
     time: float
     event_id: int
@@ -89,8 +87,6 @@ class KeptBesideMoto:
 
 
 class KeyStore:
-    """Finds keys the way KMS does, and their generations."""
-
     def __init__(self, moto: MotoServer, root_secret: bytes, clock: EndpointClock) -> None:
         self.moto = moto
         self.clock = clock

@@ -22,8 +22,6 @@ from screens.widgets.table.window import RowWindow
 Row = TypeVar("Row")
 
 PAGE = 200
-"""Rows asked for at a time."""
-
 REREAD = 200
 """Up to so many rows are read again one by one; more than that, and the list is asked for anew."""
 
@@ -72,7 +70,6 @@ class Feed(Generic[Row]):
         """
         self.window: RowWindow[Row] = RowWindow(listing.identity)
         self.shown = listing.first_query()
-        """The query of the rows in the window."""
         self.asked = self.shown
         """The query that is asked for; the same as `shown` once its rows are there."""
         self.at: datetime | None = None

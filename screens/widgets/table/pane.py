@@ -15,25 +15,24 @@ from textual.message import Message
 from crypto_core.errors import RefusedError
 from crypto_core.lists.paging import Query
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor
+from screens.actions.performing import Actor, Host
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.memory import SortOrder
 from screens.services import UserCommands
 from screens.user_command import CommandOutcome, UserCommand
+from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipboard
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.notice import Notice
 from screens.widgets.table.column_chooser import ColumnChooser
-from screens.widgets.table.copying import copy_cell, copy_rows
+from screens.widgets.table.columns import cell_of
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
-from screens.widgets.table.listing import Listing
-from screens.widgets.table.ordering import order_after, order_named
+from screens.widgets.table.listing import Listing, arrow, order_after, order_named
 from screens.widgets.table.own_commands import NONE, AskToRun, ChooseCommand, CommandSaid
 from screens.widgets.table.saved_filters import SavedFilters, saved_name
 from screens.widgets.table.table import Table
-from screens.widgets.table.table_words import coverage, ending
 
 Row = TypeVar("Row")
 
@@ -286,7 +285,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.table.rows_changed(self.feed.window.rows)
 
     def do_mark(self) -> None:
-        """Mark or unmark the row, then go on to the next one."""
         row = self.table.current
         if row is not None:
             self._mark(row, marked=row not in self.table.marks)
@@ -412,3 +410,63 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def note(self) -> Content:
         return coverage(self.feed, self.table, self.listing)
+
+
+def ending(feed: Feed[Any], listing: Listing[Any], waiting_for: str) -> tuple[str, ...]:
+    if feed.at is None:
+        if feed.asking:
+            return (f"asking for {listing.many}…  X stops asking",)
+        return () if feed.trouble is None else ("No answer: r asks again.",)
+    if feed.busy_for_operator:
+        return ("asking…  X stops asking",)
+    if feed.window.below:
+        return (f"more {listing.many} follow…",)
+    if feed.window.rows:
+        return ()
+    if waiting_for:
+        return tuple(waiting_for.split("\n"))
+    if feed.shown.filter:
+        return (f"No {listing.sheet.one} passes this filter.", "/ changes it, Esc shows all.")
+    return tuple(listing.nothing.split("\n"))
+
+
+def coverage(feed: Feed[Any], table: Table[Any], listing: Listing[Any]) -> Content:
+    parts = []
+    if table.marks:
+        marked = table.marks.count(feed.count)
+        parts.append("all marked" if marked is None else f"{marked:,} marked")
+    count = feed.count
+    if count is None:
+        parts.append(f"{len(feed.window.rows):,} loaded")
+    elif feed.window.base is not None and table.current is not None:
+        parts.append(f"{feed.window.base + table.cursor + 1:,} of {listing.counted(count)}")
+    else:
+        parts.append(listing.counted(count))
+    column = listing.column(feed.shown.sort)
+    name = column.title if column is not None else feed.shown.sort
+    parts.append(f"sort: {name} {arrow(listing, feed.shown)}")
+    return Content.assemble(("   ".join(parts), "$muted"))
+
+
+def copy_cell(table: Table[Row], listing: Listing[Row], facts: Facts) -> None:
+    """Copy the cell under the cursor; in the first column it is the row's reference."""
+    row, column = table.current, table.columns.current
+    if row is not None:
+        first = column is listing.columns[0]
+        text = cell_as_text(listing.reference(row) if first else cell_of(column, row, facts)[0])
+        send_to_clipboard(table, text, text)
+
+
+def copy_rows(table: Table[Row], listing: Listing[Row]) -> None:
+    """Copy the marked rows, or the one under the cursor, cells parted by tabs."""
+    if table.marks.whole:
+        cast(Host, table.app).tell("Too many rows for the clipboard: E exports them.", trouble=True)
+        return
+    rows = table.marks.rows or ((table.current,) if table.current is not None else ())
+    if not rows:
+        return
+    text, taken = rows_as_text(table.texts(row) for row in rows)
+    words = listing.counted(taken)
+    if taken < len(rows):
+        words += f" of {len(rows):,}; E exports all"
+    send_to_clipboard(table, text, words)
