@@ -11,9 +11,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from screens.ages import ago, calmly_ago, day, span
-from screens.connections.screen import LISTING
 from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
-from screens.widgets.table.columns import GAP, NARROWEST, place
 
 
 @given(st.text(), st.integers(0, 60))
@@ -80,38 +78,3 @@ def test_what_grows_while_it_is_seen_goes_in_steps() -> None:
     now = datetime(2026, 7, 1, tzinfo=UTC)
     told = [calmly_ago(now - timedelta(seconds=passed), now) for passed in (0, 4.9, 5, 59.9, 60, 61, -3)]
     assert told == ["now", "now", "5 s ago", "55 s ago", "1 min ago", "1 min ago", "in 3 s"]
-
-
-_NAMES = [c.name for c in LISTING.columns]
-_WIDTHS = st.dictionaries(st.sampled_from(_NAMES), st.integers(3, 90))
-
-
-@given(st.integers(20, 300), _WIDTHS, _WIDTHS, st.sampled_from(_NAMES))
-def test_columns_never_need_more_cells_than_there_are(
-    width: int, want: dict[str, int], given: dict[str, int], focus: str
-) -> None:
-    placed = place(width, LISTING.columns, want, given, focus)
-    assert placed[0].column is LISTING.columns[0]
-    own = given.get(focus, next(c.least for c in LISTING.columns if c.name == focus))
-    if own <= width - NARROWEST - 2 * GAP:
-        assert sum(p.width + GAP for p in placed) <= width or len(placed) == 1
-
-
-@given(st.integers(60, 300), _WIDTHS, st.sampled_from(_NAMES))
-def test_the_column_under_the_cursor_is_always_in_sight(width: int, want: dict[str, int], focus: str) -> None:
-    placed = place(width, LISTING.columns, want, {}, focus)
-    assert focus in [p.column.name for p in placed]
-    order = [_NAMES.index(p.column.name) for p in placed]
-    assert order == sorted(order)
-
-
-@given(st.integers(60, 300), _WIDTHS)
-def test_no_column_is_wider_than_its_texts_unless_it_was_given_another_width(
-    width: int, want: dict[str, int]
-) -> None:
-    for placed in place(width, LISTING.columns, want, {}, "reference"):
-        assert placed.width <= want.get(placed.column.name, placed.column.most)
-    given = {"org": 40}
-    org = next((p for p in place(width, LISTING.columns, want, given, "org") if p.column.name == "org"), None)
-    assert org is not None
-    assert org.width == 40
