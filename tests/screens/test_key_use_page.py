@@ -9,7 +9,6 @@ import pytest
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.coverage import Coverage
 from screens.keys.key_screen import KeyScreen
-from screens.keys.screen import KeysScreen
 from screens.use.key_use_screen import KeyUseScreen
 from tests.screens.deck import LARGE, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
@@ -123,17 +122,6 @@ async def test_gaps_and_trouble_are_shown_and_r_asks_again() -> None:
         await d.press("r")
         assert "▲ not covered: eu-west-1: not fetched from 08:00 to 09:00." in d.text()
         assert "damaged" not in d.text()
-
-
-async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None:
-    stage = there()
-    async with deck(stage, start="keys", size=LARGE) as d:
-        stage.hold("use.key")
-        await d.press("T")
-        assert "Counting the key's events…" in d.text()
-        await d.press("down", "escape")
-        assert isinstance(d.app.screen, KeysScreen)
-        await d.until(lambda: stage.waiting == 0)
 
 
 @pytest.mark.deep

@@ -130,20 +130,6 @@ async def test_gaps_and_trouble_are_shown() -> None:
 
 
 @pytest.mark.deep
-async def test_counting_freezes_nothing_and_ends_when_the_page_is_left() -> None:
-    stage = there()
-    async with deck(stage, start="events", size=LARGE) as d:
-        stage.hold("use.principal")
-        await page_of(d, "principal:*intruder*")
-        assert "Counting what it opened" in d.text()
-        await d.press("1")
-        await d.until(lambda: stage.waiting == 0)
-        stage.gates.clear()
-        await d.press("4")
-        assert "1 token, each named by its records" in d.text()
-
-
-@pytest.mark.deep
 async def test_thousands_of_tokens_are_listed_and_only_those_in_sight_are_painted() -> None:
     stage = Stage()
     stage.events.add(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,13 +29,6 @@ OWNERS = record(
 CALL = record(ago=30, eventID="call", requestID=REQUEST, vpcEndpointId="vpce-1")
 WAY = {**CALL, "eventID": "way", "eventType": "AwsVpceEvent", "eventCategory": "NetworkActivity"}
 ALONE = record(ago=10, eventID="alone", requestID=SHARED)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[EventStore]:
-    opened = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
-    yield opened
-    opened.close()
 
 
 def add(store: EventStore, records: Sequence[Mapping[str, Any]], *, together: bool) -> None:

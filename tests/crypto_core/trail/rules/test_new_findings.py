@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ STRANGER = role("stranger")
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 
 Comes = Callable[..., None]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[EventStore]:
-    opened = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

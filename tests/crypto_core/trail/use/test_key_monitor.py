@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,13 +69,6 @@ class Trail:
         regions = self.regions if self.regions is not None else asked["regions"]
         places = tuple(AccountRegion(self.account, region) for region in regions)
         return PullReport("lookup", places, asked["since"], asked["until"], gaps=self.gaps)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[EventStore]:
-    opened = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -82,34 +82,34 @@ def test_what_is_as_it_was_delivered_is_valid(chain: Chain, validate: Callable[.
     assert found.as_json()["files"] == {"valid": 12, "invalid": 0, "missing": 0}
 
 
-def test_a_log_file_that_was_changed_is_named(
-    chain: Chain, validate: Callable[..., Validation], clock: Clock
+WRITTEN = log_file(dated(datetime.fromisoformat("2026-01-01T00:00:00Z")))
+
+
+@pytest.mark.parametrize(
+    ("body", "counts", "told"),
+    [
+        (WRITTEN, (11, 1, 0), "its content was changed after delivery."),
+        (WRITTEN[:-6], (11, 1, 0), "truncated gzip."),
+        (None, (11, 0, 1), "There is no such object"),
+    ],
+    ids=["changed", "no-gzip", "deleted"],
+)
+def test_a_log_file_that_was_changed_or_deleted_is_named(
+    chain: Chain,
+    validate: Callable[..., Validation],
+    delete: Callable[[str], None],
+    body: bytes | None,
+    counts: tuple[int, int, int],
+    told: str,
 ) -> None:
-    chain.write(chain.logs[5], log_file(dated(clock.now)))
+    if body is None:
+        delete(chain.logs[5])
+    else:
+        chain.write(chain.logs[5], body)
     found = validate()
-    assert (found.files, found.files_invalid, found.digests) == (11, 1, HOURS)
-    assert found.problems == (
-        f"s3://{chain.bucket}/{chain.logs[5]}: its content was changed after delivery.",
-    )
-    assert not found.well
-
-
-def test_a_log_file_that_was_deleted_is_named(
-    chain: Chain, validate: Callable[..., Validation], delete: Callable[[str], None]
-) -> None:
-    delete(chain.logs[5])
-    found = validate()
-    assert (found.files, found.files_missing) == (11, 1)
-    assert found.problems[0].startswith(f"s3://{chain.bucket}/{chain.logs[5]}: There is no such object")
-
-
-def test_a_log_file_that_is_no_gzip_any_more_is_named(
-    chain: Chain, validate: Callable[..., Validation]
-) -> None:
-    chain.write(chain.logs[5], log_file(dated(datetime.fromisoformat("2026-01-01T00:00:00Z")))[:-6])
-    found = validate()
-    assert (found.files_invalid, len(found.problems)) == (1, 1)
-    assert chain.logs[5] in found.problems[0]
+    assert (found.files, found.files_invalid, found.files_missing) == counts
+    assert (found.digests, found.well, len(found.problems)) == (HOURS, False, 1)
+    assert found.problems[0].startswith(f"s3://{chain.bucket}/{chain.logs[5]}: {told}")
 
 
 def test_a_digest_that_was_changed_is_named_and_the_chain_shows_it(
@@ -169,48 +169,30 @@ def test_a_weaker_hash_under_the_right_name_is_not_taken(
     assert f"s3://{bucket}/{name}: the signature doesn't match." in validate().problems
 
 
-@pytest.mark.deep
-def test_a_digest_that_was_deleted_is_named_by_the_next_one(
-    chain: Chain, validate: Callable[..., Validation], delete: Callable[[str], None]
+@pytest.mark.parametrize(
+    ("gone", "missing", "breaks", "told"),
+    [
+        (slice(3, 4), 1, 1, "{4}: the digest before it is missing: {3}."),
+        (slice(-4, None), 0, 1, "{2}: no later digest found: deleted, or logging"),
+        (slice(3), 1, 1, "{2}: "),
+        (slice(None), 0, 0, ": there are no digest files for this window"),
+    ],
+    ids=["between", "last", "first", "all"],
+)
+def test_digests_cannot_be_deleted_unseen(
+    chain: Chain,
+    validate: Callable[..., Validation],
+    delete: Callable[[str], None],
+    gone: slice,
+    missing: int,
+    breaks: int,
+    told: str,
 ) -> None:
-    delete(chain.digests[3])
-    found = validate()
-    assert (found.digests, found.digests_missing, found.breaks) == (HOURS - 1, 1, 1)
-    assert found.problems == (
-        f"s3://{chain.bucket}/{chain.digests[4]}: the digest before it is missing: {chain.digests[3]}.",
-    )
-
-
-def test_the_last_digests_cannot_be_deleted_unseen(
-    chain: Chain, validate: Callable[..., Validation], delete: Callable[[str], None]
-) -> None:
-    for name in chain.digests[-4:]:
+    for name in chain.digests[gone]:
         delete(name)
     found = validate()
-    assert found.breaks == 1
-    assert found.problems[0].startswith(
-        f"s3://{chain.bucket}/{chain.digests[-5]}: no later digest found: deleted, or logging"
-    )
-
-
-def test_the_first_digests_cannot_be_deleted_unseen(
-    chain: Chain, validate: Callable[..., Validation], delete: Callable[[str], None]
-) -> None:
-    for name in chain.digests[:3]:
-        delete(name)
-    found = validate()
-    assert (found.digests_missing, found.breaks) == (1, 1)
-    assert chain.digests[2] in found.problems[0]
-
-
-def test_all_digests_cannot_be_deleted_unseen(
-    chain: Chain, validate: Callable[..., Validation], delete: Callable[[str], None]
-) -> None:
-    for name in chain.digests:
-        delete(name)
-    found = validate()
-    assert not found.well
-    assert "there are no digest files for this window" in found.problems[0]
+    assert (found.digests_missing, found.breaks, found.well) == (missing, breaks, False)
+    assert told.format(*chain.digests) in found.problems[0]
 
 
 @pytest.mark.deep
