@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.rules.configured import Configured
+from crypto_core.trail.rules.rule_context import MOST_EVENTS
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     KEY,
@@ -24,7 +26,7 @@ from tests.crypto_core.trail.rules.watching import DAY, FOREIGN, HOUR, Watch, no
 
 TOKENS, DECRYPTS, FAILURES = "event-bulk-tokens", "event-bulk-decrypt", "event-failed-burst"
 SLOWLY = "event-denied-slowly"
-WRONG, MISSING = "event-context-wrong", "event-context-missing"
+WRONG, MISSING, WRITE = "event-context-wrong", "event-context-missing", "event-wrong-write-key"
 
 
 def rows(number: int, ago: float = 3_000, **more: object) -> list[dict[str, object]]:
@@ -32,49 +34,125 @@ def rows(number: int, ago: float = 3_000, **more: object) -> list[dict[str, obje
     return [record(ago=ago - n, context=context(f"gh-{n}"), **more) for n in range(number)]
 
 
-def test_many_tokens_within_minutes_are_told(watch: Watch) -> None:
-    (found,) = of(watch([*normal(), *rows(60)]), TOKENS)
-    assert found.severity is Severity.HIGH
-    assert "60 different tokens" in found.evidence
-    assert len(found.events) == 20
+def at(ago: float) -> dict[str, str]:
+    """The time of a record."""
+    return {"eventTime": record(ago=ago)["eventTime"]}
 
 
-def test_one_token_many_times_or_many_over_a_day_are_not(watch: Watch) -> None:
-    same = [record(ago=3_000 - n, context=context("gh-1")) for n in range(100)]
-    slow = [record(ago=80_000 - n * 600, context=context(f"gh-{n}")) for n in range(100)]
-    assert of(watch([*normal(), *same, *slow]), TOKENS) == []
+def invalid(number: int, **more: object) -> list[dict[str, object]]:
+    """Envelopes that KMS could not open."""
+    return [record(ago=300 + n, errorCode="InvalidCiphertextException", **more) for n in range(number)]
 
 
-def test_who_always_opens_many_is_normal(watch: Watch) -> None:
-    assert of(watch([*rows(60, ago=2 * DAY), *rows(60)]), TOKENS) == []
+BEFORE = 2 * DAY
+BROKEN = user("broken")
+BY_S3 = role("reader", invokedBy="s3.amazonaws.com")
+V2 = normal(context=context("gh-1"))
+WROTE = record("GenerateDataKey", ago=BEFORE)
+ELSEWHERE = KEY.replace("1234abcd-", "ffffffff-")
+ABROAD = KEY.replace("111122223333", FOREIGN)
+
+TOLD: dict[str, tuple[list[Any], str, Severity, str]] = {
+    "many tokens within minutes": ([*normal(), *rows(60)], TOKENS, Severity.HIGH, "60 different tokens"),
+    "three times as many tokens as ever": (
+        *([*rows(60, ago=BEFORE), *rows(190)], TOKENS),
+        *(Severity.HIGH, "before at most 60"),
+    ),
+    "far more decrypts than ever within an hour": (
+        *([*normal(), *(record(ago=3_500 - n) for n in range(250))], DECRYPTS),
+        *(Severity.HIGH, "before at most 1 in an hour"),
+    ),
+    "many failed calls within minutes": (
+        *([denied(**at(300 + n)) for n in range(12)], FAILURES),
+        *(Severity.HIGH, "12 failed calls within 10 minutes"),
+    ),
+    # Stretches begin at multiples of ten minutes, and of five: this one lies on both sides of the former.
+    "a burst across the border of two stretches": (
+        *([denied(**at(3_600 + 30 - 5 * n)) for n in range(12)], FAILURES),
+        *(Severity.HIGH, "12 failed calls"),
+    ),
+    "who always fails at one operation fails at another": (
+        [
+            *(denied("GenerateDataKey", who=BROKEN, **at(BEFORE + n)) for n in range(12)),
+            *(denied("Decrypt", who=BROKEN, **at(300 + n)) for n in range(12)),
+        ],
+        *(FAILURES, Severity.HIGH, ", before at most 0: Decrypt AccessDenied"),
+    ),
+    "an envelope of another row": (
+        *(invalid(1, context=context("gh-7")), WRONG),
+        *(Severity.MEDIUM, "gh_connection.access_token:gh-7"),
+    ),
+    "data keys under another key": (
+        *([*normal(), WROTE, record("GenerateDataKey", ago=60, key=ELSEWHERE)], WRITE),
+        *(Severity.MEDIUM, f"under {ELSEWHERE}"),
+    ),
+    "data keys under another account's key": (
+        *([WROTE, record("GenerateDataKey", ago=60, key=ABROAD)], WRITE),
+        *(Severity.HIGH, f"a key of account {FOREIGN}"),
+    ),
+}
 
 
-def test_three_times_as_many_as_ever_are_not_normal(watch: Watch) -> None:
-    (found,) = of(watch([*rows(60, ago=2 * DAY), *rows(190)]), TOKENS)
-    assert "before at most 60" in found.evidence
+@pytest.mark.parametrize(("records", "rule", "severity", "words"), TOLD.values(), ids=TOLD)
+def test_what_is_told(watch: Watch, records: list[Any], rule: str, severity: Severity, words: str) -> None:
+    (found,) = of(watch(records), rule)
+    assert found.severity is severity
+    assert words in found.evidence
+    assert 0 < len(found.events) <= MOST_EVENTS
 
 
-def test_far_more_decrypts_than_ever_within_an_hour_are_told(watch: Watch) -> None:
-    (found,) = of(watch([*normal(), *(record(ago=3_500 - n) for n in range(250))]), DECRYPTS)
-    assert "250 calls from" in found.evidence
-    assert "before at most 1 in an hour" in found.evidence
+NORMAL: dict[str, tuple[list[Any], str]] = {
+    "one token many times, or many over a day": (
+        [
+            *normal(),
+            *(record(ago=3_000 - n, context=context("gh-1")) for n in range(100)),
+            *(record(ago=80_000 - n * 600, context=context(f"gh-{n}")) for n in range(100)),
+        ],
+        TOKENS,
+    ),
+    "who always opens many": ([*rows(60, ago=BEFORE), *rows(60)], TOKENS),
+    "as many decrypts as before": (
+        [
+            *normal(),
+            *(record(ago=BEFORE + n) for n in range(240)),
+            *(record(ago=3_500 - n) for n in range(250)),
+        ],
+        DECRYPTS,
+    ),
+    "a service, as much as it likes": (
+        [
+            *normal(),
+            *(record(ago=3_500 - n, who=BY_S3, context=S3_CONTEXT) for n in range(250)),
+        ],
+        DECRYPTS,
+    ),
+    "waiting": ([record(ago=300 + n, errorCode="ThrottlingException") for n in range(50)], FAILURES),
+    "trying out": ([record(ago=300 + n, errorCode="DryRunOperationException") for n in range(50)], FAILURES),
+    "few failures": ([denied(**at(300 + n)) for n in range(5)], FAILURES),
+    "who always fails": (
+        [denied(who=BROKEN, **at(ago + n)) for ago in (BEFORE, 300) for n in range(12)],
+        FAILURES,
+    ),
+    "a disabled key is no wrong context": ([record(ago=60, errorCode="DisabledException")], WRONG),
+    "no context under another key": ([*V2, record(ago=60, key=OTHER_KEY)], MISSING),
+    "a context as ever": ([*V2, record(ago=60, context=context("gh-2"))], MISSING),
+    "no context while v1 is in use": ([*normal(), record(ago=60)], MISSING),
+    "written under the write key": ([WROTE, record("GenerateDataKey", ago=60)], WRITE),
+    "by one that writes no tokens": (
+        [WROTE, record("GenerateDataKey", ago=60, key=OTHER_KEY, who=role("reports"))],
+        WRITE,
+    ),
+    "decrypted under another key": ([WROTE, record(ago=60, key=OTHER_KEY)], WRITE),
+    "not written under another key": (
+        [WROTE, record("GenerateDataKey", ago=60, key=OTHER_KEY, errorCode="AccessDenied")],
+        WRITE,
+    ),
+}
 
 
-def test_as_many_decrypts_as_before_are_normal(watch: Watch) -> None:
-    busy = [record(ago=2 * DAY + n) for n in range(240)]
-    now = [record(ago=3_500 - n) for n in range(250)]
-    assert of(watch([*normal(), *busy, *now]), DECRYPTS) == []
-
-
-def test_services_may_decrypt_as_much_as_they_like(watch: Watch) -> None:
-    who = role("reader", invokedBy="s3.amazonaws.com")
-    assert (
-        of(
-            watch([*normal(), *(record(ago=3_500 - n, who=who, context=S3_CONTEXT) for n in range(250))]),
-            DECRYPTS,
-        )
-        == []
-    )
+@pytest.mark.parametrize(("records", "rule"), NORMAL.values(), ids=NORMAL)
+def test_what_is_normal(watch: Watch, records: list[Any], rule: str) -> None:
+    assert of(watch(records), rule) == []
 
 
 def test_a_rewrap_under_a_trusted_key_opens_nothing(watch: Watch) -> None:
@@ -85,44 +163,6 @@ def test_a_rewrap_under_a_trusted_key_opens_nothing(watch: Watch) -> None:
     # Which keys are trusted is known from settings alone.
     examined = watch([], Configured())
     assert len(of(examined, TOKENS)) == len(of(examined, DECRYPTS)) == 1
-
-
-def at(ago: float) -> dict[str, str]:
-    """The time of a record."""
-    return {"eventTime": record(ago=ago)["eventTime"]}
-
-
-def test_many_failed_calls_within_minutes_are_told(watch: Watch) -> None:
-    (found,) = of(watch([denied(**at(300 + n)) for n in range(12)]), FAILURES)
-    assert found.severity is Severity.HIGH
-    assert "12 failed calls within 10 minutes" in found.evidence
-
-
-def test_a_burst_across_the_border_of_two_stretches_is_whole(watch: Watch) -> None:
-    # Stretches begin at multiples of ten minutes, and of five: this one lies on both sides of the former.
-    (found,) = of(watch([denied(**at(3_600 + 30 - 5 * n)) for n in range(12)]), FAILURES)
-    assert "12 failed calls" in found.evidence
-
-
-@pytest.mark.parametrize("error", ["ThrottlingException", "DryRunOperationException"])
-def test_waiting_and_trying_out_is_no_failure(watch: Watch, error: str) -> None:
-    assert of(watch([record(ago=300 + n, errorCode=error) for n in range(50)]), FAILURES) == []
-
-
-def test_few_failures_are_not_told_and_neither_is_who_always_fails(watch: Watch) -> None:
-    assert of(watch([denied(**at(300 + n)) for n in range(5)]), FAILURES) == []
-    before = [denied(who=user("broken"), **at(2 * DAY + n)) for n in range(12)]
-    now = [denied(who=user("broken"), **at(300 + n)) for n in range(12)]
-    assert of(watch([*before, *now]), FAILURES) == []
-
-
-def test_who_always_fails_at_one_operation_is_told_when_it_fails_at_another(watch: Watch) -> None:
-    before = [denied("GenerateDataKey", who=user("broken"), **at(2 * DAY + n)) for n in range(12)]
-    now = [denied("Decrypt", who=user("broken"), **at(300 + n)) for n in range(12)]
-    (found,) = of(watch([*before, *now]), FAILURES)
-    assert found.severity is Severity.HIGH
-    assert "12 failed calls of Decrypt within 10 minutes" in found.evidence
-    assert "before at most 0" in found.evidence
 
 
 def test_who_tries_out_what_it_may_do_is_told_after_three_operations(watch: Watch) -> None:
@@ -152,26 +192,11 @@ def test_who_is_denied_much_at_once_is_told_once(watch: Watch) -> None:
     assert (len(of(examined, FAILURES)), of(examined, SLOWLY)) == (1, [])
 
 
-def invalid(number: int, **more: object) -> list[dict[str, object]]:
-    """Envelopes that KMS could not open."""
-    return [record(ago=300 + n, errorCode="InvalidCiphertextException", **more) for n in range(number)]
-
-
-def test_an_envelope_of_another_row_is_told_with_the_row(watch: Watch) -> None:
-    (found,) = of(watch(invalid(1, context=context("gh-7"))), WRONG)
-    assert found.severity is Severity.MEDIUM
-    assert "gh_connection.access_token:gh-7" in found.evidence
-
-
 def test_many_of_them_are_worse_and_keydecks_own_search_is_low(watch: Watch) -> None:
     (found,) = of(watch(invalid(10)), WRONG)
     assert found.severity is Severity.HIGH
     (found,) = of(watch(invalid(3, who=role("oncall"), userAgent="Boto3/1.4 app/keydeck")), WRONG)[1:]
     assert found.severity is Severity.LOW
-
-
-def test_a_key_that_is_disabled_is_no_wrong_context(watch: Watch) -> None:
-    assert of(watch([record(ago=60, errorCode="DisabledException")]), WRONG) == []
 
 
 def test_without_context_where_all_tokens_are_v2_is_told(watch: Watch) -> None:
@@ -180,50 +205,6 @@ def test_without_context_where_all_tokens_are_v2_is_told(watch: Watch) -> None:
     assert "28 of 28 Decrypts under this key named a token" in found.evidence
     (found, _) = of(watch([record(ago=50, who=role("stranger"))]), MISSING)
     assert (found.severity, found.subject[-8:]) == (Severity.HIGH, "stranger")
-
-
-def test_without_context_is_normal_while_v1_is_in_use_or_under_another_key(watch: Watch) -> None:
-    v2 = normal(context=context("gh-1"))
-    assert of(watch([*v2, record(ago=60, key=OTHER_KEY)]), MISSING) == []
-    assert of(watch([*v2, record(ago=60, context=context("gh-2"))]), MISSING) == []
-    assert of(watch([*normal(), record(ago=60)]), MISSING) == []
-
-
-WRITE = "event-wrong-write-key"
-
-
-def test_data_keys_under_another_key_are_told(watch: Watch) -> None:
-    other = KEY.replace("1234abcd-", "ffffffff-")
-    records = [
-        *normal(),
-        record("GenerateDataKey", ago=2 * DAY),
-        record("GenerateDataKey", ago=60, key=other),
-    ]
-    (found,) = of(watch(records), WRITE)
-    assert (found.severity, found.subject) == (Severity.MEDIUM, other)
-
-
-def test_data_keys_under_another_accounts_key_are_worse(watch: Watch) -> None:
-    foreign = KEY.replace("111122223333", FOREIGN)
-    (found,) = of(
-        watch([record("GenerateDataKey", ago=2 * DAY), record("GenerateDataKey", ago=60, key=foreign)]), WRITE
-    )
-    assert found.severity is Severity.HIGH
-    assert f"a key of account {FOREIGN}" in found.evidence
-
-
-@pytest.mark.parametrize(
-    "mine",
-    [
-        record("GenerateDataKey", ago=60),
-        record("GenerateDataKey", ago=60, key=OTHER_KEY, who=role("reports")),
-        record(ago=60, key=OTHER_KEY),
-        record("GenerateDataKey", ago=60, key=OTHER_KEY, errorCode="AccessDenied"),
-    ],
-    ids=["the write key", "who writes no tokens", "decrypts", "failed"],
-)
-def test_what_is_no_wrong_write_key(watch: Watch, mine: dict[str, object]) -> None:
-    assert of(watch([record("GenerateDataKey", ago=2 * HOUR), mine]), WRITE) == []
 
 
 def test_many_decrypts_are_shown_by_the_minutes_in_which_they_were_made(watch: Watch) -> None:
