@@ -23,7 +23,7 @@ from crypto_core.guard.consent import Danger
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
-from tests.crypto_core.trail.sources.engine_server import AthenaServer, row_of, serving
+from tests.crypto_core.trail.sources.engine_server import serving
 from tests.crypto_core.trail.sources.trino import TrinoServer, table_metadata
 
 Keydeck = Callable[..., Ran]
@@ -236,11 +236,11 @@ def test_the_buckets_files_are_validated(
 
 
 @pytest.fixture
-def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[AthenaServer]:
+def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[TrinoServer]:
     """A table with one event of an hour ago, set up as the environment says."""
     at = datetime.now(UTC) - timedelta(hours=1)
-    one = row_of(record(eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ")))
-    with serving(AthenaServer([one], {"PartitionKeys": [], "Parameters": {}})) as server:
+    one = record(eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    with serving(TrinoServer([one], {"PartitionKeys": [], "Parameters": {}})) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
         monkeypatch.setenv("KEYDECK_ATHENA_TABLE", "audit.logs")
         monkeypatch.setenv("KEYDECK_ATHENA_OUTPUT", "s3://results/")
@@ -256,7 +256,7 @@ def test_a_query_that_somebody_declines_is_wrong_usage(monkeypatch: pytest.Monke
 
 
 @pytest.mark.deep
-def test_a_query_that_costs_money_takes_a_yes(keydeck: Keydeck, athena: AthenaServer) -> None:
+def test_a_query_that_costs_money_takes_a_yes(keydeck: Keydeck, athena: TrinoServer) -> None:
     found = keydeck("events", "pull", "--from", "athena")
     assert (found.exit_code, found.stdout) == (2, "")
     assert "it needs --yes" in found.stderr
@@ -315,7 +315,7 @@ def test_events_are_counted_by_athena_after_a_yes(
 
 
 def test_a_query_that_fails_is_exit_code_3_and_its_text_is_harmless(
-    keydeck: Keydeck, athena: AthenaServer
+    keydeck: Keydeck, athena: TrinoServer
 ) -> None:
     athena.states, athena.reason = [("FAILED", 0)], HOSTILE
     found = keydeck("events", "pull", "--from", "athena", "--yes")
@@ -325,7 +325,7 @@ def test_a_query_that_fails_is_exit_code_3_and_its_text_is_harmless(
 
 
 def test_read_only_asks_no_athena_but_everything_else(
-    keydeck: Keydeck, athena: AthenaServer, since: str
+    keydeck: Keydeck, athena: TrinoServer, since: str
 ) -> None:
     refused = keydeck("--read-only", "events", "pull", "--from", "athena", "--yes")
     assert refused.exit_code == 2

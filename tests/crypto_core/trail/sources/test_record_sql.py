@@ -22,7 +22,7 @@ from crypto_core.trail.sources.engine_rows import record_of
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from crypto_core.trail.sources.record_sql import RecordTable, question
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
-from tests.crypto_core.trail.sources.engine_server import asked_of, row_of
+from tests.crypto_core.trail.sources.trino import COLUMNS, cloudtrail_row, rows_of, trino
 
 ALIASES = {KEY: ("alias/Tokens",)}
 SERVICE = {"userIdentity": {"type": "AWSService", "invokedBy": "backup.amazonaws.com"}}
@@ -69,10 +69,21 @@ def for_athena(what: PullQuery, regions: Sequence[str] = (), **more: Any) -> Eng
     return question(what, RecordTable(table("logs", schema="audit"), **more), regions, 100_000)
 
 
+_TABLES: dict[tuple[object, ...], Any] = {}
+
+
+def asked_of(query: EngineStatement, records: Sequence[Mapping[str, Any]]) -> list[dict[str, str | None]]:
+    """Run a query over a table of some records."""
+    known = tuple(map(id, records))
+    if known not in _TABLES:
+        _TABLES[known] = records, trino(map(cloudtrail_row, records), COLUMNS)
+    return rows_of(_TABLES[known][1], query.inlined)
+
+
 def ids(what: PullQuery, records: list[dict[str, Any]]) -> tuple[set[str], set[str]]:
     """The records that the query lets through, and those that are wanted."""
     query = for_athena(what)
-    found = {str(row["eventid"]) for row in asked_of(query.inlined, map(row_of, records))}
+    found = {str(row["eventid"]) for row in asked_of(query, records)}
     wanted = {e.event_id for r in records if (e := read_record(r)) is not None and what.wants(e)}
     return found, wanted
 
@@ -311,7 +322,7 @@ def test_the_window_the_services_and_the_regions_are_always_asked_for() -> None:
     found, _ = ids(ask(), [early, late, *edges, record("X", eventSource="s3.amazonaws.com")])
     assert found == {r["eventID"] for r in edges}
     query = for_athena(ask(), regions=["us-east-1", "x'y"])
-    rows = asked_of(query.inlined, map(row_of, RECORDS))
+    rows = asked_of(query, RECORDS)
     assert {row["awsregion"] for row in rows} == {"us-east-1"}
     assert "'x''y'" in query.inlined
 
@@ -324,7 +335,7 @@ def same(event: TrailEvent | None) -> dict[str, Any]:
 def test_a_row_becomes_the_event_that_its_record_is() -> None:
     query = for_athena(ask())
     by_id: Mapping[str, Any] = {str(r["eventID"]): r for r in RECORDS}
-    rows = asked_of(query.inlined, map(row_of, RECORDS))
+    rows = asked_of(query, RECORDS)
     assert len(rows) == len(RECORDS) - 1
     for row in rows:
         read = same(read_record(record_of(row)))
@@ -336,7 +347,7 @@ def test_columns_that_a_table_lacks_are_not_asked_for() -> None:
     assert "NULL AS serviceeventdetails" in query.statement
     assert "NULL AS resource_arns" in query.statement
     assert "useridentity" not in query.statement
-    (row,) = asked_of(query.inlined, [row_of(RECORDS[0])])
+    (row,) = asked_of(query, RECORDS[:1])
     event = read_record(record_of(row))
     assert event is not None
     assert (event.name, event.principal.arn, event.key_arns) == ("Decrypt", "", ())

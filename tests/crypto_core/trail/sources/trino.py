@@ -7,7 +7,7 @@ or that answer otherwise there, are macros, as Trino's documentation describes t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from crypto_core.trail.sources.engine_rows import DOCUMENTS
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES
-from tests.crypto_core.trail.sources.engine_server import QUERY, AthenaServer
+from tests.crypto_core.trail.sources.engine_server import QUERY, EngineServer, RefusedError
 
 COLUMNS = {
     "useridentity": "struct<type:string,principalid:string,arn:string,accountid:string,invokedby:string,"
@@ -232,25 +232,36 @@ def _text(value: object) -> object:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-class TrinoServer(AthenaServer):
-    """Athena over CloudTrail's table, with DuckDB behind.
+class TrinoServer(EngineServer):
+    """Athena over a table, with DuckDB behind. `states` are what a query tells in turn, with bytes scanned.
 
     `prepared` is a table of the events that the statement reckons of it, for many questions about them.
     """
 
     def __init__(
         self,
-        records: Iterable[Mapping[str, Any]],
-        metadata: Mapping[str, Any],
+        records: Iterable[Mapping[str, Any]] = (),
+        metadata: Mapping[str, Any] | None = None,
         *,
         ocsf: bool = False,
         name: str = "audit.logs",
     ) -> None:
-        super().__init__((), metadata)
+        super().__init__()
         row, columns = (ocsf_row, OCSF_COLUMNS) if ocsf else (cloudtrail_row, COLUMNS)
         self.database = trino(map(row, records), columns, name)
+        self.metadata = metadata
+        self.states: list[tuple[str, int]] = [("QUEUED", 0), ("RUNNING", 1_000), ("SUCCEEDED", 123_456)]
+        self.reason = ""
+        self.page = 1_000
         self.prepared = ""
-        self.handlers["StartQueryExecution"] = self._run
+        self._results: list[dict[str, str | None]] = []
+        self.handlers = {
+            "StartQueryExecution": self._run,
+            "GetQueryExecution": self._look,
+            "GetQueryResults": self._page,
+            "GetTableMetadata": self._table,
+            "StopQueryExecution": lambda _parameters: {},
+        }
 
     def prepare(self) -> None:
         """Reckon the events once."""
@@ -262,7 +273,8 @@ class TrinoServer(AthenaServer):
 
     def _run(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
         values = [value[1:-1].replace("''", "'") for value in parameters["ExecutionParameters"]]
-        statement = parameters["QueryString"].replace("transform(", "list_transform(")
+        assert all(len(value) <= 1_022 for value in values)
+        statement = parameters["QueryString"]
         if self.prepared:
             before, begin, rest = statement.partition("(SELECT event_id AS")
             _, end, after = rest.partition(") AS event WHERE")
@@ -270,10 +282,37 @@ class TrinoServer(AthenaServer):
             assert end
             statement = f"{before}{self.prepared} AS event WHERE{after}"
             values = values[len(values) - after.count("?") :]
-        found = self.database.execute(statement, values)
-        names = [str(column[0]) for column in found.description or ()]
-        self._results = [dict(zip(names, map(_cell, row), strict=True)) for row in found.fetchall()]
+        self._results = rows_of(self.database, statement, values)
         return {"QueryExecutionId": QUERY}
+
+    def _look(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        state, scanned = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        status = {"State": state, "StateChangeReason": self.reason}
+        return {"QueryExecution": {"Status": status, "Statistics": {"DataScannedInBytes": scanned}}}
+
+    def _page(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        start = int(parameters.get("NextToken", 0))
+        some = self._results[start : start + min(self.page, parameters["MaxResults"])]
+        names = list(self._results[0]) if self._results else ["eventid"]
+        written: list[list[str | None]] = [] if start else [[*names]]
+        written += [list(row.values()) for row in some]
+        cells = [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in written]
+        more = start + len(some) < len(self._results)
+        return {"ResultSet": {"Rows": cells}} | ({"NextToken": str(start + len(some))} if more else {})
+
+    def _table(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        if self.metadata is None:
+            raise RefusedError("AccessDeniedException", "not authorized to perform: athena:GetTableMetadata")
+        return {"TableMetadata": {"Name": parameters["TableName"], **self.metadata}}
+
+
+def rows_of(
+    database: duckdb.DuckDBPyConnection, statement: str, values: Sequence[str] = ()
+) -> list[dict[str, str | None]]:
+    """Run a statement of Trino's; the rows as Athena tells them."""
+    found = database.execute(statement.replace("transform(", "list_transform("), values)
+    names = [str(column[0]) for column in found.description or ()]
+    return [dict(zip(names, map(_cell, row), strict=True)) for row in found.fetchall()]
 
 
 def _cell(value: object) -> str | None:

@@ -28,23 +28,12 @@ from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import KEY, NOW, context, denied, record, user
 from tests.crypto_core.trail.sources.amazon import HERE, THERE, WatchedAws, log_file, log_key, puller
-from tests.crypto_core.trail.sources.engine_server import (
-    QUERY,
-    AthenaServer,
-    row_of,
-    serving,
-)
+from tests.crypto_core.trail.sources.engine_server import QUERY, serving
 from tests.crypto_core.trail.sources.engine_server import RefusedError as Refused
+from tests.crypto_core.trail.sources.trino import COLUMNS, TrinoServer, cloudtrail_row, table_metadata, trino
 
 SETTINGS = AthenaSettings("audit.logs", "s3://results/keydeck/")
-BY_DAY: dict[str, Any] = {
-    "PartitionKeys": [{"Name": "timestamp", "Type": "string"}],
-    "Parameters": {
-        "projection.enabled": "true",
-        "projection.timestamp.format": "yyyy/MM/dd",
-        "location": "s3://nowhere/",
-    },
-}
+BY_DAY = table_metadata()
 RECORDS = [
     record(ago=60),
     record("Encrypt", ago=120, awsRegion=THERE),
@@ -59,15 +48,14 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def athena() -> Iterator[AthenaServer]:
+def athena() -> Iterator[TrinoServer]:
     """A table of records, partitioned by day."""
-    rows = [row_of(r) | {"timestamp": r["eventTime"][:10].replace("-", "/")} for r in RECORDS]
-    with serving(AthenaServer(rows, BY_DAY)) as server:
+    with serving(TrinoServer(RECORDS, BY_DAY)) as server:
         yield server
 
 
 @pytest.fixture
-def aws(athena: AthenaServer, endpoint: EndpointProcess, monkeypatch: pytest.MonkeyPatch) -> WatchedAws:
+def aws(athena: TrinoServer, endpoint: EndpointProcess, monkeypatch: pytest.MonkeyPatch) -> WatchedAws:
     """The sandbox, and Athena beside it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", athena.url)
@@ -87,7 +75,7 @@ def fetch(pull: EventPuller, expression: str = "", **more: Any) -> PullReport:
 
 
 def test_the_rows_of_the_window_become_events(
-    pull: EventPuller, store: EventStore, athena: AthenaServer
+    pull: EventPuller, store: EventStore, athena: TrinoServer
 ) -> None:
     report = fetch(pull)
     assert (report.source, report.records, report.new, report.kms) == ("athena", 4, 4, 4)
@@ -115,7 +103,7 @@ def test_a_table_vouches_for_no_region(pull: EventPuller, store: EventStore) -> 
 
 
 def test_the_filter_and_the_regions_are_pushed_down(
-    pull: EventPuller, store: EventStore, athena: AthenaServer
+    pull: EventPuller, store: EventStore, athena: TrinoServer
 ) -> None:
     report = fetch(pull, "name:Encrypt")
     assert (report.records, report.new) == (1, 1)
@@ -125,7 +113,7 @@ def test_the_filter_and_the_regions_are_pushed_down(
     assert (report.records, report.new) == (4, 0)
 
 
-def test_values_are_bound_and_results_go_where_they_should(pull: EventPuller, athena: AthenaServer) -> None:
+def test_values_are_bound_and_results_go_where_they_should(pull: EventPuller, athena: TrinoServer) -> None:
     fetch(pull, 'principal:"x\'; DROP TABLE logs; --"')
     (started,) = athena.named("StartQueryExecution")
     assert "DROP" not in started["QueryString"]
@@ -135,7 +123,7 @@ def test_values_are_bound_and_results_go_where_they_should(pull: EventPuller, at
     assert 'FROM "audit"."logs"' in started["QueryString"]
 
 
-def test_only_the_partitions_of_the_window_are_scanned(pull: EventPuller, athena: AthenaServer) -> None:
+def test_only_the_partitions_of_the_window_are_scanned(pull: EventPuller, athena: TrinoServer) -> None:
     fetch(pull)
     (started,) = athena.named("StartQueryExecution")
     assert '"timestamp" >= ? AND "timestamp" <= ?' in started["QueryString"]
@@ -160,7 +148,7 @@ def test_only_the_partitions_of_the_window_are_scanned(pull: EventPuller, athena
     ids=range(6),
 )
 def test_partitions_by_day_are_known_in_several_forms(
-    pull: EventPuller, athena: AthenaServer, keys: list[str], parameters: dict[str, str], said: str | None
+    pull: EventPuller, athena: TrinoServer, keys: list[str], parameters: dict[str, str], said: str | None
 ) -> None:
     athena.metadata = {
         "PartitionKeys": [{"Name": k, "Type": "string"} for k in keys],
@@ -174,7 +162,7 @@ def test_partitions_by_day_are_known_in_several_forms(
 
 @pytest.mark.parametrize("kind", ["enum", "injected", ""])
 def test_partitions_by_region_and_account_are_named_where_they_are_asked_for(
-    pull: EventPuller, athena: AthenaServer, kind: str
+    pull: EventPuller, athena: TrinoServer, kind: str
 ) -> None:
     projected = {f"projection.{key}.type": kind for key in ("region", "account") if kind}
     athena.metadata = {
@@ -205,7 +193,7 @@ def test_partitions_by_region_and_account_are_named_where_they_are_asked_for(
 )
 def test_a_partition_that_must_be_named_and_is_not_is_refused(
     pull: EventPuller,
-    athena: AthenaServer,
+    athena: TrinoServer,
     key: str,
     regions: tuple[str, ...],
     expression: str,
@@ -224,7 +212,7 @@ def test_a_partition_that_must_be_named_and_is_not_is_refused(
 
 def test_what_it_costs_is_told_before(
     pull: EventPuller,
-    athena: AthenaServer,
+    athena: TrinoServer,
     client: Callable[..., Any],
     bucket: str,
     put: Callable[..., str],
@@ -251,7 +239,7 @@ def test_what_it_costs_is_told_before(
 
 
 def test_a_query_that_would_scan_too_much_is_refused_before_it_begins(
-    pull: EventPuller, athena: AthenaServer, bucket: str, put: Callable[..., str]
+    pull: EventPuller, athena: TrinoServer, bucket: str, put: Callable[..., str]
 ) -> None:
     put(log_key(NOW), bytes(5_000))
     location = {"location": f"s3://{bucket}/AWSLogs"}
@@ -263,7 +251,7 @@ def test_a_query_that_would_scan_too_much_is_refused_before_it_begins(
 
 
 def test_a_query_that_scans_too_much_is_stopped(
-    pull: EventPuller, athena: AthenaServer, store: EventStore
+    pull: EventPuller, athena: TrinoServer, store: EventStore
 ) -> None:
     athena.states = [("RUNNING", 10), ("RUNNING", 5_000), ("RUNNING", 9_000)]
     with pytest.raises(TrailError, match="had scanned 5,000 bytes, 4,000 are allowed"):
@@ -272,7 +260,7 @@ def test_a_query_that_scans_too_much_is_stopped(
     assert store.summary("").events == 0
 
 
-def test_nothing_runs_without_consent_to_exactly_this(pull: EventPuller, athena: AthenaServer) -> None:
+def test_nothing_runs_without_consent_to_exactly_this(pull: EventPuller, athena: TrinoServer) -> None:
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     other = pull.plan_pull("athena", since=NOW - timedelta(days=2))
     with pytest.raises(NotConfirmedError):
@@ -285,7 +273,7 @@ def test_nothing_runs_without_consent_to_exactly_this(pull: EventPuller, athena:
 
 
 def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
-    pull: EventPuller, athena: AthenaServer
+    pull: EventPuller, athena: TrinoServer
 ) -> None:
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     athena.metadata = {"PartitionKeys": [], "Parameters": {}}  # all of it would be scanned
@@ -294,7 +282,7 @@ def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
     assert athena.named("StartQueryExecution") == []
 
 
-def test_read_only_sends_no_query(aws: WatchedAws, athena: AthenaServer, store: EventStore) -> None:
+def test_read_only_sends_no_query(aws: WatchedAws, athena: TrinoServer, store: EventStore) -> None:
     aws.read_only = True
     pull = puller(aws, store, now, athena=SETTINGS)
     with pytest.raises(ReadOnlyError, match="writes its results to S3"):
@@ -302,7 +290,7 @@ def test_read_only_sends_no_query(aws: WatchedAws, athena: AthenaServer, store: 
     assert athena.named("StartQueryExecution") == []
 
 
-def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: AthenaServer, store: EventStore) -> None:
+def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: TrinoServer, store: EventStore) -> None:
     athena.states = [("RUNNING", 10)]
     cancelled = Event()
     waits = iter([lambda: None, lambda: None, cancelled.set])
@@ -314,7 +302,7 @@ def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: AthenaServer, 
     assert athena.named("StopQueryExecution") == [{"QueryExecutionId": QUERY}]
 
 
-def test_a_query_that_cannot_be_looked_at_is_stopped(pull: EventPuller, athena: AthenaServer) -> None:
+def test_a_query_that_cannot_be_looked_at_is_stopped(pull: EventPuller, athena: TrinoServer) -> None:
     def refuse(_parameters: dict[str, Any]) -> dict[str, Any]:
         raise Refused("AccessDeniedException", "not authorized to perform: athena:GetQueryExecution")
 
@@ -326,7 +314,7 @@ def test_a_query_that_cannot_be_looked_at_is_stopped(pull: EventPuller, athena: 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
 def test_a_query_that_fails_says_why_without_control_characters(
-    pull: EventPuller, athena: AthenaServer, state: str
+    pull: EventPuller, athena: TrinoServer, state: str
 ) -> None:
     athena.states = [("RUNNING", 0), (state, 0)]
     athena.reason = "COLUMN_NOT_FOUND: line 1:8: \x1b]0;evil\x07 [bold]x[/] cannot be resolved"
@@ -338,22 +326,22 @@ def test_a_query_that_fails_says_why_without_control_characters(
 
 
 def test_results_come_page_by_page_and_the_header_once(
-    pull: EventPuller, athena: AthenaServer, store: EventStore
+    pull: EventPuller, athena: TrinoServer, store: EventStore
 ) -> None:
-    athena.rows = [row_of(record(ago=n)) | {"timestamp": "2026/11/25"} for n in range(250)]
+    athena.database = trino([cloudtrail_row(record(ago=n)) for n in range(250)], COLUMNS)
     athena.page = 100
     assert fetch(pull).new == 250
     assert [p.get("NextToken") for p in athena.named("GetQueryResults")] == [None, "100", "200"]
 
 
-def test_no_rows_are_no_trouble(pull: EventPuller, athena: AthenaServer) -> None:
-    athena.rows = []
+def test_no_rows_are_no_trouble(pull: EventPuller, athena: TrinoServer) -> None:
+    athena.database = trino([], COLUMNS)
     report = fetch(pull)
     assert (report.records, report.coverage.complete) == (0, True)
 
 
 def test_more_rows_than_allowed_are_a_gap(
-    pull: EventPuller, athena: AthenaServer, monkeypatch: pytest.MonkeyPatch
+    pull: EventPuller, athena: TrinoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(athena_source, "MOST_ROWS", 3)
     report = fetch(pull)
@@ -362,9 +350,9 @@ def test_more_rows_than_allowed_are_a_gap(
     assert pull.plan_pull("athena").asked.since == NOW - timedelta(hours=24)
 
 
-def test_a_row_that_is_no_record_is_a_gap(pull: EventPuller, athena: AthenaServer, store: EventStore) -> None:
-    empty = row_of({"eventTime": "2026-11-25T11:00:00Z", "eventSource": "kms.amazonaws.com"})
-    athena.rows = [empty | {"timestamp": "2026/11/25"}]
+def test_a_row_that_is_no_record_is_a_gap(pull: EventPuller, athena: TrinoServer, store: EventStore) -> None:
+    empty = {"eventTime": "2026-11-25T11:00:00Z", "eventSource": "kms.amazonaws.com"}
+    athena.database = trino([cloudtrail_row(empty)], COLUMNS)
     answer = athena.handlers["GetQueryResults"]
 
     def blank(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -378,7 +366,7 @@ def test_a_row_that_is_no_record_is_a_gap(pull: EventPuller, athena: AthenaServe
 
 
 def test_without_the_tables_description_the_operator_is_warned(
-    pull: EventPuller, athena: AthenaServer
+    pull: EventPuller, athena: TrinoServer
 ) -> None:
     athena.metadata = None
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
@@ -409,7 +397,7 @@ def test_what_is_not_set_up_is_told_by_its_setting(
 
 
 def test_a_workgroup_has_its_own_place_for_results(
-    aws: WatchedAws, athena: AthenaServer, store: EventStore
+    aws: WatchedAws, athena: TrinoServer, store: EventStore
 ) -> None:
     settings = AthenaSettings("audit.logs", workgroup="oncall")
     fetch(puller(aws, store, now, athena=settings))
