@@ -148,7 +148,6 @@ ACTIONS: tuple[Action, ...] = (
         display="/",
     ),
     Action("table.saved", "saved filters", "Apply, save or forget a filter", "F"),
-    Action("table.save", "save filter", "Save the filter under a name", "B", argument="NAME"),
     Action(
         "table.sort",
         "sort",

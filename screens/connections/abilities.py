@@ -18,7 +18,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.moments import whole
 from screens.styled import BAD, GOOD, WARNING, StyledLine
-from screens.widgets.cells import bar, painted
+from screens.widgets.cells import painted, progress
 from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import PlanDialog
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.plan import Selection
 
 _DAY = 86_400.0
+_WIDTH = 66
 _MOST_LINES = 400
 _MOST_FRESH = 20
 POLL_SECONDS = 0.1
@@ -83,9 +84,8 @@ class AskAbilities(PlanDialog["AbilityRequest", None]):
         if not self._asking:
             return
         done, total = self._progress
-        drawn = (bar(done / total if total else 0, 36), "$accent on $panel")
         kept = ("\nLeaving stops it; what was answered is kept.", "$muted")
-        self.tell("", Content.assemble(drawn, (f"  {done:,} of {total:,}", "bold"), kept))
+        self.tell("", Content.assemble(progress(done, total, _WIDTH, "$accent"), kept))
 
     def _end(self, answer: AbilityAnswers | Trouble) -> None:
         self._asking = False

@@ -19,13 +19,15 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.plan_words import result_lines, stop_lines, unwritten_lines
 from screens.styled import BAD, GOOD, StyledLine
-from screens.widgets.cells import bar, painted
+from screens.widgets.cells import painted
+from screens.widgets.cells import progress as bar_of
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.notice import trouble_content
 
 Outcome = RunResult | tuple[Verification, ...] | Trouble
 POLL_SECONDS = 0.1
 _DAY = 86_400.0
+_WIDTH = 66
 
 
 class Run(Dialog[Outcome | None]):
@@ -107,11 +109,7 @@ class Run(Dialog[Outcome | None]):
 def progress_content(progress: RunProgress | None, count: int, *, stopping: bool) -> Content:
     done = progress.done + progress.poisoned if progress else 0
     total = (progress.total if progress else 0) or count
-    lines = [
-        Content.assemble(
-            (bar(done / total if total else 0, 36), "$accent on $panel"), (f"  {done:,} of {total:,}", "bold")
-        )
-    ]
+    lines = [bar_of(done, total, _WIDTH, "$accent")]
     if progress is not None:
         left = (total - done) / progress.per_second if progress.per_second else None
         eta = f"   about {left:,.0f} s remaining" if left is not None and done < total else ""

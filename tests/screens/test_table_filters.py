@@ -99,21 +99,6 @@ async def test_tab_takes_the_suggested_field_value_or_saved_filter() -> None:
             assert field(d).value == completed
 
 
-@pytest.mark.deep
-async def test_a_filter_is_saved_by_a_command_and_applied_by_its_name() -> None:
-    async with deck(start="connections", size=LARGE) as d:
-        await d.filter("provider:slack")
-        await d.command("save slack")
-        assert d.toasts() == ["Saved: @slack"]
-        await d.press("escape")
-        assert "1,200 tokens" in d.lines()[1]
-        await d.filter("@slack")
-        assert "Connections › provider:slack" in d.lines()[1]
-        await d.press("escape")
-        await d.command("filter @slack")
-        assert "Connections › provider:slack" in d.lines()[1]
-
-
 async def test_a_name_that_nothing_is_saved_under_says_what_is() -> None:
     memory = Memory()
     memory.save_filter("connections", "worst", "format:plaintext")
@@ -145,15 +130,18 @@ async def test_the_saved_filters_are_listed_applied_and_forgotten() -> None:
 async def test_the_filter_that_is_set_is_saved_under_a_name_asked_for() -> None:
     memory = Memory()
     async with deck(start="connections", memory=memory) as d:
-        await d.press("B")
-        assert len(d.app.screen_stack) == 1
         await d.filter("provider:slack")
-        await d.press("B")
-        await d.type("my slack")
+        await d.press("F")
+        await d.type("@my slack")
         await d.press("enter")
         assert "@my-slack" in d.text()
         assert d.app.screen.query_one(LineList).line_count() == 1
-        await d.press("escape")
+        await d.press("escape", "escape")
+        assert "1,200 tokens" in d.lines()[1]
+        for apply in (d.filter, lambda name: d.command(f"filter {name}")):
+            await apply("@my-slack")
+            assert "Connections › provider:slack" in d.lines()[1]
+            await d.press("escape")
     assert memory.saved_filters("connections") == {"my-slack": "provider:slack"}
 
 
@@ -167,7 +155,9 @@ async def test_a_filter_with_a_token_in_it_is_neither_saved_nor_remembered() -> 
     memory = Memory()
     async with deck(start="connections", memory=memory) as d:
         await d.filter("xoxb-1111-secret")
-        await d.command("save leak")
+        await d.press("F")
+        await d.type("leak")
+        await d.press("enter")
         assert d.toasts() == ["This filter can't be saved."]
     assert memory.saved_filters("connections") == {}
     assert memory.history("filter connections") == []
@@ -200,14 +190,3 @@ async def test_keys_are_filtered_in_the_same_language(expression: str, count: in
     async with deck(start="keys", size=LARGE) as d:
         await d.filter(expression)
         assert f"1 of {count} key" in d.lines()[1]
-
-
-@pytest.mark.deep
-async def test_a_filter_saved_as_at_name_is_found_by_that_name() -> None:
-    async with deck(start="connections", size=LARGE) as d:
-        await d.filter("org:acme")
-        await d.command("save @the first")
-        assert d.toasts() == ["Saved: @the-first"]
-        await d.press("escape")
-        await d.command("filter @the-first")
-        assert "Connections › org:acme" in d.lines()[1]

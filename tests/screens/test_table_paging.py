@@ -8,7 +8,6 @@ import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from screens.widgets.table.feed import PAGE
-from screens.widgets.table.table import Table
 from screens.widgets.table.window import MOST
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.samples import make_rows
@@ -107,9 +106,6 @@ async def test_a_track_on_the_right_shows_where_in_the_whole_list_the_view_is() 
         height = d.table.size.height - 1
         assert top.start == 0
         assert bottom.stop == height
-        await d.pilot.click(Table, offset=(d.table.size.width - 1, 2))
-        await d.settle()
-        assert "gh-00000" in d.cursor_line()
 
 
 async def test_the_mouse_wheel_asks_for_more_and_leaves_the_cursor_on_its_row() -> None:

@@ -134,7 +134,7 @@ async def test_the_preview_counts_calls_and_shows_warnings() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.filter("provider:jira")
         await d.press("space", "space", "w", "enter")
-        assert "6 calls of KMS" in d.text()
+        assert "4 calls of KMS" in d.text()
         assert "▲ role/platform may not use kms:Decrypt under this key." in d.text()
         assert "2  jira_connection.access_token" in d.text()
 

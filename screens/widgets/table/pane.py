@@ -31,7 +31,7 @@ from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing, arrow, order_after, order_named
 from screens.widgets.table.own_commands import NONE, AskToRun, ChooseCommand, CommandSaid
-from screens.widgets.table.saved_filters import SavedFilters, saved_name
+from screens.widgets.table.saved_filters import SavedFilters
 from screens.widgets.table.table import Table
 
 Row = TypeVar("Row")
@@ -213,8 +213,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
                 return True if rows else None
             case "unmark":
                 return True if self.table.marks else None
-            case "save":
-                return True if self.feed.shown.filter else None
             case "cancel":
                 return True if self.feed.asking else None
             case "filter":
@@ -243,19 +241,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self._open_bar(self.feed.asked.filter)
 
     def do_saved(self) -> None:
-        self._saved()
-
-    def _saved(self) -> None:
         dialog = SavedFilters(self.facts.memory, self.listing.name, self.feed.shown.filter)
         self.app.push_screen(dialog, lambda chosen: None if chosen is None else self.show_filter(chosen))
-
-    def do_save(self, name: str) -> None:
-        if not name:
-            self._saved()
-            return
-        name = saved_name(name)
-        kept = self.facts.memory.save_filter(self.listing.name, name, self.feed.shown.filter)
-        self.say(f"Saved: @{name}" if kept else "This filter can't be saved.", trouble=not kept)
 
     def do_sort(self, words: str) -> None:
         """Sort by the column under the cursor, or by a column named in words: `org`, `org desc`."""

@@ -78,7 +78,7 @@ class SavedFilters(Dialog[str | None]):
 
     @on(Input.Submitted, "#name")
     def save(self, event: Input.Submitted) -> None:
-        name = saved_name(event.value)
+        name = "-".join(event.value.strip().removeprefix("@").split())
         if name and not self._memory.save_filter(self._table, name, self._current):
             self.app.notify("This filter can't be saved.", markup=False)
             return
@@ -90,8 +90,3 @@ class SavedFilters(Dialog[str | None]):
         if line is not None:
             self._memory.forget_filter(self._table, str(line.target))
             self._show()
-
-
-def saved_name(typed: str) -> str:
-    """Return the name that a filter is saved under, as it is typed behind @: one word."""
-    return "-".join(typed.strip().removeprefix("@").split())
