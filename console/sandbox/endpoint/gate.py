@@ -125,7 +125,7 @@ class EndpointGate:
 
     def _identify(self, request: HttpRequest, source_ip: str) -> tuple[Call, records.Record]:
         headers = request.headers
-        credential = read_credential(headers, request.target, self.region)
+        credential = read_credential(headers, self.region)
         namespace, _, name = headers.get("X-Amz-Target", "").rpartition(".")
         if namespace:
             service = "kms" if namespace == "TrentService" else credential.service

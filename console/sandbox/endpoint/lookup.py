@@ -33,14 +33,10 @@ _MATCHERS: dict[str, Callable[[Record, str], bool]] = {
 def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any], now: float) -> dict[str, Any]:
     """Return one page of a Region's events, as asked at `now` (epoch seconds).
 
-    Raises InvalidLookupAttributesException, InvalidTimeRangeException, InvalidMaxResultsException,
-    InvalidEventCategoryException and InvalidNextTokenException as CloudTrail does.
+    Raises InvalidLookupAttributesException, InvalidTimeRangeException, InvalidMaxResultsException and
+    InvalidNextTokenException as CloudTrail does.
     """
     matches = _matcher(request.get("LookupAttributes"))
-    if request.get("EventCategory") == "insight":
-        return {"Events": []}
-    if "EventCategory" in request:
-        raise ServiceError("InvalidEventCategoryException", "The event category is not valid.")
     end = min(float(request.get("EndTime", now)), now)
     start = float(request.get("StartTime", now - _WINDOW))
     if "StartTime" in request and "EndTime" in request and start > float(request["EndTime"]):

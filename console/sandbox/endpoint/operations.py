@@ -42,7 +42,7 @@ class CryptoOperations:
             "Decrypt": self.decrypt,
             "Encrypt": self.encrypt,
             "GenerateDataKey": self.generate_data_key,
-            "GenerateDataKeyWithoutPlaintext": self.generate_data_key_without_plaintext,
+            "GenerateDataKeyWithoutPlaintext": self.generate_data_key,
             "ReEncrypt": self.re_encrypt,
         }
 
@@ -100,17 +100,14 @@ class CryptoOperations:
         record.extra = shown(keyMaterialId=material.id)
         stop_if_dry_run(request)
         plaintext = os.urandom(length)
-        return {
+        answer = {
             "CiphertextBlob": as_text(seal(material, plaintext, context)),
-            "Plaintext": as_text(plaintext),
             "KeyId": key.arn,
             "KeyMaterialId": material.id,
         }
-
-    def generate_data_key_without_plaintext(self, request: Document, record: Record) -> dict[str, Any]:
-        answer = self.generate_data_key(request, record)
-        del answer["Plaintext"]
-        return answer
+        return answer | (
+            {} if record.name.endswith("WithoutPlaintext") else {"Plaintext": as_text(plaintext)}
+        )
 
     def re_encrypt(self, request: Document, record: Record) -> dict[str, Any]:
         blob = read_ciphertext(request)

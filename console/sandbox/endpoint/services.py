@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
@@ -62,11 +62,9 @@ class S3Call:
     bucket: str
 
 
-def read_credential(headers: Mapping[str, str], query: str, region: str) -> Credential:
-    """Read the credential from the Authorization header or a presigned query; `region` is the default."""
-    _, found, rest = headers.get("Authorization", "").partition("Credential=")
-    if not found and "X-Amz-Credential=" in query:
-        rest = dict(parse_qsl(query)).get("X-Amz-Credential", "")
+def read_credential(headers: Mapping[str, str], region: str) -> Credential:
+    """Read the credential from the Authorization header; `region` is the default."""
+    _, _, rest = headers.get("Authorization", "").partition("Credential=")
     return _read_scope(rest.partition(",")[0], region)
 
 
