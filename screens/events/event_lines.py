@@ -17,7 +17,6 @@ from screens.facts import Facts
 from screens.key_changes.block_lines import SIGN, block_words, blocks_of
 from screens.moments import whole
 from screens.routes import EventsRoute, KeyRoute, PrincipalRoute, TimelineRoute, TokensRoute
-from screens.widgets.ask_text import AskText
 from screens.widgets.line_list import Line
 
 NAME_CELLS = 15
@@ -78,12 +77,6 @@ def _noted(row: StoredEvent, facts: Facts) -> str:
 def _blocks(event: TrailEvent, facts: Facts) -> Iterator[str]:
     """Yield on which keys whoever made the call is blocked by now."""
     return (block_words(block, facts) for block in blocks_of(facts, (event.principal.arn,)))
-
-
-def note_question(about: str, note: str) -> AskText:
-    """Return the question for a note on an event; `about` names it, in clean text."""
-    words = "Kept in the local store, with your identity and the time. Leave it empty to remove the note."
-    return AskText("Note", f"{about}\n{words}", note, label="Keep", optional=True)
 
 
 def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:

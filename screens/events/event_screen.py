@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import work
 from textual.content import Content
 from textual.highlight import highlight
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
@@ -20,11 +18,9 @@ from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
-from screens.events.event_lines import field_lines, note_question
+from screens.events.event_actor import EventActor, identity
+from screens.events.event_lines import field_lines
 from screens.facts import Facts
-from screens.key_changes.block_actor import BlockActor
-from screens.key_changes.block_lines import Named
-from screens.routes import Followed, PrincipalRoute
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
@@ -40,7 +36,7 @@ class EventPage:
     raw: Sequence[Content]
 
 
-class EventScreen(BlockActor, AnswerScreen[EventPage]):
+class EventScreen(EventActor, AnswerScreen[EventPage]):
     """Enter on a field leads to what it names, or to the events that have the same value."""
 
     NAME = "event"
@@ -59,8 +55,8 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
         return "Event", self.answer.row.event.name if self.answer is not None else ""
 
     @property
-    def named(self) -> Named | None:
-        return named_by(self.answer.row) if self.answer is not None else None
+    def event_in_hand(self) -> StoredEvent | None:
+        return self.answer.row if self.answer is not None else None
 
     def ask_for(self, cancelled: Cancellation) -> EventPage:
         row = self.facts.services.events.event(self.event_id)
@@ -95,44 +91,18 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
             return
         reviewed = self.answer.row.reviewed_at is None
         events, by = self.facts.services.events, identity(self.facts)
-        ask(self, lambda _: events.review([self.event_id], by, reviewed=reviewed), self._noted, group="note")
+        ask(
+            self,
+            lambda _: events.review([self.event_id], by, reviewed=reviewed),
+            lambda answer: self.noted((self.event_id,), answer),
+            group="note",
+        )
 
-    def do_note(self, text: str) -> None:
-        if text:
-            self._annotate(text)
-        else:
-            self._ask_note()
-
-    @work(exclusive=True, group="write")
-    async def _ask_note(self) -> None:
-        if self.answer is None:
-            return
-        dialog = note_question(clean(self.answer.row.event.name, 80), self.answer.row.note)
-        text = await self.app.push_screen_wait(dialog)
-        if text is not None:
-            self._annotate(text)
-
-    def _annotate(self, text: str) -> None:
-        events, by = self.facts.services.events, identity(self.facts)
-        ask(self, lambda _: events.annotate(self.event_id, text, by), self._noted, group="note")
-
-    def _noted(self, answer: int | Trouble | None) -> None:
+    def noted(self, ids: tuple[str, ...], answer: object) -> None:
         if isinstance(answer, Trouble):
             self.query_one(Notice).tell(answer)
         else:
             self.ask_anew()
-
-    @work(exclusive=True, group="write")
-    async def do_incident(self) -> None:
-        from screens.incidents.about import about_event
-        from screens.incidents.beginning import begin_incident
-
-        if self.answer is not None:
-            await begin_incident(self, about_event(self.answer.row))
-
-    def do_principal(self) -> None:
-        if self.answer is not None and self.answer.row.event.principal.arn:
-            self.post_message(Followed(PrincipalRoute(self.answer.row.event.principal.arn)))
 
     def do_copy_id(self) -> None:
         text = self.event_id
@@ -145,18 +115,6 @@ class EventScreen(BlockActor, AnswerScreen[EventPage]):
         raw = self.answer.row.event.raw
         text = clean(raw.decode("utf-8", "replace"), MOST // 4 if not raw.isascii() else MOST)
         send_to_clipboard(self, text, f"the record{', its beginning' if text.endswith('…') else ''}")
-
-
-def named_by(row: StoredEvent) -> Named | None:
-    """Return whom an event names, on which keys; None for a record that names nobody."""
-    who = row.event.principal.arn
-    keys = tuple(arn for arn in row.event.key_arns if is_key_arn(arn))
-    return Named((who,), keys, (row.event.event_id,)) if who else None
-
-
-def identity(facts: Facts) -> str:
-    place = facts.surroundings.value
-    return place.identity if place is not None else ""
 
 
 def readable(raw: bytes) -> list[Content]:

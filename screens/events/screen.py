@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -16,7 +16,6 @@ from textual.widgets import Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
@@ -26,14 +25,12 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
 from screens.events.cover_line import CoverLine, nothing
-from screens.events.event_lines import note_question, short_lines
-from screens.events.event_screen import identity, named_by
+from screens.events.event_actor import EventActor, identity
+from screens.events.event_lines import short_lines
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.pulling import Pulling
 from screens.facts import Facts
-from screens.key_changes.block_actor import BlockActor
-from screens.key_changes.block_lines import Named
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.widgets.notice import Notice
@@ -51,7 +48,7 @@ _NEEDS_ROW = ("only", "principal", "exclude", "reviewed", "note", "incident")
 _NEEDS_TIME = ("zoom-in", "zoom-out", "earlier", "later")
 
 
-class EventsScreen(BlockActor, ListScreen[StoredEvent]):
+class EventsScreen(EventActor, ListScreen[StoredEvent]):
     """Rows first; then how many they are, how they lie over time, what the store covers."""
 
     CSS_PATH = "screen.tcss"
@@ -190,28 +187,11 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     # Ways on
 
     @property
-    def named(self) -> Named | None:
-        row = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
-        return named_by(row) if row is not None else None
+    def event_in_hand(self) -> StoredEvent | None:
+        return self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
 
     def route_of(self, row: StoredEvent) -> routes.EventRoute:
         return routes.EventRoute(row.event.event_id)
-
-    def do_principal(self) -> None:
-        row = self.pane.table.current
-        if row is not None and row.event.principal.arn:
-            self.post_message(routes.Followed(routes.PrincipalRoute(row.event.principal.arn)))
-        else:
-            self.say("The record names no principal.")
-
-    @work(exclusive=True, group="write")
-    async def do_incident(self) -> None:
-        from screens.incidents.about import about_event
-        from screens.incidents.beginning import begin_incident
-
-        row = self.pane.table.current
-        if row is not None:
-            await begin_incident(self, about_event(row))
 
     def do_detections(self) -> None:
         self.post_message(routes.Followed(routes.FindingsRoute("technique:*")))
@@ -379,9 +359,7 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         rows = table.marks.rows or ((table.current,) if table.current is not None else ())
         ids = tuple(row.event.event_id for row in rows)
         reviewed = not all(row.reviewed_at is not None for row in rows)
-        self._ask(
-            "review", lambda _: events.review(ids, by, reviewed=reviewed), lambda a: self._noted(ids, a)
-        )
+        self._ask("review", lambda _: events.review(ids, by, reviewed=reviewed), lambda a: self.noted(ids, a))
 
     def _ids(self, query: Query, left_out: set[str], cancelled: Cancellation) -> Iterator[Sequence[str]]:
         """Yield the ids of what a query lets through, a page at a time."""
@@ -391,31 +369,9 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     def _reviewed_all(self, answer: int | Trouble) -> None:
         if not isinstance(answer, Trouble):
             self.say(f"Reviewed: {answer:,} events.")
-        self._noted((), answer)
+        self.noted((), answer)
 
-    def do_note(self, text: str) -> None:
-        row = self.pane.table.current
-        if row is None:
-            return
-        if text:
-            self._annotate(row.event.event_id, text)
-        else:
-            self._ask_note(row)
-
-    @work(exclusive=True, group="write")
-    async def _ask_note(self, row: StoredEvent) -> None:
-        about = shortened(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
-        text = await self.app.push_screen_wait(note_question(about, row.note))
-        if text is not None:
-            self._annotate(row.event.event_id, text)
-
-    def _annotate(self, event_id: str, text: str) -> None:
-        events, by = self.facts.services.events, identity(self.facts)
-        self._ask(
-            "note", lambda _: events.annotate(event_id, text, by), lambda a: self._noted((event_id,), a)
-        )
-
-    def _noted(self, ids: tuple[str, ...], answer: object) -> None:
+    def noted(self, ids: tuple[str, ...], answer: object) -> None:
         if isinstance(answer, Trouble):
             self.say(str(answer), trouble=True)
         elif ids:
