@@ -64,9 +64,7 @@ class SimulatedYear:
     sandbox: Sandbox
     superuser: Engine
     missing: frozenset[date] = frozenset()
-    """The days on which no record is made."""
     deeds: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
-    """What happens, and when."""
 
     def begin(self) -> None:
         """Let Keydeck's functions in PostgreSQL, and what its role asks there, tell the simulated time."""
@@ -112,13 +110,11 @@ def _at_simulated_time(cursor: LimitedCursor, query: Any) -> Any:
 
 
 def done(*arguments: str, fine: tuple[int, ...] = (0, 1)) -> Ran:
-    """Run a command that ends with one of these codes."""
     ran = run_here(*arguments)
     assert ran.exit_code in fine, (arguments, ran)
     return ran
 
 
 def opened_to_all(policy: dict[str, Any]) -> dict[str, Any]:
-    """Return a key policy with a statement that lets anybody decrypt."""
     anybody = {"Sid": "Help", "Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"}
     return policy | {"Statement": [*policy["Statement"], anybody]}

@@ -80,7 +80,6 @@ def test_a_framework_that_there_is_none_of_is_refused_with_what_may_be_meant(key
 
 
 def printed(found: Assessment, form: Form, capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command prints of an assessment."""
     print_listing(_listing(found), form)
     return capsys.readouterr().out
 

@@ -267,7 +267,6 @@ def changed_bytes_are_caught(pack: Path, public: Path) -> None:
 
 
 def verified_outside(pack: Path, public: Path) -> int:
-    """The exit code of the outsider's verifier, run as what it is: a file of its own."""
     verifier = public.with_name("verifier.py")
     if not verifier.exists():
         verifier.write_text(done("evidence", "verifier", fine=(0,)).stdout)

@@ -86,7 +86,6 @@ def declared(services: Container, world: World) -> int:
 
 
 def due_now(superuser: Engine) -> None:
-    """What was tried and failed is due again."""
     with superuser.begin() as connection:
         connection.execute(text("UPDATE keydeck.notice SET next_at = now()"))
 
@@ -222,7 +221,6 @@ def test_rows_and_entries_that_keydeck_did_not_write_stop_nothing(
 
 @pytest.fixture
 def hook(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    """A receiver that the settings name, by its URL in the environment."""
     with webhook() as made:
         monkeypatch.setenv("ONCALL_URL", made.url)
         receivers = {"oncall": {"url_variable": "ONCALL_URL"}}

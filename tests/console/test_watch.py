@@ -51,7 +51,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def hook(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    """The one receiver of notifications."""
     with webhook() as made:
         monkeypatch.setenv("KEYDECK_NOTIFY", json.dumps({"receivers": {"oncall": made.url}}))
         yield made
@@ -109,7 +108,6 @@ class Host:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for long."""
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(watching, "FIRST_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(watching, "LONGEST_WAIT_SECONDS", 0.05)
@@ -150,7 +148,6 @@ HOLD = text("SELECT * FROM keydeck.hold_duty(:duty, CAST(:token AS uuid), 'x', :
 
 @pytest.fixture
 def intruder(services: Container, superuser: Engine) -> Iterator[Engine]:
-    """Another operator's login."""
     with role_of(KeydeckRole.OPERATOR, services, superuser) as engine:
         yield engine
 
@@ -311,7 +308,6 @@ def test_kms_that_is_gone_fails_the_duties_that_need_it_and_is_named(
 
 
 def asked(url: str, accept: str = "*/*") -> tuple[int, str, str]:
-    """Status, content type and content of an answer."""
     try:
         with urlopen(Request(url, headers={"Accept": accept}), timeout=30) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()

@@ -42,7 +42,6 @@ OWN, OWN_DIGEST = clean("own"), "5c" * 32
 
 @cache
 def library() -> Controls:
-    """The controls of three frameworks, one with an owner and one with an exception."""
     found = ControlLibrary().read()
     controls = tuple(
         replace(one, owner=clean("Platform security")) if one.id.endswith("3.7.4") else one

@@ -31,7 +31,6 @@ SINCE = TODAY - 89 * DAY
 
 
 def period(*statuses: ControlStatus | None, outside: bool = False) -> ControlPeriod:
-    """A control's days from `SINCE` on."""
     control = next(one for one in library().controls if bool(one.tests) is not outside)
     days = tuple(ControlDay(SINCE + at * DAY, status) for at, status in enumerate(statuses))
     return ControlPeriod(control, days, ())

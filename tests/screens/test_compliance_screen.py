@@ -243,7 +243,6 @@ async def test_what_is_wrong_with_the_records_is_the_first_thing_that_is_said() 
 
 
 def hostile_period(text: str) -> AuditPeriod:
-    """The sample, with a text from outside wherever one stands."""
     word = clean(text)
     controls = tuple(
         replace(

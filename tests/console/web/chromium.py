@@ -59,7 +59,6 @@ class Tab:
         self.complaints: list[str] = []
 
     async def ask(self, method: str, **parameters: Any) -> Any:
-        """Call a method of the protocol and return its result."""
         self._number += 1
         answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
@@ -88,7 +87,6 @@ class Tab:
                     self.complaints.append(str(event["exceptionDetails"]))
 
     async def open(self, url: str) -> None:
-        """Go there."""
         await self.ask("Page.navigate", url=url)
 
     async def evaluate(self, script: str) -> Any:
@@ -102,12 +100,10 @@ class Tab:
         return answer.get("result", {}).get("value")
 
     async def press(self, key: str) -> None:
-        """Press a key that types a character."""
         await self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
         await self.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     async def picture(self) -> bytes:
-        """Return the window's content as PNG."""
         return base64.b64decode((await self.ask("Page.captureScreenshot"))["data"])
 
     async def until(self, holds: Callable[[], bool], seconds: float = 30) -> None:

@@ -66,11 +66,9 @@ class Running:
     page_key: str = ""
 
     async def enter(self) -> None:
-        """Exchange the token for the cookie and the page key."""
         self.page_key = await entered(self.client, f"{self.url}/?token={self.admission.token}")
 
     def socket(self, query: str = "") -> aiohttp.client._WSRequestContextManager:
-        """Connect as the page does."""
         return page_socket(self.client, self.url, self.page_key, query)
 
 
@@ -84,7 +82,6 @@ async def entered(client: aiohttp.ClientSession, address: str) -> str:
 def page_socket(
     client: aiohttp.ClientSession, url: str, page_key: str, query: str = ""
 ) -> aiohttp.client._WSRequestContextManager:
-    """Connect as the page does."""
     return client.ws_connect(f"{url}/ws{query}", origin=url, protocols=("keydeck", page_key))
 
 
@@ -129,7 +126,6 @@ class Command:
     url: str
 
     def consoles(self) -> list[psutil.Process]:
-        """The consoles that it runs."""
         found = []
         for child in psutil.Process(self.process.pid).children():
             # One that has just ended has no command line any more.
@@ -184,12 +180,10 @@ async def painted(socket: aiohttp.ClientWebSocketResponse, text: str, seconds: f
 
 
 def readable(stream: bytes) -> str:
-    """Return a terminal's stream as text."""
     return re.sub(r"\x1b\[[0-9;?<>=$]*[ -/]*[@-~]", "", stream.decode("utf-8", "replace"))
 
 
 async def gone(process: psutil.Process, seconds: float = 2 * driver.GRACE) -> None:
-    """Wait until a process has ended."""
     # It may end between one question and the next.
     with suppress(psutil.NoSuchProcess):
         async with asyncio.timeout(seconds):

@@ -42,13 +42,11 @@ EDGES = """
 
 @pytest.fixture
 async def tab(tmp_path: Path) -> AsyncIterator[Tab]:
-    """A browser that has never been anywhere."""
     async with opened_tab(str(chromium()), tmp_path) as opened:
         yield opened
 
 
 async def shown(tab: Tab, text: str) -> None:
-    """Wait until the console has painted a text."""
     await tab.until(lambda: text in readable(tab.received))
 
 

@@ -26,7 +26,6 @@ Serve = Callable[..., Awaitable[Command]]
 
 
 async def connected(client: aiohttp.ClientSession, served: Command) -> aiohttp.ClientWebSocketResponse:
-    """Enter, and wait until the console has painted."""
     page_key = await entered(client, served.address)
     opened = await page_socket(client, served.url, page_key, "?width=120&height=40")
     await painted(opened, "keydeck")

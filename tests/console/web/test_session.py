@@ -38,7 +38,6 @@ async def console_of(socket: aiohttp.ClientWebSocketResponse) -> psutil.Process:
 
 @pytest.fixture
 async def inside(site: Running) -> Running:
-    """A site that was entered."""
     await site.enter()
     return site
 

@@ -22,7 +22,6 @@ from tests.tls_servers import Limit, listening, speaking
 
 
 def tls_1_2(context: ssl.SSLContext) -> None:
-    """TLS 1.2 alone."""
     context.maximum_version = ssl.TLSVersion.TLSv1_2
 
 

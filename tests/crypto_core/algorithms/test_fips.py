@@ -32,7 +32,6 @@ print(json.dumps({one.what: asdict(one) for one in openssl_modules()}))
 
 
 def told_in(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """What a fresh process says of its OpenSSLs."""
     house = str(Path(crypto_core.__file__).parents[1])
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENSSL")}
     ran = subprocess.run(

@@ -162,28 +162,23 @@ SNAPSHOT = Snapshot(NOW, WELL)
 
 
 def changed(part: SnapshotPart, **fields: Any) -> Snapshot:
-    """The well snapshot with other values of one part."""
     facts: Any = WELL[part]
     return Snapshot(NOW, WELL | {part: replace(facts, **fields)})
 
 
 def finding(rule: str, severity: Severity = Severity.MEDIUM, suppressed: str = "") -> FindingFact:
-    """A finding of a rule."""
     return FindingFact(clean(rule), severity, KEY.arn, clean("Something is wrong"), NOW, clean(suppressed))
 
 
 def key(**fields: Any) -> Snapshot:
-    """The well snapshot, in which the one key is another."""
     return changed(SnapshotPart.KEYS, keys=(replace(KEY, **fields),))
 
 
 def incident(**fields: Any) -> Snapshot:
-    """The well snapshot, in which the one incident is another."""
     return changed(SnapshotPart.INCIDENTS, incidents=(replace(INCIDENT, **fields),))
 
 
 def check(name: str, outcome: CheckOutcome) -> Snapshot:
-    """The well snapshot, in which one check came out otherwise."""
     checks = tuple(
         CheckFact(clean("database"), clean(one), outcome if one == name else CheckOutcome.OK, clean("Said."))
         for one in CHECKS
@@ -192,17 +187,14 @@ def check(name: str, outcome: CheckOutcome) -> Snapshot:
 
 
 def algorithm(name: str, **fields: Any) -> Snapshot:
-    """The well snapshot, in which one more algorithm protects the journal."""
     used = replace(algorithm_fact(ALGORITHMS[name], "signs", protects=["journal"], why="KMS"), **fields)
     return changed(SnapshotPart.CRYPTOGRAPHY, algorithms=(SEALS, used))
 
 
 def endpoint(**fields: Any) -> Snapshot:
-    """The well snapshot, in which the one endpoint is another."""
     return changed(SnapshotPart.CRYPTOGRAPHY, endpoints=(replace(ENDPOINT, **fields),))
 
 
 def modules(*fips: bool | None, required: bool = True) -> Snapshot:
-    """The well snapshot, in which OpenSSLs are in FIPS mode or not."""
     found = tuple(replace(one, fips=mode) for one, mode in zip(MODULES, fips, strict=True))
     return changed(SnapshotPart.CRYPTOGRAPHY, modules=found, fips_required=required)

@@ -45,7 +45,6 @@ MISSING = MissingPart(Lack.FAILED, clean("KMS is silent"))
 
 
 def without(snapshot: Snapshot, part: SnapshotPart, *, told: bool) -> Snapshot:
-    """A snapshot that lacks a part, with the reason or not asked for at all."""
     kept = {name: facts for name, facts in snapshot.parts.items() if name is not part}
     return Snapshot(snapshot.taken_at, kept | ({part: MISSING} if told else {}))
 

@@ -53,7 +53,6 @@ COLUMN = clean("gh_connection.access_token")
 
 
 def tokens(**by_format: int) -> Snapshot:
-    """A census by format."""
     return changed(
         T,
         tokens=sum(by_format.values()),
@@ -63,17 +62,14 @@ def tokens(**by_format: int) -> Snapshot:
 
 
 def problem(kind: ProblemKind) -> Snapshot:
-    """A census with something wrong."""
     return changed(T, problems=(ProblemFact(kind, Severity.HIGH, clean("wrong"), clean("here"), 3),))
 
 
 def guarded(state: GuardState | None) -> Snapshot:
-    """A census whose one column has a guard in a state."""
     return changed(T, columns=(ColumnFact(COLUMN, 100, {"v2": 100}, state),))
 
 
 def unasked(part: SnapshotPart, *rules: str) -> Snapshot:
-    """Rules without these."""
     every = SNAPSHOT.parts[part].rules  # type: ignore[union-attr]
     return changed(part, rules=tuple(one for one in every if one not in rules))
 

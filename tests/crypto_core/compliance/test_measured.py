@@ -47,12 +47,10 @@ STATE = KeyState(
 
 
 def share(material: str | None, tokens: int = 3) -> KeyShare:
-    """Tokens under a material."""
     return KeyShare(ARN, None, None, material, tokens, Evidence.INFERRED)
 
 
 def status(*keys: KeyShare) -> Status:
-    """A census of tokens under keys."""
     tokens = sum(key.tokens for key in keys)
     return Status(NOW, tokens, {Format.V1: tokens}, (), keys, (), Coverage(("other: no permission",)))
 

@@ -42,7 +42,6 @@ def asked(place: AwsPlace, clock: Callable[[], datetime] = lambda: datetime.now(
 
 
 def of_keys(place: AwsPlace) -> dict[str, dict[str, Check]]:
-    """The checks of each key, by area and name."""
     apis = Apis(place)
     return {
         key.area: {check.name: check for check in look_at_key(key, place, apis, Event())}

@@ -24,20 +24,17 @@ AT = seconds(NOW)
 
 
 def look(path: Path, *regions: str) -> dict[str, Check]:
-    """The checks of a store, by name."""
     found = look_at_event_store(path, "events", lambda: regions, Event(), lambda: NOW)
     return {check.name: check for check in found}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a store may be."""
     return tmp_path / "events.sqlite"
 
 
 @pytest.fixture
 def store(path: Path) -> Iterator[EventStore]:
-    """A store with two events."""
     made = EventStore(path, clock=lambda: NOW)
     made.add([event(ago=60), event(ago=7_200)])
     yield made

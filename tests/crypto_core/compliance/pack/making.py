@@ -44,7 +44,6 @@ WHO = clean("arn:aws:iam::123456789012:user/ops")
 
 
 def noon(day: date, hours: float = 12) -> datetime:
-    """A moment of a day."""
     return datetime.combine(day, time(), UTC) + timedelta(hours=hours)
 
 
@@ -128,7 +127,6 @@ def made_records(
 
 
 def made_changes(number: int, days: int) -> tuple[ChangeFact, ...]:
-    """So many changes of all kinds, evenly over the days."""
     kinds = tuple(ChangeKind)
     return tuple(
         ChangeFact(

@@ -48,7 +48,6 @@ class LocalSigner:
 
     @property
     def public(self) -> bytes:
-        """The public key in DER, as KMS gives it."""
         return self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -73,7 +72,6 @@ class History:
     """How many entries there were before each step."""
 
     def enter(self, at: datetime, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-        """Append an entry, as the database's functions do."""
         text = json.dumps(detail, sort_keys=True)
         last = self.entries[-1].digest if self.entries else FIRST
         texts = ("arn:aws:sts::1:assumed-role/op/ana", "host", action, subject, "done", text)
@@ -82,7 +80,6 @@ class History:
         self.entries.append(replace(draft, digest=draft.computed_digest()))
 
     def do(self, step: Step, stamp: Callable[[Checkpoint], bytes] | None = None) -> None:
-        """Let a step happen."""
         self.begins.append(len(self.entries))
         if step.action == ACTION:
             last = self.entries[-1]
@@ -128,7 +125,6 @@ class History:
         self.enter(step.at, step.action, f"evidence record {number}", detail)
 
     def journal(self) -> str:
-        """The journal as it is exported."""
         last = self.entries[-1]
         head = {
             "keydeck_journal": 1,
@@ -205,7 +201,6 @@ def steps_of(days: int, begin: datetime) -> list[Step]:
 def history_of(
     signer: LocalSigner, steps: Sequence[Step], kept: History | None = None, same: int = 0
 ) -> History:
-    """Let steps happen; the first `same` are those of another history, with their entries as they are."""
     made = History(signer)
     if kept is not None and same:
         entries = kept.begins[same] if same < len(kept.begins) else len(kept.entries)

@@ -56,7 +56,6 @@ class PackingTable:
         return audit_period(asked, CheckedRecords(self.records), ControlLibrary().read(), at_hand, MADE)
 
     def writer(self, signer: Signer | None = None, **more: Any) -> PackWriter:
-        """What writes packs, signed by KMS unless said otherwise."""
         return PackWriter(
             self.checkpoints,
             signer or self.signer,
@@ -70,7 +69,6 @@ class PackingTable:
         )
 
     def write(self, folder: Path) -> PackMade:
-        """A pack in a new folder."""
         return self.writer().write(self.period, folder)
 
     def public_key(self) -> PublicKey:

@@ -33,7 +33,6 @@ SINCE = NOW.date()
 
 
 def record(number: int, snapshot: Snapshot = SNAPSHOT, at: datetime = NOW) -> EvidenceRecord:
-    """A record that nobody signed."""
     return EvidenceRecord(
         number=number,
         document="{}",
@@ -78,7 +77,6 @@ def period(
 
 
 def lapse(*controls: FrameworkControl, cause: str = "rotation off", over: bool = True) -> Lapse:
-    """A lapse of three days."""
     return Lapse(
         cause=clean(cause),
         what=clean("Rotation of alias/tokens was off."),
@@ -96,7 +94,6 @@ def lapse(*controls: FrameworkControl, cause: str = "rotation off", over: bool =
 
 
 def change(what: str = "EnableKeyRotation") -> ChangeFact:
-    """A change that CloudTrail tells of."""
     return ChangeFact(
         kind=ChangeKind.KEY,
         source=clean("CloudTrail"),

@@ -135,7 +135,6 @@ def values(component: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def needs(found: Mapping[str, Any], ref: str) -> set[str]:
-    """All that something depends on, at any depth."""
     direct = {one["ref"]: one.get("dependsOn", []) for one in found["dependencies"]}
     seen: set[str] = set()
     left = [ref]

@@ -21,7 +21,6 @@ C = SnapshotPart.CRYPTOGRAPHY
 
 
 def with_facts(found: CryptographyFacts | MissingPart) -> AuditPeriod:
-    """A period of two days, whose last record has this."""
     period = made_period(2, (), off=())
     last = period.records[-1]
     snapshot = replace(last.snapshot, parts={**last.snapshot.parts, C: found})

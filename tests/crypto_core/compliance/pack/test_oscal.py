@@ -36,7 +36,6 @@ HOUSE = Framework(clean("house"), clean("House rules"), clean("2026"))
 
 
 def house(number: str, *tests: str, outside: str = "") -> FrameworkControl:
-    """A control of a team's own."""
     return FrameworkControl(
         id=clean(f"house-{number}"),
         framework=HOUSE,
@@ -66,7 +65,6 @@ def document(of: AuditPeriod) -> dict[str, Any]:
 
 
 def each(part: Any) -> Iterator[tuple[str, Any]]:
-    """Every name and value of a document."""
     if isinstance(part, dict):
         for name, value in part.items():
             yield name, value

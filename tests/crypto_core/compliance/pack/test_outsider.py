@@ -89,8 +89,6 @@ def key(tmp_path: Path, signer: LocalSigner) -> Path:
 
 @pytest.fixture
 def verify(key: Path, capsys: pytest.CaptureFixture[str]) -> Verify:
-    """Runs the verifier as a command does; returns its exit code and what it prints."""
-
     def run(*arguments: object) -> tuple[int, str]:
         try:
             code = outsider.main([*map(str, arguments), "--public-key", str(key)])
@@ -230,7 +228,6 @@ def test_what_an_owner_of_database_and_key_changes_before_a_kept_checkpoint_is_f
 
 
 def touches(attack: Attack, kept: Checkpoint) -> bool:
-    """Whether an attack changed anything that a checkpoint is over."""
     entries = attack.history.entries
     there = len(entries) >= kept.seq and entries[kept.seq - 1].digest == kept.digest
     assert there == (attack.first > kept.seq)

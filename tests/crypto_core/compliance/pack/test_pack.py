@@ -40,7 +40,6 @@ def table(services: Container, sandbox: Sandbox) -> PackingTable:
 
 
 def flipped(path: Path, offset: int, bit: int = 0) -> None:
-    """Change one bit of a file."""
     with path.open("r+b") as file:
         file.seek(offset)
         one = file.read(1)[0]
@@ -118,7 +117,6 @@ def test_bytes_of_manifest_and_signature_and_of_every_file_count(table: PackingT
 
 
 def resigned(table: PackingTable, folder: Path, change: Callable[[Path], None], target: Path) -> Path:
-    """A pack that its owner changed and signed anew."""
     from crypto_core.proof.pack import PackedFile, PackedFolder, PackSignature, read_manifest, signed_manifest
 
     shutil.copytree(folder, target)

@@ -53,7 +53,6 @@ CHANGES = changes(
 
 @cache
 def a_year() -> AuditPeriod:
-    """365 days with three lapses and four missing days."""
     planted = {
         **{day: rotation_off() for day in range(41, 50)},
         41: {**rotation_off(), **event(41, "event-rotation-off", OFF, Severity.HIGH)},

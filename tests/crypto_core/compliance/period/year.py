@@ -83,7 +83,6 @@ def _moved(day: int) -> dict[SnapshotPart, PartFacts | MissingPart]:
 
 
 def rotation_off(severity: Severity = Severity.MEDIUM) -> Parts:
-    """A day on which the key does not rotate."""
     found = replace(finding("kms-rotation-off", severity), first_at=None)
     return {SnapshotPart.POSTURE: replace(POSTURE, findings=(found,))}
 
@@ -102,13 +101,11 @@ def plaintext(number: int, *columns: str) -> Parts:
 
 
 def findings(*found: FindingFact, part: SnapshotPart = SnapshotPart.POSTURE, **more: Any) -> Parts:
-    """A day with these findings."""
     facts: Any = WELL[part]
     return {part: replace(facts, findings=found, **more)}
 
 
 def event(day: int, rule: str, moment: datetime, severity: Severity = Severity.CRITICAL) -> Parts:
-    """A day whose events have a finding about the key."""
     found = replace(finding(rule, severity), first_at=moment)
     return {SnapshotPart.EVENTS: FindingFacts(EVENTS.rules, (found,), since=at(day - 1), until=at(day))}
 
@@ -126,7 +123,6 @@ def change(
     closes: bool = False,
     id_: str = "",
 ) -> ChangeFact:
-    """A change."""
     return ChangeFact(
         kind,
         clean(source),
@@ -142,12 +138,10 @@ def change(
 
 
 def changes(*found: ChangeFact) -> ChangeFacts:
-    """What the stores hold."""
     return ChangeFacts(at(0), at(400), found)
 
 
 def excepted(control: str, until: date, since: date | None = None) -> Controls:
-    """The controls, with an exception from one of them."""
     exemption = Exemption(clean(control), clean("Moves in March."), clean("CISO"), until, since)
     house = ControlCatalogue(clean("house"), 1, clean("house.toml"), "0" * 64, exemptions=(exemption,))
     return replace(CONTROLS, catalogues=(*CONTROLS.catalogues, house), exemptions={control: exemption})

@@ -39,8 +39,6 @@ class MeasuredBefore:
 
 @dataclass
 class Records:
-    """Everything about records over one database."""
-
     recorder: EvidenceRecorder
     book: RecordBook
     table: EvidenceRecordTable
@@ -48,7 +46,6 @@ class Records:
 
 
 def signer_of(services: Container) -> KmsSigner:
-    """A signer with a key of the test's own."""
     key = services.kms.call("CreateKey", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     return KmsSigner(services.kms.call, [str(key["KeyMetadata"]["Arn"])])
 
@@ -56,7 +53,6 @@ def signer_of(services: Container) -> KmsSigner:
 def records_of(
     services: Container, signer: Signer | None, *, keep_days: int = 0, snapshot: Snapshot = SNAPSHOT
 ) -> Records:
-    """Records as the console makes them, of a snapshot that is given."""
     table = EvidenceRecordTable(services.engine, services.journal)
     checkpoints = JournalCheckpoints(services.journal, signer, read_only=False)
     recorder = EvidenceRecorder(
@@ -74,7 +70,6 @@ def records_of(
 
 
 def tampered(superuser: Engine, *statements: str) -> None:
-    """Run statements as the owner of the database can: without the triggers."""
     with superuser.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in statements:

@@ -38,7 +38,6 @@ class Book:
     kept: Checkpoint
 
     def problems(self) -> str:
-        """What the book says, of what is there now."""
         today = datetime.now(UTC).date()
         there: tuple[EvidenceRecord, ...] = self.records.book.records(today - timedelta(days=9), today)
         return " ".join(self.records.book.check(there).problems)
