@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from textwrap import wrap
 
@@ -13,14 +12,13 @@ from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.text.counting import counted
-from screens.compliance.grid import ControlRow, DayColumn, Zoom, columns_of, counts, rows_of
+from screens.compliance.day_lines import bounds, ending, when
+from screens.compliance.grid import ControlRow, counts, rows_of
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.signs import SIGNS
 
 _WIDTH = 80
 _INDENT = " " * 6
-_CELLS = _WIDTH - len(_INDENT)
-"""Signs of one line at most: of days, or where these are too many, of weeks or months."""
 _MOST_NUMBERS = 8
 """Controls of one framework that are named with a lapse."""
 
@@ -45,10 +43,8 @@ def period_code(period: AuditPeriod) -> int:
 
 
 def _text(period: AuditPeriod, rows: Sequence[ControlRow]) -> Iterator[str]:
-    zoom, columns = _columns(period)
     gaps = f"; {counted(len(period.gaps), 'day')} without one" if period.gaps else ""
     yield f"{period.since} to {period.until}, by {counted(len(period.records), 'record')}{gaps}"
-    yield from wrap(f"A sign is the worst of a {zoom.value}: {_legend(rows)}", _WIDTH)
     for framework, found in groupby(rows, key=lambda row: row.control.framework.id):
         theirs = tuple(found)
         titles = dict.fromkeys(f"{r.control.framework.title} {r.control.framework.edition}" for r in theirs)
@@ -56,79 +52,41 @@ def _text(period: AuditPeriod, rows: Sequence[ControlRow]) -> Iterator[str]:
         yield f"{framework}: {'; '.join(titles)}"
         yield f"  now {', '.join(f'{number} {state}' for state, number in counts(theirs))}"
         for row in theirs:
-            yield from _control(row, columns)
+            yield from _control(row)
     yield from _lapses("Lapses", period.lapses, "No lapse is known.")
     if period.explained:
         yield from _lapses("Seen in events, and explained by operations on record", period.explained, "")
     yield from _points(period)
     yield from _sentences("Wrong with the records", period.problems)
     yield from _sentences("Not known", period.unknown)
-    if period.unchecked:
-        yield from _sentences("Signatures were not checked", (period.unchecked,))
+    yield from _sentences("Signatures were not checked", (period.unchecked,) if period.unchecked else ())
 
 
-def _columns(period: AuditPeriod) -> tuple[Zoom, tuple[DayColumn, ...]]:
-    last = period.days[-1] if period.days else period.since
-    for zoom in (Zoom.DAY, Zoom.WEEK):
-        columns = columns_of(period.since, last, zoom)
-        if len(columns) <= _CELLS:
-            return zoom, columns
-    return Zoom.MONTH, columns_of(period.since, last, Zoom.MONTH)[-_CELLS:]
-
-
-def _legend(rows: Iterable[ControlRow]) -> str:
-    shown = {state for row in rows for state in row.states}
-    return ", ".join(f"{CONTROL_SIGNS[state].text} {state}" for state in ControlState if state in shown)
-
-
-def _control(row: ControlRow, columns: Sequence[DayColumn]) -> Iterator[str]:
-    control = row.control
-    sign = CONTROL_SIGNS[row.worst]
+def _control(row: ControlRow) -> Iterator[str]:
+    control, sign = row.control, CONTROL_SIGNS[row.worst]
     owner = f" [{control.owner}]" if control.owner else ""
     yield f"  {styled(sign.text, sign.style)} {control.number} {control.title}{owner}"
-    if not row.wrong:
-        return
-    yield _INDENT + "".join(_cell(row, column) for column in columns).rstrip()
-    numbers = {state: row.states.count(state) for state in ControlState}
-    told = [f"{state} {counted(n, 'day')}" for state, n in numbers.items() if n]
-    yield f"{_INDENT}{', '.join(told)}"
-
-
-def _cell(row: ControlRow, column: DayColumn) -> str:
-    sign = CONTROL_SIGNS[row.cell(column).state]
-    return styled(sign.text, sign.style)
+    if row.wrong:
+        numbers = {state: row.states.count(state) for state in ControlState}
+        told = [f"{state} {counted(number, 'day')}" for state, number in numbers.items() if number]
+        yield f"{_INDENT}{', '.join(told)}"
 
 
 def _lapses(heading: str, lapses: Sequence[Lapse], none: str) -> Iterator[str]:
     yield ""
-    if not lapses:
-        yield none
-        return
-    yield f"{heading}: {len(lapses):,}"
+    yield f"{heading}: {len(lapses):,}" if lapses else none
     for lapse in lapses:
         sign = CONTROL_SIGNS[ControlState.EXCEPTED if lapse.excepted else ControlState.NOT_MET]
-        yield f"  {styled(sign.text, sign.style)} {_when(lapse)}"
+        yield f"  {styled(sign.text, sign.style)} {when(lapse)}, UTC"
         for sentence in (lapse.what, *_told(lapse)):
             yield from _wrapped(sentence)
-
-
-def _when(lapse: Lapse) -> str:
-    first, last = _moment(lapse.first_at), _moment(lapse.last_at)
-    known = f"{first} UTC" if lapse.first_at == lapse.last_at else f"{first} to {last} UTC"
-    if lapse.before is None:
-        return f"{known}, not over"
-    return known if lapse.before == lapse.last_at else f"{known}, over by {_moment(lapse.before)}"
 
 
 def _told(lapse: Lapse) -> Iterator[str]:
     if lapse.began_by:
         yield f"began: {lapse.began_by}"
-    elif lapse.after:
-        yield f"began after {_moment(lapse.after)} UTC; nothing tells by what"
-    if lapse.ended_by:
-        yield f"ended: {lapse.ended_by}"
-    elif lapse.before:
-        yield f"ended before {_moment(lapse.before)} UTC; nothing tells by what"
+    yield f"ended: {lapse.ended_by}" if lapse.ended_by else ending(lapse)
+    yield bounds(lapse)
     for framework, found in groupby(lapse.controls, key=lambda one: one.framework.id):
         yield f"{framework}: {_numbers(tuple(found))}"
     known = ", ".join(f"{number:,}" for number in lapse.records[:3])
@@ -169,7 +127,3 @@ def _sentences(heading: str, sentences: Sequence[str]) -> Iterator[str]:
 
 def _wrapped(sentence: str) -> Iterator[str]:
     yield from wrap(sentence, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT + "  ")
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
