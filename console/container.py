@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
     from crypto_core.aws.approval_calls import KmsApprovalCalls
     from crypto_core.compliance.access_review import AccessReviewer
+    from crypto_core.compliance.assessment import ComplianceService
     from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
     from crypto_core.compliance.pack.cbom import BillService
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.book import RecordBook
     from crypto_core.compliance.records.recording import EvidenceRecorder
-    from crypto_core.compliance.service import ComplianceService
     from crypto_core.compliance.snapshot import Snapshot
     from crypto_core.compliance.snapshot_reader import SnapshotReader
     from crypto_core.copies.attribution import CopyAttribution
@@ -883,7 +883,7 @@ class Container:
 
     @deferred_property
     def compliance(self) -> ComplianceService:
-        from crypto_core.compliance.service import ComplianceService
+        from crypto_core.compliance.assessment import ComplianceService
 
         return ComplianceService(self.controls, self.snapshots)
 

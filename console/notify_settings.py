@@ -12,9 +12,16 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from crypto_core.errors import SettingsError
 from crypto_core.findings.severity import Severity
-from crypto_core.notices.notice import NoticeKind
-from crypto_core.notices.receiver import NoticeSettings, QuietHours, Receiver
-from crypto_core.notices.template import BODY, TITLE, Template, checked_template
+from crypto_core.notices.notice import (
+    BODY,
+    TITLE,
+    NoticeKind,
+    NoticeSettings,
+    QuietHours,
+    Receiver,
+    Template,
+    checked_template,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")

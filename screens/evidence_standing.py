@@ -13,11 +13,10 @@ from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Span
 from crypto_core.errors import MissingSchemaError
 
 if TYPE_CHECKING:
-    from crypto_core.compliance.assessment import Assessment
+    from crypto_core.compliance.assessment import Assessment, ComplianceService
     from crypto_core.compliance.period.period import AuditPeriod
     from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.record import EvidenceRecord
-    from crypto_core.compliance.service import ComplianceService
 
 
 @dataclass(frozen=True, slots=True, eq=False)

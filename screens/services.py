@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     # A service is loaded when it is first used.
     from threading import Event
 
+    from crypto_core.compliance.assessment import ComplianceService
     from crypto_core.compliance.period.service import PeriodService
-    from crypto_core.compliance.service import ComplianceService
     from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory

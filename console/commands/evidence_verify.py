@@ -14,8 +14,7 @@ from console.commands.session import loaded, services_of
 from console.printed.printing import print_answer, print_line, say
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.pack.recomputing import Recomputer
-from crypto_core.compliance.pack.verification import PackCheck, TrustedKey, verify_pack
+from crypto_core.compliance.pack.verification import PackCheck, Recomputer, TrustedKey, verify_pack
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
 from crypto_core.errors import SettingsError

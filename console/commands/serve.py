@@ -49,8 +49,8 @@ def serve(
     require_extra(WEB, "The console in a browser")
     from console.web.addresses import Addresses
     from console.web.process import console_command
-    from console.web.server import listen
-    from console.web.server import serve as serve_until_told
+    from console.web.site import listen
+    from console.web.site import serve as serve_until_told
 
     _check_reach(host, public_url, allow_remote=allow_remote)
     if identity_header and public_url is None:

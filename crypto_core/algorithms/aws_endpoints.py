@@ -12,8 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 
-from crypto_core.algorithms.certificate import CertificateFact
-from crypto_core.algorithms.tls_probe import Handshake, HandshakeError, shake_hands
+from crypto_core.algorithms.tls_probe import CertificateFact, Handshake, HandshakeError, shake_hands
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans

@@ -1,4 +1,4 @@
-"""What controls come to by a snapshot. Pure: a snapshot of another day is judged in the same way."""
+"""What controls come to by a snapshot. A snapshot of another day is judged in the same way."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
+from typing import TYPE_CHECKING
 
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus, not_assessed
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
-from crypto_core.compliance.library import Controls
+from crypto_core.compliance.library import ControlLibrary, Controls
 from crypto_core.compliance.snapshot import Lack, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.json_records import JsonRecord, made, shape
+
+if TYPE_CHECKING:
+    from crypto_core.compliance.snapshot_reader import SnapshotReader
 
 _NUMBER = re.compile(r"([0-9]+)|([^0-9]+)")
 """The parts of a number such as CC6.1 or 10.4.1.1."""
@@ -132,3 +137,22 @@ def assess(controls: Controls, snapshot: Snapshot, framework: str = "") -> Asses
     places = {name: place for place, name in enumerate(controls.frameworks)}
     ordered = sorted(judged, key=lambda one: (places[one.control.framework.id], *one.order))
     return Assessment(snapshot.taken_at, tuple(ordered), controls, snapshot.failed)
+
+
+@dataclass(eq=False)
+class ComplianceService:
+    """Judges controls by what is measured now. Blocks on SQL and AWS: call it from a worker."""
+
+    library: ControlLibrary
+    reader: SnapshotReader
+
+    def assess_now(self, framework: str = "", *, cancelled: Event | None = None) -> Assessment:
+        """Return what controls come to now, of all frameworks or of one; only what they need is measured.
+
+        Raises SettingsError for a framework that no catalogue has, InterruptedRunError.
+        """
+        controls = self.library.read()
+        controls.require(framework)
+        chosen = (one for one in controls.controls if framework in ("", one.framework.id))
+        snapshot = self.reader.take(parts_of(chosen), cancelled)
+        return assess(controls, snapshot, framework)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from crypto_core.compliance import facts
+from crypto_core.compliance.change_reader import policy_digest
 from crypto_core.compliance.facts import MaterialFact
 from crypto_core.compliance.journal_changes import without_rows
-from crypto_core.compliance.trail_changes import policy_digest
 from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding, Gap
@@ -37,7 +37,12 @@ OF_KEYS = {
     "Unavailable": SUSPENDED,
     **dict.fromkeys(PENDING_DELETION, SUSPENDED),
 }
-"""KMS Developer Guide, "Key states of AWS KMS keys"; of the others the material decides, or nothing."""
+"""States by NIST SP 800-57 part 1 revision 5, section 7, as far as KMS's words tell.
+
+KMS Developer Guide, "Key states of AWS KMS keys". Of others the material decides: KMS encrypts with the
+newest one, and older ones only decrypt: deactivated, in the standard's words. That one is compromised is what
+an incident says, never KMS.
+"""
 
 
 def materials_of(

@@ -1,4 +1,4 @@
-"""What a diagnosis says of one thing: how it is, in words, and what to do where it isn't well."""
+"""Checks of a diagnosis, and the areas that they are found in: side by side, in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What KMS permits with one key: dry runs of what changes something, and simply the calls that only read."""
+"""What KMS permits with each key: dry runs of what changes or signs, and simply the calls that only read."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from threading import Event
 
 from crypto_core.notices.apprise_process import TROUBLES
-from crypto_core.notices.receiver import Receiver
-from crypto_core.notices.template import Message
+from crypto_core.notices.notice import Message, Receiver
 
 SECONDS = 10.0
 """How long receivers have for one message, all together."""

@@ -36,8 +36,7 @@ from crypto_core.guard.guard import READ_ONLY
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.times import times_of
-from crypto_core.notices.notice import Notice, NoticeKind, notice_id
-from crypto_core.notices.receiver import NoticeSettings, Receiver, rows_for
+from crypto_core.notices.notice import Notice, NoticeKind, NoticeSettings, Receiver, notice_id, rows_for
 from crypto_core.notices.sender import Letter, SendLetters, send_letters
 from crypto_core.proof.forms import JournalEntry
 from crypto_core.text.cleaning import clean

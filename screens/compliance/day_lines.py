@@ -1,19 +1,23 @@
-"""The evidence behind a day as lines: the control, the record, each test's answer, the changes."""
+"""The evidence behind a control's day, and it as lines: on a page of its own, and beside the map."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from textual.content import Content
 
-from crypto_core.compliance.answer import ControlAnswer
+from crypto_core.compliance.answer import ControlAnswer, ControlStatus
+from crypto_core.compliance.assessment import Judgement, judge
+from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.facts import ChangeFact
-from crypto_core.compliance.period.period import Lapse, LapseSource
+from crypto_core.compliance.period.period import ControlPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.proof.forms import FIRST
 from screens.ages import span
-from screens.compliance.day_evidence import DayEvidence
+from screens.compliance.grid import Cell, ControlRow, DayColumn
 from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
 from screens.evidence_standing import Standing
 from screens.identities import person
@@ -23,6 +27,82 @@ from screens.use.lines import BLANK, NAME_CELLS
 from screens.widgets.cells import fit
 from screens.widgets.copied_lines import copied_lines
 from screens.widgets.line_list import Line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DayEvidence:
+    """All that is known of one control on one day. Without a record there is no judgement."""
+
+    control: FrameworkControl
+    day: date
+    status: ControlStatus | None = None
+    """What the day came to; None without a record. Events may tell worse of it than its record."""
+    excepted: bool = False
+    judgement: Judgement | None = None
+    record: EvidenceRecord | None = None
+    follows: bool | None = None
+    """Whether the record names the digest of the one before; None where that one was not read."""
+    changes: Sequence[ChangeFact] = ()
+    lapses: Sequence[Lapse] = ()
+    """What was not met on that day, as far as it is this control's."""
+
+
+def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | None:
+    """Return the evidence for a control's day, None where the standing has no such control. Pure."""
+    period = next((one for one in standing.controls if one.control.id == control), None)
+    if period is None:
+        return None
+    if standing.period is None:
+        judged = [one for one in standing.now.judgements if one.control.id == control] if standing.now else []
+        found = judged[0] if judged else None
+        excepted = found is not None and found.exemption is not None
+        return DayEvidence(period.control, day, found.status if found else None, excepted, found)
+    known = next((one for one in period.days if one.day == day), None)
+    record = standing.records.get(known.record) if known is not None else None
+    return DayEvidence(
+        period.control,
+        day,
+        known.status if known is not None else None,
+        known is not None and known.excepted,
+        _judged(period, record),
+        record,
+        follows(standing, record),
+        tuple(one for one in standing.period.changes if one.at.astimezone(UTC).date() == day),
+        tuple(one for one in lapses_of(standing, control) if _covers(one, day)),
+    )
+
+
+def lapses_of(standing: Standing, control: str) -> tuple[Lapse, ...]:
+    """Return the lapses that a control was not met for, the newest first."""
+    lapses = standing.period.lapses if standing.period is not None else ()
+    own = [one for one in lapses if any(c.id == control for c in one.controls)]
+    return tuple(sorted(own, key=lambda one: one.first_at, reverse=True))
+
+
+def follows(standing: Standing, record: EvidenceRecord | None) -> bool | None:
+    """Return whether a record names the digest of the one before, None where that one is not at hand."""
+    if record is None:
+        return None
+    if record.number == 1:
+        return record.previous == FIRST
+    before = standing.records.get(record.number - 1)
+    return record.previous == before.digest if before is not None else None
+
+
+def _judged(period: ControlPeriod, record: EvidenceRecord | None) -> Judgement | None:
+    if record is None:
+        return None
+    return judge(period.control, record.snapshot, _exemption(period, record))
+
+
+def _exemption(period: ControlPeriod, record: EvidenceRecord) -> Exemption | None:
+    """The exception that held when the record was made, else the last of those that were over by then."""
+    ordered = sorted(period.exemptions, key=lambda one: one.until)
+    return next((one for one in ordered if one.holds(record.taken_at)), ordered[-1] if ordered else None)
+
+
+def _covers(lapse: Lapse, day: date) -> bool:
+    return lapse.first_at.astimezone(UTC).date() <= day <= lapse.last_at.astimezone(UTC).date()
 
 
 def when(lapse: Lapse) -> str:
@@ -208,3 +288,81 @@ def _route_of(change: ChangeFact) -> EventRoute | JobRoute | None:
     if change.source == "jobs" and change.id.isdecimal() and len(change.id) < 18:
         return JobRoute(int(change.id))
     return None
+
+
+_LAPSES = 20
+_LEAD = 2
+"""Cells of a sign and what parts it from its text."""
+
+
+def row_content(
+    standing: Standing, row: ControlRow, column: DayColumn, today: date, width: int, *, whole: bool
+) -> Content:
+    """Return what is known of a control, of its days in a column, and of its lapses, wrapped to `width`.
+
+    `whole` has all evidence of the worst of the days, too, as its own page has it.
+    """
+    evidence = day_evidence(standing, row.control.id, row.worst_day(column))
+    lines = [part for styled in _lines(standing, row, column, evidence) for part in _wrapped(styled, width)]
+    if whole and evidence is not None:
+        lines += [Content(""), *(line.content for line in day_lines(evidence, standing, today, width))]
+    return Content("\n").join(lines)
+
+
+def _wrapped(styled: StyledLine, width: int) -> Iterator[Content]:
+    """A line; where its first part is a sign, what goes on below is set in behind that."""
+    first, *rest = styled
+    hangs = isinstance(first, tuple) and len(first[0]) == _LEAD
+    room = width - _LEAD if hangs else width
+    for number, part in enumerate(Content.assemble(*(rest if hangs else styled)).wrap(max(room, 20))):
+        lead = first if hangs and not number else " " * _LEAD if hangs else ""
+        yield Content.assemble(lead, part)
+
+
+def _lines(
+    standing: Standing, row: ControlRow, column: DayColumn, evidence: DayEvidence | None
+) -> Iterator[StyledLine]:
+    control = row.control
+    owner = (f"  {control.owner}", "$muted") if control.owner else ""
+    yield (control.number, "bold"), " ", (control.title, "bold"), owner
+    cell = row.cell(column)
+    sign = CONTROL_SIGNS[cell.state]
+    yield (
+        (f"{column.words}  ", "$accent"),
+        (f"{sign.text} {_state_words(cell, column)}".strip(), sign.style),
+        (_source(evidence), "$muted"),
+    )
+    if evidence is not None and evidence.judgement is not None:
+        yield from _why(evidence.judgement)
+    lapses = lapses_of(standing, control.id)
+    for lapse in lapses[:_LAPSES]:
+        yield from lapse_lines(lapse)
+    if len(lapses) > _LAPSES:
+        yield ((f"and {len(lapses) - _LAPSES} earlier lapses", "$muted"),)
+    if not lapses and standing.period is not None:
+        yield (("no lapse in this period", "$muted"),)
+
+
+def _state_words(cell: Cell, column: DayColumn) -> str:
+    several = column.first != column.last
+    if several and cell.state is ControlState.MET:
+        return "met on every day with a record" if cell.gap else "met on every day"
+    at_worst = " at its worst" if several and cell.state.known else ""
+    gap = ", with a day without a record" if cell.gap and cell.state is not ControlState.GAP else ""
+    return f"{cell.state}{at_worst}{gap}"
+
+
+def _source(evidence: DayEvidence | None) -> str:
+    if evidence is None or evidence.record is None:
+        return ""
+    signed = "signed" if evidence.record.signature is not None else "not signed"
+    return f"  record {evidence.record.number}, {evidence.record.taken_at:%H:%M} UTC, {signed}"
+
+
+def _why(judgement: Judgement) -> Iterator[StyledLine]:
+    """The first line of each test that did not find what it wants."""
+    if judgement.exemption is not None or judgement.reason:
+        yield (judgement.words,)
+    for name, answer in judgement.answers:
+        if answer.status in (ControlStatus.NOT_MET, ControlStatus.PARTLY) and answer.lines:
+            yield (f"{name}: ", "$muted"), answer.lines[0]

@@ -15,8 +15,7 @@ from crypto_core.errors import InvalidFilterError
 from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.compliance.day_evidence import DayEvidence, day_evidence
-from screens.compliance.day_lines import day_lines
+from screens.compliance.day_lines import DayEvidence, day_evidence, day_lines
 from screens.event_filters import FIRST
 from screens.evidence_standing import Standing
 from screens.facts import Facts

@@ -19,9 +19,9 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
+from screens.compliance.day_lines import row_content
 from screens.compliance.grid import ControlRow, Zoom, counts, frameworks_of, rows_of, shown_rows
 from screens.compliance.heat_map import HeatMap
-from screens.compliance.row_lines import row_content
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.event_filters import since as moment_since
 from screens.evidence_standing import Standing, load_standing

@@ -27,8 +27,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.people import IncidentRole
-from crypto_core.notices.notice import NoticeKind
-from crypto_core.notices.receiver import NoticeSettings, QuietHours, Receiver
+from crypto_core.notices.notice import NoticeKind, NoticeSettings, QuietHours, Receiver
 from crypto_core.notices.sender import Letter
 from crypto_core.notices.service import NoticeService, standing_findings
 from tests.pooler import pooler

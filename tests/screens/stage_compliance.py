@@ -12,9 +12,14 @@ from crypto_core.compliance.assessment import Assessment, assess
 from crypto_core.compliance.control import Exemption
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ChangeKind, FindingFact, UseFact
 from crypto_core.compliance.library import ControlCatalogue, ControlLibrary, Controls
-from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.judging import (
+    AtHand,
+    CheckedRecords,
+    PeriodQuestion,
+    audit_period,
+    moments_of,
+)
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.compliance.period.population import moments_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, PartFacts, Snapshot, SnapshotPart
 from crypto_core.envelope import Format

@@ -1,4 +1,4 @@
-"""What a framework's controls came to over a period: one of OSCAL's results, with its findings and risks.
+"""A period as assessment results in OSCAL 1.1 (NIST, "OSCAL Assessment Results Model"), one a framework.
 
 OSCAL knows two states. A control is satisfied where it was met on every day of the period by a record of that
 day. Otherwise it is not satisfied: the reason is "fail" where it was not met, and "other" where it was

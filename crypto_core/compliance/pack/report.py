@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.pack import sections
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.sections import overview
-from crypto_core.compliance.pack.sections.cryptography import cryptography
-from crypto_core.compliance.pack.sections.inventory import access, changes, incidents, keys
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.reports.cells import Cell, ShownSection, code, facts, table
@@ -95,14 +93,14 @@ def report_page(period: AuditPeriod, context: PackContext) -> Page:
         _state(period),
         _figures(period),
         (
-            overview.summary(period, context),
-            overview.lapses(period),
-            overview.controls(period),
-            keys(period),
-            cryptography(period),
-            changes(period),
-            access(period),
-            incidents(period),
+            sections.summary(period, context),
+            sections.lapses(period),
+            sections.controls(period),
+            sections.keys(period),
+            sections.cryptography(period),
+            sections.changes(period),
+            sections.access(period),
+            sections.incidents(period),
             limits(period, context),
             judged_by(context),
             verification(),
@@ -131,14 +129,14 @@ def _state(period: AuditPeriod) -> str:
     recorded = f"{days - gaps:,} of {counted(days, 'day')} have a record"
     if not period.controls:
         return f"{recorded}. No control was asked about."
-    failed = overview.counts(period)[ControlStatus.NOT_MET]
+    failed = sections.counts(period)[ControlStatus.NOT_MET]
     told = f"{failed:,} of {counted(len(period.controls), 'control')} not met on some day"
     return f"{recorded}. {told if failed else 'No control is known to have been not met'}."
 
 
 def _figures(period: AuditPeriod) -> tuple[Named, ...]:
     days = day_count(period)
-    by_worst = overview.counts(period)
+    by_worst = sections.counts(period)
     open_ = sum(not lapse.over for lapse in period.lapses)
     return (
         Named("Days with a record", f"{days - len(period.gaps):,} of {days:,}"),

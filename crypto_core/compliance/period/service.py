@@ -11,9 +11,16 @@ from crypto_core.cancelling import stop_if
 from crypto_core.compliance.change_reader import OVERLAP
 from crypto_core.compliance.facts import DrillFacts, IncidentFacts, ReviewFact
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.judging import (
+    LEAST,
+    MOST,
+    AtHand,
+    CheckedRecords,
+    PeriodQuestion,
+    audit_period,
+    moments_of,
+)
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.compliance.period.population import LEAST, MOST, moments_of
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader

@@ -20,8 +20,7 @@ from console.web import driver
 from console.web.addresses import addresses
 from console.web.admission import Admission
 from console.web.gate import RequestGate
-from console.web.server import listen
-from console.web.site import Site
+from console.web.site import Site, listen
 
 _STAND_IN = """
 import json, os, struct

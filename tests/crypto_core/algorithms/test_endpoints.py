@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, look_at_endpoints
-from crypto_core.algorithms.certificate import read_certificate
-from crypto_core.algorithms.tls_probe import HandshakeError, group_of, shake_hands
+from crypto_core.algorithms.tls_probe import HandshakeError, group_of, read_certificate, shake_hands
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
 from tests.tls import Tls

@@ -8,8 +8,8 @@ from typing import Any
 
 from crypto_core.algorithms.algorithm import ALGORITHMS
 from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.algorithms.certificate import CertificateFact
 from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
+from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.compliance.algorithm_uses import algorithm_fact
 from crypto_core.compliance.facts import (
     AccessFact,

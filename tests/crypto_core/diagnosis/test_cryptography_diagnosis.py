@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint.control import EndpointControl
-from crypto_core.algorithms.certificate import CertificateFact
+from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.diagnosis import Check, CheckOutcome, cryptography
 from crypto_core.diagnosis.aws import Apis, AwsPlace
 from crypto_core.diagnosis.cryptography import look_at_cryptography

@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from console.sandbox.provider_tokens import MARKER
 from crypto_core.errors import SettingsError
 from crypto_core.findings.severity import Severity
-from crypto_core.notices.notice import Notice, NoticeKind, notice_id, outward
-from crypto_core.notices.receiver import QuietHours, Receiver
-from crypto_core.notices.template import FIELDS, Template, checked_template
+from crypto_core.notices.notice import (
+    FIELDS,
+    Notice,
+    NoticeKind,
+    QuietHours,
+    Receiver,
+    Template,
+    checked_template,
+    notice_id,
+    outward,
+)
 from crypto_core.text.json_records import record_of
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from threading import Event
 
-from crypto_core.notices.receiver import Receiver
+from crypto_core.notices.notice import Message, Receiver
 from crypto_core.notices.sender import Letter, send_letters
-from crypto_core.notices.template import Message
 from tests.receivers import TOKEN, dead, mailbox, webhook
 
 MESSAGE = Message("prod critical: <b>INC-7</b>", "Declared.\n<script>alert(1)</script>")

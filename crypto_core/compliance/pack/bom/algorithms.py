@@ -1,4 +1,4 @@
-"""Connections to AWS as protocols, with the certificates that servers showed."""
+"""Algorithms as components, one for each use of one; connections to AWS and servers' certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cyclonedx.model.crypto import (
 
 from crypto_core.algorithms.algorithm import Primitive
 from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.algorithms.certificate import CertificateFact
+from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.compliance.algorithm_uses import uses_of_endpoint
 from crypto_core.compliance.facts import AlgorithmFact
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text

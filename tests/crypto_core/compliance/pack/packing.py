@@ -16,8 +16,7 @@ from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.aws.public_keys import PublicKey, PublicKeys, fetched_public_keys, public_key
 from crypto_core.compliance.facts import ChangeFacts
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.pack.recomputing import Recomputer
-from crypto_core.compliance.pack.verification import PackCheck, TrustedKey, verify_pack
+from crypto_core.compliance.pack.verification import PackCheck, Recomputer, TrustedKey, verify_pack
 from crypto_core.compliance.pack.writer import PackMade, PackWriter
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod

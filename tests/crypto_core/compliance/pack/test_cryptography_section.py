@@ -8,7 +8,7 @@ from dataclasses import replace
 from crypto_core.algorithms.algorithm import HowKnown
 from crypto_core.compliance.facts import CryptographyFacts
 from crypto_core.compliance.pack.report import html_report, markdown_report
-from crypto_core.compliance.pack.sections.cryptography import cryptography
+from crypto_core.compliance.pack.sections import cryptography
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.reports.cells import ShownSection

@@ -25,9 +25,9 @@ from crypto_core.compliance.period.judging import (
     CheckedRecords,
     PeriodQuestion,
     audit_period,
+    draw_sample,
 )
 from crypto_core.compliance.period.period import ControlDay, spans_of
-from crypto_core.compliance.period.population import draw_sample
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.period.year import (
