@@ -215,7 +215,6 @@ def _played(game: Game, *, as_json: bool) -> Score:
 
 
 def _tell_score(score: Score, *, as_json: bool) -> int:
-    """Print the score; returns 0 if every end was reached, else 1."""
     from console.game_day.story_text import score_lines
 
     if as_json:

@@ -50,7 +50,6 @@ class Drill:
         self._step = 0
 
     def play(self) -> int:
-        """Play all steps; returns 0, or 1 after saying what failed."""
         with closing(Container(load().settings)) as services:
             try:
                 self._play(services)

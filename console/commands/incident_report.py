@@ -66,7 +66,6 @@ def report(*, incident: int, form: str | None, output: Path | None, folder: Path
 
 
 def _form_of(output: Path | None) -> str:
-    """The form that a file's name says; Markdown where it says none."""
     suffix = output.suffix.lower() if output is not None else ""
     return next((form for form, ending in ENDINGS.items() if ending == suffix), "markdown")
 

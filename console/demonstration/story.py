@@ -86,7 +86,6 @@ class Story:
         return self
 
     def wait(self) -> Self:
-        """Return once all of it has happened."""
         self._thread.join()
         return self
 
@@ -122,7 +121,6 @@ class Story:
         self._fetch()
 
     def _fetch(self) -> None:
-        """Deliver the trail's files, and fetch them as `keydeck events pull --from s3` does."""
         self._sandbox.control.deliver()
         since = self._sandbox.world.now - timedelta(days=DAYS)
         report = self._container.event_puller.pull_events("s3", since=since, cancelled=self._stopped)
@@ -159,7 +157,6 @@ def past_receipts(store: EventStore, world: World) -> Iterator[Receipt]:
 
 
 def past_calls(world: World) -> Iterator[PastCall]:
-    """Yield all of it, for the seven days before `world.now`."""
     yield from daily_rounds(world)
     yield from last_visit(world)
 
@@ -211,7 +208,6 @@ class ClosedIncident(RunbookWork):
         return self.incidents.declare("token-compromise", scope, INCIDENT_TITLE)
 
     def do_step(self, number: int, view: StepView) -> None:
-        """Do a step as whoever was on call did. Raises KeydeckError."""
         step = view.step
         if step.id in _INCIDENT_NOTES:
             self.incidents.note(number, _INCIDENT_NOTES[step.id], step.id)
@@ -225,7 +221,6 @@ class ClosedIncident(RunbookWork):
             super().do_step(number, view)
 
     def elsewhere(self, number: int, view: StepView) -> None:
-        """Rotate the key where the step says so."""
         if view.step.id == "rotate":
             change_key(self.container, KeyChange(ChangeKind.ROTATE, self.sandbox.world.current_key.arn))
 

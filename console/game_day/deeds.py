@@ -13,8 +13,6 @@ from crypto_core.references import TokenRef
 
 
 class CallOutcome(StrEnum):
-    """What came of a call."""
-
     DONE = "done"
     REFUSED = "refused"
     LOST = "lost"
@@ -60,7 +58,6 @@ def shut_out_at(deeds: Iterable[Deed]) -> datetime | None:
 
 
 def opened(deeds: Iterable[Deed]) -> frozenset[TokenRef]:
-    """Return the tokens that the intruder opened."""
     return frozenset(
         deed.ref
         for deed in deeds

@@ -102,7 +102,6 @@ class Game:
 
 
 def past_calls(scenario: Scenario, key_arn: str, now: datetime) -> Iterator[PastCall]:
-    """Yield the calls before the game, all of them before `now`."""
     for past in scenario.past:
         caller = scenario.persona(past.by).caller if past.by else PLATFORM
         begun = begins(past, now)

@@ -134,7 +134,6 @@ class Intruder:
         return CallOutcome.LOST if lost else CallOutcome.REFUSED
 
     def _round(self, persona: Persona) -> Iterator[CallOutcome]:
-        """Try once what it is after, as one of its identities."""
         for act in self._scenario.aim:
             match act:
                 case Act.OPEN:
@@ -279,7 +278,6 @@ class Intruder:
                 return CallOutcome.LOST
 
     def _let_in(self, persona: Persona, key: dict[str, str]) -> CallOutcome:
-        """Add a statement for itself to the key's policy."""
         came, answer = self._ask(persona, "kms", "get_key_policy", {**key, "PolicyName": "default"})
         if came is not CallOutcome.DONE:
             return came
@@ -294,7 +292,6 @@ class Intruder:
     def _ask(
         self, persona: Persona, service: str, operation: str, parameters: dict[str, Any]
     ) -> tuple[CallOutcome, dict[str, Any]]:
-        """Make one call as an identity; return what came of it, and the answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -55,7 +55,6 @@ def seal_mark(envelope: Envelope) -> bytes:
 
 
 def envelopes(stored: tuple[Stored, ...]) -> Iterator[tuple[TokenRef, Envelope]]:
-    """Yield those that are envelopes."""
     for one in stored:
         if one.envelope is not None:
             yield one.ref, one.envelope

@@ -39,7 +39,6 @@ class PlatformPart:
             kms.generate_data_key(KeyId=key_arn, KeySpec="AES_256")
 
     def new_token(self, ref: TokenRef | None) -> Secret:
-        """Return a token as its provider would issue it anew for a connection."""
         return self._issued(ref, next(self._numbers))
 
     def revoke_as_owners(self, refs: Iterable[TokenRef]) -> None:

@@ -41,15 +41,12 @@ _OUTCOME = "Played to its end by its defaults."
 
 
 class Player(RunbookWork):
-    """Plays one game. `tell` gets each line of the story."""
-
     def __init__(self, game: Game, tell: Callable[[str], None]) -> None:
         super().__init__(Container(load().settings), game.sandbox, game.platform, tell)
         self._game = game
         self._about = About()
 
     def play(self) -> Score:
-        """Let the intruder make its moves, respond, and return the score. Raises DatabaseError."""
         for line in briefing_lines(self._game.scenario):
             self.tell(line)
         self._game.begin(0)

@@ -103,7 +103,6 @@ class Referee:
             return stored == token
 
     def _sealed(self) -> dict[TokenRef, Envelope]:
-        """What is stored now, and sealed."""
         return dict(envelopes(read_all(self._database_url)))
 
     def _shut_out(self, intruder: Intruder) -> tuple[bool, str]:

@@ -93,7 +93,6 @@ class RunbookWork:
         """Do what a step says that is done elsewhere, before its action and its check."""
 
     def do_step(self, number: int, view: StepView) -> None:
-        """Decide a step, or run its action and end it. Raises KeydeckError."""
         step = view.step
         if step.choices:
             self.incidents.answer(number, step.id, step.undecided or step.choices[0])
@@ -123,7 +122,6 @@ class RunbookWork:
         self.container.close()
 
     def _write_under(self, key_arn: str) -> None:
-        """Switch the platform, and the services with it, to another key."""
         settings = self.container.settings
         trusted = tuple(dict.fromkeys((*settings.trusted_keys, self.sandbox.world.current_key.arn)))
         self.close()
@@ -173,7 +171,6 @@ class RunbookWork:
             self.tell(f"   … and {counted(more, 'line')} more.")
 
     def _join(self, values: Mapping[str, str]) -> None:
-        """Work on the job that an action has made, until it has ended."""
         jobs = self.container.services.jobs
         for name in _JOBS:
             job = values.get(name, "")

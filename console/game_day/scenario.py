@@ -11,8 +11,6 @@ from console.sandbox.traffic import Caller
 
 
 class Act(StrEnum):
-    """What the intruder does."""
-
     LOOK = "look around"
     READ = "read the database"
     OPEN = "open tokens"
@@ -136,7 +134,6 @@ class Scenario:
     keeps_tokens: bool = False
 
     def persona(self, name: str) -> Persona:
-        """Return one persona. Raises KeyError."""
         for persona in self.personas:
             if persona.name == name:
                 return persona

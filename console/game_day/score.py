@@ -82,8 +82,6 @@ class PhaseTime(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Score(JsonRecord):
-    """What a game came to. Cleaned text."""
-
     scenario: str
     began_at: datetime | None
     """The intruder's first move; None if it made none."""
@@ -141,7 +139,6 @@ class Score(JsonRecord):
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What the score says, a line each."""
         said = [
             f"{counted(self.opened, 'token')} opened by the intruder, {counted(self.gained, 'call')} in all"
         ]

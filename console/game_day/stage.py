@@ -24,8 +24,6 @@ _SECONDS = 5
 
 
 class TokenUse(Protocol):
-    """Whether a provider still takes a token."""
-
     def takes(self, ref: TokenRef, token: Secret) -> bool | None:
         """Return True if the token works, False if it is dead, None if there is nobody to say so."""
         ...
@@ -107,7 +105,6 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
 
 
 def providers_of(sandbox: Sandbox) -> TokenUse:
-    """Return the providers of a sandbox."""
     return SandboxProviders(sandbox.providers.settings())
 
 

@@ -28,8 +28,6 @@ from screens.styled import plain
 
 @dataclass(frozen=True, slots=True)
 class IncidentDocument(JsonRecord):
-    """An incident with its evidence and timeline."""
-
     view: model.IncidentView
 
     json_shape = shape("*view evidence=view.evidence timeline=view.entries")
@@ -65,7 +63,6 @@ def runbook_document(runbook: Runbook) -> dict[str, Any]:
 
 
 def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Listing[Runbook]:
-    """Return runbooks as a list to be printed; `troubles` are why others could not be read."""
     return Listing(
         name="runbooks",
         rows=runbooks,
@@ -77,7 +74,6 @@ def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Lis
 
 
 def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Listing[model.IncidentView]:
-    """Return incidents as a list to be printed; `drill_due` is a reminder, or ""."""
     return Listing(
         name="incidents",
         schema="incident",
@@ -90,7 +86,6 @@ def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Lis
 
 
 def evidence_listing(found: Iterable[model.EvidencePiece]) -> Listing[model.EvidencePiece]:
-    """Return pieces of evidence, without their content, as a list to be printed."""
     return Listing(
         name="evidence",
         rows=found,
@@ -101,7 +96,6 @@ def evidence_listing(found: Iterable[model.EvidencePiece]) -> Listing[model.Evid
 
 
 def follow_up_text(follow_up: FollowUp, today: date) -> str:
-    """Return a follow-up in one line: what, by whom, until when, and where it stands."""
     due = f", due {follow_up.due}" if follow_up.due else ""
     came = f": {follow_up.outcome}" if follow_up.outcome else ""
     return f"{follow_up.text} ({follow_up.owner or 'nobody yet'}{due}), {follow_up.stands(today)}{came}"
@@ -110,7 +104,6 @@ def follow_up_text(follow_up: FollowUp, today: date) -> str:
 def follow_up_listing(
     found: Iterable[tuple[model.Incident, FollowUp]], today: date
 ) -> Listing[tuple[model.Incident, FollowUp]]:
-    """Return follow-ups with their incidents as a list to be printed."""
     return Listing(
         name="follow_ups",
         rows=found,
@@ -134,7 +127,6 @@ def accepted_document(accepted: Iterable[Acceptance]) -> dict[str, Any]:
 def print_incident(
     view: model.IncidentView, suspects: Suspects | None = None, accepted: Iterable[Acceptance] = ()
 ) -> None:
-    """Print an incident: what it is about, its suspects, what was accepted as lost, and each step."""
     incident = view.incident
     print_line(f"{incident.name}  {incident.title}  {incident.state.value}")
     print_line(f"about     {incident.scope}")
@@ -189,7 +181,6 @@ def _print_suspects(suspects: Suspects) -> None:
 
 
 def print_step(step: model.StepView, view: model.IncidentView) -> None:
-    """Print a step: its purpose, what to do, its check's result, and its evidence."""
     print_line(f"Step {step.number}: {step.step.title}")
     print_line(step.step.purpose)
     providers = view.incident.scope.providers
@@ -225,6 +216,5 @@ def print_plan(plan: ActionPlan) -> None:
 
 
 def say_result(result: ActionResult) -> None:
-    """Say what came of an action."""
     for line in result.lines:
         say(line)

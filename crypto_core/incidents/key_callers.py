@@ -58,7 +58,6 @@ class KeyCaller(JsonRecord):
 
     @property
     def calls(self) -> int:
-        """Its calls of the last minutes."""
         return sum(self.by_minute)
 
 
@@ -86,12 +85,10 @@ class KeyCallers(JsonRecord):
 
     @property
     def calls(self) -> int:
-        """All calls of the last minutes."""
         return sum(caller.calls for caller in self.callers)
 
     @property
     def denied(self) -> int:
-        """All calls that were denied since the key was taken away."""
         return sum(caller.denied for caller in self.callers)
 
     @property

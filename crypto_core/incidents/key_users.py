@@ -33,7 +33,6 @@ class KeyUser:
 
     @property
     def calls(self) -> int:
-        """How often it used the key."""
         return self.opened + self.sealed
 
 

@@ -17,15 +17,11 @@ from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 class IncidentState(StrEnum):
-    """Where an incident stands."""
-
     OPEN = "open"
     CLOSED = "closed"
 
 
 class StepState(StrEnum):
-    """Where a step stands."""
-
     TODO = "to do"
     BEGUN = "begun"
     """Its action was begun. Whether it ended is what the check tells."""
@@ -35,13 +31,10 @@ class StepState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True if nothing is left to do for it."""
         return self in (StepState.DONE, StepState.SKIPPED, StepState.NOT_NEEDED)
 
 
 class CheckState(StrEnum):
-    """What a check says."""
-
     PASSED = "passed"
     NOT_YET = "not yet"
     FAILED = "failed"
@@ -51,8 +44,6 @@ class CheckState(StrEnum):
 
 
 class EntryKind(StrEnum):
-    """What an entry of the timeline tells."""
-
     DECLARED = "declared"
     JOINED = "joined"
     ACTION = "action"
@@ -169,14 +160,11 @@ class CheckResult(JsonRecord):
 
     @property
     def passed(self) -> bool:
-        """True if the effect is proved."""
         return self.state is CheckState.PASSED
 
 
 @dataclass(frozen=True, slots=True)
 class PrintedCheck(JsonRecord):
-    """A check's result as commands print it."""
-
     result: CheckResult
 
     json_shape = shape(
@@ -203,8 +191,6 @@ class EvidencePiece(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry(JsonRecord):
-    """One line of the timeline. Cleaned text."""
-
     at: datetime
     actor: CleanText
     kind: EntryKind
@@ -216,8 +202,6 @@ class TimelineEntry(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class StepView(JsonRecord):
-    """A step of the runbook and where it stands."""
-
     step: RunbookStep
     number: int
     state: StepState = StepState.TODO
@@ -250,8 +234,6 @@ class StepView(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """An operator at work on an incident."""
-
     actor: CleanText
     host: CleanText
     seen_at: datetime
@@ -259,8 +241,6 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView(JsonRecord):
-    """An incident with all that is known of it."""
-
     incident: Incident
     runbook: Runbook
     steps: tuple[StepView, ...]

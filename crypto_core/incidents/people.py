@@ -33,7 +33,6 @@ class IncidentRole(StrEnum):
 
     @property
     def duty(self) -> str:
-        """What whoever has it does, in a few words."""
         return _DUTIES[self]
 
 
@@ -76,11 +75,9 @@ class FollowUp(JsonRecord):
     json_shape = shape("follow_up=number text owner? ... done_at=ended_at done_by=ended_by? outcome?")
 
     def overdue(self, today: date) -> bool:
-        """Return whether it is not done, and its day has passed."""
         return self.ended_at is None and self.due is not None and self.due < today
 
     def stands(self, today: date) -> str:
-        """Return in a word where it stands: done, overdue or open."""
         return "done" if self.ended_at is not None else "overdue" if self.overdue(today) else "open"
 
 

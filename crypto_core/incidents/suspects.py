@@ -179,13 +179,11 @@ class Suspects(JsonRecord):
 
     @property
     def suspects_coverage(self) -> Coverage:
-        """Whether these are all."""
         more = (f"{self.more:,} more suspects are not listed",) if self.more else ()
         return Coverage((*self.gaps, *more))
 
     @property
     def arns(self) -> tuple[str, ...]:
-        """The ARNs of all that are listed."""
         return tuple(one.arn for one in self.found)
 
     def named(self, arn: str) -> Suspect | None:

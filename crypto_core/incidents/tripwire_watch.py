@@ -35,7 +35,6 @@ class TripwireWatch:
     clock: Callable[[], datetime]
 
     def tools(self) -> Toolbox:
-        """Return what steps can check and capture of tripwires."""
         return Toolbox(
             checks={CheckKind.TRIPWIRES_KNOWN: self.known},
             captures={CaptureKind.TRIPWIRES: self.captured},

@@ -32,7 +32,6 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
-    """Return an incident with all that is known of it."""
     return IncidentView(
         incident_of(whole.incident),
         runbook,
@@ -50,12 +49,10 @@ def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
 
 
 def present_of(rows: Iterable[PresenceRow]) -> tuple[Present, ...]:
-    """Return who works on an incident, from rows."""
     return tuple(Present(clean(row.actor), clean(row.host), row.seen_at) for row in rows)
 
 
 def incident_of(row: IncidentRow) -> Incident:
-    """Return an incident from its row."""
     return Incident(
         id=row.id,
         title=clean(row.title),
@@ -79,7 +76,6 @@ def unreadable(row: IncidentRow) -> Incident:
 
 
 def step_views(runbook: Runbook, rows: Iterable[StepRow]) -> tuple[StepView, ...]:
-    """Return all steps of a runbook and where each stands."""
     stored = {row.step_id: row for row in rows}
     return tuple(
         _step_view(step, number, stored.get(step.id, StepRow(step.id)))
@@ -103,5 +99,4 @@ def _step_view(step: RunbookStep, number: int, row: StepRow) -> StepView:
 
 
 def evidence_of(row: EvidenceRow) -> EvidencePiece:
-    """Return a piece of evidence without its content."""
     return EvidencePiece(**{field.name: getattr(row, field.name) for field in fields(EvidencePiece)})

@@ -30,8 +30,6 @@ WORD_TONE = {
 
 
 class TextLook(StrEnum):
-    """What kind of text it is."""
-
     TEXT = "text"
     NUMBER = "number"
     CODE = "code"
@@ -67,8 +65,6 @@ class ReportTable:
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """A named value."""
-
     name: str
     value: Cell
 
@@ -96,7 +92,6 @@ def facts(*pairs: tuple[str, str | Cell]) -> tuple[NamedValue, ...]:
 
 
 def quiet(text: str) -> Cell:
-    """Return a text that matters less."""
     return Cell(text, Tone.QUIET)
 
 
@@ -139,7 +134,6 @@ def word(text: str, *more: str) -> Cell:
 
 
 def at_time(text: str) -> Cell:
-    """Return a moment."""
     return Cell(text, look=TextLook.TIME)
 
 

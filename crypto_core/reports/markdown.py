@@ -29,7 +29,6 @@ _LIMIT = 4000
 
 
 def as_markdown(page: Page) -> str:
-    """Return the document, with a line break at its end."""
     lines = [
         f"# {escaped(page.name)} {escaped(page.title)}",
         "",

@@ -102,7 +102,6 @@ class _Maker:
         return Paragraph(escape(self.shown(text)), style)
 
     def page(self, page: Page) -> Iterator[Any]:
-        """Yield all that stands in the document."""
         yield self.paragraph(f"{page.kind} {page.name}", 9, _INK[Tone.QUIET])
         yield self.paragraph(page.title, 17, font=_BOLD, spaceBefore=2, spaceAfter=5)
         yield self.paragraph(page.state, 9, spaceAfter=6)
@@ -114,7 +113,6 @@ class _Maker:
             yield from self._section(section)
 
     def footer(self, canvas: Any, document: Any) -> None:
-        """Draw a page's number."""
         canvas.setFont(_REGULAR, 7)
         canvas.setFillColor(_INK[Tone.QUIET])
         canvas.drawRightString(self.paper[0] - _MARGIN, _MARGIN / 2, str(document.page))

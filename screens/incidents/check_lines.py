@@ -91,8 +91,6 @@ def sign_of(text: str, state: CheckState) -> Sign:
 
 
 class CheckDetails(Dialog[None]):
-    """All that a check saw."""
-
     def __init__(self, step: StepView, seen: CheckResult) -> None:
         super().__init__()
         self._title = shortened(f"Check of step {step.number}: {seen.state.value}", 78)

@@ -343,7 +343,6 @@ class DeclareDialog(Dialog[int | None]):
 
     @on(Button.Pressed, "#open")
     def open_incident(self) -> None:
-        """Open it, once its tokens are found."""
         book = self._runbook
         if book is None or any(
             call is not None and call.waiting for call in (self._declaring, self._searching)
@@ -465,7 +464,6 @@ def restored_databases(contexts: Contexts) -> tuple[SubjectChoice, ...]:
 
 
 def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content:
-    """Return what will be opened: about what, from where, with which phases."""
     budget = sum(step.budget_seconds for step in book.steps)
     lines = [Content(book.summary), Content("")]
     if str(scope):

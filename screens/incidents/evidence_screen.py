@@ -77,7 +77,6 @@ class EvidenceListScreen(UseScreen[IncidentView]):
 
 
 def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> Iterator[Line]:
-    """Yield the pieces below the steps that they belong to."""
     now, any_ = facts.clock(), False
     longest = max((len(piece.title) for piece in view.evidence), default=0)
     digest = min(max(_room(width, 0) - longest, _SHORT), _WHOLE)
@@ -116,8 +115,6 @@ def _piece(piece: EvidencePiece, width: int, digest: int, at: str, incident: int
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
-    """A piece laid out."""
-
     characters: int
     text: Sequence[str]
 

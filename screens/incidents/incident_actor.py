@@ -61,15 +61,12 @@ class IncidentActor(MainScreen):
 
     @property
     def step_in_hand(self) -> StepView | None:
-        """The step that actions are about."""
         raise NotImplementedError
 
     def go_to_step(self, step_id: str) -> None:
-        """Put the cursor on a step."""
         raise NotImplementedError
 
     def look_now(self, step_id: str) -> None:
-        """Look at what proves a step."""
         raise NotImplementedError
 
     def look_soon(self) -> None:
@@ -481,7 +478,6 @@ def waiting_or(call: Callable[[], ActionResult]) -> ActionResult | Waiting:
 
 
 def outcome_of(answer: Any) -> CallResult:
-    """Return what is shown of an answer."""
     from crypto_core.incidents.steps.step_contracts import ActionResult
 
     match answer:
@@ -499,7 +495,6 @@ def outcome_of(answer: Any) -> CallResult:
 
 
 def wipe(inputs: Mapping[str, str | Secret]) -> None:
-    """Overwrite the secrets among inputs."""
     for value in inputs.values():
         if isinstance(value, Secret):
             value.wipe()

@@ -457,5 +457,4 @@ class StepPane(VerticalScroll, can_focus=False):
             self.write(self._write, self._about)
 
     def page(self, pages: int) -> None:
-        """Scroll by so many pages."""
         self.scroll_relative(y=pages * max(self.size.height - 1, 1), animate=False)

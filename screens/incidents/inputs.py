@@ -44,7 +44,6 @@ def needs_input(field: InputField) -> bool:
 
 
 def defaults(fields: Sequence[InputField]) -> dict[str, str]:
-    """Return the fields' defaults."""
     return {
         field.name: field.default
         or (field.choices[0][0] if field.choices and field.required and not field.several else "")
@@ -188,7 +187,6 @@ class InputsForm(VerticalScroll, can_focus=False):
         return tuple(dict.fromkeys((*widget.chosen, *listed(others))))
 
     def forget(self) -> None:
-        """Empty the fields that hold secrets."""
         for field in self.query(SecretInput):
             field.clear()
 

@@ -46,8 +46,6 @@ _FIELDS = (("what", "What"), ("owner", "By whom"), ("due", "Until when, as 2026-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An incident's people, and how it stands in words."""
-
     view: IncidentView
     handover: tuple[str, ...]
 
@@ -161,7 +159,6 @@ class PeopleScreen(UseScreen[Standing]):
 
 
 def people_lines(standing: Standing, width: int, facts: Facts) -> Iterator[Line]:
-    """Yield the roles, the follow-ups, and what to know on taking over."""
     people, today = standing.view.people, facts.clock().date()
     open_ = standing.view.incident.state is IncidentState.OPEN
     yield line(("Roles", "bold"))

@@ -17,8 +17,6 @@ StepKey = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A call that waits for a second identity's approval."""
-
     request: str
     message: str
     remedy: str
@@ -47,8 +45,6 @@ class RunningCall:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What came of a call: its lines, or the trouble it ended in."""
-
     lines: tuple[str, ...] = ()
     complete: bool = True
     trouble: Trouble | None = None
@@ -68,7 +64,6 @@ class Runs:
         self.outcomes.pop(key, None)
 
     def end(self, key: StepKey, outcome: CallResult) -> None:
-        """Note what came of it."""
         self.running.pop(key, None)
         self.outcomes[key] = outcome
 

@@ -112,7 +112,6 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
 
 def lead_of(facts: Facts) -> Lead:
-    """Return what needs attention. Raises what the services raise."""
     gate = facts.services.approvals
     return Lead(
         incident_work(facts).drill_due(),
@@ -121,7 +120,6 @@ def lead_of(facts: Facts) -> Lead:
 
 
 def lead_lines(lead: Lead | Trouble) -> list[Content]:
-    """Return what needs attention, a line each."""
     if isinstance(lead, Trouble):
         return [Content.assemble(("▲ ", "$warning"), f"Pending approvals are not known: {lead}")]
     lines = []

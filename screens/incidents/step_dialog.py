@@ -34,8 +34,6 @@ _ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The confirmed plan and the action's inputs."""
-
     plan: ActionPlan
     consent: Consent
     inputs: Mapping[str, str | Secret]
@@ -75,7 +73,6 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     # What it has to be told
 
     def begin(self) -> None:
-        """Ask for the action's inputs."""
         self._rounds += 1
         fields, inputs = incident_work(self.facts).fields, dict(self._inputs)
         self._asked = ask(
@@ -168,7 +165,6 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
 
 def plan_content(plan: ActionPlan) -> Content:
-    """Return what an action would do and would not, and what to beware of."""
     lines = [*action_lines(plan)]
     if plan.danger is Danger.NONE:
         lines += [BLANK, (("It changes nothing.", "$muted"),)]

@@ -59,7 +59,6 @@ class StepNow:
 def step_lines(
     view: model.IncidentView, step: model.StepView, now_known: StepNow, width: int, facts: Facts
 ) -> Iterator[Line]:
-    """Yield the step."""
     now = facts.clock()
     yield from _head(view, step, now_known.check, width, now)
     if width < _LOW and view.incident.state is model.IncidentState.OPEN:
@@ -215,7 +214,6 @@ def _evidence(view: model.IncidentView, step: model.StepView, width: int, now: d
 def evidence_lines(
     pieces: Iterable[model.EvidencePiece], width: int, now: datetime, *, name: str
 ) -> Iterator[Line]:
-    """Yield pieces of evidence with the beginning of their hashes."""
     for number, piece in enumerate(pieces):
         right = f"  sha256 {piece.sha256[:8]}…  {local(piece.captured_at, now):%H:%M}"
         room = max(width - _NAME - len(right), 8)

@@ -28,8 +28,6 @@ _OPENING = f"name:{','.join(OPENS)} -failed"
 
 
 class ScopeBy(StrEnum):
-    """What is known of the tokens."""
-
     NAMED = "their references, or a filter"
     LEAKED = "a leaked token itself: its rows are found by opening and comparing"
     HASHED = "GitHub's hashed_token of a leaked token"
@@ -123,7 +121,6 @@ def search_opened(facts: Facts, principal: str, since: datetime | None, cancelle
 
 
 def choice_line(choice: ScopeBy | OrganisationChoice | PrincipalChoice, width: int) -> Line:
-    """Return the line of one of the choices."""
     room = max(width - 2, 8)
     match choice:
         case ScopeBy():
@@ -148,5 +145,4 @@ def _tail(arn: str) -> str:
 
 
 def nothing_entered() -> InvalidTokenError:
-    """Return the error for an empty field."""
     return InvalidTokenError("Nothing was entered.", remedy="Paste the token, or its hash, into the field.")

@@ -47,7 +47,6 @@ def subject(scope: model.IncidentScope, facts: Facts) -> str:
 
 
 def runbook_words(view: model.IncidentView) -> str:
-    """Return which runbook is worked through, and which version of it."""
     return f"{view.runbook.id} {view.runbook.version}"
 
 
@@ -125,7 +124,6 @@ def incident_sign(view: model.IncidentView, now: datetime) -> Sign:
 
 
 def action_lines(plan: ActionPlan) -> Iterator[StyledLine]:
-    """Yield what an action would do and would not, and what to beware of."""
     yield from effect_lines(plan.does, plan.does_not)
     if plan.warnings:
         yield BLANK

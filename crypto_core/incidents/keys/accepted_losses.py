@@ -67,8 +67,6 @@ class LostToken(JsonRecord):
 @dataclass(frozen=True, slots=True)
 @cleans(key_arn=200, reason=1_000, by=300)
 class Acceptance(JsonRecord):
-    """What was accepted as lost at one time, by whom and why."""
-
     evidence: int
     key_arn: str
     tokens: tuple[LostToken, ...]
@@ -82,7 +80,6 @@ class Acceptance(JsonRecord):
     )
 
     def __str__(self) -> str:
-        """The acceptance in one line."""
         refs = [token.reference for token in self.tokens]
         more = f" and {len(refs) - SHOWN:,} more" if len(refs) > SHOWN else ""
         return f"{counted(len(refs), 'token')}: {', '.join(refs[:SHOWN])}{more}"

@@ -75,7 +75,6 @@ class _Sight:
     gaps: tuple[str, ...] = ()
 
     def refuses(self, arn: str) -> bool:
-        """Return whether every policy refuses a principal from everywhere."""
         block = BlockStatement(arn)
         return all(stands(policy.document, block) for policy in self.policies.values())
 

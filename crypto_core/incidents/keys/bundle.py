@@ -88,12 +88,10 @@ def bundled(
 
 
 def given_to(suspect: Suspect) -> str:
-    """Return the warning that a suspect would get a right."""
     return f"SUSPECT: {suspect.name} would get access ({suspect.arn}): {'; '.join(suspect.why)}."
 
 
 def suspects_among(suspects: Suspects, arns: Iterable[str]) -> tuple[Suspect, ...]:
-    """Return the suspects that some ARNs give access to."""
     found = (suspects.named(arn) for arn in arns)
     return tuple(dict.fromkeys(suspect for suspect in found if suspect is not None))
 

@@ -33,7 +33,6 @@ class KeyCaptures:
         self._services = services
 
     def by_kind(self) -> dict[CaptureKind, IncidentCapture]:
-        """Return the captures by their kind."""
         functions: dict[CaptureKind, Callable[[Situation], Iterator[Piece]]] = {
             CaptureKind.KEY: self.key,
             CaptureKind.POLICY: partial(self._of_each, "Policy", self._policy),
@@ -140,7 +139,6 @@ class KeyCaptures:
         )
 
     def census(self, situation: Situation) -> Iterator[Piece]:
-        """Yield the census as it is now, by a fresh proof, and the proof."""
         scope, new = situation.incident.scope.key, new_key(situation)
         proof = self._services.status.prove(cancelled=situation.cancelled)
         status = self._services.status.status_by(proof)
@@ -181,7 +179,6 @@ class KeyCaptures:
             )
 
     def findings(self, situation: Situation) -> Iterator[Piece]:
-        """Yield what the rules about keys and about events say of the old key."""
         states = everywhere(self._services.keys, old_key(situation))
         names = {name for s in states for name in (s.key_arn, s.key_arn.rpartition("/")[2], *s.aliases)}
         since = begin_of(situation.incident)
@@ -252,7 +249,6 @@ def _units(character: str) -> list[int]:
 
 
 def _unasked(state: KeyState) -> dict[str, Any]:
-    """What is kept of a key in a Region that could not be asked."""
     return {"key_arn": state.key_arn, "not_known": state.missing["state"]}
 
 

@@ -147,7 +147,6 @@ class ChangingState(KeyAction):
         )
 
     def _opens(self, situation: Situation, replacements: ReplacementOpener, plan: ChangePlan) -> str:
-        """What is opened first, in words."""
         try:
             found = replacements.find_replacements(situation)
         except KeydeckError as error:
@@ -206,7 +205,6 @@ class Replicating(KeyAction):
         return (InputField(REGION, "AWS Region of the replica, such as eu-central-1"),)
 
     def plan_action(self, situation: Situation) -> ActionPlan:
-        """Return what is made where. Raises RefusedError, KmsError."""
         region = entered(situation, REGION, str(situation.step.action_options.get(REGION, "")))
         key = self._primary(situation)
         wanted = in_region(key.key_arn, region) if region else ""
@@ -238,7 +236,6 @@ class Replicating(KeyAction):
 
 
 def lifecycle_actions(services: KeyDependencies) -> dict[ActionKind, ChangingState | Replicating]:
-    """Return the actions by their kind."""
     return {
         ActionKind.DISABLE_KEY: ChangingState(
             services, ChangeKind.DISABLE, "Disable", lambda s: s.state not in ("Disabled", *PENDING)

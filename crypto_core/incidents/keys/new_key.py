@@ -276,7 +276,6 @@ class MakingKey(KeyAction):
 
     @staticmethod
     def _made(incident: Incident, old: KeyState, states: Iterable[KeyState]) -> KeyState | None:
-        """The key that was made for this incident, by its description."""
         wanted = description_of(incident, old.key_arn)
         for state in states:
             if state.description == wanted and state.state not in PENDING and not state.is_replica:

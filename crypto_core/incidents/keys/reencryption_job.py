@@ -41,7 +41,6 @@ class _GoingOn:
 
 
 def _value(verb: Verb) -> str:
-    """By which value an incident remembers its job."""
     return subject.ENCRYPT_JOB if verb is Verb.ENCRYPT else subject.JOB
 
 

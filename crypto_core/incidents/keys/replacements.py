@@ -44,7 +44,6 @@ class Replacements:
 
     @property
     def moved(self) -> int:
-        """How many tokens the jobs have written."""
         return sum(view.done for view in self.jobs)
 
     def __str__(self) -> str:
@@ -75,7 +74,6 @@ class Opening:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The result in words."""
         if self.trouble:
             return (f"Not all tokens under {self.where} were opened: {self.trouble}",)
         if not self.keys:

@@ -100,7 +100,6 @@ def elsewhere(keys: KeyInventory, name: str) -> tuple[KeyState, ...]:
 
 
 def unasked(states: Iterable[KeyState]) -> tuple[str, ...]:
-    """Return which of a key's Regions could not be asked, and why."""
     return tuple(
         f"{state.key_arn} could not be asked: {state.missing['state']}"
         for state in states

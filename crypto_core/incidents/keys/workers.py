@@ -130,7 +130,6 @@ class Workers:
         }
 
     def guess(self, arn: str) -> RoleGuess:
-        """Return what a principal seems to be."""
         if self.suspects.named(arn) is not None:
             return RoleGuess.SUSPECT
         working = (*self.by_role.get(Role.OPERATOR, ()), *self.by_role.get(Role.RESPONDER, ()))

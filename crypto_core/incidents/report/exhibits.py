@@ -60,7 +60,6 @@ class CensusCounts:
     """True if that proof left nothing out."""
 
     def under(self, key_arn: str) -> int:
-        """Return how many tokens are under a key."""
         return self.keys[key_arn].tokens if key_arn in self.keys else 0
 
     @property

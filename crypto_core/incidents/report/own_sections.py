@@ -48,7 +48,6 @@ def use_sections(makers: Mapping[str, MakesSection]) -> None:
 
 
 def are_used() -> bool:
-    """Return whether there is any."""
     return bool(_used)
 
 

@@ -68,7 +68,6 @@ class Sources:
 
     @property
     def times(self) -> Times:
-        """How long the incident took."""
         return times_of(self.view, self.now)
 
     def title_of(self, step_id: str) -> str:
@@ -98,7 +97,6 @@ class Signed:
     unsigned_because: str = ""
 
     def shown_sections(self) -> tuple[ShownSection, ...]:
-        """Return all sections as the forms for people show them."""
         return tuple(section.show(self) for section in self.report.sections)
 
 

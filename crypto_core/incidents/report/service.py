@@ -88,19 +88,16 @@ ENTRIES_READ = 100_000
 
 
 def build(sources: Sources) -> Report:
-    """Return the report of an incident as it stands."""
     *others, last = SECTIONS
     kinds = (*others, *((OwnSections,) if are_used() else ()), last)
     return masked(Report(tuple(sources.section(kind) for kind in kinds)))
 
 
 def html_report(signed: Signed) -> str:
-    """Return the report as one HTML page."""
     return as_html(_page(signed), STYLESHEET)
 
 
 def markdown_report(signed: Signed) -> str:
-    """Return the report as Markdown."""
     return as_markdown(_page(signed))
 
 

@@ -79,7 +79,6 @@ class ReportCheck(JsonRecord):
 
     @property
     def proved(self) -> bool:
-        """Whether the report is what the configured key signed."""
         return not self.wrong
 
 

@@ -16,8 +16,6 @@ from crypto_core.text.json_records import JsonRecord, made, shape
 
 
 class SubjectKind(StrEnum):
-    """What an incident is about."""
-
     KEY = "key"
     """One KMS key, by its ARN."""
     TOKENS = "tokens"
@@ -37,8 +35,6 @@ class PhaseKind(StrEnum):
 
 
 class ActionKind(StrEnum):
-    """What can be done from a step."""
-
     CREATE_KEY = "create-key"
     """Make the key that takes the old one's place, or choose one that there is; becomes value `new_key`."""
     BLOCK_SUSPECTS = "block-suspects"
@@ -69,13 +65,10 @@ class ActionKind(StrEnum):
 
     @property
     def does(self) -> StepAction:
-        """What it does."""
         return STEP_ACTIONS[self]
 
 
 class CheckKind(StrEnum):
-    """What proves the effect of a step."""
-
     SCOPE_KNOWN = "scope-known"
     """What the incident is about is there and counted."""
     EVIDENCE_CAPTURED = "evidence-captured"
@@ -120,8 +113,6 @@ class CheckKind(StrEnum):
 
 
 class CaptureKind(StrEnum):
-    """What can be kept as evidence."""
-
     KEY = "key"
     POLICY = "policy"
     GRANTS = "grants"
@@ -174,7 +165,6 @@ class StepAction(JsonRecord):
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """What it changes; nothing where it only looks."""
         return tuple(dict.fromkeys(o.changes for o in self.operations if o.changes))
 
     @property
@@ -184,7 +174,6 @@ class StepAction(JsonRecord):
 
     @property
     def iam(self) -> tuple[str, ...]:
-        """The IAM actions that it calls."""
         return tuple(dict.fromkeys(action for operation in self.operations for action in operation.iam))
 
 

@@ -75,8 +75,6 @@ class RunbookStep:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Steps that serve one purpose."""
-
     kind: catalogue.PhaseKind
     title: CleanText
     steps: tuple[RunbookStep, ...]
@@ -104,7 +102,6 @@ class Runbook(JsonRecord):
 
     @property
     def steps(self) -> tuple[RunbookStep, ...]:
-        """All steps, in their order."""
         return tuple(step for phase in self.phases for step in phase.steps)
 
     def phase_of(self, step_id: str) -> Phase:

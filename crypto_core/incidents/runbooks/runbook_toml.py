@@ -52,8 +52,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class _RunbookFields(Fields):
-    """A runbook's table, or one in it."""
-
     error = RunbookError
 
 

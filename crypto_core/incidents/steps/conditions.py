@@ -12,8 +12,6 @@ from crypto_core.text.cleaning import clean
 
 
 class Stands(Protocol):
-    """Where a step stands."""
-
     @property
     def state(self) -> str:
         """One of StepState."""

@@ -25,8 +25,6 @@ from crypto_core.incidents.views import evidence_of
 
 @dataclass(frozen=True, slots=True)
 class CaptureFailure:
-    """A kind of evidence that can't be had now."""
-
     kind: CaptureKind
     error: KeydeckError
 

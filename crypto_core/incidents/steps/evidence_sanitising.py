@@ -59,7 +59,6 @@ class Hiding:
         self._secrets = [Secret.of(secret.reveal()) for secret in entered if len(secret) >= _LEAST_SECRET]
 
     def wipe(self) -> None:
-        """Forget the secrets."""
         for secret in self._secrets:
             secret.wipe()
 
@@ -74,7 +73,6 @@ class Hiding:
         return kept if more <= 0 else (*kept[:_LINES], f"and {more:,} more lines")
 
     def values(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Return what is to be remembered, by name."""
         return {clean(name, 60): self.text(value, 2_000) for name, value in values.items()}
 
     def evidence(self, captured: Captured) -> EvidenceDraft:

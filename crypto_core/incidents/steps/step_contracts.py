@@ -51,7 +51,6 @@ class Situation:
         return value if isinstance(value, str) else ""
 
     def secret(self, name: str) -> Secret | None:
-        """Return an input that is a secret."""
         value = self.inputs.get(name)
         return value if isinstance(value, Secret) else None
 

@@ -40,11 +40,9 @@ class Standing:
 
     @property
     def marks(self) -> dict[TokenRef, TokenMark]:
-        """The old tokens' marks by row."""
         return {mark.ref: mark for mark in self.before.marks}
 
     def holding(self, *held: Held) -> tuple[TokenRef, ...]:
-        """Return the rows that hold one of these now."""
         return tuple(one.ref for one in self.comparisons if one.held in held)
 
 

@@ -70,7 +70,6 @@ class _Radius:
     gaps: dict[str, None] = field(default_factory=dict)
 
     def add(self, timeline: TokenTimeline) -> None:
-        """Add what is known of one token."""
         _add_facts(self.opened, timeline.named)
         if timeline.receipted is not None:
             _add_facts(self.by_receipt, timeline.receipted.use)
@@ -82,7 +81,6 @@ class _Radius:
         self.gaps |= dict.fromkeys(timeline.coverage.reasons)
 
     def as_json(self) -> dict[str, Any]:
-        """The radius as evidence."""
         return {
             "opened": _openers_json(self.opened),
             "opened_by_receipt": _openers_json(self.by_receipt),

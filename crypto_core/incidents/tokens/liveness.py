@@ -144,7 +144,6 @@ def liveness_row(
     *,
     entered: bool = False,
 ) -> dict[str, Any]:
-    """Return one answer as evidence."""
     return {
         "reference": str(ref),
         "provider": clean(provider, 100),
@@ -159,6 +158,5 @@ def liveness_row(
 
 
 def captured_liveness(content: Mapping[str, Any]) -> Captured:
-    """Return answers as a piece of evidence."""
     number = counted(len(content["tokens"]), "token")
     return Captured(CaptureKind.LIVENESS, f"Providers' answers about {number}", content)

@@ -74,7 +74,6 @@ class Marker:
         return _mark(_key(incident), b"stored", token.digest)
 
     def of_secret(self, incident: Incident, token: Secret) -> str:
-        """Return the mark of a token."""
         return _mark(_key(incident), b"token", exposed(token))
 
     def marks(

@@ -56,7 +56,6 @@ class RestoredTokens:
         self._verifier = Verifier(keyring, self._store, self._catalogue, self._answers)
 
     def tokens(self) -> int:
-        """Return how many tokens it holds."""
         return sum(self._store.count(TokenScope(_TOKENS)).values())
 
     def verify(

@@ -61,7 +61,6 @@ class TokenAction(IncidentAction):
 def nothing_to_do(
     title: str, situation: Situation, why: str, *does_not: str, inner: object = None
 ) -> ActionPlan:
-    """Return the plan that does nothing, and says why."""
     digest = plan_digest(situation.incident.name, why, *does_not)
     return ActionPlan(title, digest, Danger.NONE, does=(why,), does_not=does_not, inner=inner)
 

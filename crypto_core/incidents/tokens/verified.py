@@ -73,7 +73,6 @@ class Verified(JsonRecord):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The result in words."""
         opened = f"{self.opened:,} of {counted(self.tried, 'token')} opened, {self.failed:,} did not"
         return (
             f"{opened}; {self.of:,} there are. {self.seconds:,.1f} s.",
@@ -88,7 +87,6 @@ class Verified(JsonRecord):
 
     @property
     def values(self) -> dict[str, str]:
-        """What an incident remembers of it."""
         return {
             OPENED: str(self.opened),
             FAILED: str(self.failed),
@@ -120,7 +118,6 @@ def verified_of(
 
 
 def captured_verification(verified: Verified, content: Mapping[str, Any]) -> Captured:
-    """Return a verification as a piece of evidence."""
     title = f"{verified.opened:,} of {counted(verified.tried, 'token')} opened"
     return Captured(CaptureKind.VERIFICATION, title, content)
 

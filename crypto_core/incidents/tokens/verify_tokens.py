@@ -28,7 +28,6 @@ class VerifyTokens(TokenAction):
         self._verifier = parts.verifier
 
     def plan_action(self, situation: Situation) -> ActionPlan:
-        """Return how many tokens would be opened."""
         refs, gaps = self._refs(situation)
         tried = len(picked(refs, sample_of(situation), situation.incident.name))
         told = f"Opens {counted(tried, 'token')} of {len(refs):,} and says only whether each opened."

@@ -48,8 +48,6 @@ _log = logging.getLogger(__name__)
 
 
 class GuideStepState(StrEnum):
-    """How far a step is."""
-
     DONE = "done"
     NOW = "now"
     """It is this step's turn."""
@@ -109,17 +107,14 @@ class Guide(JsonRecord):
 
     @property
     def complete(self) -> bool:
-        """True if every step is done that has to be."""
         return all(step.state is GuideStepState.DONE or step.optional for step in self.steps)
 
     @property
     def possible(self) -> bool:
-        """False if a step can't be done as requested."""
         return not any(step.state is GuideStepState.IMPOSSIBLE for step in self.steps)
 
     @property
     def in_use(self) -> bool:
-        """True once the platform uses the new key."""
         return self.step(IN_USE).state is GuideStepState.DONE
 
     def step(self, step_id: str) -> GuideStep:

@@ -137,17 +137,14 @@ class RotationLook:
 
     @cached_property
     def write(self) -> ResolvedKey | None:
-        """The key that is configured to be written under."""
         return self._resolved(self.reader.write_key) if self.reader.write_key else None
 
     @cached_property
     def alias(self) -> ResolvedKey | None:
-        """KEYDECK_WRITE_ALIAS, where it is set."""
         return self._resolved(self.reader.write_alias) if self.reader.write_alias else None
 
     @cached_property
     def trusted(self) -> tuple[ResolvedKey, ...]:
-        """The keys that are configured to be read with."""
         return tuple(map(self._resolved, self.reader.trusted_keys))
 
     @cached_property
@@ -174,7 +171,6 @@ class RotationLook:
 
     @cached_property
     def counted(self) -> CountedTokens:
-        """The tokens by the database."""
         reader, old, cancelled = self.reader, self.old, self.cancelled
         stop_if(cancelled)
         tokens = TokensAtRisk(gaps=("The tokens are not counted.",), backups=None)

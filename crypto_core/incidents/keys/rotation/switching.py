@@ -116,7 +116,6 @@ def is_trusted(look: RotationLook) -> bool:
 
 
 def trust(look: RotationLook) -> Instruction:
-    """Return the line that lets the old key be read with."""
     now = ",".join(name.name for name in look.trusted)
     line = ",".join([*(name.name for name in look.trusted), look.old.key_arn])
     return setting(f"KEYDECK_TRUSTED_KEYS={line}", f"KEYDECK_TRUSTED_KEYS={now}" if now else "")

@@ -12,8 +12,6 @@ from crypto_core.text.json_records import JsonRecord, shape
 
 
 class DoKind(StrEnum):
-    """What an instruction is."""
-
     COMMAND = "command"
     """A keydeck command, as it is typed into a shell."""
     SETTING = "setting"
@@ -35,17 +33,14 @@ class Instruction(JsonRecord):
 
 
 def command(text: str) -> Instruction:
-    """Return a command to type."""
     return Instruction(DoKind.COMMAND, text)
 
 
 def setting(text: str, instead_of: str = "") -> Instruction:
-    """Return a line of the environment to change."""
     return Instruction(DoKind.SETTING, text, instead_of)
 
 
 def note(text: str) -> Instruction:
-    """Return something to do that has no command."""
     return Instruction(DoKind.NOTE, text)
 
 
@@ -72,7 +67,6 @@ class RotationVerdict:
     urgent: bool = False
 
     def as_check(self) -> CheckResult:
-        """Return it as a check of an incident, in lines."""
         return CheckResult(
             self.state, (*self.evidence, *self.warnings, *(instruction.text for instruction in self.do))
         )

@@ -44,8 +44,6 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True)
 class ActionsSection(ReportSection):
-    """The journal's entries, oldest first, and how many more there were."""
-
     actions: tuple[ActionRow, ...]
     actions_left_out: int
 

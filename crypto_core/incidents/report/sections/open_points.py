@@ -48,8 +48,6 @@ class OpenPoint:
 
 @dataclass(frozen=True, slots=True)
 class OpenPointsSection(ReportSection):
-    """What is left, the worst first."""
-
     open_points: tuple[OpenPoint, ...]
 
     @classmethod

@@ -51,8 +51,6 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class SummarySection(ReportSection):
-    """What the report is about. Its figures stand above all sections."""
-
     head: Head
     figures: tuple[Named, ...]
 
@@ -174,8 +172,6 @@ class ScopePart:
 
 @dataclass(frozen=True, slots=True)
 class ScopeSection(ReportSection):
-    """What the incident is about and what its steps have found out."""
-
     scope: ScopePart
     found: tuple[Named, ...]
 
@@ -215,8 +211,6 @@ class ScopeSection(ReportSection):
 
 @dataclass(frozen=True, slots=True)
 class TimesSection(ReportSection):
-    """How long everything took."""
-
     times: Times
 
     @classmethod
@@ -256,8 +250,6 @@ def _time_row(name: str, span: str, time: Time) -> tuple[CellValue, ...]:
 
 @dataclass(frozen=True, slots=True)
 class VouchingSection(ReportSection):
-    """What vouches for the report."""
-
     journal_state: str
     database_id: str
 

@@ -20,8 +20,6 @@ _STATE_TONE = {"done": Tone.GOOD, "overdue": Tone.BAD, "open": Tone.WARNING}
 
 @dataclass(frozen=True, slots=True)
 class ReportRole:
-    """A role, and who had it last."""
-
     role: str
     who: str
     since: datetime
@@ -31,8 +29,6 @@ class ReportRole:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A participant, and what they did."""
-
     who: str
     steps: int
     evidence: int
@@ -78,7 +74,6 @@ class Names:
 
     @classmethod
     def of(cls, report: Report) -> Names:
-        """Return the names of everybody who took part."""
         found = {
             match[0] if (match := _ACCOUNT.match(one.who)) else ""
             for one in report.section(PeopleSection).people

@@ -52,8 +52,6 @@ class ReportStep:
 
 @dataclass(frozen=True, slots=True)
 class StepsSection(ReportSection):
-    """Every step and how it went."""
-
     steps: tuple[ReportStep, ...]
 
     @classmethod
@@ -124,8 +122,6 @@ def _step_row(step: ReportStep, names: Names) -> tuple[CellValue, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One line of the timeline."""
-
     at: datetime
     who: str
     kind: str
@@ -135,8 +131,6 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSection(ReportSection):
-    """The incident's timeline."""
-
     timeline: tuple[TimelineRow, ...]
 
     @classmethod
@@ -175,8 +169,6 @@ class ReportEvidence:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSection(ReportSection):
-    """The pieces of evidence, and whether each is unchanged."""
-
     evidence: tuple[ReportEvidence, ...]
 
     @classmethod

@@ -46,7 +46,6 @@ class TokenTable:
 
     @property
     def caption(self) -> str:
-        """Return what the rows are, and of how many tokens."""
         shown = (
             f", {len(self.rows):,} of {self.number:,}" if self.number not in (None, len(self.rows)) else ""
         )
@@ -55,8 +54,6 @@ class TokenTable:
 
 @dataclass(frozen=True, slots=True)
 class TokensSection(ReportSection):
-    """The tokens' outcomes, and the last known state of each job."""
-
     tokens: TokensPart
     jobs: tuple[ReportJob, ...]
     tokens_in_scope: TokenTable
