@@ -243,7 +243,6 @@ class Container:
             abilities=self.abilities,
             abilities_kept=lambda: abilities_file(self.settings).exists(),
             events_kept=lambda: events_file(self.settings).exists(),
-            token_order=self.token_order,
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
             token_search=self.token_search,

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.keys.rotation.guide import ManualRotation
     from crypto_core.incidents.service import IncidentService
-    from crypto_core.incidents.tokens.token_order import TokenOrder
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -211,7 +210,6 @@ class Services:
     """Whether any such answer is kept: until then what reads them need not be loaded."""
     events_kept: Callable[[], bool]
     """Whether events are kept, alike."""
-    token_order: TokenOrder
     copy_register: CopyRegister
     token_search: TokenSearch
     compliance: ComplianceService

@@ -99,7 +99,7 @@ def _tokens(
     services: Container, references: Sequence[str], expression: str, incident: Incident | None
 ) -> tuple[list[TokenRef], tuple[str, ...]]:
     if incident is not None:
-        found = services.token_order.in_scope(incident)
+        found = services.token_order.scoped.resolve(incident)
         return list(found.refs), found.gaps
     if expression:
         pages = services.services.inventory.references(expression)

@@ -10,7 +10,7 @@ import click
 from console.commands import incident_scope
 from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
 from console.commands.incident_origin import completed_scope
-from console.commands.incident_people import assign, follow_up, handover, review
+from console.commands.incident_people import assign, follow_up, handover
 from console.commands.incident_report import report, verify_report
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
@@ -50,7 +50,7 @@ def incident() -> None:
 
 for _command in (
     *(next_, check, accept_lost, skip, reopen),
-    *(assign, handover, follow_up, report, review, verify_report),
+    *(assign, handover, follow_up, report, verify_report),
 ):
     incident.add_command(_command)
 

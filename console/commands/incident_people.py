@@ -1,9 +1,8 @@
-"""keydeck incident assign, handover, follow-up, review: who does what in an incident, and after it."""
+"""keydeck incident assign, handover, follow-up: who does what in an incident, and after it."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import click
 
@@ -119,28 +118,6 @@ def done(*, incident: int, follow_up: int, outcome: str, as_json: bool) -> int:
         print_json(ended.as_json())
     else:
         say(f"Follow-up {ended.number}: {follow_up_text(ended, _today())}.")
-    return 0
-
-
-@click.command()
-@number
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A new file, readable by its owner alone [standard output].",
-)
-def review(*, incident: int, output: Path | None) -> int:
-    """Print a review to be filled in, as Markdown: what is known stands in it, what to ask, too."""
-    from crypto_core.lists.new_files import write_new
-
-    with services_of() as services:
-        text = incident_work(services).review(incident)
-    if output is None:
-        click.echo(text, nl=False)
-        return 0
-    write_new({output: text})
-    say(f"The review is in {output}.")
     return 0
 
 

@@ -383,13 +383,6 @@ ACTIONS: tuple[Action, ...] = (
         calls="incidents.evidence",
         shown=True,
     ),
-    Action(
-        "incident.order",
-        "order",
-        "The tokens in the order in which to revoke them, the worst first, with reasons",
-        "w",
-        calls="token_order.order_in_scope",
-    ),
     Action("incident.timeline", "timeline", "Who did what, and when", "T", calls="incidents.show"),
     Action(
         "incident.people",

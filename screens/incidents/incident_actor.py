@@ -349,15 +349,6 @@ class IncidentActor(MainScreen):
     def do_evidence(self) -> None:
         self.post_message(Followed(EvidenceListRoute(self.incident)))
 
-    def do_order(self) -> None:
-        order, view = self.facts.services.token_order, self.view
-        if order is None or view is None:
-            self.say("The tokens of this incident can't be put in order here.", trouble=True)
-            return
-        from screens.incidents.order_dialog import OrderDialog
-
-        self.app.push_screen(OrderDialog(order, view.incident))
-
     def do_timeline(self) -> None:
         self.post_message(Followed(EntriesRoute(self.incident)))
 

@@ -61,7 +61,7 @@ LOOKING = {
         "keys grants",
         "keys list",
     ),
-    *("estates", "incident follow-up list", "incident handover", "incident review"),
+    *("estates", "incident follow-up list", "incident handover"),
     *("evidence cbom", "evidence pack", "evidence schedule", "evidence status", "evidence verify"),
     "evidence verifier",
     *("notify list", "notify test", "whose index duplicates", "whose index status"),

@@ -27,7 +27,7 @@ from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn
 from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
-from tests.screens.stage_abilities import StageAbilities, StageTokenOrder
+from tests.screens.stage_abilities import StageAbilities
 from tests.screens.stage_approvals import StageApprovals
 from tests.screens.stage_compliance import StageCompliance, StagePeriods
 from tests.screens.stage_events import StageEvents
@@ -208,7 +208,6 @@ class Stage:
             abilities=self.abilities,
             abilities_kept=lambda: bool(self.abilities.answers),
             events_kept=lambda: True,
-            token_order=StageTokenOrder(self.enter, self.abilities),
             approvals=self.approvals,
             token_search=self.search,
             copy_register=StageCopies(self),  # type: ignore[arg-type]

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from crypto_core.guard.consent import Consent, require
-from crypto_core.incidents.model import Incident
 from crypto_core.providers.abilities.record import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.ability_service import AbilityAnswers, AbilityRequest
 from crypto_core.providers.answers import ByHand, Liveness, Progress
-from crypto_core.providers.revocation_order import Exposure, RankedToken, ranked
 from crypto_core.references import TokenRef
 from tests.screens.samples import NOW
 
@@ -62,16 +60,3 @@ class StageAbilities:
 
     def kept(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
         return {ref: self.answers[ref] for ref in refs if ref in self.answers}
-
-
-@dataclass
-class StageTokenOrder:
-    enter: Callable[..., None]
-    abilities: StageAbilities
-
-    def order_in_scope(
-        self, _incident: Incident, cancelled: Event | None = None
-    ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
-        self.enter("order", cancelled)
-        refs = (*self.abilities.answers, TokenRef("gh_connection", "access_token", "never asked"))
-        return ranked(refs, self.abilities.answers, dict.fromkeys(refs, Exposure()), NOW), ("A gap.",)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.providers.answers import ByHand
 from crypto_core.references import TokenRef
 from screens.connections.abilities import AskAbilities
-from screens.incidents.order_dialog import OrderDialog
 from tests.screens.deck import LARGE, SMALL, deck
-from tests.screens.incident_scene import at_step, staged
 from tests.screens.stage import Stage
-from tests.screens.stage_abilities import told
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e"
 
@@ -64,28 +59,3 @@ async def test_trouble_is_told_where_the_answers_would_stand() -> None:
         await d.press("a", "right", "enter")
         await d.tick(2)
         assert "The database does not answer." in d.says()
-
-
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_the_tokens_of_an_incident_stand_in_the_order_in_which_to_revoke_them(
-    size: tuple[int, int],
-) -> None:
-    stage = staged(at_step("disable"))
-    for number, admin in ((1, False), (2, True)):
-        ref = TokenRef("gh_connection", "access_token", f"gh-{number}")
-        stage.abilities.answers[ref] = told(
-            ref, admin=admin, places=("acme",), places_whole=True, not_known=()
-        )
-    async with deck(stage, start="incidents", size=size) as d:
-        await d.press("enter", "w")
-        assert isinstance(d.app.screen, OrderDialog)
-        await d.tick(2)
-        says = d.says()
-        assert "Of 2 of 3 tokens it is known what they can do." in says
-        assert "A gap." in says
-        places = [says.find(name) for name in ("never asked", "gh-2", "gh-1")]
-        assert places == sorted(places)
-        assert min(places) >= 0
-        assert "It administers what it reaches (fact, 40)." in " ".join(says.split())
-        await d.press("enter")
-        assert not isinstance(d.app.screen, OrderDialog)

@@ -120,8 +120,12 @@ class LossAcceptance:
         self._find_kept = find_kept
         self._guard = replace(parts.guard, approvals=approvals)
 
-    def plan(self, number: int, reason: str, cancelled: Event | None) -> ActionPlan:
-        """Return what would be accepted, by what KMS says now; journaled as a dry run, or as refused."""
+    def plan(self, number: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
+        """Return what would be accepted: the tokens of which KMS says now that they open for nobody.
+
+        Journaled as a dry run, or as refused. Raises RefusedError where there is none, without a reason, or
+        for an incident about no key; KmsError, DatabaseError.
+        """
         view = self._parts.view(number)
         told = {"incident": view.incident.name, "reason": kept_text(reason, 1_000)}
         plan, notes = self._guard.plan(
@@ -134,9 +138,14 @@ class LossAcceptance:
         return replace(plan, warnings=plan.warnings + notes)
 
     def accept(
-        self, number: int, plan: ActionPlan, consent: Consent | None, cancelled: Event | None
+        self, number: int, plan: ActionPlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ActionResult:
-        """Keep what was planned in the incident, once KMS has said the same again; read it back."""
+        """Accept exactly the planned tokens as lost, once KMS has said the same again; read it back.
+
+        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError unless their number was typed,
+        ApprovalNeededError, RefusedError if what is left has changed; all but the first two are journaled.
+        """
+        self._parts.guard.may_change("accept tokens as lost")
         draft = plan.inner
         view = self._parts.view(number)
         if not isinstance(draft, _Draft) or draft.incident != number:

@@ -43,7 +43,10 @@ class StepEvidence:
         capturing: Capturing | None = None,
         cancelled: Event | None = None,
     ) -> tuple[EvidencePiece, ...]:
-        """Keep all evidence that a step names. Raises for what can't be had, after the rest was kept."""
+        """Keep the evidence that a step names, again if it has it. Of an ended step too.
+
+        Raises KeydeckError naming the kinds that can't be had, after the rest was kept.
+        """
         self._parts.guard.may_change("keep evidence")
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)

@@ -49,25 +49,34 @@ class StepActions:
         self._proof = proof
 
     def fields(
-        self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None
+        self, number: int, step_id: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
     ) -> tuple[InputField, ...]:
-        """Return what has to be entered before a step's action can be planned."""
+        """Return what has to be entered before a step's action can be planned.
+
+        Raises RefusedError for a step that has ended, or has no action that can be done here.
+        """
         view, step = self._parts.open_step(number, step_id)
         action, _ = self._action(view, step)
         require_decided(view.runbook, number, step_id, view.step)
-        return action.fields(Situation(view.incident, step.step, inputs, cancelled))
+        return action.fields(Situation(view.incident, step.step, inputs or {}, cancelled))
 
-    def plan_action(self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None) -> ActionPlan:
-        """Return what a step's action would do; journaled as a dry run, or as refused."""
+    def plan_action(
+        self, number: int, step_id: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
+    ) -> ActionPlan:
+        """Return what a step's action would do; journaled as a dry run, or as refused.
+
+        Raises RefusedError, KmsError, DatabaseError, and whatever the action raises.
+        """
+        given = inputs or {}
         view, step = self._parts.open_step(number, step_id)
         action, does = self._action(view, step)
         subject = f"{view.incident.name} {step_id}"
-        detail = {"action": str(step.step.action), **told_inputs(inputs)}
+        detail = {"action": str(step.step.action), **told_inputs(given)}
 
         def make() -> ActionPlan:
             require_decided(view.runbook, number, step_id, view.step)
             with performing(does.operations):
-                return action.plan_action(Situation(view.incident, step.step, inputs, cancelled))
+                return action.plan_action(Situation(view.incident, step.step, given, cancelled))
 
         plan, _ = self._parts.guard.plan(
             "incident plan",
@@ -85,12 +94,18 @@ class StepActions:
         step_id: str,
         plan: ActionPlan,
         consent: Consent | None,
-        inputs: Inputs,
+        inputs: Inputs | None = None,
         *,
-        progress: Callable[[int, int], None] | None,
-        cancelled: Event | None,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Event | None = None,
     ) -> ActionResult:
-        """Do what the plan says, keep what came of it, and end the step if it is proved."""
+        """Do what the plan says, keep what it found as evidence, and end the step if it is proved.
+
+        Where it isn't, the result's last line says why. Raises ReadOnlyError, MissingSchemaError,
+        NotConfirmedError, ApprovalNeededError, RefusedError (somebody else has ended the step, or runs it),
+        and what the action raises: the step stays begun then.
+        """
+        inputs = inputs or {}
         self._parts.guard.may_change("run an action")
         view, step = self._parts.open_step(number, step_id)
         action, does = self._action(view, step)

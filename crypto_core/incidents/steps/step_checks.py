@@ -40,7 +40,10 @@ class StepProof:
         self._evidence = evidence
 
     def look_at_check(self, number: int, step_id: str, *, cancelled: Event | None = None) -> CheckResult:
-        """Return what a step's check sees now; of a step that isn't ended, it is remembered."""
+        """Return what a step's check sees now, and remember it while the step isn't ended.
+
+        Trouble is UNKNOWN. Raises RefusedError for a step without a check.
+        """
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)
         if step.step.check is None:
@@ -56,8 +59,12 @@ class StepProof:
         *,
         capturing: Capturing | None = None,
         cancelled: Event | None = None,
-    ) -> None:
-        """End a step if its check passes. Raises RefusedError where it does not, and as `capture`."""
+    ) -> StepView:
+        """Capture the step's evidence, run its check, and end the step if it passes or there is none.
+
+        Raises RefusedError, naming what was seen, where the check does not pass, or who has ended it
+        meanwhile; KeydeckError where evidence can't be had.
+        """
         self._parts.guard.may_change("end a step")
         view, step = self._parts.open_step(number, step_id)
         if step.step.choices:
@@ -71,6 +78,7 @@ class StepProof:
         self._parts.actor()
         situation = Situation(view.incident, step.step, {}, cancelled, capturing=capturing)
         self.settle(view, step, situation, Hiding({}))
+        return self._parts.view(number).step(step_id)
 
     def settle(self, view: IncidentView, step: StepView, situation: Situation, hiding: Hiding) -> None:
         """Capture what a step names, look at its check, and end it. Raises as `finish`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.model import EntryKind, StepState
+from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.conditions import consequences, undecided
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
@@ -41,8 +41,11 @@ class StepDecisions:
         self._evidence = evidence
         self._on_close = on_close
 
-    def answer(self, number: int, step_id: str, choice: str) -> None:
-        """Decide what a step asks, also after it was skipped; what hangs on it becomes needed, or not."""
+    def answer(self, number: int, step_id: str, choice: str) -> StepView:
+        """Decide what a step asks, also after it was skipped; what hangs on it becomes needed, or not.
+
+        Raises RefusedError for what isn't among its choices.
+        """
         self._parts.guard.may_change("decide")
         view, step = self._parts.open_step(number, step_id, or_skipped=True)
         if choice not in step.step.choices:
@@ -79,9 +82,10 @@ class StepDecisions:
             changed = _follow(view.runbook, change, step_id)
             change.record("incident answer", step_id, Outcome.DONE, {"answer": choice, "steps": changed})
             begin_next(view.runbook, change)
+        return self._parts.view(number).step(step_id)
 
-    def skip(self, number: int, step_id: str, reason: str) -> None:
-        """End a step without doing it."""
+    def skip(self, number: int, step_id: str, reason: str) -> StepView:
+        """End a step without doing it. Raises RefusedError without a reason."""
         self._parts.guard.may_change("skip a step")
         why = required_reason(reason, f"skip step {clean(step_id, 60)}")
         view, step = self._parts.open_step(number, step_id)
@@ -99,9 +103,13 @@ class StepDecisions:
             change.tell(EntryKind.SKIPPED.value, step_id, f"{step.step.title}. Skipped: {why}")
             change.record("incident skip", step_id, Outcome.DONE, {"reason": why, "was": row.state})
             begin_next(view.runbook, change)
+        return self._parts.view(number).step(step_id)
 
-    def reopen(self, number: int, step_id: str, reason: str) -> None:
-        """Take a step up again that had ended; what hangs on its answer waits for the next one."""
+    def reopen(self, number: int, step_id: str, reason: str) -> StepView:
+        """Take a step up again that had ended; what hangs on its answer waits for the next one.
+
+        Raises RefusedError without a reason.
+        """
         self._parts.guard.may_change("reopen a step")
         why = required_reason(reason, f"reopen step {clean(step_id, 60)}")
         view = self._parts.view(number)
@@ -130,9 +138,10 @@ class StepDecisions:
             changed = _follow(view.runbook, change, step_id)
             detail = {"reason": why, "was": row.state, "answer": row.answer, "steps": changed}
             change.record("incident reopen", step_id, Outcome.DONE, detail)
+        return self._parts.view(number).step(step_id)
 
-    def note(self, number: int, text: str, step_id: str) -> None:
-        """Write a note into the timeline, about a step or the incident."""
+    def note(self, number: int, text: str, step_id: str = "") -> None:
+        """Write a note into the timeline. Raises RefusedError for an empty one, or a closed incident."""
         self._parts.guard.may_change("write a note")
         written = kept_text(text, NOTE_LIMIT)
         if not written:
@@ -145,10 +154,11 @@ class StepDecisions:
             change.tell(EntryKind.NOTE.value, step_id, written)
             change.record("incident note", step_id, Outcome.DONE, {"note": written})
 
-    def close(self, number: int, outcome: str) -> None:
+    def close(self, number: int, outcome: str) -> IncidentView:
         """Close an incident whose steps have ended, but for those that a skipped decision left undecided.
 
-        These end as skipped: the report lists them as open points.
+        These end as skipped: the report lists them as open points. Raises RefusedError while steps are left,
+        each named, or without an outcome.
         """
         self._parts.guard.may_change("close an incident")
         view = self._parts.view(number)
@@ -170,6 +180,7 @@ class StepDecisions:
                     remedy="Finish each, or skip it with a reason.",
                 )
         self._after_closing(number, actor)
+        return self._parts.view(number)
 
     def _after_closing(self, number: int, actor: str) -> None:
         if self._on_close is None:

@@ -14,7 +14,7 @@ from crypto_core.providers.revocation_order import RankedToken, Suspicion
 from crypto_core.references import TokenRef
 
 if TYPE_CHECKING:
-    from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
+    from crypto_core.incidents.tokens.scoped import ScopedTokens
     from crypto_core.providers.revocation_order import RevocationOrdering
 
 
@@ -25,17 +25,6 @@ class TokenOrder:
     scoped: ScopedTokens
     ordering: RevocationOrdering
     suspects: SuspectsOf = nobody_suspected
-
-    def in_scope(self, incident: Incident, cancelled: Event | None = None) -> InScope:
-        """Return the tokens that an incident is about. Raises as `ScopedTokens.resolve`."""
-        return self.scoped.resolve(incident, cancelled=cancelled)
-
-    def order_in_scope(
-        self, incident: Incident, cancelled: Event | None = None
-    ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
-        """Return all of its tokens, the worst first, and what is not among them. Raises as the two others."""
-        found = self.in_scope(incident, cancelled)
-        return self.order_of(incident, found.refs, cancelled), found.gaps
 
     def order_of(
         self, incident: Incident, refs: Sequence[TokenRef], cancelled: Event | None = None

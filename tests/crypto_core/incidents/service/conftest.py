@@ -21,6 +21,7 @@ from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.step_contracts import ActionResult
 from tests.crypto_core.incidents.service.doubles import DRILL, KEY, TEAM, Doubles
+from tests.crypto_core.incidents.service.operators import service_of
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +79,12 @@ def operator(engine: Engine, library: RunbookLibrary, doubles: Doubles) -> Calla
     """Make an operator's own service, as a console of its own would."""
 
     def make(name: str, *, journal: Journal | None = None, **options: Any) -> IncidentService:
-        return IncidentService(
+        return service_of(
             options.pop("engine", engine),
             journal or Journal(engine, lambda: name),
             library,
             options.pop("toolbox", None) or doubles.toolbox(),
-            **{"read_only": False} | options,
+            **options,
         )
 
     return make

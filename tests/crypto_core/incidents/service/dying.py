@@ -14,17 +14,15 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import StepLostError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.runbooks.library import RunbookLibrary
-from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.incidents.service import doubles as made
+from tests.crypto_core.incidents.service.operators import service_of
 
 if __name__ == "__main__":
     url, number, folder, point, hook = sys.argv[1:]
     step_lease.LEASE_SECONDS, step_lease.RENEW_SECONDS = 1.0, 0.1
     engine = open_engine(url)
     doubles = made.Doubles(Path(folder), hooks={point: getattr(made, hook)})
-    service = IncidentService(
-        engine, Journal(engine, lambda: "ana"), RunbookLibrary(), doubles.toolbox(), read_only=False
-    )
+    service = service_of(engine, Journal(engine, lambda: "ana"), RunbookLibrary(), doubles.toolbox())
     plan = service.plan_action(int(number), "lock")
     try:
         service.run_action(int(number), "lock", plan, Consent.pressed(plan))

@@ -11,12 +11,10 @@ from sqlalchemy import Engine, text
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentState
+from crypto_core.incidents.model import EntryKind, IncidentScope
 from crypto_core.incidents.people import FOLLOW_UP, FOLLOW_UP_DONE, ROLE, IncidentRole
-from crypto_core.incidents.review import review_of
 from crypto_core.incidents.service import IncidentService
 from tests.crypto_core.canary import CANARY
-from tests.crypto_core.incidents.sample import at, sample
 from tests.crypto_core.incidents.service.doubles import KEY
 from tests.crypto_core.incidents.service.operators import Operator, journaled
 from tests.crypto_core.incidents.service.test_secrecy import HOSTILE, all_that_is_stored, assert_harmless
@@ -117,7 +115,7 @@ def test_what_others_write_into_the_journal_counts_only_if_it_is_what_keydeck_wr
     assert [one.text for one in people.follow_ups] == ["Look again"]
     forged.record(ROLE, name, done, {"role": "lead", "who": HOSTILE, "note": HOSTILE})
     held = ana.show(incident).people.roles[0]
-    assert_harmless("".join((held.who, held.by, held.note, *ana.handover(incident), ana.review(incident))))
+    assert_harmless("".join((held.who, held.by, held.note, *ana.handover(incident))))
 
 
 def test_hostile_text_and_secrets_are_kept_out(engine: Engine, ana: IncidentService) -> None:
@@ -127,7 +125,7 @@ def test_hostile_text_and_secrets_are_kept_out(engine: Engine, ana: IncidentServ
     ana.follow_up(incident, f"{CANARY} {HOSTILE}", CANARY + HOSTILE)
     ana.end_follow_up(incident, 1, f"{CANARY} {HOSTILE}")
     shown = json.dumps(
-        [*(one.as_json() for one in ana.show(incident).people.roles), ana.review(incident)]
+        [one.as_json() for one in ana.show(incident).people.roles]
         + [one.as_json() for one in ana.show(incident).people.follow_ups],
         ensure_ascii=False,
     )
@@ -145,23 +143,3 @@ def test_the_people_of_an_incident_are_found_by_an_index(engine: Engine, inciden
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = "\n".join(connection.execute(text(query)).scalars())
     assert "ix_journal_incident_people" in plan
-
-
-def test_a_review_asks_what_the_record_itself_asks() -> None:
-    view = sample().view
-    review = review_of(view, at(200))
-    assert view.incident.state is IncidentState.CLOSED
-    for part in (
-        "- **Lead:** arn:aws:sts::123456789012:assumed-role/oncall/ben",
-        "- **Operations:** …",
-        "## Causes",
-        "| To contain |",
-        "| 1 | Alarm on Decrypt by users | dana | 2026-12-01 |",
-        "| 2 | Rotate the pager's key |",
-        "done: Rotated the same day.",
-        "- What else? …",
-    ):
-        assert part in review, part
-    late = [step for step in view.steps if step.state.value == "skipped"]
-    for step in late:
-        assert f"Step {step.number}, " in review
