@@ -6,7 +6,7 @@
   deleted, earns nothing: whoever does nothing has that. It only counts if it is not so.
 - 40 for the times, in equal parts: noticed, contained, eradicated, recovered. All of a part within its
   budget, none from three times the budget on, in proportion between; none for what never happened. What the
-  runbook has no phase for is left out. Nothing is contained, eradicated or recovered before the intruder is
+  runbook has no phase for, or was not needed, is left out. Nothing is contained, eradicated or recovered before the intruder is
   refused for good, whatever the runbook's steps say.
 - 10 for what the intruder got after the incident was declared: one less for every ten calls that succeeded.
 - 10 for the runbook: two less for every step that was skipped.
@@ -27,6 +27,8 @@ from console.game_day.referee import EndSeen
 from console.game_day.scenario import Act, End, Scenario
 from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import PhaseKind
+from crypto_core.incidents.times import times_of
+from crypto_core.reports.words import duration
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
@@ -73,11 +75,11 @@ class PhaseTime(JsonRecord):
 
     def __str__(self) -> str:
         word = _WORDS[self.kind]
-        budget = f", budget {span(self.budget_seconds)}" if self.budget_seconds else ", no budget"
+        budget = f", budget {duration(self.budget_seconds)}" if self.budget_seconds else ", no budget"
         if self.seconds is None:
             return f"not {word}{budget}"
         late = self.budget_seconds and self.seconds > self.budget_seconds
-        return f"{word} after {span(self.seconds)}{budget}{': too late' if late else ''}"
+        return f"{word} after {duration(self.seconds)}{budget}{': too late' if late else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class Score(JsonRecord):
         ]
         if self.shut_out_seconds is not None:
             said.append(
-                f"the intruder was refused for good {span(self.shut_out_seconds)} after its first move"
+                f"the intruder was refused for good {duration(self.shut_out_seconds)} after its first move"
             )
         else:
             said.append("the intruder was never refused for good")
@@ -220,26 +222,14 @@ def score(
 
 
 def phase_times(view: IncidentView) -> tuple[PhaseTime, ...]:
-    """Return, for each phase after the detection that the runbook has, when it ended; see PhaseTime."""
-    found: list[PhaseTime] = []
-    for kind in _ORDER[1:]:
-        steps = {s.id for phase in view.runbook.phases if phase.kind is kind for s in phase.steps}
-        if not steps:
-            continue
-        up_to = _ORDER[: _ORDER.index(kind) + 1]
-        budget = sum(
-            step.budget_seconds
-            for phase in view.runbook.phases
-            if phase.kind in up_to
-            for step in phase.steps
-            if _needed(view, step.id)
-        )
-        mine = [step for step in view.steps if step.step.id in steps]
-        ended = [step.ended_at for step in mine if step.ended_at is not None]
-        last = max(ended, default=None) if all(step.state.ended for step in mine) else None
-        seconds = max(0.0, (last - view.incident.declared_at).total_seconds()) if last else None
-        found.append(PhaseTime(kind, seconds, budget))
-    return tuple(found)
+    """Return, for each phase after the detection that was needed, when it ended; see PhaseTime."""
+    times = times_of(view, view.incident.declared_at)
+    needed = {step.step.id for step in view.steps if step.state is not StepState.NOT_NEEDED}
+    there = {phase.kind for phase in view.runbook.phases if any(step.id in needed for step in phase.steps)}
+    reached = zip(_ORDER[1:], (times.contain, times.eradicate, times.recover), strict=True)
+    return tuple(
+        PhaseTime(kind, time.seconds, time.budget_seconds) for kind, time in reached if kind in there
+    )
 
 
 def _judged(time: PhaseTime, view: IncidentView, shut_out: datetime | None) -> PhaseTime:
@@ -250,20 +240,6 @@ def _judged(time: PhaseTime, view: IncidentView, shut_out: datetime | None) -> P
     return replace(time, seconds=max(time.seconds, held))
 
 
-def _needed(view: IncidentView, step_id: str) -> bool:
-    return all(s.state is not StepState.NOT_NEEDED for s in view.steps if s.step.id == step_id)
-
-
 def _part(points: int, shares: Sequence[float]) -> int:
     """So many points, by the mean of shares from 0 to 1, rounded down; none where there is nothing."""
     return math.floor(points * sum(shares) / len(shares) + 1e-9) if shares else 0
-
-
-def span(seconds: float) -> str:
-    """A time in words: 12 s, 3 min 20 s, 1 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    return f"{whole // 3600:,} h" + (f" {whole % 3600 // 60} min" if whole % 3600 // 60 else "")

@@ -224,13 +224,6 @@ class StepView(JsonRecord):
         check=made(PrintedCheck | None, lambda view: PrintedCheck(view.check) if view.check else None),
     )
 
-    @property
-    def seconds(self) -> float | None:
-        """How long it took, in seconds; None while it isn't ended or was never begun."""
-        if self.begun_at is None or self.ended_at is None:
-            return None
-        return (self.ended_at - self.begun_at).total_seconds()
-
 
 @dataclass(frozen=True, slots=True)
 class Present:

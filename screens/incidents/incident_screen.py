@@ -10,7 +10,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.dom import DOMNode
 from textual.events import Resize
 from textual.geometry import Size
 from textual.widget import Widget
@@ -77,24 +76,37 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self._looked: dict[str, datetime] = {}
         self._look_took = 0.0
         self._looking = ""
-        self._join: PendingCall[None] | None = None
-        self._joined: datetime | None = None
-        self._join_trouble: Trouble | None = None
-        self._requests = ApprovalRequests(self, facts, self._paint)
+        clock, paint = facts.clock, self._paint
+        self._join = PolledCall(
+            self,
+            clock,
+            JOIN_SECONDS,
+            lambda _: incident_work(facts).join(incident),
+            self.show_facts,
+            group="join",
+        )
+        self._requests = PolledCall(
+            self,
+            clock,
+            APPROVALS_SECONDS,
+            lambda _: approval_gate(facts).requests(pending=False),
+            paint,
+            group="approvals",
+        )
         self._suspects = PolledCall(
             self,
-            facts.clock,
+            clock,
             SUSPECTS_SECONDS,
             lambda cancelled: incident_work(facts).suspects(incident, cancelled=cancelled),
-            self._paint,
+            paint,
             group="suspects",
         )
         self._callers = PolledCall(
             self,
-            facts.clock,
+            clock,
             CALLERS_SECONDS,
             lambda cancelled: incident_work(facts).callers(incident, cancelled=cancelled),
-            self._paint,
+            paint,
             group="callers",
         )
 
@@ -183,8 +195,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     # What is shown
 
     def show_facts(self) -> None:
-        told = self.trouble or self._join_trouble
-        self.query_one(Notice).tell(told)
+        self.query_one(Notice).tell(self.trouble or self._join.known)
         self.query_one(StepList).write(self._lines)
         self._paint()
 
@@ -226,7 +237,9 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         key = (self.incident, step.step.id)
         runs = runs_of(self.facts)
         waiting = runs.waiting.get(key)
-        words, approved = request_words(waiting, self._requests.known, self.facts.clock())
+        requests = self._requests.known
+        known = () if isinstance(requests, Trouble) or requests is None else requests
+        words, approved = request_words(waiting, known, self.facts.clock())
         return StepNow(
             check=self._seen.get(step.step.id),
             looking=self._looking == step.step.id,
@@ -273,29 +286,14 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         if self.refreshing.paused:
             return
         self._look_if_due()
-        self._join_if_due()
         if self.answer is not None:
+            if self.answer.incident.state is IncidentState.OPEN and not self.facts.read_only:
+                self._join.ask_if_due()
             self._suspects.ask_if_due()
             if self.answer.incident.scope.key:
                 self._callers.ask_if_due()
-        if runs_of(self.facts).waiting:
+        if runs_of(self.facts).waiting and self.facts.services.approvals is not None:
             self._requests.ask_if_due()
-
-    def _join_if_due(self) -> None:
-        view, now = self.answer, self.facts.clock()
-        if view is None or view.incident.state is IncidentState.CLOSED or self.facts.read_only:
-            return
-        if self._join is not None and self._join.waiting:
-            return
-        if self._joined is None or (now - self._joined).total_seconds() >= JOIN_SECONDS:
-            self._joined = now
-            work = incident_work(self.facts)
-            self._join = ask(self, lambda _: work.join(self.incident), self._keep_joined, group="join")
-
-    def _keep_joined(self, answer: Trouble | None) -> None:
-        if answer != self._join_trouble:
-            self._join_trouble = answer
-            self.show_facts()
 
     def look_soon(self) -> None:
         """Look anew at the next occasion: something was done."""
@@ -348,48 +346,16 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     def on_unmount(self) -> None:
         """Drop pending checks; a step's running action continues."""
         self.stop_asking()
-        for asked in (self._look, self._join):
-            if asked is not None:
-                asked.drop()
-        self._requests.drop()
-        self._suspects.drop()
-        self._callers.drop()
+        if self._look is not None:
+            self._look.drop()
+        for polled in (self._join, self._requests, self._suspects, self._callers):
+            polled.drop()
 
     @on(Followed)
     def next_thing(self, event: Followed) -> None:
         if isinstance(event.target, AtStep):
             event.stop()
             self.call_later(self.do_next)
-
-
-class ApprovalRequests:
-    """Asks where requests stand, at most one call at a time; `changed` is called with each answer."""
-
-    def __init__(self, node: DOMNode, facts: Facts, changed: Callable[[], None]) -> None:
-        self._node, self._facts, self._changed = node, facts, changed
-        self._asked: PendingCall[tuple[Approval, ...]] | None = None
-        self._at: datetime | None = None
-        self.known: Sequence[Approval] = ()
-
-    def ask_if_due(self) -> None:
-        """Ask, unless it was just asked, or nothing keeps approvals here."""
-        now = self._facts.clock()
-        if self._facts.services.approvals is None or (self._asked is not None and self._asked.waiting):
-            return
-        if self._at is not None and (now - self._at).total_seconds() < APPROVALS_SECONDS:
-            return
-        self._at = now
-        gate = approval_gate(self._facts)
-        self._asked = ask(self._node, lambda _: gate.requests(pending=False), self._keep, group="approvals")
-
-    def _keep(self, answer: tuple[Approval, ...] | Trouble) -> None:
-        if not isinstance(answer, Trouble):
-            self.known = answer
-        self._changed()
-
-    def drop(self) -> None:
-        if self._asked is not None:
-            self._asked.drop()
 
 
 def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datetime) -> tuple[str, bool]:

@@ -16,7 +16,7 @@ from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.text.cleaning import cleans, shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
-from screens.asking import PendingCall, ask
+from screens.asking import PolledCall
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.identities import person
@@ -57,9 +57,9 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
-        self._lead: Lead | Trouble = Lead()
-        self._asked: PendingCall[Lead] | None = None
-        self._lead_at: float | None = None
+        self._lead = PolledCall(
+            self, facts.clock, LEAD_SECONDS, lambda _: lead_of(facts), self._show_lead, group="lead"
+        )
 
     def body(self) -> Iterable[Widget]:
         yield Static(id="lead")
@@ -74,20 +74,10 @@ class IncidentsScreen(ListScreen[IncidentView]):
         self._ask_lead()
 
     def _ask_lead(self) -> None:
-        now = self.facts.clock().timestamp()
-        if self._asked is not None and self._asked.waiting:
-            return
-        if self._lead_at is not None and now - self._lead_at < LEAD_SECONDS:
-            return
-        self._lead_at = now
-        self._asked = ask(self, lambda _: lead_of(self.facts), self._keep_lead, group="lead")
-
-    def _keep_lead(self, answer: Lead | Trouble) -> None:
-        self._lead = answer
-        self._show_lead()
+        self._lead.ask_if_due()
 
     def _show_lead(self) -> None:
-        lines = lead_lines(self._lead)
+        lines = lead_lines(self._lead.known or Lead())
         shown = self.query_one("#lead", Static)
         shown.display = bool(lines)
         shown.update(Content("\n").join(lines))

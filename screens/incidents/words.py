@@ -82,20 +82,9 @@ class Budget:
     sign: Sign
 
 
-def started(view: model.IncidentView, step: model.StepView) -> datetime | None:
-    """Return since when a step's time runs: since it was begun, or since it became the one to do."""
-    if step.begun_at is not None:
-        return step.begun_at
-    current = view.current
-    if step.state.ended or current is None or current.number != step.number:
-        return None
-    ends = [s.ended_at for s in view.steps if s.ended_at is not None]
-    return max([view.incident.declared_at, *ends])
-
-
 def budget(view: model.IncidentView, step: model.StepView, now: datetime) -> Budget | None:
     """Return a step's time against its budget; None without a budget before it has started."""
-    since = started(view, step)
+    since = step.begun_at
     limit = step.step.budget_seconds
     allowed = span(timedelta(seconds=limit))
     if since is None:
