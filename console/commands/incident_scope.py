@@ -112,10 +112,7 @@ def search_rows(services: Container, wanted: Sequence[WantedToken], *, everywher
 
 
 def opened_tokens(services: Container, principal: str, since: datetime | None) -> FoundTokens:
-    """Name the tokens that a principal opened or could have opened, and say what is known of that.
-
-    Raises RefusedError, EventStoreError, DatabaseError, InterruptedRunError.
-    """
+    """Name the tokens that a principal opened or could have opened, and say what is known of that."""
     with cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled:
         found = services.event_use.tokens_opened(principal, since=since, cancelled=cancelled)
     for line in found.lines:

@@ -162,10 +162,7 @@ def past_calls(world: World) -> Iterator[PastCall]:
 
 
 def daily_rounds(world: World) -> Iterator[PastCall]:
-    """Yield what the console on call asks every morning: the keys, and whose a few envelopes are.
-
-    On the first of the days it opened a sample of the tokens, too.
-    """
+    """Yield what the console on call asks every morning; on the first of the days it opened a sample, too."""
     for days in range(1, DAYS):
         begun = (world.now - timedelta(days=days)).replace(hour=7, minute=30, second=0, microsecond=0)
         sample = ("Decrypt",) * _VERIFIED if days == DAYS - 1 else ()

@@ -38,9 +38,7 @@ class PlatformTeam:
     def __init__(
         self, platform: PlatformPart, cut_off: Callable[[str], Sequence[TokenRef]], *, pace: float = 1.0
     ) -> None:
-        """`cut_off` returns the connections whose owners have to connect again, given the new key's ARN,
-        "" before there is one.
-        """
+        """`cut_off` returns whose owners have to connect again, given the new key's ARN, or ""."""
         self._platform = platform
         self._cut_off = cut_off
         self._every = max(_SHORTEST, EVERY / pace)

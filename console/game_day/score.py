@@ -6,8 +6,8 @@
   deleted, earns nothing: whoever does nothing has that. It only counts if it is not so.
 - 40 for the times, in equal parts: noticed, contained, eradicated, recovered. All of a part within its
   budget, none from three times the budget on, in proportion between; none for what never happened. What the
-  runbook has no phase for, or was not needed, is left out. Nothing is contained, eradicated or recovered before the intruder is
-  refused for good, whatever the runbook's steps say.
+  runbook has no phase for, or was not needed, is left out. Nothing is contained, eradicated or recovered
+  before the intruder is refused for good, whatever the runbook's steps say.
 - 10 for what the intruder got after the incident was declared: one less for every ten calls that succeeded.
 - 10 for the runbook: two less for every step that was skipped.
 

@@ -77,12 +77,7 @@ class Stage:
 
 
 def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = None) -> Stage:
-    """Return the sandbox as the intruder's stage: its identities are registered.
-
-    The platform calls from its own network.
-
-    Raises DatabaseError.
-    """
+    """Return the sandbox as the intruder's stage, its identities registered. Raises DatabaseError."""
     sandbox.control.set_address(access_keys.PLATFORM, PLATFORM_ADDRESSES[0])
     for persona in scenario.personas:
         sandbox.control.add_principal(persona.access_key, persona.name, persona.kind, persona.session)

@@ -74,10 +74,7 @@ def days_of_use(
     before: datetime,
     cancelled: Event | None = None,
 ) -> dict[str, int]:
-    """Return on how many days, in UTC, each of some users opened data keys under the keys before a moment.
-
-    Raises TrailError, InterruptedRunError.
-    """
+    """Return on how many days, in UTC, each user opened data keys before a moment. Raises TrailError."""
     end = before.replace(microsecond=0)
     about = f"{term('key', *dict.fromkeys(map(asked_as, keys)))} {term('name', *OPENS)} -failed"
     about += f" since:{(end - SEEN_FOR).isoformat()} until:{end.isoformat()}"

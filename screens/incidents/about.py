@@ -113,10 +113,7 @@ def about_finding(finding: Finding) -> About:
 
 
 def used_keys(events: EventStore, about: About, cancelled: Event | None = None) -> tuple[str, ...]:
-    """Return the keys of the events that an incident is declared from, else those that its suspect used.
-
-    Those with most events first. Blocks on the store; raises EventStoreError, InterruptedRunError.
-    """
+    """Return the keys of an incident's events, else those that its suspect used; with most events first."""
     found = keys_used(events, "id", about.events, cancelled)
     suspects = (about.principal,) if about.principal else ()
     return found or keys_used(events, "principal", suspects, cancelled)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from crypto_core.incidents.key_callers import MINUTES, KeyCaller, KeyCallers
+from crypto_core.text.counting import counted
 from screens.ages import ago, local
 from screens.blocking import Trouble
 from screens.use.lines import BLANK, prose
@@ -18,6 +19,21 @@ _UNKNOWN = "·"
 """A minute without a call of which not all events are fetched."""
 _NARROW = 74
 """With less room a caller's sparkline has a line of its own."""
+
+
+def callers_in_short(callers: KeyCallers | Trouble | None, width: int, now: datetime) -> Iterator[Line]:
+    """Yield the panel folded into one line, for where the rest is below what is in sight."""
+    if isinstance(callers, Trouble):
+        yield line((cut("? who calls the key now is not known", width), "$warning"))
+    elif callers is not None:
+        suspects = sum(one.suspect and one.calls > 0 for one in callers.callers)
+        until = callers.complete_until
+        parts = [counted(callers.calls, "call")]
+        parts += [f"denied {callers.denied_words}"] if callers.since is not None else []
+        parts += [f"until {local(until, now):%H:%M}" if until is not None else "events not fetched"]
+        sign = (f"✖ {counted(suspects, 'suspect')} · ", "bold $error") if suspects else ("", "")
+        room = max(width - len(sign[0]), 8)
+        yield line(sign, (cut(" · ".join(parts), room), "" if suspects or callers.calls else "$muted"))
 
 
 def caller_lines(callers: KeyCallers | Trouble | None, width: int, now: datetime) -> Iterator[Line]:

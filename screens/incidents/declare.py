@@ -71,10 +71,7 @@ Lines = Callable[[int], list[Line]]
 
 @dataclass(frozen=True, slots=True)
 class SubjectChoice:
-    """What an incident can be about: what a line leads to.
-
-    `used` is a key of the events that it is declared from, or one that its suspect used.
-    """
+    """What an incident can be about; `used` for a key that its events name, or its suspect used."""
 
     value: str
     used: bool = False

@@ -18,7 +18,7 @@ from screens.ages import local
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.identities import person
-from screens.incidents.callers import caller_lines
+from screens.incidents.callers import caller_lines, callers_in_short
 from screens.incidents.check_lines import check_lines
 from screens.incidents.choose_answer import SAFE
 from screens.incidents.running import CallResult, RunningCall
@@ -61,6 +61,8 @@ def step_lines(
 ) -> Iterator[Line]:
     now = facts.clock()
     yield from _head(view, step, now_known.check, width, now)
+    if width < _LOW and view.incident.state is model.IncidentState.OPEN:
+        yield from callers_in_short(now_known.callers, width, now)
     yield BLANK
     yield from prose(step.step.purpose, width)
     if step.step.do and not step.state.ended:

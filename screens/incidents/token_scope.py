@@ -89,10 +89,7 @@ def search_rows(
     progress: Callable[[RunProgress], None],
     cancelled: Event,
 ) -> FoundScope:
-    """Return the rows that hold a token, which is wiped, or one with such a hash.
-
-    Raises InvalidTokenError, RefusedError, KmsError, DatabaseError, InterruptedRunError.
-    """
+    """Return the rows that hold a token, which is wiped, or one with such a hash."""
     search = facts.services.token_search
     if search is None:
         raise RefusedError("Tokens can't be looked for here.")
@@ -112,10 +109,7 @@ def search_rows(
 
 
 def search_opened(facts: Facts, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:
-    """Return the tokens that a principal opened or could have opened.
-
-    Raises RefusedError, EventStoreError, DatabaseError, InterruptedRunError.
-    """
+    """Return the tokens that a principal opened or could have opened."""
     found = facts.services.event_use.tokens_opened(principal, since=since, cancelled=cancelled)
     return FoundScope(tuple(map(str, found.references)), found.summary, found.lines)
 

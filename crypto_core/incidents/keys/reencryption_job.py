@@ -51,10 +51,7 @@ def _selection(situation: Situation, verb: Verb) -> Selection:
 
 
 def job_of(jobs: JobService, situation: Situation, verb: Verb) -> JobView | None:
-    """Return the job of an incident, also one that was started but not remembered; None without one.
-
-    Raises DatabaseError.
-    """
+    """Return an incident's job, also one that was started but not remembered; None without one."""
     incident = situation.incident
     known = incident.values.get(_value(verb), "")
     if known.isascii() and known.isdecimal():
@@ -82,10 +79,7 @@ class MovingTokens(IncidentAction):
         self._verb = verb
 
     def plan_action(self, situation: Situation) -> ActionPlan:
-        """Return the job that is started, or how the one that there is goes on.
-
-        Raises RefusedError without a new key, and what JobService.plan_job raises.
-        """
+        """Return the job that is started, or how the one that there is goes on. Raises RefusedError."""
         target = subject.required_new_key(situation)
         selection = _selection(situation, self._verb)
         view = job_of(self._services.jobs, situation, self._verb)

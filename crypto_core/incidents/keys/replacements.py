@@ -147,10 +147,7 @@ class ReplacementOpener:
         return Replacements(found, jobs)
 
     def open_replacements(self, situation: Situation, progress: Progress | None) -> Opening:
-        """Open every token under these keys, now. Trouble is part of the result.
-
-        Raises InterruptedRunError once cancelled.
-        """
+        """Open every token under these keys, now; trouble is part of it. Raises InterruptedRunError."""
         found = Replacements({})
         try:
             found = self.find_replacements(situation)

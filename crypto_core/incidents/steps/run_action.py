@@ -51,10 +51,7 @@ class StepActions:
     def fields(
         self, number: int, step_id: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
     ) -> tuple[InputField, ...]:
-        """Return what has to be entered before a step's action can be planned.
-
-        Raises RefusedError for a step that has ended, or has no action that can be done here.
-        """
+        """Return what has to be entered before a step's action can be planned. Raises RefusedError."""
         view, step = self._parts.open_step(number, step_id)
         action, _ = self._action(view, step)
         require_decided(view.runbook, number, step_id, view.step)
@@ -63,10 +60,7 @@ class StepActions:
     def plan_action(
         self, number: int, step_id: str, inputs: Inputs | None = None, *, cancelled: Event | None = None
     ) -> ActionPlan:
-        """Return what a step's action would do; journaled as a dry run, or as refused.
-
-        Raises RefusedError, KmsError, DatabaseError, and whatever the action raises.
-        """
+        """Return what a step's action would do; journaled as a dry run, or as refused. Raises as it."""
         given = inputs or {}
         view, step = self._parts.open_step(number, step_id)
         action, does = self._action(view, step)
@@ -190,9 +184,7 @@ class StepActions:
         actor: str,
         hiding: Hiding,
     ) -> None:
-        """Store why an action ended without a result, if the step is still this process's. Its check shows
-        what it did.
-        """
+        """Store why an action ended without a result; its check shows what it did."""
         left = was if isinstance(error, errors.ApprovalNeededError) else StepState.BEGUN
         outcome = ended_by(error)
         # Only our own errors are made to be shown.

@@ -40,10 +40,7 @@ class StepProof:
         self._evidence = evidence
 
     def look_at_check(self, number: int, step_id: str, *, cancelled: Event | None = None) -> CheckResult:
-        """Return what a step's check sees now, and remember it while the step isn't ended.
-
-        Trouble is UNKNOWN. Raises RefusedError for a step without a check.
-        """
+        """Return what a step's check sees now, and remember it while the step isn't ended."""
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)
         if step.step.check is None:

@@ -129,10 +129,7 @@ class IncidentAction(Protocol):
     """One kind of action. An action of its own inherits this, and says what it plans and does."""
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
-        """Return what has to be entered before it can be planned: nothing, unless an action says otherwise.
-
-        May ask AWS and the database.
-        """
+        """Return what has to be entered before it can be planned. May ask AWS and the database."""
         return ()
 
     def plan_action(self, situation: Situation) -> ActionPlan:

@@ -42,10 +42,7 @@ class StepDecisions:
         self._on_close = on_close
 
     def answer(self, number: int, step_id: str, choice: str) -> StepView:
-        """Decide what a step asks, also after it was skipped; what hangs on it becomes needed, or not.
-
-        Raises RefusedError for what isn't among its choices.
-        """
+        """Decide what a step asks, also after it was skipped; what hangs on it becomes needed, or not."""
         self._parts.guard.may_change("decide")
         view, step = self._parts.open_step(number, step_id, or_skipped=True)
         if choice not in step.step.choices:
@@ -106,10 +103,7 @@ class StepDecisions:
         return self._parts.view(number).step(step_id)
 
     def reopen(self, number: int, step_id: str, reason: str) -> StepView:
-        """Take a step up again that had ended; what hangs on its answer waits for the next one.
-
-        Raises RefusedError without a reason.
-        """
+        """Take a step up again that had ended; what hangs on its answer waits for the next one."""
         self._parts.guard.may_change("reopen a step")
         why = required_reason(reason, f"reopen step {clean(step_id, 60)}")
         view = self._parts.view(number)

@@ -27,10 +27,7 @@ _IN_DETAIL = 500
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the old tokens of an incident stand now.
-
-    `fresh` is the evidence to keep where the tokens had not been captured before.
-    """
+    """Where an incident's old tokens stand; `fresh` is evidence to keep of what was captured only now."""
 
     before: Before
     comparisons: tuple[TokenComparison, ...]

@@ -121,11 +121,7 @@ class EnterToken(TokenAction):
         )
 
     def run_agreed(self, run: AgreedRun) -> ActionResult:
-        """Ask the provider, write, read back.
-
-        Raises ReadOnlyError, RefusedError for a dead or unchecked token and where the platform has replaced
-        the old one, and what TokenEntering raises.
-        """
+        """Ask the provider, write, read back. Raises RefusedError, ReadOnlyError, and as TokenEntering."""
         situation = run.situation
         if situation.text(FILE):
             return self._enter_many(run)

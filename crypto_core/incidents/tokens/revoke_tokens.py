@@ -76,10 +76,7 @@ class RevokeTokens(TokenAction):
         )
 
     def run_agreed(self, run: AgreedRun) -> ActionResult:
-        """Revoke, and report which tokens are dead. Run again, it takes only those not yet proved dead.
-
-        Raises ReadOnlyError, InterruptedRunError and what the providers' service raises.
-        """
+        """Revoke, and report which tokens are dead. Run again, it takes only those not yet proved dead."""
         incident, plan, cancelled = run.situation.incident, run.plan, run.situation.cancelled
         # Before anything is revoked: this is what the old tokens are known by.
         standing = self._baseline.standing(run.situation)

@@ -46,10 +46,7 @@ class TokenAction(IncidentAction):
         raise NotImplementedError
 
     def inner_plan(self, run: AgreedRun, kind: type[Inner]) -> Inner:
-        """Return the plan of the service that does it.
-
-        Made anew where it was not handed on. Raises NotConfirmedError if it is another one by now.
-        """
+        """Return the service's plan; made anew where it wasn't handed on. Raises NotConfirmedError."""
         if isinstance(run.plan.inner, kind):
             return run.plan.inner
         anew = self.plan_action(run.situation)

@@ -68,10 +68,7 @@ _STATES: Mapping[CheckState, GuideStepState] = {
 
 @dataclass(frozen=True, slots=True)
 class GuideStep(JsonRecord):
-    """A step of the runbook, and where it stands by its check.
-
-    One that is `optional` need not be done for the rotation to be complete.
-    """
+    """A step of the runbook, and where it stands; an `optional` one need not be done."""
 
     step: RunbookStep
     number: int
