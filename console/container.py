@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from crypto_core.incidents.suspects import Suspects, SuspectSearch
     from crypto_core.incidents.tokens.dependencies import TokenDependencies
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
-    from crypto_core.incidents.tokens.token_order import TokenOrder
+    from crypto_core.incidents.tokens.revoke_tokens import TokenOrder
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -815,8 +815,8 @@ class Container:
 
     @deferred_property
     def token_order(self) -> TokenOrder:
+        from crypto_core.incidents.tokens.revoke_tokens import TokenOrder
         from crypto_core.incidents.tokens.scoped import ScopedTokens
-        from crypto_core.incidents.tokens.token_order import TokenOrder
 
         scoped = ScopedTokens(self._token_dependencies())
         return TokenOrder(scoped, self.revocation_ordering, self.suspects.suspects_of)

@@ -32,7 +32,7 @@ PARTS: Mapping[type[Enum], tuple[frozenset[Enum], ...]] = {
 _JOINED = "its members are joined with those of the other toolboxes, which a test of the container counts"
 INTENDED: Mapping[str, str] = {
     "console.commands.key_changes:_TAKES": "the commands of the others take a key and its argument",
-    "console.game_day.measures:ROLES": "whom the game's keys are for: a value, no table",
+    "console.game_day.runbook_work:ROLES": "whom the game's keys are for: a value, no table",
     "console.game_day.score:_WORDS": "closing an incident has no time that counts",
     "crypto_core.compliance.control_tests.tokens:_ALGORITHMS": "an empty value holds no token",
     "crypto_core.incidents.keys.captures:by_kind": _JOINED,

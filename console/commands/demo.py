@@ -110,7 +110,7 @@ def demo(
     with _sandbox(connections, secrets, seed, loads_console=on_terminal and not way) as sandbox:
         if scenario is not None:
             from console.game_day.game import Game
-            from console.game_day.scenarios import SCENARIOS
+            from console.game_day.scenario import SCENARIOS
 
             with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
                 result = _console_game(game, pace) if on_terminal else _played(game, as_json=as_json)

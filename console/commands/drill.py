@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from console.commands.status import print_status
 from console.container import Container
-from console.game_day.measures import ROLES, change_key
+from console.game_day.runbook_work import ROLES, change_key
 from console.printed.plan_words import print_plan, print_result
 from console.printed.printing import meter, print_marked, print_table
 from console.settings import load

@@ -9,9 +9,9 @@ import click
 
 from console.commands import incident_scope
 from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
-from console.commands.incident_origin import completed_scope
 from console.commands.incident_people import assign, follow_up, handover
 from console.commands.incident_report import report, verify_report
+from console.commands.incident_scope import completed_scope
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
@@ -30,7 +30,7 @@ from console.printed.listing import print_listing
 from console.printed.printing import print_json, say
 from crypto_core.errors import EvidenceError
 from crypto_core.incidents.model import IncidentScope, IncidentState
-from crypto_core.incidents.organisation_scope import organisation_filter
+from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from screens.incidents.work import incident_work

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.commands.incident_origin import completed_scope
+from console.commands.incident_scope import completed_scope
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
 from console.commands.whose_index import NO_ARGUMENT, TokenlessGroup, index

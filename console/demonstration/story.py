@@ -14,9 +14,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
 from console.container import Container
-from console.game_day.measures import agreed, change_key
 from console.game_day.platform_part import PlatformPart
-from console.game_day.runbook_work import RunbookWork
+from console.game_day.runbook_work import RunbookWork, agreed, change_key
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.provider_tokens import Style

@@ -9,16 +9,18 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from console.container import Container
-from console.game_day.measures import agreed
 from console.host.runners import GRACE_SECONDS
 from console.lazy_services import if_made
 from console.sandbox.audit_logs import ATLASSIAN_ORG
+from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, InvalidReferenceError, KeydeckError
+from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import InputField
+from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.provider_logs.pulling import LogPuller
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
@@ -27,9 +29,12 @@ from crypto_core.text.counting import counted
 from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
+    from console.container import Container
     from console.game_day.platform_part import PlatformPart
     from console.sandbox.sandbox import Sandbox
     from crypto_core.incidents.service import IncidentService
+    from crypto_core.keys.changes.change import KeyChange
+    from crypto_core.keys.changes.plan import ChangeResult
 
 _MOST_STEPS = 200
 _MOST_RUNS = 60
@@ -204,3 +209,36 @@ def _reference_in(inputs: Mapping[str, str | Secret]) -> TokenRef | None:
             if isinstance(ref, TokenRef):
                 return ref
     return None
+
+
+ROLES = {
+    Role.ADMINISTRATOR: (f"arn:aws:iam::{ACCOUNT}:role/keydeck-deployment",),
+    Role.PLATFORM: (f"arn:aws:iam::{ACCOUNT}:role/keydeck-platform",),
+    Role.RESPONDER: (f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall",),
+}
+"""Whom keys are for. The account as a whole is not among them: its IAM policies let the intruder in."""
+
+
+class MeasureFailedError(KeydeckError):
+    """A measure had not the effect that it must have."""
+
+
+def agreed(plan: Subject) -> Consent:
+    """Return a consent to a plan, in the way that its danger demands."""
+    return Consent.typed(plan, plan.confirmation) if plan.danger is Danger.TYPED else Consent.pressed(plan)
+
+
+def change_key(container: Container, change: KeyChange, losing: int | None = None) -> ChangeResult:
+    """Plan a change, agree to it, make it and read it back. Raises KeydeckError.
+
+    With `losing` it costs so many tokens at most.
+    """
+    plan = container.services.key_changes.plan_change(change)
+    lost = plan.tokens.at_most_known if plan.tokens is not None else 0
+    if losing is not None and lost > losing:
+        raise MeasureFailedError(f"{plan.title}: {counted(lost, 'token')} would be lost.")
+    result = container.services.key_changes.make_change(plan, agreed(plan))
+    if not result.verified:
+        why = result.stopped_by or result.unverified or "its effect could not be confirmed"
+        raise MeasureFailedError(f"{plan.title}: {why}")
+    return result

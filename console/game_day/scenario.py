@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from importlib.resources import files
+from typing import Any, Literal
 
+from console.game_day import GAMES
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.traffic import Caller
+from crypto_core.text.toml_reading import read_toml
 
 
 class Act(StrEnum):
@@ -138,3 +141,22 @@ class Scenario:
             if persona.name == name:
                 return persona
         raise KeyError(name)
+
+
+def _read(name: str) -> Scenario:
+    raw = read_toml(files(__package__).joinpath("stories", f"{name}.toml").read_bytes())
+    past = [one | {"nights_ago": night} for one in raw.get("past", ()) for night in one["nights_ago"]]
+    moves = [Move(**one | {"act": Act(one["act"])}) for one in raw["moves"]]
+    kinds: dict[str, list[Any]] = {
+        "personas": [Persona(**one) for one in raw["personas"]],
+        "moves": moves,
+        "past": [Past(**one) for one in past],
+        "aim": [Act(one) for one in raw["aim"]],
+        "ends": [End(one) for one in raw["ends"]],
+    }
+    fields: dict[str, Any] = raw | kinds
+    fields |= {of: tuple(given) for of, given in fields.items() if isinstance(given, list)}
+    return Scenario(**fields, id=name)
+
+
+SCENARIOS: dict[str, Scenario] = {name: _read(name) for name in GAMES}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
-from console.game_day.scenario import Scenario
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.scenario import SCENARIOS, Scenario
 from console.game_day.score import AFTER, ENDS, STEPS, TIMES, Score
 from crypto_core.text.cleaning import clean
 

@@ -21,8 +21,7 @@ from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
-from screens.incidents.signs import CHECKS
-from screens.incidents.words import action_lines, at_step, runbook_words, step_sign
+from screens.incidents.words import CHECKS, action_lines, at_step, runbook_words, step_sign
 from screens.styled import plain
 
 

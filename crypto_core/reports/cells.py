@@ -140,3 +140,26 @@ def at_time(text: str) -> Cell:
 def share(seconds: float | None, budget: int) -> int | None:
     """Return how much of a budget was used, in percent; None without one, or where it isn't known."""
     return round(100 * seconds / budget) if budget and seconds is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value by its name, such as a figure of the summary or what a step has found out."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A document. `kind` is what it is, such as an incident report; `state` the sentence under the title."""
+
+    kind: str
+    name: str
+    title: str
+    state: str
+    figures: tuple[Named, ...]
+    sections: tuple[ShownSection, ...]
+    draft: bool = False
+    """Whether it is not final, which the page shows."""

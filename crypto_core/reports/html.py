@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from html import escape
 
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
-from crypto_core.reports.page import Page
+from crypto_core.reports.cells import Cell, Page, ReportTable, ShownSection, TextLook
 from crypto_core.reports.stylesheet import BAR_STEPS
 
 _SHORT = 8

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
-from crypto_core.reports.page import Page
+from crypto_core.reports.cells import Cell, Page, ReportTable, ShownSection, TextLook
 from crypto_core.text.cleaning import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by

@@ -12,8 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
-from crypto_core.reports.page import Page
+from crypto_core.reports.cells import Cell, Page, ReportTable, ShownSection, TextLook
 from crypto_core.text.cleaning import clean
 
 _REGULAR, _BOLD = "Vera", "VeraBd"

@@ -177,7 +177,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     async def do_incident(self) -> None:
         from screens.event_filters import term
         from screens.incidents.about import about_tokens
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         selection, count, refs = self._selection()
         expression = selection.filter
@@ -192,7 +192,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         from screens.connections.whose_dialog import IncidentWanted, RowChosen, WhoseDialog
         from screens.event_filters import term
         from screens.incidents.about import About
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         wanted = await self.app.push_screen_wait(WhoseDialog(self.facts))
         if isinstance(wanted, RowChosen):

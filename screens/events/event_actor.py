@@ -39,7 +39,7 @@ class EventActor(BlockActor):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         from screens.incidents.about import about_event
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         row = self.event_in_hand
         if row is not None:

@@ -184,7 +184,7 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         from screens.incidents.about import about_finding
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         finding = self.pane.table.current
         if finding is not None:

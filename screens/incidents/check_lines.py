@@ -15,7 +15,7 @@ from crypto_core.incidents.model import CheckResult, CheckState, StepView
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.ages import ago
-from screens.incidents.signs import CHECKS, LATE
+from screens.incidents.words import CHECKS, LATE
 from screens.signs import Sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import fit, progress

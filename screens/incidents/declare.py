@@ -29,7 +29,7 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import since
 from screens.facts import Facts
-from screens.incidents.about import used_keys
+from screens.incidents.about import About, used_keys
 from screens.incidents.token_scope import (
     SEARCH_SECONDS,
     FoundScope,
@@ -46,7 +46,8 @@ from screens.incidents.token_scope import (
 )
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
-from screens.routes import Followed
+from screens.main_screen import MainScreen
+from screens.routes import Followed, IncidentRoute
 from screens.services import Contexts
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button, buttons, framed
@@ -539,3 +540,13 @@ def key_choices(used: Sequence[str], listed: Sequence[KeyState]) -> tuple[Subjec
 
     first = dict.fromkeys(map(named, used))
     return tuple(SubjectChoice(arn, arn in first) for arn in dict.fromkeys((*first, *map(named, primary))))
+
+
+async def begin_incident(screen: MainScreen, about: About | None = None) -> bool:
+    """In a worker: ask what is unknown, open an incident and its page; returns whether one was opened."""
+    number = await screen.app.push_screen_wait(DeclareDialog(screen.facts, about or About()))
+    if number is None:
+        return False
+    screen.say(f"INC-{number} is open. From another console: 5.")
+    screen.post_message(Followed(IncidentRoute(number)))
+    return True

@@ -174,7 +174,7 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_answer(self) -> None:
-        from screens.incidents.choose_answer import ChooseAnswer
+        from screens.incidents.choices import ChooseAnswer
 
         step = self.step_in_hand
         if step is None:
@@ -242,7 +242,7 @@ class IncidentActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_accept_lost(self, reason: str) -> None:
-        from screens.incidents.loss_dialog import LossDialog
+        from screens.incidents.step_dialog import LossDialog
 
         step, title = self.step_in_hand, "Accept as unrecoverable"
         if step is None:
@@ -332,7 +332,7 @@ class IncidentActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_copy_command(self) -> None:
         """Send the step's command to the clipboard; of several the one that is chosen."""
-        from screens.incidents.choose_command import ChooseCommand
+        from screens.incidents.choices import ChooseCommand
 
         view, step = self.view, self.step_in_hand
         if view is None or step is None:

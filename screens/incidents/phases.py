@@ -13,8 +13,7 @@ from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action
 from screens.ages import local
 from screens.identities import person
-from screens.incidents.signs import OPEN
-from screens.incidents.words import step_sign
+from screens.incidents.words import OPEN, step_sign
 from screens.main_screen import MainScreen
 from screens.signs import Sign
 from screens.widgets.cells import cut, fit

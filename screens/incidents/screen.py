@@ -93,7 +93,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
     @work(exclusive=True, group="write")
     async def do_new_incident(self) -> None:
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         await begin_incident(self)
 

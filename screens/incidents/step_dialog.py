@@ -172,3 +172,30 @@ def plan_content(plan: ActionPlan) -> Content:
         words = f"This takes more than a press: type {plan.confirmation} below."
         lines += [BLANK, ((words, "bold"),)]
     return painted(lines or [("Nothing to do.",)])
+
+
+class LossDialog(PlanDialog[ActionPlan, Agreed]):
+    """Returns the plan with the operator's consent, else None."""
+
+    LOOKING: ClassVar[str] = "Opening each token that is left…"
+
+    def __init__(self, facts: Facts, incident: int, reason: str) -> None:
+        super().__init__(facts, "Accept as unrecoverable")
+        self._incident, self._reason = incident, reason
+
+    def make(self, cancelled: Cancellation) -> ActionPlan:
+        """Ask for the plan: KMS is asked about each token."""
+        plan = incident_work(self.facts).plan_accept_lost
+        return plan(self._incident, self._reason, cancelled=cancelled)
+
+    def content(self, plan: ActionPlan) -> Content:
+        return plan_content(plan)
+
+    def heading(self, plan: ActionPlan) -> str:
+        return shortened(plan.title, 80)
+
+    def label(self, plan: ActionPlan) -> str:
+        return "Accept as lost"
+
+    def go_on(self, plan: ActionPlan, consent: Consent) -> None:
+        self.dismiss(Agreed(plan, consent, {}))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from threading import Event
 
 from crypto_core.errors import InvalidTokenError, RefusedError
-from crypto_core.incidents.organisation_scope import organisation_filter
+from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_uses import OPENS
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.wanted import hashed_token, leaked_tokens

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from textual.content import Content
 
 from crypto_core.incidents import model
+from crypto_core.incidents.model import CheckState, StepState
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
 from screens.facts import Facts
 from screens.identities import person
-from screens.incidents.signs import LATE, NEARLY_LATE, OPEN, STEPS, WELL
 from screens.signs import Sign
 from screens.styled import BLANK, StyledLine, effect_lines
 
@@ -139,3 +139,23 @@ def _values(incident: model.Incident, facts: Facts) -> dict[str, str]:
     key = facts.key_words.find(incident.scope.key) if incident.scope.key else None
     alias = incident.scope.alias or (key.aliases[0] if key is not None and key.aliases else "")
     return {**incident.placeholders, placeholders.ALIAS: alias}
+
+
+OPEN = Sign("▶", "$accent")
+LATE = Sign("✖", "$error")
+NEARLY_LATE = Sign("▲", "$warning")
+WELL = Sign("●", "$success")
+
+STEPS: Mapping[StepState, Sign] = {
+    StepState.TODO: Sign("·", "$muted"),
+    StepState.BEGUN: OPEN,
+    StepState.DONE: Sign("✔", "$success"),
+    StepState.SKIPPED: Sign("»", "$warning"),
+    StepState.NOT_NEEDED: Sign("○", "$muted"),
+}
+CHECKS: Mapping[CheckState, Sign] = {
+    CheckState.PASSED: WELL,
+    CheckState.NOT_YET: NEARLY_LATE,
+    CheckState.FAILED: LATE,
+    CheckState.UNKNOWN: Sign("?", "$warning"),
+}

@@ -92,7 +92,7 @@ class KeyActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         from screens.incidents.about import About
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         key = self.key_in_hand
         if key is not None:

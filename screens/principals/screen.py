@@ -78,7 +78,7 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         from screens.incidents.about import about_principal
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         if self.answer is not None:
             await begin_incident(self, about_principal(clean(self._arn, 700), self.answer.first))

@@ -99,7 +99,7 @@ class ProblemActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
         from screens.incidents.about import About, about_finding, about_tokens
-        from screens.incidents.beginning import begin_incident
+        from screens.incidents.declare import begin_incident
 
         row = self.problem_in_hand
         if row is None:

@@ -23,7 +23,7 @@ from crypto_core.incidents.model import CheckResult, IncidentView, StepView
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
-from screens.incidents.choose_answer import ChooseAnswer
+from screens.incidents.choices import ChooseAnswer
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.report_dialog import ReportDialog
 from screens.incidents.running import runs_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from console.commands import incident_origin
+from console.commands import incident_scope
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -400,7 +400,7 @@ def test_an_incident_is_declared_from_an_event_a_finding_or_a_suspect(
         Finding("event-new-principal", Severity.HIGH, subject, HOSTILE, "", "", events=(calls[0].event_id,))
         for subject in (arn, other)
     )
-    monkeypatch.setattr(incident_origin, "examine", lambda *_: (SimpleNamespace(findings=found), ()))
+    monkeypatch.setattr(incident_scope, "examine", lambda *_: (SimpleNamespace(findings=found), ()))
     several = keydeck(*start, "--finding", "event-new-principal")
     assert (several.exit_code, "2 findings are of this rule" in several.stderr) == (2, True)
     scope = keydeck(*start, "--finding", "event-new-principal", "--suspect", arn).json["scope"]

@@ -7,10 +7,9 @@ from crypto_core.compliance.pack import sections
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.reports.cells import Cell, ShownSection, code, facts, table
+from crypto_core.reports.cells import Cell, Named, Page, ShownSection, code, facts, table
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
-from crypto_core.reports.page import Named, Page
 from crypto_core.reports.stylesheet import stylesheet
 from crypto_core.text.counting import counted
 

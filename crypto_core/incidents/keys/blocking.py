@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
-from crypto_core.incidents.accomplices import is_outside
 from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.key_users import SEEN_FOR, responder_of
 from crypto_core.incidents.keys import subject
@@ -22,7 +21,7 @@ from crypto_core.incidents.keys.workers import Workers, blocks_of, workers_of
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
-from crypto_core.incidents.suspects import Suspect
+from crypto_core.incidents.suspects import Suspect, is_outside
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.blocking import MOST_SOURCES, BlockStatement, stands
 from crypto_core.keys.policy.reading import KeyPolicy

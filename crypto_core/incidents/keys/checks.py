@@ -7,7 +7,7 @@ from collections.abc import Callable
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.incidents.keys.locked_policy import USES
+from crypto_core.incidents.keys.lock_down import USES
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.verdict import RotationVerdict
 from crypto_core.incidents.keys.subject import (

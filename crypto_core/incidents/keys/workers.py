@@ -15,7 +15,7 @@ from crypto_core.errors import KmsError, TrailError
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.key_users import KeyUser, days_of_use, key_users, responder_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.incidents.keys.rotation.making import by_role, named_plainly
+from crypto_core.incidents.keys.rotation.new_key import by_role, named_plainly
 from crypto_core.incidents.keys.subject import BLOCKED
 from crypto_core.incidents.keys.subject import listed as listed_values
 from crypto_core.incidents.model import Incident

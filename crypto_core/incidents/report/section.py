@@ -17,8 +17,7 @@ from crypto_core.guard.signature import Signature
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.times import Times, times_of
-from crypto_core.reports.cells import ShownSection
-from crypto_core.reports.page import Named
+from crypto_core.reports.cells import Named, ShownSection
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -38,10 +38,10 @@ from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.sections.uses import UsesSection
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, exported, sign
+from crypto_core.reports.cells import Page
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
 from crypto_core.reports.masking import masked
-from crypto_core.reports.page import Page
 from crypto_core.reports.stylesheet import stylesheet
 from crypto_core.text.cleaning import clean
 

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import AbilityBookError, TrailError
 from crypto_core.guard.consent import Danger
+from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.incidents.tokens.dependencies import SuspectsOf, TokenDependencies, nobody_suspected
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
-from crypto_core.incidents.tokens.token_order import TokenOrder
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
-from crypto_core.providers.revocation_order import RankedToken
+from crypto_core.providers.revocation_order import RankedToken, Suspicion
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+
+if TYPE_CHECKING:
+    from crypto_core.incidents.tokens.scoped import ScopedTokens
+    from crypto_core.providers.revocation_order import RevocationOrdering
 
 _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 
@@ -185,3 +192,20 @@ def _lines(result: RevocationResult) -> tuple[str, ...]:
         *((f"Stopped: {clean(result.stopped_by)}",) if result.stopped_by else ()),
         *listed(f"By hand: {one.ref} ({one.provider}): {one.how}" for one in result.by_hand),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOrder:
+    """Puts them in order by what its suspects opened, and could have. Blocks as RevocationOrdering does."""
+
+    scoped: ScopedTokens
+    ordering: RevocationOrdering
+    suspects: SuspectsOf = nobody_suspected
+
+    def order_of(
+        self, incident: Incident, refs: Sequence[TokenRef], cancelled: Event | None = None
+    ) -> tuple[RankedToken, ...]:
+        """Return some of its tokens, the worst first. Raises as RevocationOrdering.order_of."""
+        found = self.suspects(incident, cancelled)
+        suspicion = Suspicion(found.arns, begin_of(incident), found.gaps)
+        return self.ordering.order_of(refs, suspicion, cancelled=cancelled)

@@ -21,8 +21,7 @@ from crypto_core.incidents.tokens.provider_use import ProviderUse
 from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.replica import ReplicaAnswers
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
-from crypto_core.incidents.tokens.verify_restored import VerifyRestored
-from crypto_core.incidents.tokens.verify_tokens import VerifyTokens
+from crypto_core.incidents.tokens.verify_tokens import VerifyRestored, VerifyTokens
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 

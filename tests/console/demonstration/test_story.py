@@ -12,9 +12,9 @@ import pytest
 
 from console.container import Container
 from console.demonstration.story import INCIDENT_TITLE, Story
-from console.game_day.measures import agreed
 from console.game_day.platform_part import PlatformPart
 from console.game_day.platform_team import PlatformTeam
+from console.game_day.runbook_work import agreed
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.errors import InterruptedRunError, RefusedError

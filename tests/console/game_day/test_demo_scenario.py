@@ -19,8 +19,7 @@ import pytest
 
 from console.__main__ import run
 from console.commands.demo import GAMES
-from console.game_day.scenario import Act
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.scenario import SCENARIOS, Act
 from console.sandbox.provider_tokens import MARKER
 from crypto_core.findings.registry import rules_about
 

@@ -15,11 +15,10 @@ from sqlalchemy import make_url, text
 
 from console.container import Container
 from console.game_day.game import Game
-from console.game_day.measures import ROLES, agreed, change_key
 from console.game_day.platform_team import PlatformTeam
 from console.game_day.player import concerns
-from console.game_day.scenario import End, Scenario
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.runbook_work import ROLES, agreed, change_key
+from console.game_day.scenario import SCENARIOS, End, Scenario
 from console.sandbox import access_keys
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.postgres import OPERATOR, PLATFORM

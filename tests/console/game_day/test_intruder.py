@@ -15,8 +15,7 @@ from console.game_day.deeds import CallOutcome
 from console.game_day.game import begins, past_calls
 from console.game_day.intruder import Intruder
 from console.game_day.loot import Stored
-from console.game_day.scenario import Act, End, Move, Past, Persona, Scenario
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.scenario import SCENARIOS, Act, End, Move, Past, Persona, Scenario
 from console.game_day.stage import Stage, client_of
 from console.sandbox import access_keys
 from console.sandbox.endpoint import ACCOUNT

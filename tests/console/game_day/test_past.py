@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.game_day.game import begins
-from console.game_day.scenario import Past
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.scenario import SCENARIOS, Past
 
 LAST_NIGHT = [past for scenario in SCENARIOS.values() for past in scenario.past if not past.nights_ago]
 

@@ -13,7 +13,7 @@ import pytest
 from console.container import Container
 from console.game_day.game import Game
 from console.game_day.player import Player
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.scenario import SCENARIOS
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.settings import load

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from console.game_day.deeds import CallOutcome, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
-from console.game_day.scenario import Act, End
-from console.game_day.scenarios import SCENARIOS
+from console.game_day.scenario import SCENARIOS, Act, End
 from console.game_day.score import PhaseTime, Score, score
 from console.game_day.story_text import score_lines
 from crypto_core.incidents.model import (

@@ -19,7 +19,7 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.incidents.model import IncidentState
-from screens.incidents.choose_answer import ChooseAnswer
+from screens.incidents.choices import ChooseAnswer
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.step_dialog import StepDialog

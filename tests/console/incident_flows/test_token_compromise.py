@@ -32,7 +32,7 @@ from crypto_core.provider_logs.pulling import LogPuller
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from screens.incidents.choose_answer import ChooseAnswer
+from screens.incidents.choices import ChooseAnswer
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.evidence_screen import EvidenceListScreen, EvidenceScreen
 from screens.incidents.incident_screen import IncidentScreen

@@ -8,9 +8,8 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
-from crypto_core.incidents.organisation_scope import organisation_filter
 from crypto_core.incidents.runbooks.library import RunbookLibrary
-from crypto_core.incidents.scope_check import checked_scope
+from crypto_core.incidents.scope_check import checked_scope, organisation_filter
 
 HOSTILE = ('[/red]\x1b[2J"x"', "a, b", "a*", "acme\u202egro", 'quo"te', "-org:x")
 

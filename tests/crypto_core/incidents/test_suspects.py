@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import EventStoreError, KmsError, RefusedError
-from crypto_core.incidents import accomplices
+from crypto_core.incidents import suspects
 from crypto_core.incidents.model import Incident, IncidentScope, IncidentState, finding_origin
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.scope_check import checked_scope
@@ -238,7 +238,7 @@ def test_without_events_or_with_a_store_that_fails_the_gap_says_so(ask: Ask, tmp
 
 def test_what_was_not_looked_at_is_a_gap(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crypto_core.incidents.suspects.MOST_EVENTS", 1)
-    monkeypatch.setattr(accomplices, "MOST_PAIRS", 1)
+    monkeypatch.setattr(suspects, "MOST_PAIRS", 1)
     grant = {"granteePrincipal": f"{IAM}:user/metrics", "operations": ["Decrypt"]}
     grants = [change("CreateGrant", grant, who=bot(), ago=ago) for ago in (500, 400)]
     theirs = [record("ListKeys", who=service("laptop"), sourceIPAddress=OUTSIDE, ago=n) for n in (300, 200)]

@@ -10,7 +10,7 @@ import pytest
 
 from crypto_core.errors import InvalidFieldError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.keys.locked_policy import USES, locked_policy
+from crypto_core.incidents.keys.lock_down import USES, locked_policy
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.keys.policy.access import accesses

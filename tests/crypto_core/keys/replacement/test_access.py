@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from console.__main__ import keydeck as command
-from crypto_core.incidents.keys.rotation.making import making, roles
+from crypto_core.incidents.keys.rotation.new_key import making, roles
 from crypto_core.keys.grants import parse_grant
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import parse_policy

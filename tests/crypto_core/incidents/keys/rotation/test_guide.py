@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from console.container import Container
-from console.game_day.measures import change_key
+from console.game_day.runbook_work import change_key
 from console.sandbox.sandbox import Sandbox
 from crypto_core.incidents.keys.rotation.guide import CHECKS, GuideStep, GuideStepState, in_turn
 from crypto_core.incidents.keys.rotation.verdict import DoKind, RotationVerdict

@@ -1,10 +1,12 @@
-"""What a step asks to be decided."""
+"""Choices about a step: what it asks to be decided, and which of its commands is copied."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from crypto_core.incidents.model import StepView
 from crypto_core.text.cleaning import shortened
-from screens.widgets.cells import fit
+from screens.widgets.cells import fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_list import Line, line
 
@@ -30,3 +32,18 @@ class ChooseAnswer(ChoiceDialog[str]):
         note = f"  {SAFE}" if answer == self._safe else ""
         shown = fit(answer, max(width - 2 - len(note), 8))
         return line(" ", (shown.rstrip(), "bold"), (note, "$muted"), target=answer)
+
+
+class ChooseCommand(ChoiceDialog[str]):
+    """Returns the command, None if the operator went back."""
+
+    def __init__(self, commands: Sequence[str]) -> None:
+        super().__init__("Copy which command?", "It is copied whole, as a shell takes it.")
+        self._commands = commands
+
+    def on_mount(self) -> None:
+        self.offer(self._commands, _line)
+
+
+def _line(command: str, width: int) -> Line:
+    return line(" ", fit_middle(command, max(width - 2, 8)), target=command)
