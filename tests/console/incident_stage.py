@@ -46,38 +46,31 @@ class Operator:
 
     @property
     def screen(self) -> Screen[object]:
-        """What is on top."""
         return self.app.screen
 
     @property
     def page(self) -> IncidentScreen:
-        """The incident's page."""
         assert isinstance(self.screen, IncidentScreen), self.text()
         return self.screen
 
     @property
     def view(self) -> IncidentView:
-        """The incident as the page knows it."""
         view = self.page.view
         assert view is not None
         return view
 
     def text(self) -> str:
-        """What the terminal shows."""
         return "\n".join("".join(s.text for s in strip) for strip in self.screen._compositor.render_strips())
 
     async def press(self, *keys: str) -> None:
-        """Press keys; each counts."""
         for key in keys:
             self.keys.append(key)
             await self.pilot.press(key)
 
     async def confirm(self, words: str) -> None:
-        """Type what a confirmation asks for, and Enter."""
         await self.pilot.press(*("space" if c == " " else c for c in words), "enter")
 
     async def until(self, true: Callable[[], object], what: str = "") -> None:
-        """Wait for what comes by itself, for as long as the machine takes."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while not true():
@@ -87,7 +80,6 @@ class Operator:
             raise AssertionError(f"Waited in vain {what}:\n{self.text()}") from None
 
     async def dialog(self, kind: type[Screen[object]], ready: str) -> None:
-        """Wait for a dialog and for the part of it that comes last."""
         await self.until(
             lambda: isinstance(self.screen, kind) and self.screen.query(ready), f"for {kind.__name__}"
         )
@@ -95,7 +87,6 @@ class Operator:
     # On the incident's page
 
     async def at(self, step: str) -> StepView:
-        """Wait until a step is the one in hand and nothing is under way for it; return it."""
 
         def ready() -> bool:
             screen = self.screen
@@ -109,7 +100,6 @@ class Operator:
         return self.view.step(step)
 
     async def ended(self, step: str) -> StepView:
-        """Wait until a step has ended; what keeps it from that ends the test."""
 
         def over() -> bool:
             if not isinstance(self.screen, IncidentScreen):
@@ -125,13 +115,11 @@ class Operator:
         return self.view.step(step)
 
     async def finish(self, step: str) -> StepView:
-        """Enter: capture, check, end the step."""
         await self.at(step)
         await self.press("enter")
         return await self.ended(step)
 
     async def agree(self, step: str) -> None:
-        """Enter, then agree to the plan that is shown, and wait until it has been carried out."""
         await self.at(step)
         await self.press("enter")
         await self.dialog(StepDialog, "#confirm")
@@ -147,7 +135,6 @@ class Operator:
         await self.until(lambda: not self._running(step), f"for the action of step {step}")
 
     async def answer(self, step: str, choice: str) -> None:
-        """Enter, then one of the answers."""
         await self.at(step)
         await self.press("enter")
         await self.dialog(ChooseAnswer, "#choices")
@@ -159,11 +146,9 @@ class Operator:
         await self.ended(step)
 
     def seen(self, step: str) -> CheckResult | None:
-        """What the page saw last of a step's check."""
         return self.page._seen.get(step) if isinstance(self.screen, IncidentScreen) else None
 
     async def write_report(self) -> str:
-        """Enter on a closed incident, and once more; returns what the dialog says then."""
         await self.press("enter")
         await self.dialog(ReportDialog, "#path")
         await self.until(lambda: self.screen.focused is self.screen.query_one("#path"))
@@ -178,7 +163,6 @@ class Operator:
 
 @asynccontextmanager
 async def operator(services: Services) -> AsyncIterator[Operator]:
-    """The console on its first screen, its tokens counted."""
     app = KeydeckApp(services)
     async with app.run_test(size=LARGE, notifications=True) as pilot:
         works = Operator(app, pilot)

@@ -57,7 +57,6 @@ NEW_TOKEN = "ghp_" + "Zq7" * 12
 
 @pytest.fixture
 def runbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The team's runbooks: one of three steps."""
     folder = tmp_path / "runbooks"
     folder.mkdir()
     (folder / "partner.toml").write_text(TEAM)
@@ -72,7 +71,6 @@ def github(world: World) -> str:
 
 
 def clean_of(text: str) -> bool:
-    """Whether nothing in a text acts on a terminal."""
     return all(letter == "\n" or letter.isprintable() for letter in text)
 
 

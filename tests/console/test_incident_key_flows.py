@@ -43,7 +43,6 @@ NEW_TOKEN = "xoxb-a-connection-that-was-made-meanwhile"
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    """A sandbox of its own with 20,000 tokens that all open."""
     with Sandbox.start(connections=CONNECTIONS) as sandbox:
         for name in list(os.environ):
             if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
@@ -396,7 +395,6 @@ def worked_through(
 
 
 def keydeck(*arguments: str) -> Ran:
-    """Run the command in this process, without a terminal."""
     stdout, stderr = io.StringIO(), io.StringIO()
     with redirect_stdout(stdout), redirect_stderr(stderr):
         code = run(list(arguments))

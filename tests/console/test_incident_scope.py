@@ -28,7 +28,6 @@ def github(world: World, number: int = 0) -> TokenRef:
 
 
 def everything_stored(superuser: Engine) -> str:
-    """All that Keydeck's own tables hold."""
     with superuser.connect() as connection:
         tables = connection.scalars(
             text("SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'keydeck'")

@@ -18,7 +18,6 @@ def staged(view: IncidentView | None = None) -> Stage:
 
 
 def at_step(step: str, **states: StepState) -> IncidentView:
-    """The key compromise with everything before a step done."""
     view = key_compromise()
     ids = [one.step.id for one in view.steps]
     todo = dict.fromkeys(ids[ids.index(step) :], StepState.TODO)
@@ -27,11 +26,9 @@ def at_step(step: str, **states: StepState) -> IncidentView:
 
 
 def pane(d: Deck) -> str:
-    """What the step says, in one line."""
     return " ".join(str(d.app.screen.query_one(StepPane).query_one("#step").content).split())  # type: ignore[attr-defined]
 
 
 def selected(d: Deck) -> str:
-    """The step under the cursor."""
     step = d.app.screen.step_in_hand  # type: ignore[attr-defined]
     return step.step.id if step is not None else ""

@@ -433,7 +433,6 @@ class StageIncidents:
         return ReportCheck("It is not signed.")
 
     def done(self, *names: str) -> list[tuple[str, Any]]:
-        """What was asked of that kind; of every kind but looks and joins where none is named."""
         return [one for one in self.asked if (one[0] in names if names else one[0] not in ("look", "join"))]
 
     def _done(self, incident: int, step: str) -> StepView:

@@ -31,7 +31,6 @@ from tests.screens.test_hostile_text import assert_harmless
 
 
 def two() -> Stage:
-    """An open incident, and a newer one that is closed."""
     stage = Stage()
     closed = incident_view(
         8,

@@ -19,7 +19,6 @@ from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import at_step, pane, selected, staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE
 from tests.screens.samples import CURRENT
-from tests.screens.stage import Stage
 from tests.screens.stage_incidents import incident_view, key_compromise, with_steps
 
 
@@ -252,41 +251,3 @@ async def test_errors_of_the_service_are_told_and_the_page_goes_on(call: str) ->
         await d.press("escape")
         await d.tick(5)
         assert stage.incidents.done() == []
-
-
-@pytest.mark.deep
-async def test_a_key_compromise_takes_under_40_presses_from_the_console_to_the_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    stage = Stage()
-    presses = 0
-
-    async with deck(stage, size=LARGE) as d:
-
-        async def press(*keys: str) -> None:
-            nonlocal presses
-            presses += len(keys)
-            await d.press(*keys)
-
-        await press("5", "n", "enter", "enter", "enter")
-        number = max(stage.incidents.views)
-        while (step := stage.incidents.views[number].current) is not None:
-            assert selected(d) == step.step.id
-            if step.step.action is not None:
-                await press("enter", "right", "enter")
-            elif step.step.choices:
-                await press("enter", "enter")
-            else:
-                await press("enter")
-            await d.tick(5)
-        await press("enter")
-        await d.type("Nothing is left.")
-        await press("enter")
-        await d.tick(5)
-        await press("enter", "enter", "enter")
-        assert isinstance(d.app.screen, IncidentScreen)
-        [report] = tmp_path.iterdir()
-        assert report.suffix == ".html"
-    assert presses < 40
-    assert stage.incidents.views[number].incident.closed_at is not None

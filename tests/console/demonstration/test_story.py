@@ -32,7 +32,6 @@ INTRUDER = "arn:aws:iam::123456789012:user/intruder"
 
 @pytest.fixture
 def container(own_sandbox: Sandbox) -> Iterator[Container]:
-    """The services over the sandbox."""
     with closing(Container(load().settings)) as services:
         yield services
 

@@ -66,13 +66,11 @@ class NoProviders:
     """Nobody says whether a token works."""
 
     def takes(self, ref: TokenRef, token: Secret) -> bool | None:
-        """Return None."""
         return None
 
 
 @pytest.fixture
 def key(sandbox: Sandbox, new_key: Callable[[], str]) -> Iterator[str]:
-    """A key of the test's own, which thief and friend know."""
     for persona in STORY.personas:
         sandbox.control.add_principal(persona.access_key, persona.name, persona.kind)
         sandbox.control.set_address(persona.access_key, persona.address)

@@ -11,7 +11,6 @@ from console.sandbox.sandbox import Sandbox
 
 @pytest.fixture(autouse=True)
 def providers(sandbox: Sandbox, environment: dict[str, str]) -> Iterator[None]:
-    """Every token is alive at its provider, before and after."""
     sandbox.providers.clear()
     sandbox.control.set_lookup_throttle(None)
     yield

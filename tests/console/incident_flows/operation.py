@@ -35,7 +35,6 @@ class Watched(Deck):
     unseen: Sequence[str] = ()
 
     async def settle(self) -> None:
-        """Come to rest, and look at the screen."""
         await super().settle()
         shown = self.text()
         assert not [canary for canary in self.unseen if canary in shown]
@@ -43,7 +42,6 @@ class Watched(Deck):
 
 @asynccontextmanager
 async def console(services: Any, *, start: str, **more: Any) -> AsyncIterator[Watched]:
-    """The console over services, at rest on its first screen."""
     app = KeydeckApp(services, start_screen=start, **more)
     async with app.run_test(size=LARGE, notifications=True) as pilot:
         deck = Watched(app, pilot, Stage())
@@ -66,13 +64,11 @@ def view(deck: Deck) -> IncidentView:
 
 
 def said(deck: Deck) -> str:
-    """What the step says, in one line."""
     step = page(deck).query_one(StepPane).query_one("#step", Static)
     return " ".join(str(step.content).split())
 
 
 async def ended(deck: Deck, step: str, state: StepState = StepState.DONE) -> None:
-    """Wait until a step has ended and the page is at another one."""
 
     def there() -> bool:
         screen = deck.app.screen
@@ -93,7 +89,6 @@ async def patiently(deck: Deck, there: Callable[[], object]) -> None:
 
 
 async def dialog(deck: Deck, kind: type, has: str = "") -> Any:
-    """Wait for a dialog, and for a widget in it."""
     await patiently(
         deck, lambda: isinstance(deck.app.screen, kind) and (not has or deck.app.screen.query(has))
     )
@@ -101,14 +96,12 @@ async def dialog(deck: Deck, kind: type, has: str = "") -> Any:
 
 
 async def at_rest(deck: Deck) -> None:
-    """Wait until nothing is under way for any step."""
     await patiently(
         deck, lambda: isinstance(deck.app.screen, IncidentScreen) and not runs_of(deck.facts).running
     )
 
 
 async def agree(deck: Deck, typed: str = "") -> None:
-    """Agree to the plan on screen as it demands."""
     confirm = deck.app.screen.query_one("#confirm", Button)
     if typed:
         await deck.type(typed)
@@ -120,7 +113,6 @@ async def agree(deck: Deck, typed: str = "") -> None:
 
 
 def provider_says(sandbox: Sandbox, ref: TokenRef, token: str) -> Liveness:
-    """Ask the sandbox's provider about a token."""
     provider = {"gh_connection": "github", "slack_connection": "slack", "jira_connection": "jira"}[ref.table]
     base = f"{sandbox.endpoint_url}/_providers/{'atlassian' if provider == 'jira' else provider}"
     with Transport(Clock()) as transport:

@@ -57,7 +57,6 @@ def restored(sandbox: Sandbox, world: World, superuser: Engine) -> Iterator[str]
 
 
 async def declare_drill(deck: Deck, runbook: str, database: str) -> None:
-    """Start a drill from the list of incidents."""
     await deck.press("n")
     await dialog(deck, DeclareDialog, "#choices")
     await patiently(deck, lambda: runbook in deck.text())
@@ -70,7 +69,6 @@ async def declare_drill(deck: Deck, runbook: str, database: str) -> None:
 
 
 async def choose(deck: Deck, words: str) -> None:
-    """Choose the line that says something in the dialog's list."""
     choices = deck.app.screen.query_one("#choices", LineList)
     await patiently(deck, lambda: any(words in line.content.plain for line in choices.written))
     while choices.current is None or words not in choices.current.content.plain:

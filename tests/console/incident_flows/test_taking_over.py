@@ -52,13 +52,11 @@ def busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
 
 
 def signed_in(sandbox: Sandbox, key: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be another person of the role on call from now on."""
     sandbox.control.add_principal(key, "keydeck-oncall", "role", name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
 
 
 async def open_incident(works: Operator) -> None:
-    """From any screen to the page of the only incident."""
     await works.press("5")
     await works.until(lambda: "INC-1" in works.text())
     await works.press("enter")
@@ -66,7 +64,6 @@ async def open_incident(works: Operator) -> None:
 
 
 async def go_on_without(works: Operator, step: str, reason: str) -> None:
-    """Skip a step by decision."""
     await works.at(step)
     await works.press("s")
     await works.dialog(AskText, "#text")
@@ -80,7 +77,6 @@ def in_one_line(works: Operator) -> str:
 
 
 async def until_switched(works: Operator) -> str:
-    """From the declaration to the new key; returns its ARN."""
     await works.finish("scope")
     await works.agree("block")
     await works.ended("block")
@@ -92,7 +88,6 @@ async def until_switched(works: Operator) -> str:
 
 
 async def from_census_to_report(works: Operator) -> None:
-    """The rest, once every token is under the new key."""
     await works.agree("encrypt")
     await works.until(lambda: (seen := works.seen("encrypt")) is not None and seen.passed, "for the job")
     await works.finish("encrypt")

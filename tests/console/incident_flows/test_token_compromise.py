@@ -64,7 +64,6 @@ async def paste(deck: Deck, words: str) -> None:
 
 
 async def enter_token(deck: Deck, ref: TokenRef, token: str) -> StepDialog:
-    """Choose a row, paste a token, and look at the plan."""
     await deck.press("enter")
     shown: StepDialog = await dialog(deck, StepDialog, "InputsForm")
     rows = shown.query_one("#field-0", LineList)
@@ -101,7 +100,6 @@ def written_down(superuser: Engine, folder: Path) -> dict[str, str]:
 
 
 def put(platform: Engine, ref: TokenRef, stored: str) -> None:
-    """Write a stored value, as the platform does."""
     with platform.begin() as connection:
         connection.execute(
             text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
@@ -110,7 +108,6 @@ def put(platform: Engine, ref: TokenRef, stored: str) -> None:
 
 
 def pull_logs(services: Container) -> None:
-    """Fetch every provider's audit log of the last days."""
     puller = LogPuller(services.token_uses.log, services.settings.endpoints)
     for provider, name in (("github", "all"), ("slack", ""), ("atlassian", ATLASSIAN_ORG)):
         since = datetime.now(UTC) - timedelta(days=8)

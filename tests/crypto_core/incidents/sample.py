@@ -45,12 +45,10 @@ BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben as keydeck_operator"
 
 
 def at(minutes: float) -> datetime:
-    """Minutes after the declaration."""
     return BEGAN + timedelta(minutes=minutes)
 
 
 def step(id_: str, title: str, minutes: int, **rest: Any) -> RunbookStep:
-    """A step with a budget in minutes."""
     return RunbookStep(id_, title, f"Why: {title.lower()}.", budget_seconds=minutes * 60, **rest)
 
 
@@ -211,11 +209,9 @@ class Sample:
     journal: tuple[JournalEntry, ...]
 
     def evidence(self, number: int) -> str:
-        """The content of a piece."""
         return self.contents[number]
 
     def with_evidence(self, kind: str, content: object, title: str = "More") -> Sample:
-        """The same with one more piece of evidence, captured last."""
         text = content if isinstance(content, str) else json.dumps(content)
         number = max(self.contents) + 1
         piece = EvidencePiece(number, "quiet", kind, title, at(96), ANA, _sha256(text), len(text))
@@ -353,7 +349,6 @@ def _evidence() -> tuple[tuple[EvidencePiece, ...], dict[int, str]]:
 def journal_entry(
     seq: int, minutes: float, action: str, subject: str, outcome: str, **detail: Any
 ) -> JournalEntry:
-    """An entry of the journal, its chain left out."""
     text = json.dumps(detail, sort_keys=True)
     digest = hashlib.sha256(f"{seq} {action}".encode()).digest()
     return JournalEntry(seq, at(minutes), ANA, "ops-1", action, subject, outcome, text, FIRST, digest)

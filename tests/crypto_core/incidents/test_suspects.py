@@ -37,7 +37,6 @@ def service(name: str, session: str = "s-1") -> dict[str, Any]:
 
 
 def from_outside(*names: str, who: Mapping[str, Any] | None = None, ago: float = 600, **more: Any) -> Any:
-    """Calls from the intruder's address with its software."""
     at = {"sourceIPAddress": OUTSIDE, "userAgent": KALI} | more
     return [record(name, who=who or bot(), ago=ago - n, **at) for n, name in enumerate(names)]
 

@@ -85,7 +85,6 @@ states = st.sampled_from(StepState)
 
 @st.composite
 def views(draw: st.DrawFn) -> IncidentView:
-    """Any states and moments, clocks that run backwards included."""
     steps = []
     for number, step in enumerate(RUNBOOK.steps, start=1):
         state = draw(states)

@@ -116,7 +116,6 @@ class Scene:
         action: Mapping[str, OptionValue] | None = None,
         check: Mapping[str, OptionValue] | None = None,
     ) -> Situation:
-        """A step of the incident as it stands."""
         scope = IncidentScope(key=self.key, since=self.since, principal=self.principal)
         incident = Incident(7, "Key", IncidentState.OPEN, scope, self.declared_at, "ana", dict(self.values))
         step = RunbookStep("s", "t", "p", action_options=action or {}, check_options=check or {})
@@ -129,7 +128,6 @@ class Scene:
             return self.tools.actions[kind].plan_action(self.situation(inputs, action=options))
 
     def run(self, kind: ActionKind, plan: ActionPlan, consent: Consent | None = None) -> ActionResult:
-        """Run a plan, agreed to as it demands; what it found is remembered."""
         with performing(kind.does.operations):
             result = self.tools.actions[kind].run_action(self.situation(), plan, consent or agreed(plan))
         self.values |= result.values
@@ -141,7 +139,6 @@ class Scene:
         return self.run(kind, self.plan(kind, inputs, **options))
 
     def fields(self, kind: ActionKind) -> dict[str, str]:
-        """The fields of an action with their defaults, as a screen fills them in."""
         return {f.name: f.default for f in self.tools.actions[kind].fields(self.situation())}
 
     def look(self, kind: CheckKind, **options: OptionValue) -> CheckResult:
@@ -151,34 +148,28 @@ class Scene:
         return self.tools.captures[kind](self.situation())
 
     def policy(self, key: str | None = None) -> dict[str, Any]:
-        """A key's policy as KMS has it."""
         answer = self.stage.kms.get_key_policy(KeyId=key or self.key, PolicyName="default")
         return json.loads(answer["Policy"])  # type: ignore[no-any-return]
 
     def journaled(self) -> list[tuple[str, str]]:
-        """What the journal has, oldest first. The chain must be whole."""
         assert self.container.journal.verify() is None
         return [(entry.action, entry.outcome) for entry in self.container.journal.entries()]
 
     def performed(self) -> set[str]:
-        """The operations that were begun by now, by the journal; and the joining of jobs."""
         done = {operation_of(action) for action, outcome in self.journaled() if outcome in BEGUN}
         names = {operation.name for operation in done if operation is not None}
         return names | ({"jobs join"} if self.worked_on else set())
 
     def past(self, minutes: int, key: str) -> None:
-        """Let the platform have made a data key under a key so many minutes ago."""
         moment = datetime.now(UTC) - timedelta(minutes=minutes)
         self.sandbox.control.history([PastCall(moment, access_keys.PLATFORM, "GenerateDataKey", key)])
 
     def pull(self, since: timedelta = timedelta(hours=1)) -> None:
-        """Fetch the events of late."""
         now = datetime.now(UTC)
         self.container.event_puller.pull_events(since=now - since, until=now)
 
 
 def agreed(plan: ActionPlan) -> Consent:
-    """The consent that a plan demands."""
     typed = plan.danger is Danger.TYPED
     return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
 

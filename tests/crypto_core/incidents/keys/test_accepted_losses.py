@@ -49,7 +49,6 @@ def in_its_data_key(stored: str) -> str:
 
 
 def in_its_header(stored: str) -> str:
-    """No group tells any more which key it is under."""
     envelope = parse(stored)
     return serialise(replace(envelope, encrypted_data_key=b"\xff" + envelope.encrypted_data_key[1:]))
 
@@ -77,7 +76,6 @@ class Losses:
             connection.execute(PUT, {"id": row, "stored": stored})
 
     def damage(self, *how: Damage, first: int = 0) -> list[str]:
-        """Damage tokens in their order; returns their references."""
         found = self.rows()[first : first + len(how)]
         for (row, stored), one in zip(found, how, strict=True):
             self.put(row, one(stored))
@@ -102,7 +100,6 @@ class Losses:
 
 @pytest.fixture
 def losses(scene: Scene, platform: Engine) -> Losses:
-    """Five tokens under the old key."""
     scene.stage.connect(scene.key, 5)
     scene.values["new_key"] = scene.stage.key()
     return Losses(scene, platform)

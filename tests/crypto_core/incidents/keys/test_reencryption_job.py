@@ -24,7 +24,6 @@ ENCRYPT, SEALED = ActionKind.ENCRYPT_UNPROTECTED, CheckKind.NOTHING_UNPROTECTED
 
 @pytest.fixture
 def moved(scene: Scene) -> Scene:
-    """Three tokens under the old key, and a new one."""
     scene.stage.connect(scene.key, 3)
     scene.values["new_key"] = scene.stage.key()
     return scene

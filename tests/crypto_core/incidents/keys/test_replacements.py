@@ -22,7 +22,6 @@ DISABLE, SCHEDULE = ActionKind.DISABLE_KEY, ActionKind.SCHEDULE_DELETION
 
 @pytest.fixture
 def replaced(scene: Scene) -> Scene:
-    """A new key with two tokens; none is under the old one."""
     scene.values["new_key"] = scene.stage.key()
     scene.stage.connect(scene.values["new_key"], 2)
     return scene

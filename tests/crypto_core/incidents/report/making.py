@@ -101,7 +101,6 @@ def report_of(
 
 
 def told(report: Report) -> list[str]:
-    """The open points, a line each."""
     return [f"{p.severity.value}: {p.about}: {p.text}" for p in report.section(OpenPointsSection).open_points]
 
 

@@ -154,7 +154,6 @@ def markdown() -> MarkdownIt:
 
 
 def rendered(text: str) -> str:
-    """What a reader of the Markdown sees."""
     return Page(markdown().render(text)).text
 
 
@@ -263,7 +262,6 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown_as(name: str, value: Any) -> tuple[str, ...]:
-    """The ways in which a value of the JSON may stand on a page."""
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", value):
         whole = moment(datetime.fromisoformat(value))
         return whole, f"– {whole[11:]}"

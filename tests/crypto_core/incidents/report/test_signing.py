@@ -56,7 +56,6 @@ def test_any_single_change_of_the_text_fails(exported: str) -> None:
 
 
 def forged(exported: str, chance: random.Random) -> dict[str, Any]:
-    """The report with one value changed."""
     document: dict[str, Any] = json.loads(exported)
     at: Any = document["report"]
     while True:

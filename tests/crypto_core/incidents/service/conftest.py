@@ -53,7 +53,6 @@ def engine(incident_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def forging(sandbox: Sandbox, incident_url: str) -> Iterator[Engine]:
-    """The same database as PostgreSQL's superuser."""
     engine = open_engine(_as(sandbox.superuser_url, str(make_url(incident_url).database)))
     yield engine
     engine.dispose()
@@ -107,7 +106,6 @@ def incident(ana: IncidentService) -> int:
 
 @pytest.fixture
 def act() -> Callable[..., ActionResult]:
-    """Plan a step's action, agree to it, and run it."""
 
     def run(service: IncidentService, incident: int, step: str, inputs: Any = None) -> ActionResult:
         plan = service.plan_action(incident, step, inputs)

@@ -157,23 +157,19 @@ class Doubles:
     """Of which there is nothing to capture."""
 
     def at(self, point: str, situation: Situation) -> None:
-        """Do what the test wants at a point."""
         if (hook := self.hooks.get(point)) is not None:
             hook(situation)
 
     def effects(self, incident: int) -> list[str]:
-        """Return which effects there are, each as often as it was made."""
         file = self.folder / str(incident)
         return file.read_text().split() if file.exists() else []
 
     def affect(self, incident: int, effect: str) -> None:
-        """Make an effect, unless it is there: actions can be repeated."""
         if effect not in self.effects(incident):
             with (self.folder / str(incident)).open("a") as file:
                 file.write(f"{effect}\n")
 
     def toolbox(self) -> Toolbox:
-        """Return all of them."""
         actions: dict[ActionKind, IncidentAction] = {
             kind: DoubleAction(self, kind)
             for kind in (ActionKind.LOCK_DOWN_KEY, ActionKind.CREATE_KEY, ActionKind.REVOKE_TOKENS)
@@ -254,7 +250,6 @@ class DoubleCapture:
 
 
 def killed(situation: Situation) -> None:
-    """End this process as a power cut does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

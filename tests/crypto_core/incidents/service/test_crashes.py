@@ -144,7 +144,6 @@ def console(
 
 
 def once_free(act: Act, service: IncidentService, incident: int) -> None:
-    """Run the step as soon as its holder's lease has ended."""
     while True:
         try:
             act(service, incident, "lock")

@@ -13,13 +13,11 @@ from tests.crypto_core.incidents.tokens.staging import Stage, build
 
 @pytest.fixture
 def stage(services: Container) -> Stage:
-    """An incident over the test's own database."""
     return build(services)
 
 
 @pytest.fixture
 def backups(superuser: Engine) -> Callable[[], list[tuple[str, str]]]:
-    """Read the replaced envelopes: verb and envelope."""
 
     def read() -> list[tuple[str, str]]:
         with superuser.connect() as connection:

@@ -57,7 +57,6 @@ DECLARED = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
 
 def name_of(token: str) -> str:
-    """What the providers here know a token by."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -163,20 +162,16 @@ class Stage:
     )
 
     def about(self, *refs: TokenRef | str, **scope: Any) -> Stage:
-        """Say what the incident is about."""
         self.incident = replace(self.incident, scope=IncidentScope(references=tuple(map(str, refs)), **scope))
         return self
 
     def keep_values(self, **values: str) -> None:
-        """Remember what other steps have found out."""
         self.incident = replace(self.incident, values={**self.incident.values, **values})
 
     def another(self, number: int) -> Incident:
-        """The same scope in an incident of another number."""
         return replace(self.incident, id=number)
 
     def again(self) -> Stage:
-        """The same incident in another console: nothing but what was kept is known."""
         return replace(self, tools=token_tools(self.parts))
 
     def situation(self, options: Mapping[str, Any] | None = None, **inputs: str | Secret) -> Situation:
@@ -192,7 +187,6 @@ class Stage:
     def run(
         self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
     ) -> ActionResult:
-        """Plan, agree as the plan demands, run, and keep what came of it."""
         situation = self.situation(options, **inputs)
         with performing(kind.does.operations):
             plan = self.tools.actions[kind].plan_action(situation)
@@ -219,12 +213,10 @@ class Stage:
         return content
 
     def journaled(self) -> list[tuple[str, str]]:
-        """What was done with tokens that were entered: subject and outcome."""
         entries = self.container.journal.entries()
         return [(e.subject, e.outcome) for e in entries if e.action == "enter token"]
 
     def everything_kept(self) -> str:
-        """All that the journal and the evidence hold."""
         entries = self.container.journal.entries()
         return "\n".join([*(text for _, text in self.kept), *(f"{e.subject} {e.detail}" for e in entries)])
 
@@ -301,7 +293,6 @@ def build(
 
 
 def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
-    """Write a stored value, as the platform does."""
     with platform.begin() as connection:
         connection.execute(
             text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
@@ -310,7 +301,6 @@ def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
 
 
 def insert(platform: Engine, row_id: str, stored: str, organisation: str = "org-new") -> TokenRef:
-    """Make a GitHub connection, as the platform does."""
     with platform.begin() as connection:
         connection.execute(
             text(

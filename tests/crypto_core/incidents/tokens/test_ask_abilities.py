@@ -23,14 +23,12 @@ ASK, REVOKE, CHECK = ActionKind.ASK_ABILITIES, ActionKind.REVOKE_TOKENS, CheckKi
 
 
 def classic(scopes: set[str], start: int = 0) -> str:
-    """A token whose scopes are these."""
     tokens = (f"ghp_{MARKER}{number:025}" for number in range(start, start + 1_000))
     return next(token for token in tokens if set(truth_of(token).scopes) == scopes)
 
 
 @pytest.fixture
 def real(stage: Stage, sandbox: Sandbox) -> Stage:
-    """The tools with the providers of the sandbox."""
     sandbox.providers.clear()
     parts = replace(stage.parts, providers=stage.container.providers)
     return replace(stage, parts=parts, tools=token_tools(parts))

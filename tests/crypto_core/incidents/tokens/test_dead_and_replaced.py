@@ -24,7 +24,6 @@ NEW = "ghp_" + "n" * 36
 
 
 def of_column(world: World, table: str, column: str = "access_token") -> list[TokenRef]:
-    """The sealed, whole tokens of a column."""
     refs = (*world.sealed_under(world.current_key), *world.sealed_under(world.old_key))
     return [r for r in refs if (r.table, r.column) == (table, column)]
 

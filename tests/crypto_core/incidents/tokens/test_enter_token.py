@@ -42,7 +42,6 @@ Backups = Callable[[], list[tuple[str, str]]]
 
 
 def github(world: World, number: int = 0) -> TokenRef:
-    """A sealed GitHub token of the generated ones."""
     refs = world.sealed_under(world.current_key)
     return [r for r in refs if (r.table, r.column) == ("gh_connection", "access_token")][number]
 

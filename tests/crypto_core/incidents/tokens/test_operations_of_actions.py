@@ -23,7 +23,6 @@ OLD, NEW = f"ghp_{MARKER}{1:025}", f"ghp_{MARKER}{2:025}"
 
 
 def performed(stage: Stage) -> set[str]:
-    """The operations that the journal has as done."""
     done = {operation_of(e.action) for e in stage.container.journal.entries() if e.outcome == "done"}
     return {operation.name for operation in done if operation is not None}
 

@@ -29,7 +29,6 @@ HOSTILE = "[/red]\x1b]0;x\x07\u202e"
 
 @pytest.fixture
 def used(world: World) -> dict[str, ProviderUse]:
-    """A use of a token by the platform, by provider."""
     uses = sorted(provider_uses(world), key=lambda use: use.time)
     return {use.provider: use for use in uses if use.by == "platform" and "refresh" not in use.ref}
 

@@ -39,34 +39,28 @@ class Stage:
         self.empty()
 
     def key(self, region: str | None = None, **parameters: Any) -> str:
-        """Make a key; returns its ARN."""
         kms = self.kms if region is None else self.platform_kms(region)
         return str(kms.create_key(**parameters)["KeyMetadata"]["Arn"])
 
     def platform_kms(self, region: str = "eu-west-1") -> Any:
-        """KMS as the platform's role calls it."""
         session = boto3.Session(access_keys.PLATFORM, access_keys.SECRET, region_name=region)
         endpoint = os.environ["AWS_ENDPOINT_URL"]
         return session.client("kms", endpoint_url=endpoint)
 
     def put_policy(self, key: str, *statements: dict[str, Any]) -> None:
-        """Give a key a policy of these statements."""
         policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
         self.kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
 
     def configure(self, **variables: str) -> None:
-        """Set environment variables for what is looked at from now on."""
         for name, value in variables.items():
             self._environment.setenv(name, value)
 
     def empty(self) -> None:
-        """Leave no token at all."""
         with self._platform.begin() as connection:
             for table in PLATFORM_TABLES:
                 connection.execute(text(f"TRUNCATE {table.name}"))
 
     def connect(self, key: str, number: int = 1, *, at: datetime | None = None) -> None:
-        """Let the platform make connections, their tokens sealed under a key as it does."""
         kms = self.platform_kms()
         with self._platform.begin() as connection:
             for _ in range(number):
@@ -83,7 +77,6 @@ class Stage:
                 )
 
     def connect_in_plaintext(self, number: int) -> None:
-        """Let the platform make connections whose tokens it does not seal."""
         with self._platform.begin() as connection:
             for n in range(number):
                 connection.execute(
@@ -96,7 +89,6 @@ class Stage:
 
     @contextmanager
     def container(self) -> Iterator[Container]:
-        """Services of their own, by the settings as they are now."""
         services = Container(load().settings)
         try:
             yield services
@@ -104,7 +96,6 @@ class Stage:
             services.close()
 
     def write(self, verb: Verb, selection: Selection, target: str) -> int:
-        """Have Keydeck write tokens anew under a key; returns how many it wrote."""
         with self.container() as container:
             work = container.services.work
             plan = work.plan_reencryption(verb, selection, target)
@@ -118,18 +109,15 @@ class Stage:
         since: datetime | None = None,
         accepted: Sequence[str] = (),
     ) -> Guide:
-        """Where the rotation stands, as another process sees it."""
         with self.container() as services:
             return services.services.replacement.read_guide(
                 old or self.old, new, since=since, accepted=accepted
             )
 
     def states(self, new: str | None = None, **how: Any) -> dict[str, str]:
-        """The state of each step."""
         return {step.step.id: step.state.value for step in self.look(new, **how).steps}
 
     def step(self, step_id: str, new: str | None = None, **how: Any) -> GuideStep:
-        """One step."""
         return self.look(new, **how).step(step_id)
 
 
@@ -146,10 +134,8 @@ def stage(
 
 
 def told(step: GuideStep) -> str:
-    """All that a step says, for searching."""
     return "\n".join((*step.verdict.evidence, *(i.text for i in step.verdict.do), *step.verdict.warnings))
 
 
 def at(hour: int) -> datetime:
-    """A moment of a day long after all keys of a test were made."""
     return datetime(2031, 1, 1, hour, tzinfo=UTC)

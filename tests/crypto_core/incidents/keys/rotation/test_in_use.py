@@ -18,7 +18,6 @@ IN_USE = "in-use"
 
 @pytest.fixture
 def new(stage: Stage) -> str:
-    """A new key that is configured already."""
     key = stage.key()
     stage.configure(TOKEN_ENCRYPTION_KEY_ID=key, KEYDECK_TRUSTED_KEYS=stage.old)
     return key

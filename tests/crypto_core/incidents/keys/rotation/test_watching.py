@@ -24,14 +24,12 @@ class Meanwhile(Event):
         self.waited: list[float | None] = []
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let the next thing happen."""
         self.waited.append(timeout)
         self.happens.pop(0)()
         return self.is_set()
 
 
 def reading(container: Container, old: str, *new: str) -> Callable[[], Guide]:
-    """What looks at two keys."""
     return partial(container.services.replacement.read_guide, old, *new)
 
 
