@@ -81,9 +81,9 @@ if TYPE_CHECKING:
     from crypto_core.incidents.steps.parts import IncidentParts
     from crypto_core.incidents.steps.step_contracts import Toolbox
     from crypto_core.incidents.suspects import Suspects, SuspectSearch
-    from crypto_core.incidents.tokens.dependencies import TokenDependencies
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.incidents.tokens.revoke_tokens import TokenOrder
+    from crypto_core.incidents.tool_services import ToolServices
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -465,7 +465,7 @@ class Container:
     @deferred_property
     def replacement(self) -> ManualRotation:
         from crypto_core.incidents.keys.rotation.guide import ManualRotation
-        from crypto_core.incidents.keys.rotation.look import RotationReader
+        from crypto_core.incidents.tool_services import RotationReader
         from crypto_core.keyring.preflight import Preflight
 
         settings = self.settings
@@ -816,10 +816,8 @@ class Container:
     @deferred_property
     def token_order(self) -> TokenOrder:
         from crypto_core.incidents.tokens.revoke_tokens import TokenOrder
-        from crypto_core.incidents.tokens.scoped import ScopedTokens
 
-        scoped = ScopedTokens(self._token_dependencies())
-        return TokenOrder(scoped, self.revocation_ordering, self.suspects.suspects_of)
+        return TokenOrder(self._tool_services())
 
     @deferred_property
     def entering(self) -> TokenEntering:
@@ -1082,69 +1080,54 @@ class Container:
 
     @cached_property
     def tools(self) -> Toolbox:
-        from crypto_core.incidents.keys.dependencies import KeyDependencies
         from crypto_core.incidents.keys.toolbox import key_tools
         from crypto_core.incidents.steps.step_contracts import joined
         from crypto_core.incidents.tokens.toolbox import token_tools
         from crypto_core.incidents.tripwire_watch import TripwireWatch
 
-        of_keys = KeyDependencies(
-            keys=self.keys,
-            policies=self.policies,
+        made = self._tool_services()
+        tripwires = TripwireWatch(self.tripwires.states, self.trail_rules, aws_clock.CLOCK.now)
+        return joined(key_tools(made), token_tools(made, self._restored), tripwires.tools())
+
+    def _tool_services(self) -> ToolServices:
+        from crypto_core.incidents.tool_services import ToolServices
+
+        return ToolServices(
             status=self.status,
             inventory=self.inventory,
+            catalogue=self.catalogue,
+            store=self.store,
+            keyring=self.keyring,
+            opener=self.opener,
+            verifier=self.verifier,
+            keys=self.keys,
+            policies=self.policies,
             changes=self.key_changes,
-            jobs=self.jobs,
             rotation=self.replacement.reader,
+            posture=self.posture,
+            jobs=self.jobs,
+            events=self.events,
             monitor=self.key_monitor,
             use=self.event_use,
-            events=self.events,
-            posture=self.posture,
             trail_rules=self.trail_rules,
             suspects=self.suspects,
+            covered=self.event_coverage.between,
+            providers=self.providers,
+            entering=self.entering,
+            abilities=self.abilities,
+            ordering=self.revocation_ordering,
+            uses=self.token_uses,
+            regions=lambda: self.kms.regions,
             identity=self._identity,
-            backups=self._backups_under,
-            work_on=self._work_on,
-            store=self.store,
-            verifier=self.verifier,
             evidence=self._evidence,
+            backups=self._backups_under,
+            needing_copies=self.copy_register.needing,
+            registered_copy=self._registered_copy,
+            outside=self.token_index.outside,
+            work_on=self._work_on,
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
             trust=self._trust,
             actors=self.journal.actors,
-            needing_copies=self.copy_register.needing,
-        )
-        tripwires = TripwireWatch(self.tripwires.states, self.trail_rules, aws_clock.CLOCK.now)
-        return joined(key_tools(of_keys), token_tools(self._token_dependencies()), tripwires.tools())
-
-    def _token_dependencies(self) -> TokenDependencies:
-        from crypto_core.incidents.tokens.dependencies import TokenDependencies
-
-        return TokenDependencies(
-            engine=self.engine,
-            catalogue=self.catalogue,
-            store=self.store,
-            answers=self.answers,
-            inventory=self.inventory,
-            keyring=self.keyring,
-            keys=self.keys,
-            status=self.status,
-            verifier=self.verifier,
-            opener=self.opener,
-            entering=self.entering,
-            providers=self.providers,
-            events=self.events,
-            use=self.event_use,
-            monitor=self.key_monitor,
-            evidence=self._evidence,
-            open_restored=self._restored,
-            registered_copy=self._registered_copy,
-            regions=lambda: self.kms.regions,
-            abilities=self.abilities,
-            ordering=self.revocation_ordering,
-            suspects=self.suspects.suspects_of,
-            covered=self.event_coverage.between,
-            uses=self.token_uses,
-            outside=self.token_index.outside,
         )
 
     def _registered_copy(self, name: str) -> RegisteredCopy | None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, NotConfirmedError
 from crypto_core.guard.consent import DANGERS, Consent, Danger, Origin, require
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import said
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -23,6 +22,7 @@ from crypto_core.incidents.steps.step_contracts import (
     plan_digest,
 )
 from crypto_core.incidents.suspects import Suspect, Suspects
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 
@@ -111,7 +111,7 @@ def _does(plan: ChangePlan, *, alone: bool) -> list[str]:
 class KeyAction(IncidentAction):
     """An action that changes keys. One of its own says what it plans, as a bundle of changes."""
 
-    def __init__(self, services: KeyDependencies) -> None:
+    def __init__(self, services: ToolServices) -> None:
         self._services = services
 
     def run_action(

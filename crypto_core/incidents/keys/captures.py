@@ -13,11 +13,11 @@ from typing import Any
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.event_fetching import begin_of, fetched
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.evidence_json import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, IncidentCapture, Situation
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.state import KeyState
 
 _PRINCIPALS = 500
@@ -29,7 +29,7 @@ Piece = tuple[str, dict[str, Any]]
 class KeyCaptures:
     """Takes evidence. Blocks on KMS, the database and the events' store; changes nothing."""
 
-    def __init__(self, services: KeyDependencies) -> None:
+    def __init__(self, services: ToolServices) -> None:
         self._services = services
 
     def by_kind(self) -> dict[CaptureKind, IncidentCapture]:

@@ -10,12 +10,12 @@ from crypto_core.database.tokens.fresh_proof import FEW
 from crypto_core.database.tokens.lost_tokens import TriedToken
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, RefusedError
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
 from crypto_core.incidents.keys.rotation.old_key import kept_backups, not_counted
 from crypto_core.incidents.keys.subject import old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
@@ -29,7 +29,7 @@ _SHOWN = 10
 class EmptiedChecks:
     """Looks at jobs, and makes fresh proofs. Blocks on the database and KMS; changes nothing."""
 
-    def __init__(self, services: KeyDependencies) -> None:
+    def __init__(self, services: ToolServices) -> None:
         self._services = services
 
     def nothing_under_key(self, situation: Situation) -> CheckResult:

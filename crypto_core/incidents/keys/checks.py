@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.incidents.key_users import responder_of
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.lock_down import USES
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.verdict import RotationVerdict
@@ -23,6 +22,7 @@ from crypto_core.incidents.keys.subject import (
 )
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import account_of
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.policy.access import Access
@@ -35,7 +35,7 @@ from crypto_core.text.moments import in_utc
 class KeyChecks:
     """Looks at keys. Blocks on KMS, the database and the events' store; changes nothing."""
 
-    def __init__(self, services: KeyDependencies) -> None:
+    def __init__(self, services: ToolServices) -> None:
         self._services = services
 
     def scope_known(self, situation: Situation) -> CheckResult:
@@ -123,7 +123,7 @@ class KeyChecks:
 
 
 def rotation_check(
-    services: KeyDependencies, check: Callable[[RotationLook], RotationVerdict], situation: Situation
+    services: ToolServices, check: Callable[[RotationLook], RotationVerdict], situation: Situation
 ) -> CheckResult:
     """Return what a check of a rotation proves of an incident's keys.
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crypto_core.errors import TrailError
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.switching import platform_switched
@@ -22,6 +21,7 @@ from crypto_core.incidents.keys.subject import new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_uses import MAKES
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Verb
@@ -64,7 +64,7 @@ class _Watched:
 class WatchingChecks:
     """Looks. Fetches events, which may take seconds; blocks on the database and KMS."""
 
-    def __init__(self, services: KeyDependencies) -> None:
+    def __init__(self, services: ToolServices) -> None:
         self._services = services
 
     def platform_switched(self, situation: Situation) -> CheckResult:

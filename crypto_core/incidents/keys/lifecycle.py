@@ -15,7 +15,6 @@ from typing import Any
 from crypto_core.errors import KeydeckError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.guard.consent import Origin
 from crypto_core.incidents.keys.bundle import KeyAction, agreed, bundled
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.replacements import ReplacementOpener
 from crypto_core.incidents.keys.subject import PENDING, entered, everywhere, old_key, said, unasked
 from crypto_core.incidents.runbooks.catalogue import ActionKind
@@ -26,6 +25,7 @@ from crypto_core.incidents.steps.step_contracts import (
     Progress,
     Situation,
 )
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan
@@ -48,7 +48,7 @@ class ChangingState(KeyAction):
 
     def __init__(
         self,
-        services: KeyDependencies,
+        services: ToolServices,
         kind: ChangeKind,
         words: str,
         applies: Callable[[KeyState], bool],
@@ -235,7 +235,7 @@ class Replicating(KeyAction):
             ) from error
 
 
-def lifecycle_actions(services: KeyDependencies) -> dict[ActionKind, ChangingState | Replicating]:
+def lifecycle_actions(services: ToolServices) -> dict[ActionKind, ChangingState | Replicating]:
     return {
         ActionKind.DISABLE_KEY: ChangingState(
             services, ChangeKind.DISABLE, "Disable", lambda s: s.state not in ("Disabled", *PENDING)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.keys import subject
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
     ActionResult,
@@ -21,6 +20,7 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
     plan_digest,
 )
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
@@ -73,7 +73,7 @@ def job_of(jobs: JobService, situation: Situation, verb: Verb) -> JobView | None
 class MovingTokens(IncidentAction):
     """Writes many tokens anew under the new key, as a job that is remembered as a value."""
 
-    def __init__(self, services: KeyDependencies, verb: Verb) -> None:
+    def __init__(self, services: ToolServices, verb: Verb) -> None:
         """`verb` is REENCRYPT, of what is under the old key, or ENCRYPT, of what is not protected."""
         self._services = services
         self._verb = verb

@@ -18,12 +18,12 @@ from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import InterruptedRunError, KeydeckError, UnknownJobError
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, new_key, old_key
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Progress, Situation
 from crypto_core.incidents.tokens.verified import Verified, verified_of
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import same_key
 from crypto_core.keys.changes.plan import UNCOUNTED
 from crypto_core.reencryption.jobs.model import JobView
@@ -128,7 +128,7 @@ class Opening:
 class ReplacementOpener:
     """Opens what replaces an incident's key. Blocks on KMS and SQL."""
 
-    def __init__(self, services: KeyDependencies) -> None:
+    def __init__(self, services: ToolServices) -> None:
         self._services = services
 
     def find_replacements(self, situation: Situation) -> Replacements:

@@ -8,7 +8,6 @@ from crypto_core.incidents.keys.blocking import BlockingSuspects
 from crypto_core.incidents.keys.captures import KeyCaptures
 from crypto_core.incidents.keys.census_checks import EmptiedChecks
 from crypto_core.incidents.keys.checks import KeyChecks, rotation_check
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.key_use_checks import WatchingChecks
 from crypto_core.incidents.keys.lifecycle import lifecycle_actions
 from crypto_core.incidents.keys.lock_down import LockingKey
@@ -18,10 +17,11 @@ from crypto_core.incidents.keys.rotation.guide import CHECKS
 from crypto_core.incidents.keys.subject import key_check
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import IncidentCheck, Toolbox
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.reencryption.plan import Verb
 
 
-def key_tools(services: KeyDependencies) -> Toolbox:
+def key_tools(services: ToolServices) -> Toolbox:
     """Return what can be done about keys. SCOPE_KNOWN is that of an incident about a key.
 
     Asks nothing by itself.

@@ -14,12 +14,12 @@ from threading import Event
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.key_users import KeyUser, days_of_use, key_users, responder_of
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.rotation.new_key import by_role, named_plainly
 from crypto_core.incidents.keys.subject import BLOCKED
 from crypto_core.incidents.keys.subject import listed as listed_values
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.suspects import Suspects
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.blocking import BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
@@ -167,7 +167,7 @@ class Workers:
 
 
 def workers_of(
-    services: KeyDependencies,
+    services: ToolServices,
     keys: Sequence[KeyState],
     policies: Sequence[KeyPolicy],
     incident: Incident,
@@ -228,7 +228,7 @@ def _in_words(access: Access) -> str:
 
 
 def _seen(
-    services: KeyDependencies, keys: Sequence[KeyState], cancelled: Event | None
+    services: ToolServices, keys: Sequence[KeyState], cancelled: Event | None
 ) -> tuple[Mapping[str, KeyUser], tuple[str, ...]]:
     """Who used the keys lately, and why that may not be all."""
     try:

@@ -14,10 +14,10 @@ from crypto_core.envelope import Format
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
 from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens, in_pages
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
@@ -46,7 +46,7 @@ class Standing:
 class Baseline:
     """Takes and reads it. Blocks on SQL and KMS."""
 
-    def __init__(self, parts: TokenDependencies) -> None:
+    def __init__(self, parts: ToolServices) -> None:
         self._parts = parts
         self.scoped = ScopedTokens(parts)
         self.marker = Marker(parts.opener)

@@ -14,7 +14,7 @@ from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_uses import OPENS
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
@@ -119,7 +119,7 @@ def _openers_json(openers: Mapping[str, _Opener]) -> list[dict[str, Any]]:
 class TrailCaptures:
     """Captures what CloudTrail tells of the tokens or the key. Blocks on SQL, AWS and the events' store."""
 
-    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
+    def __init__(self, baseline: Baseline, parts: ToolServices) -> None:
         self._baseline = baseline
         self._parts = parts
 

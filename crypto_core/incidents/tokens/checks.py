@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from threading import Event
 
 from crypto_core.errors import DatabaseError, InvalidFilterError, RefusedError, SettingsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.marks import Held
 from crypto_core.incidents.tokens.remembered import Before, counts
+from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness
-from crypto_core.reencryption.token_search.index_plan import OutsideRows, not_indexed
+from crypto_core.reencryption.token_search.index_plan import OutsideRows
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-
-OutsideOf = Callable[[Sequence[TokenRef], Event | None], OutsideRows]
-"""Says which other rows hold the tokens of some, as far as it is known."""
 
 
 def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> CheckResult:
@@ -56,12 +53,10 @@ def tokens_open(situation: Situation) -> CheckResult:
 class TokenChecks:
     """Looks at the tokens in scope. Blocks on SQL and KMS; changes nothing."""
 
-    def __init__(
-        self, baseline: Baseline, open_restored: OpenRestored, outside: OutsideOf = not_indexed
-    ) -> None:
+    def __init__(self, baseline: Baseline, parts: ToolServices, open_restored: OpenRestored) -> None:
         self._baseline = baseline
         self._open = open_restored
-        self._outside = outside
+        self._outside = parts.outside
 
     def scope_known(self, situation: Situation) -> CheckResult:
         """Return how many tokens are in scope. FAILED if there are none, or a declared one is not there.

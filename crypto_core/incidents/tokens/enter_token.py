@@ -16,10 +16,10 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
 )
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.lists.secret_file import read_secret_file
 from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.replacing_token.entry_lines import entries_of
@@ -58,7 +58,7 @@ _READ_BACK = {
 class EnterToken(TokenAction):
     """One row at a time; complete once no row holds its old token."""
 
-    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
+    def __init__(self, baseline: Baseline, parts: ToolServices) -> None:
         self._baseline = baseline
         self._entering = parts.entering
         self._many = ManyEntries(parts.entering)

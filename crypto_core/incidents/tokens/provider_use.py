@@ -16,8 +16,8 @@ from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.checks import seen
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.verified import listed
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.provider_logs.store import CoverBook, uncovered
 from crypto_core.provider_logs.token_hashes import TokenHashBook, digest_of
 from crypto_core.provider_logs.token_use import FRESH, TokenUse, place_of
@@ -36,20 +36,19 @@ _IN_DETAIL, _DEEDS, _THEFTS = 50, 100, 200
 OTHER_PLACES = (
     "What was done at GitHub in organisations whose logs are not here stands in logs that only these have."
 )
-NOT_KEPT = "Providers' events are not kept here."
 
 
 class ProviderUse:
     """Captures uses and checks coverage. Blocks on SQL, KMS and the stores; asks no provider."""
 
-    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
+    def __init__(self, baseline: Baseline, parts: ToolServices) -> None:
         self._baseline = baseline
         self._parts = parts
 
     def note(self, situation: Situation, queries: tuple[HashedQuery, ...]) -> None:
         """Note the hashes of queries that were just made. Raises EventStoreError."""
         hashes = {one.ref: digest for one in queries if (digest := digest_of(one.query)) is not None}
-        if hashes and self._parts.uses is not None:
+        if hashes:
             self._book.note(hashes, situation.incident.name, datetime.now(UTC))
 
     def captured(self, situation: Situation) -> tuple[Captured, ...]:
@@ -85,8 +84,6 @@ class ProviderUse:
         NOT_YET with the times that are missing, UNKNOWN where a provider's log isn't read or a row doesn't
         tell its place: what is not in the store may have happened.
         """
-        if self._parts.uses is None:
-            return seen(CheckState.UNKNOWN, NOT_KEPT)
         try:
             refs = scope_refs(self._baseline, situation)
         except RefusedError as error:
@@ -117,8 +114,6 @@ class ProviderUse:
 
     @property
     def _log(self) -> ProviderLog:
-        if self._parts.uses is None:
-            raise RefusedError(NOT_KEPT)
         return self._parts.uses.log
 
     @property
@@ -127,9 +122,7 @@ class ProviderUse:
 
     def _uses(self, refs: tuple[TokenRef, ...], situation: Situation) -> Iterator[TokenUse]:
         uses = self._parts.uses
-        if uses is None:
-            raise RefusedError(NOT_KEPT)
-        suspects = self._parts.suspects(situation.incident, situation.cancelled)
+        suspects = self._parts.suspects.suspects_of(situation.incident, situation.cancelled)
         judge = uses.judge(suspects.arns, situation.cancelled)
         for ref in refs:
             stop_if(situation.cancelled)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from crypto_core.errors import EvidenceError, InvalidReferenceError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.tokens.dependencies import EvidenceReader
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
@@ -48,7 +47,7 @@ class Answers:
 class Remembered:
     """Reads evidence. Blocks on SQL; raises EvidenceError, DatabaseError."""
 
-    def __init__(self, evidence: EvidenceReader) -> None:
+    def __init__(self, evidence: Callable[[int, str], Sequence[str]]) -> None:
         self._evidence = evidence
 
     def before(self, incident: Incident) -> Before | None:

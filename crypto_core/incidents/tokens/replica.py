@@ -11,7 +11,7 @@ from crypto_core.errors import EnvelopeError, InvalidReferenceError, KmsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.checks import seen
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.text.counting import counted
@@ -24,7 +24,7 @@ SAMPLE = 3
 class ReplicaAnswers:
     """Asks each replica itself. The key's own Region need not answer."""
 
-    def __init__(self, parts: TokenDependencies) -> None:
+    def __init__(self, parts: ToolServices) -> None:
         self._parts = parts
 
     def replica_answers(self, situation: Situation) -> CheckResult:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from hashlib import sha256
 from threading import Event
@@ -110,6 +110,10 @@ class RestoredTokens:
             )
             with connected(self._engine) as connection:
                 yield from map(source.ref, connection.scalars(some))
+
+
+OpenRestored = Callable[[str], AbstractContextManager[RestoredTokens]]
+"""Opens the restored database that the settings know by a name. Raises SettingsError for another name."""
 
 
 @contextmanager

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
@@ -16,21 +15,18 @@ from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
-from crypto_core.incidents.tokens.dependencies import SuspectsOf, TokenDependencies, nobody_suspected
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
+from crypto_core.incidents.tokens.scoped import ScopedTokens
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
 from crypto_core.incidents.tokens.verified import listed
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.revocation_order import RankedToken, Suspicion
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-
-if TYPE_CHECKING:
-    from crypto_core.incidents.tokens.scoped import ScopedTokens
-    from crypto_core.providers.revocation_order import RevocationOrdering
 
 _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 
@@ -38,11 +34,11 @@ _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 class RevokeTokens(TokenAction):
     """A token that was replaced since, or that is known to be dead, is left alone."""
 
-    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
+    def __init__(self, baseline: Baseline, parts: ToolServices) -> None:
         self._baseline = baseline
         self._providers = parts.providers
         self._store = parts.store
-        self._order = TokenOrder(baseline.scoped, parts.ordering, parts.suspects)
+        self._order = TokenOrder(parts)
 
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return which tokens would be revoked where, and which need a person. Revokes nothing."""
@@ -194,18 +190,17 @@ def _lines(result: RevocationResult) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class TokenOrder:
-    """Puts them in order by what its suspects opened, and could have. Blocks as RevocationOrdering does."""
+    """Puts tokens in order by what an incident's suspects opened, and could have."""
 
-    scoped: ScopedTokens
-    ordering: RevocationOrdering
-    suspects: SuspectsOf = nobody_suspected
+    def __init__(self, parts: ToolServices) -> None:
+        self.scoped = ScopedTokens(parts)
+        self._ordering, self._suspects = parts.ordering, parts.suspects
 
     def order_of(
         self, incident: Incident, refs: Sequence[TokenRef], cancelled: Event | None = None
     ) -> tuple[RankedToken, ...]:
         """Return some of its tokens, the worst first. Raises as RevocationOrdering.order_of."""
-        found = self.suspects(incident, cancelled)
+        found = self._suspects.suspects_of(incident, cancelled)
         suspicion = Suspicion(found.arns, begin_of(incident), found.gaps)
-        return self.ordering.order_of(refs, suspicion, cancelled=cancelled)
+        return self._ordering.order_of(refs, suspicion, cancelled=cancelled)

@@ -11,7 +11,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
@@ -51,7 +51,7 @@ class InScope:
 class ScopedTokens:
     """Resolves scopes. Blocks on SQL; for a key's tokens on KMS too, as a census does."""
 
-    def __init__(self, parts: TokenDependencies) -> None:
+    def __init__(self, parts: ToolServices) -> None:
         self._parts = parts
 
     def resolve(

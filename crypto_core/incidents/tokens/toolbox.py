@@ -14,14 +14,15 @@ from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskAbiliti
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import TrailCaptures, scope_refs
 from crypto_core.incidents.tokens.checks import TokenChecks, tokens_open
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
 from crypto_core.incidents.tokens.provider_use import ProviderUse
 from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.replica import ReplicaAnswers
+from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.verify_tokens import VerifyRestored, VerifyTokens
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
@@ -92,16 +93,16 @@ def abilities_summary(checks: AbilityChecks, situation: Situation) -> tuple[Capt
     return _in_short(CaptureKind.ABILITIES, "Known of what the tokens can do", checks.in_short(situation))
 
 
-def token_tools(parts: TokenDependencies) -> Toolbox:
+def token_tools(parts: ToolServices, open_restored: OpenRestored) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Nothing is called yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
     used, abilities = ProviderUse(baseline, parts), AbilityChecks(baseline)
-    checks, trail = TokenChecks(baseline, parts.open_restored, parts.outside), TrailCaptures(baseline, parts)
+    checks, trail = TokenChecks(baseline, parts, open_restored), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),
-            ActionKind.VERIFY_RESTORED: VerifyRestored(parts.open_restored, parts.registered_copy),
+            ActionKind.VERIFY_RESTORED: VerifyRestored(parts, open_restored),
             ActionKind.ASK_LIVENESS: AskLiveness(baseline, parts.providers),
             ActionKind.ASK_ABILITIES: AskAbilities(baseline, parts.abilities),
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 from crypto_core.copies.comparison import compared, needed_keys, unusable_keys
@@ -14,9 +14,10 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps import step_contracts
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation, plan_digest
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.dependencies import OpenRestored, TokenDependencies
+from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, sample_of
 from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -28,7 +29,7 @@ MOST = 1_000_000
 class VerifyTokens(TokenAction):
     """Changes nothing; every token that is tried is a call of KMS."""
 
-    def __init__(self, baseline: Baseline, parts: TokenDependencies) -> None:
+    def __init__(self, baseline: Baseline, parts: ToolServices) -> None:
         self._scoped = baseline.scoped
         self._verifier = parts.verifier
 
@@ -94,12 +95,9 @@ def _rank(salt: str, ref: TokenRef) -> bytes:
 class VerifyRestored(TokenAction):
     """The database is the one that the incident names."""
 
-    def __init__(
-        self, open_restored: OpenRestored, registered_copy: Callable[[str], RegisteredCopy | None]
-    ) -> None:
-        """`registered_copy` gives the copy that is registered under the database's name, None for none."""
+    def __init__(self, parts: ToolServices, open_restored: OpenRestored) -> None:
         self._open = open_restored
-        self._copy = registered_copy
+        self._copy = parts.registered_copy
 
     def plan_action(self, situation: step_contracts.Situation) -> step_contracts.ActionPlan:
         """Return how many tokens there are and would be opened. Raises SettingsError for another name."""

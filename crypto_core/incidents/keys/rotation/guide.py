@@ -15,7 +15,7 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
-from crypto_core.incidents.keys.rotation.look import RotationLook, RotationReader
+from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.new_key import key_permitted, new_key_ready
 from crypto_core.incidents.keys.rotation.old_key import nothing_under_key, old_key_readable
 from crypto_core.incidents.keys.rotation.switching import names_switched, platform_switched
@@ -25,6 +25,7 @@ from crypto_core.incidents.runbooks.catalogue import CheckKind
 from crypto_core.incidents.runbooks.library import guide_runbook
 from crypto_core.incidents.runbooks.placeholders import filled_parts
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
+from crypto_core.incidents.tool_services import RotationReader
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans

@@ -9,26 +9,23 @@ by the platform.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event
 
-from sqlalchemy import Engine
-
 from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.backups import backups_under, written_by_keydeck
-from crypto_core.database.tokens.inventory import Inventory, SortKey
+from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.incidents.keys.subject import everywhere
+from crypto_core.incidents.tool_services import RotationReader
 from crypto_core.key_names import is_key_arn, parse_key_name, same_key
-from crypto_core.keyring.preflight import Permission, Preflight
+from crypto_core.keyring.preflight import Permission
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import at_risk, proven_at_risk
-from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.replacement.access import AccessComparison, Compared, UseSeen, UseWitness
-from crypto_core.keys.service import StatusService
+from crypto_core.keys.replacement.access import Compared, UseSeen
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Query
@@ -76,25 +73,6 @@ class CountedTokens:
     """Tokens of connections made after `since` that are under the old key."""
     unknown: str = ""
     """Why it is not known who wrote what is under the new key; then nothing of what is above it is."""
-
-
-@dataclass(eq=False)
-class RotationReader:
-    """What looks read with, and the platform's keys as configured: see the settings of the same names."""
-
-    engine: Engine
-    journal_engine: Engine
-    keys: KeyInventory
-    access: AccessComparison
-    preflight: Preflight
-    inventory: Inventory
-    status: StatusService
-    regions: Callable[[], Sequence[str]]
-    witness: UseWitness
-    write_key: str | None
-    write_alias: str = ""
-    trusted_keys: tuple[str, ...] = ()
-    rotation_days: int = 365
 
 
 @dataclass(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -17,11 +18,9 @@ from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.database.tokens.backups import backups_under
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.performing import performing
-from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
@@ -34,6 +33,7 @@ from crypto_core.incidents.steps.step_contracts import (
     Toolbox,
     looked_at,
 )
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.changes.service import KeyChangeService
 from tests.crypto_core.incidents.keys.rotation.conftest import Stage
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
@@ -68,40 +68,22 @@ class Scene:
         self.principal = ""
         """Whom the incident was declared from."""
         self.declared_at = datetime.now(UTC) - timedelta(seconds=1)
-        self.tools: Toolbox = key_tools(self._dependencies(container))
+        self.tools: Toolbox = key_tools(self._services(container))
 
-    def _dependencies(self, container: Container) -> KeyDependencies:
-        services = container.services
-        changes = services.key_changes
+    def _services(self, container: Container) -> ToolServices:
+        changes = container.services.key_changes
         assert callable(changes.plan_change)
         made = if_made(changes)
         assert isinstance(made, KeyChangeService)
         made._patience = ()
-        return KeyDependencies(
-            keys=services.keys,  # type: ignore[arg-type]  # what the container made
-            policies=services.policies,  # type: ignore[arg-type]
-            status=services.status,  # type: ignore[arg-type]
-            inventory=services.inventory,  # type: ignore[arg-type]
+        return replace(
+            container._tool_services(),
             changes=changes,
             jobs=self.jobs.service,
-            rotation=services.replacement.reader,
-            monitor=services.key_monitor,
-            use=services.event_use,
-            events=container.events,
-            posture=services.posture,
-            trail_rules=services.trail_rules,
-            suspects=container.suspects,
-            identity=lambda: container.kms.identity().arn,
-            backups=lambda arn: backups_under(container.engine, arn),
             work_on=self._work_on,
-            store=container.store,
-            verifier=container.verifier,
             evidence=lambda _, kind: self.evidence.get(kind, []),
             settle_seconds=0.0,
             at_work=self.at_work.__contains__,
-            trust=container._trust,
-            actors=container.journal.actors,
-            needing_copies=container.copy_register.needing,
         )
 
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
@@ -32,9 +31,10 @@ from crypto_core.incidents.steps.step_contracts import (
     Toolbox,
     looked_at,
 )
-from crypto_core.incidents.tokens.dependencies import TokenDependencies
-from crypto_core.incidents.tokens.restored_tokens import RestoredTokens, restored_at
+from crypto_core.incidents.suspects import Suspects
+from crypto_core.incidents.tokens.restored_tokens import OpenRestored, RestoredTokens, restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,
@@ -49,7 +49,6 @@ from crypto_core.providers.answers import (
 from crypto_core.providers.github import hashed_query
 from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN
 from crypto_core.reencryption.replacing_token.service import TokenEntering
-from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
@@ -154,8 +153,9 @@ class Stage:
 
     container: Container
     providers: Providers
-    parts: TokenDependencies
+    parts: ToolServices
     tools: Toolbox
+    open_restored: OpenRestored
     kept: list[tuple[str, str]]
     incident: Incident = field(
         default_factory=lambda: Incident(7, "leak", IncidentState.OPEN, IncidentScope(), DECLARED, "ana")
@@ -172,7 +172,7 @@ class Stage:
         return replace(self.incident, id=number)
 
     def again(self) -> Stage:
-        return replace(self, tools=token_tools(self.parts))
+        return replace(self, tools=token_tools(self.parts, self.open_restored))
 
     def situation(self, options: Mapping[str, Any] | None = None, **inputs: str | Secret) -> Situation:
         step = RunbookStep("step", "Step", "", action_options=dict(options or {}))
@@ -221,6 +221,13 @@ class Stage:
         return "\n".join([*(text for _, text in self.kept), *(f"{e.subject} {e.detail}" for e in entries)])
 
 
+class Nobody:
+    """A search for suspects that finds nobody: these tests are about tokens."""
+
+    def suspects_of(self, _incident: Incident, _cancelled: Event | None = None) -> Suspects:
+        return Suspects(gaps=("who is suspected was not examined",))
+
+
 def build(
     container: Container,
     *,
@@ -230,13 +237,7 @@ def build(
     approvals: ApprovalGate | None = None,
 ) -> Stage:
     """Put the tools together from the services, as the console does."""
-    answers, opener, providers = (
-        AttributionCache(container.engine),
-        ValueOpener(container.keyring),
-        Providers(container),
-    )
-    services: Any = container.services
-    kept: list[tuple[str, str]] = []
+    made, providers, kept = container._tool_services(), Providers(container), list[tuple[str, str]]()
 
     @contextmanager
     def open_restored(name: str) -> Iterator[RestoredTokens]:
@@ -246,28 +247,18 @@ def build(
         with restored_at(url, container.keyring) as database:
             yield database
 
-    parts = TokenDependencies(
-        engine=container.engine,
-        catalogue=container.catalogue,
-        store=container.store,
-        answers=answers,
-        inventory=services.inventory,
-        keyring=container.keyring,
-        keys=services.keys,
-        status=services.status,
-        verifier=Verifier(
-            container.keyring, container.store, container.catalogue, answers, inventory=services.inventory
-        ),
-        opener=opener,
+    parts = replace(
+        made,
+        suspects=Nobody(),  # type: ignore[arg-type]
         entering=TokenEntering(
             container.engine,
-            container.catalogue,
-            container.store,
-            services.inventory,
-            answers,
-            container.keyring,
-            services.keys,
-            opener,
+            made.catalogue,
+            made.store,
+            made.inventory,
+            container.answers,
+            made.keyring,
+            made.keys,
+            made.opener,
             providers,
             container.journal,
             same_database=True,
@@ -275,21 +266,11 @@ def build(
             write_format=write_format,
             approvals=approvals,
         ),
-        providers=providers,
-        events=container.events,
-        use=services.event_use,
-        monitor=services.key_monitor,
+        providers=providers,  # type: ignore[arg-type]
         evidence=lambda number, kind: [text for k, text in kept if k == kind],
-        registered_copy=container._registered_copy,
-        open_restored=open_restored,
-        regions=lambda: container.kms.regions,
-        abilities=container.abilities,
-        ordering=container.revocation_ordering,
-        covered=container.event_coverage.between,
-        uses=container.token_uses,
         most=most,
     )
-    return Stage(container, providers, parts, token_tools(parts), kept)
+    return Stage(container, providers, parts, token_tools(parts, open_restored), open_restored, kept)
 
 
 def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:

@@ -31,7 +31,7 @@ def classic(scopes: set[str], start: int = 0) -> str:
 def real(stage: Stage, sandbox: Sandbox) -> Stage:
     sandbox.providers.clear()
     parts = replace(stage.parts, providers=stage.container.providers)
-    return replace(stage, parts=parts, tools=token_tools(parts))
+    return replace(stage, parts=parts, tools=token_tools(parts, stage.open_restored))
 
 
 def test_the_worst_token_is_revoked_first_and_the_incident_does_not_say_what_it_can_do(

@@ -152,5 +152,5 @@ def test_a_replica_is_asked_itself(stage: Stage, sandbox: Sandbox, platform: Eng
     away = replace(
         stage.parts, keys=SimpleNamespace(replicas=_down), regions=lambda: ("eu-west-1", "us-east-1")
     )
-    assert token_tools(away).checks[answers](stage.situation()).passed
+    assert token_tools(away, stage.open_restored).checks[answers](stage.situation()).passed
     assert stage.about(key=world.old_key.arn).look(answers).state is CheckState.FAILED
