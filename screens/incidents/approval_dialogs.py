@@ -12,9 +12,7 @@ from textual.widgets import Button, Static
 
 from crypto_core.guard.approvals import Approval
 from crypto_core.text.cleaning import shortened
-from screens.ages import ago, local
-from screens.asking import ask
-from screens.blocking import Trouble
+from screens.ages import ago
 from screens.facts import Facts
 from screens.incidents.running import Waiting
 from screens.incidents.work import approval_gate
@@ -24,48 +22,31 @@ _MOST_LINES = 400
 
 
 class ApprovalNeeded(Dialog[None]):
-    """Says that nothing was done yet: who has to approve, how, and until when."""
+    """Says that nothing was done yet: who has to approve, and how."""
 
-    def __init__(self, facts: Facts, waiting: Waiting) -> None:
+    def __init__(self, waiting: Waiting) -> None:
         super().__init__()
-        self._facts = facts
         self._waiting = waiting
 
     def compose(self) -> ComposeResult:
-        with framed("Not done yet: a second person has to approve it"):
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(id="told")
-            yield buttons(("Close", "cancel"))
-
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
-        self._tell("")
-        if self._facts.services.approvals is not None:
-            gate = approval_gate(self._facts)
-            ask(self, lambda _: gate.requests(pending=True), self._know, group="approvals")
-
-    def _know(self, answer: tuple[Approval, ...] | Trouble) -> None:
-        if isinstance(answer, Trouble):
-            return
-        request = next((one for one in answer if str(one.id) == self._waiting.request), None)
-        if request is not None and self.is_mounted:
-            now = self._facts.clock()
-            self._tell(f"{local(request.expires_at, now):%H:%M:%S %z}, {ago(request.expires_at, now)}")
-
-    def _tell(self, until: str) -> None:
-        lines = [Content(self._waiting.message)]
-        if self._waiting.remedy:
-            lines += [Content(""), Content.assemble((self._waiting.remedy, "bold"))]
-        if self._waiting.request not in self._waiting.message:
-            lines.append(Content.assemble(("request  ", "$muted"), self._waiting.request))
-        if until:
-            lines.append(Content.assemble(("until    ", "$muted"), until))
+        waiting = self._waiting
+        lines = [Content(waiting.message)]
+        if waiting.remedy:
+            lines += [Content(""), Content.assemble((waiting.remedy, "bold"))]
+        if waiting.request not in waiting.message:
+            lines.append(Content.assemble(("request  ", "$muted"), waiting.request))
         lines += [
             Content(""),
             Content("Or in their console, not in yours: 5, then H. Once it is approved, press Enter on the"),
             Content("step again: the same plan runs."),
         ]
-        self.query_one("#told", Static).update(Content("\n").join(lines))
+        with framed("Not done yet: a second person has to approve it"):
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content("\n").join(lines))
+            yield buttons(("Close", "cancel"))
+
+    def on_mount(self) -> None:
+        self.query_one("#cancel").focus()
 
 
 class DecideDialog(Dialog[bool | None]):

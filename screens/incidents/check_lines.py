@@ -1,4 +1,4 @@
-"""What a check saw: a short list, each line with a sign, and all of it in a dialog."""
+"""What a check saw: a short list, and all of it in a dialog."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from crypto_core.incidents.model import CheckResult, CheckState, StepView
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.ages import ago
-from screens.incidents.words import CHECKS, LATE
-from screens.signs import Sign
+from screens.incidents.words import CHECKS
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import fit, progress
 from screens.widgets.dialog import Dialog, buttons, framed
@@ -26,18 +25,6 @@ SHORT: Final = 6
 """Lines of a check that stand on the page."""
 _NAME = 10
 _BARS = dict.fromkeys(CheckState, "$accent") | {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
-_UNKNOWN = ("Not known", "Not counted:", "Not seen", "CloudTrail: not known", "Whether ")
-_AGAINST = (
-    "Loses access",
-    "Could not be written",
-    "Open point",
-    "No process works",
-    "Last used at",
-    "Nothing here",
-    "Of these ",
-    "Can't be opened",
-)
-_SO, _NEITHER = Sign("✔", "$success"), Sign("·", "$muted")
 
 
 def check_lines(
@@ -75,19 +62,9 @@ def check_lines(
         words = f" accepts {counted(seen.lost, 'token')} as lost that nobody can open"
         yield line(("L", "bold $accent"), (words, "$muted"))
     for text in seen.lines[:SHORT]:
-        mark = sign_of(text, seen.state)
-        yield from prose(text, width, lead=f"{mark.text} ", lead_style=mark.style)
+        yield from prose(text, width, lead="· ", lead_style="$muted")
     if len(seen.lines) > SHORT:
         yield line(("V", "bold $accent"), (f" shows all {len(seen.lines):,} lines", "$muted"))
-
-
-def sign_of(text: str, state: CheckState) -> Sign:
-    """Return what a line of a check says of what is proved: for it, against it, not known, or neither."""
-    if text.startswith(_UNKNOWN):
-        return CHECKS[CheckState.UNKNOWN]
-    if state is CheckState.PASSED:
-        return _SO
-    return LATE if text.startswith(_AGAINST) or " may still " in text else _NEITHER
 
 
 class CheckDetails(Dialog[None]):
@@ -97,8 +74,7 @@ class CheckDetails(Dialog[None]):
         self._seen = seen
 
     def compose(self) -> ComposeResult:
-        signs = ((sign_of(text, self._seen.state), text) for text in self._seen.lines)
-        lines = [Content.assemble((f"{sign.text} ", sign.style), text) for sign, text in signs]
+        lines = [Content.assemble(("· ", "$muted"), text) for text in self._seen.lines]
         with framed(self._title):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("\n").join(lines) if lines else Content("It says nothing."))

@@ -412,7 +412,7 @@ class IncidentActor(MainScreen):
         from screens.incidents.approval_dialogs import ApprovalNeeded
 
         if self.is_attached and self.is_current:
-            await self.app.push_screen_wait(ApprovalNeeded(self.facts, waiting))
+            await self.app.push_screen_wait(ApprovalNeeded(waiting))
 
 
 _OF_INCIDENT = ("note", "evidence", "timeline", "people", "approvals", "report", "close")

@@ -80,10 +80,3 @@ def test_what_nobody_can_open_is_accepted_by_its_typed_number_alone(
     assert "was changed after it was captured" in untold.json["accepted_as_unrecoverable_not_known"]
     assert "is not known" in untold.stderr
     assert keydeck("status", "--json").json["accepted_as_unrecoverable"] == []
-
-
-def test_what_was_accepted_is_in_every_form_of_the_report(lost: str, keydeck: Callable[..., Ran]) -> None:
-    assert keydeck("incident", "start", "key-compromise", "--key", lost).exit_code == 0
-    assert keydeck("incident", "accept-lost", "1", "--reason", WHY, "--confirm", "2").exit_code == 0
-    for form in ("markdown", "html", "json"):
-        assert WHY in keydeck("incident", "report", "1", "--format", form).stdout

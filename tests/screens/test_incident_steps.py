@@ -42,7 +42,7 @@ async def test_what_the_check_said_when_an_action_ended_gives_way_to_what_it_say
         await d.press("enter", "enter", "right", "enter")
         await d.press("v")
         assert "Job 31 was handed over: 3 tokens." in pane(d)
-        assert "✔ Job 31 is done: 3 done" in pane(d)
+        assert "· Job 31 is done: 3 done" in pane(d)
         assert "is running" not in pane(d)
 
 

@@ -26,7 +26,7 @@ from crypto_core.incidents.report.section import Report, ReportSection, Signed, 
 from crypto_core.incidents.report.sections import overview
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
-from crypto_core.incidents.report.sections.losses import LossesSection
+from crypto_core.incidents.report.sections.harm import LossesSection, SuspectsSection, UsesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
 from crypto_core.incidents.report.sections.records import (
@@ -34,9 +34,7 @@ from crypto_core.incidents.report.sections.records import (
     StepsSection,
     TimelineSection,
 )
-from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.sections.uses import UsesSection
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, exported, sign
 from crypto_core.reports.cells import Page
 from crypto_core.reports.html import as_html

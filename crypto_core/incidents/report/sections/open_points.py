@@ -11,7 +11,7 @@ from crypto_core.incidents.model import CheckState, IncidentView, StepState, Ste
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
-from crypto_core.incidents.report.sections.losses import LossesSection
+from crypto_core.incidents.report.sections.harm import LossesSection
 from crypto_core.incidents.report.sections.tokens import TokensSection, said_of
 from crypto_core.incidents.steps.evidence_sanitising import joined
 from crypto_core.lists.tone import Tone

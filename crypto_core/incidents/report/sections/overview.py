@@ -10,10 +10,10 @@ from typing import Self
 from crypto_core.incidents.model import IncidentState, StepState
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.census import CensusSection, under_key
-from crypto_core.incidents.report.sections.losses import LossesSection
+from crypto_core.incidents.report.sections.harm import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.words import found_out, verdict
+from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.times import Time, Times
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import WORD_TONE, Cell, CellValue, ShownSection, code, facts, share, table
@@ -239,13 +239,21 @@ def _time_row(name: str, span: str, time: Time) -> tuple[CellValue, ...]:
         Tone.PLAIN if time.seconds is not None else Tone.QUIET,
         share=share(time.seconds, time.budget_seconds),
     )
-    word = verdict(time.within, time.budget_seconds)
+    word = _verdict(time.within, time.budget_seconds)
     return (
         (name, span),
         took,
         duration(time.budget_seconds) if time.budget_seconds else "none",
         Cell(word, WORD_TONE.get(word, Tone.QUIET)),
     )
+
+
+def _verdict(within: bool | None, budget_seconds: int) -> str:
+    if not budget_seconds:
+        return "no budget"
+    if within is None:
+        return "not known yet"
+    return "within" if within else "over"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from crypto_core.incidents.model import CheckState, StepState
 from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
+from crypto_core.incidents.report.sections.harm import SuspectsSection
 from crypto_core.incidents.report.sections.overview import Head, SummarySection
 from crypto_core.incidents.report.sections.people import PeopleSection
 from crypto_core.incidents.report.sections.records import EvidenceSection
-from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
