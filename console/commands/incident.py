@@ -33,6 +33,7 @@ from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
+from screens.incidents.token_scope import FoundScope
 from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
@@ -127,13 +128,11 @@ def start(
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
-        found = incident_scope.FoundTokens(references, expression)
-        if wanted:
-            found = incident_scope.search_rows(services, wanted, everywhere=everywhere)
-        elif opener:
-            found = incident_scope.opened_tokens(services, opener, since)
+        found = FoundScope(references, "", ())
+        if wanted or opener:
+            found = incident_scope.found_tokens(services, wanted, opener, since, everywhere=everywhere)
         elif organisation:
-            found = incident_scope.FoundTokens(filter=organisation_filter(services.inventory, organisation))
+            expression = organisation_filter(services.inventory, organisation)
         if (wanted or opener) and not found.references:
             say("No incident was declared.")
             if as_json:
@@ -141,7 +140,7 @@ def start(
             return 1
         suspect = suspect or (opener if is_principal(opener) else "")
         given = IncidentScope(
-            arn, found.references, found.filter, database, since, "the command line", suspect, found.found_by
+            arn, found.references, expression, database, since, "the command line", suspect, found.found_by
         )
         scope = completed_scope(services, runbook, given, event=event_id, finding=finding)
         declared = work.declare(runbook, scope, title)

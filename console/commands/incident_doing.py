@@ -319,7 +319,7 @@ def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """End a step without doing it."""
     with services_of() as services:
         view = incident_work(services).skip(incident, step, reason)
-    _stands(view, as_json=as_json)
+    _tell(view, as_json=as_json)
     return 0
 
 
@@ -332,7 +332,7 @@ def reopen(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """Take a step up again that had ended."""
     with services_of() as services:
         view = incident_work(services).reopen(incident, step, reason)
-    _stands(view, as_json=as_json)
+    _tell(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1
 
 
@@ -364,10 +364,3 @@ def accept_lost(
         if as_json:
             print_json(incident_words.accepted_document(work.accepted_losses(incident)))
     return 0
-
-
-def _stands(view: StepView, *, as_json: bool) -> None:
-    if as_json:
-        print_json(view.as_json())
-    else:
-        say(f"Step {view.number}: {view.state.value}.")

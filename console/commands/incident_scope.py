@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +23,7 @@ from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_tok
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.incidents.about import About, about_event, about_finding, used_keys
+from screens.incidents.token_scope import FoundScope, search_opened, search_rows
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -60,17 +61,6 @@ found_options = together(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FoundTokens:
-    """The tokens in scope, as an incident keeps them. `missing` is True if a token was found nowhere."""
-
-    references: tuple[str, ...] = ()
-    filter: str = ""
-    found_by: str = ""
-    missing: bool = False
-    document: dict[str, Any] = field(default_factory=dict)
-
-
 def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...]:
     """Return the tokens that --secret and --hashed-token name. Raises UsageError, SettingsError."""
     try:
@@ -92,40 +82,29 @@ def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...
         return leaked_tokens(text)
 
 
-def search_rows(services: Container, wanted: Sequence[WantedToken], *, everywhere: bool) -> FoundTokens:
-    """Look for rows that hold tokens, and wipe these. Raises KmsError, DatabaseError, InterruptedRunError."""
-    try:
-        with (
-            cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled,
-            meter("search") as shown,
-        ):
-            found = services.token_search.find_rows(
-                wanted, everywhere=everywhere, progress=shown.update, cancelled=cancelled
-            )
-    finally:
-        for one in wanted:
-            if one.token is not None:
-                one.token.wipe()
-    for line in found.lines:
-        say(line)
-    by = "a leaked token" if wanted[0].token is not None else "GitHub's hashed_token"
-    return FoundTokens(
-        tuple(map(str, found.references)),
-        found_by=f"{by}: {found.summary}",
-        missing=bool(found.missing),
-        document={"search": found.as_json()},
-    )
+def found_tokens(
+    services: Container,
+    wanted: Sequence[WantedToken],
+    opener: str,
+    since: datetime | None,
+    *,
+    everywhere: bool,
+) -> FoundScope:
+    """Look for rows that hold `wanted` tokens, or for what a principal opened; say what is known of that.
 
-
-def opened_tokens(services: Container, principal: str, since: datetime | None) -> FoundTokens:
-    """Name the tokens that a principal opened or could have opened, and say what is known of that."""
+    Raises KmsError, DatabaseError, InterruptedRunError.
+    """
     with cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled:
-        found = services.event_use.tokens_opened(principal, since=since, cancelled=cancelled)
+        if wanted:
+            with meter("search") as shown:
+                found = search_rows(
+                    services.token_search, wanted, shown.update, cancelled, everywhere=everywhere
+                )
+        else:
+            found = search_opened(services.event_use, opener, since, cancelled)
     for line in found.lines:
         say(line)
-    return FoundTokens(
-        tuple(map(str, found.references)), found_by=found.summary, document={"opened_by": found.as_json()}
-    )
+    return found
 
 
 def completed_scope(

@@ -15,13 +15,15 @@ from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.errors import InvalidReferenceError, RefusedError
+from crypto_core.errors import InvalidReferenceError, InvalidTokenError, RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.wanted import hashed_token, leaked_tokens
 from crypto_core.references import parse_reference
+from crypto_core.secret import Secret
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.ages import span
@@ -38,7 +40,6 @@ from screens.incidents.token_scope import (
     ScopeBy,
     choice_line,
     filter_of,
-    nothing_entered,
     organisations,
     principals,
     search_opened,
@@ -386,11 +387,18 @@ class DeclareDialog(Dialog[int | None]):
         def find(cancelled: Cancellation) -> FoundScope:
             if by is ScopeBy.OPENED:
                 at = began if began is not None or not text else since(text, None, facts.clock())
-                return search_opened(facts, opener, at, cancelled)
+                return search_opened(facts.services.event_use, opener, at, cancelled)
             known = leaked if by is ScopeBy.LEAKED else typed
-            if known is None or not len(known):
-                raise nothing_entered()
-            return search_rows(facts, by, known, self._note_progress, cancelled)
+            search = facts.services.token_search
+            if known is None or not len(known) or search is None:
+                remedy = "Paste the token, or its hash, into the field."
+                raise InvalidTokenError("Nothing was entered.", remedy=remedy)
+            if isinstance(known, Secret):
+                with known:
+                    wanted = leaked_tokens(known)
+            else:
+                wanted = (hashed_token(known),)
+            return search_rows(search, wanted, self._note_progress, cancelled)
 
         self._searched = None
         self._fault(Content(_LOOKING))

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from threading import Event
+from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_uses import OPENS
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.wanted import hashed_token, leaked_tokens
-from crypto_core.secret import Secret
+from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
 from screens.facts import Facts
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
+
+if TYPE_CHECKING:
+    from crypto_core.reencryption.token_search.search import TokenSearch
+    from crypto_core.trail.use.service import EventUse
 
 SEARCH_SECONDS = 3_600.0
 """How long a search may take. It can be left at any time."""
@@ -58,11 +61,13 @@ class PrincipalChoice:
 @dataclass(frozen=True, slots=True)
 @cleans(found_by=1_000, lines=4_000)
 class FoundScope:
-    """The tokens that were found, how, and what that leaves open."""
+    """The tokens that were found, how, and what that leaves open; `missing` if a wanted one is nowhere."""
 
     references: tuple[str, ...]
     found_by: str
     lines: tuple[str, ...]
+    document: dict[str, Any] = field(default_factory=dict)
+    missing: bool = False
 
 
 def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
@@ -83,35 +88,31 @@ def principals(facts: Facts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
 
 
 def search_rows(
-    facts: Facts,
-    by: ScopeBy,
-    known: Secret | str,
+    search: TokenSearch,
+    wanted: Sequence[WantedToken],
     progress: Callable[[RunProgress], None],
     cancelled: Event,
+    *,
+    everywhere: bool = False,
 ) -> FoundScope:
-    """Return the rows that hold a token, which is wiped, or one with such a hash."""
-    search = facts.services.token_search
-    if search is None:
-        raise RefusedError("Tokens can't be looked for here.")
-    if isinstance(known, Secret):
-        with known:
-            wanted = leaked_tokens(known)
-    else:
-        wanted = (hashed_token(known),)
+    """Return the rows that hold tokens, and wipe these."""
     try:
-        found = search.find_rows(wanted, progress=progress, cancelled=cancelled)
+        found = search.find_rows(wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
     finally:
         for one in wanted:
             if one.token is not None:
                 one.token.wipe()
-    words = "a leaked token" if by is ScopeBy.LEAKED else "GitHub's hashed_token"
-    return FoundScope(tuple(map(str, found.references)), f"{words}: {found.summary}", found.lines)
+    words = "a leaked token" if wanted[0].token is not None else "GitHub's hashed_token"
+    by = f"{words}: {found.summary}"
+    told = {"search": found.as_json()}
+    return FoundScope(tuple(map(str, found.references)), by, found.lines, told, bool(found.missing))
 
 
-def search_opened(facts: Facts, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:
+def search_opened(use: EventUse, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:
     """Return the tokens that a principal opened or could have opened."""
-    found = facts.services.event_use.tokens_opened(principal, since=since, cancelled=cancelled)
-    return FoundScope(tuple(map(str, found.references)), found.summary, found.lines)
+    found = use.tokens_opened(principal, since=since, cancelled=cancelled)
+    told = {"opened_by": found.as_json()}
+    return FoundScope(tuple(map(str, found.references)), found.summary, found.lines, told)
 
 
 def choice_line(choice: ScopeBy | OrganisationChoice | PrincipalChoice, width: int) -> Line:
@@ -136,7 +137,3 @@ def _principal(row: EventTally) -> PrincipalChoice:
 def _tail(arn: str) -> str:
     """The part of an ARN that tells principals of an account apart."""
     return arn.rsplit(":", 1)[-1]
-
-
-def nothing_entered() -> InvalidTokenError:
-    return InvalidTokenError("Nothing was entered.", remedy="Paste the token, or its hash, into the field.")
