@@ -105,7 +105,6 @@ class ChangeKind(StrEnum):
     BLOCK = "block"
     UNBLOCK = "unblock"
     REVOKE_GRANT = "revoke-grant"
-    RETIRE_GRANT = "retire-grant"
     REPLICATE = "replicate"
 
     @property
@@ -375,12 +374,6 @@ OPERATIONS: tuple[Operation, ...] = (
         danger=Danger.TYPED,
     ),
     _of_keys(ChangeKind.REVOKE_GRANT, "Revoke a grant", "RevokeGrant", danger=Danger.TYPED),
-    _of_keys(
-        ChangeKind.RETIRE_GRANT,
-        "Retire a grant, as a principal that may retire it",
-        "RetireGrant",
-        danger=Danger.TYPED,
-    ),
     _of_keys(
         ChangeKind.REPLICATE,
         "A replica of a multi-Region key in another Region",

@@ -255,7 +255,6 @@ ACTIONS: tuple[Action, ...] = (
     _of_a_key("block", "O", argument="ARN", shown=True),
     _of_a_key("unblock", "U", argument="ARN"),
     _of_a_key("revoke-grant", "v", argument="GRANT"),
-    _of_a_key("retire-grant", "V", argument="GRANT"),
     _of_a_key("replicate", "M", argument="REGION"),
     _of_a_key("create", "N"),
     Action(

@@ -223,7 +223,6 @@ async def test_what_a_change_needs_to_know_is_asked_for(
         (f"revoke-grant {'a1' * 32}", ChangeKind.REVOKE_GRANT, "grant_id", "a1" * 32),
         (f"block {SUSPECT}", ChangeKind.BLOCK, "principal", SUSPECT),
         (f"unblock {SUSPECT}", ChangeKind.UNBLOCK, "principal", SUSPECT),
-        (f"retire-grant {'a1' * 32}", ChangeKind.RETIRE_GRANT, "grant_id", "a1" * 32),
         ("rotate", ChangeKind.ROTATE, "grant_id", ""),
         ("cancel-deletion", ChangeKind.CANCEL_DELETION, "grant_id", ""),
         ("disable-rotation", ChangeKind.DISABLE_ROTATION, "grant_id", ""),

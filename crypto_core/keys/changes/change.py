@@ -62,7 +62,6 @@ class ChangeArgument:
     """Converts typed text into the field's value. Raises RefusedError, PolicyError; may block."""
 
 
-_GRANT = ChangeArgument("grant_id")
 _PRINCIPALS_ARN = "ARN of the role or user, or of one of its sessions:"
 ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
     ChangeKind.ENABLE_ROTATION: ChangeArgument(
@@ -93,8 +92,7 @@ ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
     ),
     ChangeKind.BLOCK: ChangeArgument("principal", "Block a principal", _PRINCIPALS_ARN),
     ChangeKind.UNBLOCK: ChangeArgument("principal", "Unblock a principal", _PRINCIPALS_ARN),
-    ChangeKind.REVOKE_GRANT: _GRANT,
-    ChangeKind.RETIRE_GRANT: _GRANT,
+    ChangeKind.REVOKE_GRANT: ChangeArgument("grant_id"),
     ChangeKind.REPLICATE: ChangeArgument(
         "region", "Replicate", "Region of the replica. Only a multi-Region primary can be replicated."
     ),
@@ -205,8 +203,7 @@ def check(change: KeyChange) -> None:
     if kind is ChangeKind.BLOCK:
         for block in change.blocked:
             block.statement()
-    grant_kinds = (ChangeKind.REVOKE_GRANT, ChangeKind.RETIRE_GRANT)
-    if kind in grant_kinds and not _GRANT_ID.fullmatch(change.grant_id):
+    if kind is ChangeKind.REVOKE_GRANT and not _GRANT_ID.fullmatch(change.grant_id):
         raise RefusedError(
             f"{clean(change.grant_id, 60)!r} is not a grant id.",
             remedy="List them with: keydeck keys grants.",

@@ -1,33 +1,47 @@
-"""A key's states: enabled, disabled, waiting for deletion.
+"""A key's states and its material: enabled, disabled, waiting for deletion; rotated by itself, or now.
 
-AWS KMS Developer Guide, "Key states of AWS KMS keys", "Delete an AWS KMS key" and "Deleting multi-Region
-keys".
+AWS KMS Developer Guide, "Key states of AWS KMS keys", "Delete an AWS KMS key", "Deleting multi-Region keys"
+and "Rotate AWS KMS keys"; API reference, EnableKeyRotation, DisableKeyRotation, RotateKeyOnDemand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approval_digest import COUNTED_BY
 from crypto_core.key_names import region_of
-from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft, TokensAtRisk
-from crypto_core.keys.changes.reading import TOKENS, KeyReader, typed_name
-from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key, require_state, send_each
-from crypto_core.keys.state import PENDING_DELETION, KeyState
+from crypto_core.keys.changes.reading import TOKENS, KeyReader, every, ordinal_of_limit, typed_name
+from crypto_core.keys.changes.recipe import Readings, of_key, require_state
+from crypto_core.keys.state import ON_DEMAND_LIMIT, PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
 
 STATE = "state"
 DELETED_ON = "deleted on"
+AUTOMATIC = "automatic rotation"
+ON_DEMAND = "rotations on demand"
+MATERIAL = "current key material"
+UNDER_WAY = "rotation under way"
+
+_REENCRYPTS_NOTHING = "Re-encrypts nothing: tokens stay under the key material that sealed them."
+_ENABLE_FIRST = "Enable the key first, or cancel its deletion."
 
 
-def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
-    return {STATE: reader.state_of(key_arn)}
+def _read_state(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[str, str]:
+    return {STATE: str(state.state)}
 
 
-def _look_at_deletion(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
-    return {STATE: reader.state_of(key_arn), DELETED_ON: reader.deletion_date(key_arn)}
+def _read_deletion(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[str, str]:
+    return {STATE: str(state.state), DELETED_ON: _deletion_date(state)}
+
+
+def _deletion_date(state: KeyState) -> str:
+    if state.deletion_at:
+        return f"{state.deletion_at:%Y-%m-%d %H:%M %Z}".strip()
+    return "once its replicas are deleted" if state.state == "PendingReplicaDeletion" else "no"
 
 
 def _draft_enable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
@@ -47,7 +61,7 @@ def _draft_cancel(reader: KeyReader, change: KeyChange, state: KeyState) -> Draf
     require_state(state, *PENDING_DELETION, remedy="There is no deletion to cancel.")
     return Draft(
         title=f"Cancel the deletion of {state.name}",
-        seen={STATE: str(state.state), DELETED_ON: reader.deletion_date(state.key_arn)},
+        seen=_read_deletion(reader, change, state),
         expected={STATE: "Disabled", DELETED_ON: "no"},
         operations=("CancelKeyDeletion",),
         does=("The key is not deleted. It is Disabled afterwards, whatever it was before.",),
@@ -81,8 +95,7 @@ def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Dra
 def _draft_schedule(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     if state.state in PENDING_DELETION:
         raise RefusedError(
-            f"{state.name} is {state.state} already: its deletion date is "
-            f"{reader.deletion_date(state.key_arn)}.",
+            f"{state.name} is {state.state} already: its deletion date is {_deletion_date(state)}.",
             remedy=f"For another date, cancel it first: {_cancel(state)}.",
         )
     days = counted(change.window_days, "day")
@@ -117,8 +130,8 @@ def _draft_schedule(reader: KeyReader, change: KeyChange, state: KeyState) -> Dr
     )
 
 
-def _act_schedule(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("ScheduleKeyDeletion", KeyId=acting.key_id, PendingWindowInDays=plan.change.window_days)
+def _after_days(plan: ChangePlan, key_id: str) -> dict[str, Any]:
+    return {"KeyId": key_id, "PendingWindowInDays": plan.change.window_days}
 
 
 def _taking(
@@ -174,11 +187,149 @@ def _cancel(state: KeyState) -> str:
     return f"keydeck keys cancel-deletion {typed_name(state)}"
 
 
+def _require_rotatable(state: KeyState, *, on_demand: bool = False) -> None:
+    if state.is_replica:
+        raise RefusedError(
+            f"{state.name} is a replica: it rotates with its primary key.",
+            remedy=f"Name the primary: {state.primary_arn}.",
+        )
+    imported = on_demand and state.origin == "EXTERNAL" and state.spec == "SYMMETRIC_DEFAULT"
+    if not state.rotatable and not imported:
+        raise RefusedError(
+            f"KMS can't rotate {state.name}: its spec is {state.spec}, its material comes from "
+            f"{state.origin}. Only symmetric keys with material of KMS's own rotate.",
+            remedy="Make a new key, re-encrypt the tokens under it, and point the alias at it.",
+        )
+
+
+def _draft_enable_rotation(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
+    _require_rotatable(state)
+    require_state(state, "Enabled", remedy=_ENABLE_FIRST)
+    now = reader.automatic_rotation(state)
+    period = change.period_days or now.period_days or DEFAULT_PERIOD_DAYS
+    same = now.period_days == period
+    return Draft(
+        title=f"Rotate {state.name} by itself, {every(period)}",
+        seen={STATE: str(state.state), AUTOMATIC: now.words},
+        expected={AUTOMATIC: every(period)},
+        operations=() if same else ("EnableKeyRotation",),
+        does=(
+            (
+                f"KMS makes new key material {every(period)}, counted from now, and wraps new data keys with "
+                "the newest. Older material still opens what it wrapped."
+            ),
+        ),
+        does_not=(
+            _REENCRYPTS_NOTHING,
+            "Does not help after a data key or the key itself is compromised: re-encrypt for that.",
+        ),
+        warnings=("The first two rotations each raise the key's monthly price.",) if not same else (),
+    )
+
+
+def _every_so_often(plan: ChangePlan, key_id: str) -> dict[str, Any]:
+    days = int(plan.expected[AUTOMATIC].split()[1].replace(",", ""))
+    return {"KeyId": key_id, "RotationPeriodInDays": days}
+
+
+def _draft_disable_rotation(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
+    _require_rotatable(state)
+    require_state(state, "Enabled", remedy=_ENABLE_FIRST)
+    now = reader.automatic_rotation(state)
+    same = now.words == "off"
+    return Draft(
+        title=f"Stop rotating {state.name} by itself",
+        seen={STATE: str(state.state), AUTOMATIC: now.words},
+        expected={AUTOMATIC: "off"},
+        operations=() if same else ("DisableKeyRotation",),
+        does=("KMS no longer makes new key material by itself. All material still opens tokens.",),
+        does_not=("Does not prevent rotation on demand, and ends none that is under way.",),
+    )
+
+
+def _read_automatic(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[str, str]:
+    return {STATE: str(state.state), AUTOMATIC: reader.automatic_rotation(state).words}
+
+
+def _read_rotations(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[str, str]:
+    used = reader.on_demand_rotations(state)
+    return {
+        STATE: str(state.state),
+        ON_DEMAND: ordinal_of_limit(used) if isinstance(used, int) else used,
+        MATERIAL: state.current_material_id or "not told",
+        UNDER_WAY: "yes" if reader.automatic_rotation(state).under_way else "no",
+    }
+
+
+def _used(reading: str) -> int | None:
+    first = reading.split(" ", 1)[0]
+    return int(first) if first.isdecimal() else None
+
+
+def _draft_rotate(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
+    _require_rotatable(state, on_demand=True)
+    require_state(state, "Enabled", remedy=_ENABLE_FIRST)
+    seen = _read_rotations(reader, change, state)
+    used = _used(seen[ON_DEMAND])
+    if used is not None and used >= ON_DEMAND_LIMIT:
+        raise RefusedError(
+            f"{state.name} has had its {ON_DEMAND_LIMIT} rotations on demand; KMS gives a key no more.",
+            remedy="Make a new key and re-encrypt the tokens under it.",
+        )
+    if seen[UNDER_WAY] == "yes":
+        raise RefusedError(
+            f"A rotation of {state.name} is under way.", remedy="Wait until it is done, then try again."
+        )
+    expected = {}
+    warnings = []
+    if used is None:
+        warnings.append(
+            f"How many of its {ON_DEMAND_LIMIT} rotations on demand the key has had is {seen[ON_DEMAND]}."
+        )
+    else:
+        expected[ON_DEMAND] = ordinal_of_limit(used + 1)
+    if state.origin == "EXTERNAL":
+        warnings.append("The key's material is imported: the new material has to be imported before.")
+    number = f"{used + 1} " if used is not None else "one "
+    return Draft(
+        title=f"Rotate {state.name} now",
+        seen=seen,
+        expected=expected,
+        operations=("RotateKeyOnDemand",),
+        confirmation=typed_name(state),
+        does=(
+            (
+                "KMS makes new key material and wraps new data keys with it. Older material still opens "
+                "what it wrapped."
+            ),
+            f"Uses rotation {number}of {ON_DEMAND_LIMIT}, for ever: there is no way back.",
+        ),
+        does_not=(
+            _REENCRYPTS_NOTHING,
+            (
+                "Does not help after a data key or the key itself is compromised: re-encrypt under another "
+                "key for that."
+            ),
+            "Does not change the schedule of automatic rotation.",
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def _has_rotated(plan: ChangePlan, now: Readings) -> bool:
+    """KMS rotates in the background: begun is as good as done."""
+    before, after = _used(plan.seen[ON_DEMAND]), _used(now[ON_DEMAND])
+    if before is not None and after is not None and after > before:
+        return True
+    return now[UNDER_WAY] == "yes" or now[MATERIAL] != plan.seen[MATERIAL]
+
+
 RECIPES = {
-    ChangeKind.ENABLE: Recipe(of_key(_draft_enable), send_each, _look),
-    ChangeKind.DISABLE: Recipe(of_key(_draft_disable), send_each, _look),
-    ChangeKind.SCHEDULE_DELETION: Recipe(of_key(_draft_schedule), _act_schedule, _look_at_deletion),
-    ChangeKind.CANCEL_DELETION: Recipe(
-        of_key(_draft_cancel), send_each, _look_at_deletion, follow=_after_cancel
-    ),
+    ChangeKind.ENABLE: of_key(_draft_enable, _read_state),
+    ChangeKind.DISABLE: of_key(_draft_disable, _read_state),
+    ChangeKind.SCHEDULE_DELETION: of_key(_draft_schedule, _read_deletion, _after_days),
+    ChangeKind.CANCEL_DELETION: of_key(_draft_cancel, _read_deletion, follow=_after_cancel),
+    ChangeKind.ENABLE_ROTATION: of_key(_draft_enable_rotation, _read_automatic, _every_so_often),
+    ChangeKind.DISABLE_ROTATION: of_key(_draft_disable_rotation, _read_automatic),
+    ChangeKind.ROTATE: of_key(_draft_rotate, _read_rotations, there=_has_rotated),
 }

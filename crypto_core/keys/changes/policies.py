@@ -1,36 +1,44 @@
-"""Putting a key policy: what it changes for whom, and what is not put without being asked twice.
+"""Who may use a key: a policy put, a principal blocked in a way that is undone by its name, a grant revoked.
 
-API reference, PutKeyPolicy. Its BypassPolicyLockoutSafetyCheck stays false: KMS refuses a policy with which
-the caller could not put another one.
+API reference, PutKeyPolicy; Developer Guide, "Retiring and revoking grants". PutKeyPolicy's
+BypassPolicyLockoutSafetyCheck stays false: KMS refuses a policy with which the caller could not put another
+one.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from crypto_core.errors import KmsError, PolicyError, RefusedError
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import TOKENS, KeyReader, policy_fact, typed_name
-from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key
+from crypto_core.keys.changes.recipe import of_key
+from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.policy.access import Access, accesses
+from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.policy.blocking import BlockStatement, arns_of, grantees, with_blocks, without_block
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import NO_TEXT, shortened
+from crypto_core.text.cleaning import NO_TEXT, clean, shortened
 
 POLICY = "policy"
+GRANT = "grant"
+GONE = "gone"
 _OPENS, _SEALS = "Decrypt", "GenerateDataKey"
 _USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
 
 def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
-    return draft_policy(reader, state, change.policy, accept_lockout=change.accept_lockout)
+    return _draft_policy(reader, state, change.policy, accept_lockout=change.accept_lockout)
 
 
-def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False) -> Draft:
+def _draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False) -> Draft:
     """Return what putting a policy would do. Raises PolicyError, KmsError, RefusedError for a lockout."""
     then = parse_policy(policy)
     text = reader.policy_text(state)
@@ -74,18 +82,18 @@ def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lock
     )
 
 
-def put_policy(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("PutKeyPolicy", KeyId=acting.key_id, PolicyName="default", Policy=plan.policy)
+def _put(plan: ChangePlan, key_id: str) -> dict[str, str]:
+    return {"KeyId": key_id, "PolicyName": "default", "Policy": plan.policy}
 
 
-def look_at_policy(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
-    return {POLICY: read_policy_fact(reader, key_arn)}
+def _read_policy(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[str, str]:
+    return {POLICY: read_policy_fact(reader, state)}
 
 
-def read_policy_fact(reader: KeyReader, key_arn: str) -> str:
+def read_policy_fact(reader: KeyReader, state: KeyState) -> str:
     """Return the policy that a key has now, as a fact. Raises KmsError."""
     try:
-        return policy_fact(parse_policy(reader.policy_text(reader.keys.describe(key_arn))))
+        return policy_fact(parse_policy(reader.policy_text(state)))
     except PolicyError as error:
         return f"none that can be read: {shortened(error.message, 200)}"
 
@@ -139,7 +147,7 @@ def _may_be(access: Access, caller: str) -> bool:
     return _is(principal.value, caller, session)
 
 
-def is_caller(value: str, caller: str) -> bool:
+def _is_caller(value: str, caller: str) -> bool:
     """True if an ARN is the caller's, or that of the role whose session the caller is."""
     return _is(value, caller, _SESSION.fullmatch(caller))
 
@@ -204,6 +212,173 @@ def _shut_out(reader: KeyReader, now: PolicyDocument, then: PolicyDocument, key_
         yield f"Nobody but Keydeck keeps {_OPENS}: the platform can't open the tokens."
 
 
+def _draft_block(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
+    now, blocks = parse_policy(reader.policy_text(state)), change.blocked
+    unknown = [*_by_iam(now, blocks, state.key_arn)]
+    warnings = [*_about_caller(reader, blocks), *unknown, *_of_grants(reader, state, blocks)]
+    draft = _draft_policy(reader, state, json.dumps(with_blocks(now, blocks)))
+    whole = [block for block in blocks if not block.only_from]
+    # Whom a limited principal's own addresses are, only the operator knows.
+    typed = draft.tokens is not None or bool(unknown) or len(whole) < len(blocks)
+    does = [
+        f"{clean(block.principal, 200)} is refused all of {state.name}{block.but}, with its sessions, "
+        "whatever else allows it."
+        for block in blocks
+    ]
+    does += [
+        f"Undone with: keydeck keys unblock {typed_name(state)} {clean(block.principal, 200)}"
+        for block in blocks
+    ]
+    if len(whole) < len(blocks):
+        warnings.append(
+            "Make sure that these are all of its own addresses and endpoints: from any other the platform "
+            "can neither open nor write tokens, nor can an AWS service for it."
+        )
+    title = f"Block {_names(blocks)} on {state.name}"
+    return _block_draft(draft, change, state, title, does, warnings, typed=typed)
+
+
+def _draft_unblock(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
+    who, now = clean(change.principal, 200), parse_policy(reader.policy_text(state))
+    draft = _draft_policy(reader, state, json.dumps(without_block(now, change.principal)))
+    does = [f"{who} may do again what policy, grants and IAM allow it. Make sure that it is trusted."]
+    title = f"Unblock {who} on {state.name}"
+    return _block_draft(draft, change, state, title, does, (), typed=draft.tokens is not None)
+
+
+def _block_draft(
+    draft: Draft,
+    change: KeyChange,
+    state: KeyState,
+    title: str,
+    does: Sequence[str],
+    warnings: Sequence[str],
+    *,
+    typed: bool,
+) -> Draft:
+    others = [arn for arn in dict.fromkeys((state.primary_arn, *state.replica_arns)) if arn]
+    elsewhere = [
+        f"{arn} has a policy of its own: keydeck keys {change.kind} {arn} {clean(block.principal, 200)}"
+        for arn in others
+        if arn != state.key_arn
+        for block in change.blocked
+    ]
+    return replace(
+        draft,
+        title=title,
+        typed=typed,
+        does=tuple(does),
+        does_not=(
+            "Does not touch credentials, other keys, or data keys that were opened already.",
+            "Does not hold at once: it can take KMS some seconds, at most five minutes.",
+        ),
+        warnings=(*warnings, *elsewhere, *draft.warnings),
+    )
+
+
+def _names(blocks: Sequence[BlockStatement]) -> str:
+    first = clean(blocks[0].principal, 200)
+    return first if len(blocks) == 1 else f"{first} and {len(blocks) - 1:,} more"
+
+
+def _by_iam(now: PolicyDocument, blocks: Sequence[BlockStatement], key_arn: str) -> Iterator[str]:
+    """Yield that a principal may be the platform, where the policy names no one who makes data keys."""
+    accounts = {block.principal.split(":")[4] for block in blocks if not block.only_from}
+    if not accounts:
+        return
+    allowed = (a for a in accesses(now, (), key_arn) if "GenerateDataKey" in a.actions and not a.all_but)
+    if any(
+        a.principal.is_everyone or (a.principal.is_account and a.principal.account in accounts)
+        for a in allowed
+    ):
+        yield (
+            "Make sure that it is not the platform: the policy doesn't name who makes data keys, so that is "
+            "not known here. If it is, the platform can neither open nor write tokens under the key."
+        )
+
+
+def _about_caller(reader: KeyReader, blocks: Sequence[BlockStatement]) -> Iterator[str]:
+    """Yield that it's not known who is asking. Raises RefusedError for whoever would block themselves."""
+    try:
+        caller = reader.kms.identity().arn
+    except KmsError as error:
+        yield f"Whether you would block yourself is not known: {error}"
+        return
+    for block in blocks:
+        if any(_is_caller(arn.replace("*/", ""), caller) for arn in arns_of(block.principal)):
+            raise RefusedError(
+                f"{clean(block.principal, 200)} is who you are here: you could not take it back.",
+                remedy="Work as another principal, or block another one. Nothing was sent.",
+            )
+
+
+def _of_grants(reader: KeyReader, state: KeyState, blocks: Sequence[BlockStatement]) -> Iterator[str]:
+    """Yield the grants of the refused: the denial outweighs them as long as it stands."""
+    refused = grantees(blocks)
+    for grant in read_grants(reader.kms, state.region, state.key_arn):
+        if grant.grantee.value in refused:
+            yield (
+                f"Its grant {grant.grant_id} to {in_words(grant.operations)} works again once that is undone."
+                f" Revoke it with: keydeck keys revoke-grant {typed_name(state)} {grant.argument}"
+            )
+
+
+def describe(grant: Grant) -> str:
+    constrained = " with a certain encryption context" if grant.constraints else ""
+    named = f" ({grant.name})" if grant.name else ""
+    return f"{grant.grantee.name} may {in_words(grant.operations)}{constrained}{named}"
+
+
+def _grant(reader: KeyReader, change: KeyChange, state: KeyState) -> Grant | None:
+    grants = read_grants(reader.kms, state.region, state.key_arn)
+    return next((grant for grant in grants if grant.grant_id == change.grant_id), None)
+
+
+def _draft_revocation(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
+    grant = _grant(reader, change, state)
+    if grant is None:
+        raise RefusedError(
+            f"{state.name} has no grant {change.grant_id}.",
+            remedy=f"List them with: keydeck keys grants {typed_name(state)}.",
+        )
+    lost = " and ".join(o for o in grant.operations if o in ("Decrypt", "ReEncryptFrom", "GenerateDataKey"))
+    warning = (
+        f"{grant.grantee.name} loses {lost}: if it is the platform, or a service that it uses, tokens under "
+        "this key no longer open or are no longer written there."
+    )
+    return Draft(
+        title=f"Revoke a grant on {state.name}",
+        seen={GRANT: describe(grant)},
+        expected={GRANT: GONE},
+        operations=("RevokeGrant",),
+        confirmation=typed_name(state),
+        does=(
+            (
+                f"{describe(grant)}: no longer by this grant. It can take KMS five minutes until that holds "
+                "everywhere."
+            ),
+            "Only another grant can bring it back.",
+        ),
+        does_not=(
+            "Does not take away what the key's policy or another grant allows.",
+            "Does not affect data keys that were opened through it.",
+        ),
+        warnings=(warning,) if lost else (),
+    )
+
+
+def _read_grant(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[str, str]:
+    grant = _grant(reader, change, state)
+    return {GRANT: describe(grant) if grant else GONE}
+
+
+def _the_grant(plan: ChangePlan, key_id: str) -> dict[str, str]:
+    return {"KeyId": key_id, "GrantId": plan.change.grant_id}
+
+
 RECIPES = {
-    ChangeKind.PUT_POLICY: Recipe(of_key(_draft), put_policy, look_at_policy),
+    ChangeKind.PUT_POLICY: of_key(_draft, _read_policy, _put),
+    ChangeKind.BLOCK: of_key(_draft_block, _read_policy, _put),
+    ChangeKind.UNBLOCK: of_key(_draft_unblock, _read_policy, _put),
+    ChangeKind.REVOKE_GRANT: of_key(_draft_revocation, _read_grant, _the_grant),
 }

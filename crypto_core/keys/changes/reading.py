@@ -73,20 +73,6 @@ class KeyReader:
             raise RefusedError(f"{state.name} is managed by AWS: only AWS changes it.")
         return state
 
-    def state_of(self, key_arn: str) -> str:
-        """Return KMS's word for a key's state, or "none" if there is no such key. Raises KmsError."""
-        try:
-            return self.keys.describe(key_arn).state or "not told"
-        except KeyNotFoundError:
-            return "none"
-
-    def deletion_date(self, key_arn: str) -> str:
-        """Return when a key is deleted, in words; "no" if it isn't. Raises KmsError."""
-        state = self.keys.describe(key_arn)
-        if state.deletion_at:
-            return f"{state.deletion_at:%Y-%m-%d %H:%M %Z}".strip()
-        return "once its replicas are deleted" if state.state == "PendingReplicaDeletion" else "no"
-
     def replica_state(self, primary_arn: str, region: str) -> str:
         """Return the state of the replica in a Region, asked for in that Region; "none" without one."""
         arn = in_region(primary_arn, region)

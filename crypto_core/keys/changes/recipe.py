@@ -54,25 +54,9 @@ def nothing_more(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[s
     return ()
 
 
-def of_key(
-    draft: Callable[[KeyReader, KeyChange, KeyState], Draft],
-) -> Callable[[KeyReader, KeyChange], ChangePlan]:
-    """Return how to plan a change of a key that is there: read the key, and draft by it."""
-
-    def plan(reader: KeyReader, change: KeyChange) -> ChangePlan:
-        state = reader.key(change.key)
-        drafted = draft(reader, change, state)
-        told = {one.name: getattr(drafted, one.name) for one in fields(drafted)}
-        return ChangePlan(
-            change=change, key_arn=state.key_arn, key_name=state.name, region=state.region, **told
-        )
-
-    return plan
-
-
-def send_each(acting: CallRecorder, plan: ChangePlan) -> None:
-    for operation in plan.operations:
-        acting.call(operation, KeyId=acting.key_id)
+def the_key(plan: ChangePlan, key_id: str) -> dict[str, Any]:
+    """Return the parameters of an operation that needs no more than the key."""
+    return {"KeyId": key_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +71,37 @@ class Recipe:
     """Whether the state read afterwards shows the effect."""
     follow: Callable[[ChangePlan, str, Sequence[str]], tuple[str, ...]] = nothing_more
     """How to go on, once these operations were carried out on the key with this ARN."""
+
+
+def of_key(
+    draft: Callable[[KeyReader, KeyChange, KeyState], Draft],
+    read: Callable[[KeyReader, KeyChange, KeyState], Readings],
+    parameters: Callable[[ChangePlan, str], dict[str, Any]] = the_key,
+    there: Callable[[ChangePlan, Readings], bool] = as_expected,
+    follow: Callable[[ChangePlan, str, Sequence[str]], tuple[str, ...]] = nothing_more,
+) -> Recipe:
+    """Return the recipe of a change of a key that is there.
+
+    `read` gives the facts that the change is about, as they are now; `parameters` those of its operations, by
+    the key's id.
+    """
+
+    def plan(reader: KeyReader, change: KeyChange) -> ChangePlan:
+        state = reader.key(change.key)
+        drafted = draft(reader, change, state)
+        told = {one.name: getattr(drafted, one.name) for one in fields(drafted)}
+        return ChangePlan(
+            change=change, key_arn=state.key_arn, key_name=state.name, region=state.region, **told
+        )
+
+    def act(calls: CallRecorder, plan: ChangePlan) -> None:
+        for operation in plan.operations:
+            calls.call(operation, **parameters(plan, calls.key_id))
+
+    def read_back(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
+        return read(reader, plan.change, reader.keys.describe(key_arn))
+
+    return Recipe(plan, act, read_back, there, follow)
 
 
 def require_state(state: KeyState, *allowed: str, remedy: str) -> None:

@@ -25,16 +25,7 @@ from crypto_core.guard.consent import Consent, Origin
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome, ended_by
-from crypto_core.keys.changes import (
-    aliases,
-    blocking,
-    creation,
-    grants,
-    lifecycle,
-    policies,
-    replication,
-    rotation,
-)
+from crypto_core.keys.changes import creation, lifecycle, policies
 from crypto_core.keys.changes.blocks import Blocks, read_blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangedFact, ChangePlan, ChangeResult
@@ -42,14 +33,9 @@ from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe
 
 RECIPES: Mapping[ChangeKind, Recipe] = {
-    **aliases.RECIPES,
-    **blocking.RECIPES,
     **creation.RECIPES,
-    **grants.RECIPES,
     **lifecycle.RECIPES,
     **policies.RECIPES,
-    **replication.RECIPES,
-    **rotation.RECIPES,
 }
 
 PATIENCE = (0.3, 0.7, 1.5, 3.0)

@@ -172,7 +172,7 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
             text = ground.kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
             blocked = json.dumps(with_blocks(parse_policy(text), [BlockStatement(SUSPECT)]))
             ground.kms.put_key_policy(KeyId=key, PolicyName="default", Policy=blocked)
-        case ChangeKind.REVOKE_GRANT | ChangeKind.RETIRE_GRANT:
+        case ChangeKind.REVOKE_GRANT:
             grant = ground.kms.create_grant(KeyId=key, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
             more["grant_id"] = grant["GrantId"]
         case ChangeKind.REPLICATE:

@@ -116,7 +116,6 @@ def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, C
         ChangeKind.BLOCK: KeyChange(ChangeKind.BLOCK, key, principal=SUSPECT),
         ChangeKind.UNBLOCK: KeyChange(ChangeKind.UNBLOCK, blocking, principal=SUSPECT),
         ChangeKind.REVOKE_GRANT: KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant),
-        ChangeKind.RETIRE_GRANT: KeyChange(ChangeKind.RETIRE_GRANT, key, grant_id=grant),
         ChangeKind.REPLICATE: KeyChange(ChangeKind.REPLICATE, key, region="eu-central-1"),
     }
     return {kind: changes.plan_change(made.get(kind, KeyChange(kind, key))) for kind in ChangeKind}
@@ -157,7 +156,6 @@ def test_every_kind_takes_the_consent_that_its_danger_demands_and_no_less(
         ChangeKind.BLOCK,
         ChangeKind.UNBLOCK,
         ChangeKind.REVOKE_GRANT,
-        ChangeKind.RETIRE_GRANT,
         ChangeKind.DISABLE,
         ChangeKind.SCHEDULE_DELETION,
     }
