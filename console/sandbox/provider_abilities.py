@@ -141,13 +141,6 @@ def slack(path: str, query: str, token: str) -> HttpAnswer | None:
                 return json_answer(200, {"ok": False, "error": "missing_scope", "needed": "users:read"})
             user = {"id": asked.get("user", [""])[0], "is_owner": False, "is_primary_owner": False}
             return json_answer(200, {"ok": True, "user": user | {"is_admin": truth.slack_admin}})
-        case "/api/auth.teams.list":
-            first = int(asked.get("cursor", ["0"])[0])
-            teams = [{"id": f"T{n}", "name": n} for n in truth.workspaces[first : first + 100]]
-            onward = str(first + 100) if len(truth.workspaces) > first + 100 else ""
-            return json_answer(
-                200, {"ok": True, "teams": teams, "response_metadata": {"next_cursor": onward}}
-            )
         case _:
             return None
 
@@ -180,11 +173,6 @@ def atlassian(path: str, query: str, token: str) -> HttpAnswer | None:
             found = [{"id": str(number), "key": f"S{number}"} for number in range(min(truth.spaces, most))]
             links = {"next": "/wiki/api/v2/spaces?cursor=abc"} if truth.spaces > most else {}
             return json_answer(200, {"results": found, "_links": links})
-        case _ if path.startswith("/wiki/api/v2/spaces/"):
-            may = [{"operation": "read", "targetType": "space"}]
-            if truth.writes_wiki:
-                may.append({"operation": "create", "targetType": "page"})
-            return json_answer(200, {"operations": may})
         case _:
             return None
 
@@ -196,9 +184,6 @@ def more_of_account(query: str, token: str, *, wiki: bool) -> dict[str, Any]:
     if wiki and expanded == "operations":
         may = [("use", "application"), *([("administer", "application")] if truth.administers_wiki else [])]
         return {"operations": [{"operation": one, "targetType": on} for one, on in may]}
-    if not wiki and expanded == "groups":
-        number = hashlib.sha256(token.encode("utf-8", "replace")).digest()[0] % 3
-        return {"groups": {"size": 1, "items": [{"name": f"jira-users-{number}"}]}}
     return {}
 
 
@@ -228,7 +213,6 @@ class TokenTruth:
     expires: datetime | None
     app_permissions: tuple[tuple[str, str], ...]
     slack_scopes: tuple[str, ...]
-    workspaces: tuple[str, ...]
     everywhere: bool
     """Whether it is for a whole Slack organisation."""
     slack_admin: bool
@@ -239,7 +223,6 @@ class TokenTruth:
     projects: int
     spaces: int
     administers_wiki: bool
-    writes_wiki: bool
 
 
 class _Dice:
@@ -262,8 +245,6 @@ class _Dice:
 def truth_of(token: str) -> TokenTruth:
     dice = _Dice(token)
     organisations = _ORGANISATIONS[: dice.below("organisations", 4)]
-    everywhere = dice.chance("everywhere", 4)
-    workspaces = dice.one("workspaces", (1, 2, 130)) if everywhere else 1
     return TokenTruth(
         scopes=dice.one("scopes", _GITHUB_SCOPES),
         repositories=_repositories(dice, organisations),
@@ -275,8 +256,7 @@ def truth_of(token: str) -> TokenTruth:
             ((("contents", "read"), ("metadata", "read")), (("contents", "write"), ("metadata", "read"))),
         ),
         slack_scopes=dice.one("slack", _SLACK_SCOPES),
-        workspaces=tuple(f"Workspace {number}" for number in range(workspaces)),
-        everywhere=everywhere,
+        everywhere=dice.chance("everywhere", 4),
         slack_admin=dice.chance("slack admin", 3),
         sites=tuple(f"https://demo-{number}.atlassian.net" for number in range(1 + dice.below("sites", 3))),
         site_scopes=dice.one("site scopes", _ATLASSIAN_SCOPES),
@@ -284,7 +264,6 @@ def truth_of(token: str) -> TokenTruth:
         projects=dice.one("projects", (0, 1, 40)),
         spaces=dice.one("spaces", (0, 1, 7, 300)),
         administers_wiki=dice.chance("wiki admin", 4),
-        writes_wiki=dice.chance("wiki writes", 2),
     )
 
 

@@ -45,10 +45,14 @@ class LogApi:
     variable: str
     needs: str
     base: Callable[[Endpoints], str]
-    url: Callable[[str, datetime, datetime, str], str]
-    """The path and query of a page: of an organisation, a window, and a position ("" for the first)."""
-    page: Callable[[ProviderAnswer], LogPage | None]
-    """What an answer holds; None where it is no page."""
+    path: str
+    """Path and query. A window's `begin` and `end` are moments, `oldest` and `latest` seconds since 1970,
+    `from_ms` and `to_ms` milliseconds."""
+    position: str
+    """The parameter of a further page."""
+    records: str
+    """The field with the records; "" where an answer is a list of them."""
+    following: Callable[[ProviderAnswer], str]
     headers: Mapping[str, str]
     burst: int
     every: float
@@ -57,9 +61,27 @@ class LogApi:
     def request(
         self, endpoints: Endpoints, name: str, window: tuple[datetime, datetime], position: str, token: str
     ) -> Request:
-        """Return the request of a page. The token is in a header alone."""
-        address = self.base(endpoints) + self.url(name, *window, position)
-        return Request("GET", address, {**self.headers, **bearer(token)})
+        """Return the request of a page, "" being the first one's position. The token is in a header alone."""
+        since, until = window
+        path = self.path.format(
+            name=quote(name, safe=""),
+            begin=_seconds(since),
+            end=_seconds(until),
+            oldest=int(since.timestamp()),
+            latest=int(until.timestamp()),
+            from_ms=milliseconds_of(since),
+            to_ms=milliseconds_of(until),
+        )
+        further = f"&{urlencode({self.position: position})}" if position else ""
+        return Request("GET", f"{self.base(endpoints)}{path}{further}", {**self.headers, **bearer(token)})
+
+    def page(self, answer: ProviderAnswer) -> LogPage | None:
+        """Return what an answer holds; None where it is no page."""
+        told = answer.fields()
+        found = told.get(self.records) if self.records else answer.document()
+        if answer.status != 200 or not isinstance(found, list) or told.get("ok") is False:
+            return None
+        return LogPage(tuple(found), self.following(answer))
 
 
 def require_name(api: LogApi, name: str) -> str:
@@ -71,54 +93,27 @@ def require_name(api: LogApi, name: str) -> str:
     )
 
 
-def _github_url(name: str, since: datetime, until: datetime, position: str) -> str:
-    phrase = f"created:{_seconds(since)}..{_seconds(until)}"
-    asked = {"phrase": phrase, "include": "all", "order": "asc", "per_page": "100"}
-    return f"/orgs/{quote(name, safe='')}/audit-log?" + urlencode(
-        asked | ({"after": position} if position else {})
-    )
-
-
 def _seconds(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return quote(f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", safe="")
 
 
-def _github_page(answer: ProviderAnswer) -> LogPage | None:
-    document = answer.document()
-    if answer.status != 200 or not isinstance(document, list):
-        return None
+def _after_link(answer: ProviderAnswer) -> str:
     following = _NEXT.search(answer.headers.get("link", "")[:20_000])
-    return LogPage(tuple(document), _parameter(following[1], "after") if following else "")
+    return _parameter(following[1], "after") if following else ""
 
 
-def _slack_url(_name: str, since: datetime, until: datetime, position: str) -> str:
-    asked = {"oldest": str(int(since.timestamp())), "latest": str(int(until.timestamp())), "limit": "200"}
-    return "/audit/v1/logs?" + urlencode(asked | ({"cursor": position} if position else {}))
+def _after_cursor(answer: ProviderAnswer) -> str:
+    further = answer.fields().get("response_metadata")
+    return _position(further.get("next_cursor")) if isinstance(further, dict) else ""
 
 
-def _slack_page(answer: ProviderAnswer) -> LogPage | None:
+def _after_meta(answer: ProviderAnswer) -> str:
     told = answer.fields()
-    entries, further = told.get("entries"), told.get("response_metadata")
-    if answer.status != 200 or not isinstance(entries, list) or told.get("ok") is False:
-        return None
-    return LogPage(tuple(entries), _position(further.get("next_cursor") if isinstance(further, dict) else ""))
-
-
-def _atlassian_url(name: str, since: datetime, until: datetime, position: str) -> str:
-    asked = {"from": str(milliseconds_of(since)), "to": str(milliseconds_of(until)), "limit": "200"}
-    further = {"cursor": position} if position else {}
-    return f"/admin/v1/orgs/{quote(name, safe='')}/events?" + urlencode(asked | further)
-
-
-def _atlassian_page(answer: ProviderAnswer) -> LogPage | None:
-    told = answer.fields()
-    data, meta, links = told.get("data"), told.get("meta"), told.get("links")
-    if answer.status != 200 or not isinstance(data, list):
-        return None
+    meta, links = told.get("meta"), told.get("links")
     following = _position(meta.get("next")) if isinstance(meta, dict) else ""
     if not following and isinstance(links, dict) and isinstance(links.get("next"), str):
         following = _parameter(links["next"], "cursor")
-    return LogPage(tuple(data), following)
+    return following
 
 
 def _parameter(address: str, name: str) -> str:
@@ -143,8 +138,10 @@ LOG_APIS: Mapping[str, LogApi] = {
             "KEYDECK_GITHUB_AUDIT_TOKEN",
             "the scope read:audit_log, of an owner of the organisation",
             base=lambda endpoints: endpoints.github,
-            url=_github_url,
-            page=_github_page,
+            path="/orgs/{name}/audit-log?phrase=created%3A{begin}..{end}&include=all&order=asc&per_page=100",
+            position="after",
+            records="",
+            following=_after_link,
             headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
             burst=60,
             every=2.1,
@@ -155,8 +152,10 @@ LOG_APIS: Mapping[str, LogApi] = {
             "KEYDECK_SLACK_AUDIT_TOKEN",
             "the scope auditlogs:read, of an owner of an Enterprise organisation",
             base=lambda endpoints: _SLACK_AUDIT if endpoints.slack == SLACK else endpoints.slack,
-            url=_slack_url,
-            page=_slack_page,
+            path="/audit/v1/logs?oldest={oldest}&latest={latest}&limit=200",
+            position="cursor",
+            records="entries",
+            following=_after_cursor,
             headers={"Accept": "application/json"},
             burst=20,
             every=1.3,
@@ -168,8 +167,10 @@ LOG_APIS: Mapping[str, LogApi] = {
             "KEYDECK_ATLASSIAN_AUDIT_TOKEN",
             "an API key of the organisation with the scope read:events:admin",
             base=lambda endpoints: endpoints.atlassian or ATLASSIAN,
-            url=_atlassian_url,
-            page=_atlassian_page,
+            path="/admin/v1/orgs/{name}/events?from={from_ms}&to={to_ms}&limit=200",
+            position="cursor",
+            records="data",
+            following=_after_meta,
             headers={"Accept": "application/json"},
             burst=9,
             every=6.1,

@@ -23,7 +23,6 @@ Path = tuple[str, ...]
 _EARLIEST, _LATEST = 946_684_800_000, 4_102_444_800_000
 """The years 2000 to 2099, in milliseconds: an event of another time is none."""
 _HASH_CHARACTERS, _HASH_BYTES = 44, 32
-_LONGEST = 300
 
 
 class MalformedEventError(ValueError):
@@ -35,22 +34,15 @@ class LogMapping:
     """A provider's audit log: where its records have what. Of several paths, the first that is there counts.
 
     `marks` are there in every record of this log, and not all in another's. `unit` is how many milliseconds
-    a number of the time is.
+    a number of the time is. `texts` are those of ProviderEvent, by name.
     """
 
     provider: str
-    title: str
     marks: tuple[Path, ...]
     event_id: tuple[Path, ...]
     at: tuple[Path, ...]
     unit: int
-    action: tuple[Path, ...]
-    actor: tuple[Path, ...]
-    address: tuple[Path, ...]
-    agent: tuple[Path, ...]
-    target: tuple[Path, ...]
-    place: tuple[Path, ...]
-    access: tuple[Path, ...]
+    texts: Mapping[str, tuple[Path, ...]]
     token_hash: tuple[Path, ...] = ()
 
 
@@ -61,98 +53,93 @@ def _paths(*written: str) -> tuple[Path, ...]:
 MAPPINGS = (
     LogMapping(
         "atlassian",
-        "Atlassian organisation events",
         marks=_paths("attributes/time", "attributes/action"),
         event_id=_paths("id"),
         at=_paths("attributes/time"),
         unit=1,
-        action=_paths("attributes/action"),
-        actor=_paths("attributes/actor/email", "attributes/actor/name", "attributes/actor/id"),
-        address=_paths("attributes/location/ip"),
-        agent=_paths("attributes/context/*/attributes/userAgent", "attributes/userAgent"),
-        target=_paths("attributes/context/*/attributes/name", "attributes/context/*/id"),
-        place=_paths(
-            "attributes/container/*/attributes/siteHostName",
-            "attributes/container/*/attributes/siteName",
-            "attributes/container/*/id",
-        ),
-        access=_paths("attributes/actor/auth/authType", "attributes/actor/app/id"),
+        texts={
+            "action": _paths("attributes/action"),
+            "actor": _paths("attributes/actor/email", "attributes/actor/name", "attributes/actor/id"),
+            "address": _paths("attributes/location/ip"),
+            "agent": _paths("attributes/context/*/attributes/userAgent", "attributes/userAgent"),
+            "target": _paths("attributes/context/*/attributes/name", "attributes/context/*/id"),
+            "place": _paths(
+                "attributes/container/*/attributes/siteHostName",
+                "attributes/container/*/attributes/siteName",
+                "attributes/container/*/id",
+            ),
+            "access": _paths("attributes/actor/auth/authType", "attributes/actor/app/id"),
+        },
     ),
     LogMapping(
         "slack",
-        "Slack audit logs",
         marks=_paths("date_create", "action"),
         event_id=_paths("id"),
         at=_paths("date_create"),
         unit=1000,
-        action=_paths("action"),
-        actor=_paths("actor/user/email", "actor/user/name", "actor/user/id"),
-        address=_paths("context/ip_address"),
-        agent=_paths("context/ua"),
-        target=_paths(
-            "entity/channel/name",
-            "entity/file/name",
-            "entity/user/name",
-            "entity/app/name",
-            "entity/workspace/name",
-            "entity/type",
-        ),
-        place=_paths("context/location/id", "actor/user/team", "entity/workspace/id"),
-        access=_paths("context/app/id", "context/app/name", "actor/app/id"),
+        texts={
+            "action": _paths("action"),
+            "actor": _paths("actor/user/email", "actor/user/name", "actor/user/id"),
+            "address": _paths("context/ip_address"),
+            "agent": _paths("context/ua"),
+            "target": _paths(
+                *(f"entity/{kind}/name" for kind in ("channel", "file", "user", "app", "workspace")),
+                "entity/type",
+            ),
+            "place": _paths("context/location/id", "actor/user/team", "entity/workspace/id"),
+            "access": _paths("context/app/id", "context/app/name", "actor/app/id"),
+        },
     ),
     LogMapping(
         "github",
-        "GitHub organisation audit log",
         marks=_paths("action"),
         event_id=_paths("_document_id"),
         at=_paths("@timestamp", "created_at"),
         unit=1,
-        action=_paths("action"),
-        actor=_paths("actor", "user"),
-        address=_paths("actor_ip"),
-        agent=_paths("user_agent"),
-        target=_paths("repo", "repository", "team", "user", "hook_id"),
-        place=_paths("org", "business"),
-        access=_paths("programmatic_access_type"),
+        texts={
+            "action": _paths("action"),
+            "actor": _paths("actor", "user"),
+            "address": _paths("actor_ip"),
+            "agent": _paths("user_agent"),
+            "target": _paths("repo", "repository", "team", "user", "hook_id"),
+            "place": _paths("org", "business"),
+            "access": _paths("programmatic_access_type"),
+        },
         token_hash=_paths("hashed_token"),
     ),
 )
 """The first whose marks are all in a record is its own: GitHub's are the least particular."""
 
 PROVIDERS = tuple(sorted(mapping.provider for mapping in MAPPINGS))
-
-
-def mapping_of(record: Mapping[str, Any]) -> LogMapping | None:
-    for mapping in MAPPINGS:
-        if all(_found(record, mark) is not None for mark in mapping.marks) and _first(record, mapping.at):
-            return mapping
-    return None
+_LIMITS = {"address": 60, "agent": 300, "target": 300}
+"""Characters that are kept of a text; 120 of the others."""
 
 
 def read_event(record: object, raw: bytes) -> ProviderEvent:
     """Return the event of a record. Raises MalformedEventError, which quotes nothing."""
     if not isinstance(record, dict):
         raise MalformedEventError("not a JSON object")
-    mapping = mapping_of(record)
+    mapping = _mapping_of(record)
     if mapping is None:
         raise MalformedEventError("no event of GitHub's, Slack's or Atlassian's audit log")
-    action = _text(record, mapping.action, 120)
-    if not action:
+    texts = {name: _text(record, paths, _LIMITS.get(name, 120)) for name, paths in mapping.texts.items()}
+    if not texts["action"]:
         raise MalformedEventError("its action is no text")
     return ProviderEvent(
         mapping.provider,
         _identity(record, mapping, raw),
         moment_of(_milliseconds(_first(record, mapping.at), mapping.unit)),
-        action,
-        _text(record, mapping.actor, 120),
-        _text(record, mapping.address, 60),
-        _text(record, mapping.agent, _LONGEST),
-        _text(record, mapping.target, _LONGEST),
-        _text(record, mapping.place, 120),
-        _text(record, mapping.access, 120),
-        _hash(record, mapping),
-        raw,
+        **texts,
+        token_hash=_hash(record, mapping),
+        raw=raw,
     )
+
+
+def _mapping_of(record: Mapping[str, Any]) -> LogMapping | None:
+    for mapping in MAPPINGS:
+        if all(_found(record, mark) is not None for mark in mapping.marks) and _first(record, mapping.at):
+            return mapping
+    return None
 
 
 def _first(record: Any, paths: tuple[Path, ...]) -> Any:

@@ -3,7 +3,7 @@
 An API token is presented with its owner's e-mail address, at the site. An OAuth 2.0 (3LO) token is none of a
 site's: it is presented alone, at api.atlassian.com, where every valid one may list the sites it is for
 (Atlassian developer documentation, "Making calls to API"). No call revokes a token by its value. Abilities:
-Jira Cloud REST API v3 (mypermissions, myself, project/search), Confluence Cloud REST API (spaces,
+Jira Cloud REST API v3 (mypermissions, project/search), Confluence Cloud REST API (spaces,
 user/current).
 """
 
@@ -12,17 +12,22 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from crypto_core.providers import messages
-from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
+from crypto_core.providers.abilities.question import (
+    AbilityDraft,
+    AbilityQuestion,
+    AbilityQuestions,
+    listed_in,
+)
 from crypto_core.providers.abilities.record import MOST_LISTED, Ability
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
-from crypto_core.providers.messages import ProviderAnswer, Request, unexpected
+from crypto_core.providers.messages import ProviderAnswer, Request
 from crypto_core.text.cleaning import clean
 
 _API = ("ATATT", "ATCTT")
@@ -125,7 +130,6 @@ _ASKED = (*_ADMINISTERS, *_CHANGES, "BROWSE_PROJECTS")
 _WRITES = re.compile(r"(write|manage|delete|create|update|admin|import):.*|.*:(write|manage).*")
 _ADMIN = re.compile(r"(manage|admin):.*|.*:jira-configuration|.*configuration.*")
 _READS = re.compile(r"(read|search|view|export):.*|.*(content|page|issue|jira-work).*")
-_SPACE = re.compile(r"[0-9A-Za-z-]{1,60}")
 _NEVER_TOLD = "Atlassian tells an API token's expiry to its owner and its organisation's admins alone"
 
 
@@ -182,24 +186,21 @@ def _read_end(draft: AbilityDraft) -> None:
         draft.miss("the token names no end that can be read; access tokens last an hour", Ability.EXPIRY)
 
 
-def _at_site(product: str, path: str) -> Any:
+def _at_site(product: str, path: str) -> Callable[[AbilityDraft], Request | None]:
     def request(draft: AbilityDraft) -> Request | None:
         if not draft.target.email or (draft.target.provider == "confluence") != (product == "confluence"):
             return None
-        url = draft.target.base + path.format(space=draft.facts.get("space", ""))
-        return Request("GET", url, signed_in(draft.target, draft.token))
+        return Request("GET", draft.target.base + path, signed_in(draft.target, draft.token))
 
     return request
 
 
-def _read_permissions(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _permissions_in(answer: ProviderAnswer) -> dict[str, Any] | None:
     told = answer.fields().get("permissions")
-    if answer.status != 200 or not isinstance(told, dict):
-        why, again = unexpected(answer), answer.status == 429
-        draft.miss(
-            why, Ability.ADMIN, Ability.WRITES, Ability.READS_PRIVATE, Ability.PERMISSIONS, again=again
-        )
-        return
+    return told if answer.status == 200 and isinstance(told, dict) else None
+
+
+def _read_permissions(draft: AbilityDraft, _: ProviderAnswer, told: dict[str, Any]) -> None:
     has = {name: _has(told, name) for name in _ASKED}
     draft.add_permissions(name for name, value in has.items() if value)
     draft.admin = _any(has, _ADMINISTERS)
@@ -227,33 +228,22 @@ def _any(has: Mapping[str, bool | None], names: tuple[str, ...]) -> bool | None:
     return True if True in values else None if None in values else False
 
 
-def _read_groups(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    groups = answer.fields().get("groups")
-    items = groups.get("items") if isinstance(groups, dict) else None
-    if answer.status != 200 or not isinstance(items, list):
-        draft.miss(f"groups: {unexpected(answer)}", Ability.PERMISSIONS, again=answer.status == 429)
-        return
-    draft.add_permissions(f"group {clean(one.get('name'), 120)}" for one in items if isinstance(one, dict))
-
-
-def _read_projects(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _total_in(answer: ProviderAnswer) -> int | None:
     total = answer.fields().get("total")
-    if (
-        answer.status != 200
-        or isinstance(total, bool)
-        or not isinstance(total, int)
-        or not 0 <= total < 10**9
-    ):
-        draft.miss(unexpected(answer), Ability.PROJECTS, again=answer.status == 429)
-        return
+    known = isinstance(total, int) and not isinstance(total, bool) and 0 <= total < 10**9
+    return total if answer.status == 200 and known else None
+
+
+def _read_projects(draft: AbilityDraft, _: ProviderAnswer, total: int) -> None:
     draft.projects = total
 
 
-def _read_operations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    found = _operations(answer)
-    if found is None:
-        draft.miss(f"operations: {unexpected(answer)}", Ability.ADMIN, again=answer.status == 429)
-        return
+def _read_operations(draft: AbilityDraft, _: ProviderAnswer, listed: list[Any]) -> None:
+    found = [
+        (clean(one.get("operation"), 40), clean(one.get("targetType"), 40))
+        for one in listed[:MOST_LISTED]
+        if isinstance(one, dict)
+    ]
     draft.add_permissions(f"{name} {on}" for name, on in found)
     draft.admin = ("administer", "application") in found
     if draft.admin:
@@ -261,20 +251,8 @@ def _read_operations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         draft.infer(Ability.WRITES, Ability.READS_PRIVATE)
 
 
-def _read_spaces(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    said = answer.fields()
-    spaces, links = said.get("results"), said.get("_links")
-    if answer.status != 200 or not isinstance(spaces, list):
-        draft.miss(
-            unexpected(answer),
-            Ability.PROJECTS,
-            Ability.READS_PRIVATE,
-            Ability.WRITES,
-            again=answer.status == 429,
-        )
-        return
-    numbers = [str(one.get("id")) for one in spaces if isinstance(one, dict)]
-    draft.facts["space"] = next(filter(_SPACE.fullmatch, numbers), "")
+def _read_spaces(draft: AbilityDraft, answer: ProviderAnswer, spaces: list[Any]) -> None:
+    links = answer.fields().get("_links")
     if spaces:
         draft.reads_private = True
         draft.infer(Ability.READS_PRIVATE)
@@ -284,42 +262,11 @@ def _read_spaces(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         draft.miss(f"at least {len(spaces):,} spaces: there are more", Ability.PROJECTS)
     else:
         draft.projects = len(spaces)
-
-
-def _ask_space(draft: AbilityDraft) -> Request | None:
-    if draft.target.provider != "confluence" or not draft.target.email or draft.writes:
-        return None
-    if not draft.facts.get("space"):
-        if draft.projects == 0:
-            draft.writes = False
-            draft.infer(Ability.WRITES)
-        return None
-    request: Request = _at_site("confluence", "/wiki/api/v2/spaces/{space}/operations")(draft)
-    return request
-
-
-def _read_space(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    found = _operations(answer)
-    if found is not None and any(name not in ("read", "export") for name, _ in found):
-        draft.writes = True
-    elif found is not None and draft.projects == 1:
+    if draft.projects == 0 and draft.writes is None:
         draft.writes = False
-    else:
-        why = (
-            "one space was asked about, and it may only be read" if found is not None else unexpected(answer)
-        )
-        draft.miss(why, Ability.WRITES, again=answer.status == 429)
-
-
-def _operations(answer: ProviderAnswer) -> list[tuple[str, str]] | None:
-    listed = answer.fields().get("operations")
-    if answer.status != 200 or not isinstance(listed, list):
-        return None
-    return [
-        (clean(one.get("operation"), 40), clean(one.get("targetType"), 40))
-        for one in listed[:MOST_LISTED]
-        if isinstance(one, dict)
-    ]
+        draft.infer(Ability.WRITES)
+    elif draft.writes is None:
+        draft.miss("each space says what it may write there; spaces were not asked", Ability.WRITES)
 
 
 QUESTIONS = AbilityQuestions(
@@ -328,24 +275,26 @@ QUESTIONS = AbilityQuestions(
         AbilityQuestion(
             (Ability.ADMIN, Ability.WRITES, Ability.READS_PRIVATE, Ability.PERMISSIONS),
             _at_site("jira", f"/rest/api/3/mypermissions?permissions={','.join(_ASKED)}"),
+            _permissions_in,
             _read_permissions,
         ),
         AbilityQuestion(
-            (Ability.PERMISSIONS,), _at_site("jira", "/rest/api/3/myself?expand=groups"), _read_groups
-        ),
-        AbilityQuestion(
-            (Ability.PROJECTS,), _at_site("jira", "/rest/api/3/project/search?maxResults=1"), _read_projects
+            (Ability.PROJECTS,),
+            _at_site("jira", "/rest/api/3/project/search?maxResults=1"),
+            _total_in,
+            _read_projects,
         ),
         AbilityQuestion(
             (Ability.ADMIN,),
             _at_site("confluence", "/wiki/rest/api/user/current?expand=operations"),
+            listed_in("operations"),
             _read_operations,
         ),
         AbilityQuestion(
             (Ability.PROJECTS, Ability.READS_PRIVATE, Ability.WRITES),
             _at_site("confluence", "/wiki/api/v2/spaces?limit=250"),
+            listed_in("results"),
             _read_spaces,
         ),
-        AbilityQuestion((Ability.WRITES,), _ask_space, _read_space),
     ),
 )

@@ -13,12 +13,17 @@ import json
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
-from crypto_core.providers.abilities.record import MOST_LISTED, Ability, Repositories
+from crypto_core.providers.abilities.question import (
+    AbilityDraft,
+    AbilityQuestion,
+    AbilityQuestions,
+    listed_in,
+)
+from crypto_core.providers.abilities.record import Ability, Repositories
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import (
@@ -209,9 +214,7 @@ def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
     draft.kind = next((kind for prefix, kind in _KINDS.items() if draft.token.startswith(prefix)), "token")
     scopes = answer.headers.get("x-oauth-scopes")
     if scopes is not None:
-        draft.scopes = tuple(
-            filter(None, (clean(one.strip(), 120) for one in scopes.split(",")[:MOST_LISTED]))
-        )
+        draft.add_scopes(scopes)
     elif draft.token.startswith(("ghp_", "gho_")):
         draft.miss("GitHub's answer has no X-OAuth-Scopes header", Ability.SCOPES)
     _read_expiry(draft, answer)
@@ -248,20 +251,15 @@ def _note_allowed(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         draft.add_permissions(part.strip() for part in taken.split(","))
 
 
-def _read_repositories(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    document = answer.document()
-    listed = document.get("repositories") if isinstance(document, dict) else document
-    if answer.status != 200 or not isinstance(listed, list):
-        # An earlier page counts for what it says.
-        draft.miss(_refused(answer), Ability.REPOSITORIES, again=rate_limited(answer))
-        if draft.repositories is not None:
-            draft.repositories = _sum(draft.repositories, Repositories(whole=False))
-        return
+def _read_repositories(draft: AbilityDraft, answer: ProviderAnswer, listed: list[Any]) -> None:
     _note_allowed(draft, answer)
     partial = _not_signed_on(draft, answer)
-    draft.more = 'rel="next"' in answer.headers.get("link", "")
-    known = draft.repositories or Repositories()
-    draft.repositories = _sum(known, _counted(draft, listed, whole=not partial))
+    draft.more = _has_more(answer)
+    draft.repositories = (draft.repositories or Repositories()) + _counted(draft, listed, whole=not partial)
+
+
+def _has_more(answer: ProviderAnswer) -> bool:
+    return 'rel="next"' in answer.headers.get("link", "")
 
 
 def _counted(draft: AbilityDraft, listed: list[Any], *, whole: bool) -> Repositories:
@@ -292,17 +290,6 @@ def _counted(draft: AbilityDraft, listed: list[Any], *, whole: bool) -> Reposito
     )
 
 
-def _sum(one: Repositories, other: Repositories) -> Repositories:
-    return Repositories(
-        one.public + other.public,
-        one.private + other.private,
-        one.internal + other.internal,
-        one.writable + other.writable,
-        one.administered + other.administered,
-        whole=one.whole and other.whole,
-    )
-
-
 def _not_signed_on(draft: AbilityDraft, answer: ProviderAnswer) -> bool:
     """Whether an answer leaves out organisations for which single sign-on is missing."""
     said = answer.headers.get("x-github-sso", "")
@@ -319,22 +306,14 @@ def _not_signed_on(draft: AbilityDraft, answer: ProviderAnswer) -> bool:
     return True
 
 
-def _read_organisations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    document = answer.document()
-    if answer.status != 200 or not isinstance(document, list):
-        draft.miss(_refused(answer), Ability.PLACES, again=rate_limited(answer))
-        return
+def _read_organisations(draft: AbilityDraft, answer: ProviderAnswer, listed: list[Any]) -> None:
     partial = _not_signed_on(draft, answer)
-    draft.add_places(one.get("login") for one in document if isinstance(one, dict))
-    draft.more = 'rel="next"' in answer.headers.get("link", "")
+    draft.add_places(one.get("login") for one in listed if isinstance(one, dict))
+    draft.more = _has_more(answer)
     draft.places_whole = not (partial or draft.facts.get("sso"))
 
 
-def _read_installations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    listed = answer.fields().get("installations")
-    if answer.status != 200 or not isinstance(listed, list):
-        draft.miss(_refused(answer), Ability.PERMISSIONS, again=rate_limited(answer))
-        return
+def _read_installations(draft: AbilityDraft, answer: ProviderAnswer, listed: list[Any]) -> None:
     for one in filter(lambda item: isinstance(item, dict), listed):
         permissions, account = one.get("permissions"), one.get("account")
         if isinstance(account, dict):
@@ -344,7 +323,7 @@ def _read_installations(draft: AbilityDraft, answer: ProviderAnswer) -> None:
             draft.add_permissions(
                 f"{clean(name, 80)}={clean(level, 20)}" for name, level in permissions.items()
             )
-    draft.more = 'rel="next"' in answer.headers.get("link", "")
+    draft.more = _has_more(answer)
 
 
 def _refused(answer: ProviderAnswer) -> str:
@@ -440,22 +419,37 @@ def _out_of_calls(answer: ProviderAnswer) -> str:
     return "asked too often: GitHub takes no more calls with it now"
 
 
-_ABILITIES: Mapping[str, AbilityQuestion] = {
-    "repositories": AbilityQuestion(
-        (Ability.REPOSITORIES,), _asks("/user/repos", "ghs_"), _read_repositories, PAGES
-    ),
-    "installation": AbilityQuestion(
-        (Ability.REPOSITORIES,), _asks("/installation/repositories", only="ghs_"), _read_repositories, PAGES
-    ),
-    "installations": AbilityQuestion(
-        (Ability.PERMISSIONS,), _asks("/user/installations", only="ghu_"), _read_installations, PAGES
-    ),
-    # A fine-grained token is given an empty list, which says nothing.
-    "organisations": AbilityQuestion(
-        (Ability.PLACES,), _asks("/user/orgs", "ghs_", "github_pat_", "ghu_"), _read_organisations, PAGES
-    ),
-}
-
 QUESTIONS = AbilityQuestions(
-    first=_read_identity, further=tuple(_ABILITIES.values()), conclude=_conclude, exhausted=_out_of_calls
+    first=_read_identity,
+    further=(
+        AbilityQuestion(
+            (Ability.REPOSITORIES,), _asks("/user/repos", "ghs_"), listed_in(), _read_repositories, PAGES
+        ),
+        AbilityQuestion(
+            (Ability.REPOSITORIES,),
+            _asks("/installation/repositories", only="ghs_"),
+            listed_in("repositories"),
+            _read_repositories,
+            PAGES,
+        ),
+        AbilityQuestion(
+            (Ability.PERMISSIONS,),
+            _asks("/user/installations", only="ghu_"),
+            listed_in("installations"),
+            _read_installations,
+            PAGES,
+        ),
+        # A fine-grained token is given an empty list, which says nothing.
+        AbilityQuestion(
+            (Ability.PLACES,),
+            _asks("/user/orgs", "ghs_", "github_pat_", "ghu_"),
+            listed_in(),
+            _read_organisations,
+            PAGES,
+        ),
+    ),
+    conclude=_conclude,
+    refused=_refused,
+    throttled=rate_limited,
+    exhausted=_out_of_calls,
 )

@@ -1,16 +1,18 @@
 """Slack: its requests and what its answers say, of a token's life, its revocation and its abilities.
 
-Slack Web API: auth.test (its x-oauth-scopes header), auth.revoke, users.info, auth.teams.list; "Permission
+Slack Web API: auth.test (its x-oauth-scopes header), auth.revoke, users.info; "Permission
 scopes". Slack answers failures with HTTP 200 as well: only `ok` and `error` tell.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
-from crypto_core.providers.abilities.record import MOST_LISTED, Ability
+from crypto_core.providers.abilities.record import Ability
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import (
     NEVER_ASKED,
@@ -81,8 +83,6 @@ def revocation(token: str) -> RevocationMethod | str:
     )
 
 
-PAGES = 5
-"""Pages of an organisation's workspaces that are read, of a hundred each."""
 _KINDS = {
     "xoxe.xoxb-": "bot token that expires",
     "xoxe.xoxp-": "user token that expires",
@@ -110,36 +110,30 @@ def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         why = "Slack's answer has no x-oauth-scopes header"
         draft.miss(why, Ability.SCOPES, Ability.WRITES, Ability.READS_PRIVATE)
     else:
-        scopes = [clean(one.strip(), 120) for one in header.split(",")[:MOST_LISTED]]
-        draft.scopes = tuple(filter(None, scopes))
-        draft.writes = any(_WRITES.fullmatch(one) for one in draft.scopes)
-        draft.reads_private = any(_READS.fullmatch(one) for one in draft.scopes)
+        draft.add_scopes(header)
+        scopes = draft.scopes or ()
+        draft.writes = any(map(_WRITES.fullmatch, scopes))
+        draft.reads_private = any(map(_READS.fullmatch, scopes))
         draft.infer(Ability.WRITES, Ability.READS_PRIVATE)
-        if any(_ADMIN.fullmatch(one) for one in draft.scopes):
+        if any(map(_ADMIN.fullmatch, scopes)):
             draft.admin = True
     draft.facts["user"] = said.get("user_id")
-    draft.facts["everywhere"] = said.get("is_enterprise_install") is True
-    _read_place(draft, said.get("team"), said.get("team_id"), said.get("enterprise_id"))
-    if draft.token.startswith("xoxe."):
-        draft.lasts = "within 12 hours of its issue"
-        draft.infer(Ability.EXPIRY)
+    _read_place(draft, said)
+    draft.lasts = "within 12 hours of its issue" if draft.token.startswith("xoxe.") else "never"
+    draft.infer(Ability.EXPIRY)
+
+
+def _read_place(draft: AbilityDraft, said: Mapping[str, Any]) -> None:
+    name = clean(said.get("team"), 100) or clean(said.get("team_id"), 40)
+    organisation = clean(said.get("enterprise_id"), 40)
+    if said.get("is_enterprise_install") is True:
+        draft.add_places([f"organisation {organisation}"])
+        draft.miss("it is good for a whole organisation: its workspaces were not asked for", Ability.PLACES)
+    elif name:
+        draft.add_places([f"{name} (organisation {organisation})" if organisation else name])
+        draft.places_whole = True
     else:
-        draft.lasts = "never"
-        draft.infer(Ability.EXPIRY)
-
-
-def _read_place(draft: AbilityDraft, team: object, number: object, enterprise: object) -> None:
-    name = clean(team, 100) or clean(number, 40)
-    if enterprise:
-        draft.facts["enterprise"] = clean(enterprise, 40)
-    if draft.facts["everywhere"]:
-        return  # the workspaces of the organisation are asked for
-    if not name:
         draft.miss("Slack named no workspace", Ability.PLACES)
-        return
-    within = f" (organisation {draft.facts['enterprise']})" if enterprise else ""
-    draft.add_places([f"{name}{within}"])
-    draft.places_whole = True
 
 
 def _ask_user(draft: AbilityDraft) -> Request | None:
@@ -156,12 +150,13 @@ def _ask_user(draft: AbilityDraft) -> Request | None:
     return Request("GET", f"{draft.target.base}/api/users.info?{query}", bearer(draft.token))
 
 
-def _read_user(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _user_in(answer: ProviderAnswer) -> dict[str, Any] | None:
     said = answer.fields()
     user = said.get("user")
-    if answer.status != 200 or said.get("ok") is not True or not isinstance(user, dict):
-        draft.miss(*_refused(answer), Ability.ADMIN, again=_throttled(answer))
-        return
+    return user if answer.status == 200 and said.get("ok") is True and isinstance(user, dict) else None
+
+
+def _read_user(draft: AbilityDraft, _: ProviderAnswer, user: dict[str, Any]) -> None:
     roles = [user.get(role) for role in _ROLES]
     if any(role is True for role in roles):
         draft.admin = True
@@ -171,33 +166,12 @@ def _read_user(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         draft.miss("Slack did not say what its user is", Ability.ADMIN)
 
 
-def _ask_workspaces(draft: AbilityDraft) -> Request | None:
-    if not draft.facts["everywhere"]:
-        return None
-    query = {"limit": "100"} | ({"cursor": draft.facts["cursor"]} if draft.page > 1 else {})
-    return Request("GET", f"{draft.target.base}/api/auth.teams.list?{urlencode(query)}", bearer(draft.token))
-
-
-def _read_workspaces(draft: AbilityDraft, answer: ProviderAnswer) -> None:
-    said = answer.fields()
-    teams, onward = said.get("teams"), said.get("response_metadata")
-    if answer.status != 200 or said.get("ok") is not True or not isinstance(teams, list):
-        draft.places_whole = False
-        draft.miss(*_refused(answer), Ability.PLACES, again=_throttled(answer))
-        return
-    draft.add_places(one.get("name") or one.get("id") for one in teams if isinstance(one, dict))
-    cursor = onward.get("next_cursor") if isinstance(onward, dict) else ""
-    draft.more = isinstance(cursor, str) and 0 < len(cursor) <= 500
-    draft.facts["cursor"] = cursor
-    draft.places_whole = not draft.more
-
-
-def _refused(answer: ProviderAnswer) -> tuple[str]:
+def _refused(answer: ProviderAnswer) -> str:
     said = answer.fields()
     error = clean(said.get("error"), 60)
     if error == "missing_scope":
-        return (f"{clean(said.get('needed'), 60) or 'a scope'} missing",)
-    return (f"Slack says {error}" if error else unexpected(answer),)
+        return f"{clean(said.get('needed'), 60) or 'a scope'} missing"
+    return f"Slack says {error}" if error else unexpected(answer)
 
 
 def _throttled(answer: ProviderAnswer) -> bool:
@@ -210,9 +184,8 @@ def _out_of_calls(answer: ProviderAnswer) -> str:
 
 QUESTIONS = AbilityQuestions(
     first=_read_identity,
-    further=(
-        AbilityQuestion((Ability.ADMIN,), _ask_user, _read_user),
-        AbilityQuestion((Ability.PLACES,), _ask_workspaces, _read_workspaces, PAGES),
-    ),
+    further=(AbilityQuestion((Ability.ADMIN,), _ask_user, _user_in, _read_user),),
+    refused=_refused,
+    throttled=_throttled,
     exhausted=_out_of_calls,
 )

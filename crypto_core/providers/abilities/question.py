@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +57,11 @@ class AbilityDraft:
         """Note that these follow from what was said."""
         self.inferred |= dict.fromkeys(abilities)
 
+    def add_scopes(self, header: str) -> None:
+        """Set the scopes, as a header lists them."""
+        named = (clean(one.strip(), 120) for one in header.split(",")[: record.MOST_LISTED])
+        self.scopes = tuple(filter(None, named))
+
     def miss(self, why: str, *abilities: record.Ability, again: bool = False) -> None:
         """Note why something isn't known; `again` where another try may fare better."""
         for ability in abilities:
@@ -93,13 +98,14 @@ class AbilityDraft:
 class AbilityQuestion:
     """One read call. `request` is None where there is nothing to ask with this token.
 
-    `read` takes what an answer says into the draft; what it doesn't say it notes as missed, and where there
-    is a further page it sets `more`. Without any answer, what the question is `about` is missed.
+    `part` takes of an answer what `read` notes in the draft, None where it isn't there: then what the
+    question is `about` is missed. Where there is a further page `read` sets `more`; at most `pages` are read.
     """
 
     about: tuple[record.Ability, ...]
     request: Callable[[AbilityDraft], Request | None]
-    read: Callable[[AbilityDraft, ProviderAnswer], None]
+    part: Callable[[ProviderAnswer], Any]
+    read: Callable[[AbilityDraft, ProviderAnswer, Any], None]
     pages: int = 1
 
 
@@ -112,10 +118,23 @@ class AbilityQuestions:
     """
 
     first: Callable[[AbilityDraft, ProviderAnswer], None]
-    further: tuple[AbilityQuestion, ...] = ()
+    further: tuple[AbilityQuestion, ...]
     conclude: Callable[[AbilityDraft], None] = lambda draft: None
+    refused: Callable[[ProviderAnswer], str] = unexpected
+    """Why an answer has no such part, in words."""
+    throttled: Callable[[ProviderAnswer], bool] = lambda answer: answer.status == 429
     exhausted: Callable[[ProviderAnswer], str] = lambda answer: ""
     """Why no more is to be asked with this token now; "" while it may be."""
+
+
+def listed_in(name: str = "") -> Callable[[ProviderAnswer], list[Any] | None]:
+    """Return what takes a list out of an answer: a field of it, or the whole document."""
+
+    def part(answer: ProviderAnswer) -> list[Any] | None:
+        found = answer.fields().get(name) if name else answer.document()
+        return found if answer.status == 200 and isinstance(found, list) else None
+
+    return part
 
 
 def ask_further(questions: AbilityQuestions, draft: AbilityDraft, send: Callable[[Request], Reply]) -> None:
@@ -128,20 +147,21 @@ def ask_further(questions: AbilityQuestions, draft: AbilityDraft, send: Callable
             if request is None:
                 break
             if draft.exhausted:
-                draft.miss(draft.exhausted, *question.about, again=True)
-                _leave_open(draft, question)
+                _leave_open(draft, question, draft.exhausted, again=True)
                 break
             reply = send(request)
             if (why := _unread(reply)) or isinstance(reply, NoAnswer):
-                draft.miss(why, *question.about, again=True)
-                _leave_open(draft, question)
+                _leave_open(draft, question, why, again=True)
                 break
             draft.exhausted = questions.exhausted(reply)
-            question.read(draft, reply)
+            found = question.part(reply)
+            if found is None:
+                _leave_open(draft, question, questions.refused(reply), again=questions.throttled(reply))
+            else:
+                question.read(draft, reply, found)
             draft.page += 1
         if draft.more and draft.page > question.pages:
-            draft.miss(f"only the first {question.pages} pages were read", *question.about[:1])
-            _leave_open(draft, question)
+            _leave_open(draft, question, f"only the first {question.pages} pages were read")
     questions.conclude(draft)
 
 
@@ -153,15 +173,10 @@ def _unread(reply: Reply) -> str:
     return unexpected(reply) if silent else ""
 
 
-def _leave_open(draft: AbilityDraft, question: AbilityQuestion) -> None:
+def _leave_open(draft: AbilityDraft, question: AbilityQuestion, why: str, *, again: bool = False) -> None:
+    """Note what is missed. An earlier page counts for what it says."""
+    draft.miss(why, *question.about, again=again)
     if record.Ability.REPOSITORIES in question.about and draft.repositories is not None:
-        draft.repositories = part_of(draft.repositories)
+        draft.repositories = replace(draft.repositories, whole=False)
     if record.Ability.PLACES in question.about:
         draft.places_whole = False
-
-
-def part_of(found: record.Repositories) -> record.Repositories:
-    """Return the same numbers as the least that there are."""
-    return record.Repositories(
-        found.public, found.private, found.internal, found.writable, found.administered, whole=False
-    )

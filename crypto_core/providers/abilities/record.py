@@ -62,6 +62,16 @@ class Repositories(JsonRecord):
         """Those that not everybody sees."""
         return self.private + self.internal
 
+    def __add__(self, other: Repositories) -> Repositories:
+        return Repositories(
+            self.public + other.public,
+            self.private + other.private,
+            self.internal + other.internal,
+            self.writable + other.writable,
+            self.administered + other.administered,
+            whole=self.whole and other.whole,
+        )
+
     def __str__(self) -> str:
         parts = (f"{self.public:,} public", f"{self.private:,} private")
         more = (f"{self.internal:,} internal",) if self.internal else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -96,10 +97,9 @@ def test_a_pull_that_stops_keeps_its_place_and_its_window(
     sandbox: Sandbox,
 ) -> None:
     wanted = sum(use.provider == "github" for use in provider_uses(sandbox.world))
-    whole = LOG_APIS["github"].url
-    small = lambda *asked: whole(*asked).replace("per_page=100", "per_page=7")  # noqa: E731
-    monkeypatch.setattr("crypto_core.provider_logs.apis.LOG_APIS", LOG_APIS)
-    monkeypatch.setitem(LOG_APIS, "github", _with_url(small))  # type: ignore[index]
+    github = LOG_APIS["github"]
+    small = replace(github, path=github.path.replace("per_page=100", "per_page=7"))
+    monkeypatch.setitem(LOG_APIS, "github", small)  # type: ignore[arg-type]
     stop = Event()
     seen: list[int] = []
 
@@ -121,12 +121,6 @@ def test_a_pull_that_stops_keeps_its_place_and_its_window(
     assert rest.finished
     assert (stopped.events + rest.events, log.count(EventChoice())) == (wanted, wanted)
     assert [one.since for one in CoverBook(log.file).periods()] == [stopped.since]
-
-
-def _with_url(url: Callable[..., str]) -> object:
-    from dataclasses import replace
-
-    return replace(LOG_APIS["github"], url=url)
 
 
 @pytest.mark.parametrize("kind", ["garbage", "redirect", "unnamed", "reset", "forbidden"])

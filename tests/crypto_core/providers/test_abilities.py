@@ -169,9 +169,8 @@ def _slack(answer: TokenAbilities, token: str) -> None:
         assert answer.admin is truth.slack_admin
     else:
         assert (answer.admin, answer.why_not(Ability.ADMIN)) == (None, "users:read missing")
-    names = truth.workspaces if truth.everywhere else ("Keydeck Demo",)
-    assert answer.places == names
-    assert answer.places_whole
+    assert answer.places == (("organisation E0DEMO",) if truth.everywhere else ("Keydeck Demo",))
+    assert answer.places_whole is not truth.everywhere
     assert answer.lasts == "never"
 
 
@@ -191,14 +190,11 @@ def _api(answer: TokenAbilities, token: str) -> None:
     if answer.provider == "confluence":
         assert answer.admin is truth.administers_wiki
         assert answer.projects == (truth.spaces if truth.spaces <= 250 else None)
-        proved = truth.administers_wiki or (truth.writes_wiki and truth.spaces > 0)
-        disproved = truth.spaces == 0 or (truth.spaces == 1 and not truth.writes_wiki)
-        assert answer.writes == (True if proved else False if disproved else None)
+        assert answer.writes == (True if truth.administers_wiki else False if truth.spaces == 0 else None)
         return
     assert answer.admin is ("ADMINISTER" in truth.permissions)
     assert answer.writes is ("EDIT_ISSUES" in truth.permissions or truth.projects > 0)
     assert answer.projects == truth.projects
-    assert any(one.startswith("group jira-users-") for one in answer.permissions)
 
 
 _TELLERS: dict[str, Callable[[TokenAbilities, str], None]] = {
