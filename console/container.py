@@ -428,7 +428,6 @@ class Container:
             write_key=self.settings.write_key,
             trusted=lambda: self.keyring.trusted,
             limits=self.settings.limits,
-            lake_store=self.settings.lake_store,
         )
 
     @deferred_property

@@ -49,7 +49,6 @@ HUB_TRAIL_ENCRYPTION = _control(FSBP, "CloudTrail.2")
 HUB_VALIDATION = _control(FSBP, "CloudTrail.4")
 HUB_BUCKET_PUBLIC = _control(FSBP, "CloudTrail.6")
 HUB_BUCKET_LOGGING = _control(FSBP, "CloudTrail.7")
-HUB_STORE_ENCRYPTION = _control(FSBP, "CloudTrail.10")
 
 SEPARATION = _control(NIST_53, "AC-5")
 LEAST_PRIVILEGE = _control(NIST_53, "AC-6")

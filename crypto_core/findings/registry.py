@@ -36,7 +36,6 @@ class Facts(StrEnum):
     KEY = "key"
     KEYS = "keys"
     TRAILS = "trails"
-    DATA_STORE = "event data store"
     IDENTITIES = "identities"
     EVENTS = "events"
     PROVIDERS = "provider events"

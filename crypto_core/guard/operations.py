@@ -30,7 +30,7 @@ _INSPECTED = (
     *("kms:ListKeyRotations", "kms:GetKeyLastUsage", "kms:GetKeyPolicy", "kms:ListGrants"),
     "kms:ListResourceTags",
     *("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors"),
-    *("cloudtrail:GetEventDataStore", "cloudtrail:LookupEvents"),
+    "cloudtrail:LookupEvents",
     *("s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketLogging", "s3:GetBucketPolicyStatus"),
     *("s3:GetAccountPublicAccessBlock", "s3:GetBucketPublicAccessBlock"),
     "iam:GetAccountAuthorizationDetails",

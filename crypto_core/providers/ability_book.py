@@ -12,7 +12,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -36,15 +35,6 @@ CREATE TABLE answer (
 ) STRICT;
 CREATE TABLE marking (key BLOB NOT NULL) STRICT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class KeptAbilities:
-    """An answer, and the marks of the stored value and of the token that it is about."""
-
-    abilities: TokenAbilities
-    stored: str
-    token: str
 
 
 class AbilityBook:
@@ -76,39 +66,22 @@ class AbilityBook:
                 (_name(abilities.ref), stored, token, document),
             )
 
-    def move(self, ref: TokenRef, stored: str) -> None:
-        """Note that a token stands under another stored value now: it was re-encrypted."""
-        with self._opened() as connection:
-            connection.execute("UPDATE answer SET stored = ? WHERE reference = ?", (stored, _name(ref)))
-
-    def kept(self, refs: Iterable[TokenRef]) -> dict[TokenRef, KeptAbilities]:
-        """Return the last answers about some tokens, whatever value they were about."""
+    def kept(self, refs: Iterable[TokenRef]) -> dict[TokenRef, tuple[TokenAbilities, str]]:
+        """Return the last answers about some tokens, and the marks of the values that they were about."""
         if not self.path.exists():
             return {}
         names = {_name(ref): ref for ref in refs}
-        found: dict[TokenRef, KeptAbilities] = {}
+        found: dict[TokenRef, tuple[TokenAbilities, str]] = {}
         with self._opened() as connection:
             for some in _portions(list(names)):
                 marks = ", ".join("?" * len(some))
                 rows = connection.execute(
-                    f"SELECT reference, stored, token, document FROM answer WHERE reference IN ({marks})",  # noqa: S608 (marks alone)
+                    f"SELECT reference, stored, document FROM answer WHERE reference IN ({marks})",  # noqa: S608 (marks alone)
                     some,
                 )
-                for name, stored, token, document in rows:
+                for name, stored, document in rows:
                     if (abilities := _read(names[name], document)) is not None:
-                        found[names[name]] = KeptAbilities(abilities, stored, token)
-        return found
-
-    def alike(self, tokens: Iterable[str]) -> dict[str, int]:
-        """Return how many references hold each of some tokens, by their marks, as far as they were asked."""
-        if not self.path.exists():
-            return {}
-        found: dict[str, int] = {}
-        with self._opened() as connection:
-            for some in _portions(list(dict.fromkeys(tokens))):
-                marks = ", ".join("?" * len(some))
-                query = f"SELECT token, count(*) FROM answer WHERE token IN ({marks}) GROUP BY token"  # noqa: S608
-                found.update(connection.execute(query, some))
+                        found[names[name]] = abilities, stored
         return found
 
     def _mark(self, kind: bytes, content: bytes | memoryview) -> str:

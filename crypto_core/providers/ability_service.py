@@ -9,11 +9,11 @@ from threading import Event, Lock
 
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import NotConfirmedError
-from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.consent import Consent, require
 from crypto_core.providers.abilities.question import AbilityDraft, ask_further
 from crypto_core.providers.abilities.record import Ability, NotKnown, TokenAbilities
 from crypto_core.providers.ability_book import AbilityBook
-from crypto_core.providers.answers import ByHand, Liveness, Progress
+from crypto_core.providers.answers import ByHand, Liveness, LivenessRequest, Progress
 from crypto_core.providers.messages import NoAnswer, Target
 from crypto_core.providers.registry import provider_of, question_of
 from crypto_core.providers.revocation import asked_digest
@@ -34,19 +34,11 @@ _MOST_BYTES = 2 * 1024 * 1024
 """A page of a hundred repositories takes most of a megabyte."""
 
 
-@dataclass(frozen=True, slots=True)
-class AbilityRequest:
-    """Questions about tokens before they are asked: whom they go to. A subject of a consent."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbilityRequest(LivenessRequest):
+    """Questions about what tokens can do. `fresh` are answers that are young enough."""
 
-    tokens: tuple[TokenRef, ...]
-    endpoints: tuple[str, ...]
-    digest: str
-    not_asked: tuple[ByHand, ...] = ()
-    """Tokens that no provider can be asked about, each with the reason."""
     fresh: tuple[TokenAbilities, ...] = ()
-    """Answers that are young enough."""
-    danger: Danger = Danger.CONFIRM
-    confirmation: str = ""
 
     def does(self) -> tuple[str, ...]:
         """Return what asking does, a sentence each, as it is shown before."""
@@ -109,13 +101,8 @@ class AbilityService:
         fresh = {ref: one for ref, one in known.items() if one.whole and one.at > since}
         asked = [target for target in found.asked if target.ref not in fresh]
         tokens, endpoints = tuple(target.ref for target in asked), hosts(asked)
-        return AbilityRequest(
-            tokens,
-            endpoints,
-            asked_digest(tokens, endpoints, ABOUT),
-            found.not_asked,
-            tuple(fresh[ref] for ref in sorted(fresh)),
-        )
+        digest, young = asked_digest(tokens, endpoints, ABOUT), tuple(fresh[ref] for ref in sorted(fresh))
+        return AbilityRequest(tokens, endpoints, digest, found.not_asked, fresh=young)
 
     def ask(
         self,
@@ -175,21 +162,10 @@ class AbilityService:
         if not known:
             return {}
         return {
-            token.ref: known[token.ref].abilities
+            token.ref: known[token.ref][0]
             for token in self._asking.store.read_many(list(known))
-            if known[token.ref].stored == self._book.mark_of_stored(token.digest)
+            if known[token.ref][1] == self._book.mark_of_stored(token.digest)
         }
-
-    def outdated(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
-        """Return the answers about values that are replaced or re-encrypted by now. Raises as `kept`."""
-        now = self.kept(refs)
-        return {ref: one.abilities for ref, one in self._book.kept(refs).items() if ref not in now}
-
-    def alike(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, int]:
-        """Return in how many rows each token is stored, as far as answers tell. Raises as `kept`."""
-        known = self._book.kept(refs)
-        numbers = self._book.alike(one.token for one in known.values())
-        return {ref: numbers.get(one.token, 1) for ref, one in known.items()}
 
     def _ask_one(
         self, transport: Transport, target: Target, token: Secret, cancelled: Event | None

@@ -47,8 +47,6 @@ class Exposure:
     could: tuple[str, ...] = ()
     not_known: str | None = None
     unsealed: Format | None = None
-    rows: int = 1
-    """In how many rows the same token is stored, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +66,11 @@ class ExposureSearch:
     inventory: Inventory
 
     def exposure_of(
-        self,
-        refs: Sequence[TokenRef],
-        suspicion: Suspicion,
-        rows: dict[TokenRef, int],
-        cancelled: Event | None = None,
+        self, refs: Sequence[TokenRef], suspicion: Suspicion, cancelled: Event | None = None
     ) -> dict[TokenRef, Exposure]:
-        """Return the exposure of each token; `rows` says in how many rows the same token is stored.
+        """Return the exposure of each token; what can't be read is not known.
 
-        What can't be read is not known. Raises DatabaseError, InterruptedRunError.
+        Raises DatabaseError, InterruptedRunError.
         """
         opened: dict[TokenRef, list[CleanText]] = {}
         receipted: dict[TokenRef, list[CleanText]] = {}
@@ -105,7 +99,6 @@ class ExposureSearch:
                 tuple(could.get(ref, ())),
                 why,
                 formats[ref] if formats.get(ref) in _UNSEALED else None,
-                rows.get(ref, 1),
             )
             for ref in refs
         }
@@ -175,7 +168,6 @@ EXPOSURE = {
         4, "Whether it was opened is not known ({why}): counted as if it could have been."
     ),
     "unsealed": Weight(6, "It is stored in {format}: whoever has the database has it."),
-    "copied": Weight(2, "The same token is stored in {number} rows."),
 }
 
 
@@ -324,8 +316,6 @@ def _exposure(found: Exposure) -> Iterator[Reason]:
         yield _reason(EXPOSURE["opening unknown"], Certainty.UNKNOWN, why=found.not_known)
     if found.unsealed is not None:
         yield _reason(EXPOSURE["unsealed"], Certainty.FACT, format=f"{found.unsealed.value} format")
-    if found.rows > 1:
-        yield _reason(EXPOSURE["copied"], Certainty.FACT, number=f"{found.rows:,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +337,5 @@ class RevocationOrdering:
 
         Raises DatabaseError, AbilityBookError, InterruptedRunError.
         """
-        rows = dict(self.abilities.alike(refs))
-        exposures = self.exposure.exposure_of(refs, suspicion, rows, cancelled)
+        exposures = self.exposure.exposure_of(refs, suspicion, cancelled)
         return ranked(refs, self.abilities.kept(refs), exposures, now or datetime.now(UTC))

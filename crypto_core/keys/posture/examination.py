@@ -22,7 +22,6 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.access import policy_unknown
-from crypto_core.keys.posture.data_store import read_data_store
 from crypto_core.keys.posture.facts import Estate, KeyFacts, Limits
 from crypto_core.keys.posture.identities import IdentityPolicy, read_identities
 from crypto_core.keys.posture.lifecycle import state_unknown
@@ -69,8 +68,7 @@ class Posture(JsonRecord):
 class PostureService:
     """Examines the posture. Blocks on SQL, KMS and CloudTrail: call it from a worker.
 
-    `trusted` gives the names of all configured keys, `write_key` is the one written under, `lake_store` the
-    ARN of an event data store, "" for none.
+    `trusted` gives the names of all configured keys, `write_key` is the one written under.
     """
 
     kms: KmsApi
@@ -80,7 +78,6 @@ class PostureService:
     write_key: str | None
     trusted: Callable[[], Sequence[str]] = tuple
     limits: Limits = field(default_factory=Limits)
-    lake_store: str = ""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     pace: Pace = field(default_factory=lambda: Pace(GRANT_LISTS_PER_SECOND))
 
@@ -119,7 +116,7 @@ class PostureService:
                 strays=status.strays if status is not None else Strays(),
                 copies=self._copies(gaps, cancelled) if status is not None else (),
             )
-            trails = [*self._about_trails(estate, cancelled), *self._about_data_store()]
+            trails = [*self._about_trails(estate, cancelled)]
             identities = reading.result()
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *trails, *_about_identities(*identities)]
         return Posture(estate.now, *once_each(said))
@@ -188,12 +185,6 @@ class PostureService:
         yield from gaps
         for rule in rules_about(Facts.TRAILS):
             yield from rule(trails, asked)
-
-    def _about_data_store(self) -> Said:
-        store, gaps = read_data_store(self.kms, self.lake_store)
-        yield from gaps
-        for rule in rules_about(Facts.DATA_STORE) if store is not None else ():
-            yield from rule(store)
 
 
 def _about_keys(estate: Estate) -> Said:

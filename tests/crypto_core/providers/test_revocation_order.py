@@ -101,13 +101,13 @@ def test_worst_first_dead_last_each_point_with_its_sentence() -> None:
     }
     exposures = {
         REFS[0]: Exposure(opened=(THIEF,)),
-        REFS[1]: Exposure(opened=(THIEF,), rows=2),
+        REFS[1]: Exposure(opened=(THIEF,)),
         REFS[2]: Exposure(could=(THIEF,), unsealed=Format.PLAINTEXT),
         REFS[3]: SAFE,
     }
     found = ranked(REFS[:5], abilities, exposures, NOW)
     scores = {one.ref: one.score for one in found}
-    assert scores[REFS[1]] == (25 + 15 + 10) * (1 + 9 + 2)
+    assert scores[REFS[1]] == (25 + 15 + 10) * (1 + 9)
     assert scores[REFS[2]] == 10 * (1 + 4 + 6)
     assert scores[REFS[3]] == 40 + 25 + 10
     assert scores[REFS[4]] == 100 * (1 + 4)
@@ -157,8 +157,8 @@ def test_what_suspects_opened_is_a_fact_and_what_they_could_have_a_possibility()
             )
 
     search = ExposureSearch(Use(), Rows())  # type: ignore[arg-type]
-    found = search.exposure_of(REFS[:4], Suspicion((THIEF,)), {named: 3})
-    assert found[named] == Exposure(opened=(THIEF,), rows=3)
+    found = search.exposure_of(REFS[:4], Suspicion((THIEF,)))
+    assert found[named] == Exposure(opened=(THIEF,))
     assert found[receipted] == Exposure(receipted=(THIEF,))
     assert found[possible] == Exposure(could=(THIEF,), unsealed=Format.DEV)
     assert found[REFS[3]] == Exposure()
@@ -168,7 +168,7 @@ def test_what_suspects_opened_is_a_fact_and_what_they_could_have_a_possibility()
         (Suspicion((THIEF,) * 11), "only what the first 10 suspects opened was looked at"),
         (Suspicion((THIEF,), gaps=("a gap",)), "a gap"),
     ):
-        assert search.exposure_of(REFS[3:4], suspicion, {})[REFS[3]].not_known == why
+        assert search.exposure_of(REFS[3:4], suspicion)[REFS[3]].not_known == why
 
 
 def test_foreign_words_stay_words() -> None:

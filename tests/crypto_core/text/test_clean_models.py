@@ -47,7 +47,6 @@ from crypto_core.incidents.views import incident_view
 from crypto_core.keys.grants import parse_grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.keys.posture.data_store import read_data_store
 from crypto_core.keys.posture.identities import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
@@ -356,7 +355,6 @@ def key(text: str, _: Path) -> Built:
                 "DescribeTrails": {"trailList": [found | {"S3BucketName": text, "KmsKeyId": text}]},
                 "GetTrailStatus": {"IsLogging": True, "LatestDeliveryError": text},
                 "GetBucketLogging": {"LoggingEnabled": {"TargetBucket": text}},
-                "GetEventDataStore": {"Name": text, "Status": text, "KmsKeyId": text},
                 "GetAccountAuthorizationDetails": {
                     "UserDetailList": [{"Arn": text, "UserPolicyList": [inline]}]
                 },
@@ -371,7 +369,6 @@ def key(text: str, _: Path) -> Built:
     assert is_clean(tuple(aliases.values()))
     for trail in read_trails(Kms(), ["eu-west-1"])[0]:  # type: ignore[arg-type]
         yield from (trail, trail.bucket)
-    yield read_data_store(Kms(), text)[0]  # type: ignore[arg-type]
     for found in read_identities(Kms())[0]:  # type: ignore[arg-type]
         yield from (found, *found.statements)
 
