@@ -70,7 +70,6 @@ def _date_of(response: Any) -> float | None:
 
 
 CLOCK = AwsClock()
-"""The process's."""
 
 
 def signs_by_it(client: BaseClient) -> None:

@@ -33,7 +33,6 @@ ALGORITHMS: Mapping[str, str] = {
 """Algorithms of asymmetric keys, the preferred first, and how the digest is handed over."""
 
 MAC_ALGORITHMS = ("HMAC_SHA_256", "HMAC_SHA_384", "HMAC_SHA_512")
-"""Algorithms of HMAC keys, the preferred first."""
 
 _NO_DIGEST = bytes(32)
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -27,8 +27,6 @@ class PublicKey:
 
 
 class PublicKeys:
-    """A Signer that only verifies, and asks nobody."""
-
     def __init__(self, keys: Sequence[PublicKey]) -> None:
         self._keys = tuple(keys)
 

@@ -20,8 +20,6 @@ DOWN_SECONDS = 30.0
 
 
 class Routes:
-    """The ways to KMS. Thread-safe."""
-
     def __init__(self, kms: KmsApi, clock: Callable[[], float] = monotonic) -> None:
         self._kms = kms
         self._clock = clock

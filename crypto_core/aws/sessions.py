@@ -101,7 +101,6 @@ class AwsSessions:
         return self._renewals
 
     def region(self) -> str | None:
-        """Return boto3's default Region, None without one. Raises BotoCoreError."""
         with self._building():
             return self._boto().get_config_variable("region")  # type: ignore[no-any-return]
 
@@ -147,7 +146,6 @@ class AwsSessions:
         return AccessKey(credentials.get_frozen_credentials(), number)
 
     def authorities(self) -> str:
-        """Return the file or folder of certificate authorities that botocore trusts."""
         from botocore.httpsession import get_cert_path
         from botocore.session import Session
 
@@ -340,7 +338,6 @@ def _mark(credentials: Any) -> str | None:
 
 
 def _stamp() -> tuple[tuple[str, int, int], ...]:
-    """What changes with a new sign-in or new credentials."""
     home = _expanded("~/.aws")
     files = [*map(_expanded, _configured_files())]
     # Where botocore finds what `aws sso login` and `aws login` left.

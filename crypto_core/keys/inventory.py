@@ -26,7 +26,6 @@ T = TypeVar("T")
 _ROTATES = ("AWS_KMS", "EXTERNAL")
 """Origins whose keys have key material of their own in KMS."""
 _GONE = (*PENDING_DELETION, "NotFound", None)
-"""States in which KMS tells nothing of a key's rotation."""
 
 
 def described(metadata: Mapping[str, Any], region: str) -> KeyState:
@@ -96,7 +95,6 @@ class KeyParts:
         return replace(state, missing=missing)
 
     def with_details(self, state: KeyState) -> KeyState:
-        """Add materials, tags and grants."""
         missing = dict(state.missing)
         if _has_material(state):
             rotations = self._optional("materials", missing, lambda: list(self._rotations(state)))
@@ -401,8 +399,6 @@ class KeyInventory:
 
 @dataclass(frozen=True, slots=True)
 class _Aliases:
-    """Aliases by key ARN, and the Regions that don't tell them, with the reason."""
-
     found: Mapping[str, Sequence[CleanText]]
     untold: Mapping[str, str] = field(default_factory=dict)
 

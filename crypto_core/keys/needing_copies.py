@@ -19,17 +19,17 @@ class NeedingCopy(JsonRecord):
     name: CleanText
     envelopes: int
     doubtful: int
-    """Those of which nobody knows the key."""
     location: CleanText
     taken_at: datetime | None = None
     kept_until: datetime | None = None
 
     json_shape = shape("name location ...")
 
-    def __str__(self) -> str:
+    @property
+    def whereabouts(self) -> str:
         dates = [f"taken {self.taken_at:%Y-%m-%d}"] if self.taken_at else []
         dates += [f"kept until {self.kept_until:%Y-%m-%d}"] if self.kept_until else ["kept without an end"]
-        return f"{self.name} ({', '.join([*dates, *([self.location] if self.location else [])])})"
+        return ", ".join([*dates, *([self.location] if self.location else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,7 @@ class NeedingCopies(JsonRecord):
     needing: tuple[NeedingCopy, ...] = ()
     """Those with envelopes under the key, those with most first."""
     doubtful: tuple[NeedingCopy, ...] = ()
-    """Those that have none under it as far as is known, and some whose key is not known."""
     unknown: str = ""
-    """Why the register could not be read."""
 
     json_shape = shape(
         "registered ...",
@@ -62,9 +60,10 @@ class NeedingCopies(JsonRecord):
             )
         for copy in self.needing:
             number = counted(copy.envelopes, "envelope")
-            yield f"Copy {copy}: {number} can't be opened without the key."
+            yield f"Copy {copy.name}: {number} can't be opened without the key ({copy.whereabouts})."
         for copy in self.doubtful:
-            yield f"Copy {copy}: of {counted(copy.doubtful, 'envelope')} the key is not known."
+            number = counted(copy.doubtful, "envelope")
+            yield f"Copy {copy.name}: of {number} the key is not known ({copy.whereabouts})."
         if self.registered and not self.needing and not self.doubtful:
             yield (
                 f"None of the registered copies ({self.registered:,}) needs the key, as they were scanned. "

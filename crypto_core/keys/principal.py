@@ -21,7 +21,6 @@ class PolicyPrincipal:
 
     @property
     def account(self) -> str | None:
-        """The account id, where the principal is of one."""
         if self.kind != "AWS":
             return None
         if self.value.isascii() and self.value.isdigit():

@@ -95,7 +95,6 @@ class StatusService:
         in_full: bool = False,
         cancelled: Event | None = None,
     ) -> FreshProof:
-        """Return what is under which key by a fresh proof; see FreshProver.prove."""
         return self.prover.prove(about=about, everywhere=everywhere, in_full=in_full, cancelled=cancelled)
 
     def left_under(self, proof: FreshProof, key_arn: str, *, cancelled: Event | None = None) -> LeftTokens:
@@ -342,7 +341,6 @@ _FORMAT_PROBLEMS = {
     ),
     Format.EMPTY: (ProblemKind.EMPTY, "empty: a row without a token", "Ask its owner to connect again."),
 }
-"""What is wrong with the tokens of a format, and what to do."""
 
 
 def _format_problems(census: Census) -> Iterator[Problem]:

@@ -53,7 +53,6 @@ class CustomKeyStore(JsonRecord):
     connection: CleanText | None = None
     """CONNECTED, DISCONNECTED, FAILED, …; keys can be used only while it is CONNECTED."""
     error: CleanText | None = None
-    """KMS's code for why it is not connected."""
 
     json_shape = shape("custom_key_store_id=store_id name type=kind connection_state=connection error")
 
@@ -122,7 +121,6 @@ class KeyState(JsonRecord):
 
     @property
     def name(self) -> str:
-        """The alias if there is one, else the end of the key id."""
         return self.aliases[0] if self.aliases else short_key(self.key_arn)
 
     @property

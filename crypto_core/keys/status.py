@@ -87,8 +87,6 @@ class Problem(Finding):
 
 @dataclass(frozen=True, slots=True)
 class ProtectedShare(JsonRecord):
-    """How many of all tokens are in an envelope that only KMS opens."""
-
     count: int
     of: int
 
@@ -131,7 +129,6 @@ class Status(JsonRecord):
 
     @property
     def protected(self) -> int:
-        """Tokens in an envelope that only KMS opens."""
         return sum(count for format_, count in self.by_format.items() if format_.protected)
 
     @property
@@ -140,5 +137,4 @@ class Status(JsonRecord):
         return self.coverage.complete and not any(problem.severity.grave for problem in self.problems)
 
     def tokens_under(self, key_arn: str) -> int:
-        """How many tokens are under a key, over all its materials and replicas."""
         return sum(share.tokens for share in self.keys if share.key_arn and same_key(share.key_arn, key_arn))

@@ -49,7 +49,6 @@ class LogApi:
     """Path and query. A window's `begin` and `end` are moments, `oldest` and `latest` seconds since 1970,
     `from_ms` and `to_ms` milliseconds."""
     position: str
-    """The parameter of a further page."""
     records: str
     """The field with the records; "" where an answer is a list of them."""
     following: Callable[[ProviderAnswer], str]

@@ -37,8 +37,6 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A line or an element that is no record, and why."""
-
     number: int
     reason: str
 
@@ -61,8 +59,6 @@ def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[R
 
 
 class _Source:
-    """What was read and not used yet, and what is still to come."""
-
     def __init__(self, pieces: Iterator[bytes], largest: int) -> None:
         self._pieces = pieces
         self.largest = largest

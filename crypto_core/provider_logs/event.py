@@ -64,5 +64,4 @@ def moment_of(milliseconds: int) -> datetime:
 
 
 def milliseconds_of(moment: datetime) -> int:
-    """Return the milliseconds since 1970, rounded down to one."""
     return int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000

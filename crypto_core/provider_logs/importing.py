@@ -112,8 +112,6 @@ class LogFiles:
 
 
 class _Reading:
-    """What was read so far."""
-
     def __init__(self, largest: int, cancelled: Event | None) -> None:
         self._largest = largest
         self._cancelled = cancelled

@@ -97,8 +97,6 @@ class LogSummary(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class UseGroup:
-    """What was done with tokens at a provider from one address by one client."""
-
     provider: CleanText
     address: CleanText
     agent: CleanText
@@ -115,7 +113,6 @@ class ProviderLog:
         self.file = file
 
     def add(self, events: Sequence[ProviderEvent]) -> int:
-        """Store those that are not there yet, and return how many were. All or nothing."""
         if not events:
             return 0
         with self.file.writing() as connection:
@@ -139,7 +136,6 @@ class ProviderLog:
         return int(rows[0][0]) if rows else 0
 
     def event(self, provider: str, event_id: str) -> ProviderEvent:
-        """Return one event. Raises EventVanishedError."""
         asked = select(*_TOLD).where(event.c.provider == provider, event.c.identity == identity_of(event_id))
         rows = self._rows(asked, None)
         if not rows:
@@ -284,7 +280,6 @@ class CoverBook:
 def missing(
     periods: Iterable[CoveredPeriod], since: datetime, until: datetime
 ) -> tuple[tuple[datetime, datetime], ...]:
-    """Return what of a time none of the periods covers, in order."""
     holes = []
     reached = since
     for one in sorted(periods, key=lambda period: period.since):

@@ -56,7 +56,6 @@ class AbilityBook:
         return self._mark(b"token", exposed(token))
 
     def keep(self, abilities: TokenAbilities, stored: str, token: str) -> None:
-        """Keep an answer in place of the last one about that reference."""
         document = json.dumps(abilities.as_json(), allow_nan=False)
         with self._opened() as connection:
             connection.execute(

@@ -41,7 +41,6 @@ class AbilityRequest(LivenessRequest):
     fresh: tuple[TokenAbilities, ...] = ()
 
     def does(self) -> tuple[str, ...]:
-        """Return what asking does, a sentence each, as it is shown before."""
         where = ", ".join(clean(host, 200) for host in self.endpoints) or "nowhere"
         lines = [
             f"Opens {counted(len(self.tokens), 'token')} and sends each to its own provider alone: {where}.",
@@ -149,7 +148,6 @@ class AbilityService:
         return AbilityAnswers(tuple(whole[ref] for ref in sorted(whole)), request.not_asked)
 
     def already(self, request: AbilityRequest) -> AbilityAnswers:
-        """Return the answers of a request that has nobody to ask."""
         return AbilityAnswers(request.fresh, request.not_asked)
 
     def kept(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
@@ -170,7 +168,6 @@ class AbilityService:
     def _ask_one(
         self, transport: Transport, target: Target, token: Secret, cancelled: Event | None
     ) -> TokenAbilities:
-        """What a token's provider says: first whether it takes it at all."""
         text = token.reveal()
         provider = provider_of(target)
         request = question_of(target, text)

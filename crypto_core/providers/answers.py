@@ -14,8 +14,6 @@ from crypto_core.text.json_records import JsonRecord, shape
 
 
 class Liveness(StrEnum):
-    """Whether a provider takes a token."""
-
     ALIVE = "alive"
     DEAD = "dead"
     UNKNOWN = "not known"

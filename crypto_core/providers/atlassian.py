@@ -48,7 +48,6 @@ def is_api_token(token: str) -> bool:
 
 
 def question(target: messages.Target, token: str) -> messages.Request | str:
-    """Return the request that asks about a token, or why there is none."""
     if not target.email:
         if is_api_token(token):
             return "an API token is checked with its owner's e-mail address, which the row does not have"

@@ -162,7 +162,6 @@ BY_APP = RevocationMethod(
     otherwise=LEAKED_CREDENTIALS,
     warnings=_warnings_by_app,
 )
-"""By the OAuth app that issued it."""
 
 BY_ITSELF = RevocationMethod("github-installation", request=_revoke_itself, accepted=_taken_by_itself)
 

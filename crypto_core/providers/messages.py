@@ -62,8 +62,6 @@ class ProviderAnswer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No answer that could be read, and why."""
-
     reason: str
 
 

@@ -25,9 +25,7 @@ class Provider:
     target: Callable[[InventoryRow, Endpoints], messages.Target | ByHand]
     """Whom a token's row says to ask."""
     question: Callable[[messages.Target, str], messages.Request | str]
-    """The request that asks about a token, or why there is none."""
     said: Callable[[messages.Target, str, messages.ProviderAnswer], messages.Said]
-    """What an answer to the question says."""
     revocation: Callable[[str, Endpoints], messages.RevocationMethod | str]
     """How a token is revoked, or how a person does it."""
     not_asked: Callable[[messages.Target, str], str] = lambda target, kind: ""

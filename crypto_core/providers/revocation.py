@@ -75,7 +75,6 @@ class Revocation:
         self._settled: set[TokenRef] = set()
 
     def carry_out(self) -> str:
-        """Revoke and prove; returns what stopped it, "" if nothing did."""
         try:
             self._send()
             self._prove()
@@ -178,7 +177,6 @@ class Revocation:
 
 _ASK = "Keydeck knows no way to revoke it: ask its provider"
 _NAMED = 10
-"""Groups of equal tokens that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,6 @@ class RankedToken(JsonRecord):
 
     @property
     def why(self) -> CleanText:
-        """The weightiest of either kind, in one line."""
         if self.dead:
             return clean("Its provider refuses it: dead.")
         heaviest = [max(kind, key=lambda one: one.points) for kind in (self.damage, self.exposure) if kind]

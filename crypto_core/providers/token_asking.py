@@ -32,7 +32,6 @@ _NOT_OPENED = dict.fromkeys(Format, "") | {
 
 
 def target_of(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
-    """Return the provider endpoint for a token's row, or why there is none."""
     provider = provider_of_row(row.provider)
     if why := _NOT_OPENED[row.format]:
         return ByHand(row.ref, provider.name if provider else row.provider, why)

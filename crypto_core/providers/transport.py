@@ -78,7 +78,6 @@ class Transport:
         read_seconds: float = READ_SECONDS,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        """`most_bytes` is the size of the largest answer that is read."""
         self._clock = clock
         self._most_bytes = most_bytes
         self._every = every

@@ -29,7 +29,6 @@ from crypto_core.secret import Secret
 from crypto_core.tripwires.table_shape import ColumnShape, TableShape
 
 SAMPLE = 300
-"""Real rows that are looked at."""
 LEAST = 5
 """With fewer sealed rows in a table nothing looks like the others."""
 _TAG_BYTES = 16
@@ -75,7 +74,6 @@ class DrawnRow:
 
 
 def read_sample(connection: Connection, table: TokenTable, shape: TableShape) -> Sample:
-    """Return some real rows. Raises RefusedError where too few are sealed."""
     names = [c.name for c in shape.columns]
     foreign = {(c.name, c.type) for c in shape.columns if c.is_foreign}
     table = replace(table, types=table.types | foreign)
@@ -285,7 +283,6 @@ def numbered(ids: Iterable[str]) -> str | None:
 
 
 def number_of(id_: str) -> int:
-    """The number that such an id ends in; 0 for none."""
     found = _NUMBERED.fullmatch(id_)
     return int(found[2]) if found else 0
 
@@ -340,7 +337,6 @@ def made_up_token(provider: str, length: int, kind: str = "") -> str:
 
 
 def checksum(body: str) -> str:
-    """Return the six characters that GitHub's tokens end in."""
     number, digits = zlib.crc32(body.encode()), ""
     while number:
         number, digit = divmod(number, 62)

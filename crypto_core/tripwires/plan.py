@@ -107,7 +107,6 @@ class RemovePlan(RunsCode):
     table: str
     refs: tuple[str, ...] = field(repr=False)
     gone: int = 0
-    """Decoys whose row is not there any more."""
     changed: tuple[str, ...] = ()
     """Rows that somebody has changed: while there is one, nothing is removed."""
     warnings: tuple[str, ...] = ()
@@ -143,8 +142,6 @@ class RemovePlan(RunsCode):
 
 @dataclass(frozen=True, slots=True)
 class ResealPlan:
-    """The list is to be sealed anew, under the key that is written under."""
-
     danger: ClassVar[Danger] = Danger.CONFIRM
     key: str
 
@@ -179,7 +176,6 @@ class TripwireState(JsonRecord):
     key_arn: str
     refs: tuple[str, ...]
     gone: tuple[str, ...] = ()
-    """Those whose row is gone, or was changed: they trip nothing, and what is in them counts as a token."""
 
     json_shape = shape("tripwire=number made_at table format key_arn decoys=refs gone stands")
 
@@ -193,7 +189,6 @@ class TripwireResult(JsonRecord):
     number: int | None
     state: TripwireState | None
     unjournaled: str = ""
-    """Why the end is not in the journal, "" if it is."""
 
     json_shape = shape("tripwire=number ...")
 

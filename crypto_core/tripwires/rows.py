@@ -73,7 +73,6 @@ def standing(connection: Connection, table: TokenTable, decoys: Sequence[Decoy])
 
 
 def there(connection: Connection, table: TokenTable, decoys: Sequence[Decoy]) -> frozenset[str]:
-    """Return the ids of those whose row is there, whatever is in it."""
     rows = table_of(table)
     of_ids = id_in(table, rows, [decoy.row_id for decoy in decoys])
     return frozenset(connection.scalars(select(id_text(table, rows)).where(of_ids)))
@@ -82,7 +81,6 @@ def there(connection: Connection, table: TokenTable, decoys: Sequence[Decoy]) ->
 def unchanged(
     connection: Connection, table: TokenTable, shape: TableShape, decoys: Sequence[Decoy]
 ) -> tuple[Decoy, ...]:
-    """Return those whose row is whole as it was written, every column of it."""
     same = []
     for decoy in decoys:
         read = text(f"SELECT {_hashed(_texts(_columns(shape, decoy)))} = :row {_at(table, shape)}")

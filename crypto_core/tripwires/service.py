@@ -75,8 +75,6 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """Decoys to insert, and the values of their rows."""
-
     decoys: tuple[Decoy, ...]
     values: Mapping[str, Mapping[str, str | None]]
 

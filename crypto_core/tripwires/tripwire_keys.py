@@ -19,7 +19,6 @@ class TripwireKeys:
     def __init__(
         self, kms: KmsApi, keys: KeyInventory, keyring: KmsKeyring, met: Callable[[], Iterable[str]]
     ) -> None:
-        """`met` returns the ARNs of keys that tokens are known to be under."""
         self._kms, self._keys, self._keyring, self._met = kms, keys, keyring, met
 
     def chosen(self, name: str, *, new: bool, format_: Format) -> tuple[str, tuple[str, ...]]:

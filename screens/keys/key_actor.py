@@ -45,8 +45,6 @@ _ROLES = (Role.PLATFORM, Role.OPERATOR, Role.INSPECTOR, Role.RESPONDER, Role.ADM
 
 
 class KeyActor(MainScreen):
-    """A screen that has a key in hand, or none yet."""
-
     @property
     def key_in_hand(self) -> str | None:
         raise NotImplementedError

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import ClassVar
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
+from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
@@ -141,30 +141,16 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
 
 
 def copy_lines(copies: NeedingCopies | None, width: int) -> Iterator[Line]:
-    """Yield a line for each copy that needs the key, or may; none before the register was read."""
+    """Yield what is known of copies that need the key; nothing before the register was read."""
     if copies is None:
         return
     yield BLANK
-    if copies.unknown:
-        yield fact("copies", f"not known: {copies.unknown}", width, style="$warning")
-    elif not copies.registered:
-        words = "none registered: whether a backup needs the key is not known"
-        yield fact("copies", words, width, style="$muted")
-    elif not copies.needing and not copies.doubtful:
-        yield fact("copies", f"none of {copies.registered:,} registered needs the key", width)
-    told = [*map(_needs, copies.needing), *map(_may_need, copies.doubtful)]
+    told = list(copies.lines)
+    style = "$warning" if copies.unknown or copies.needing or copies.doubtful else "$muted"
     for number, words in enumerate(told[:MOST_COPIES]):
-        yield fact("" if number else "copies", words, width, style="$warning")
+        yield fact("" if number else "copies", words, width, style=style)
     if len(told) > MOST_COPIES:
         yield fact("", f"{len(told) - MOST_COPIES:,} more: keydeck copies list", width, style="$muted")
-
-
-def _needs(copy: NeedingCopy) -> str:
-    return f"{counted(copy.envelopes, 'envelope')} under it: {copy}"
-
-
-def _may_need(copy: NeedingCopy) -> str:
-    return f"{counted(copy.doubtful, 'envelope')} of a key that is not known: {copy}"
 
 
 def finding_lines(key: KeyState, posture: Posture | None, width: int) -> list[Line]:

@@ -101,8 +101,6 @@ class PolicyText(LineList):
 
 
 class PolicyScreen(AnswerScreen[KeyPolicy]):
-    """Who may do what with a key, then the policy as KMS has it."""
-
     NAME = "policy"
     EVERY = 300.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.POLICY,)

@@ -31,8 +31,6 @@ from screens.widgets.table.pane import TablePane
 
 
 class KeysScreen(KeyActor, ListScreen[KeyState]):
-    """All keys that this identity may list, those with most tokens first."""
-
     CSS_PATH = "screen.tcss"
     NAME = "keys"
     EVERY = 60.0

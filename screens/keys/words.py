@@ -90,7 +90,6 @@ def key_facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
 
 
 def unused(key: KeyState, now: datetime) -> str:
-    """Return, for a key without a use on record, since when there is a record."""
     return f"not since {day(key.use_tracked_since, now)}" if key.use_tracked_since else "not known"
 
 
@@ -155,7 +154,6 @@ def absent(key: KeyState, part: str, otherwise: str) -> str:
 
 
 def material_note(key: KeyState, material: KeyMaterial, now: datetime) -> str:
-    """Return a note on a material: that it is the current one, or when it expires."""
     if material.expires_at is not None:
         return f"expires {day(material.expires_at, now)}"
     if material.key_material_id == key.current_material_id:

@@ -53,11 +53,11 @@ async def test_the_page_says_who_may_use_the_key_and_leads_to_its_policy() -> No
 WEEKLY = NeedingCopy(clean("weekly"), 12, 0, clean("vault"), NOW, None)
 OFFLINE = replace(WEEKLY, name=clean("offline"), envelopes=0, doubtful=3)
 SAID = {
-    "none registered: whether a backup needs the key is not known": NeedingCopies(),
-    "not known: the register is gone": NeedingCopies(unknown="the register is gone"),
-    "none of 2 registered needs the key": NeedingCopies(2),
-    "12 envelopes under it: weekly (taken": NeedingCopies(2, (WEEKLY,)),
-    "3 envelopes of a key that is not known: offline": NeedingCopies(1, (), (OFFLINE,)),
+    "copies       No copies are registered: whether dumps or backups need the key": NeedingCopies(),
+    "need the key is not known: the register is gone": NeedingCopies(unknown="the register is gone"),
+    "None of the registered copies (2) needs the key": NeedingCopies(2),
+    "12 envelopes can't be opened without the key": NeedingCopies(2, (WEEKLY,)),
+    "of 3 envelopes the key is not known": NeedingCopies(1, (), (OFFLINE,)),
     "2 more: keydeck copies list": NeedingCopies(10, (WEEKLY,) * 10),
 }
 

@@ -42,7 +42,6 @@ class Block:
     only_from: tuple[str, ...] = ()
 
     def refuses(self, principal: str) -> bool:
-        """Return whether it holds for a role, a user or a session."""
         try:
             arns = arns_of(principal)
         except RefusedError:

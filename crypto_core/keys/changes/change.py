@@ -143,7 +143,6 @@ class KeyChange:
 
     @property
     def subject(self) -> str:
-        """What is changed, for the journal. Cleaned text."""
         if self.kind is ChangeKind.CREATE:
             return f"a new key {clean(self.alias_name, 256)}".rstrip()
         if self.kind is ChangeKind.POINT_ALIAS:

@@ -145,7 +145,6 @@ def _taking(
     does: tuple[str, ...] = (),
     does_not: tuple[str, ...] = (),
 ) -> Draft:
-    """The draft of a change that takes the key away from the tokens under it."""
     seen = {STATE: str(state.state)}
     if tokens is not None:
         seen[TOKENS] = str(tokens)

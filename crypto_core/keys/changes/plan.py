@@ -40,9 +40,7 @@ class TokensAtRisk(JsonRecord):
     under: int = 0
     """Tokens under the key, all its materials and replicas together."""
     doubtful: int = 0
-    """Tokens of which it isn't known under which key they are."""
     gaps: tuple[str, ...] = ()
-    """Why the count may not be whole."""
     backups: int | None = 0
     """Replaced envelopes under the key that Keydeck keeps; None where they can't be counted. No tokens any
     more, so they do not keep a key from being disabled."""
@@ -60,7 +58,6 @@ class TokensAtRisk(JsonRecord):
 
     @property
     def at_most_known(self) -> int:
-        """Tokens that are, or may be, under the key as far as they could be counted."""
         return self.under + self.doubtful
 
     @property
@@ -131,7 +128,6 @@ class Draft:
     seen: Mapping[str, str]
     expected: Mapping[str, str]
     operations: tuple[str, ...]
-    """The KMS operations that change something, in their order."""
     typed: bool = False
     """True if it takes typing, though its operation does not always."""
     confirmation: str = ""
@@ -141,9 +137,7 @@ class Draft:
     tokens: TokensAtRisk | None = None
     """None where the change takes the key away from no token."""
     policy_changes: tuple[str, ...] = ()
-    """Who gains and who loses what."""
     policy_lines: tuple[str, ...] = ()
-    """A unified diff, or the policy of a key that is to be made."""
     policy: str = field(default="", repr=False)
 
 
@@ -225,14 +219,12 @@ class ChangeResult(JsonRecord):
     key_arn: str
     """The key that was changed or made; "" if none was."""
     verified: bool
-    """True if KMS, asked again, showed the effect."""
     facts: tuple[ChangedFact, ...]
     done: tuple[str, ...] = ()
     stopped_by: str = ""
     """Why not all of them were, or weren't answered; what `done` says was done all the same. Where `verified`
     is True nevertheless, the effect is there."""
     unverified: str = ""
-    """Why the effect could not be confirmed."""
     next_steps: tuple[str, ...] = ()
     unjournaled: str = ""
     """Why the end is not in the journal; its beginning is."""

@@ -91,7 +91,6 @@ def _read_policy(reader: KeyReader, change: KeyChange, state: KeyState) -> dict[
 
 
 def read_policy_fact(reader: KeyReader, state: KeyState) -> str:
-    """Return the policy that a key has now, as a fact. Raises KmsError."""
     try:
         return policy_fact(parse_policy(reader.policy_text(state)))
     except PolicyError as error:

@@ -38,7 +38,6 @@ class AutomaticRotation:
     words: str
     period_days: int | None = None
     under_way: bool = False
-    """True while a rotation on demand is being carried out."""
 
 
 @dataclass(eq=False)
@@ -100,7 +99,6 @@ class KeyReader:
         return AutomaticRotation(every(period), period, under_way)
 
     def on_demand_rotations(self, state: KeyState) -> int | str:
-        """Return how many rotations on demand a key has had, or why that is not known."""
         try:
             rotations = self.kms.listed(
                 "ListKeyRotations", "Rotations", region=state.region, KeyId=state.key_arn

@@ -20,7 +20,6 @@ class CallRecorder:
     """One change on its way. `done` are the operations that KMS carried out."""
 
     def __init__(self, kms: KmsApi, key_arn: str, region: str, cancelled: Event | None = None) -> None:
-        """`key_arn` is "" until a new key exists."""
         self._kms = kms
         self._region = region
         self._cancelled = cancelled
@@ -55,7 +54,6 @@ def nothing_more(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[s
 
 
 def the_key(plan: ChangePlan, key_id: str) -> dict[str, Any]:
-    """Return the parameters of an operation that needs no more than the key."""
     return {"KeyId": key_id}
 
 
@@ -105,7 +103,6 @@ def of_key(
 
 
 def require_state(state: KeyState, *allowed: str, remedy: str) -> None:
-    """Raise RefusedError unless the key is in one of these states."""
     if state.state not in allowed:
         raise RefusedError(
             f"{state.name} is {state.state or 'in an unknown state'}; this takes a key that is "

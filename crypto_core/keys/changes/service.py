@@ -223,7 +223,6 @@ def _require_number(plan: ChangePlan, given_by: Consent | None) -> None:
 
 
 def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
-    """Raise RefusedError if the key is no longer what the plan saw."""
     names = dict.fromkeys((*plan.seen, *now.seen))
     changed = [
         f"{name} was {plan.seen.get(name, 'not there')}, is {now.seen.get(name, 'not there')}"

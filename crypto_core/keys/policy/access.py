@@ -25,9 +25,7 @@ class Access:
 
     principal: PolicyPrincipal
     all_but: bool
-    """True if it is everyone but this principal."""
     actions: frozenset[str]
-    """By their names without `kms:`."""
     narrowings: tuple[Narrowing, ...] = ()
     conditions: tuple[Condition, ...] = ()
     statement: str = ""

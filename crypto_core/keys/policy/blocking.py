@@ -184,7 +184,6 @@ def blocked_by(policy: PolicyDocument) -> tuple[StandingBlock, ...]:
 
 
 def stands(policy: PolicyDocument, block: BlockStatement) -> bool:
-    """Return whether a policy has a block's statement to the letter."""
     return block.statement() in _raw(policy)
 
 

@@ -47,12 +47,10 @@ class PolicyComparison(JsonRecord):
 
     @property
     def same(self) -> bool:
-        """True if both are the same, word for word."""
         return not self.lines
 
 
 def compare(before: PolicyDocument, after: PolicyDocument, key_arn: str = "*") -> PolicyComparison:
-    """Return what changes for whom from one policy to the other."""
     account = account_of(key_arn)
     was = _by_whom(accesses(before, (), key_arn), account)
     becomes = _by_whom(accesses(after, (), key_arn), account)

@@ -72,7 +72,6 @@ class PolicyDocument:
     version: CleanText
     statements: tuple[Statement, ...]
     raw: Mapping[str, Any]
-    """As it was parsed, for printing and comparing."""
 
 
 def parse_policy(text: str) -> PolicyDocument:

@@ -36,7 +36,6 @@ class Call:
     """The caller's: a user's, or a session's and then its role's."""
     account: str = ""
     action: str = ""
-    """By its name without `kms:`."""
     context: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
     endpoint: str = ""

@@ -39,8 +39,6 @@ _TESTS = {
 @dataclass(frozen=True, slots=True)
 @cleans(who=300, may=60, what=1_000, where=2_000, source=200)
 class Sentence(JsonRecord):
-    """One statement of who may, or may not, do what. Cleaned text."""
-
     who: str
     may: str
     what: str

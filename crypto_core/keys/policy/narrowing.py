@@ -37,7 +37,6 @@ class Narrowing:
 
     @property
     def accounts(self) -> frozenset[str]:
-        """The account ids in question; empty if unknown."""
         return frozenset(a for v in self.values if (a := account_of(v)))
 
     def __str__(self) -> str:

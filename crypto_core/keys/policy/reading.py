@@ -84,7 +84,6 @@ class KeyPolicies:
 
 
 def read_policy_text(kms: KmsApi, key: KeyState) -> str:
-    """Return a key's policy as KMS gives it. Blocks on KMS; raises KmsError."""
     answer = kms.call("GetKeyPolicy", region=key.region, KeyId=key.key_arn, PolicyName="default")
     text = answer.get("Policy")
     if not isinstance(text, str):

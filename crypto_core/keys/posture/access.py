@@ -28,7 +28,6 @@ LEAST = (controls.LEAST_PRIVILEGE, controls.PCI_LEAST_PRIVILEGE)
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
 """All three together can open tokens, let others in, and destroy the key: kms:* in all but name."""
 _MOST = 5
-"""How many principals of one kind are listed one by one."""
 _HARM = {
     Power.DELEGATE: Severity.HIGH,
     Power.DESTROY: Severity.HIGH,
@@ -41,7 +40,6 @@ _HARM = {
 
 
 def policy_unknown(facts: KeyFacts) -> Iterator[Gap]:
-    """Yield the gaps of a customer key whose policy or grants could not be read."""
     if not facts.customer:
         return
     if facts.accesses is None:

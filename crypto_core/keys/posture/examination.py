@@ -40,8 +40,6 @@ GRANT_LISTS_PER_SECOND = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Posture(JsonRecord):
-    """What the rules say, the worst first, and what they could not look at."""
-
     taken_at: datetime
     findings: tuple[Finding, ...]
     gaps: tuple[Gap, ...] = ()

@@ -47,7 +47,6 @@ class KeyFacts:
 
     key: KeyState
     accesses: tuple[Access, ...] | None = None
-    """Who may do what by the key's policy."""
     grants: tuple[Grant, ...] | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
     tokens: int | None = 0
@@ -116,7 +115,6 @@ class Estate:
         return next((facts for facts in written if facts.arn == self.write_arn), next(iter(written), None))
 
     def has(self, arn: str | None) -> bool:
-        """Return whether a key of this ARN is among those that KMS describes."""
         return any(facts.arn == arn and facts.key.state is not None for facts in self.keys)
 
     def age(self, moment: datetime | None) -> timedelta | None:

@@ -41,8 +41,6 @@ _ANY_KEY = "arn:{partition}:kms:xx-any-0:{account}:key/0c0ffee0-0000-4000-8000-0
 
 @dataclass(frozen=True, slots=True)
 class WideStatement:
-    """A statement that allows decryption under every key."""
-
     name: CleanText
     """Its Sid, or "statement 2" where it has none."""
     actions: tuple[str, ...]

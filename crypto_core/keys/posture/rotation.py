@@ -117,7 +117,6 @@ def _takes_place(later: KeyFacts, earlier: KeyFacts) -> bool:
 
 
 def marked_earlier(alias: str) -> bool:
-    """Return whether an alias says of itself that its key is an earlier generation."""
     return re.search(f"(?:{_EARLIER.pattern})$", alias) is not None
 
 

@@ -43,7 +43,6 @@ class TrailBucket:
 
     @property
     def public_by(self) -> tuple[str, ...]:
-        """By what it is public, as far as that is known."""
         by_policy = self.policy_public and not self.policy_restricted
         return (
             *(("GetBucketPolicyStatus: IsPublic true",) if by_policy else ()),
@@ -90,7 +89,6 @@ class Trail:
     validated: bool | None = None
     """True if its files get digests; None where CloudTrail doesn't say."""
     key: CleanText = NO_TEXT
-    """The KMS key that its files are under."""
     delivery_error: CleanText = NO_TEXT
     digest_error: CleanText = NO_TEXT
     """What S3 answered to the latest file and to the latest digest, "" for no error."""

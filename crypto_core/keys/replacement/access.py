@@ -98,8 +98,6 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AccessComparison:
-    """Looks at both keys. Blocks on KMS and the event store; changes nothing."""
-
     keys: KeyInventory
     policies: KeyPolicies
     witness: UseWitness | None = None
@@ -159,7 +157,6 @@ class AccessComparison:
         return policy, tuple(clean(gap, 600) for gap in gaps)
 
     def _uses(self, arn: str, notes: list[str]) -> UseSeen | None:
-        """The recorded users of a key and all its replicas."""
         if self.witness is None:
             return None
         try:

@@ -165,7 +165,6 @@ def provider_finding(
 
 
 def where_of(events: Sequence[ProviderEvent]) -> str:
-    """Return what was done, where, from which addresses and by which clients."""
     actions, places = _listed(one.action for one in events), _listed(one.place for one in events)
     clients = _listed(one.agent for one in events)
     return f"({actions}) at {places} from {_listed(one.address for one in events)} by {clients}"
@@ -207,8 +206,6 @@ Suspects = Callable[[], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ProviderRules:
-    """Examines providers' events. Blocks on the stores."""
-
     log: ProviderLog
     events: EventStore
     suspects: Suspects = tuple

@@ -39,7 +39,6 @@ class AbilityDraft:
     exhausted: str = ""
     """Why its provider takes no more questions for this token now; "" while it does."""
     more: bool = False
-    """Whether there is a further page of what was just read."""
     page: int = 1
 
     def add_places(self, names: Iterable[object]) -> None:
@@ -48,17 +47,14 @@ class AbilityDraft:
                 self.places[text] = None
 
     def add_permissions(self, names: Iterable[object]) -> None:
-        """Add what it was seen to be allowed."""
         for name in names:
             if (text := clean(name, 160)) and len(self.permissions) < record.MOST_LISTED:
                 self.permissions[text] = None
 
     def infer(self, *abilities: record.Ability) -> None:
-        """Note that these follow from what was said."""
         self.inferred |= dict.fromkeys(abilities)
 
     def add_scopes(self, header: str) -> None:
-        """Set the scopes, as a header lists them."""
         named = (clean(one.strip(), 120) for one in header.split(",")[: record.MOST_LISTED])
         self.scopes = tuple(filter(None, named))
 
@@ -121,7 +117,6 @@ class AbilityQuestions:
     further: tuple[AbilityQuestion, ...]
     conclude: Callable[[AbilityDraft], None] = lambda draft: None
     refused: Callable[[ProviderAnswer], str] = unexpected
-    """Why an answer has no such part, in words."""
     throttled: Callable[[ProviderAnswer], bool] = lambda answer: answer.status == 429
     exhausted: Callable[[ProviderAnswer], str] = lambda answer: ""
     """Why no more is to be asked with this token now; "" while it may be."""

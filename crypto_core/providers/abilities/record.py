@@ -36,8 +36,6 @@ class Ability(StrEnum):
 @dataclass(frozen=True, slots=True)
 @cleans(why=300)
 class NotKnown(JsonRecord):
-    """What a provider did not tell, and why."""
-
     what: Ability
     why: str
 
@@ -59,7 +57,6 @@ class Repositories(JsonRecord):
 
     @property
     def closed(self) -> int:
-        """Those that not everybody sees."""
         return self.private + self.internal
 
     def __add__(self, other: Repositories) -> Repositories:
@@ -122,7 +119,6 @@ class TokenAbilities(JsonRecord):
         return self.liveness is Liveness.DEAD
 
     def why_not(self, what: Ability) -> CleanText:
-        """Return why an ability isn't known."""
         return clean(
             next((one.why for one in self.not_known if one.what is what), "its provider did not say")
         )

@@ -45,8 +45,8 @@ def test_copies_are_registered_named_taken_out_and_journaled(services: Container
     assert [(copy.name, copy.doubtful) for copy in needing.doubtful] == [("nightly", 2)]
     lines = list(needing.lines)
     assert lines[0] == (
-        "Copy weekly (taken 2026-11-01, kept until 2027-05-01, s3://vault): 12 envelopes can't be opened "
-        "without the key."
+        "Copy weekly: 12 envelopes can't be opened without the key "
+        "(taken 2026-11-01, kept until 2027-05-01, s3://vault)."
     )
     assert "nightly" in lines[1]
 
