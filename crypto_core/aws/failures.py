@@ -12,30 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import (
-    CredentialsError,
-    CredentialsExpiredError,
-    DryRunPassedError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    InvalidSignatureError,
-    KeyDisabledError,
-    KeyNotFoundError,
-    KeyStateError,
-    KeyUnavailableError,
-    KmsAccessDeniedError,
-    KmsDependencyTimeoutError,
-    KmsError,
-    KmsInternalError,
-    KmsLimitError,
-    KmsRequestError,
-    KmsThrottledError,
-    KmsUnreachableError,
-    MissingOperationError,
-    NotConfiguredError,
-    PageTokenError,
-    SettingsError,
-)
+from crypto_core import errors
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import clean
 
@@ -96,44 +73,44 @@ def _as_not_implemented(response: Any = None, **_: Any) -> None:
         response[0].status_code = _NOT_IMPLEMENTED
 
 
-_ERRORS: dict[str, type[KmsError]] = {
-    "AccessDenied": KmsAccessDeniedError,
-    "AccessDeniedException": KmsAccessDeniedError,
-    "DependencyTimeoutException": KmsDependencyTimeoutError,
-    "DisabledException": KeyDisabledError,
-    "DryRunOperationException": DryRunPassedError,
-    "ExpiredToken": CredentialsExpiredError,
-    "ExpiredTokenException": CredentialsExpiredError,
-    "RequestExpired": CredentialsExpiredError,
-    "IncompleteSignature": CredentialsError,
-    "IncorrectKeyException": IncorrectKeyError,
-    "InternalFailure": KmsInternalError,
-    "InternalError": KmsInternalError,
-    "InvalidAccessKeyId": CredentialsError,
-    "InvalidCiphertextException": InvalidCiphertextError,
-    "InvalidClientTokenId": CredentialsError,
-    "InvalidNextTokenException": PageTokenError,
-    "InvalidSignatureException": CredentialsError,
-    "KMSInternalException": KmsInternalError,
-    "KMSInvalidMacException": InvalidSignatureError,
-    "KMSInvalidSignatureException": InvalidSignatureError,
-    "KMSInvalidStateException": KeyStateError,
-    "KeyUnavailableException": KeyUnavailableError,
-    "LimitExceededException": KmsLimitError,
-    "MissingAuthenticationToken": CredentialsError,
-    "MissingAuthenticationTokenException": CredentialsError,
-    "NoSuchBucketPolicy": NotConfiguredError,
-    "NoSuchPublicAccessBlockConfiguration": NotConfiguredError,
-    "NotFoundException": KeyNotFoundError,
-    "OptInRequired": CredentialsError,
-    "RequestLimitExceeded": KmsThrottledError,
-    "ServiceUnavailable": KmsInternalError,
-    "SignatureDoesNotMatch": CredentialsError,
-    "SlowDown": KmsThrottledError,
-    "Throttling": KmsThrottledError,
-    "ThrottlingException": KmsThrottledError,
-    "TooManyRequestsException": KmsThrottledError,
-    "UnrecognizedClientException": CredentialsError,
+_ERRORS: dict[str, type[errors.KmsError]] = {
+    "AccessDenied": errors.KmsAccessDeniedError,
+    "AccessDeniedException": errors.KmsAccessDeniedError,
+    "DependencyTimeoutException": errors.KmsDependencyTimeoutError,
+    "DisabledException": errors.KeyDisabledError,
+    "DryRunOperationException": errors.DryRunPassedError,
+    "ExpiredToken": errors.CredentialsExpiredError,
+    "ExpiredTokenException": errors.CredentialsExpiredError,
+    "RequestExpired": errors.CredentialsExpiredError,
+    "IncompleteSignature": errors.CredentialsError,
+    "IncorrectKeyException": errors.IncorrectKeyError,
+    "InternalFailure": errors.KmsInternalError,
+    "InternalError": errors.KmsInternalError,
+    "InvalidAccessKeyId": errors.CredentialsError,
+    "InvalidCiphertextException": errors.InvalidCiphertextError,
+    "InvalidClientTokenId": errors.CredentialsError,
+    "InvalidNextTokenException": errors.PageTokenError,
+    "InvalidSignatureException": errors.CredentialsError,
+    "KMSInternalException": errors.KmsInternalError,
+    "KMSInvalidMacException": errors.InvalidSignatureError,
+    "KMSInvalidSignatureException": errors.InvalidSignatureError,
+    "KMSInvalidStateException": errors.KeyStateError,
+    "KeyUnavailableException": errors.KeyUnavailableError,
+    "LimitExceededException": errors.KmsLimitError,
+    "MissingAuthenticationToken": errors.CredentialsError,
+    "MissingAuthenticationTokenException": errors.CredentialsError,
+    "NoSuchBucketPolicy": errors.NotConfiguredError,
+    "NoSuchPublicAccessBlockConfiguration": errors.NotConfiguredError,
+    "NotFoundException": errors.KeyNotFoundError,
+    "OptInRequired": errors.CredentialsError,
+    "RequestLimitExceeded": errors.KmsThrottledError,
+    "ServiceUnavailable": errors.KmsInternalError,
+    "SignatureDoesNotMatch": errors.CredentialsError,
+    "SlowDown": errors.KmsThrottledError,
+    "Throttling": errors.KmsThrottledError,
+    "ThrottlingException": errors.KmsThrottledError,
+    "TooManyRequestsException": errors.KmsThrottledError,
+    "UnrecognizedClientException": errors.CredentialsError,
 }
 
 _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z0-9*]+)")
@@ -153,24 +130,24 @@ _EXPIRED = (
 
 _KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36,40}")
 
-_SAYS: dict[type[KmsError], str] = {
-    DryRunPassedError: "{operation}{on} would have succeeded",
-    CredentialsError: "AWS rejected the credentials",
-    CredentialsExpiredError: "The AWS session has expired",
-    IncorrectKeyError: "The encrypted data key was not made under {key}",
-    InvalidCiphertextError: "KMS can't open the encrypted data key with {key}",
-    InvalidSignatureError: "The signature was not made by {key} over this content",
-    KeyDisabledError: "KMS key {key} is disabled",
-    KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
-    KeyStateError: "The state of KMS key {key} does not permit {operation}",
-    KeyUnavailableError: "KMS key {key} is not available right now",
-    KmsDependencyTimeoutError: "{service} timed out at {operation}",
-    KmsInternalError: "{service} failed internally at {operation}",
-    KmsLimitError: "A limit of {service} is reached at {operation}{on}",
-    KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
-    MissingOperationError: "This endpoint does not have {operation}",
-    NotConfiguredError: "{service} has nothing to answer to {operation}: it is not set",
-    PageTokenError: "{service} no longer accepts the page token of {operation}",
+_SAYS: dict[type[errors.KmsError], str] = {
+    errors.DryRunPassedError: "{operation}{on} would have succeeded",
+    errors.CredentialsError: "AWS rejected the credentials",
+    errors.CredentialsExpiredError: "The AWS session has expired",
+    errors.IncorrectKeyError: "The encrypted data key was not made under {key}",
+    errors.InvalidCiphertextError: "KMS can't open the encrypted data key with {key}",
+    errors.InvalidSignatureError: "The signature was not made by {key} over this content",
+    errors.KeyDisabledError: "KMS key {key} is disabled",
+    errors.KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
+    errors.KeyStateError: "The state of KMS key {key} does not permit {operation}",
+    errors.KeyUnavailableError: "KMS key {key} is not available right now",
+    errors.KmsDependencyTimeoutError: "{service} timed out at {operation}",
+    errors.KmsInternalError: "{service} failed internally at {operation}",
+    errors.KmsLimitError: "A limit of {service} is reached at {operation}{on}",
+    errors.KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
+    errors.MissingOperationError: "This endpoint does not have {operation}",
+    errors.NotConfiguredError: "{service} has nothing to answer to {operation}: it is not set",
+    errors.PageTokenError: "{service} no longer accepts the page token of {operation}",
 }
 
 SERVICES = {
@@ -231,21 +208,23 @@ _LIMITS: dict[str, str] = {
 }
 
 
-def error_from_response(response: Any, operation: str, keys: Sequence[str], service: str = "kms") -> KmsError:
+def error_from_response(
+    response: Any, operation: str, keys: Sequence[str], service: str = "kms"
+) -> errors.KmsError:
     error = response.get("Error", {})
     code = str(error.get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    kind = _ERRORS.get(code) or (KmsInternalError if status >= 500 else KmsRequestError)
+    kind = _ERRORS.get(code) or (errors.KmsInternalError if status >= 500 else errors.KmsRequestError)
     if lacks_operation(response):
-        kind = MissingOperationError
+        kind = errors.MissingOperationError
     message = str(error.get("Message") or error.get("message") or "")
     key = _concerned(kind, keys, message)
     detail = clean(message, 400)
     told = f"({clean(code, 80)}{': ' + detail if detail else ''})"
     on = f" on {key}" if key else ""
-    if kind is KmsAccessDeniedError:
+    if kind is errors.KmsAccessDeniedError:
         action = _denied_action(operation, message, service)
-        return KmsAccessDeniedError(
+        return errors.KmsAccessDeniedError(
             f"Access denied: {action}{on} {told}.",
             operation=operation,
             key=key,
@@ -254,7 +233,7 @@ def error_from_response(response: Any, operation: str, keys: Sequence[str], serv
         )
     shown = key or "the key that wrapped it"
     says = _SAYS.get(kind, "AWS rejected {operation}{on}")
-    remedy = _LIMITS.get(operation, "") if kind is KmsLimitError else ""
+    remedy = _LIMITS.get(operation, "") if kind is errors.KmsLimitError else ""
     rejected = {"kms": _REJECTED, "s3": _REJECTED_BY_S3}.get(service, {})
     if code in rejected:
         says, remedy = rejected[code]
@@ -262,9 +241,11 @@ def error_from_response(response: Any, operation: str, keys: Sequence[str], serv
     return kind(f"{says} {told}.", operation=operation, key=key, remedy=remedy)
 
 
-def _concerned(kind: type[KmsError], keys: Sequence[str], message: str) -> str:
+def _concerned(kind: type[errors.KmsError], keys: Sequence[str], message: str) -> str:
     """The key that a failure is about. ReEncrypt has two, source first; without a KeyId there is none."""
-    of_the_source = kind in (IncorrectKeyError, InvalidCiphertextError) or _CIPHERTEXTS_KEY in message
+    of_the_source = (
+        kind in (errors.IncorrectKeyError, errors.InvalidCiphertextError) or _CIPHERTEXTS_KEY in message
+    )
     if keys and (len(keys) == 1 or of_the_source):
         return keys[0]
     asked = next((key for key in keys if key in message), "")
@@ -283,13 +264,15 @@ def _denied_action(operation: str, message: str, service: str) -> str:
     return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"{service}:{_ACTIONS.get(operation, operation)}"
 
 
-def unreadable(error: OSError, operation: str) -> CredentialsError:
+def unreadable(error: OSError, operation: str) -> errors.CredentialsError:
     """Return the error for a token file or credential process that isn't there."""
     what = f"{clean(error.strerror)}: {clean(error.filename)}" if error.filename else clean(error.strerror)
-    return CredentialsError(f"AWS credentials can't be read ({what}).", operation=operation)
+    return errors.CredentialsError(f"AWS credentials can't be read ({what}).", operation=operation)
 
 
-def error_from_exception(error: Exception, operation: str, keys: Sequence[str]) -> KmsError | SettingsError:
+def error_from_exception(
+    error: Exception, operation: str, keys: Sequence[str]
+) -> errors.KmsError | errors.SettingsError:
     """Return the error for what kept botocore from asking, or AWS from answering."""
     from botocore import exceptions as b
 
@@ -305,15 +288,17 @@ def error_from_exception(error: Exception, operation: str, keys: Sequence[str]) 
         detail = cause if isinstance(cause, str) else type(cause).__name__
     regions = (b.NoRegionError, b.InvalidRegionError)
     if isinstance(error, (b.ProfileNotFound, b.ConfigParseError, b.InvalidConfigError, *regions)):
-        return SettingsError(
+        return errors.SettingsError(
             f"AWS configuration: {detail}.", remedy="Check AWS_PROFILE, AWS_REGION and KEYDECK_REGIONS."
         )
     if isinstance(error, expired):
-        return CredentialsExpiredError(f"The AWS session has expired ({detail}).", operation=operation)
+        return errors.CredentialsExpiredError(f"The AWS session has expired ({detail}).", operation=operation)
     if isinstance(error, missing):
-        return CredentialsError(f"No usable AWS credentials ({detail}).", operation=operation)
+        return errors.CredentialsError(f"No usable AWS credentials ({detail}).", operation=operation)
     if isinstance(error, unreachable):
-        return KmsUnreachableError(
+        return errors.KmsUnreachableError(
             f"No answer from AWS at {operation} ({detail}).", operation=operation, key=key
         )
-    return KmsRequestError(f"{operation} failed ({type(error).__name__}).", operation=operation, key=key)
+    return errors.KmsRequestError(
+        f"{operation} failed ({type(error).__name__}).", operation=operation, key=key
+    )

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from crypto_core import errors
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.failures import (
     SERVICES,
@@ -28,17 +29,6 @@ from crypto_core.aws.failures import (
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.aws.sessions import AccessKey, AwsSessions
-from crypto_core.errors import (
-    CodeNotEnteredError,
-    CredentialsError,
-    CredentialsExpiredError,
-    KmsRequestError,
-    KmsUnreachableError,
-    KmsUnreadableError,
-    MissingOperationError,
-    ReadOnlyError,
-    SettingsError,
-)
 from crypto_core.guard.held_step import require_held
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_answer, note_call
@@ -229,7 +219,9 @@ class KmsApi:
         except BotoCoreError as error:
             raise error_from_exception(error, "", ()) from error
         if not region:
-            raise SettingsError("No AWS Region is configured.", remedy="Set AWS_REGION or KEYDECK_REGIONS.")
+            raise errors.SettingsError(
+                "No AWS Region is configured.", remedy="Set AWS_REGION or KEYDECK_REGIONS."
+            )
         return (region,)
 
     def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
@@ -238,9 +230,10 @@ class KmsApi:
         Raises ReadOnlyError before anything is sent; for a change by a step of an incident StepLostError and
         DatabaseError, too; else the KmsError that tells the failure apart.
         """
-        allowed = operation in READ_ONLY_OPERATIONS or _is_rehearsal(operation, parameters)
+        rehearses = operation in REHEARSABLE_OPERATIONS and parameters.get("DryRun") is True
+        allowed = operation in READ_ONLY_OPERATIONS or rehearses
         if self.read_only and not allowed:
-            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
+            raise errors.ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
         if not allowed:
             require_held()
         with self._lock:
@@ -249,7 +242,7 @@ class KmsApi:
         with observed_call(self._observer, operation):
             try:
                 answer = self._send("kms", operation, where, parameters)
-            except (KmsUnreachableError, KmsUnreadableError):
+            except (errors.KmsUnreachableError, errors.KmsUnreadableError):
                 note_call(self.receipts, operation, "", self.attempts)
                 raise
         note_answer(self.receipts, operation, answer)
@@ -299,12 +292,12 @@ class KmsApi:
         anything is sent; else KmsError.
         """
         if operation not in READ_OPERATIONS.get(service, ()):
-            raise ReadOnlyError(
+            raise errors.ReadOnlyError(
                 f"{service}:{operation} is refused: Keydeck only reads what CloudTrail recorded.",
                 remedy="Change trails, buckets and tables with AWS's own tools.",
             )
         if self.read_only and operation in WRITES_RESULTS:
-            raise ReadOnlyError(
+            raise errors.ReadOnlyError(
                 f"{service}:{operation} is refused: read only, and Athena writes its results to S3.",
                 remedy="Start Keydeck without --read-only, or read the trail's bucket: --from s3.",
             )
@@ -316,7 +309,7 @@ class KmsApi:
         Raises ReadOnlyError for any other, and in read-only mode, before anything is sent; else KmsError.
         """
         if self.read_only or operation not in WRITE_OPERATIONS.get(service, ()):
-            raise ReadOnlyError(f"{service}:{operation} is refused.")
+            raise errors.ReadOnlyError(f"{service}:{operation} is refused.")
         return self._send(service, operation, region, parameters)
 
     def endpoint(self, service: str, region: str) -> ServiceEndpoint:
@@ -362,11 +355,11 @@ class KmsApi:
         """Look for credentials again: AWS does not take those of this session. True if others were found."""
         return self._sessions.refused(session)
 
-    def give_up(self, error: CredentialsError) -> None:
+    def give_up(self, error: errors.CredentialsError) -> None:
         """Remember that AWS does not take the credentials, and tell in the error what renews them."""
         error.remedy = clean(self._sessions.renewal(), 2_000)
         self._refusal = CredentialRefusal(
-            error.message, error.remedy, isinstance(error, CredentialsExpiredError)
+            error.message, error.remedy, isinstance(error, errors.CredentialsExpiredError)
         )
 
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -380,10 +373,10 @@ class KmsApi:
             tries -= 1
             try:
                 answer = self._ask(service, operation, region, parameters)
-            except CodeNotEnteredError as error:
+            except errors.CodeNotEnteredError as error:
                 self._refusal = CredentialRefusal(error.message, error.remedy, expired=False)
                 raise
-            except CredentialsError as error:
+            except errors.CredentialsError as error:
                 refusal = getattr(error.__cause__, "response", None)
                 if corrections and aws_clock.CLOCK.corrected(refusal, offset):
                     tries, corrections = tries + 1, corrections - 1
@@ -406,35 +399,29 @@ class KmsApi:
             client = self._client(service, region, once=operation in SENT_ONCE)
             call = getattr(client, xform_name(operation), None)
         if call is None:
-            raise KmsRequestError(
+            raise errors.KmsRequestError(
                 f"The installed boto3 does not know {operation}.",
                 operation=operation,
                 remedy="Upgrade boto3.",
             )
-        try:
-            answer = call(**parameters)
-        except ClientError as error:
-            aws_clock.CLOCK.observe(error.response)
-            if lacks_service(error.response, service) and self._answers_for_kms(client):
-                raise _only_kms(service, operation) from error
-            raise error_from_response(error.response, operation, keys, service) from error
-        except BotoCoreError as error:
-            raise error_from_exception(error, operation, keys) from error
-        except OSError as error:
-            raise unreadable(error, operation) from error
-        except RuntimeError as error:
-            # What botocore says of credentials that were fetched anew and had run out by then.
-            if "expired" not in str(error):
+        with _translated(operation, keys, service):
+            try:
+                answer = call(**parameters)
+            except ClientError as error:
+                aws_clock.CLOCK.observe(error.response)
+                if lacks_service(error.response, service) and self._answers_for_kms(client):
+                    raise _only_kms(service, operation) from error
                 raise
-            raise CredentialsExpiredError("The AWS session has expired.", operation=operation) from error
-        except (ResponseParserError, ValueError, TypeError, AttributeError, LookupError):
-            # botocore's parsers choke on what is no answer of AWS's, and their exceptions carry it. It may
-            # hold a data key, so they end here instead of becoming the context of an error that is logged.
-            answer = None
+            except BotoCoreError:
+                raise  # some of these are ValueErrors, too
+            except (ResponseParserError, ValueError, TypeError, AttributeError, LookupError):
+                # botocore's parsers choke on what is no answer of AWS's, and their exceptions carry it. It
+                # may hold a data key, so they end here and are no context of an error that is logged.
+                answer = None
         if answer is None and self._answers_for_kms(client):
             raise _only_kms(service, operation)
         if answer is None:
-            raise KmsUnreadableError(
+            raise errors.KmsUnreadableError(
                 f"What answered {operation} is not AWS.",
                 operation=operation,
                 key=keys[0] if keys else "",
@@ -457,17 +444,13 @@ class KmsApi:
         return self._sessions.client(service, region, self._endpoint_url, options)
 
 
-def _only_kms(service: str, operation: str) -> MissingOperationError:
-    return MissingOperationError(
+def _only_kms(service: str, operation: str) -> errors.MissingOperationError:
+    return errors.MissingOperationError(
         f"This endpoint does not have {operation}: {SERVICES.get(service, service)} is asked at that of KMS"
         " (AWS_ENDPOINT_URL).",
         operation=operation,
         remedy="If it has only KMS, name it by AWS_ENDPOINT_URL_KMS instead of AWS_ENDPOINT_URL.",
     )
-
-
-def _is_rehearsal(operation: str, parameters: Mapping[str, Any]) -> bool:
-    return operation in REHEARSABLE_OPERATIONS and parameters.get("DryRun") is True
 
 
 @contextmanager
@@ -481,7 +464,7 @@ def _translated(operation: str, keys: Sequence[str] = (), service: str = "kms") 
     except BotoCoreError as error:
         raise error_from_exception(error, operation, keys) from error
     except ValueError as error:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"AWS configuration: {clean(error, 300)}.", remedy="Check AWS_ENDPOINT_URL."
         ) from error
     except OSError as error:
@@ -490,4 +473,4 @@ def _translated(operation: str, keys: Sequence[str] = (), service: str = "kms") 
         # What botocore says of credentials that were fetched anew and had run out by then.
         if "expired" not in str(error):
             raise
-        raise CredentialsExpiredError("The AWS session has expired.", operation=operation) from error
+        raise errors.CredentialsExpiredError("The AWS session has expired.", operation=operation) from error

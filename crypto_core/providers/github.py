@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crypto_core.providers import messages
 from crypto_core.providers.abilities.question import (
     AbilityDraft,
     AbilityQuestion,
@@ -26,19 +27,6 @@ from crypto_core.providers.abilities.question import (
 from crypto_core.providers.abilities.record import Ability, Repositories
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
-from crypto_core.providers.messages import (
-    NEVER_ASKED,
-    REFRESH_PREFIXES,
-    Accepted,
-    ProviderAnswer,
-    Request,
-    RevocationMethod,
-    Said,
-    basic,
-    bearer,
-    unexpected,
-    unknown,
-)
 from crypto_core.text.cleaning import clean
 
 REVOCATIONS_AN_HOUR = 60
@@ -49,28 +37,28 @@ _JSON = {"Content-Type": "application/json"}
 _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
 
-def question(base: str, token: str) -> Request | str:
-    if token.startswith(REFRESH_PREFIXES):
-        return NEVER_ASKED
-    return Request("GET", f"{base}/user", ACCEPT | bearer(token))
+def question(base: str, token: str) -> messages.Request | str:
+    if token.startswith(messages.REFRESH_PREFIXES):
+        return messages.NEVER_ASKED
+    return messages.Request("GET", f"{base}/user", ACCEPT | messages.bearer(token))
 
 
-def read(answer: ProviderAnswer, token: str) -> Said:
+def read(answer: messages.ProviderAnswer, token: str) -> messages.Said:
     said = answer.fields()
     if answer.status == 200 and isinstance(login := said.get("login"), str) and login:
-        return Said(Liveness.ALIVE, "GitHub takes it", clean(login, 100))
+        return messages.Said(Liveness.ALIVE, "GitHub takes it", clean(login, 100))
     # What a proxy between says is no word of GitHub's, which always gives a message.
     message = said.get("message")
     if not isinstance(message, str):
-        return unknown(unexpected(answer))
+        return messages.unknown(messages.unexpected(answer))
     if answer.status == 401:
-        return Said(Liveness.DEAD, f"GitHub does not take it: {clean(message, 100)}")
+        return messages.Said(Liveness.DEAD, f"GitHub does not take it: {clean(message, 100)}")
     if answer.status == 403 and token.startswith("ghs_") and not rate_limited(answer):
-        return Said(Liveness.ALIVE, "GitHub takes it, as an installation's token", "an installation")
-    return unknown("asked too often" if rate_limited(answer) else unexpected(answer))
+        return messages.Said(Liveness.ALIVE, "GitHub takes it, as an installation's token", "an installation")
+    return messages.unknown("asked too often" if rate_limited(answer) else messages.unexpected(answer))
 
 
-def rate_limited(answer: ProviderAnswer) -> bool:
+def rate_limited(answer: messages.ProviderAnswer) -> bool:
     """Whether GitHub refused for having been asked too often; it says so with 403, too."""
     if answer.status == 429:
         return True
@@ -79,48 +67,54 @@ def rate_limited(answer: ProviderAnswer) -> bool:
     return answer.status == 403 and (spent or told)
 
 
-def _revoke_leaked(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> Request:
+def _revoke_leaked(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> messages.Request:
     # With authentication GitHub would refuse it.
     content = json.dumps({"credentials": list(tokens)}).encode()
-    return Request("POST", f"{endpoints.github}/credentials/revoke", ACCEPT | _JSON, content)
+    return messages.Request("POST", f"{endpoints.github}/credentials/revoke", ACCEPT | _JSON, content)
 
 
-def _revoke_by_app(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> Request:
+def _revoke_by_app(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> messages.Request:
     (token,) = tokens
-    app = basic(endpoints.github_client_id, endpoints.github_client_secret)
+    app = messages.basic(endpoints.github_client_id, endpoints.github_client_secret)
     content = json.dumps({"access_token": token}).encode()
     url = f"{endpoints.github}/applications/{endpoints.github_client_id}/token"
-    return Request("DELETE", url, ACCEPT | _JSON | app, content)
+    return messages.Request("DELETE", url, ACCEPT | _JSON | app, content)
 
 
-def _revoke_itself(base: str, tokens: Sequence[str], _endpoints: Endpoints) -> Request:
-    return Request("DELETE", f"{base}/installation/token", ACCEPT | bearer(*tokens))
+def _revoke_itself(base: str, tokens: Sequence[str], _endpoints: Endpoints) -> messages.Request:
+    return messages.Request("DELETE", f"{base}/installation/token", ACCEPT | messages.bearer(*tokens))
 
 
-def _taken(answer: ProviderAnswer, status: int = 204) -> Accepted:
+def _taken(answer: messages.ProviderAnswer, status: int = 204) -> messages.Accepted:
     """Whether GitHub took a revocation. That is no proof that a token is dead."""
     if answer.status == status:
-        return Accepted(True, "GitHub took the revocation")
+        return messages.Accepted(True, "GitHub took the revocation")
     if rate_limited(answer):
-        return Accepted(
+        return messages.Accepted(
             False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(answer)}", spent=True
         )
-    return Accepted(False, unexpected(answer))
+    return messages.Accepted(False, messages.unexpected(answer))
 
 
-def _taken_by_app(answer: ProviderAnswer) -> Accepted | None:
+def _taken_by_app(answer: messages.ProviderAnswer) -> messages.Accepted | None:
     if answer.status in (404, 422):
         return None  # the token is none of the app's
     if answer.status in (401, 403) and not rate_limited(answer):
-        return Accepted(False, f"GitHub does not take the app's client id and secret: {unexpected(answer)}")
+        return messages.Accepted(
+            False, f"GitHub does not take the app's client id and secret: {messages.unexpected(answer)}"
+        )
     return _taken(answer)
 
 
-def _taken_by_itself(answer: ProviderAnswer) -> Accepted:
-    return Accepted(False, "GitHub did not take it any more") if answer.status == 401 else _taken(answer)
+def _taken_by_itself(answer: messages.ProviderAnswer) -> messages.Accepted:
+    return (
+        messages.Accepted(False, "GitHub did not take it any more")
+        if answer.status == 401
+        else _taken(answer)
+    )
 
 
-def _again(answer: ProviderAnswer) -> str:
+def _again(answer: messages.ProviderAnswer) -> str:
     """From when GitHub takes more: its header names the second."""
     told = answer.headers.get("x-ratelimit-reset", "")
     if not (told.isascii() and told.isdigit() and len(told) <= 11):
@@ -146,7 +140,7 @@ def _warnings_by_app(_requests: int, _endpoints: Endpoints) -> Iterator[str]:
     )
 
 
-LEAKED_CREDENTIALS = RevocationMethod(
+LEAKED_CREDENTIALS = messages.RevocationMethod(
     "github-credentials",
     request=_revoke_leaked,
     accepted=lambda answer: _taken(answer, 202),
@@ -155,7 +149,7 @@ LEAKED_CREDENTIALS = RevocationMethod(
 )
 """By /credentials/revoke, many at once, without authentication."""
 
-BY_APP = RevocationMethod(
+BY_APP = messages.RevocationMethod(
     "github-app",
     request=_revoke_by_app,
     accepted=_taken_by_app,
@@ -163,10 +157,12 @@ BY_APP = RevocationMethod(
     warnings=_warnings_by_app,
 )
 
-BY_ITSELF = RevocationMethod("github-installation", request=_revoke_itself, accepted=_taken_by_itself)
+BY_ITSELF = messages.RevocationMethod(
+    "github-installation", request=_revoke_itself, accepted=_taken_by_itself
+)
 
 
-def revocation(token: str, endpoints: Endpoints) -> RevocationMethod | str:
+def revocation(token: str, endpoints: Endpoints) -> messages.RevocationMethod | str:
     """Return how a token is revoked, in words where none of the requests revokes it."""
     if token.startswith("ghs_"):
         return BY_ITSELF
@@ -209,7 +205,7 @@ _NO_LIST = "GitHub lists no organisations to tokens of this kind; those named ow
 _CHANGES = frozenset({"write", "admin"})
 
 
-def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _read_identity(draft: AbilityDraft, answer: messages.ProviderAnswer) -> None:
     draft.kind = next((kind for prefix, kind in _KINDS.items() if draft.token.startswith(prefix)), "token")
     scopes = answer.headers.get("x-oauth-scopes")
     if scopes is not None:
@@ -220,7 +216,7 @@ def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
     _note_allowed(draft, answer)
 
 
-def _read_expiry(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _read_expiry(draft: AbilityDraft, answer: messages.ProviderAnswer) -> None:
     told = answer.headers.get("github-authentication-token-expiration", "")
     try:
         draft.expires = datetime.strptime(told.replace("UTC", "+0000"), "%Y-%m-%d %H:%M:%S %z")
@@ -240,7 +236,7 @@ def _read_expiry(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         draft.miss("GitHub does not say; 8 hours unless the app has expiry turned off", Ability.EXPIRY)
 
 
-def _note_allowed(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _note_allowed(draft: AbilityDraft, answer: messages.ProviderAnswer) -> None:
     """Note the permission that a call took: of a call that was answered, the token has it.
 
     Where there are several sets of them, which one it has is not known.
@@ -250,14 +246,14 @@ def _note_allowed(draft: AbilityDraft, answer: ProviderAnswer) -> None:
         draft.add_permissions(part.strip() for part in taken.split(","))
 
 
-def _read_repositories(draft: AbilityDraft, answer: ProviderAnswer, listed: list[Any]) -> None:
+def _read_repositories(draft: AbilityDraft, answer: messages.ProviderAnswer, listed: list[Any]) -> None:
     _note_allowed(draft, answer)
     partial = _not_signed_on(draft, answer)
     draft.more = _has_more(answer)
     draft.repositories = (draft.repositories or Repositories()) + _counted(draft, listed, whole=not partial)
 
 
-def _has_more(answer: ProviderAnswer) -> bool:
+def _has_more(answer: messages.ProviderAnswer) -> bool:
     return 'rel="next"' in answer.headers.get("link", "")
 
 
@@ -289,7 +285,7 @@ def _counted(draft: AbilityDraft, listed: list[Any], *, whole: bool) -> Reposito
     )
 
 
-def _not_signed_on(draft: AbilityDraft, answer: ProviderAnswer) -> bool:
+def _not_signed_on(draft: AbilityDraft, answer: messages.ProviderAnswer) -> bool:
     """Whether an answer leaves out organisations for which single sign-on is missing."""
     said = answer.headers.get("x-github-sso", "")
     if not said.startswith("partial-results"):
@@ -305,14 +301,14 @@ def _not_signed_on(draft: AbilityDraft, answer: ProviderAnswer) -> bool:
     return True
 
 
-def _read_organisations(draft: AbilityDraft, answer: ProviderAnswer, listed: list[Any]) -> None:
+def _read_organisations(draft: AbilityDraft, answer: messages.ProviderAnswer, listed: list[Any]) -> None:
     partial = _not_signed_on(draft, answer)
     draft.add_places(one.get("login") for one in listed if isinstance(one, dict))
     draft.more = _has_more(answer)
     draft.places_whole = not (partial or draft.facts.get("sso"))
 
 
-def _read_installations(draft: AbilityDraft, answer: ProviderAnswer, listed: list[Any]) -> None:
+def _read_installations(draft: AbilityDraft, answer: messages.ProviderAnswer, listed: list[Any]) -> None:
     for one in filter(lambda item: isinstance(item, dict), listed):
         permissions, account = one.get("permissions"), one.get("account")
         if isinstance(account, dict):
@@ -325,10 +321,10 @@ def _read_installations(draft: AbilityDraft, answer: ProviderAnswer, listed: lis
     draft.more = _has_more(answer)
 
 
-def _refused(answer: ProviderAnswer) -> str:
+def _refused(answer: messages.ProviderAnswer) -> str:
     if answer.headers.get("x-github-sso", "").startswith("required"):
         return "single sign-on: the token is not authorised for it"
-    return "asked too often" if rate_limited(answer) else unexpected(answer)
+    return "asked too often" if rate_limited(answer) else messages.unexpected(answer)
 
 
 def _conclude(draft: AbilityDraft) -> None:
@@ -399,17 +395,17 @@ def _by_permissions(draft: AbilityDraft, found: Repositories | None) -> None:
 def _asks(path: str, *but: str, only: str = "") -> Any:
     """Return what asks at a path with tokens that don't begin as `but`, or that begin as `only`."""
 
-    def request(draft: AbilityDraft) -> Request | None:
+    def request(draft: AbilityDraft) -> messages.Request | None:
         if draft.token.startswith(but or ("\0",)) or not draft.token.startswith(only):
             return None
         more = "&" if "?" in path else "?"
         url = f"{draft.target.base}{path}{more}per_page={_A_PAGE}&page={draft.page}"
-        return Request("GET", url, ACCEPT | bearer(draft.token))
+        return messages.Request("GET", url, ACCEPT | messages.bearer(draft.token))
 
     return request
 
 
-def _out_of_calls(answer: ProviderAnswer) -> str:
+def _out_of_calls(answer: messages.ProviderAnswer) -> str:
     if answer.headers.get("x-ratelimit-remaining") != "0":
         return ""
     told = answer.headers.get("x-ratelimit-reset", "")

@@ -12,18 +12,10 @@ from threading import Event, Lock
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, ProviderError
 from crypto_core.guard.held_step import held_step, require_held
+from crypto_core.providers import messages
 from crypto_core.providers.answers import ByHand, Liveness, Progress, RevocationPlan, Revoked
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, in_turn, prove
-from crypto_core.providers.messages import (
-    REFRESH_COLUMN,
-    Accepted,
-    NoAnswer,
-    Reply,
-    RevocationMethod,
-    Said,
-    Target,
-)
 from crypto_core.providers.registry import foreign, provider_named
 from crypto_core.providers.token_asking import Unopened, hosts, stored_alike, wipe
 from crypto_core.providers.transport import Clock, Transport
@@ -32,15 +24,15 @@ from crypto_core.secret import Secret
 from crypto_core.text.counting import listed
 
 _ONE_LOOK = PollingLimits(whole=0.0)
-_NOT_SENT = Accepted(False, "not sent")
+_NOT_SENT = messages.Accepted(False, "not sent")
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationOrder:
     """One token that is to be revoked; `stored` is the digest of what is stored."""
 
-    target: Target
-    method: RevocationMethod
+    target: messages.Target
+    method: messages.RevocationMethod
     stored: bytes = field(repr=False)
     token: Secret
 
@@ -69,9 +61,9 @@ class Revocation:
         self._cancelled = cancelled
         self._step = held_step()
         self._lock = Lock()
-        self._took: dict[TokenRef, Accepted] = {}
+        self._took: dict[TokenRef, messages.Accepted] = {}
         self._unanswered: set[TokenRef] = set()
-        self._said: dict[TokenRef, Said] = {}
+        self._said: dict[TokenRef, messages.Said] = {}
         self._settled: set[TokenRef] = set()
 
     def carry_out(self) -> str:
@@ -92,7 +84,7 @@ class Revocation:
         return Revoked(ref, self._orders[ref].target.provider, took.accepted, proved, reason)
 
     def _send(self) -> None:
-        waiting: dict[tuple[RevocationMethod, str], list[TokenRef]] = {}
+        waiting: dict[tuple[messages.RevocationMethod, str], list[TokenRef]] = {}
         for ref, order in self._orders.items():
             waiting.setdefault((order.method, order.target.base), []).append(ref)
         while waiting:
@@ -102,8 +94,8 @@ class Revocation:
                 waiting.setdefault((method.otherwise, base), []).extend(left)
 
     def _next(
-        self, waiting: Mapping[tuple[RevocationMethod, str], Sequence[TokenRef]]
-    ) -> tuple[RevocationMethod, str]:
+        self, waiting: Mapping[tuple[messages.RevocationMethod, str], Sequence[TokenRef]]
+    ) -> tuple[messages.RevocationMethod, str]:
         """Whose turn it is: that with the worst token, the first of the plan, is first.
 
         A method that others leave tokens to comes after these: what they leave joins its batches.
@@ -112,22 +104,28 @@ class Revocation:
         ready = [key for key in waiting if key[0] not in later] or list(waiting)
         return min(ready, key=lambda key: min(self._place[ref] for ref in waiting[key]))
 
-    def _revoke(self, method: RevocationMethod, base: str, refs: Sequence[TokenRef]) -> list[TokenRef]:
+    def _revoke(
+        self, method: messages.RevocationMethod, base: str, refs: Sequence[TokenRef]
+    ) -> list[TokenRef]:
         """Revoke tokens; returns those that are left to another method."""
         left: list[TokenRef] = []
 
-        def send(some: Sequence[TokenRef]) -> Accepted | None:
+        def send(some: Sequence[TokenRef]) -> messages.Accepted | None:
             require_held(self._step)
             tokens = [self._orders[ref].token.reveal() for ref in some]
             reply = self._transport.send(method.request(base, tokens, self._endpoints), self._cancelled)
-            took = Accepted(False, reply.reason) if isinstance(reply, NoAnswer) else method.accepted(reply)
+            took = (
+                messages.Accepted(False, reply.reason)
+                if isinstance(reply, messages.NoAnswer)
+                else method.accepted(reply)
+            )
             if took is not None:
                 self._took_it(some, reply, took)
             elif method.otherwise is not None:
                 with self._lock:
                     left.extend(some)
             else:
-                self._took_it(some, reply, Accepted(False, "its provider does not revoke it"))
+                self._took_it(some, reply, messages.Accepted(False, "its provider does not revoke it"))
             return took
 
         if method.batch == 1:
@@ -138,15 +136,15 @@ class Revocation:
             took = send(refs[first : first + method.batch])
             if took is not None and took.spent:
                 # More of them would only be refused, too.
-                unsent = Accepted(False, f"not sent: {took.reason}")
+                unsent = messages.Accepted(False, f"not sent: {took.reason}")
                 self._took.update((ref, unsent) for ref in refs[first + method.batch :])
                 break
         return left
 
-    def _took_it(self, refs: Sequence[TokenRef], reply: Reply, took: Accepted) -> None:
+    def _took_it(self, refs: Sequence[TokenRef], reply: messages.Reply, took: messages.Accepted) -> None:
         with self._lock:
             self._took.update((ref, took) for ref in refs)
-            if isinstance(reply, NoAnswer):
+            if isinstance(reply, messages.NoAnswer):
                 self._unanswered.update(refs)
             done = len(self._took)
         self._progress(done, 2 * len(self._orders))
@@ -166,7 +164,7 @@ class Revocation:
                 cancelled=self._cancelled,
             )
 
-    def _told(self, ref: TokenRef, said: Said) -> None:
+    def _told(self, ref: TokenRef, said: messages.Said) -> None:
         with self._lock:
             self._said[ref] = said
             if said.liveness is Liveness.DEAD:
@@ -192,7 +190,7 @@ class Draft:
 
 
 def draft(
-    targets: Sequence[Target | ByHand],
+    targets: Sequence[messages.Target | ByHand],
     opened: Mapping[TokenRef, Secret | Unopened],
     stored: Mapping[TokenRef, bytes],
     endpoints: Endpoints,
@@ -213,7 +211,7 @@ def draft(
             # Of a token whose row names no host to ask, a person still has to know where it is revoked.
             provider = provider_named(target.provider)
             method = provider.revocation(token.reveal(), endpoints) if provider is not None else _ASK
-            if isinstance(target, Target) and isinstance(method, RevocationMethod):
+            if isinstance(target, messages.Target) and isinstance(method, messages.RevocationMethod):
                 orders.append(RevocationOrder(target, method, stored[target.ref], token))
             else:
                 how = method if isinstance(method, str) else _ASK
@@ -265,7 +263,7 @@ def _warnings(
         yield "A revocation can't be undone: every user of these tokens is cut off until new ones are issued."
     for method, tokens in Counter(order.method for order in orders).items():
         yield from method.warnings(method.requests(tokens), endpoints)
-    if any(order.target.ref.column == REFRESH_COLUMN for order in orders):
+    if any(order.target.ref.column == messages.REFRESH_COLUMN for order in orders):
         yield "No provider reports whether a refresh token is dead: for those there is no proof."
     alike = stored_alike(opened)
     for group in alike[:_NAMED]:

@@ -11,68 +11,61 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from crypto_core.providers import messages
 from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
 from crypto_core.providers.abilities.record import Ability
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.messages import (
-    NEVER_ASKED,
-    REFRESH_PREFIXES,
-    Accepted,
-    ProviderAnswer,
-    Request,
-    RevocationMethod,
-    Said,
-    bearer,
-    unexpected,
-    unknown,
-)
 from crypto_core.text.cleaning import clean
 
 _DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_expired"})
 
 
-def question(base: str, token: str) -> Request | str:
-    if token.startswith(REFRESH_PREFIXES):
-        return NEVER_ASKED
-    return Request("POST", f"{base}/api/auth.test", bearer(token))
+def question(base: str, token: str) -> messages.Request | str:
+    if token.startswith(messages.REFRESH_PREFIXES):
+        return messages.NEVER_ASKED
+    return messages.Request("POST", f"{base}/api/auth.test", messages.bearer(token))
 
 
-def read(answer: ProviderAnswer) -> Said:
+def read(answer: messages.ProviderAnswer) -> messages.Said:
     said = answer.fields()
     if answer.status != 200 or not isinstance(said.get("ok"), bool):
-        return unknown(unexpected(answer))
+        return messages.unknown(messages.unexpected(answer))
     if said["ok"]:
         user, team = clean(said.get("user"), 60), clean(said.get("team"), 60)
-        return Said(Liveness.ALIVE, "Slack takes it", f"{user} in {team}" if user and team else user or team)
+        return messages.Said(
+            Liveness.ALIVE, "Slack takes it", f"{user} in {team}" if user and team else user or team
+        )
     error = clean(said.get("error"), 60) or "no reason given"
     if error in _DEAD:
-        return Said(Liveness.DEAD, f"Slack does not take it: {error}")
-    return unknown(f"Slack says {error}")
+        return messages.Said(Liveness.DEAD, f"Slack does not take it: {error}")
+    return messages.unknown(f"Slack says {error}")
 
 
-def _revoked(answer: ProviderAnswer) -> Accepted:
+def _revoked(answer: messages.ProviderAnswer) -> messages.Accepted:
     said = answer.fields()
     if answer.status != 200 or not isinstance(said.get("ok"), bool):
-        return Accepted(False, unexpected(answer))
+        return messages.Accepted(False, messages.unexpected(answer))
     if said["ok"]:
         revoked = said.get("revoked") is True
-        return Accepted(
+        return messages.Accepted(
             revoked, "Slack revoked it" if revoked else "Slack took the request and revoked nothing"
         )
-    return Accepted(False, f"Slack says {clean(said.get('error'), 60) or 'no reason'}")
+    return messages.Accepted(False, f"Slack says {clean(said.get('error'), 60) or 'no reason'}")
 
 
-AUTH_REVOKE = RevocationMethod(
+AUTH_REVOKE = messages.RevocationMethod(
     "slack",
-    request=lambda base, tokens, endpoints: Request("POST", f"{base}/api/auth.revoke", bearer(*tokens)),
+    request=lambda base, tokens, endpoints: messages.Request(
+        "POST", f"{base}/api/auth.revoke", messages.bearer(*tokens)
+    ),
     accepted=_revoked,
 )
 """By auth.revoke; the token itself is what asks for it."""
 
 
-def revocation(token: str) -> RevocationMethod | str:
+def revocation(token: str) -> messages.RevocationMethod | str:
     """Return how a token is revoked, in words where auth.revoke does not take it."""
-    if token.startswith("xox") and not token.startswith(REFRESH_PREFIXES):
+    if token.startswith("xox") and not token.startswith(messages.REFRESH_PREFIXES):
         return AUTH_REVOKE
     where = "api.slack.com/apps, the app"
     if token.startswith("xapp-"):
@@ -102,7 +95,7 @@ _ID = re.compile(r"[A-Z0-9]{2,30}")
 _ROLES = ("is_admin", "is_owner", "is_primary_owner")
 
 
-def _read_identity(draft: AbilityDraft, answer: ProviderAnswer) -> None:
+def _read_identity(draft: AbilityDraft, answer: messages.ProviderAnswer) -> None:
     said = answer.fields()
     draft.kind = next((kind for prefix, kind in _KINDS.items() if draft.token.startswith(prefix)), "token")
     header = answer.headers.get("x-oauth-scopes")
@@ -136,7 +129,7 @@ def _read_place(draft: AbilityDraft, said: Mapping[str, Any]) -> None:
         draft.miss("Slack named no workspace", Ability.PLACES)
 
 
-def _ask_user(draft: AbilityDraft) -> Request | None:
+def _ask_user(draft: AbilityDraft) -> messages.Request | None:
     user = draft.facts.get("user")
     if draft.admin is True:
         return None
@@ -147,16 +140,18 @@ def _ask_user(draft: AbilityDraft) -> Request | None:
         draft.miss("users:read missing", Ability.ADMIN)
         return None
     query = urlencode({"user": user})
-    return Request("GET", f"{draft.target.base}/api/users.info?{query}", bearer(draft.token))
+    return messages.Request(
+        "GET", f"{draft.target.base}/api/users.info?{query}", messages.bearer(draft.token)
+    )
 
 
-def _user_in(answer: ProviderAnswer) -> dict[str, Any] | None:
+def _user_in(answer: messages.ProviderAnswer) -> dict[str, Any] | None:
     said = answer.fields()
     user = said.get("user")
     return user if answer.status == 200 and said.get("ok") is True and isinstance(user, dict) else None
 
 
-def _read_user(draft: AbilityDraft, _: ProviderAnswer, user: dict[str, Any]) -> None:
+def _read_user(draft: AbilityDraft, _: messages.ProviderAnswer, user: dict[str, Any]) -> None:
     roles = [user.get(role) for role in _ROLES]
     if any(role is True for role in roles):
         draft.admin = True
@@ -166,19 +161,19 @@ def _read_user(draft: AbilityDraft, _: ProviderAnswer, user: dict[str, Any]) -> 
         draft.miss("Slack did not say what its user is", Ability.ADMIN)
 
 
-def _refused(answer: ProviderAnswer) -> str:
+def _refused(answer: messages.ProviderAnswer) -> str:
     said = answer.fields()
     error = clean(said.get("error"), 60)
     if error == "missing_scope":
         return f"{clean(said.get('needed'), 60) or 'a scope'} missing"
-    return f"Slack says {error}" if error else unexpected(answer)
+    return f"Slack says {error}" if error else messages.unexpected(answer)
 
 
-def _throttled(answer: ProviderAnswer) -> bool:
+def _throttled(answer: messages.ProviderAnswer) -> bool:
     return answer.status == 429 or answer.fields().get("error") == "ratelimited"
 
 
-def _out_of_calls(answer: ProviderAnswer) -> str:
+def _out_of_calls(answer: messages.ProviderAnswer) -> str:
     return "asked too often: Slack takes no more calls with it now" if _throttled(answer) else ""
 
 

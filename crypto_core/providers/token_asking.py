@@ -130,17 +130,12 @@ def stored_alike(tokens: Mapping[TokenRef, Secret | Unopened]) -> tuple[tuple[To
 
     Tokens are compared by a hash under a key that is made for it and forgotten.
     """
-    mark = _marker()
+    key = os.urandom(32)
     groups: dict[bytes, list[TokenRef]] = {}
     for ref, token in sorted(tokens.items()):
         if isinstance(token, Secret):
-            groups.setdefault(mark(token), []).append(ref)
+            groups.setdefault(hmac.digest(key, exposed(token), "sha256"), []).append(ref)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
-def _marker() -> Callable[[Secret], bytes]:
-    key = os.urandom(32)
-    return lambda token: hmac.digest(key, exposed(token), "sha256")
 
 
 _GONE = "its row is gone"

@@ -112,22 +112,19 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             self.show_facts()
 
     def lines(self, answer: KeyState, width: int) -> Iterable[Line]:
-        status, now = self.facts.status.value, self.facts.clock()
+        status, now, use = self.facts.status.value, self.facts.clock(), self._use
         return (
             *fact_lines(answer, status, now, width),
-            *((day_line(self._use, self.key_arn, now),) if self._use is not None else ()),
+            *((day_line(use, self.key_arn, now),) if use is not None else ()),
             BLANK,
             *material_lines(answer, status, now, width),
             BLANK,
-            *self._used_by(width),
+            *(principal_lines(use, self.key_arn, width, self.facts) if use is not None else ()),
             *self._may_use(width),
             *finding_lines(answer, self.facts.posture.value, width),
             *copy_lines(self._copies, width),
             *missing_lines(answer, width),
         )
-
-    def _used_by(self, width: int) -> Iterable[Line]:
-        return principal_lines(self._use, self.key_arn, width, self.facts) if self._use is not None else ()
 
     def _may_use(self, width: int) -> Sequence[Line]:
         match self._policy:
@@ -219,12 +216,9 @@ def principal_lines(use: KeyUseSummary, key_arn: str, width: int, facts: Facts) 
 
 def _bars(found: tuple[Day, ...], days: list[date]) -> str:
     events = {day.day: day.events for day in found}
-    peak = max((events.get(day, 0) for day in days), default=0)
-    return "".join(_bar(events.get(day, 0), peak) for day in days)
-
-
-def _bar(events: int, peak: int) -> str:
-    return _BLOCKS[max(round(events / peak * len(_BLOCKS)) - 1, 0)] if events else _NOTHING
+    numbers = [events.get(day, 0) for day in days]
+    peak, steps = max(numbers), len(_BLOCKS)
+    return "".join(_BLOCKS[max(round(n / peak * steps) - 1, 0)] if n else _NOTHING for n in numbers)
 
 
 def _denied(number: int) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -94,7 +94,10 @@ def read_blocks(
         known = dict(_journaled(journal))
     except DatabaseError as error:
         return Blocks(tuple(found), (*gaps, f"Since when principals are blocked is not known: {error}"))
-    return Blocks(tuple(_dated(block, known) for block in found), tuple(gaps))
+    for number, block in enumerate(found):
+        since, by = known.get((block.key_arn, block.principal), (None, ""))
+        found[number] = replace(block, since=since, by=by)
+    return Blocks(tuple(found), tuple(gaps))
 
 
 def _journaled(journal: Journal) -> Iterator[tuple[tuple[str, str], tuple[datetime, str]]]:
@@ -109,8 +112,3 @@ def _journaled(journal: Journal) -> Iterator[tuple[tuple[str, str], tuple[dateti
             continue
         for principal in principals:
             yield (str(told.get("key_arn")), principal), (entry.at, entry.actor)
-
-
-def _dated(block: Block, known: Mapping[tuple[str, str], tuple[datetime, str]]) -> Block:
-    since, by = known.get((block.key_arn, block.principal), (None, ""))
-    return replace(block, since=since, by=by)

@@ -8,18 +8,10 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
+from crypto_core import errors
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
-from crypto_core.errors import (
-    KeydeckError,
-    KmsDependencyTimeoutError,
-    KmsInternalError,
-    KmsUnreachableError,
-    KmsUnreadableError,
-    NotConfirmedError,
-    RefusedError,
-)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Origin
 from crypto_core.guard.guard import Guard
@@ -41,7 +33,12 @@ RECIPES: Mapping[ChangeKind, Recipe] = {
 PATIENCE = (0.3, 0.7, 1.5, 3.0)
 """Seconds between readings of an effect: KMS shows a change everywhere only after a while."""
 
-MAYBE_DONE = (KmsUnreachableError, KmsInternalError, KmsDependencyTimeoutError, KmsUnreadableError)
+MAYBE_DONE = (
+    errors.KmsUnreachableError,
+    errors.KmsInternalError,
+    errors.KmsDependencyTimeoutError,
+    errors.KmsUnreadableError,
+)
 """Failures after which KMS may have done what it was asked for."""
 
 
@@ -116,7 +113,7 @@ class KeyChangeService:
         change = GuardedChange(
             action=_action(plan.change),
             subject=plan.change.subject,
-            words=_words(plan.change),
+            words=f"{plan.change.kind.value.replace('-', ' ')} ({plan.change.subject})",
             plan=plan,
             summary=plan.title,
             shown=plan.as_json(),
@@ -130,12 +127,12 @@ class KeyChangeService:
         recipe = RECIPES[plan.change.kind]
         calls = CallRecorder(self._reader.kms, plan.key_arn, plan.region, cancelled)
 
-        def act(run: Run) -> KeydeckError | None:
+        def act(run: Run) -> errors.KeydeckError | None:
             run.begin(_told(plan))
             run.so_far["done"] = calls.done
             try:
                 recipe.act(calls, plan)
-            except KeydeckError as error:
+            except errors.KeydeckError as error:
                 if not calls.done and not isinstance(error, MAYBE_DONE):
                     raise
                 return error
@@ -145,7 +142,7 @@ class KeyChangeService:
                 raise
             return None
 
-        def read_back(run: Run, stopped: KeydeckError | None) -> Ended[ChangeResult]:
+        def read_back(run: Run, stopped: errors.KeydeckError | None) -> Ended[ChangeResult]:
             result = self._read_back(plan, recipe, calls, stopped, cancelled)
             outcome = ended_by(stopped) if stopped is not None and not result.verified else Outcome.DONE
             verified = "verified" if result.verified else "not verified"
@@ -159,7 +156,7 @@ class KeyChangeService:
         plan: ChangePlan,
         recipe: Recipe,
         calls: CallRecorder,
-        stopped: KeydeckError | None,
+        stopped: errors.KeydeckError | None,
         cancelled: Event | None,
     ) -> ChangeResult:
         """Look whether the effect is there, a few times: KMS does not show it everywhere at once."""
@@ -170,7 +167,7 @@ class KeyChangeService:
             for pause in (*self._patience, None) if stopped is None else (None,):
                 try:
                     seen, why = recipe.read_back(self._reader, plan, calls.key_arn), ""
-                except KeydeckError as error:
+                except errors.KeydeckError as error:
                     why = str(error)
                 there = not why and recipe.there(plan, seen)
                 if there or pause is None or (cancelled or Event()).wait(pause):
@@ -206,14 +203,14 @@ def _require_number(plan: ChangePlan, given_by: Consent | None) -> None:
     if given_by is not None and given_by.origin is Origin.TYPED:
         return
     if tokens.confirmation != UNCOUNTED:
-        raise NotConfirmedError(
+        raise errors.NotConfirmedError(
             f"{plan.title}: refused, there are tokens under the key ({tokens}).",
             remedy=(
                 "Re-encrypt them under another key first. To lose them all the same, type their number: "
                 f"--lose-tokens {plan.confirmation}."
             ),
         )
-    raise NotConfirmedError(
+    raise errors.NotConfirmedError(
         f"{plan.title}: refused, there may be tokens under the key: {' '.join(tokens.gaps)}",
         remedy=(
             "Remove what keeps them from being counted. To lose all the same what was not counted, type: "
@@ -234,7 +231,7 @@ def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
     if not changed and (plan.expected, plan.operations) != (now.expected, now.operations):
         changed.append("the plan would now make other calls")
     if changed:
-        raise RefusedError(
+        raise errors.RefusedError(
             f"{plan.key_name} has changed since the preview: {'; '.join(changed)}. Nothing was sent.",
             remedy="Open a new preview.",
         )
@@ -251,7 +248,7 @@ def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
     return "; ".join(missing) or "; ".join(f"{name} is {value} as before" for name, value in seen.items())
 
 
-def _stop(stopped: KeydeckError, calls: CallRecorder, *, there: bool) -> str:
+def _stop(stopped: errors.KeydeckError, calls: CallRecorder, *, there: bool) -> str:
     done = ", ".join(f"kms:{operation}" for operation in calls.done)
     after = f" Done before that: {done}." if done else ""
     if isinstance(stopped, MAYBE_DONE) and calls.trying:
@@ -267,7 +264,3 @@ def _told(plan: ChangePlan) -> dict[str, Any]:
     told = plan.as_json()
     del told["policy_diff"]
     return told
-
-
-def _words(change: KeyChange) -> str:
-    return f"{change.kind.value.replace('-', ' ')} ({change.subject})"

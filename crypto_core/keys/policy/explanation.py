@@ -60,12 +60,8 @@ def explain(
     """Return what is allowed, then what is denied. `account` is the key's own, which goes without saying."""
     return (
         *(sentence_of(a, account) for a in found),
-        *(_denied(s, n, account) for n, s in _denials(policy)),
+        *(_denied(s, n, account) for n, s in enumerate(policy.statements, start=1) if not s.allows),
     )
-
-
-def _denials(policy: PolicyDocument) -> list[tuple[int, Statement]]:
-    return [(n, s) for n, s in enumerate(policy.statements, start=1) if not s.allows]
 
 
 def sentence_of(access: Access, account: str | None = None) -> Sentence:

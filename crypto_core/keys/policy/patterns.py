@@ -8,13 +8,10 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    written = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in _squeezed(pattern))
+    # Stars side by side mean one, and cost the matcher its time.
+    squeezed = re.sub(r"\*+", "*", pattern)
+    written = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in squeezed)
     return re.compile(written, re.DOTALL)
-
-
-def _squeezed(pattern: str) -> str:
-    """The pattern with no two stars side by side: they mean one, and cost the matcher its time."""
-    return re.sub(r"\*+", "*", pattern)
 
 
 def like(pattern: str, text: str) -> bool:

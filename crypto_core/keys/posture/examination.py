@@ -24,7 +24,6 @@ from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.access import policy_unknown
 from crypto_core.keys.posture.facts import Estate, KeyFacts, Limits
 from crypto_core.keys.posture.identities import IdentityPolicy, read_identities
-from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.keys.service import StatusService
@@ -195,7 +194,8 @@ def _about_keys(estate: Estate) -> Said:
             if part.startswith("keys of "):
                 yield Gap(f"{part.removeprefix('keys of ')}: keys: {why}", Severity.HIGH)
         if facts.key.state is None:
-            yield from state_unknown(facts)
+            why = facts.key.missing.get("state", "KMS does not tell")
+            yield facts.gap("state", why, Severity.CRITICAL)
             continue
         yield from policy_unknown(facts)
         for rule in rules:

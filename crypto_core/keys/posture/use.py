@@ -46,12 +46,14 @@ def _aliases_of(facts: KeyFacts, estate: Estate) -> Said:
     where = f"{facts.key.name} {facts.arn}"
     configured = estate.write_key or ""
     named = parse_key_name(configured).alias if configured else None
+    unnamed = not writing.key.aliases and "aliases" not in writing.key.missing
+    left_behind = unnamed and comes_after(writing, facts)
     for alias in facts.key.aliases:
         if alias == estate.limits.alias:
             severity, why = Severity.HIGH, "KEYDECK_WRITE_ALIAS names it as the platform's"
         elif alias == named and facts.key.region != writing.key.region:
             severity, why = Severity.MEDIUM, f"in {writing.key.region} it means another key"
-        elif _left_behind(facts, writing) and not marked_earlier(alias):
+        elif left_behind and not marked_earlier(alias):
             severity, why = Severity.MEDIUM, "that key has no alias, and took this one's place"
         else:
             continue
@@ -206,8 +208,3 @@ def old_material(facts: KeyFacts, estate: Estate) -> Said:
         "tokens: " + "; ".join(words for _, words in old),
         f"Re-encrypt them: keydeck reencrypt --from {facts.arn} --to KEY. Rotation leaves them as they are.",
     )
-
-
-def _left_behind(facts: KeyFacts, writing: KeyFacts) -> bool:
-    unknown = "aliases" in writing.key.missing
-    return not unknown and not writing.key.aliases and comes_after(writing, facts)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from botocore.retries.standard import ExponentialBackoff, RetryPolicy
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
@@ -193,54 +192,9 @@ def test_a_reset_connection_is_tried_again_up_to_the_limit(
     assert keyring.unwrap(blob).wrapped_by.key_arn == key
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 4])
-def test_the_limit_is_the_one_that_was_set(
-    aws: EndpointControl, new_key: Callable[[], str], attempts: int
-) -> None:
-    key = new_key()
-    aws.add_fault(Fault("DescribeKey", "KMSInternalException"))
-    sent = Sent(aws)
-    kms = KmsApi([REGION], attempts=attempts)
-    with pytest.raises(KmsInternalError):
-        kms.call("DescribeKey", KeyId=key)
-    assert sent("DescribeKey") == attempts
-    assert kms.calls == 1
-
-
-# Waits grow and are drawn
-
-
-@pytest.mark.parametrize("mode", ["standard", "adaptive"])
-def test_botocores_retries_are_those_with_growing_jittered_waits(aws: EndpointControl, mode: Any) -> None:
-    """Its legacy mode, the default, neither bounds retries by a quota nor asks again after many 5xx."""
-    client: Any = KmsApi([REGION], attempts=ATTEMPTS, retry_mode=mode)._client("kms", REGION)
-    assert client.meta.config.retries == {"mode": mode, "total_max_attempts": ATTEMPTS}
-
-
 def test_standard_is_the_mode_unless_another_is_asked_for(aws: EndpointControl) -> None:
     client: Any = KmsApi([REGION])._client("kms", REGION)
     assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}
-
-
-def test_each_of_botocores_waits_is_below_a_bound_that_doubles(
-    aws: EndpointControl, new_key: Callable[[], str], slept: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = new_key()
-    policies: list[Any] = []
-    made = RetryPolicy.__init__
-
-    def noted(self: RetryPolicy, *args: Any, **kwargs: Any) -> None:
-        made(self, *args, **kwargs)
-        policies.append(self)
-
-    monkeypatch.setattr(RetryPolicy, "__init__", noted)
-    kms = KmsApi([REGION], attempts=5)
-    aws.add_fault(Fault("DescribeKey", "ThrottlingException"))
-    with pytest.raises(KmsThrottledError):
-        kms.call("DescribeKey", KeyId=key)
-    assert [isinstance(p._retry_backoff, ExponentialBackoff) for p in policies] == [True]
-    assert len(slept) == 4
-    assert all(0 <= wait <= 2**attempt for attempt, wait in enumerate(slept))
 
 
 def test_a_run_waits_out_what_botocore_asks_again_and_no_refusal() -> None:

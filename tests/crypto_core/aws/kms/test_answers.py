@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from console.sandbox.endpoint import EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
-    KmsAccessDeniedError,
     KmsInternalError,
     KmsRequestError,
     KmsUnreachableError,
     SettingsError,
 )
-from tests.crypto_core.aws.kms.stage import NOWHERE, Stage, sent
+from tests.crypto_core.aws.kms.stage import NOWHERE, sent
 
 
 def chain_of(error: BaseException) -> str:
@@ -143,19 +142,6 @@ def test_a_web_page_instead_of_sts_is_an_error_of_ours(
         KmsApi(endpoint_url=url, attempts=1).identity()
 
 
-# Retries
-
-
-def test_a_transient_failure_is_tried_again(aws: EndpointControl, new_key: Callable[[], str]) -> None:
-    key = new_key()
-    for error in ("KMSInternalException", "ThrottlingException"):
-        aws.add_fault(Fault("DescribeKey", error, count=1))
-        before = sent(aws).get("kms:DescribeKey", 0)
-        answer = KmsApi(attempts=2).call("DescribeKey", KeyId=key)
-        assert answer["KeyMetadata"]["Arn"] == key
-        assert sent(aws)["kms:DescribeKey"] == before + 2
-
-
 def test_attempts_are_bounded(aws: EndpointControl, new_key: Callable[[], str]) -> None:
     key = new_key()
     aws.add_fault(Fault("DescribeKey", "KMSInternalException"))
@@ -163,11 +149,3 @@ def test_attempts_are_bounded(aws: EndpointControl, new_key: Callable[[], str]) 
     with pytest.raises(KmsInternalError):
         KmsApi(attempts=2).call("DescribeKey", KeyId=key)
     assert sent(aws)["kms:DescribeKey"] == before + 2
-
-
-def test_a_refusal_is_not_tried_again(stage: Stage) -> None:
-    stage.control.add_denial(Denial("*", "kms:DescribeKey", stage.key))
-    before = sent(stage.control).get("kms:DescribeKey", 0)
-    with pytest.raises(KmsAccessDeniedError):
-        KmsApi(attempts=3).call("DescribeKey", KeyId=stage.key)
-    assert sent(stage.control)["kms:DescribeKey"] == before + 1

@@ -64,7 +64,7 @@ def refused(changes: KeyChangeService, plan: ChangePlan, words: str) -> None:
     with pytest.raises(NotConfirmedError):
         changes.make_change(plan, Consent.by_option(plan))
     # A refusal sends nothing.
-    assert changes._reader.state_of(plan.key_arn) == "Enabled"
+    assert changes._reader.keys.describe(plan.key_arn).state == "Enabled"
 
 
 def test_nineteen_tokens_among_150000_rows_of_an_undeclared_table_keep_a_key(
@@ -237,4 +237,4 @@ def test_a_token_written_between_the_plan_and_the_act_stops_it(
     run(superuser, f"UPDATE audit SET note = '{envelope}' WHERE id = 5")
     with pytest.raises(Exception, match=r"has changed since the preview"):
         changes.make_change(plan, Consent.typed(plan, plan.confirmation))
-    assert changes._reader.state_of(plan.key_arn) == "Enabled"
+    assert changes._reader.keys.describe(plan.key_arn).state == "Enabled"
