@@ -25,7 +25,7 @@ from crypto_core.text.counting import counted, listed
 if TYPE_CHECKING:
     from console.container import Container
     from crypto_core.incidents.model import Incident
-    from crypto_core.providers.abilities.record import TokenAbilities
+    from crypto_core.providers.abilities import TokenAbilities
     from crypto_core.providers.ability_service import AbilityRequest
     from crypto_core.providers.answers import ByHand
     from crypto_core.providers.revocation_order import RankedToken

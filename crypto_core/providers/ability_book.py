@@ -17,7 +17,7 @@ from threading import Lock
 
 from crypto_core.errors import AbilityBookError
 from crypto_core.lists.own_file import make_own
-from crypto_core.providers.abilities.record import TokenAbilities
+from crypto_core.providers.abilities import TokenAbilities
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed
 from crypto_core.text.cleaning import clean

@@ -10,8 +10,7 @@ from threading import Event, Lock
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, require
-from crypto_core.providers.abilities.question import AbilityDraft, ask_further
-from crypto_core.providers.abilities.record import Ability, NotKnown, TokenAbilities
+from crypto_core.providers.abilities import Ability, AbilityDraft, NotKnown, TokenAbilities, ask_further
 from crypto_core.providers.ability_book import AbilityBook
 from crypto_core.providers.answers import ByHand, Liveness, LivenessRequest, Progress
 from crypto_core.providers.messages import NoAnswer, Target

@@ -18,13 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crypto_core.providers import messages
-from crypto_core.providers.abilities.question import (
+from crypto_core.providers.abilities import (
+    MOST_LISTED,
+    Ability,
     AbilityDraft,
     AbilityQuestion,
     AbilityQuestions,
     listed_in,
 )
-from crypto_core.providers.abilities.record import MOST_LISTED, Ability
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import ATLASSIAN
 from crypto_core.providers.messages import ProviderAnswer, Request

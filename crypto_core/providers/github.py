@@ -18,13 +18,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.providers import messages
-from crypto_core.providers.abilities.question import (
+from crypto_core.providers.abilities import (
+    Ability,
     AbilityDraft,
     AbilityQuestion,
     AbilityQuestions,
+    Repositories,
     listed_in,
 )
-from crypto_core.providers.abilities.record import Ability, Repositories
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.text.cleaning import clean

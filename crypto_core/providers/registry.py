@@ -9,7 +9,7 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import TOKENS_OF, classify
 from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, messages, slack
-from crypto_core.providers.abilities.question import AbilityQuestions
+from crypto_core.providers.abilities import AbilityQuestions
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
 from crypto_core.text.cleaning import clean

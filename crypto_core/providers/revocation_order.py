@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, RefusedError, TrailError
-from crypto_core.providers.abilities.record import Ability, TokenAbilities
+from crypto_core.providers.abilities import Ability, TokenAbilities
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from crypto_core.providers import messages
-from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestion, AbilityQuestions
-from crypto_core.providers.abilities.record import Ability
+from crypto_core.providers.abilities import Ability, AbilityDraft, AbilityQuestion, AbilityQuestions
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.cleaning import clean
 

@@ -63,7 +63,7 @@ from crypto_core.tripwires.plan import (
     TripwireResult,
     TripwireState,
 )
-from crypto_core.tripwires.table_shape import TableShape, read_shape
+from crypto_core.tripwires.rows import TableShape, read_shape
 from crypto_core.tripwires.tripwire_keys import TripwireKeys
 
 ADD, REMOVE, RESEAL = (BY_NAME[f"tripwire {verb}"].name for verb in ("add", "remove", "reseal"))

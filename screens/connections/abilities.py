@@ -23,7 +23,7 @@ from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import PlanDialog
 
 if TYPE_CHECKING:
-    from crypto_core.providers.abilities.record import TokenAbilities
+    from crypto_core.providers.abilities import TokenAbilities
     from crypto_core.providers.ability_service import AbilityAnswers, AbilityRequest, AbilityService
     from crypto_core.reencryption.plan import Selection
 

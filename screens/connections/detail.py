@@ -30,7 +30,7 @@ from screens.widgets.notice import trouble_content
 from screens.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
-    from crypto_core.providers.abilities.record import TokenAbilities
+    from crypto_core.providers.abilities import TokenAbilities
     from crypto_core.trail.use.named_use import NamedUse
 
 REST_SECONDS = 0.2

@@ -17,7 +17,7 @@ from crypto_core.findings.registry import rules_about
 from crypto_core.incidents.report import own_sections
 from crypto_core.incidents.report.own_sections import OwnSection, OwnTable
 from crypto_core.incidents.report.section import Named
-from crypto_core.providers.abilities.question import AbilityDraft
+from crypto_core.providers.abilities import AbilityDraft
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 from crypto_core.providers.registry import provider_of_row, question_of

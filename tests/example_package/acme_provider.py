@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.providers.abilities.question import AbilityDraft, AbilityQuestions
-from crypto_core.providers.abilities.record import Ability
+from crypto_core.providers.abilities import Ability, AbilityDraft, AbilityQuestions
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target, bearer
 from crypto_core.providers.registry import Provider

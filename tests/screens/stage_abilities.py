@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from crypto_core.guard.consent import Consent, require
-from crypto_core.providers.abilities.record import Ability, NotKnown, Repositories, TokenAbilities
+from crypto_core.providers.abilities import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.ability_service import AbilityAnswers, AbilityRequest
 from crypto_core.providers.answers import ByHand, Liveness, Progress
 from crypto_core.references import TokenRef

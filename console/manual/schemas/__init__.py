@@ -24,7 +24,7 @@ _MODELS = {
         "crypto_core.database.tokens.inventory_row:InventoryRow",
         "crypto_core.database.tokens.inspection:Inspection",
     ),
-    "abilities": ("crypto_core.providers.abilities.record:TokenAbilities",),
+    "abilities": ("crypto_core.providers.abilities:TokenAbilities",),
     "order": ("crypto_core.providers.revocation_order:RankedToken",),
     "key": ("console.printed.key_document:KeyDocument",),
     "finding": ("console.printed.finding_document:FindingDocument",),

@@ -24,8 +24,9 @@ from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.access import policy_unknown
 from crypto_core.keys.posture.facts import Estate, KeyFacts, Limits
 from crypto_core.keys.posture.identities import IdentityPolicy, read_identities
+from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.pace import Pace
-from crypto_core.keys.posture.trail_reading import read_trails
+from crypto_core.keys.posture.trails import read_trails
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
@@ -194,8 +195,7 @@ def _about_keys(estate: Estate) -> Said:
             if part.startswith("keys of "):
                 yield Gap(f"{part.removeprefix('keys of ')}: keys: {why}", Severity.HIGH)
         if facts.key.state is None:
-            why = facts.key.missing.get("state", "KMS does not tell")
-            yield facts.gap("state", why, Severity.CRITICAL)
+            yield from state_unknown(facts)
             continue
         yield from policy_unknown(facts)
         for rule in rules:

@@ -6,7 +6,10 @@ KMS".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from crypto_core.findings.controls import HUB_DELETION, KEY_AVAILABILITY
+from crypto_core.findings.finding import Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
@@ -15,6 +18,12 @@ from crypto_core.keys.state import PENDING_DELETION
 _AVAILABLE = (KEY_AVAILABILITY,)
 _PASSING = ("Creating", "Updating")
 """States that end by themselves within minutes."""
+
+
+def state_unknown(facts: KeyFacts) -> Iterator[Gap]:
+    """Yield the gap of a key that KMS won't describe: no rule can be asked about it."""
+    if facts.key.state is None:
+        yield facts.gap("state", facts.key.missing.get("state", "KMS does not tell"), Severity.CRITICAL)
 
 
 @rule(

@@ -13,7 +13,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.key_names import AccountRegion
-from crypto_core.keys.posture.trail_reading import describe_trails
+from crypto_core.keys.posture.trails import describe_trails
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.query import Aliases

@@ -22,7 +22,7 @@ from console.sandbox.world import World
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.errors import InterruptedRunError, NotConfirmedError
 from crypto_core.guard.consent import Consent
-from crypto_core.providers.abilities.record import Ability, TokenAbilities
+from crypto_core.providers.abilities import Ability, TokenAbilities
 from crypto_core.providers.ability_book import AbilityBook
 from crypto_core.providers.ability_service import AbilityAnswers, AbilityService
 from crypto_core.providers.answers import Liveness

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
-from crypto_core.providers.abilities.record import Ability, NotKnown, Repositories, TokenAbilities
+from crypto_core.providers.abilities import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.revocation_order import (
     DAMAGE,

@@ -48,7 +48,7 @@ from crypto_core.keys.grants import parse_grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.posture.identities import read_identities
-from crypto_core.keys.posture.trail_reading import read_trails
+from crypto_core.keys.posture.trails import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import JournalVerification

@@ -17,8 +17,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.key_names import AccountRegion
-from crypto_core.keys.posture.trail_reading import describe_trails
-from crypto_core.keys.posture.trails import recorded
+from crypto_core.keys.posture.trails import describe_trails, recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import S3
 from crypto_core.trail.sources.answers import why

@@ -1,1 +1,0 @@
-"""What a token can do, as far as its provider's own answers tell."""
