@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from crypto_core.providers.ability_service import AbilityService
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
+    from crypto_core.providers.token_asking import TokenAsking
     from crypto_core.receipts.recorder import ReceiptRecorder
     from crypto_core.reencryption.backup_restore import BackupRestoring
     from crypto_core.reencryption.jobs.parts import JobParts
@@ -787,24 +788,20 @@ class Container:
     def providers(self) -> ProviderService:
         from crypto_core.providers.service import ProviderService
 
-        return ProviderService(
-            self.inventory,
-            self.store,
-            self.catalogue,
-            self.opener,
-            self.journal,
-            self.settings.endpoints,
-            **self._guard,
-        )
+        return ProviderService(self.token_asking, self.journal, **self._guard)
+
+    @deferred_property
+    def token_asking(self) -> TokenAsking:
+        from crypto_core.providers.token_asking import TokenAsking
+
+        return TokenAsking(self.inventory, self.store, self.catalogue, self.opener, self.settings.endpoints)
 
     @deferred_property
     def abilities(self) -> AbilityService:
         from crypto_core.providers.ability_book import AbilityBook
         from crypto_core.providers.ability_service import AbilityService
-        from crypto_core.providers.token_asking import TokenAsking
 
-        asking = TokenAsking(self.inventory, self.store, self.catalogue, self.opener, self.settings.endpoints)
-        return AbilityService(asking, AbilityBook(abilities_file(self.settings)))
+        return AbilityService(self.token_asking, AbilityBook(abilities_file(self.settings)))
 
     @deferred_property
     def revocation_ordering(self) -> RevocationOrdering:

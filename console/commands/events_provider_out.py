@@ -92,16 +92,7 @@ def cover(*, as_json: bool) -> None:
     with provider_log() as log:
         found, periods = log.summaries(), CoverBook(log.file).periods()
     if as_json:
-        covered = [
-            {
-                "provider": one.provider,
-                "place": one.place or None,
-                "since": one.since.isoformat(),
-                "until": one.until.isoformat(),
-                "origin": one.origin,
-            }
-            for one in periods
-        ]
+        covered = [one.as_json() for one in periods]
         print_json({"events": [one.as_json() for one in found], "covered": covered})
         return
     rows = [(one.provider, one.place or "-", one.events, utc(one.first), utc(one.last)) for one in found]

@@ -244,12 +244,14 @@ PULLED, STATED = "pulled", "stated by the operator"
 
 
 @dataclass(frozen=True, slots=True)
-class CoveredPeriod:
+class CoveredPeriod(JsonRecord):
     provider: str
     place: str
     since: datetime
     until: datetime
     origin: str
+
+    json_shape = shape("provider place? ...")
 
 
 class CoverBook:

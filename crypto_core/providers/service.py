@@ -14,10 +14,7 @@ from typing import Any
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.inventory import Inventory
-from crypto_core.database.tokens.opening import ValueOpener
-from crypto_core.database.tokens.store import StoredToken, TokenStore
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
@@ -36,7 +33,6 @@ from crypto_core.providers.answers import (
     RevocationResult,
     TokenLiveness,
 )
-from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, ask
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.revocation import Draft, Revocation, asked_digest, draft
@@ -122,12 +118,8 @@ class ProviderService:
 
     def __init__(
         self,
-        inventory: Inventory,
-        store: TokenStore,
-        catalogue: LiveCatalogue,
-        opener: ValueOpener,
+        asking: TokenAsking,
         journal: Journal,
-        endpoints: Endpoints,
         *,
         read_only: bool,
         approvals: ApprovalGate | None = None,
@@ -135,13 +127,10 @@ class ProviderService:
         patience: PollingLimits | None = None,
     ) -> None:
         """`approvals` is asked before anything is revoked; None where nothing needs a second identity."""
-        self._store = store
-        self._opener = opener
+        self._asking = asking
         self._guard = Guard(
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )
-        self._endpoints = endpoints
-        self._asking = TokenAsking(inventory, store, catalogue, opener, endpoints)
         self._clock = clock or Clock()
         self._patience = patience or PollingLimits()
 
@@ -266,9 +255,10 @@ class ProviderService:
         of_github = [
             row.ref
             for row in self._asking.rows(refs)
-            if isinstance(target := target_of(row, self._endpoints), Target) and target.provider == "github"
+            if isinstance(target := target_of(row, self._asking.endpoints), Target)
+            and target.provider == "github"
         ]
-        opened = all_to_send(self._opener, self._store.read_many(of_github))
+        opened = all_to_send(self._asking.opener, self._asking.store.read_many(of_github))
         try:
             return tuple(
                 HashedQuery(ref, github.hashed_query(token.reveal()))
@@ -282,23 +272,25 @@ class ProviderService:
         """Whom to ask about a token that isn't stored yet, and why nobody can be."""
         row = self._asking.rows((ref,))[0]
         # What is stored now does not matter: the new token takes its place.
-        target = target_of(replace(row, format=Format.V1), self._endpoints)
+        target = target_of(replace(row, format=Format.V1), self._asking.endpoints)
         return target, target.how if isinstance(target, ByHand) else never_asked(row, target, token)
 
     def _draft(self, refs: tuple[TokenRef, ...]) -> Draft:
         rows = self._asking.rows(refs)
-        stored = self._store.read_many([row.ref for row in rows])
-        targets = [target_of(row, self._endpoints) for row in rows]
-        opened = all_to_send(self._opener, stored)
+        stored = self._asking.store.read_many([row.ref for row in rows])
+        targets = [target_of(row, self._asking.endpoints) for row in rows]
+        opened = all_to_send(self._asking.opener, stored)
         try:
-            return draft(targets, opened, {token.ref: token.digest for token in stored}, self._endpoints)
+            return draft(
+                targets, opened, {token.ref: token.digest for token in stored}, self._asking.endpoints
+            )
         except BaseException:  # raised again: no opened token is left behind
             wipe(opened)
             raise
 
     def _as_planned(self, plan: RevocationPlan) -> Draft:
         """The draft made anew. Raises RefusedError unless it is the one that was planned."""
-        drafted = self._draft(plan.tokens) if plan.tokens else draft((), {}, {}, self._endpoints)
+        drafted = self._draft(plan.tokens) if plan.tokens else draft((), {}, {}, self._asking.endpoints)
         now = drafted.plan
         if now.digest == plan.digest:
             return drafted
@@ -322,7 +314,7 @@ class ProviderService:
     ) -> RevocationResult:
         with Transport(self._clock) as transport:
             revocation = Revocation(
-                *(drafted.orders, self._endpoints, transport, self._clock, self._patience),
+                *(drafted.orders, self._asking.endpoints, transport, self._clock, self._patience),
                 progress=progress,
                 cancelled=cancelled,
             )

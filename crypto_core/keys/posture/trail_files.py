@@ -45,10 +45,8 @@ def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
             ("digests", "LatestDigestDeliveryError", trail.digest_error, Severity.MEDIUM),
         ):
             if error:
-                yield Finding(
-                    "",
+                yield trail.finding(
                     Severity.LOW if others else severity,
-                    trail.arn,
                     f"S3 refuses the {what} of trail {trail.name}",
                     f"GetTrailStatus: {field} {error}{last if what == 'files' else ''}"
                     + ("; another trail delivers KMS's events" if others else ""),
@@ -70,10 +68,8 @@ def unvalidated(trails: Sequence[Trail], _: Sequence[str]) -> Said:
         if trail.validated is None:
             yield Gap(f"{trail.arn}: log file validation: CloudTrail does not say", Severity.MEDIUM)
         elif not trail.validated:
-            yield Finding(
-                "",
+            yield trail.finding(
                 Severity.MEDIUM,
-                trail.arn,
                 f"Trail {trail.name} makes no digests of its files",
                 "DescribeTrails: LogFileValidationEnabled false; whoever may write to its bucket can change "
                 "what is recorded, and nothing shows it",
@@ -94,10 +90,8 @@ def unencrypted(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield trails without a KMS key. Whether a bucket has one by default, the trail doesn't say."""
     for trail in trails:
         if not trail.key:
-            yield Finding(
-                "",
+            yield trail.finding(
                 Severity.LOW,
-                trail.arn,
                 f"The files of trail {trail.name} are under no KMS key of the trail",
                 "DescribeTrails: no KmsKeyId",
                 "Give it a key of its own, none that guards tokens: aws cloudtrail update-trail --name "
@@ -118,10 +112,8 @@ def one_region(trails: Sequence[Trail], _: Sequence[str]) -> Said:
         return
     for trail in trails:
         if trail.logging and not trail.multi_region:
-            yield Finding(
-                "",
+            yield trail.finding(
                 Severity.MEDIUM,
-                trail.arn,
                 f"Trail {trail.name} records {trail.home} alone, and no trail all Regions",
                 "DescribeTrails: IsMultiRegionTrail false; a key elsewhere can be made and used unseen",
                 f"aws cloudtrail update-trail --name {trail.arn} --region {trail.home} "

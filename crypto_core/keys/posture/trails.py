@@ -107,6 +107,9 @@ class Trail:
             return False
         return True if self.logging and self.recorded is not None else None
 
+    def finding(self, severity: Severity, title: str, evidence: str, remedy: str) -> Finding:
+        return Finding("", severity, self.arn, title, evidence, remedy)
+
 
 def recorded(answer: Mapping[str, Any], source: str = KMS) -> Recorded:
     """Return what an answer of GetEventSelectors means for a service's management events, by default KMS's.
@@ -154,10 +157,8 @@ def no_trail(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
 def stopped(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
     for trail, severity, alone in _lacking(trails, regions, covers=False):
         if trail.logging is False:
-            yield Finding(
-                "",
+            yield trail.finding(
                 severity,
-                trail.arn,
                 f"Trail {trail.name} is not logging",
                 f"GetTrailStatus: IsLogging false; {alone}",
                 f"Start it: aws cloudtrail start-logging --name {trail.arn} --region {trail.home}.",
@@ -175,10 +176,8 @@ def stopped(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
 def excludes_kms(trails: Sequence[Trail], regions: Sequence[str]) -> Said:
     for trail, severity, alone in _lacking(trails, regions, covers=False):
         if trail.logging is not False:
-            yield Finding(
-                "",
+            yield trail.finding(
                 severity,
-                trail.arn,
                 f"Trail {trail.name} leaves out KMS events",
                 f"GetEventSelectors: {trail.recorded.limits if trail.recorded else ''}; {alone}",
                 "Let it take all management events, reads and writes: aws cloudtrail put-event-selectors "

@@ -19,7 +19,6 @@ from console.sandbox.provider_abilities import truth_of, visible
 from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
-from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.errors import InterruptedRunError, NotConfirmedError
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.abilities import Ability, TokenAbilities
@@ -27,7 +26,6 @@ from crypto_core.providers.ability_book import AbilityBook
 from crypto_core.providers.ability_service import AbilityAnswers, AbilityService
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.token_asking import TokenAsking
 from crypto_core.references import TokenRef
 from tests.crypto_core.providers.conftest import Waited
 from tests.crypto_core.providers.test_service import add_github, github_token
@@ -42,13 +40,7 @@ def make(services: Container, waited: Waited, providers: ProviderControl, tmp_pa
     """Make a service over the test's own database, with the answers in a file of the test's own."""
 
     def service(endpoints: Endpoints | None = None) -> AbilityService:
-        asking = TokenAsking(
-            services.services.inventory,  # type: ignore[arg-type]
-            services.store,
-            services.catalogue,
-            ValueOpener(services.keyring),
-            endpoints or services.settings.endpoints,
-        )
+        asking = replace(services.token_asking, endpoints=endpoints or services.settings.endpoints)
         return AbilityService(asking, AbilityBook(tmp_path / "abilities.sqlite"), clock=waited.clock)
 
     return service

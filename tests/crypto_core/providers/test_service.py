@@ -18,7 +18,6 @@ from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
-from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import (
     ApprovalNeededError,
@@ -51,15 +50,9 @@ def make(services: Container, providers: ProviderControl, waited: Waited) -> Mak
 
     def service(**changed: Any) -> ProviderService:
         endpoints = changed.pop("endpoints", services.settings.endpoints)
-        return ProviderService(
-            services.services.inventory,  # type: ignore[arg-type]
-            services.store,
-            services.catalogue,
-            ValueOpener(services.keyring),
-            services.journal,
-            endpoints,
-            **{"read_only": False, "clock": waited.clock, **changed},
-        )
+        asking = replace(services.token_asking, endpoints=endpoints)
+        options = {"read_only": False, "clock": waited.clock, **changed}
+        return ProviderService(asking, services.journal, **options)
 
     return service
 
