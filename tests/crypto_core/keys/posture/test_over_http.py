@@ -266,3 +266,19 @@ def test_what_moto_cannot_answer_is_told_and_hides_nothing_grave(
     assert any(old in r and "GetKeyLastUsage" in r for r in posture.coverage.reasons)
     assert posture.examined
     assert posture.well
+
+
+def test_a_statement_without_a_principal_is_a_gap(aws: Endpoint) -> None:
+    key = aws.key()
+    aws.answer_policy(key, {"Effect": "Allow", "Action": "kms:*", "Resource": "*"})
+    posture = aws.examine()
+    assert "kms-key-public" not in {f.rule for f in posture.findings if f.subject == key}
+    assert any(key in r and "needs Principal or NotPrincipal" in r for r in posture.coverage.reasons)
+
+
+@pytest.mark.parametrize("aws", ["sandbox"], indirect=True)
+def test_a_key_that_was_superseded_behind_its_alias_needs_no_rotation(aws: Endpoint) -> None:
+    rules = {f.subject: f.rule for f in aws.examine().findings if f.rule == "kms-rotation-off"}
+    old = aws.kms.describe_key(KeyId="alias/tokens-old")["KeyMetadata"]["Arn"]
+    assert aws.kms.get_key_rotation_status(KeyId=key_id(old))["KeyRotationEnabled"] is False
+    assert old not in rules
