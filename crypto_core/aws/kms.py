@@ -202,9 +202,11 @@ class KmsApi:
         self._observer = observer
         self.receipts = receipts
         self._lock = threading.Lock()
-        self._calls = 0
+        self.calls = 0
+        """KMS calls that have been made, retries not counted."""
         self._sessions = AwsSessions(profile, ask_code=ask_code)
-        self._refusal: CredentialRefusal | None = None
+        self.refusal: CredentialRefusal | None = None
+        """Why AWS does not take the credentials; None again once a call has succeeded."""
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -237,7 +239,7 @@ class KmsApi:
         if not allowed:
             require_held()
         with self._lock:
-            self._calls += 1
+            self.calls += 1
         where = region or self.regions[0]
         with observed_call(self._observer, operation):
             try:
@@ -259,16 +261,6 @@ class KmsApi:
             if not answer.get("Truncated") or not answer.get("NextMarker"):
                 return
             marker = {"Marker": str(answer["NextMarker"])}
-
-    @property
-    def calls(self) -> int:
-        """How many KMS calls have been made, retries not counted."""
-        return self._calls
-
-    @property
-    def refusal(self) -> CredentialRefusal | None:
-        """Why AWS does not take the credentials; None before that, and again once a call has succeeded."""
-        return self._refusal
 
     @property
     def session(self) -> int:
@@ -358,7 +350,7 @@ class KmsApi:
     def give_up(self, error: errors.CredentialsError) -> None:
         """Remember that AWS does not take the credentials, and tell in the error what renews them."""
         error.remedy = clean(self._sessions.renewal(), 2_000)
-        self._refusal = CredentialRefusal(
+        self.refusal = CredentialRefusal(
             error.message, error.remedy, isinstance(error, errors.CredentialsExpiredError)
         )
 
@@ -374,7 +366,7 @@ class KmsApi:
             try:
                 answer = self._ask(service, operation, region, parameters)
             except errors.CodeNotEnteredError as error:
-                self._refusal = CredentialRefusal(error.message, error.remedy, expired=False)
+                self.refusal = CredentialRefusal(error.message, error.remedy, expired=False)
                 raise
             except errors.CredentialsError as error:
                 refusal = getattr(error.__cause__, "response", None)
@@ -385,7 +377,7 @@ class KmsApi:
                     continue
                 self.give_up(error)
                 raise
-            self._refusal = None
+            self.refusal = None
             return answer
 
     def _ask(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -81,18 +81,14 @@ class AwsSessions:
         self._prompter = mfa_codes.CodePrompter(profile or profile_of(os.environ), ask_code)
         self._roles = _roles_of(profile)
         self._not_entered: tuple[int, CodeNotEnteredError] | None = None
-        self._number = 0
+        self.number = 0
+        """Counts the sessions: another number may mean other credentials."""
         self._session: Any = None
         self._clients: dict[tuple[str, str, str], BaseClient] = {}
         self._files = _stamp()
         self._looked_at = clock()
         self._dropped_at = -LOOK_SECONDS
         self._renewals = 0
-
-    @property
-    def number(self) -> int:
-        """Counts the sessions: another number may mean other credentials."""
-        return self._number
 
     @property
     def renewals(self) -> int:
@@ -140,7 +136,7 @@ class AwsSessions:
         self._look()
         self._take_role()
         with self._building():
-            credentials, number = self._boto().get_credentials(), self._number
+            credentials, number = self._boto().get_credentials(), self.number
         if credentials is None:
             raise NoCredentialsError
         return AccessKey(credentials.get_frozen_credentials(), number)
@@ -160,7 +156,7 @@ class AwsSessions:
         from botocore.exceptions import BotoCoreError, ClientError
 
         with self._building():
-            if session != self._number:
+            if session != self.number:
                 return True
             now = self._clock()
             if now - self._dropped_at < LOOK_SECONDS:
@@ -210,14 +206,14 @@ class AwsSessions:
         """Have a role's credentials. A code that they need is asked for once for all that wait for them."""
         while True:
             with self._building():
-                credentials, number = self._boto().get_credentials(), self._number
+                credentials, number = self._boto().get_credentials(), self.number
             if credentials is None or credentials.method != OF_A_ROLE:
                 return
             with self._asking:
                 if self._not_entered is not None and self._not_entered[0] == number:
                     before = self._not_entered[1]
                     raise CodeNotEnteredError(before.message, remedy=before.remedy)
-                if number != self._number:
+                if number != self.number:
                     continue
                 try:
                     taken = self._is_taken(credentials)
@@ -257,7 +253,7 @@ class AwsSessions:
 
     def _drop(self) -> None:
         self._session, self._clients = None, {}
-        self._number += 1
+        self.number += 1
 
     @contextmanager
     def _building(self) -> Iterator[None]:

@@ -17,7 +17,6 @@ from sqlalchemy.dialects.sqlite import insert
 from crypto_core.provider_logs.event import milliseconds_of, moment_of
 from crypto_core.provider_logs.mappings import hash_of
 from crypto_core.provider_logs.schema import bring_up_to_date, is_there, token_hash
-from crypto_core.providers.answers import HashedQuery
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean
@@ -131,12 +130,6 @@ class TokenHashing:
         Raises InvalidReferenceError, RowVanishedError, DatabaseError, KmsError, EventStoreError.
         """
         queries = self.providers.hashed_queries(refs)
-        return self.note_queries(refs, queries, origin)
-
-    def note_queries(
-        self, refs: tuple[TokenRef, ...], queries: tuple[HashedQuery, ...], origin: str
-    ) -> NotedHashes:
-        """Note the hashes of queries that were made already, as of now. Raises EventStoreError."""
         hashes = {one.ref: digest for one in queries if (digest := digest_of(one.query)) is not None}
         new = self.book.note(hashes, origin, self.clock()) if hashes else 0
         return NotedHashes(tuple(hashes), new, tuple(ref for ref in refs if ref not in hashes))

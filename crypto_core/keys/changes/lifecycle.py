@@ -14,7 +14,7 @@ from crypto_core.guard.approval_digest import COUNTED_BY
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft, TokensAtRisk
-from crypto_core.keys.changes.reading import TOKENS, KeyReader, every, ordinal_of_limit, typed_name
+from crypto_core.keys.changes.reading import TOKENS, KeyReader, every, typed_name
 from crypto_core.keys.changes.recipe import Readings, of_key, require_state
 from crypto_core.keys.state import ON_DEMAND_LIMIT, PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
@@ -254,7 +254,7 @@ def _read_rotations(reader: KeyReader, change: KeyChange, state: KeyState) -> di
     used = reader.on_demand_rotations(state)
     return {
         STATE: str(state.state),
-        ON_DEMAND: ordinal_of_limit(used) if isinstance(used, int) else used,
+        ON_DEMAND: f"{used} of {ON_DEMAND_LIMIT}" if isinstance(used, int) else used,
         MATERIAL: state.current_material_id or "not told",
         UNDER_WAY: "yes" if reader.automatic_rotation(state).under_way else "no",
     }
@@ -286,7 +286,7 @@ def _draft_rotate(reader: KeyReader, change: KeyChange, state: KeyState) -> Draf
             f"How many of its {ON_DEMAND_LIMIT} rotations on demand the key has had is {seen[ON_DEMAND]}."
         )
     else:
-        expected[ON_DEMAND] = ordinal_of_limit(used + 1)
+        expected[ON_DEMAND] = f"{used + 1} of {ON_DEMAND_LIMIT}"
     if state.origin == "EXTERNAL":
         warnings.append("The key's material is imported: the new material has to be imported before.")
     number = f"{used + 1} " if used is not None else "one "

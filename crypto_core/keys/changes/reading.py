@@ -20,7 +20,7 @@ from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.document import PolicyDocument
 from crypto_core.keys.policy.reading import read_policy_text
 from crypto_core.keys.service import StatusService
-from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
+from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.text.cleaning import clean, shortened
@@ -183,10 +183,6 @@ def not_known(error: KmsError) -> str:
 
 def every(days: int) -> str:
     return f"every {days:,} days"
-
-
-def ordinal_of_limit(used: int) -> str:
-    return f"{used} of {ON_DEMAND_LIMIT}"
 
 
 def policy_fact(document: PolicyDocument) -> str:
