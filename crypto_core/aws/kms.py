@@ -71,17 +71,11 @@ REHEARSABLE_OPERATIONS = frozenset({"GenerateDataKey", "GenerateMac", "ReEncrypt
 READ_OPERATIONS: Mapping[str, frozenset[str]] = {
     "cloudtrail": frozenset(
         {
-            "CancelQuery",
-            "DescribeQuery",
             "DescribeTrails",
-            "GetEventDataStore",
             "GetEventSelectors",
-            "GetQueryResults",
             "GetTrailStatus",
-            "ListEventDataStores",
             "ListPublicKeys",
             "LookupEvents",
-            "StartQuery",
         }
     ),
     "s3": frozenset(
@@ -117,7 +111,7 @@ WRITES_RESULTS = frozenset({"StartQueryExecution", "StopQueryExecution"})
 
 _KEY_PARAMETERS = ("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
 
-SENT_ONCE = frozenset({"CreateKey", "LookupEvents", "RotateKeyOnDemand", "StartQuery", "StartQueryExecution"})
+SENT_ONCE = frozenset({"CreateKey", "LookupEvents", "RotateKeyOnDemand", "StartQueryExecution"})
 """What is not sent again by itself: an answer that was lost would cost a second key, rotation or query.
 
 LookupEvents has so small a quota that whoever asks keeps the pace, and tells when AWS asks to wait.

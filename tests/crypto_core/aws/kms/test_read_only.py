@@ -64,10 +64,8 @@ def test_other_services_are_asked_what_was_recorded_and_nothing_else(
 ) -> None:
     asked = {name for names in READ_OPERATIONS.values() for name in names}
     assert {n for n in asked if not n.startswith(("Describe", "Get", "List"))} == {
-        "CancelQuery",
         "HeadObject",
         "LookupEvents",
-        "StartQuery",
         "StartQueryExecution",
         "StopQueryExecution",
     }
