@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-from console.commands import tripwire
 from console.container import Container
 from crypto_core.tripwires import service
 from tests.console.command_types import Keydeck
@@ -51,4 +50,3 @@ def test_a_tripwire_is_added_listed_and_removed_from_the_command_line(
 def test_a_value_without_its_column_is_wrong_usage(keydeck: Keydeck) -> None:
     ran = keydeck("tripwire", "add", "--table", "gh_connection", "--set", "org")
     assert (ran.exit_code, "--set COLUMN=VALUE" in ran.stderr) == (2, True)
-    assert tripwire._ABOUT

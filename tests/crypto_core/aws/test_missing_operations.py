@@ -15,7 +15,7 @@ from console.sandbox.endpoint import EndpointControl, Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.failures import lacks_operation
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, KmsInternalError, MissingOperationError
+from crypto_core.errors import KmsAccessDeniedError, MissingOperationError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.bulk.retrying import CallFailure, Refused, Retries
 
@@ -54,17 +54,6 @@ def test_what_the_endpoint_does_not_have_is_asked_for_once_and_named(
     assert raised.value.message.startswith("This endpoint does not have GetKeyLastUsage (")
     assert raised.value.why == "this endpoint does not have GetKeyLastUsage"
     assert not raised.value.transient
-
-
-def test_a_failure_of_the_moment_is_still_asked_again(
-    aws: EndpointControl, kms: KmsApi, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    aws.add_fault(Fault("DescribeKey", "InternalFailure"))
-    before = calls(aws, "DescribeKey")
-    with pytest.raises(KmsInternalError):
-        kms.call("DescribeKey", KeyId=new_key())
-    assert calls(aws, "DescribeKey") == before + 3
 
 
 @pytest.mark.parametrize(

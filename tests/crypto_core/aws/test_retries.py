@@ -161,18 +161,6 @@ def test_what_passes_is_asked_again_up_to_the_limit(
     assert sent("Decrypt") == 2 * ATTEMPTS
 
 
-def test_the_quota_of_the_endpoint_is_a_throttle_that_is_waited_out(
-    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
-    key = new_key()
-    blob = wrapped(client, key)
-    aws.set_throttle(0)
-    sent = Sent(aws)
-    with pytest.raises(KmsThrottledError):
-        kms.call("Decrypt", KeyId=key, CiphertextBlob=blob)
-    assert sent("Decrypt") == ATTEMPTS
-
-
 def test_a_reset_connection_is_tried_again_up_to_the_limit(
     aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str], slept: list[float]
 ) -> None:

@@ -53,29 +53,10 @@ KEYS = (
         "team_id",
         "is_admin",
         "is_owner",
-        "teams",
-    ),
-    *(
-        "is_primary_owner",
-        "response_metadata",
-        "next_cursor",
-        "enterprise_id",
-        "is_enterprise_install",
         "error",
     ),
-    *(
-        "scopes",
-        "url",
-        "name",
-        "ADMINISTER",
-        "havePermission",
-        "groups",
-        "items",
-        "total",
-        "results",
-        "_links",
-    ),
-    *("next", "id", "operations", "operation", "targetType", "needed", "message"),
+    *("enterprise_id", "is_enterprise_install", "scopes", "url", "name", "ADMINISTER", "havePermission"),
+    *("is_primary_owner", "needed", "total", "results", "_links", "next", "id", "operations", "message"),
 )
 VALUES = st.recursive(
     st.none()

@@ -14,12 +14,11 @@ import pytest
 from console.sandbox.endpoint import EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
-    KmsInternalError,
     KmsRequestError,
     KmsUnreachableError,
     SettingsError,
 )
-from tests.crypto_core.aws.kms.stage import NOWHERE, sent
+from tests.crypto_core.aws.kms.stage import NOWHERE
 
 
 def chain_of(error: BaseException) -> str:
@@ -140,12 +139,3 @@ def test_a_web_page_instead_of_sts_is_an_error_of_ours(
     bodies.append(b"<html>Sign in to the guest network</html>")
     with pytest.raises(KmsRequestError, match="GetCallerIdentity"):
         KmsApi(endpoint_url=url, attempts=1).identity()
-
-
-def test_attempts_are_bounded(aws: EndpointControl, new_key: Callable[[], str]) -> None:
-    key = new_key()
-    aws.add_fault(Fault("DescribeKey", "KMSInternalException"))
-    before = sent(aws).get("kms:DescribeKey", 0)
-    with pytest.raises(KmsInternalError):
-        KmsApi(attempts=2).call("DescribeKey", KeyId=key)
-    assert sent(aws)["kms:DescribeKey"] == before + 2
