@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.__main__ import run
 from console.commands import key_changes
@@ -18,8 +18,10 @@ from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.cipher import TokenCipher
 from crypto_core.keys.changes import service
 from crypto_core.keys.changes.change import ChangeKind
+from tests.slack_connections import connect
 
 Keydeck = Callable[..., Any]
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
@@ -139,18 +141,8 @@ def test_yes_alone_loses_no_token(
 def test_the_number_of_tokens_is_the_one_at_run_time(
     keydeck: Keydeck, services: Container, kms: Any, key: str, platform: Engine
 ) -> None:
-    from crypto_core.cipher import TokenCipher
-    from crypto_core.secret import Secret
-
-    sealed = TokenCipher(services.keyring.trusting(key)).encrypt(Secret(b"xoxb-1-2-test"), key).stored
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                " SELECT 'acme', 'T' || n, :token, now(), now() FROM generate_series(1, 2) n"
-            ),
-            {"token": sealed},
-        )
+    sealed = TokenCipher(services.keyring.trusting(key)).encrypt("xoxb-1-2-test", key).stored
+    connect(platform, sealed, sealed)
     assert keydeck("keys", "disable", key, "--yes", "--lose-tokens", "1").exit_code == 2
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
     ran = keydeck("keys", "disable", key, "--yes", "--lose-tokens", "2")

@@ -18,7 +18,6 @@ from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.census import Census
-from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
@@ -28,6 +27,7 @@ from crypto_core.keys import service as keys_service
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
+from tests.slack_connections import connect
 
 
 @pytest.fixture
@@ -41,17 +41,7 @@ def store_under(services: Container, platform: Engine) -> Callable[[str, int], N
 
     def fill(key: str, tokens: int) -> None:
         cipher = TokenCipher(services.keyring.trusting(key))
-        with platform.begin() as connection:
-            for table in PLATFORM_TABLES:
-                connection.execute(text(f"TRUNCATE {table.name}"))
-            for number in range(tokens):
-                connection.execute(
-                    text(
-                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                        " VALUES ('o', 't', :token, now(), now())"
-                    ),
-                    {"token": cipher.encrypt(f"xoxb-{number}", key).stored},
-                )
+        connect(platform, *(cipher.encrypt(f"xoxb-{n}", key).stored for n in range(tokens)), alone=True)
 
     return fill
 

@@ -29,8 +29,8 @@ from crypto_core.keys.changes.service import RECIPES, KeyChangeService
 from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.secret import Secret
 from tests.crypto_core.keys.changes.conftest import agreed
+from tests.slack_connections import connect
 
 Made = Callable[[KeyChange], ChangeResult]
 Journaled = Callable[[], list[tuple[str, str]]]
@@ -237,15 +237,7 @@ def test_backups_under_the_key_are_told_but_do_not_keep_it(
 
 def put_under(services: Container, platform: Engine, key: str) -> None:
     """Seal one more token, under `key`."""
-    sealed = TokenCipher(services.keyring.trusting(key)).encrypt(Secret(b"xoxb-1-2-test"), key).stored
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                " VALUES ('acme', 'T1', :token, now(), now())"
-            ),
-            {"token": sealed},
-        )
+    connect(platform, TokenCipher(services.keyring.trusting(key)).encrypt("xoxb-1-2-test", key).stored)
 
 
 def test_tokens_that_cannot_be_counted_may_be_there(

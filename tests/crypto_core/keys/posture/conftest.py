@@ -10,18 +10,18 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.cloudtrail import LOG_ARCHIVE_KEY
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.findings.finding import Finding
 from crypto_core.keys.policy import reading
 from crypto_core.keys.posture.examination import Posture
 from tests.plain_moto import plain_moto
+from tests.slack_connections import connect
 
 
 class Endpoint:
@@ -70,17 +70,8 @@ class Endpoint:
         self.configure(TOKEN_ENCRYPTION_KEY_ID=key)
         container = Container(load().settings)
         cipher = TokenCipher(container.keyring)
-        with self._platform.begin() as connection:
-            for table in PLATFORM_TABLES:
-                connection.execute(text(f"TRUNCATE {table.name}"))
-            for number in range(tokens):
-                connection.execute(
-                    text(
-                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                        " VALUES ('o', 't', :token, now(), now())"
-                    ),
-                    {"token": cipher.encrypt(f"xoxb-{number}", key).stored},
-                )
+        sealed = [cipher.encrypt(f"xoxb-{number}", key).stored for number in range(tokens)]
+        connect(self._platform, *sealed, alone=True)
         container.close()
 
     def examine(self) -> Posture:
