@@ -9,9 +9,11 @@ from time import sleep
 
 import pytest
 
+from console.container import Container
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.token_asking import TokenAsking
 from crypto_core.providers.transport import Clock
 
 
@@ -28,6 +30,10 @@ class Waited:
     @property
     def clock(self) -> Clock:
         return Clock(wait=self.wait)
+
+
+def asking_at(services: Container, endpoints: Endpoints) -> TokenAsking:
+    return TokenAsking(services.inventory, services.store, services.catalogue, services.opener, endpoints)
 
 
 @pytest.fixture

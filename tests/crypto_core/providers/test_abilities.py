@@ -27,7 +27,7 @@ from crypto_core.providers.ability_service import AbilityAnswers, AbilityService
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.references import TokenRef
-from tests.crypto_core.providers.conftest import Waited
+from tests.crypto_core.providers.conftest import Waited, asking_at
 from tests.crypto_core.providers.test_service import add_github, github_token
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e" + "x" * 4_000
@@ -40,7 +40,7 @@ def make(services: Container, waited: Waited, providers: ProviderControl, tmp_pa
     """Make a service over the test's own database, with the answers in a file of the test's own."""
 
     def service(endpoints: Endpoints | None = None) -> AbilityService:
-        asking = replace(services.token_asking, endpoints=endpoints or services.settings.endpoints)
+        asking = asking_at(services, endpoints or services.settings.endpoints)
         return AbilityService(asking, AbilityBook(tmp_path / "abilities.sqlite"), clock=waited.clock)
 
     return service

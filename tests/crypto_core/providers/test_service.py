@@ -37,7 +37,7 @@ from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import chain_of
-from tests.crypto_core.providers.conftest import Waited
+from tests.crypto_core.providers.conftest import Waited, asking_at
 from tests.crypto_core.second_person import SecondPerson
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e" + "x" * 4_000
@@ -50,7 +50,7 @@ def make(services: Container, providers: ProviderControl, waited: Waited) -> Mak
 
     def service(**changed: Any) -> ProviderService:
         endpoints = changed.pop("endpoints", services.settings.endpoints)
-        asking = replace(services.token_asking, endpoints=endpoints)
+        asking = asking_at(services, endpoints)
         options = {"read_only": False, "clock": waited.clock, **changed}
         return ProviderService(asking, services.journal, **options)
 
