@@ -10,7 +10,7 @@ import hmac
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -25,7 +25,6 @@ from crypto_core.text.json_records import record_of
 
 _VERSION = 1
 _WAIT_SECONDS = 10.0
-_AT_ONCE = 500
 _SCHEMA = """
 CREATE TABLE answer (
     reference TEXT PRIMARY KEY,
@@ -72,15 +71,14 @@ class AbilityBook:
         names = {_name(ref): ref for ref in refs}
         found: dict[TokenRef, tuple[TokenAbilities, str]] = {}
         with self._opened() as connection:
-            for some in _portions(list(names)):
-                marks = ", ".join("?" * len(some))
-                rows = connection.execute(
-                    f"SELECT reference, stored, document FROM answer WHERE reference IN ({marks})",  # noqa: S608 (marks alone)
-                    some,
-                )
-                for name, stored, document in rows:
-                    if (abilities := _read(names[name], document)) is not None:
-                        found[names[name]] = abilities, stored
+            rows = connection.execute(
+                "SELECT reference, stored, document FROM answer "
+                "WHERE reference IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(names)),),
+            )
+            for name, stored, document in rows:
+                if (abilities := _read(names[name], document)) is not None:
+                    found[names[name]] = abilities, stored
         return found
 
     def _mark(self, kind: bytes, content: bytes | memoryview) -> str:
@@ -135,8 +133,3 @@ def _read(ref: TokenRef, document: str) -> TokenAbilities | None:
         return record_of(TokenAbilities, json.loads(document), ref=ref)
     except (ValueError, RecursionError):
         return None
-
-
-def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(names), _AT_ONCE):
-        yield names[first : first + _AT_ONCE]
