@@ -31,11 +31,6 @@ from tests.slack_connections import connect
 
 
 @pytest.fixture
-def kms(sandbox: Sandbox) -> Any:
-    return sandbox.client("kms")
-
-
-@pytest.fixture
 def store_under(services: Container, platform: Engine) -> Callable[[str, int], None]:
     """Leaves only connections whose tokens are under one key."""
 

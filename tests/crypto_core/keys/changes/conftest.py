@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from console.container import Container
 from console.lazy_services import if_made
-from console.sandbox.endpoint import Denial, Fault
+from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
-
-
-@pytest.fixture
-def kms(sandbox: Sandbox) -> Any:
-    """A plain boto3 client of the sandbox's KMS."""
-    return sandbox.client("kms")
-
-
-@pytest.fixture
-def key(new_key: Callable[[], str]) -> str:
-    """A key of the test's own: its ARN."""
-    return new_key()
 
 
 @pytest.fixture
@@ -73,18 +60,6 @@ def journaled(services: Container) -> Callable[[], list[tuple[str, str]]]:
 def last_entry(services: Container) -> Callable[[], JournalEntry]:
     """Read the journal's newest entry."""
     return lambda: services.journal.entries()[-1]
-
-
-@pytest.fixture
-def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Refuse IAM actions to everybody until the test ends."""
-
-    def add(*actions: str) -> None:
-        for action in actions:
-            sandbox.control.add_denial(Denial("*", action))
-
-    yield add
-    sandbox.control.clear()
 
 
 @pytest.fixture

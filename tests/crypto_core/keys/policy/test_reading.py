@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console.container import Container
-from console.sandbox.endpoint import Denial
-from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsRequestError, SettingsError
 from crypto_core.keys.policy import reading
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
 
 Keydeck = Callable[..., Any]
 PLATFORM = "arn:aws:iam::123456789012:role/platform"
-
-
-@pytest.fixture
-def kms(sandbox: Sandbox) -> Any:
-    return sandbox.client("kms")
-
-
-@pytest.fixture
-def key(kms: Any) -> str:
-    """A key of the test's own."""
-    return str(kms.create_key(Description="policy")["KeyMetadata"]["Arn"])
-
-
-@pytest.fixture
-def deny(sandbox: Sandbox) -> Iterator[Callable[[str], None]]:
-    """Refuses an IAM action to everybody until the test ends."""
-    yield lambda action: sandbox.control.add_denial(Denial("*", action, "*"))
-    sandbox.control.clear()
 
 
 def put(kms: Any, key: str, policy: dict[str, Any]) -> None:

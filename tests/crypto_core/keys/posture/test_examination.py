@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ import pytest
 
 from console.container import Container
 from console.sandbox import access_keys
-from console.sandbox.endpoint import Denial, Fault
+from console.sandbox.endpoint import Fault
 from console.sandbox.endpoint.scenario import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -25,17 +25,6 @@ from crypto_core.keys.posture.pace import Pace
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 SANDBOX = pytest.mark.parametrize("aws", ["sandbox"], indirect=True)
-
-
-@pytest.fixture
-def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Refuses an IAM action to everybody until the test ends."""
-
-    def add(action: str, resource: str = "*") -> None:
-        sandbox.control.add_denial(Denial("*", action, resource))
-
-    yield add
-    sandbox.control.clear()
 
 
 def gap_of(posture: Posture, *words: str) -> Gap:
@@ -79,7 +68,7 @@ def test_a_missing_permission_names_key_and_action(
 ) -> None:
     key = world.current_key.arn
     before = services.services.posture.examine_keys()
-    deny(action, key)
+    deny(action, resource=key)
     posture = services.services.posture.examine_keys()
     found = gap_of(posture, f"{key}: {part}", f"{action} is not allowed")
     assert found.hides.value == hides
@@ -226,7 +215,7 @@ def test_grants_are_examined_where_the_policy_may_not_be_read(
     aws.configure(TOKEN_ENCRYPTION_KEY_ID=key)
     worst_first = [f.rule for f in aws.examine().findings if f.subject == key]
     assert worst_first == ["kms-key-public", "kms-grant-wide", "kms-rotation-off", "kms-single-region"]
-    deny("kms:GetKeyPolicy", key)
+    deny("kms:GetKeyPolicy", resource=key)
     assert set(aws.findings(key)) == {"kms-grant-wide", "kms-rotation-off", "kms-single-region"}
 
 
@@ -251,16 +240,6 @@ def test_data_keys_made_under_the_old_key_are_told(aws: Endpoint, sandbox: Sandb
 
 
 @SANDBOX
-@pytest.mark.parametrize("state", ["Unavailable", "PendingImport"])
-def test_a_state_that_only_aws_sets(aws: Endpoint, sandbox: Sandbox, state: str) -> None:
-    key = aws.key()
-    aws.fill(key, 2)
-    sandbox.control.set_key_state(key, state)
-    found = aws.findings(key)["kms-key-unusable"]
-    assert (found.severity, state in found.evidence) == (Severity.HIGH, True)
-
-
-@SANDBOX
 def test_a_write_key_named_by_its_alias_is_found(aws: Endpoint) -> None:
     key, alias = aws.key(), "alias/posture-write"
     aws.kms.create_alias(AliasName=alias, TargetKeyId=key_id(key))
@@ -268,24 +247,6 @@ def test_a_write_key_named_by_its_alias_is_found(aws: Endpoint) -> None:
     assert "kms-single-region" in aws.findings(key)
     aws.kms.delete_alias(AliasName=alias)
     assert gap_of(aws.examine(), f"{alias}: which key it names").hides is Severity.HIGH
-
-
-@SANDBOX
-def test_hostile_text_in_aws_is_data(aws: Endpoint) -> None:
-    key = aws.key(Description="[/red]\x1b]0;owned\x07\u202e")
-    aws.put_policy(
-        key,
-        {
-            "Sid": "[/red]\x1b[2J\u202egrant",
-            "Effect": "Allow",
-            "Principal": "*",
-            "Action": ["kms:Decrypt", "kms:Get*", "kms:DescribeKey", "kms:List*"],
-            "Resource": "*",
-        },
-    )
-    found = aws.findings(key)["kms-key-public"]
-    assert "([/red][2Jgrant)" in found.evidence
-    assert found.evidence.isprintable()
 
 
 @SANDBOX
