@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -37,7 +38,7 @@ _BLOCKS, _ROWS = 1_000, 10_000
 """Blocks that are read, and rows that are noted, together."""
 _SHARED, _THROUGH = b'"sharedEventID"', b'"vpcEndpointId"'
 """What the record of a call that may be recorded twice has: others need not be parsed."""
-_OF_KMS, _HAS_ID = b"kms.amazonaws.com", b'"requestID"'
+_OF_KMS = b"kms.amazonaws.com"
 _CALL = ("day", "request", "event", "at", "operation")
 
 _wide = sa.Table(
@@ -157,7 +158,7 @@ def _mark_services_anew(connection: sa.Connection) -> None:
     blocks = blocks_of(connection, _wide.c.id, *where)
     for ids in bulk_insert.chunks(blocks, _BLOCKS):
         some = sa.select(schema.raw.c.id, schema.raw.c.body).where(schema.raw.c.id.in_(ids))
-        found = [one for first, block in connection.execute(some) for one in _events(first, block)]
+        found = _read(_unpacked(connection.execute(some)))
         values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
         if values:
             one = sa.update(_wide).where(_wide.c.id == sa.bindparam("number"))
@@ -170,7 +171,7 @@ def _fill_in(connection: sa.Connection, younger: Sequence[str]) -> None:
     vocabulary = Vocabulary()
     vocabulary.begin(connection)
     for blocks in connection.execute(sa.select(schema.raw.c.id, schema.raw.c.body)).partitions(_BLOCKS):
-        events = dict(found for first, block in blocks for found in _events(first, block))
+        events = dict(_read(_unpacked(blocks)))
         for name in younger:
             field = EVENT_FIELDS[name]
             numbers = vocabulary.numbers(connection, field.kind, list(map(field.text, events.values())))
@@ -180,15 +181,6 @@ def _fill_in(connection: sa.Connection, younger: Sequence[str]) -> None:
                 connection.execute(one.values({name: sa.bindparam("text")}), values)
 
 
-def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:
-    """The events of a block by number; what is damaged is told when it is read."""
-    with suppress(ValueError):
-        for number, record in enumerate(unpack(block), first):
-            found = read_record(load(record), record) if record else None
-            if found is not None:
-                yield number, found
-
-
 def _mark_twins(connection: sa.Connection, events: sa.Table) -> None:
     """Mark twins among all events; what may be one is noted in a table on disk, so memory doesn't grow."""
     _noted.create(connection)
@@ -196,7 +188,11 @@ def _mark_twins(connection: sa.Connection, events: sa.Table) -> None:
     network = NETWORK.encode()
     ways = any(network in record for _, record in _records(connection))
     telling = (_SHARED, _THROUGH) if ways else (_SHARED,)
-    rows = _twins_in(_records(connection), telling)
+    rows = (
+        {"key": key, "number": number, "detail": detail(found)}
+        for number, found in _read(_records(connection), *telling)
+        for key in twin_keys(found)
+    )
     while some := list(islice(rows, _ROWS)):
         connection.execute(sa.insert(_noted), some)
     calls = _calls(events)
@@ -236,32 +232,31 @@ def _calls(events: sa.Table) -> sa.Subquery:
 
 
 def _records(connection: sa.Connection) -> Iterator[tuple[int, bytes]]:
-    for first, block in connection.execute(sa.select(schema.raw.c.id, schema.raw.c.body)).yield_per(_BLOCKS):
+    return _unpacked(connection.execute(sa.select(schema.raw.c.id, schema.raw.c.body)).yield_per(_BLOCKS))
+
+
+def _unpacked(blocks: Iterable[Any]) -> Iterator[tuple[int, bytes]]:
+    """Yield the records of blocks by number; what is damaged is told when it is read."""
+    for first, block in blocks:
         with suppress(ValueError):
             yield from enumerate(unpack(block), first)
 
 
-def _twins_in(records: Iterable[tuple[int, bytes]], telling: Iterable[bytes]) -> Iterator[dict[str, object]]:
+def _read(records: Iterable[tuple[int, bytes]], *telling: bytes) -> Iterator[tuple[int, TrailEvent]]:
+    """Yield the events of records by number; only those with one of `telling` in them, if any is given."""
     for number, record in records:
-        if any(one in record for one in telling):
+        if record and (not telling or any(one in record for one in telling)):
             with suppress(ValueError):
                 found = read_record(load(record), record)
-                for key in twin_keys(found) if found is not None else ():
-                    yield {"key": key, "number": number, "detail": detail(found)}  # type: ignore[arg-type]
+                if found is not None:
+                    yield number, found
 
 
 def _note_calls(connection: sa.Connection) -> None:
-    rows = _calls_in(_records(connection))
+    rows = (
+        (seconds(found.time) // DAY, asked[0], number, seconds(found.time), asked[1])
+        for number, found in _read(_records(connection), _OF_KMS)
+        if (asked := request_of(found)) is not None
+    )
     while some := list(islice(rows, _ROWS)):
         bulk_insert.insert(connection, "call", _CALL, some)
-
-
-def _calls_in(records: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, int, int, int]]:
-    for number, record in records:
-        if _OF_KMS in record and _HAS_ID in record:
-            with suppress(ValueError):
-                found = read_record(load(record), record)
-                asked = request_of(found) if found is not None else None
-                if found is not None and asked is not None:
-                    at = seconds(found.time)
-                    yield at // DAY, asked[0], number, at, asked[1]

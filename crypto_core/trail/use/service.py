@@ -2,25 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from threading import Event
+from typing import TYPE_CHECKING
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
+from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.keys.service import StatusService
-from crypto_core.references import TokenRef
+from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.counting import counted
+from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
 from crypto_core.trail.use.named_use import NamedUse
-from crypto_core.trail.use.opened_tokens import OpenedTokens, OpenedTokenSearch
 from crypto_core.trail.use.radius import BlastRadii, BlastRadius
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.receipted import ValueSearch
 from crypto_core.trail.use.token_timeline import TokenTimeline
-from crypto_core.trail.use.tokens import Remembered, TokenTimelines
+from crypto_core.trail.use.tokens import OPENED, Remembered, TokenTimelines
+
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import Inventory
+
+MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(principal=700, gaps=1_000)
+class OpenedTokens(JsonRecord):
+    """Facts: tokens `named` by records (v2) or `receipted`; and `possible` ones, v1, without a receipt."""
+
+    principal: str
+    since: datetime | None
+    named: tuple[TokenRef, ...]
+    receipted: tuple[TokenRef, ...]
+    possible: tuple[TokenRef, ...]
+    gaps: tuple[str, ...]
+
+    json_shape = shape("... opened=named opened_by_receipt=receipted could_have_been_opened=possible gaps")
+
+    @property
+    def references(self) -> tuple[TokenRef, ...]:
+        return tuple(sorted({*self.named, *self.receipted, *self.possible}))
+
+    @property
+    def summary(self) -> str:
+        since = f" since {self.since.isoformat(timespec='seconds')}" if self.since else ""
+        return (
+            f"opened by {self.principal}{since}: {len(self.named):,} named by CloudTrail, "
+            f"{len(self.receipted):,} by receipts, {len(self.possible):,} v1 that could have been"
+        )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        facts = f"{counted(len(self.named), 'token')} opened: CloudTrail names the row (v2). That is a fact."
+        number = counted(len(self.possible), "token")
+        could = f"{number} could have been opened: v1, under the key material that it used."
+        if not self.receipted:
+            return (facts, could, *self.gaps)
+        number = counted(len(self.receipted), "token")
+        told = (
+            f"{number} opened: receipts of the calls name them. A fact, as far as the callers are truthful."
+        )
+        return (facts, told, could, *self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedTokenSearch:
+    """Names them. Blocks on the store, SQL and, for the census, KMS."""
+
+    radii: BlastRadii
+    store: EventStore
+    inventory: Inventory
+
+    def opened_by(self, principal: str, since: datetime | None, cancelled: Event | None) -> OpenedTokens:
+        """Name tokens opened or in reach. Raises RefusedError if too many, EventStoreError, DatabaseError."""
+        radius = self.radii.radius_of(principal, cancelled, since)
+        found = self.store.tally(
+            ("token",), f"{radius.who.filter} {OPENED} token:*", limit=MOST + 1, cancelled=cancelled
+        )
+        named: set[TokenRef] = set()
+        unread = 0
+        for row in found.rows:
+            try:
+                ref = parse_reference(row.texts[0])
+            except InvalidReferenceError:
+                ref = None
+            if isinstance(ref, TokenRef):
+                named.add(ref)
+            else:
+                unread += 1
+        possible: set[TokenRef] = set()
+        for expression in _filters(radius):
+            for page in self.inventory.references(expression, cancelled=cancelled):
+                possible.update(page)
+                _bounded(named, possible, radius)
+        _bounded(named, possible, radius)
+        gaps = list(radius.coverage.reasons)
+        if unread:
+            gaps.append(f"{counted(unread, 'record')} name a token in a way that can't be read.")
+        if radius.unknown_key:
+            gaps.append(f"v1 tokens whose key is not known may be among them: {radius.unknown_key:,}.")
+        gaps += radius.receipted.lines
+        receipted = radius.receipted.references - named
+        return OpenedTokens(
+            clean(principal, 700),
+            since,
+            tuple(sorted(named)),
+            tuple(sorted(receipted)),
+            tuple(sorted(possible - named - receipted)),
+            tuple(gaps),
+        )
+
+
+def _filters(radius: BlastRadius) -> Iterator[str]:
+    """What lists the v1 tokens in reach, those of which KMS does not tell the material among them."""
+    for one in radius.could:
+        yield one.filter
+        if one.untold:
+            yield f"format:v1 {term('key', one.key_arn.rsplit('/', 1)[-1])} -material:*"
+
+
+def _bounded(named: set[TokenRef], possible: set[TokenRef], radius: BlastRadius) -> None:
+    if len(named | possible) > MOST:
+        filters = " or ".join(f"--filter '{one.filter}'" for one in radius.could)
+        raise RefusedError(
+            f"More than {MOST:,} tokens were or could have been opened: too many to be named one by one.",
+            remedy=f"Declare incidents by filter: {filters}." if filters else "Choose a later --since.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

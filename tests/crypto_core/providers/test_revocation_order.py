@@ -27,7 +27,7 @@ from crypto_core.providers.revocation_order import (
 )
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.use.opened_tokens import OpenedTokens
+from crypto_core.trail.use.service import OpenedTokens
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 REFS = tuple(TokenRef("t", "c", str(number)) for number in range(6))
