@@ -11,6 +11,7 @@ from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import Status
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import Day, EventTally
 from crypto_core.trail.use.keys import KeyUseSummary
@@ -21,6 +22,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.key_actor import KeyActor
+from screens.keys.material_band import timeline
 from screens.keys.policy_screen import access_lines
 from screens.routes import EventsRoute, FindingsRoute, KeyUseRoute
 from screens.services import Services
@@ -116,6 +118,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         return (
             *fact_lines(answer, status, now, width),
             *((day_line(use, self.key_arn, now),) if use is not None else ()),
+            *self._band(answer, status, now, width),
             BLANK,
             *material_lines(answer, status, now, width),
             BLANK,
@@ -125,6 +128,15 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             *copy_lines(self._copies, width),
             *missing_lines(answer, width),
         )
+
+    def _band(self, key: KeyState, status: Status | None, now: datetime, width: int) -> Sequence[Line]:
+        band = timeline(key, status, now, width - NAME_CELLS)
+        names = ("", "material", "tokens", "since")
+        lines = [
+            line((fit(name, NAME_CELLS), "$muted"), content)
+            for name, content in zip(names, band, strict=False)
+        ]
+        return [BLANK, *lines] if lines else []
 
     def _may_use(self, width: int) -> Sequence[Line]:
         match self._policy:

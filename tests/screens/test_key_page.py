@@ -35,6 +35,23 @@ async def page(d: Deck) -> str:
     return d.text()
 
 
+async def test_the_page_pictures_the_materials_over_time() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await page(d)
+        band = d.line_with("▏ now")
+        assert band.split()[0] == "material"
+        assert band.count("▕") == 3
+        at = d.lines().index(band)
+        assert d.lines()[at - 1].split() == ["1", "2", "3"]
+        assert d.lines()[at + 1].split() == ["tokens", "0", "99", "774"]
+        assert d.lines()[at + 2].split()[:4] == ["since", "13", "Mar", "2024"]
+
+
+async def test_a_key_without_materials_has_no_picture() -> None:
+    async with deck(stage_with(materials=()), start="keys", size=LARGE) as d:
+        assert "▏ now" not in await page(d)
+
+
 async def test_the_page_says_who_may_use_the_key_and_leads_to_its_policy() -> None:
     async with deck(start="keys", size=LARGE) as d:
         text = await page(d)
