@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import select
 import signal
@@ -16,6 +15,7 @@ import click
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
+from console.printed.encodings import write_plain_where_needed
 from console.printed.pager import no_pager_option
 from console.secrecy import guard_process
 
@@ -126,9 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     guard_process()
     if COMPLETING in os.environ:
         _answer_shell()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # no sign that an encoding lacks ends a command
+    write_plain_where_needed()
     try:
         code = run(arguments)
         sys.stdout.flush()

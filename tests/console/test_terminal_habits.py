@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from console.__main__ import keydeck as command
 from console.exit_codes import EXIT_CODES
+from console.printed.encodings import plain_signs
 from tests.console.command_types import Keydeck
 from tests.console.test_output import every_command
 
@@ -97,7 +99,9 @@ def test_a_pipe_that_nobody_reads_ends_the_command_without_a_word(form: str) -> 
     assert (ran.returncode, ran.stderr) == (141, "")
 
 
-def test_a_sign_that_an_encoding_lacks_ends_no_command() -> None:
+def test_an_encoding_without_signs_gets_a_plain_letter_for_each() -> None:
+    codecs.register_error("tested", plain_signs)
+    assert "✖ high → 1…\u202e é".encode("latin-1", "tested") == b"x high > 1.? \xe9"
     ran = subprocess.run(
         [sys.executable, "-m", "console", "help", "filters"],
         capture_output=True,
@@ -105,7 +109,7 @@ def test_a_sign_that_an_encoding_lacks_ends_no_command() -> None:
         cwd=ROOT,
         env=environment(PYTHONIOENCODING="latin-1"),
     )
-    assert b"eventname ? name" in ran.stdout.lower()
+    assert b"eventname > name" in ran.stdout.lower()
     assert ran.stderr == b""
 
 
