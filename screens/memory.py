@@ -99,14 +99,6 @@ class Memory:
     def remember_columns(self, table: str, chosen: Sequence[str]) -> None:
         self._put("columns", table, [list(chosen)])
 
-    def interval(self, screen: str) -> float | None:
-        """Return the seconds between a screen's refreshes, 0 for never, None for the default."""
-        value = self._section("intervals").get(screen)
-        return float(value) if isinstance(value, int | float) and 0 <= value <= 86_400 else None
-
-    def remember_interval(self, screen: str, seconds: float) -> None:
-        self._put("intervals", screen, seconds)
-
     def day_counts(self, place: str) -> tuple[DayCount, ...]:
         """Return what was counted in a database on each day on which it was, the oldest first."""
         found = self._section("counts").get(place)

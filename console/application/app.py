@@ -323,28 +323,6 @@ class KeydeckApp(Actor, App[None]):
             self.screen.refreshing.pause()
             self.screen.show_facts()
 
-    def do_interval(self, seconds: str) -> None:
-        """Refresh this screen so often by itself; without a number, the next interval that is offered."""
-        if not isinstance(self.screen, MainScreen):
-            return
-        refreshing = self.screen.refreshing
-        if not seconds:
-            refreshing.choose(refreshing.next())
-        elif seconds == "never":
-            refreshing.choose(0)
-        else:
-            try:
-                wanted = float(seconds.removesuffix("s"))
-            except ValueError:
-                wanted = -1
-            if not 1 <= wanted <= 86_400:
-                self.tell("Seconds from 1 to 86,400, or never:", trouble=True)
-                return
-            refreshing.choose(wanted)
-        words = f"every {refreshing.seconds:g} s" if refreshing.seconds else "only when asked"
-        self.tell(f"This screen refreshes {words}.")
-        self.screen.show_facts()
-
     def do_layout(self, words: str) -> None:
         """Arrange list and detail as named, or in the next way."""
         panes = next(iter(self.screen.query(Panes)), None)

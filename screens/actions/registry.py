@@ -100,13 +100,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("everywhere.refresh", "refresh", "Reload this screen", "r", calls="status.take_census"),
     Action("everywhere.pause", "pause", "Pause or resume automatic refresh", "p"),
     Action(
-        "everywhere.interval",
-        "interval",
-        "How often this screen refreshes: 5, 10, 30, 60, 300 seconds or never",
-        "R",
-        argument="SECONDS",
-    ),
-    Action(
         "everywhere.layout",
         "layout",
         "List and detail: below one another, side by side on a wide terminal, or the list alone",

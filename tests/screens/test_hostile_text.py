@@ -132,7 +132,7 @@ async def test_hostile_text_is_inert_where_it_is_remembered_offered_and_said_in_
 @EACH_TEXT
 async def test_hostile_text_is_inert_in_what_is_answered_to_a_command(text: str) -> None:
     async with deck(Stage(rows=hostile_rows()), start="connections") as d:
-        for command in ("sort", "theme", "copy", "filter", "filter @", "interval", "context", ""):
+        for command in ("sort", "theme", "copy", "filter", "filter @", "context", ""):
             await d.app.run_command(f"{command} {text}".strip())
             await d.settle()
             assert_harmless(d, SMALL)

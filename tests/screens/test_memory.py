@@ -22,7 +22,7 @@ from screens.memory import (
 )
 from screens.widgets.input_history import InputHistory
 
-SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks", "counts", "other")
+SECTIONS = ("history", "filters", "orders", "columns", "looks", "counts", "other")
 PREFIXES = [*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values()]
 
 json_values = st.recursive(
@@ -47,8 +47,6 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
         assert isinstance(order.sort, str)
         assert isinstance(order.descending, bool)
         assert all(isinstance(c, str) for c in memory.columns(name))
-        interval = memory.interval(name)
-        assert interval is None or 0 <= interval <= 86_400
         assert all(0 <= one.protected <= one.tokens for one in memory.day_counts(name))
     assert isinstance(memory.theme, str)
     memory.remember_day_count("x", DayCount(date(2026, 7, 1), 9, 8))
@@ -96,14 +94,12 @@ def test_what_is_remembered_is_there_again_for_whoever_is_given_what_was_saved()
     memory.save_filter("connections", "risky", "format:plaintext,dev")
     memory.remember_order("connections", SortOrder("org", descending=True))
     memory.remember_columns("connections", ("org", "format"))
-    memory.remember_interval("status", 0)
     memory.remember_theme("keydeck-light")
     again = Memory(json.loads(json.dumps(kept[-1])))
     assert again.history("command") == ["keys"]
     assert again.saved_filters("connections") == {"risky": "format:plaintext,dev"}
     assert again.order("connections") == SortOrder("org", descending=True)
     assert again.columns("connections") == ("org", "format")
-    assert again.interval("status") == 0
     assert again.theme == "keydeck-light"
     assert again.order("keys") == SortOrder()
     again.forget_filter("connections", "risky")

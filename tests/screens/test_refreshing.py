@@ -1,4 +1,4 @@
-"""How often a screen asks anew by itself: as chosen, paused, by hand; and never more often than it can."""
+"""How often a screen asks anew by itself: as set, paused, by hand; and never more often than it can."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from crypto_core.errors import KmsError
 from screens.help.screen import Help
-from screens.memory import Memory
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 
@@ -30,14 +29,14 @@ async def test_each_screen_has_a_rhythm_of_its_own_and_shows_it(start: str, seco
         assert "now" in d.lines()[0]
 
 
-async def test_settings_give_other_intervals_and_what_was_chosen_last_comes_first() -> None:
+async def test_settings_give_other_intervals_and_never_is_never() -> None:
     async with deck(intervals={"status": 12.0, "connections": 0.0}) as d:
         assert "↻12s" in d.lines()[0]
         await d.press("2")
         assert "↻off" in d.lines()[0]
-    memory = Memory({"intervals": {"status": 300}})
-    async with deck(intervals={"status": 12.0}, memory=memory) as d:
-        assert "↻300s" in d.lines()[0]
+        before = asked(d, "connections")
+        await d.tick(86_400)
+        assert asked(d, "connections") == before
 
 
 async def test_p_pauses_and_goes_on_and_r_still_asks() -> None:
@@ -61,45 +60,6 @@ async def test_a_pause_is_for_one_screen() -> None:
         assert "↻30s" in d.lines()[0]
         await d.press("1")
         assert "paused" in d.lines()[0]
-
-
-async def test_capital_r_goes_through_the_intervals_and_the_last_one_is_remembered() -> None:
-    memory = Memory()
-    async with deck(memory=memory) as d:
-        seen = []
-        for _ in range(6):
-            await d.press("R")
-            seen.append(d.lines()[0].split("↻")[1].strip())
-        assert seen == ["60s", "300s", "off", "5s", "10s", "30s"]
-        assert memory.interval("status") == 30
-        assert memory.interval("connections") is None
-
-
-@pytest.mark.parametrize(
-    ("words", "shown"), [("45", "↻45s"), ("2s", "↻2s"), ("never", "↻off"), ("1.5", "↻1.5s")]
-)
-async def test_a_command_sets_any_interval(words: str, shown: str) -> None:
-    async with deck() as d:
-        await d.press("p")
-        await d.command(f"interval {words}")
-        assert shown in d.lines()[0]
-
-
-@pytest.mark.quick(2)
-@pytest.mark.parametrize("words", ["0", "-5", "soon", "99999999", "nan", "inf"])
-async def test_an_interval_that_makes_no_sense_is_refused(words: str) -> None:
-    async with deck() as d:
-        await d.command(f"interval {words}")
-        assert "↻30s" in d.lines()[0]
-        assert "from 1 to 86,400" in d.toasts()[-1]
-
-
-async def test_never_is_never() -> None:
-    async with deck() as d:
-        await d.command("interval never")
-        before = asked(d, "status")
-        await d.tick(86_400)
-        assert asked(d, "status") == before
 
 
 async def test_a_screen_that_is_not_looked_at_does_not_ask_and_catches_up_when_it_is() -> None:

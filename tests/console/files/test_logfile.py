@@ -14,13 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.files.logfile import (
-    FileLogBook,
-    LogFileError,
-    RotatingFile,
-    log_path,
-    logging_to,
-)
+from console.files import logfile
 from console.settings import Settings
 from crypto_core.errors import KmsUnreachableError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -36,17 +30,17 @@ def settings(path: Path | str) -> Settings:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[FileLogBook]:
-    with logging_to(settings(tmp_path / "deep" / "er" / "keydeck.log")) as log:
+def book(tmp_path: Path) -> Iterator[logfile.FileLogBook]:
+    with logfile.logging_to(settings(tmp_path / "deep" / "er" / "keydeck.log")) as log:
         yield log
 
 
-def written(book: FileLogBook) -> list[str]:
+def written(book: logfile.FileLogBook) -> list[str]:
     assert book.path is not None
     return book.path.read_text().splitlines()
 
 
-def test_a_record_is_one_line_in_the_file_and_in_memory(book: FileLogBook) -> None:
+def test_a_record_is_one_line_in_the_file_and_in_memory(book: logfile.FileLogBook) -> None:
     own.info("run of %s ended", "12 tokens")
     foreign.warning("beware")
     assert [LINE.fullmatch(line) is not None for line in written(book)] == [True, True]
@@ -60,7 +54,7 @@ def test_a_record_is_one_line_in_the_file_and_in_memory(book: FileLogBook) -> No
     assert book.lines(after=2) == book.lines(after=99) == ()
 
 
-def test_ours_counts_from_info_and_others_from_warning(book: FileLogBook) -> None:
+def test_ours_counts_from_info_and_others_from_warning(book: logfile.FileLogBook) -> None:
     own.debug("too fine")
     foreign.info("not ours")
     logging.getLogger("console_of_somebody").info("not ours either")
@@ -81,7 +75,7 @@ def test_ours_counts_from_info_and_others_from_warning(book: FileLogBook) -> Non
     ],
 )
 def test_hostile_text_stays_on_its_line_and_brings_no_control_characters(
-    book: FileLogBook, hostile: str
+    book: logfile.FileLogBook, hostile: str
 ) -> None:
     # By hand: pytest's own handler keeps records too, and can't pass a lone surrogate on.
     for message, arguments in (("said %s", (hostile,)), (hostile, ())):
@@ -93,7 +87,7 @@ def test_hostile_text_stays_on_its_line_and_brings_no_control_characters(
     assert all(line.message.isprintable() for line in book.lines())
 
 
-def test_a_secret_in_a_message_its_arguments_or_an_exception_is_hidden(book: FileLogBook) -> None:
+def test_a_secret_in_a_message_its_arguments_or_an_exception_is_hidden(book: logfile.FileLogBook) -> None:
     own.info("opened %s", CANARY)
     own.info(" ".join(("opened", CANARY)))
     own.info("opened %(token)s", {"token": CANARY})
@@ -110,7 +104,7 @@ def test_a_secret_in_a_message_its_arguments_or_an_exception_is_hidden(book: Fil
     assert "in test_a_secret_in_a_message" in whole
 
 
-def test_a_message_of_megabytes_becomes_a_bounded_line(book: FileLogBook) -> None:
+def test_a_message_of_megabytes_becomes_a_bounded_line(book: logfile.FileLogBook) -> None:
     own.info("x y " * 3_000_000)
     own.info(CANARY * 1_000_000)
     assert [len(line.message) <= 4_000 for line in book.lines()] == [True, True]
@@ -120,7 +114,7 @@ def test_a_message_of_megabytes_becomes_a_bounded_line(book: FileLogBook) -> Non
 def test_file_and_folder_are_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        with logging_to(settings(tmp_path / "state" / "keydeck.log")) as book:
+        with logfile.logging_to(settings(tmp_path / "state" / "keydeck.log")) as book:
             own.info("x")
     finally:
         os.umask(before)
@@ -133,7 +127,7 @@ def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> None:
     path = tmp_path / "keydeck.log"
     path.write_text("before\n")
     path.chmod(0o644)
-    with logging_to(settings(path)):
+    with logfile.logging_to(settings(path)):
         own.info("after")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text().startswith("before\n")
@@ -155,7 +149,7 @@ def test_what_is_no_plain_file_is_not_written_and_nothing_breaks(
 ) -> None:
     path = tmp_path / "keydeck.log"
     trap(path)
-    with logging_to(settings(path)) as book:
+    with logfile.logging_to(settings(path)) as book:
         own.info("kept in memory")
     assert book.path is None
     assert str(path) in book.trouble
@@ -165,7 +159,7 @@ def test_what_is_no_plain_file_is_not_written_and_nothing_breaks(
 
 
 def test_a_disk_that_fills_up_is_told_once_and_the_log_goes_on_when_there_is_room(
-    book: FileLogBook, monkeypatch: pytest.MonkeyPatch
+    book: logfile.FileLogBook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
@@ -183,7 +177,7 @@ def test_a_disk_that_fills_up_is_told_once_and_the_log_goes_on_when_there_is_roo
 
 def test_none_means_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    with logging_to(settings("none")) as book:
+    with logfile.logging_to(settings("none")) as book:
         own.info("x")
     assert (book.path, book.trouble, len(book.lines())) == (None, "", 1)
     assert list(tmp_path.iterdir()) == []
@@ -192,17 +186,17 @@ def test_none_means_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_default_is_the_users_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    assert log_path(settings("")) == tmp_path / ".local/state/keydeck/keydeck.log"
+    assert logfile.log_path(settings("")) == tmp_path / ".local/state/keydeck/keydeck.log"
     monkeypatch.setenv("XDG_STATE_HOME", "/var/state")
-    assert log_path(settings("")) == Path("/var/state/keydeck/keydeck.log")
+    assert logfile.log_path(settings("")) == Path("/var/state/keydeck/keydeck.log")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert log_path(settings("")) == tmp_path / ".local/state/keydeck/keydeck.log"
-    assert log_path(settings("~/k.log")) == tmp_path / "k.log"
+    assert logfile.log_path(settings("")) == tmp_path / ".local/state/keydeck/keydeck.log"
+    assert logfile.log_path(settings("~/k.log")) == tmp_path / "k.log"
 
 
 def test_stopping_leaves_logging_as_it_was(tmp_path: Path) -> None:
     before = logging.getLogger("crypto_core").level, list(logging.getLogger().handlers)
-    with logging_to(settings(tmp_path / "a.log")) as book:
+    with logfile.logging_to(settings(tmp_path / "a.log")) as book:
         pass
     own.info("not for us")
     assert (logging.getLogger("crypto_core").level, list(logging.getLogger().handlers)) == before
@@ -210,7 +204,7 @@ def test_stopping_leaves_logging_as_it_was(tmp_path: Path) -> None:
 
 
 def test_files_rotate_and_the_oldest_goes(tmp_path: Path) -> None:
-    file = RotatingFile(tmp_path / "k.log", size=100, files=3)
+    file = logfile.RotatingFile(tmp_path / "k.log", size=100, files=3)
     for number in range(40):
         file.write(f"line {number:3} of some length\n")
     file.close()
@@ -221,13 +215,13 @@ def test_files_rotate_and_the_oldest_goes(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_removed_is_made_anew(tmp_path: Path) -> None:
-    file = RotatingFile(tmp_path / "k.log")
+    file = logfile.RotatingFile(tmp_path / "k.log")
     (tmp_path / "k.log").unlink()
     file.write("again\n")
     assert (tmp_path / "k.log").read_text() == "again\n"
     (tmp_path / "k.log").unlink()
     (tmp_path / "k.log").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(LogFileError, match="can't be written"):
+    with pytest.raises(logfile.LogFileError, match="can't be written"):
         file.write("not there\n")
     assert not (tmp_path / "elsewhere").exists()
 
@@ -258,6 +252,6 @@ def test_a_command_keeps_a_log_only_where_asked(
     assert stat.S_IMODE(asked_for.stat().st_mode) == 0o600
 
 
-def test_an_error_of_ours_is_logged_with_its_text(book: FileLogBook) -> None:
+def test_an_error_of_ours_is_logged_with_its_text(book: logfile.FileLogBook) -> None:
     own.error("asked", exc_info=KmsUnreachableError("No answer from AWS at Decrypt."))
     assert "KmsUnreachableError: No answer from AWS at Decrypt." in book.lines()[0].message

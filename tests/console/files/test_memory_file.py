@@ -35,13 +35,11 @@ def test_what_is_remembered_is_there_the_next_day(file: Path) -> None:
     memory.remember("command", "sort org")
     memory.save_filter("connections", "leaks", "format:plaintext")
     memory.remember_order("connections", SortOrder("org", descending=True))
-    memory.remember_interval("status", 60)
     memory.remember_theme("keydeck-light")
     again = remembered(file)
     assert again.history("command") == ["sort org"]
     assert again.saved_filters("connections") == {"leaks": "format:plaintext"}
     assert again.order("connections") == SortOrder("org", descending=True)
-    assert again.interval("status") == 60
     assert again.theme == "keydeck-light"
 
 
@@ -93,8 +91,8 @@ def test_a_write_that_fails_midway_leaves_the_old_file(file: Path, monkeypatch: 
         b'{"looks":' * 100_000,
         b'{"looks": {"theme": "nord"}, "pad": "' + b"x" * 1_000_000 + b'"}',
         b'{"history": 5, "filters": [], "orders": {"connections": 1}, "columns": {"connections": [1, {}]}}',
-        b'{"history": {"command": {"a": 1}}, "looks": {"theme": ["nord"]}, "intervals": {"status": NaN}}',
-        b'{"history": {"command": "abc"}, "intervals": {"status": 1e999}}',
+        b'{"history": {"command": {"a": 1}}, "looks": {"theme": ["nord"]}, "counts": {"x": NaN}}',
+        b'{"history": {"command": "abc"}, "counts": {"x": 1e999}}',
         b'{"filters": {"connections": {"a": null}}, "columns": {"connections": [["x"], {"y": -1}]}}',
     ],
     ids=lambda content: content[:24].decode("latin-1"),
@@ -105,7 +103,6 @@ def test_a_file_that_makes_no_sense_is_as_good_as_none_and_is_replaced(file: Pat
     assert memory.saved_filters("connections") == {}
     assert memory.order("connections") == SortOrder()
     assert memory.columns("connections") in ((), ("x",))
-    assert memory.interval("status") is None
     assert memory.theme == ""
     memory.remember_theme("nord")
     assert remembered(file).theme == "nord"
@@ -116,7 +113,7 @@ async def test_the_console_opens_on_a_memory_of_things_that_are_gone(file: Path)
         "looks": {"theme": "gone"},
         "orders": {"connections": ["gone", True]},
         "columns": {"connections": [["gone", "org"], {"gone": 5}]},
-        "intervals": {"connections": -5},
+        "counts": {"connections": -5},
     }
     async with deck(start="connections", memory=given(file, json.dumps(content).encode())) as d:
         assert "1 of 1,200 tokens" in d.lines()[1]
