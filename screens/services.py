@@ -80,10 +80,9 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A choice of where to work: profile and Region "" are boto3's own."""
+    """A choice of where to work: profile "" is boto3's own."""
 
     profile: str
-    region: str
     database: str
     """A name among `Offered.databases`."""
     estate: str = ""
@@ -105,8 +104,6 @@ class Offered:
 
     profiles: tuple[str, ...]
     """As in AWS's configuration files; the first is "" if Keydeck was started without a profile."""
-    regions: tuple[str, ...]
-    """Those of the settings first, then all in which boto3 knows KMS."""
     databases: tuple[DatabaseChoice, ...]
     """"default" (DATABASE_URL) first, then those of the settings file."""
     trouble: str = ""
@@ -134,7 +131,6 @@ class Contexts(Protocol):
         self,
         *,
         profile: str | None = None,
-        region: str | None = None,
         database: str | None = None,
         estate: str | None = None,
     ) -> Services:

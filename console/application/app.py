@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -375,8 +376,8 @@ class KeydeckApp(Actor, App[None]):
             self.push_screen(ContextDialog(contexts), self._switch)
             return
         kind, _, name = argument.partition(" ")
-        if kind not in ("profile", "region", "database", "estate") or not name.strip():
-            self.tell("Write :context profile, region, database or estate, and its name.", trouble=True)
+        if kind not in ("profile", "database", "estate") or not name.strip():
+            self.tell("Write :context profile, database or estate, and its name.", trouble=True)
             return
         self._switch(ContextChange(**{kind: name.strip()}))
 
@@ -389,14 +390,7 @@ class KeydeckApp(Actor, App[None]):
         contexts = self.facts.services.contexts
         if choice is None or contexts is None:
             return
-        switch = partial(
-            contexts.switch,
-            profile=choice.profile,
-            region=choice.region,
-            database=choice.database,
-            estate=choice.estate,
-        )
-        ask(self, lambda _: switch(), self._switched, group="switch")
+        ask(self, lambda _: contexts.switch(**asdict(choice)), self._switched, group="switch")
 
     async def _arrive(self, services: Services) -> None:
         self._crews.append(self.facts.services.job_processes)

@@ -1,4 +1,4 @@
-"""Where the console works, changed while it runs: another AWS profile, Region or database.
+"""Where the console works, changed while it runs: another AWS profile, database or estate.
 
 A choice is checked against what AWS's configuration files and the settings offer; whether anybody answers
 there shows in the surroundings. What was set to be read only stays so.
@@ -7,12 +7,11 @@ there shows in the surroundings. What was set to be read only stays so.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from sqlalchemy import Engine
@@ -20,7 +19,7 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.lazy_services import if_made
 from console.settings import Settings, masked_url
-from crypto_core.errors import KeydeckError, SettingsError
+from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
 
@@ -42,7 +41,7 @@ class ConsoleContexts:
         self._first = self._settings = settings
         self._making = making
         self._lock = Lock()
-        self._chosen = Context(settings.profile or "", "", DEFAULT)
+        self._chosen = Context(settings.profile or "", DEFAULT)
         self._container = making(settings)
         self._left: WeakSet[Engine] = WeakSet()
         self._processes: list[HostProcesses] = []
@@ -52,23 +51,15 @@ class ConsoleContexts:
         return self._services(self._container)
 
     def current(self) -> Context:
-        with self._lock:
-            chosen, container = self._chosen, self._container
-        try:
-            region = chosen.region or container.kms.regions[0]
-        except KeydeckError:
-            region = ""
-        return replace(chosen, region=region)
+        return self._chosen
 
     def offered(self) -> Offered:
         profiles, trouble = self._profiles()
         first = () if self._settings.profile else ("",)
-        regions = dict.fromkeys([*self._settings.regions, self.current().region, *self._known_regions()])
         databases = [(DEFAULT, self._settings.required_database_url())]
         databases += [(name, d.url) for name, d in self._settings.databases.items() if name != DEFAULT]
         return Offered(
             profiles=(*first, *(p for p in profiles if clean(p, 200) == p)),
-            regions=tuple(region for region in regions if region and clean(region, 60) == region),
             databases=tuple(DatabaseChoice(clean(name, 60), masked_url(url)) for name, url in databases),
             trouble=trouble,
         )
@@ -86,11 +77,10 @@ class ConsoleContexts:
         self,
         *,
         profile: str | None = None,
-        region: str | None = None,
         database: str | None = None,
         estate: str | None = None,
     ) -> Services:
-        """Return services for a place or an estate; Region "" is the settings'. Raises SettingsError."""
+        """Return services for a place or an estate. Raises SettingsError."""
         with self._lock:
             before, settings = self._chosen, self._settings
             try:
@@ -98,10 +88,9 @@ class ConsoleContexts:
                     from console.estates.named import estate_named
 
                     self._settings = estate_named(self._first, estate)
-                    before = Context(self._settings.profile or "", "", DEFAULT, estate)
+                    before = Context(self._settings.profile or "", DEFAULT, estate)
                 chosen = Context(
                     before.profile if profile is None else self._checked_profile(profile),
-                    before.region if region is None else self._checked_region(region),
                     before.database if database is None else self._checked_database(database),
                     before.estate,
                 )
@@ -115,10 +104,7 @@ class ConsoleContexts:
                 self._processes.append(started)
             self._container, self._chosen = container, chosen
         _log.info(
-            "Context: profile %s, Region %s, database %s.",
-            clean(chosen.profile) or "not set",
-            clean(chosen.region) or "as configured",
-            clean(chosen.database),
+            "Context: profile %s, database %s.", clean(chosen.profile) or "not set", clean(chosen.database)
         )
         self._sweep()
         return self._services(container)
@@ -161,8 +147,6 @@ class ConsoleContexts:
         from console.estates.named import of_database
 
         update: dict[str, object] = {"profile": chosen.profile or None}
-        if chosen.region:
-            update["regions"] = tuple(dict.fromkeys([chosen.region, *self._settings.regions]))
         if chosen.database != DEFAULT:
             update = of_database(self._settings, chosen.database) | update
         settings = self._settings.model_copy(update=update)
@@ -188,19 +172,6 @@ class ConsoleContexts:
             remedy=f"Profiles: {known}. Add one with: aws configure sso.",
         )
 
-    def _checked_region(self, name: str) -> str:
-        if not name or name in self._settings.regions:
-            return name
-        from botocore.exceptions import UnknownRegionError
-
-        try:
-            _regions_of_boto3().get_partition_for_region(name)
-        except UnknownRegionError as error:
-            raise SettingsError(
-                f"There is no AWS Region {clean(name, 60)!r}.", remedy="Write it as in eu-west-1."
-            ) from error
-        return name
-
     def _checked_database(self, name: str) -> str:
         if name == DEFAULT or name in self._settings.databases:
             return name
@@ -218,21 +189,3 @@ class ConsoleContexts:
             return list(Session().available_profiles), ""
         except (BotoCoreError, OSError) as error:
             return [], f"AWS's configuration files can't be read: {clean(error, 200)}"
-
-    def _known_regions(self) -> list[str]:
-        from botocore.exceptions import UnknownRegionError
-
-        session = _regions_of_boto3()
-        try:
-            partition = session.get_partition_for_region(self.current().region or "us-east-1")
-        except UnknownRegionError:
-            partition = "aws"
-        return list(session.get_available_regions("kms", partition_name=partition))
-
-
-def _regions_of_boto3() -> Any:
-    """A botocore session that knows the Regions whatever profiles and files say."""
-    from botocore.session import Session
-
-    nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
-    return Session(session_vars={"profile": (None, None, None, None), **nothing})

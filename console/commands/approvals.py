@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +43,6 @@ def list_(*, all_: bool, limit: int, form: Form) -> None:
         listing = Listing(
             name="approvals",
             rows=found,
-            record=_document,
             headers=("id", "action", "decision", "asked by", "until (UTC)", "what"),
             cells=lambda a: (
                 str(a.id),
@@ -69,7 +67,7 @@ def show(*, request: UUID, as_json: bool) -> None:
         found = services.approvals.show(request)
         advisory = services.approvals.advisory
     if as_json:
-        print_json(_document(found) | {"plan": found.plan})
+        print_json(found.as_json() | {"plan": found.plan})
     else:
         _print(found)
     if advisory:
@@ -112,7 +110,7 @@ def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool, digest: s
         as_read = replace(shown, request_digest=clean(digest.lower())) if digest else shown
         made, advisory = gate.decide(as_read, approve=approve), gate.advisory
     if as_json:
-        print_json(_document(made))
+        print_json(made.as_json())
         return
     print_line(f"{made.decision.value.capitalize()}: {made.summary}")
     if made.decision is Decision.APPROVED:
@@ -148,28 +146,3 @@ def _lines(value: Any, name: str = "") -> Iterator[str]:
             yield from _lines(part, name)
     elif value not in (None, ""):
         yield f"{name}: {value}"
-
-
-def _document(found: Approval) -> dict[str, Any]:
-    return {
-        "id": str(found.id),
-        "action": found.action,
-        "summary": found.summary,
-        "digest": found.digest,
-        "request_digest": found.request_digest or None,
-        "database": found.database or None,
-        "database_id": found.database_id or None,
-        "problem": found.problem or None,
-        "cloudtrail": found.cloudtrail or None,
-        "confirmed": found.confirmed if found.decision is Decision.APPROVED and found.cloudtrail else None,
-        "requested_by": found.requested_by,
-        "requested_at": _iso(found.requested_at),
-        "expires_at": _iso(found.expires_at),
-        "decision": found.decision.value,
-        "decided_by": found.decided_by or None,
-        "decided_at": _iso(found.decided_at) if found.decided_at else None,
-    }
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
 from crypto_core.guard.operations import OPERATIONS
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
 """Operations that can be made to need four eyes, as commands and the journal call them."""
@@ -50,7 +51,7 @@ class Decision(StrEnum):
     problem=1_000,
     cloudtrail=600,
 )
-class Approval:
+class Approval(JsonRecord):
     """A request for approval. `plan` is the plan as it was shown, `digest` the plan's own. Cleaned text."""
 
     id: UUID
@@ -74,6 +75,15 @@ class Approval:
     """CloudTrail's word, "" where it isn't asked."""
     confirmed: bool = True
     """False until CloudTrail has delivered the approval."""
+
+    json_shape = shape(
+        "id action summary digest request_digest? database? database_id? problem? cloudtrail? confirmed"
+        " requested_by requested_at expires_at decision decided_by? decided_at",
+        confirmed=lambda one: one.confirmed if one.decision is Decision.APPROVED and one.cloudtrail else None,
+        requested_at=lambda one: one.requested_at.astimezone(UTC),
+        expires_at=lambda one: one.expires_at.astimezone(UTC),
+        decided_at=lambda one: one.decided_at and one.decided_at.astimezone(UTC),
+    )
 
 
 class ApprovalGate(Protocol):

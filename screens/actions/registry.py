@@ -77,10 +77,10 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "everywhere.context",
         "context",
-        "Another AWS profile, Region or database",
+        "Another AWS profile or database",
         "c",
         aliases=("ctx",),
-        argument="profile|region|database|estate NAME",
+        argument="profile|database|estate NAME",
     ),
     Action("everywhere.estates", "estates", "Estates: how do all databases and accounts stand?", "0"),
     Action("everywhere.back", "back", "Back to where you came from", "escape", display="Esc"),

@@ -1,4 +1,4 @@
-"""Where the console works: choose another AWS profile, Region or database without a restart."""
+"""Where the console works: choose another AWS profile or database without a restart."""
 
 from __future__ import annotations
 
@@ -21,16 +21,12 @@ from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
 
-_REGIONS = 8
-"""Regions shown before one is looked for by its name."""
-
 
 @dataclass(frozen=True, slots=True)
 class ContextChange:
     """One change of the context; None keeps what is."""
 
     profile: str | None = None
-    region: str | None = None
     database: str | None = None
     estate: str | None = None
 
@@ -51,7 +47,7 @@ class ContextDialog(Dialog[ContextChange | None]):
 
     def compose(self) -> ComposeResult:
         with framed("Context: where to work", "Enter switches, Esc changes nothing"):
-            yield LineInput(placeholder="Part of a name: profile, Region or database", id="search")
+            yield LineInput(placeholder="Part of a name: profile or database", id="search")
             yield Static(id="trouble")
             yield LineList()
             yield buttons(("Cancel", "cancel"))
@@ -100,7 +96,6 @@ class ContextDialog(Dialog[ContextChange | None]):
         if offered is None:
             return
         sought = self.query_one("#search", Input).value.strip().lower()
-        regions = offered.regions if sought else offered.regions[:_REGIONS]
         sections: list[tuple[str, list[tuple[str, str, bool, ContextChange]]]] = [
             (
                 "database",
@@ -113,14 +108,11 @@ class ContextDialog(Dialog[ContextChange | None]):
                 "AWS profile",
                 [(p or "(none)", "", p == now.profile, ContextChange(profile=p)) for p in offered.profiles],
             ),
-            ("Region", [(r, "", r == now.region, ContextChange(region=r)) for r in regions]),
         ]
         for title, choices in sections:
             found = [c for c in choices if sought in c[0].lower()]
             if found:
-                more = len(offered.regions) - len(regions) if title == "Region" else 0
-                note = f"  and {more} more: type a part of the name" if more else ""
-                yield Line(Content.assemble((f" {title}", "bold"), (note, "$muted")))
+                yield Line(Content.assemble((f" {title}", "bold")))
             for name, about, chosen, choice in found:
                 words = Content.assemble(
                     "   ",

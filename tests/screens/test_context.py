@@ -20,16 +20,14 @@ from tests.screens.samples import KEYS
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
-REGIONS = ("eu-west-1", "eu-central-1", *(f"us-test-{n}" for n in range(1, 12)), "us-east-1")
-
 
 @dataclass
 class StageContexts:
-    """A stage for each database; profile and Region only change what the header says."""
+    """A stage for each database; the profile only changes what the header says."""
 
     stage: Stage
     others: dict[str, Stage] = field(default_factory=dict)
-    now: Context = field(default_factory=lambda: Context("", "eu-west-1", "default"))
+    now: Context = field(default_factory=lambda: Context("", "default"))
     profiles: tuple[str, ...] = ("", "admin", "audit")
     trouble: str = ""
     standings: tuple[EstateStanding, ...] = ()
@@ -47,29 +45,26 @@ class StageContexts:
     def offered(self) -> Offered:
         self.stage.enter("offered")
         databases = [DatabaseChoice(name, f"postgresql://ana:***@{name}/tokens") for name in self._stages()]
-        return Offered(self.profiles, REGIONS, tuple(databases), self.trouble)
+        return Offered(self.profiles, tuple(databases), self.trouble)
 
     def switch(
         self,
         *,
         profile: str | None = None,
-        region: str | None = None,
         database: str | None = None,
         estate: str | None = None,
     ) -> Services:
         self.stage.enter("switch")
-        if region is not None and region not in REGIONS:
-            raise SettingsError(f"There is not an AWS Region {region!r}.", remedy="Write it as in eu-west-1.")
+        if profile is not None and profile not in self.profiles:
+            raise SettingsError(f"There is no AWS profile {profile!r}.", remedy="Profiles: admin, audit.")
         chosen = Context(
             self.now.profile if profile is None else profile,
-            self.now.region if region is None else region,
             self.now.database if database is None else database,
             self.now.estate if estate is None else estate,
         )
         stage = self._stages()[chosen.database]
         stage.contexts = self
-        place = replace(stage.place, region=chosen.region, profile=chosen.profile)
-        stage.place = replace(place, database=f"{chosen.database}@pg-1")
+        stage.place = replace(stage.place, profile=chosen.profile, database=f"{chosen.database}@pg-1")
         self.now = chosen
         return stage.services()
 
@@ -91,18 +86,15 @@ def small() -> Stage:
 
 def test_the_stage_is_what_screens_expect() -> None:
     contexts: Contexts = StageContexts(Stage())
-    assert contexts.current().region == "eu-west-1"
+    assert contexts.current().database == "default"
 
 
-async def test_c_lists_profiles_regions_and_databases_with_the_ones_in_use_marked() -> None:
+async def test_c_lists_profiles_and_databases_with_the_ones_in_use_marked() -> None:
     async with deck(places(archive=small()), size=LARGE) as d:
         await d.press("c")
         assert isinstance(d.app.screen, ContextDialog)
-        for words in ("AWS profile", "● (none)", "admin", "Region", "● eu-west-1"):
+        for words in ("AWS profile", "● (none)", "admin", "● default"):
             assert words in d.text()
-        assert "and 6 more: type a part of the name" in d.text()
-        assert "us-east-1" not in d.text()
-        assert "● default" in d.text()
         await d.press("enter", "down")
         line = d.app.screen.query_one(LineList).current
         assert line is not None
@@ -113,12 +105,11 @@ async def test_c_lists_profiles_regions_and_databases_with_the_ones_in_use_marke
 async def test_a_part_of_a_name_is_enough_and_enter_switches() -> None:
     async with deck(places(archive=small()), size=LARGE) as d:
         await d.press("c")
-        await d.type("us-east")
-        assert "us-east-1" in d.text()
-        assert "eu-west-1" not in "".join(d.lines()[4:])
+        await d.type("arch")
+        assert "audit" not in "".join(d.lines()[4:])
         await d.press("enter")
         assert isinstance(d.app.screen, StatusScreen)
-        assert "us-east-1" in d.lines()[0]
+        assert "db archive@pg-1" in d.lines()[0]
         assert d.toasts() == ["Context changed; everything is being reloaded."]
 
 
@@ -138,11 +129,11 @@ async def test_escape_in_the_dialog_changes_nothing() -> None:
         assert "1,200 tokens" in d.text()
 
 
-@pytest.mark.parametrize("command", ["context region us-east-1", "ctx region us-east-1"])
+@pytest.mark.parametrize("command", ["context database archive", "ctx database archive"])
 async def test_a_command_switches_without_the_dialog(command: str) -> None:
-    async with deck(places()) as d:
+    async with deck(places(archive=small())) as d:
         await d.command(command)
-        assert "us-east-1" in d.lines()[0]
+        assert "archive@pg-1" in d.lines()[0]
 
 
 @pytest.mark.deep
@@ -195,12 +186,11 @@ async def test_late_answers_of_the_place_before_are_ignored() -> None:
 
 async def test_what_is_not_offered_is_refused_with_the_reason_and_all_stays() -> None:
     async with deck(places()) as d:
-        await d.command("context region mars-1")
-        assert d.toasts() == ["There is not an AWS Region 'mars-1'. Write it as in eu-west-1."]
+        await d.command("context profile mars-1")
+        assert d.toasts() == ["There is no AWS profile 'mars-1'. Profiles: admin, audit."]
         assert "1,200 tokens" in d.text()
-        assert "eu-west-1" in d.lines()[0]
         await d.command("context moon mars-1")
-        assert "Write :context profile, region, database or estate" in d.toasts()[-1]
+        assert "Write :context profile, database or estate" in d.toasts()[-1]
 
 
 async def test_lists_that_are_not_whole_say_why() -> None:

@@ -1,4 +1,4 @@
-"""Profile, Region and database are changed while the console runs; what must not change stays as it was."""
+"""Profile and database are changed while the console runs; what must not change stays as it was."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from console.sandbox.world import World
 from console.settings import Settings, load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
+from crypto_core.errors import DatabaseError, ReadOnlyError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
@@ -85,7 +85,7 @@ def contexts(settings: Settings) -> Iterator[ConsoleContexts]:
 
 
 def test_it_begins_where_the_settings_say(contexts: ConsoleContexts) -> None:
-    assert contexts.current() == Context("", "eu-west-1", DEFAULT)
+    assert contexts.current() == Context("", DEFAULT)
     assert contexts.services.contexts is contexts
     assert contexts.services.surroundings().environment == "staging"
 
@@ -93,10 +93,6 @@ def test_it_begins_where_the_settings_say(contexts: ConsoleContexts) -> None:
 def test_what_is_offered_comes_from_the_files_and_shows_no_password(contexts: ConsoleContexts) -> None:
     offered = contexts.offered()
     assert offered.profiles == ("", "ops", "audit")
-    assert offered.regions[0] == "eu-west-1"
-    assert {"us-east-1", "ap-southeast-2"} < set(offered.regions)
-    assert not any(region.startswith("cn-") for region in offered.regions), "another partition"
-    assert len(set(offered.regions)) == len(offered.regions)
     assert [choice.name for choice in offered.databases] == [DEFAULT, "empty", "nowhere", "live"]
     assert "hunter" not in repr(offered)
     assert offered.trouble == ""
@@ -110,8 +106,6 @@ def test_a_configuration_that_cannot_be_read_is_told_and_the_rest_offered(
     assert offered.profiles == ("",)
     assert "can't be read" in offered.trouble
     assert len(offered.databases) == 4
-    assert "us-east-1" in offered.regions
-    contexts.switch(region="us-east-1")
     with pytest.raises(SettingsError, match="can't be read"):
         contexts.switch(profile="ops")
 
@@ -129,35 +123,10 @@ def test_another_profile_acts_as_somebody_else(contexts: ConsoleContexts) -> Non
 def test_a_profile_brings_its_region_where_none_is_set(
     contexts: ConsoleContexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contexts.switch(profile="ops")
-    assert contexts.current().region == "eu-west-1", "AWS_REGION is set"
+    assert contexts.switch(profile="ops").surroundings().region == "eu-west-1", "AWS_REGION is set"
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
-    contexts.switch(profile="audit")
-    assert contexts.current() == Context("audit", "eu-central-1", DEFAULT)
-
-
-def test_another_region_is_asked_first_and_a_write_key_elsewhere_is_told(
-    contexts: ConsoleContexts, world: World
-) -> None:
-    services = contexts.switch(region="us-east-1")
-    assert contexts.current().region == "us-east-1"
-    place = services.surroundings()
-    assert (place.region, place.regions) == ("us-east-1", ("us-east-1",))
-    assert "The write key is in eu-west-1" in place.aws_trouble
-    assert services.write_key == world.current_key.arn, "the settings' key is not replaced by a guess"
-    with pytest.raises(KeyNotFoundError):
-        services.keys.show("alias/tokens")
-    assert not contexts.switch(region="").surroundings().aws_trouble
-
-
-def test_configured_regions_stay_behind_the_chosen_one(settings: Settings) -> None:
-    contexts = ConsoleContexts(settings.model_copy(update={"regions": ("eu-west-1", "eu-central-1")}))
-    services = contexts.switch(region="us-east-1")
-    place = services.surroundings()
-    assert place.regions == ("us-east-1", "eu-west-1", "eu-central-1")
-    assert place.aws_trouble == ""
-    contexts.close()
+    assert contexts.switch(profile="audit").surroundings().region == "eu-central-1"
 
 
 def test_another_database_shows_its_own_rows_and_its_own_mark(
@@ -213,8 +182,6 @@ def test_each_database_has_its_own_binding_and_takes_none_from_another(settings:
     ("choice", "says"),
     [
         ({"profile": "nobody"}, "no AWS profile 'nobody'.*ops, audit"),
-        ({"region": "mars"}, "no AWS Region 'mars'"),
-        ({"region": "eu west 1"}, "no AWS Region"),
         ({"database": "nobody"}, "no database 'nobody'.*default, empty, nowhere, live"),
         ({"profile": "ops", "database": "nobody"}, "no database"),
         ({"profile": "a\x1b[2Jb"}, r"no AWS profile 'a\[2Jb'"),
@@ -237,19 +204,18 @@ def test_a_profile_that_is_gone_can_be_left(settings: Settings, monkeypatch: pyt
     contexts = ConsoleContexts(load().settings)
     offered = contexts.offered()
     assert offered.profiles == ("ops", "audit")
-    assert "us-east-1" in offered.regions
     assert "gone" in contexts.services.surroundings().aws_trouble
-    assert contexts.switch(profile="ops", region="us-east-1").surroundings().account
+    assert contexts.switch(profile="ops").surroundings().account
     contexts.close()
 
 
 def test_read_only_stays_read_only_wherever_the_console_goes(settings: Settings, world: World) -> None:
     contexts = ConsoleContexts(settings.model_copy(update={"read_only": True}))
-    for choice in ({"profile": "ops"}, {"region": "us-east-1"}, {"database": "live"}, {"database": DEFAULT}):
+    for choice in ({"profile": "ops"}, {"database": "live"}, {"database": DEFAULT}):
         services = contexts.switch(**choice)  # type: ignore[arg-type]
         assert services.read_only
         assert services.surroundings().read_only
-    contexts.switch(region="", profile="")
+    contexts.switch(profile="")
     services = contexts.services
     ref = world.sealed_under(world.old_key)[0]
     plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -312,8 +278,8 @@ def test_a_switch_is_logged_without_secrets(
     contexts: ConsoleContexts, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "console.application.context"):
-        contexts.switch(profile="ops", region="us-east-1", database="nowhere")
-    assert "profile ops, Region us-east-1, database nowhere" in caplog.text
+        contexts.switch(profile="ops", database="nowhere")
+    assert "profile ops, database nowhere" in caplog.text
     assert "hunter" not in caplog.text
 
 
@@ -340,7 +306,7 @@ def test_an_estate_is_gone_to_whole_or_not_at_all(settings: Settings) -> None:
             with pytest.raises(SettingsError):
                 made.switch(estate=wrong)
             assert made.current().estate == "live"
-            made.switch(region="us-east-1")
+            made.switch(profile="ops")
             assert made._container.keyring.binding == "acme-live"
         made.switch(estate=DEFAULT)
         assert made._container.keyring.binding == "acme"
