@@ -44,22 +44,6 @@ PLAIN = {name: f"gho_{name}" for name in ("token", "signing secret", "ünï")}
 
 
 @pytest.mark.deep
-def test_members_are_counted_shown_and_verified(keydeck: Keydeck, platform: Engine, row: str) -> None:
-    status = keydeck("status", "--json").json
-    (column,) = [c for c in status["by_column"] if c["column"] == "connectors.secret_json"]
-    assert column["by_format"]["v1"] == 3
-    whole, member = f"connectors.secret_json:{row}", f"connectors.secret_json:{row}#signing secret"
-    listed = keydeck("connections", "--filter", "table:connectors", "--json").json
-    assert {c["reference"] for c in listed["connections"]} == {f"{whole}#{name}" for name in PLAIN}
-    inspected = keydeck("inspect", member, "--json")
-    assert inspected.exit_code == 0, inspected.stderr
-    assert inspected.json["reference"] == member
-    verified = keydeck("verify", whole, "--json")
-    assert verified.exit_code == 0, verified.stdout
-    assert verified.json["opened"] == 3
-
-
-@pytest.mark.deep
 @pytest.mark.parametrize("job", [False, True], ids=["directly", "as a job"])
 @pytest.mark.parametrize("verb", ["rewrap", "reencrypt"])
 def test_members_are_written_anew(
@@ -82,18 +66,6 @@ def test_members_are_written_anew(
     if job:
         assert keydeck("jobs", "restore", "1", "--yes").exit_code == 0
         assert json.loads(document_of(platform, row)) == json.loads(before)
-
-
-@pytest.mark.deep
-def test_one_member_is_written_anew_and_the_others_stay(
-    keydeck: Keydeck, platform: Engine, row: str, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, key = json.loads(document_of(platform, row)), trusted(new_key(), monkeypatch)
-    ran = keydeck("reencrypt", f"connectors.secret_json:{row}#ünï", "--to", key, "--yes", "--json")
-    assert (ran.exit_code, ran.json["done"]) == (0, 1)
-    after = json.loads(document_of(platform, row))
-    assert {name for name in after if after[name] != before[name]} == {"ünï"}
-    assert opened(platform, row) == PLAIN
 
 
 @pytest.mark.deep
