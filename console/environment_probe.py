@@ -73,7 +73,8 @@ class EnvironmentProbe:
         self._aliases = aliases
         self._url = parse_database_url(settings.required_database_url())
         self._aws = _Question(_Aws(settings, kms, clock).ask, AwsSide())
-        self._database = _Question(_Database(engine).ask, DatabaseSide())
+        self._engine = engine
+        self._database = _Question(self._ask_database, DatabaseSide())
 
     def actor(self) -> str:
         """Return who acts, for the journal: AWS identity and database role."""
@@ -107,6 +108,14 @@ class EnvironmentProbe:
             environment=self._settings.environment,
             environment_colour=self._settings.environment_colour,
         )
+
+    def _ask_database(self) -> DatabaseSide:
+        """Return the role; where the database does not answer, the one before."""
+        try:
+            with connected(self._engine) as connection:
+                return DatabaseSide(str(connection.scalar(CURRENT_ROLE)))
+        except errors.DatabaseError as error:
+            return DatabaseSide(self._database.last.role, error.message)
 
 
 _NO_ANSWER = f"No answer within {ANSWER_SECONDS:.0f} s."
@@ -154,21 +163,6 @@ def _answered(*questions: _Question[AwsSide] | _Question[DatabaseSide]) -> list[
     return [futures[future] for future in late]
 
 
-class _Database:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._role = ""
-
-    def ask(self) -> DatabaseSide:
-        """Return the role; where the database does not answer, the one before."""
-        try:
-            with connected(self._engine) as connection:
-                self._role = str(connection.scalar(CURRENT_ROLE))
-        except errors.DatabaseError as error:
-            return DatabaseSide(self._role, error.message)
-        return DatabaseSide(self._role)
-
-
 @dataclass(slots=True)
 class _Asked:
     """When something was asked last, in which boto3 session, and whether AWS answered."""
@@ -189,28 +183,26 @@ class _Aws:
         self._kms = kms
         self._clock = clock
         self._identity: Identity | None = None
-        self._identity_trouble = ""
-        self._identity_asked = _Asked()
-        self._key_trouble = ""
-        self._key_asked = _Asked()
+        self._trouble = ""
+        self._asked = _Asked()
 
     def ask(self) -> AwsSide:
         try:
             regions = self._kms.regions
-            if self._due(self._identity_asked):
-                self._ask_identity()
-            refusal = self._kms.refusal
-            if refusal is not None:
-                return AwsSide(regions, self._identity, refusal.message, refusal.remedy)
-            if self._write_key and self._due(self._key_asked):
-                self._ask_key(self._write_key, regions)
+            if self._due():
+                before = self._asked
+                self._asked = _Asked(self._clock(), before.session, self._kms.renewals)
+                self._trouble = self._ask_identity(before) or self._ask_key(self._write_key, regions)
         except errors.KeydeckError as error:
             # The configuration itself: without a Region or with an unknown profile nothing can be asked.
             return AwsSide(trouble=error.message, remedy=error.remedy)
-        return AwsSide(regions, self._identity, self._identity_trouble or self._key_trouble)
+        refusal = self._kms.refusal
+        if refusal is not None:
+            return AwsSide(regions, self._identity, refusal.message, refusal.remedy)
+        return AwsSide(regions, self._identity, self._trouble)
 
-    def _due(self, asked: _Asked) -> bool:
-        age = self._clock() - asked.at
+    def _due(self) -> bool:
+        asked, age = self._asked, self._clock() - self._asked.at
         if asked.renewals != self._kms.renewals:
             return True
         if self._kms.refusal is not None:
@@ -220,38 +212,37 @@ class _Aws:
         # A call has gone through since: so would this one.
         return age >= ASK_AGAIN_SECONDS or asked.for_credentials
 
-    def _ask_identity(self) -> None:
-        before, renewals = self._identity_asked, self._kms.renewals
-        self._identity_asked = _Asked(self._clock(), before.session, renewals)
+    def _ask_identity(self, before: _Asked) -> str:
+        """Learn who we are; return why that is not known."""
         try:
             self._identity = self._kms.identity()
         except errors.CredentialsError as error:
             # Nothing can be done as anybody else meanwhile.
-            self._identity_trouble, self._identity_asked.for_credentials = error.message, True
+            self._asked.for_credentials = True
+            return error.message
         except errors.KeydeckError as error:
-            self._identity_trouble = error.message
             if before.session != self._kms.session:
                 self._identity = None
-        else:
-            self._identity_trouble = ""
-            self._identity_asked.session, self._identity_asked.answered = self._kms.session, True
+            return error.message
+        self._asked.session, self._asked.answered = self._kms.session, True
+        return ""
 
-    def _ask_key(self, key: str, regions: tuple[str, ...]) -> None:
-        """Note what speaks against the write key: it is in another Region, or not in this account."""
-        self._key_asked = _Asked(self._clock(), self._kms.session, self._kms.renewals, answered=True)
-        self._key_trouble = ""
+    def _ask_key(self, key: str | None, regions: tuple[str, ...]) -> str:
+        """Return what speaks against the write key: it is in another Region, or not in this account."""
+        if not key or self._kms.refusal is not None:
+            return ""
         region, account = region_of(key), account_of(key)
         if region is not None and region not in regions:
-            self._key_trouble = f"The write key is in {region}; the Regions here are {', '.join(regions)}."
-            return
+            return f"The write key is in {region}; the Regions here are {', '.join(regions)}."
         try:
             self._kms.call("DescribeKey", region=region, KeyId=key)
         except errors.KeyNotFoundError as error:
-            self._key_trouble = f"There is no write key: {error.message}"
+            return f"There is no write key: {error.message}"
         except errors.CredentialsError:
-            self._key_asked.answered, self._key_asked.for_credentials = False, True
+            self._asked.answered, self._asked.for_credentials = False, True
         except errors.KmsError as error:
-            self._key_asked.answered = isinstance(error, errors.KmsAccessDeniedError)
+            self._asked.answered = isinstance(error, errors.KmsAccessDeniedError)
             mine = self._identity.account if self._identity else None
             if account is not None and mine is not None and account != mine:
-                self._key_trouble = f"The write key is in account {account}: {error.message}"
+                return f"The write key is in account {account}: {error.message}"
+        return ""

@@ -115,5 +115,5 @@ def test_the_keys_that_come_with_keydeck_pass_the_same_check() -> None:
     "name", ["slash", "minus", "at", "underscore", "greater_than_sign", "comma", "tilde"]
 )
 def test_signs_go_by_textuals_names_too(name: str) -> None:
-    moved = {"table.filter": "f1", "everywhere.pause": "f4", "table.wider": "f3"}
+    moved = {"table.filter": "f1", "everywhere.pause": "f4"}
     assert checked_keys({**moved, "connections.verify": name})
