@@ -33,7 +33,6 @@ class EstateSettings(BaseModel, extra="forbid", frozen=True):
     athena_table: str = ""
     athena_output: str = ""
     athena_workgroup: str = ""
-    lake_store: str = ""
     receipts: str = ""
     receipts_complete_since: AwareDatetime | None = None
     environment: str = Field("", max_length=20, description="a word for the header; by default its name")

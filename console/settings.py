@@ -307,9 +307,6 @@ class Settings(BaseSettings):
     athena_workgroup: str = Field("", validation_alias="KEYDECK_ATHENA_WORKGROUP", max_length=128)
     """Athena's workgroup, if it has a place for results of its own."""
 
-    lake_store: str = Field("", validation_alias="KEYDECK_LAKE_STORE", max_length=256)
-    """The ARN of the event data store of CloudTrail Lake that findings look at."""
-
     signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
     """The KMS key that signs checkpoints and reports (`SIGN_VERIFY` or `GENERATE_VERIFY_MAC`);
     further ones, after commas, only verify.

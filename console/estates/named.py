@@ -23,7 +23,7 @@ OF_AN_ENVIRONMENT = frozenset(
         *("environment", "environment_colour", "write_key", "write_alias"),
         *("trusted_keys", "retired_keys", "administrators", "trusted_accounts", "signing_key"),
         *("former_signing_keys", "events_file", "athena_table", "athena_output", "athena_workgroup"),
-        *("lake_store", "receipts", "receipts_complete_since", "approvals_key"),
+        *("receipts", "receipts_complete_since", "approvals_key"),
     }
 )
 """Settings about trust, signing and events: an estate with a database_url inherits none of them."""
