@@ -22,7 +22,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.engine import open_engine
 from crypto_core.reencryption.bulk.opening import LookAt, opened
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
+from crypto_core.reencryption.bulk.ports import Opened, Outcome
 from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.filter_selection import filtered
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
@@ -143,11 +143,11 @@ class _OpenedSink:
     answers: AttributionCache
     heard: Callable[[Sequence[Opened]], None]
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
+    def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
         found = [outcome for outcome in batch if isinstance(outcome, Opened)]
         self.answers.remember(one.known for one in found if one.known is not None)
         self.heard(found)
-        return Committed(len(found))
+        return ()
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
@@ -42,7 +43,9 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import classify, seal, serialise
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.ports import Committed, Outcome, Sealed
+from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.ports import Outcome, Sealed
+from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
@@ -51,7 +54,7 @@ from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.bulk_libraries import encryption_sdk, tink_envelopes
 from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key, running
 from tests.benchmarks.measuring import Target, options, peak_megabytes, report
-from tests.crypto_core.reencryption.bulk.memory import task, write_tokens
+from tests.crypto_core.reencryption.bulk.memory import task
 
 REGION = "us-east-1"
 """One with the largest quota, 100,000 calls a second: it is the processors that decide."""
@@ -93,9 +96,9 @@ class Memory:
         """Nothing changes here."""
         return tokens
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
+    def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
         self.written += sum(isinstance(outcome, Sealed) for outcome in batch)
-        return Committed(len(batch))
+        return ()
 
 
 def keydeck(url: str, tokens: int) -> Callable[[], int]:
@@ -104,7 +107,8 @@ def keydeck(url: str, tokens: int) -> Callable[[], int]:
     async def go() -> int:
         kms = KmsApi([REGION], endpoint_url=url)
         async with KmsTransport(kms, CallPace(1_000_000)) as transport:
-            await write_tokens(memory, memory, task(Verb.REENCRYPT, NEW, OLD), transport, Control())
+            sealing = Sealing(task(Verb.REENCRYPT, NEW, OLD))
+            await pass_tokens(memory, memory, partial(sealing.seal_token, kms=transport), Control())
         return memory.written
 
     return lambda: asyncio.run(go())

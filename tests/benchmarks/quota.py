@@ -49,7 +49,9 @@ from botocore.retries.throttling import CubicCalculator
 from crypto_core.aws.kms import KmsApi
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.pipeline import pass_tokens
 from crypto_core.reencryption.bulk.quota import quota_of
+from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
@@ -65,7 +67,7 @@ from tests.benchmarks.quota_simulation import (
     Window,
     simulate,
 )
-from tests.crypto_core.reencryption.bulk.memory import task, write_tokens
+from tests.crypto_core.reencryption.bulk.memory import task
 
 SHARE, THROTTLED, RISE, YIELD_SECONDS, BACK_SECONDS = 0.9, 0.001, 0.05, 1.0, 10.0
 """Targets."""
@@ -297,7 +299,8 @@ async def job(url: str, seconds: float) -> None:
     asyncio.get_running_loop().call_later(seconds, control.stop.set)
     pace = CallPace(guess=float(quota_of("")))
     async with KmsTransport(KmsApi([REGION], endpoint_url=url), pace) as transport:
-        await write_tokens(memory, memory, task(Verb.REENCRYPT, NEW, OLD), transport, control)
+        sealing = Sealing(task(Verb.REENCRYPT, NEW, OLD))
+        await pass_tokens(memory, memory, partial(sealing.seal_token, kms=transport), control)
 
 
 def _apart(*of: str) -> subprocess.Popen[bytes]:

@@ -21,7 +21,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.batch_size import BatchSize
-from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed, TokenTask
+from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.references import TokenRef
@@ -78,18 +78,15 @@ class BatchSink:
     written: int = field(default=0, init=False)
     """Tokens written through this sink."""
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        """Write a batch. Raises LeaseLostError, or DatabaseError for what lasts."""
+    def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
+        """Write a batch; return what had changed. Raises LeaseLostError, or DatabaseError for what lasts."""
         sealed = [outcome for outcome in batch if isinstance(outcome, Sealed)]
         refused = self._give_up([outcome for outcome in batch if isinstance(outcome, Poison)])
-        poison: list[Poison] = []
-        written = 0
         changed: list[StoredToken] = []
         until = monotonic() + self.held_seconds
         while sealed or refused:
             done, by_row = self._write(sealed, refused)
-            written += len(done)
-            poison += by_row
+            self.written += len(done)
             settled = done | {p.token.ref for p in by_row}
             others, sealed = self._held([s for s in sealed if s.replacement.old.ref not in settled])
             changed += others
@@ -98,13 +95,11 @@ class BatchSink:
                 if monotonic() > until:
                     reason = "Another transaction holds the row."
                     refused = [Poison(s.replacement.old, HELD, reason, s.kms_calls) for s in sealed]
-                    poison += refused
                     sealed = []
                 else:
                     sleep(0.05)
         self.ledger.count(conflicts=len(changed))
-        self.written += written
-        return Committed(written, tuple(changed), tuple(poison))
+        return changed
 
     def _give_up(self, poison: Sequence[Poison]) -> list[Poison]:
         """What really can't be written: a token that is under another key is no longer ours to write.

@@ -1,4 +1,4 @@
-"""Controls of a running job, and its progress: gate, stop, counts."""
+"""Controls of a run: gate, stop, patience."""
 
 from __future__ import annotations
 
@@ -33,24 +33,6 @@ def is_passing(error: KmsError) -> bool:
     return isinstance(error, _PASSING)
 
 
-@dataclass(slots=True)
-class RunTally:
-    """What a run has come to so far. Written by the run alone."""
-
-    read: int = 0
-    written: int = 0
-    conflicts: int = 0
-    """Times that a token had changed, or was held by somebody else, when it was to be written."""
-    vanished: int = 0
-    """Tokens that were no longer to be written when they were read again."""
-    poisoned: int = 0
-    kms_calls: int = 0
-    complete: bool = False
-    """True once all that was read is written, poisoned or vanished, and there is nothing more to read."""
-    lease_lost: bool = False
-    """True if the chunk is another process's by now."""
-
-
 def _open() -> Event:
     event = Event()
     event.set()
@@ -71,4 +53,3 @@ class Control:
     """Which failures of KMS are waited out."""
     outlasted: tuple[type[KmsError], ...] = ()
     """Of those, what is waited out for as long as it takes: the pace has all but stopped by then."""
-    tally: RunTally = field(default_factory=RunTally)

@@ -12,7 +12,7 @@ from threading import Event
 from typing import Protocol
 
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.errors import KmsThrottledError, LeaseLostError
+from crypto_core.errors import KmsThrottledError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk import pipeline
@@ -63,9 +63,7 @@ class Engine:
             control.patience_seconds, control.outlasted = JOB_PATIENCE_SECONDS, (KmsThrottledError,)
         else:
             control.patience_seconds, control.passing = PATIENCE_SECONDS, is_passing
-        tally = self.loop.run(pipeline.pass_tokens(pages, sink, partial(ask, kms=self.kms), control))
-        if tally.lease_lost:
-            raise LeaseLostError("The chunk is another process's by now.")
+        self.loop.run(pipeline.pass_tokens(pages, sink, partial(ask, kms=self.kms), control))
 
     def set_rate(self, limit: float, fellows: float) -> None:
         """Ask KMS so often a second at most, from now on; 0 for as often as the quota has room.

@@ -20,9 +20,8 @@ from typing import Any, TypeVar
 
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import KmsError, LeaseLostError, WrongDataKeyError
-from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, RunTally
+from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control
 from crypto_core.reencryption.bulk.ports import (
-    Committed,
     Outcome,
     Poison,
     Sealed,
@@ -152,17 +151,16 @@ AskKms = Callable[[StoredToken], Awaitable[Outcome]]
 """Asks KMS what a token takes. Raises KmsError for what is not about this token."""
 
 
-async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> RunTally:
-    """Ask KMS about every token of `pages`, hand the outcomes to `sink`, and return what it came to.
+async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> None:
+    """Ask KMS about every token of `pages`, and hand the outcomes to `sink`.
 
-    Ends early, with `complete` False, when `control` says stop or the lease is lost. Raises KmsError once KMS
-    has failed for longer than the control's patience, or for what waiting doesn't mend; DatabaseError from
-    pages and sink. What was sealed by then has been written. Pages and sink are called in threads with the
-    caller's context.
+    Ends early when `control` says stop. Raises KmsError once KMS has failed for longer than the control's
+    patience, or for what waiting doesn't mend; LeaseLostError, DatabaseError from pages and sink. What was
+    sealed by then has been written. Pages and sink are called in threads with the caller's context.
     """
     work = _Run(pages, sink, ask, control)
     try:
-        return await work.through()
+        await work.through()
     finally:
         await work.close()
 
@@ -171,7 +169,6 @@ class _Run:
     def __init__(self, pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> None:
         self._pages, self._sink, self._ask = pages, sink, ask
         self._control = control
-        self._tally = control.tally
         self._loop = asyncio.get_running_loop()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="keydeck-reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="keydeck-writer")
@@ -187,7 +184,7 @@ class _Run:
         self._succeeded_at = self._wrote_at = self._loop.time()
         self._turn = asyncio.Event()
 
-    async def through(self) -> RunTally:
+    async def through(self) -> None:
         while not self._is_done():
             halted = self._halt()
             if not halted:
@@ -198,13 +195,8 @@ class _Run:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._turn.wait()
             self._turn.clear()
-        if isinstance(self._failure, LeaseLostError):
-            self._tally.lease_lost = True
-        elif self._failure is not None:
+        if self._failure is not None:
             raise self._failure
-        else:
-            self._tally.complete = self._is_all_written()
-        return self._tally
 
     async def close(self) -> None:
         """Leave no task behind. A thread that is at it comes to its end by itself."""
@@ -257,14 +249,12 @@ class _Run:
     async def _read(self) -> None:
         tokens = await self._called(self._reader, self._pages.next)
         self._all_read = not tokens
-        self._tally.read += len(tokens)
         self._window.add([TokenInFlight(token) for token in tokens])
 
     async def _read_again(self, entries: Sequence[TokenInFlight]) -> None:
         before = {entry.token.ref: entry for entry in entries}
         refs = [entry.token for entry in entries]
         tokens = await self._called(self._reader, self._pages.again, refs)
-        self._tally.vanished += len(entries) - len(tokens)
         self._window.add([before[token.ref].again(token) for token in tokens])
 
     def _ask_on(self) -> None:
@@ -331,15 +321,14 @@ class _Run:
     async def _write(self, entries: Sequence[TokenInFlight]) -> None:
         batch = [entry.outcome for entry in entries if entry.outcome is not None]
         try:
-            done = await self._called(self._writer, self._sink.commit, batch)
+            changed = await self._called(self._writer, self._sink.commit, batch)
         except BaseException:  # raised again: nothing more is given to a sink that failed
             self._is_writable = False
             raise
         finally:
             self._wrote_at = self._loop.time()
-        self._count(batch, done)
         by_ref = {entry.token.ref: entry for entry in entries}
-        self._try_again([by_ref[token.ref] for token in done.changed])
+        self._try_again([by_ref[token.ref] for token in changed])
 
     def _try_again(self, entries: Sequence[TokenInFlight]) -> None:
         later: dict[int, list[TokenInFlight]] = {}
@@ -351,13 +340,6 @@ class _Run:
                 later.setdefault(entry.tries, []).append(entry)
         for tries, changed in later.items():
             self._changed.append((self._loop.time() + _AGAIN_SECONDS * 2 ** (tries - 1), changed))
-
-    def _count(self, batch: Sequence[Outcome], done: Committed) -> None:
-        tally = self._tally
-        tally.written += done.written
-        tally.conflicts += len(done.changed)
-        tally.poisoned += len(done.refused) + sum(isinstance(outcome, Poison) for outcome in batch)
-        tally.kms_calls += sum(outcome.kms_calls for outcome in batch)
 
     def _called(self, thread: Executor, call: Callable[..., R], *arguments: object) -> asyncio.Future[R]:
         """Call what blocks in its thread, in the context of whoever began the run."""

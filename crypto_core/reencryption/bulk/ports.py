@@ -89,15 +89,6 @@ class Opened:
 Outcome = Sealed | Poison | Opened
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The outcome of a batch: written, changed meanwhile (to be read again), or refused by the database."""
-
-    written: int
-    changed: tuple[StoredToken, ...] = ()
-    refused: tuple[Poison, ...] = ()
-
-
 class TokenPages(Protocol):
     def next(self) -> Sequence[StoredToken]:
         """Return some tokens, none at the end. Blocks on SQL; called in a thread, one call at a time."""
@@ -109,10 +100,10 @@ class TokenPages(Protocol):
 
 
 class TokenSink(Protocol):
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        """Write a batch in one transaction. Blocks on SQL; called in a thread, one call at a time.
+    def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
+        """Write a batch; return the tokens that had changed meanwhile, to be read again.
 
-        Batches come in the order of the pages. Raises LeaseLostError if the chunk is another runner's by now,
-        DatabaseError if nothing could be written.
+        Blocks on SQL; called in a thread, one call at a time. Batches come in the order of the pages. Raises
+        LeaseLostError if the chunk is another runner's by now, DatabaseError if nothing could be written.
         """
         ...

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,17 +14,14 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import Format, classify, seal, serialise
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.control import Control, RunTally
+from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import pass_tokens
 from crypto_core.reencryption.bulk.ports import (
     BulkKms,
-    Committed,
     Outcome,
     Poison,
     Sealed,
-    TokenPages,
-    TokenSink,
     TokenTask,
 )
 from crypto_core.reencryption.bulk.sealing import Sealing
@@ -70,6 +68,22 @@ def enveloped(
     return stored
 
 
+@dataclass
+class Tally:
+    """What a run has come to so far; it is complete if nothing that was read is left."""
+
+    read: int = 0
+    written: int = 0
+    conflicts: int = 0
+    vanished: int = 0
+    poisoned: int = 0
+    kms_calls: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return self.read == self.written + self.vanished + self.poisoned
+
+
 class Table:
     """Tokens in memory: pages and sink in one. Everything that goes wrong is said by the test."""
 
@@ -80,7 +94,7 @@ class Table:
         self.poisoned: list[Poison] = []
         self.committing: Callable[[Sequence[Outcome]], None] = lambda batch: None
         self.commit_seconds = 0.0
-        self.read = 0
+        self.tally = Tally()
         self.most_unwritten = 0
         self._written = 0
         self._left = iter(_pages(list(self.stored), page))
@@ -88,25 +102,28 @@ class Table:
     def next(self) -> Sequence[StoredToken]:
         """The next page."""
         refs = next(self._left, [])
-        self.read += len(refs)
-        self.most_unwritten = max(self.most_unwritten, self.read - self._written)
+        self.tally.read += len(refs)
+        self.most_unwritten = max(self.most_unwritten, self.tally.read - self._written)
         return [token_of(r, self.stored[r]) for r in refs]
 
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
         """Those tokens as they are now, without those that are gone."""
-        return [token_of(t.ref, self.stored[t.ref]) for t in tokens if t.ref in self.stored]
+        found = [token_of(t.ref, self.stored[t.ref]) for t in tokens if t.ref in self.stored]
+        self.tally.vanished += len(tokens) - len(found)
+        return found
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
+    def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
         """Compare and swap."""
         time.sleep(self.commit_seconds)
         self.committing(batch)
         self.batches.append(list(batch))
         self._written += len(batch)
         changed = []
-        written = 0
+        self.tally.kms_calls += sum(outcome.kms_calls for outcome in batch)
         for outcome in batch:
             if isinstance(outcome, Poison):
                 self.poisoned.append(outcome)
+                self.tally.poisoned += 1
                 continue
             assert isinstance(outcome, Sealed)
             old = outcome.replacement.old
@@ -115,8 +132,9 @@ class Table:
                 changed.append(old)
                 continue
             self.stored[old.ref] = outcome.replacement.stored
-            written += 1
-        return Committed(written, tuple(changed))
+            self.tally.written += 1
+        self.tally.conflicts += len(changed)
+        return changed
 
     @property
     def changed(self) -> set[TokenRef]:
@@ -150,8 +168,19 @@ def task(verb: Verb, target: str, source: str | None = None, *trusted: str, **op
     return TokenTask(verb, target, keyring, source, **options)
 
 
-async def write_tokens(
-    pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
-) -> RunTally:
-    """Write every token of `pages` anew."""
-    return await pass_tokens(pages, sink, partial(Sealing(order).seal_token, kms=kms), control)
+async def write_tokens(table: Table, order: TokenTask, kms: BulkKms, control: Control) -> Tally:
+    """Write every token of a table anew."""
+    await pass_tokens(table, table, partial(Sealing(order).seal_token, kms=kms), control)
+    return table.tally
+
+
+def written(
+    table: Table, order: TokenTask, kms: KmsApi, control: Control | None = None, **options: Any
+) -> Tally:
+    """Write every token of a table anew by the transport, and return what that came to."""
+
+    async def go() -> Tally:
+        async with transport(kms, **options) as made:
+            return await write_tokens(table, order, made, control or Control())
+
+    return asyncio.run(go())

@@ -25,9 +25,9 @@ from crypto_core.errors import (
     ReadOnlyError,
 )
 from crypto_core.keyring.data_keys import NO_CONTEXT
-from crypto_core.reencryption.bulk.control import Control, RunTally
+from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.ports import Poison, TokenTask
+from crypto_core.reencryption.bulk.ports import Poison
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallWatch
 from crypto_core.reencryption.plan import Verb
@@ -35,11 +35,13 @@ from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.memory import (
     REGION,
     Table,
+    Tally,
     enveloped,
     ref,
     task,
     transport,
     write_tokens,
+    written,
 )
 
 OTHER = "us-east-1"
@@ -49,25 +51,6 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202eevil\nsecond line"
 @pytest.fixture
 def kms(aws: EndpointControl) -> KmsApi:
     return KmsApi([REGION], read_timeout=1.0, connect_timeout=1.0)
-
-
-@pytest.fixture
-def keys(new_key: Callable[[], str]) -> tuple[str, str]:
-    return new_key(), new_key()
-
-
-def written(
-    table: Table,
-    order: TokenTask,
-    kms: KmsApi,
-    control: Control | None = None,
-    watch: CallWatch | None = None,
-) -> RunTally:
-    async def go() -> RunTally:
-        async with transport(kms, watch=watch) as made:
-            return await write_tokens(table, table, order, made, control or Control())
-
-    return asyncio.run(go())
 
 
 def asked(kms: KmsApi, call: Callable[[KmsTransport], object], **options: object) -> object:
@@ -350,10 +333,10 @@ def test_a_pace_can_be_changed_while_calls_wait(
     table = Table(enveloped(aws, old, 40))
     pace = CallPace(0.01)
 
-    async def go() -> RunTally:
+    async def go() -> Tally:
         async with KmsTransport(kms, pace) as made:
             running = asyncio.create_task(
-                write_tokens(table, table, task(Verb.REENCRYPT, new, old), made, Control())
+                write_tokens(table, task(Verb.REENCRYPT, new, old), made, Control())
             )
             await asyncio.sleep(0.3)
             assert not table.changed

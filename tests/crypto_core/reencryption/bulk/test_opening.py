@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from crypto_core.aws.kms import KmsApi
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import (
     CredentialsExpiredError,
     IncorrectKeyError,
@@ -21,7 +22,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.control import IN_FLIGHT, Control, is_passing
 from crypto_core.reencryption.bulk.opening import opened
 from crypto_core.reencryption.bulk.pipeline import MOST, pass_tokens
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
+from crypto_core.reencryption.bulk.ports import Opened, Outcome
 from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
 from tests.crypto_core.reencryption.bulk.memory import Table, ref, token_of
@@ -35,10 +36,10 @@ class Sink:
         self.most_ahead = 0
         self._table = table
 
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        self.most_ahead = max(self.most_ahead, self._table.read - len(self.found))
+    def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
+        self.most_ahead = max(self.most_ahead, self._table.tally.read - len(self.found))
         self.found += [outcome for outcome in batch if isinstance(outcome, Opened)]
-        return Committed(len(batch))
+        return ()
 
 
 def keyring(*keys: str) -> KmsKeyring:

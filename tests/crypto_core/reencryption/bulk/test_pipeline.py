@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,34 +16,18 @@ from crypto_core.errors import ForeignWriteError, WrongDataKeyError
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.metrics import Metrics
-from crypto_core.reencryption.bulk.control import Control, RunTally
-from crypto_core.reencryption.bulk.ports import TokenTask
+from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
 from tests.crypto_core.metrics.samples import those_above_zero
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
-from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, task, transport, write_tokens
+from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, task, write_tokens, written
 
 
 @pytest.fixture
 def kms(aws: EndpointControl) -> KmsApi:
     return KmsApi([REGION])
-
-
-@pytest.fixture
-def keys(new_key: Callable[[], str]) -> tuple[str, str]:
-    return new_key(), new_key()
-
-
-def written(
-    table: Table, order: TokenTask, kms: KmsApi, control: Control | None = None, rate: float = 100_000.0
-) -> RunTally:
-    async def go() -> RunTally:
-        async with transport(kms, rate) as made:
-            return await write_tokens(table, table, order, made, control or Control())
-
-    return asyncio.run(go())
 
 
 def must_hold_their_tokens(table: Table, kms: KmsApi, *keys: str) -> None:
@@ -90,7 +73,7 @@ def test_rewrap_leaves_nonce_and_ciphertext_byte_for_byte(
 def test_every_token_is_counted_as_the_operation_that_it_is() -> None:
     table, metrics = Table(stored_envelopes(5)), Metrics()
     order = task(Verb.REENCRYPT, NEW, OLD, observer=metrics)
-    asyncio.run(write_tokens(table, table, order, KmsInMemory(), Control()))
+    asyncio.run(write_tokens(table, order, KmsInMemory(), Control()))
     assert those_above_zero(metrics, "keydeck_operations_total") == {("v1", "reencrypt"): 5}
 
 
@@ -106,7 +89,7 @@ def test_a_batch_that_fails_fails_the_run_however_often_it_looks_whether_all_is_
         table = Table(stored_envelopes(1))
         table.committing = fail
         with pytest.raises(ForeignWriteError):
-            asyncio.run(write_tokens(table, table, task(Verb.REENCRYPT, NEW, OLD), KmsInMemory(), Control()))
+            asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), KmsInMemory(), Control()))
 
 
 def test_batches_have_the_tokens_in_the_order_of_the_pages(
@@ -152,7 +135,7 @@ def test_nothing_is_written_where_kms_does_not_open_what_it_has_issued(verb: Ver
     table = Table(stored)
     order = task(verb, NEW, OLD)
     with pytest.raises(WrongDataKeyError, match="just issued"):
-        asyncio.run(write_tokens(table, table, order, FlippedKms(), Control()))
+        asyncio.run(write_tokens(table, order, FlippedKms(), Control()))
     assert table.changed == set()
 
 
@@ -162,5 +145,5 @@ def test_one_in_a_hundred_is_opened_and_the_first_wrong_one_stops_the_run(
     monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 20)
     table = Table(stored_envelopes(3_000))
     with pytest.raises(WrongDataKeyError):
-        asyncio.run(write_tokens(table, table, task(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), Control()))
+        asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), Control()))
     assert len(table.changed) < 1_500
