@@ -422,7 +422,7 @@ class KeydeckApp(Actor, App[None]):
         if not jobs and not actions:
             self._leave(True)
             return
-        from screens.jobs.leaving import Leaving
+        from screens.jobs.question import Leaving
 
         if isinstance(self.screen, Leaving):
             self._leave(True)

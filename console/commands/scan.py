@@ -21,9 +21,8 @@ from console.printed.listing import Listing, print_listing
 from console.printed.printing import bar, print_gaps, print_json, say
 from console.printed.scan_words import print_scan, scan_rows
 from crypto_core.copies.attribution import CopyAttribution
-from crypto_core.copies.files import STDIN
 from crypto_core.copies.report import ScanReport
-from crypto_core.copies.scan import scan_copies
+from crypto_core.copies.scan import STDIN, scan_copies
 from crypto_core.text.cleaning import clean
 
 _SAID_SECONDS = 5.0

@@ -41,12 +41,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import classify, seal, serialise
-from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.http import RequestSigner
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
 from crypto_core.reencryption.bulk.ports import Outcome, Sealed
 from crypto_core.reencryption.bulk.sealing import Sealing
-from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef

@@ -47,12 +47,11 @@ from botocore.retries.bucket import TokenBucket
 from botocore.retries.throttling import CubicCalculator
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.http import RequestSigner
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
 from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.bulk.sealing import Sealing
-from crypto_core.reencryption.bulk.signing import RequestSigner
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from tests.benchmarks.bulk import REGION, Memory

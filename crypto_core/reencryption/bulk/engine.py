@@ -16,12 +16,11 @@ from crypto_core.errors import KmsThrottledError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk import pipeline
-from crypto_core.reencryption.bulk.control import IN_FLIGHT, Control, is_passing
 from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, Control, is_passing
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS
-from crypto_core.reencryption.bulk.transport import KmsTransport
-from crypto_core.reencryption.bulk.watch import CallSample, CallWatch
+from crypto_core.reencryption.bulk.transport import CallSample, CallWatch, KmsTransport
 
 FIRST_RATE = 50.0
 """Calls a second until the first heartbeat has told how many the job may make."""

@@ -7,12 +7,260 @@ end here, and botocore's for the same failure is returned.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from crypto_core.aws.kms import KmsGround
-from crypto_core.reencryption.bulk.signing import RequestSigner
-from crypto_core.reencryption.bulk.wire import BrokenAnswerError, Wire, WireAnswer
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
+MAX_ANSWER_BYTES = 64 * 1024
+"""The longest answer is a data key with 6,144 bytes of ciphertext, in base64."""
+_MOST_RECEIVED = MAX_ANSWER_BYTES + 32 * 1024
+"""Bytes of one answer with its head, and of chunks' lengths where it comes in chunks."""
+_BUFFER_BYTES = 4 * 1024
+"""More than most answers have."""
+
+
+class BrokenAnswerError(Exception):
+    """The connection ended, or what came is no answer of HTTP/1.1. Says nothing of what came."""
+
+
+@dataclass(slots=True)
+class WireAnswer:
+    """What came back. The body may hold a data key."""
+
+    status: int
+    fields: Sequence[tuple[bytes, bytes]]
+    """The headers as they came."""
+    body: bytes = field(repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers as texts. They are looked at only where a call was refused."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.fields}
+
+
+class Wire(asyncio.BufferedProtocol):
+    """One kept connection, with one POST under way at a time: `post` on it while it is open and idle.
+
+    aiohttp makes the connection (names, TLS, proxies) and httptools reads what comes; a general client's
+    request and response objects, which cost several times what signing a call does, are left out. What comes
+    is received into a buffer that is kept, and overwritten once it was read.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Take over a connection that was just made."""
+        from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+        transport = connection.transport
+        if transport is None:
+            raise BrokenAnswerError
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._transport = transport
+        self._parser = HttpResponseParser(self)
+        self._body = b""
+        self._unread = (HttpParserError, HttpParserUpgrade)
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._asked: asyncio.Future[WireAnswer] | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._begin()
+        self.idle_since = self._until = self._loop.time()
+        transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        return not self._transport.is_closing()
+
+    async def post(self, request: bytes, seconds: float) -> WireAnswer:
+        """Send a request, return its answer.
+
+        Raises BrokenAnswerError, TimeoutError after so many seconds. Whatever it raises, cancelled too, the
+        connection is closed: a late answer would be taken for the next call's.
+        """
+        if self._transport.is_closing() or self._begun:
+            raise BrokenAnswerError  # What is left of another answer would be taken for this call's.
+        asked: asyncio.Future[WireAnswer] = self._loop.create_future()
+        self._asked = asked
+        self._until = self._loop.time() + seconds
+        if self._clock is None:
+            self._clock = self._loop.call_at(self._until, self._look)
+        self._transport.write(request)
+        try:
+            return await asked
+        except BaseException:  # raised again: a late answer must find no call
+            self.close()
+            raise
+        finally:
+            self._asked = None
+            self.idle_since = self._loop.time()
+
+    def close(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        self._transport.abort()
+        self._connection.close()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read on, and overwrite what was read: it may hold a data key."""
+        self._received += nbytes
+        if self._asked is None or self._asked.done() or self._received > _MOST_RECEIVED:
+            self._fail(BrokenAnswerError())  # Nothing was asked, or far more comes than KMS says.
+        else:
+            try:
+                self._parser.feed_data(self._buffer[:nbytes])
+            except self._unread:
+                self._fail(BrokenAnswerError())
+        self._buffer[:nbytes] = bytes(nbytes)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(BrokenAnswerError())
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        self._body = self._body + body if self._body else body
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        answer = WireAnswer(status, self._fields, self._body)
+        keep = self._parser.should_keep_alive()
+        self._begin()
+        if status < 200:
+            return  # An interim answer; KMS's own follows.
+        unasked = self._asked is None or self._asked.done()
+        if self._asked is not None and not unasked:
+            self._asked.set_result(answer)
+        if unasked or not keep:
+            self.close()
+
+    def _look(self) -> None:
+        """End a call whose time is up. One timer serves all calls of a connection."""
+        self._clock = None
+        if self._asked is None:
+            return
+        if self._loop.time() < self._until:
+            self._clock = self._loop.call_at(self._until, self._look)
+        else:
+            self._fail(TimeoutError())
+
+    def _begin(self) -> None:
+        self._begun = False
+        self._received = 0
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._body = b""
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_exception(error)
+
+
+if TYPE_CHECKING:
+    from botocore.credentials import ReadOnlyCredentials
+
+SERVICE = "kms"
+CONTENT_TYPE = "application/x-amz-json-1.1"
+TARGET = "TrentService."
+"""Stands before an operation's name in X-Amz-Target."""
+
+
+class RequestSigner:
+    """Signs calls of one endpoint with one set of credentials, thousands a second. For one thread.
+
+    AWS General Reference, "Create a signed AWS API request": of a call's canonical request all but the last
+    line, the body's hash, is the same for every call of one operation in one second. botocore's signer writes
+    that much once; what is left for each call is three hashes.
+    """
+
+    def __init__(self, credentials: ReadOnlyCredentials, region: str, url: str) -> None:
+        """`credentials` are frozen ones: those that renew themselves could change between two lines."""
+        from botocore.auth import SigV4Auth
+
+        self._token = credentials.token
+        self._secret = str(credentials.secret_key)
+        self._url = url
+        self._auth = SigV4Auth(credentials, SERVICE, region)
+        self._second = -1
+        self._drafts: dict[str, _Draft] = {}
+
+    def lines(self, operation: str, body: bytes, now: float) -> bytes:
+        """Return the headers of a signed call at `now`, in seconds since 1970, as lines of its request.
+
+        They are all that is signed, but for Host, which is the URL's.
+        """
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._drafts.clear()
+        draft = self._drafts.get(operation)
+        if draft is None:
+            draft = self._drafts[operation] = self._draft(operation)
+        return draft.signed(body)
+
+    def _draft(self, operation: str) -> _Draft:
+        from botocore.auth import SIGV4_TIMESTAMP
+        from botocore.awsrequest import AWSRequest
+
+        moment = datetime.fromtimestamp(self._second, UTC).strftime(SIGV4_TIMESTAMP)
+        headers = {"X-Amz-Target": TARGET + operation, "Content-Type": CONTENT_TYPE, "X-Amz-Date": moment}
+        if self._token:
+            headers["X-Amz-Security-Token"] = self._token
+        request: Any = AWSRequest("POST", self._url, headers=headers)
+        request.context["timestamp"] = moment
+        auth: Any = self._auth
+        credential, scope = auth.scope(request), auth.credential_scope(request)
+        signed = auth.signed_headers(auth.headers_to_sign(request))
+        headers["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature="
+        )
+        return _Draft(
+            "\r\n".join(f"{name}: {value}" for name, value in headers.items()),
+            auth.canonical_request(request).rpartition("\n")[0] + "\n",
+            f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n",
+            _signing_key(self._secret, scope),
+        )
+
+
+class _Draft:
+    """What all calls of one operation in one second share."""
+
+    __slots__ = ("_canonical", "_keyed", "_lines")
+
+    def __init__(self, lines: str, canonical: str, to_sign: str, key: bytes) -> None:
+        """`lines` end where the signature follows."""
+        self._lines = lines.encode("latin-1")
+        self._canonical = hashlib.sha256(canonical.encode())
+        self._keyed = hmac.new(key, to_sign.encode(), digestmod="sha256")
+
+    def signed(self, body: bytes) -> bytes:
+        canonical, signature = self._canonical.copy(), self._keyed.copy()
+        canonical.update(hashlib.sha256(body).hexdigest().encode())
+        signature.update(canonical.hexdigest().encode())
+        return b"%b%b\r\n" % (self._lines, signature.hexdigest().encode())
+
+
+def _signing_key(secret: str, scope: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest

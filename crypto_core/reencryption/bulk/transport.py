@@ -14,6 +14,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import monotonic
 from types import TracebackType
@@ -31,11 +32,59 @@ from crypto_core.keyring import checked_answers
 from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_call
-from crypto_core.reencryption.bulk.http import Endpoint
+from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES, Endpoint, WireAnswer
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
-from crypto_core.reencryption.bulk.watch import CallWatch
-from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES, WireAnswer
+
+_MOST = 20_000
+"""Latencies that are kept between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSample:
+    """The calls since the look before, each attempt counted. Latencies are in milliseconds.
+
+    `pace` is the share of the quota that the pace keeps to, in calls a second, and `standing` why (pace.py).
+    """
+
+    calls: int = 0
+    throttled: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    pace: float = 0.0
+    standing: str = ""
+
+
+class CallWatch:
+    """Told of every call by the event loop; any one thread may look."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.throttled = 0
+        self._seen = (0, 0)
+        self._seconds: list[float] = []
+
+    def call(self, seconds: float) -> None:
+        self.calls += 1
+        if len(self._seconds) < _MOST:
+            self._seconds.append(seconds)
+
+    def take_sample(self) -> CallSample:
+        seconds, self._seconds = self._seconds, []
+        calls, throttled = self.calls, self.throttled
+        before, self._seen = self._seen, (calls, throttled)
+        seconds.sort()
+        return CallSample(
+            calls - before[0],
+            throttled - before[1],
+            _percentile(seconds, 0.50) * 1000,
+            _percentile(seconds, 0.99) * 1000,
+        )
+
+
+def _percentile(ordered: list[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
 
 LOOK_SECONDS = 5.0
 """How often botocore is asked: it renews credentials minutes before they run out."""

@@ -24,8 +24,7 @@ from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import region_of
-from crypto_core.reencryption.bulk.batch_sink import BatchSink
-from crypto_core.reencryption.bulk.batch_size import BatchSize
+from crypto_core.reencryption.bulk.batch_sink import BatchSink, BatchSize
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenPages, TokenTask
 from crypto_core.reencryption.bulk.quota import quota_of

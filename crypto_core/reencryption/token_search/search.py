@@ -28,7 +28,6 @@ from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter
 from crypto_core.reencryption.token_search.index import TokenIndex
-from crypto_core.reencryption.token_search.matching import TokenMatcher, lengths_of, sha256_of
 from crypto_core.reencryption.token_search.result import (
     AskedToken,
     DecoyRow,
@@ -36,7 +35,7 @@ from crypto_core.reencryption.token_search.result import (
     TokenSearchResult,
     UnopenedToken,
 )
-from crypto_core.reencryption.token_search.wanted import WantedToken
+from crypto_core.reencryption.token_search.wanted import TokenMatcher, WantedToken, lengths_of, sha256_of
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -21,7 +21,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.control import is_passing
+from crypto_core.reencryption.bulk.pipeline import is_passing
 
 REGION = "eu-west-1"
 ATTEMPTS = 3

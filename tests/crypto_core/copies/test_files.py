@@ -46,7 +46,7 @@ def test_what_can_t_be_opened_is_named_and_the_rest_is_read(
             raise PermissionError(13, "Permission denied", path)
         return real(path, flags, *rest)
 
-    monkeypatch.setattr("crypto_core.copies.files.os.open", refuse)
+    monkeypatch.setattr("crypto_core.copies.scan.os.open", refuse)
     found = scan(tmp_path)
     assert (envelopes(found), found.problems) == (1, [f"{tmp_path}/a: can't be read: Permission denied"])
 

@@ -56,7 +56,7 @@ from crypto_core.provider_logs.mappings import read_event
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.receipts.receipt import LostReceipts, receipt_of
-from crypto_core.reencryption.jobs.views import job_view
+from crypto_core.reencryption.jobs.service import job_view
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import read_record

@@ -14,9 +14,8 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import Format, classify, seal, serialise
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
 from crypto_core.reencryption.bulk.ports import (
     BulkKms,
     Outcome,

@@ -9,8 +9,7 @@ import pytest
 
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import DatabaseUnreachableError, KmsThrottledError, LeaseLostError
-from crypto_core.reencryption.bulk.control import Control
-from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, MOST, TRIES
+from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, MOST, TRIES, Control
 from crypto_core.reencryption.bulk.ports import Outcome
 from crypto_core.reencryption.plan import Verb
 from tests.crypto_core.reencryption.bulk.kms_in_memory import (

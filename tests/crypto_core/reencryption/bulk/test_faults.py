@@ -25,11 +25,10 @@ from crypto_core.errors import (
     ReadOnlyError,
 )
 from crypto_core.keyring.data_keys import NO_CONTEXT
-from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.pipeline import Control
 from crypto_core.reencryption.bulk.ports import Poison
-from crypto_core.reencryption.bulk.transport import KmsTransport
-from crypto_core.reencryption.bulk.watch import CallWatch
+from crypto_core.reencryption.bulk.transport import CallWatch, KmsTransport
 from crypto_core.reencryption.plan import Verb
 from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.memory import (

@@ -19,9 +19,8 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring.data_keys import UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.bulk.control import IN_FLIGHT, Control, is_passing
 from crypto_core.reencryption.bulk.opening import opened
-from crypto_core.reencryption.bulk.pipeline import MOST, pass_tokens
+from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, MOST, Control, is_passing, pass_tokens
 from crypto_core.reencryption.bulk.ports import Opened, Outcome
 from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes

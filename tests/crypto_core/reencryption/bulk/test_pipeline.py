@@ -16,7 +16,7 @@ from crypto_core.errors import ForeignWriteError, WrongDataKeyError
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.metrics import Metrics
-from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.pipeline import Control
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey

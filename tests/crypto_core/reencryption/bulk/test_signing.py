@@ -12,7 +12,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.reencryption.bulk.signing import CONTENT_TYPE, RequestSigner
+from crypto_core.reencryption.bulk.http import CONTENT_TYPE, RequestSigner
 
 URLS = (
     "https://kms.eu-west-1.amazonaws.com",

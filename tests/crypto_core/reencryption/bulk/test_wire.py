@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from yarl import URL
 
-from crypto_core.reencryption.bulk.wire import MAX_ANSWER_BYTES, BrokenAnswerError, Wire
+from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES, BrokenAnswerError, Wire
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -12,7 +12,7 @@ from console.sandbox.world import World
 from crypto_core.errors import JobChangedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions
-from crypto_core.reencryption.jobs.views import NOT_READABLE
+from crypto_core.reencryption.jobs.service import NOT_READABLE
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 

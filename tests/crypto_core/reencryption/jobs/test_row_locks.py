@@ -19,7 +19,7 @@ from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.store import Replacement, TokenStore
-from crypto_core.reencryption.bulk.batch_size import FIRST, HELD_SECONDS, MOST, STATEMENTS, BatchSize
+from crypto_core.reencryption.bulk.batch_sink import FIRST, LOCKED_SECONDS, MOST, STATEMENTS, BatchSize
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.reencryption.jobs.working import jobs_of
@@ -37,11 +37,11 @@ def sizes(row: float, statement: float, transactions: int = 12) -> list[int]:
 def test_a_batch_has_as_many_tokens_as_the_server_writes_in_the_time_that_rows_may_be_held() -> None:
     assert sizes(0.00005, 0.0002)[:5] == [FIRST, 64, 128, 256, MOST]
     for row in (0.0005, 0.005, 0.02):
-        assert FIRST * row > HELD_SECONDS or sizes(row, 0.0002)[0] == FIRST
+        assert FIRST * row > LOCKED_SECONDS or sizes(row, 0.0002)[0] == FIRST
         for before, tokens in pairwise(sizes(row, 0.0002)):
-            assert tokens * row <= HELD_SECONDS
+            assert tokens * row <= LOCKED_SECONDS
             assert tokens <= 2 * before
-        assert tokens * row > HELD_SECONDS / 2
+        assert tokens * row > LOCKED_SECONDS / 2
     assert sizes(1.0, 0.0002)[1:] == [1] * 11
 
 
@@ -85,7 +85,7 @@ def test_a_server_that_becomes_slow_gets_small_transactions_at_once() -> None:
         held = size.tokens * row
         size.took(size.tokens, STATEMENTS * 0.0002 + held, one_statement=0.0002)
         if row == 0.01:
-            assert size.tokens * row <= HELD_SECONDS
+            assert size.tokens * row <= LOCKED_SECONDS
 
 
 def test_one_slow_transaction_is_made_good_and_few_tokens_tell_of_none() -> None:
@@ -104,7 +104,7 @@ def test_one_slow_transaction_is_made_good_and_few_tokens_tell_of_none() -> None
 def test_a_slow_server_gets_small_transactions(
     services: Container, superuser: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.batch_size.FIRST", 4)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.batch_sink.FIRST", 4)
     with superuser.begin() as connection:
         connection.execute(
             text(
@@ -125,7 +125,7 @@ def test_a_slow_server_gets_small_transactions(
         found = list(connection.scalars(text(f"{batches} ORDER BY min(id)")))
     assert sum(found) >= len(ids) > 4
     assert found[0] == 4
-    assert median(found) <= HELD_SECONDS / 0.06
+    assert median(found) <= LOCKED_SECONDS / 0.06
 
 
 def test_what_is_read_again_once_it_is_committed_makes_no_batch_smaller(

@@ -25,7 +25,7 @@ from crypto_core.keyring.preflight import Preflight
 from crypto_core.keys.replacement.access import Compared, UseWitness
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, open_engine
 from crypto_core.reencryption.bulk.ports import Outcome, TokenPages, TokenSink
-from crypto_core.reencryption.bulk.watch import CallSample
+from crypto_core.reencryption.bulk.transport import CallSample
 from crypto_core.reencryption.jobs.final_census import Closer
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import CompareAccess, JobOptions

@@ -24,9 +24,9 @@ from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, seal, serialise
 from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.matching import MOST_BLANKS
 from crypto_core.reencryption.token_search.result import TokenSearchResult
 from crypto_core.reencryption.token_search.wanted import (
+    MOST_BLANKS,
     MOST_WANTED,
     WantedToken,
     hashed_token,
