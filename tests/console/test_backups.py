@@ -49,7 +49,6 @@ def values(services: Container, *refs: TokenRef) -> dict[TokenRef, str]:
 
 
 def moved(keydeck: Keydeck, ref: TokenRef, *, to: str) -> None:
-    """Without a job."""
     ran = keydeck("reencrypt", str(ref), "--to", to, "--yes", "--json")
     assert (ran.exit_code, ran.json["done"], ran.json["job"]) == (0, 1, None)
 

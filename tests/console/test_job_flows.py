@@ -27,7 +27,6 @@ NewKey = Callable[[], str]
 
 @asynccontextmanager
 async def console(contexts: ConsoleContexts) -> AsyncIterator[Deck]:
-    """The console on its list of jobs."""
     app = KeydeckApp(contexts.services, start_screen="jobs")
     async with app.run_test(size=LARGE, notifications=True) as pilot:
         deck = Deck(app, pilot, Stage())
@@ -55,7 +54,6 @@ def jobs_of(deck: Deck) -> JobService:
 
 
 async def ended(deck: Deck, job: int) -> JobView:
-    """Wait until a job has ended, for as long as the machine takes."""
     for _ in range(1_200):
         view = await asyncio.to_thread(jobs_of(deck).show_job, job)
         if view.state is not JobState.RUNNING:

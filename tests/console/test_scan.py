@@ -50,7 +50,6 @@ def dump(superuser: Engine, tmp_path: Path) -> Callable[..., Path]:
 
 
 def _stored(reading: Connection, world: World) -> list[str]:
-    """Every stored value of a token."""
     columns = {(ref.table, ref.column) for ref in world.tokens}
     return [
         str(value)
@@ -78,7 +77,6 @@ def _truth(values: list[str]) -> Counter[str]:
 
 
 def _counted(copy: dict[str, Any]) -> Counter[str]:
-    """The same, as a scan has it."""
     counts = Counter({one["kind"]: one["values"] for one in copy["exposed"]})
     for need in copy["keys"]:
         counts[need["edk_prefix"]] += need["envelopes"]

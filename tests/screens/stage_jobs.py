@@ -259,7 +259,6 @@ class StageUndoing:
     consent: Consent | None = None
 
     def plan_restore(self, job: int) -> RestorePlan:
-        """All that it has written."""
         self.jobs.enter("undo.plan")
         return RestorePlan(job, self.jobs.show_job(job).done, (OLD,))
 

@@ -68,7 +68,6 @@ def scan_of(*encrypted_data_keys: bytes, values: bytes = b"") -> ScanOfCopy:
 
 
 def report_of(kms: Kms, *scans: ScanOfCopy, **known: dict[bytes, frozenset[Wrapping]]) -> CopyReport:
-    """The report about the first of some copies."""
     answers = known.get("known", {})
     return CopyAttribution(lambda: answers, kms.ask, kms.describe).report(scans, NOW).copies[0]
 

@@ -23,12 +23,10 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 def holding(*needs: KeyNeed) -> CopyReport:
-    """A copy with such envelopes."""
     return replace(COPY, needs=needs)
 
 
 def under(key_arn: str, envelopes: int) -> KeyNeed:
-    """Envelopes under a key."""
     return replace(NEED, key_arn=key_arn, envelopes=envelopes, distinct=1, by_format={"v1": envelopes})
 
 

@@ -37,7 +37,6 @@ REPORT = ScanReport(datetime(2026, 11, 29, 12, tzinfo=UTC), (COPY,))
 
 
 def written(change: Callable[[Any], object] = lambda document: None) -> bytes:
-    """A scan's document, changed."""
     document = deepcopy(REPORT.as_json())
     change(document)
     return json.dumps(document).encode()

@@ -20,19 +20,16 @@ def encrypted_data_key(material: bytes = b"k") -> bytes:
 
 
 def v1(length: int = 40, material: bytes = b"k") -> bytes:
-    """A v1 envelope of a token of that many bytes."""
     parts = (encrypted_data_key(material), os.urandom(12), os.urandom(length + 16))
     return serialise(EnvelopeV1(*parts)).encode()
 
 
 def v2(length: int = 40) -> bytes:
-    """A v2 envelope that names `KEY_ARN`."""
     parts = (os.urandom(12), os.urandom(32), os.urandom(32), os.urandom(length + 16))
     return serialise(EnvelopeV2(KEY_ARN, encrypted_data_key(), *parts)).encode()
 
 
 def dev() -> bytes:
-    """A token in dev format."""
     return seal_dev(Secret(TOKEN)).encode()
 
 
@@ -53,11 +50,9 @@ def found_in(data: bytes, cuts: tuple[int, ...] = ()) -> list[tuple[int, FoundVa
 
 
 def scan(path: object) -> ScanOfCopy:
-    """The scan of one path."""
     (one,) = scan_copies([str(path)])
     return one
 
 
 def envelopes(scan_: ScanOfCopy) -> int:
-    """How many envelopes a scan has counted."""
     return sum(group.envelopes for group in scan_.tally.groups.values())

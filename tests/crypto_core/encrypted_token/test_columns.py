@@ -88,7 +88,6 @@ def test_however_it_is_declared_it_refuses_and_names_its_column(
 
 
 def bind(column_type: Any, value: object) -> object:
-    """What a driver would get."""
     process = column_type.bind_processor(postgresql.dialect())
     assert process is not None
     return process(value)

@@ -49,7 +49,6 @@ REF = TokenRef("gh_connection", "access_token", "gh-42")
 
 
 def sealed_v1(token: str = TOKEN, *, data_key: bytes = DATA_KEY, edk: bytes = EDK) -> EnvelopeV1:
-    """A v1 envelope of `token`, nonce random."""
     with Secret.of(token) as secret, DataKey(data_key) as key:
         envelope = seal(secret, key, edk)
     assert isinstance(envelope, EnvelopeV1)
@@ -64,7 +63,6 @@ def sealed_v2(
     edk: bytes = EDK,
     key_arn: str = KEY_ARN,
 ) -> EnvelopeV2:
-    """A v2 envelope of `token`, salt and nonce random."""
     with Secret.of(token) as secret, DataKey(data_key) as key:
         envelope = seal(secret, key, edk, format_=Format.V2, key_arn=key_arn, ref=ref)
     assert isinstance(envelope, EnvelopeV2)
@@ -81,7 +79,6 @@ def stored_of(*fields: str, version: str = "v1") -> str:
 
 
 def stored_as(edk: bytes = EDK, nonce: bytes = NONCE, ciphertext: bytes = CIPHERTEXT) -> str:
-    """A v1 value of these fields."""
     return stored_of(b64(edk), b64(nonce), b64(ciphertext))
 
 
@@ -92,13 +89,11 @@ def with_field(name: str, text: str) -> str:
 
 
 def opened(envelope: Envelope, data_key: bytes = DATA_KEY, ref: TokenRef = REF) -> str:
-    """The token that the envelope holds."""
     with DataKey(data_key) as key, open_envelope(envelope, key, ref) as token:
         return token.reveal()
 
 
 def fields_of(envelope: Envelope) -> dict[str, bytes]:
-    """The contents of the stored fields by name."""
     return dict(zip(envelope.field_names, envelope.to_fields(), strict=True))
 
 
@@ -133,7 +128,6 @@ def dev_value(token: bytes, key: str = PUBLISHED_DEV_KEY) -> str:
 
 
 def flips_of(raw: bytes) -> Iterator[bytes]:
-    """`raw` with one bit flipped, for each of its bits."""
     number = int.from_bytes(raw)
     return ((number ^ (1 << bit)).to_bytes(len(raw)) for bit in range(len(raw) * 8))
 
@@ -179,7 +173,6 @@ def refused(stored: Any) -> EnvelopeError:
 
 
 def refused_field(stored: str) -> str:
-    """The field that the refusal of a malformed value names."""
     error = refused(stored)
     assert isinstance(error, MalformedEnvelopeError)
     assert f"Malformed {error.field}:" in str(error)

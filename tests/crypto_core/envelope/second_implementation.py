@@ -67,14 +67,12 @@ def hkdf(hash_name: str, input_key: bytes, salt: bytes, info: bytes, length: int
 
 
 def gcm_seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
-    """AES-GCM ciphertext and 16-byte tag."""
     encryptor = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
     encryptor.authenticate_additional_data(aad)
     return encryptor.update(plaintext) + encryptor.finalize() + encryptor.tag
 
 
 def gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
-    """The plaintext, or InvalidTag."""
     decryptor = Cipher(algorithms.AES(key), modes.GCM(nonce, ciphertext[-16:])).decryptor()
     decryptor.authenticate_additional_data(aad)
     return decryptor.update(ciphertext[:-16]) + decryptor.finalize()
@@ -120,7 +118,6 @@ def joined(version: str, *fields: bytes) -> str:
 
 
 def seal_v1(token: bytes, data_key: bytes, edk: bytes, nonce: bytes) -> tuple[bytes, str]:
-    """Ciphertext and stored value."""
     ciphertext = gcm_seal(data_key, nonce, token, b"")
     return ciphertext, joined("v1", edk, nonce, ciphertext)
 
@@ -160,7 +157,6 @@ def within(field: str, content: bytes, least: int, most: int) -> bytes:
 
 
 def open_stored(stored: str, data_key: bytes, row: Row | None) -> bytes:
-    """The token of a stored value, or RejectedError."""
     if not stored.startswith(("djF8", "djJ8", "dmJ8")):
         raise RejectedError("unsupported")
     if len(stored) > 128_070:

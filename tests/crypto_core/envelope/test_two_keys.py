@@ -42,7 +42,6 @@ def multiplied(x: int, y: int) -> int:
 
 
 def inverse(x: int) -> int:
-    """x to the power of 2^128 - 2."""
     result, power = ONE, x
     for _ in range(127):
         power = multiplied(power, power)
@@ -91,7 +90,6 @@ def two_key_ciphertext(
 
 @pytest.fixture(params=range(8))
 def data_keys(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
-    """Two data keys, other ones each time."""
     randbytes = Random(request.param).randbytes
     return randbytes(32), randbytes(32)
 

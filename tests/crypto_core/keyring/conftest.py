@@ -23,7 +23,6 @@ def kms(aws: EndpointControl) -> KmsApi:
 
 @pytest.fixture
 def alias(client: Any) -> Iterator[Callable[[str], str]]:
-    """Make an alias for a key; returns its name."""
     made: list[str] = []
 
     def create(key: str) -> str:
@@ -53,7 +52,6 @@ def recorded(sandbox: Sandbox) -> Callable[[str, str], list[dict[str, Any]]]:
 
 @pytest.fixture
 def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
-    """Every DataKey that the keyring makes from now on."""
     made: list[DataKey] = []
 
     class Noted(DataKey):

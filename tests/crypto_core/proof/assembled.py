@@ -14,7 +14,6 @@ from crypto_core.proof.assembly import verifier_source
 
 @cache
 def assembled() -> Any:
-    """The file as a module."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "keydeck_verifier.py"
         path.write_bytes(verifier_source())

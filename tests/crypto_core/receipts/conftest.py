@@ -24,7 +24,6 @@ class Kept:
 
     @property
     def receipts(self) -> list[Receipt]:
-        """Those that are receipts."""
         return [one for one in self.all if isinstance(one, Receipt)]
 
 

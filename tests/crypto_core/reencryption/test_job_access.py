@@ -33,7 +33,6 @@ class Seen:
         self.trouble: Exception | None = None
 
     def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
-        """Who used the key."""
         if self.trouble is not None:
             raise self.trouble
         by = tuple(name for arn in key_arns for name in self.by.get(arn, ()))

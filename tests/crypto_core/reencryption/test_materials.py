@@ -25,7 +25,6 @@ MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000
 
 @pytest.fixture
 def key(new_key: Callable[[], str]) -> str:
-    """A key of the test's own."""
     return new_key()
 
 
@@ -64,7 +63,6 @@ def seal(sandbox: Sandbox, platform: Engine, environment: dict[str, str]) -> Ite
 
 
 def examine(key: str, *, verify: int = 0, trust: bool = True, cancelled: Event | None = None) -> KeyMaterials:
-    """The materials, by services of their own."""
     services: Container = Container(load().settings, trust=(key,) if trust else ())
     install(services.engine)
     try:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -18,17 +16,14 @@ import console
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.store import TokenScope
-from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.envelope import Format, classify
+from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
-from tests.crypto_core.reencryption.running.runs import make_pages_small
+from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, make_pages_small, wait_until
 
 HOME = Path(console.__file__).resolve().parents[1]
 
@@ -42,25 +37,9 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox of the test's own, to which the process's environment points."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
-            monkeypatch.delenv(name)
-    with Sandbox.start(connections=120) as running:
-        for name, value in running.settings().items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
-@pytest.fixture
-def container(own: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     make_pages_small(monkeypatch.setattr)
-    services = Container(load().settings)
-    install(services.engine)
-    yield services
-    services.close()
 
 
 @pytest.fixture
@@ -68,27 +47,6 @@ def superuser(own: Sandbox) -> Iterator[Engine]:
     engine = open_engine(own.superuser_url)
     yield engine
     engine.dispose()
-
-
-def all_hold_their_tokens(container: Container, superuser: Engine, world: World) -> bool:
-    """Every generated token that opened before opens, and is what was issued."""
-    cipher = TokenCipher(container.keyring)
-    opened = 0
-    with superuser.connect() as connection:
-        for table in PLATFORM_TABLES:
-            for column in table.token_columns:
-                for row_id, stored in connection.execute(
-                    text(f"SELECT id::text, {column} FROM {table.name} WHERE {column} IS NOT NULL")
-                ):
-                    (ref,) = [
-                        r
-                        for r in world.tokens
-                        if (r.table, r.column, r.row_id) == (table.name, column, row_id)
-                    ]
-                    if world.tokens[ref].corruption is None and classify(stored).format is Format.V1:
-                        assert cipher.decrypt(stored).reveal() == world.token_for(ref)
-                        opened += 1
-    return opened >= sum(t.format is Format.V1 and t.corruption is None for t in world.tokens.values())
 
 
 def backups(superuser: Engine) -> int:
@@ -106,7 +64,7 @@ def completes(container: Container, superuser: Engine, world: World) -> bool:
     assert not [v for v in verified if v.key_arn == world.old_key.arn]
     assert backups(superuser) == len(world.sealed_under(world.old_key))
     assert container.journal.verify() is None
-    return all_hold_their_tokens(container, superuser, world)
+    return all_hold_their_tokens(TokenCipher(container.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -139,7 +97,7 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     assert "started" in {e.outcome for e in told}
     assert not [e for e in told if "run_ended" in e.detail]
     assert backups(superuser) == done[-1]
-    assert all_hold_their_tokens(container, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(container.keyring), superuser, world)
     assert completes(container, superuser, world)
 
 
@@ -163,7 +121,7 @@ def test_sessions_that_are_ended_in_the_middle_lose_nothing(
     result = work.run_plan(plan, Consent.by_option(plan), progress=progress)
     assert pages > 3
     assert (result.stopped_by, result.remaining) == ("", 0)
-    assert all_hold_their_tokens(container, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(container.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -220,7 +178,7 @@ def test_a_process_that_is_killed_in_the_middle_loses_nothing(
         assert process.wait(timeout=30) == -9
     own.control.clear()
     assert written <= backups(superuser) < len(world.sealed_under(world.old_key))
-    assert all_hold_their_tokens(container, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(container.keyring), superuser, world)
     assert completes(container, superuser, world)
 
 
@@ -247,7 +205,7 @@ def test_a_process_that_is_killed_while_it_encrypts_in_place_loses_nothing(
     result = work.run_plan(planned, Consent.by_option(planned))
     assert result.complete
     assert unprotected() == backups(superuser) == 0
-    assert all_hold_their_tokens(container, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(container.keyring), superuser, world)
     assert container.journal.verify() is None
 
 
@@ -280,12 +238,5 @@ def test_a_standby_refuses_and_nothing_is_changed(
         work.run_plan(plan, Consent.by_option(plan))
     # What can't be written into the schema is remembered all the same.
     assert container.services.status.take_census().tokens == len(world.tokens)
-    assert all_hold_their_tokens(container, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(container.keyring), superuser, world)
     assert backups(superuser) == 0
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -18,8 +18,6 @@ ANOTHER_ROW = ROW | {"keydeck:id": "gh-43"}
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
-
     def __init__(self) -> None:
         self.now = 1_000.0
 

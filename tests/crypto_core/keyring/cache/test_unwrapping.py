@@ -18,8 +18,6 @@ from tests.crypto_core.keyring.scene import NewKey
 
 
 class Counting(Silent):
-    """Notes what the cache tells."""
-
     def __init__(self) -> None:
         self.hits: list[bool] = []
 

@@ -29,20 +29,17 @@ class KmsInMemory:
         self.failing: KmsError | None = None
 
     async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey:
-        """A new data key."""
         await self._call()
         blob = bytes.fromhex("0102030078") + os.urandom(100)
         return GeneratedDataKey(data_key_of(blob), blob, KeyAnswer(key, None))
 
     async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
-        """The data key that belongs to the number."""
         await self._call()
         return UnwrappedDataKey(data_key_of(blob), KeyAnswer(key, None))
 
     async def reencrypt(
         self, blob: bytes, source: str, destination: str, context: EncryptionContext
     ) -> RewrappedDataKey:
-        """The same number."""
         await self._call()
         return RewrappedDataKey(blob, KeyAnswer(source, None), KeyAnswer(destination, None))
 
@@ -59,7 +56,6 @@ class KmsInMemory:
 
 
 def data_key_of(blob: bytes) -> DataKey:
-    """The data key that an encrypted one stands for."""
     return DataKey(hashlib.sha256(blob).digest())
 
 

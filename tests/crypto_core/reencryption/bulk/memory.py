@@ -33,12 +33,10 @@ REGION = "eu-west-1"
 
 
 def ref(number: int) -> TokenRef:
-    """The reference of the token with a number."""
     return TokenRef("gh_connection", "access_token", f"gh-{number}")
 
 
 def token_of(reference: TokenRef, stored: str) -> StoredToken:
-    """A stored value as it would be read."""
     return StoredToken(reference, classify(stored).format, Secret.of(stored), digest(stored))
 
 
@@ -99,7 +97,6 @@ class Table:
         self._left = iter(_pages(list(self.stored), page))
 
     def next(self) -> Sequence[StoredToken]:
-        """The next page."""
         refs = next(self._left, [])
         self.tally.read += len(refs)
         self.most_unwritten = max(self.most_unwritten, self.tally.read - self._written)
@@ -112,7 +109,6 @@ class Table:
         return found
 
     def commit(self, batch: Sequence[Outcome]) -> Sequence[StoredToken]:
-        """Compare and swap."""
         time.sleep(self.commit_seconds)
         self.committing(batch)
         self.batches.append(list(batch))
@@ -137,19 +133,16 @@ class Table:
 
     @property
     def changed(self) -> set[TokenRef]:
-        """The tokens that are stored otherwise than at first."""
         return {r for r, value in self.stored.items() if self.before.get(r) != value}
 
 
 @asynccontextmanager
 async def transport(kms: KmsApi, rate: float = 100_000.0, **options: Any) -> AsyncIterator[KmsTransport]:
-    """The transport under test."""
     async with KmsTransport(kms, CallPace(rate), **options) as made:
         yield made
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for something to come true."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -168,7 +161,6 @@ def task(verb: Verb, target: str, source: str | None = None, *trusted: str, **op
 
 
 async def write_tokens(table: Table, order: TokenTask, kms: BulkKms, control: Control) -> Tally:
-    """Write every token of a table anew."""
     await pass_tokens(table, table, partial(Sealing(order).seal_token, kms=kms), control)
     return table.tally
 

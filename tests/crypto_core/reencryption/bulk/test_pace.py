@@ -30,7 +30,6 @@ def auto(guess: float = 10_000, paces: list[CallPace] | None = None) -> Callable
 
 
 def quiet(now: float) -> float:
-    """A platform that takes always the same."""
     return PLATFORM
 
 

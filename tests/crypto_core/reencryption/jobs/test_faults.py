@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from threading import Event, Thread
 from time import sleep
 from typing import Any
@@ -15,10 +14,8 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
-from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state.installation import install
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
@@ -31,25 +28,9 @@ from tests.crypto_core.reencryption.jobs.working import jobs_of
 pytestmark = pytest.mark.deep
 
 
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox of the test's own, to which the process's environment points."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
-            monkeypatch.delenv(name)
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks.ChunkStore.cut_scope, "__kwdefaults__", {"size": 7})
-    with Sandbox.start(connections=60) as running:
-        for name, value in running.settings().items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
-@pytest.fixture
-def container(own: Sandbox) -> Iterator[Container]:
-    services = Container(load().settings)
-    install(services.engine)
-    yield services
-    services.close()
 
 
 def opened(container: Container, engine: Engine, ids: Collection[str]) -> dict[str, str]:

@@ -39,7 +39,6 @@ def jobs(request: pytest.FixtureRequest, services: Container, monkeypatch: pytes
 
 @pytest.fixture
 def many(services: Container, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    """Jobs for whose plans the tokens of a filter are too many."""
     monkeypatch.setattr("crypto_core.reencryption.planner.LISTED", 5)
     return jobs_of(services)
 

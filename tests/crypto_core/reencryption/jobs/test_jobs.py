@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
@@ -20,10 +20,11 @@ import console
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.attribution_cache import AttributionCache
-from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.envelope import Format, classify
+from crypto_core.database.tokens.chunks import BatchCounts
+from crypto_core.envelope import Format
 from crypto_core.errors import (
     DatabaseUnreachableError,
     JobError,
@@ -38,6 +39,7 @@ from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.database.tokens.test_chunks import clock_goes_back
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
+from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, wait_until
 
 HOME = Path(console.__file__).resolve().parents[1]
 
@@ -53,36 +55,9 @@ def old(world: World) -> Selection:
     return Selection(under_key=world.old_key.arn)
 
 
-def all_hold_their_tokens(
-    services: Container, superuser: Engine, world: World, but: set[str] = frozenset()
-) -> bool:  # type: ignore[assignment]
-    """Every generated token that opened before opens, and is what was issued."""
-    cipher = TokenCipher(services.keyring)
-    by_name = {(r.table, r.column, r.row_id): r for r in world.tokens}
-    with superuser.connect() as connection:
-        for table in PLATFORM_TABLES:
-            for column in table.token_columns:
-                for row_id, stored in connection.execute(
-                    text(f"SELECT id::text, {column} FROM {table.name} WHERE {column} IS NOT NULL")
-                ):
-                    ref = by_name.get((table.name, column, row_id))
-                    if ref is None or row_id in but or world.tokens[ref].corruption is not None:
-                        continue
-                    if classify(stored).format is Format.V1:
-                        assert cipher.decrypt(stored).reveal() == world.token_for(ref)
-    return True
-
-
 def scalar(superuser: Engine, sql: str) -> int:
     with superuser.connect() as connection:
         return int(connection.scalar(text(sql)) or 0)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_job_empties_a_key_and_says_so(
@@ -103,7 +78,7 @@ def test_a_job_empties_a_key_and_says_so(
     assert _under(view.census_before, world.old_key.arn) == under_old
     assert _under(view.census_after, world.old_key.arn) == 0
     assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == under_old
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
     assert [r.ended for r in view.runners] == [True]
     document = json.loads(json.dumps(view.as_json()))
     assert (document["job"], document["done"], document["remaining"]) == (number, under_old, 0)
@@ -198,7 +173,7 @@ def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
     assert unwritten == {str(r) for r, t in world.tokens.items() if t.corruption and t.format is Format.V1}
     assert status.tokens_under(world.old_key.arn) <= len(unwritten)
     assert len(jobs.service.unwritten(number)) == view.poisoned
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -301,7 +276,7 @@ def test_two_runners_share_the_chunks_and_none_is_done_twice(
     assert len(sealed) == len(set(sealed)) == under_old
     assert jobs.service.show_job(number).done == under_old == view.done
     assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == under_old
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -325,7 +300,7 @@ def test_the_chunk_of_a_killed_process_returns_after_its_lease(
         == view.done
     )
     assert scalar(superuser, "SELECT max(attempt) FROM keydeck.job_chunk") == 2
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.parametrize("when", ["before", "at work", "between the last two counts"])
@@ -361,7 +336,7 @@ def test_a_database_clock_that_goes_back_stops_no_job(
     assert went_back.is_set()
     assert view.state is JobState.DONE, view.why
     assert view.done == under_old == scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup")
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -421,7 +396,7 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
         assert jobs.service.join_job(number).done == view.job.planned
         refs = [t.ref for t in jobs.work.sealed]
         assert len(refs) == len(set(refs))
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -430,7 +405,6 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
 ) -> None:
     refs = [r for r in world.sealed_under(world.old_key) if r.table == "gh_connection"][:2]
     names = ", ".join(f"'{r.row_id}'" for r in refs)
-    columns = {r.column for r in refs}
     with superuser.begin() as connection:
         connection.execute(
             text(
@@ -456,12 +430,11 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
     assert jobs.service.unwritten(number, "another-kind") == ()
     with superuser.begin() as connection:
         connection.execute(text("DROP TRIGGER refuse ON gh_connection"))
-    assert columns
     assert jobs.service.retry_job(number) == len(blocked)
     again = jobs.service.join_job(number)
     assert (again.poisoned, again.done, again.complete) == (0, view.job.planned, True)
     assert services.services.status.take_census().tokens_under(world.old_key.arn) == 0
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -493,7 +466,7 @@ def test_a_full_disk_is_waited_out(jobs: Jobs, services: Container, superuser: E
     assert (view.state, view.poisoned, view.done) == (JobState.DONE, 0, view.job.planned)
     # Nothing was sealed twice for it.
     assert len(jobs.work.sealed) == view.job.planned
-    assert all_hold_their_tokens(services, superuser, world)
+    assert all_hold_their_tokens(TokenCipher(services.keyring), superuser, world)
 
 
 @pytest.mark.deep
@@ -517,11 +490,6 @@ def test_a_row_that_another_transaction_holds_does_not_hold_up_the_others(
 def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, world: World) -> None:
     number = jobs.start(old(world), world.current_key.arn)
     parts = jobs.parts
-    from uuid import uuid4
-
-    from crypto_core.database.connection.engine import connected
-    from crypto_core.database.tokens.chunks import BatchCounts
-
     first = parts.chunks.claim_chunk(number, uuid4(), 0.0)
     assert first is not None
     second = parts.chunks.claim_chunk(number, uuid4(), 60.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from crypto_core.database.state.installation import install
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.jobs.replica_watch import UNSEEN, ReplicaWatch
-from tests.crypto_core.reencryption.jobs.test_jobs import wait_until
+from tests.crypto_core.reencryption.running.runs import wait_until
 from tests.standby import standby_of
 
 
@@ -88,18 +87,6 @@ def test_auroras_own_function_is_asked_where_there_is_one(services: Container, s
             )
         )
     assert ReplicaLags(services.engine).look() == ReplicaLag("reader-2", 12.5)
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox of the test's own, to which the process's environment points."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):
-            monkeypatch.delenv(name)
-    with Sandbox.start(connections=60) as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.mark.deep

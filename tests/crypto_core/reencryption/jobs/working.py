@@ -59,7 +59,7 @@ class SlowWork:
             while page and not stop.is_set():
                 some, page = page[: self.batch], page[self.batch :]
                 outcomes = [self._one(token, ask) for token in some if not stop.is_set()]
-                changed = sink.commit(outcomes).changed
+                changed = sink.commit(outcomes)
                 page += pages.again(changed) if changed else []
 
     def set_rate(self, limit: float, fellows: float) -> None:
@@ -85,15 +85,12 @@ class SlowWork:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """The job service of a test, and what it is made of."""
-
     service: JobService
     undoing: Undoing
     parts: JobParts
     work: SlowWork
 
     def start(self, selection: Selection, target: str, verb: Verb = Verb.REENCRYPT) -> int:
-        """Plan and start a job, agreed to."""
         plan = self.service.plan_job(verb, selection, target, JobOptions())
         return self.service.start_job(plan, Consent.by_option(plan, plan.unagreed))
 
@@ -107,7 +104,6 @@ def jobs_of(
     compare: CompareAccess = lambda *_: Compared(),
     in_use: tuple[str, ...] = (),
 ) -> Jobs:
-    """Jobs over the services of a test."""
     answers = AttributionCache(container.engine)
     attributor = Attributor(container.store, container.keyring, answers)
     chunks = ChunkStore(container.engine, container.store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -94,3 +95,10 @@ def make_pages_small(change: Callable[[object, str, object], object]) -> None:
     change(pipeline, "ROOM", 5)
     change(pipeline, "MOST", 10)
     change(engine, "IN_FLIGHT", 5)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -65,7 +65,6 @@ def store_anew(container: Container, platform: Engine, ref: TokenRef, token: str
 
 
 def everything_kept(superuser: Engine) -> bytes:
-    """Every byte of the index's tables."""
     parts: list[bytes] = []
     with superuser.connect() as connection:
         for table in ("fingerprint", "fingerprint_key"):
