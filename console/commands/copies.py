@@ -131,11 +131,7 @@ def show(*, name: str, as_json: bool) -> int:
     return 0
 
 
-@copies.command(
-    cls=OperationCommand,
-    operation="copies remove",
-    params=[click.Argument(["name"])],
-)
+@copies.command(cls=OperationCommand, operation="copies remove", params=[click.Argument(["name"])])
 @json_option
 def remove(*, name: str, as_json: bool) -> int:
     """Take a copy out of the register, once it is deleted."""

@@ -216,13 +216,7 @@ def reencrypt(**given: Any) -> int:
 )
 @_filter
 @_how
-def encrypt(
-    *,
-    references: tuple[str, ...],
-    unprotected: bool,
-    expression: str | None,
-    **options: Any,
-) -> int:
+def encrypt(*, references: tuple[str, ...], unprotected: bool, expression: str | None, **options: Any) -> int:
     """Encrypt tokens that are stored in plaintext or dev format, in place.
 
     No copy of the old value is kept.

@@ -47,10 +47,7 @@ def scan(*, paths: tuple[str, ...], offline: bool, form: Form) -> int:
     for path in paths:
         if path != STDIN and not os.path.lexists(path):
             raise click.UsageError(f"There is no {clean(path, 300)}.")
-    with (
-        cancelled_by_interrupt(_STOPPING) as cancelled,
-        _attribution(offline=offline) as attribution,
-    ):
+    with cancelled_by_interrupt(_STOPPING) as cancelled, _attribution(offline=offline) as attribution:
         with _progress() as shown:
             scans = scan_copies(paths, shown, cancelled)
         report = attribution.report(scans, datetime.now(UTC), cancelled)

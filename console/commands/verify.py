@@ -21,13 +21,7 @@ from crypto_core.references import parse_reference
 @click.option("--all", "everything", is_flag=True, help="Every token.")
 @trust_option
 @rows_option
-def verify(
-    *,
-    references: tuple[str, ...],
-    everything: bool,
-    trust: tuple[str, ...],
-    form: Form,
-) -> int:
+def verify(*, references: tuple[str, ...], everything: bool, trust: tuple[str, ...], form: Form) -> int:
     """Open each token and say only whether it opened.
 
     Exit 1 if any did not, and with --all if tokens may stand where they can't be counted or read.

@@ -109,10 +109,7 @@ def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> Tok
     try:
         with cancelled_by_interrupt("Stopping.") as cancelled, meter("search") as shown:
             return services.token_search.find_rows(
-                leak.wanted,
-                everywhere=everywhere,
-                progress=shown.update,
-                cancelled=cancelled,
+                leak.wanted, everywhere=everywhere, progress=shown.update, cancelled=cancelled
             )
     finally:
         wipe(leak.wanted)

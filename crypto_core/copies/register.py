@@ -59,12 +59,7 @@ class RegisteredCopy(JsonRecord):
     def needing(self, key_arn: str) -> NeedingCopy:
         doubtful = sum(need.envelopes for need in self.holds.needs if need.key_arn is None)
         return NeedingCopy(
-            self.name,
-            self.holds.lost_with(key_arn),
-            doubtful,
-            self.location,
-            self.taken_at,
-            self.kept_until,
+            self.name, self.holds.lost_with(key_arn), doubtful, self.location, self.taken_at, self.kept_until
         )
 
 
@@ -115,10 +110,7 @@ class CopyRegister:
         """Note that a copy is gone. Raises as `add`, RefusedError where none of the name is registered."""
         self.guard.may_change("take a copy out of the register")
         shown = clean(name, 100)
-        with (
-            self.guard.recording(REMOVE, f"copy {shown}"),
-            connected(self.engine, write=True) as connection,
-        ):
+        with self.guard.recording(REMOVE, f"copy {shown}"), connected(self.engine, write=True) as connection:
             if not remove_copy(connection, name, self.actor()):
                 raise _unknown(shown)
             self.journal.record(REMOVE, f"copy {shown}", Outcome.DONE, {}, within=connection)

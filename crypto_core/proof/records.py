@@ -162,10 +162,7 @@ def made_twice(named: NamedRecords) -> Iterator[str]:
 
 
 def wrong_records(
-    records: Sequence[PackedRecord],
-    named: NamedRecords,
-    digests: Mapping[int, bytes],
-    database_id: str,
+    records: Sequence[PackedRecord], named: NamedRecords, digests: Mapping[int, bytes], database_id: str
 ) -> Iterator[str]:
     """Yield what is wrong with the records of a pack, a sentence each.
 

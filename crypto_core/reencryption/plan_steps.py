@@ -156,8 +156,7 @@ def check_target(target: TargetKey) -> None:
         return
     if not key.usable:
         raise errors.RefusedError(
-            f"Target key {key.key_arn} is {key.state}.",
-            remedy="Enable it, or name another key with --to.",
+            f"Target key {key.key_arn} is {key.state}.", remedy="Enable it, or name another key with --to."
         )
     if key.spec != "SYMMETRIC_DEFAULT":
         raise errors.RefusedError(
@@ -218,8 +217,7 @@ def check_permissions(found: Sequence[Permission], target_arn: str, *, sources: 
     of_all = [p for p in refused if p.action != DECRYPT or sources == 1 or p.key == target_arn]
     if of_all:
         raise errors.MissingPermissionError(
-            " ".join(f"{p.action} on {p.key} is refused: {p.reason}" for p in of_all),
-            remedy=of_all[0].remedy,
+            " ".join(f"{p.action} on {p.key} is refused: {p.reason}" for p in of_all), remedy=of_all[0].remedy
         )
     told = (f"{p.action} on {p.key} is refused: {p.reason}" for p in refused)
     return (*told, *(f"{p.action} on {p.key}: {p.reason}" for p in found if p.allowed is None))

@@ -48,12 +48,7 @@ class Runner:
     observer: Observer = SILENT
 
     def run_plan(
-        self,
-        plan: Plan,
-        run: Run,
-        *,
-        progress: Progress | None = None,
-        cancelled: Event | None = None,
+        self, plan: Plan, run: Run, *, progress: Progress | None = None, cancelled: Event | None = None
     ) -> RunResult:
         """Carry out the plan; see RunResult. `progress` is called from another thread.
 

@@ -54,12 +54,7 @@ def moved(keydeck: Keydeck, ref: TokenRef, *, to: str) -> None:
 
 
 def test_what_a_run_without_a_job_replaced_is_restored(
-    keydeck: Keydeck,
-    services: Container,
-    platform: Engine,
-    world: World,
-    ref: TokenRef,
-    standing: Standing,
+    keydeck: Keydeck, services: Container, platform: Engine, world: World, ref: TokenRef, standing: Standing
 ) -> None:
     row = add(platform, sealed("token", "signing secret"))
     member = TokenRef("connectors", "secret_json", row, "signing secret")

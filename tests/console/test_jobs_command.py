@@ -13,6 +13,7 @@ from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
+from tests.console.command_types import NewKey
 from tests.console.shapes import assert_shape
 from tests.screens.samples import CURRENT, HOSTILE
 from tests.screens.stage_jobs import DONE, StageJobs, job_view
@@ -197,7 +198,7 @@ def test_hostile_texts_of_a_job_reach_no_terminal(keydeck: Keydeck, jobs: StageJ
 
 
 def test_many_tokens_become_a_job_and_the_document_is_the_documented_one(
-    keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
+    keydeck: Keydeck, jobs: StageJobs, new_key: NewKey
 ) -> None:
     ran = keydeck("reencrypt", "--all", "--to", new_key(), "--job", "--yes", "--json", "--rate", "4000")
     assert ran.exit_code == 0
@@ -258,9 +259,7 @@ def test_a_rate_is_auto_or_a_limit(keydeck: Keydeck, jobs: StageJobs, rate: str,
     assert keydeck("reencrypt", "--all", "--to", CURRENT, "--rate", "0", "--yes").exit_code == 2
 
 
-def test_few_tokens_are_written_without_a_job(
-    keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
-) -> None:
+def test_few_tokens_are_written_without_a_job(keydeck: Keydeck, jobs: StageJobs, new_key: NewKey) -> None:
     jobs.plan_tokens = 200
     ran = keydeck("reencrypt", "--all", "--to", new_key(), "--dry-run", "--json")
     assert (ran.json["job"], ran.json["tokens"]) == (None, 200)
@@ -269,7 +268,7 @@ def test_few_tokens_are_written_without_a_job(
 
 
 def test_more_than_200_selected_tokens_are_a_job_by_themselves(
-    keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
+    keydeck: Keydeck, jobs: StageJobs, new_key: NewKey
 ) -> None:
     jobs.plan_tokens = 201
     key = new_key()

@@ -14,6 +14,7 @@ from crypto_core import decrypt_token, encrypt_token
 from crypto_core.errors import KeydeckError
 from crypto_core.references import TokenRef
 from tests.conftest import Ran
+from tests.console.command_types import NewKey
 from tests.crypto_core.database.tokens.test_secrets_columns import add, document_of, sealed
 
 Keydeck = Callable[..., Ran]
@@ -50,7 +51,7 @@ def test_members_are_written_anew(
     keydeck: Keydeck,
     platform: Engine,
     row: str,
-    new_key: Callable[[], str],
+    new_key: NewKey,
     verb: str,
     job: bool,
     monkeypatch: pytest.MonkeyPatch,
@@ -94,7 +95,7 @@ def test_v2_binds_a_member_to_its_name(
 
 @pytest.mark.deep
 def test_a_restore_that_puts_nothing_back_says_so(
-    keydeck: Keydeck, platform: Engine, row: str, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    keydeck: Keydeck, platform: Engine, row: str, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = trusted(new_key(), monkeypatch)
     args = ["reencrypt", "--filter", "table:connectors", "--to", key, "--yes", "--job"]

@@ -169,11 +169,7 @@ class StageJobs:
         return 32
 
     def join_job(
-        self,
-        job: int,
-        *,
-        progress: Callable[[JobView], None] | None = None,
-        cancelled: Event | None = None,
+        self, job: int, *, progress: Callable[[JobView], None] | None = None, cancelled: Event | None = None
     ) -> JobView:
         self._change("job.join", job)
         if progress is not None:

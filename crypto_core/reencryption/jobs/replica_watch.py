@@ -20,11 +20,7 @@ class ReplicaWatch:
     """For one thread. A job waits from when a replica is too far behind until that is less than half."""
 
     def __init__(
-        self,
-        look: Callable[[], ReplicaLag],
-        most_seconds: float,
-        *,
-        clock: Callable[[], float] = monotonic,
+        self, look: Callable[[], ReplicaLag], most_seconds: float, *, clock: Callable[[], float] = monotonic
     ) -> None:
         """`look` returns the worst lag. With `most_seconds` 0 it is never asked."""
         self._look, self._most, self._clock = look, most_seconds, clock

@@ -316,11 +316,7 @@ class JobService:
         return job_id
 
     def join_job(
-        self,
-        job: int,
-        *,
-        progress: Callable[[JobView], None] | None = None,
-        cancelled: Event | None = None,
+        self, job: int, *, progress: Callable[[JobView], None] | None = None, cancelled: Event | None = None
     ) -> JobView:
         """Work on a job until it has ended or is paused, or `cancelled` is set; return where it stands then.
 

@@ -98,12 +98,7 @@ class Undoing:
     """Plans and starts what undoes jobs, and purges backups. Blocks on SQL and KMS."""
 
     def __init__(
-        self,
-        parts: JobParts,
-        keys: KeyInventory,
-        *,
-        read_only: bool,
-        approvals: ApprovalGate | None = None,
+        self, parts: JobParts, keys: KeyInventory, *, read_only: bool, approvals: ApprovalGate | None = None
     ) -> None:
         self._guard = parts.guard(read_only=read_only, approvals=approvals)
         self._parts = parts

@@ -86,10 +86,7 @@ class TableShare:
 
 
 def forecast(
-    figures: Mapping[str, Figure],
-    database: DatabaseFigures,
-    tokens_by_table: Mapping[str, float],
-    verb: Verb,
+    figures: Mapping[str, Figure], database: DatabaseFigures, tokens_by_table: Mapping[str, float], verb: Verb
 ) -> Forecast:
     """Return what a job takes. `figures` has the names above; `tokens_by_table` adds up to its tokens."""
     value = {name: one.value for name, one in figures.items()}

@@ -49,8 +49,7 @@ def read_leak(text: Secret) -> LeakedTokens:
     found, fault = _read(text)
     if fault:
         raise InvalidTokenError(
-            fault,
-            remedy="What begins like no provider's token is recognised where each line is one token.",
+            fault, remedy="What begins like no provider's token is recognised where each line is one token."
         )
     return found
 

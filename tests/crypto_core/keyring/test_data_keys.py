@@ -13,14 +13,12 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyDisabledError, KmsRequestError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey, exposed
-from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, blob_under
+from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, NewKey, blob_under
 
 # Generate and unwrap
 
 
-def test_a_generated_data_key_is_what_kms_unwraps(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_generated_data_key_is_what_kms_unwraps(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key)
     generated = keyring.generate()
@@ -34,14 +32,14 @@ def test_a_generated_data_key_is_what_kms_unwraps(
     assert unwrapped.wrapped_by.key_arn == key
 
 
-def test_every_generated_data_key_is_another(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_every_generated_data_key_is_another(kms: KmsApi, new_key: NewKey) -> None:
     keyring = KmsKeyring(kms, write_key=new_key())
     made = [keyring.generate() for _ in range(5)]
     assert len({bytes(exposed(m.data_key)) for m in made}) == 5
     assert len({m.encrypted_data_key for m in made}) == 5
 
 
-def test_a_data_key_is_generated_under_the_key_that_is_named(kms: KmsApi, new_key: Callable[[], str]) -> None:
+def test_a_data_key_is_generated_under_the_key_that_is_named(kms: KmsApi, new_key: NewKey) -> None:
     written_under, named = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=written_under)
     assert keyring.generate(named).wrapped_by.key_arn == named
@@ -49,7 +47,7 @@ def test_a_data_key_is_generated_under_the_key_that_is_named(kms: KmsApi, new_ke
 
 
 def test_the_answer_tells_the_key_material(
-    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key)
@@ -64,7 +62,7 @@ def test_the_answer_tells_the_key_material(
 
 @pytest.mark.parametrize("form", ["key ARN", "key id", "alias", "alias ARN"])
 def test_a_key_may_be_named_in_each_of_the_four_forms(
-    kms: KmsApi, new_key: Callable[[], str], alias: Callable[[str], str], form: str
+    kms: KmsApi, new_key: NewKey, alias: Callable[[str], str], form: str
 ) -> None:
     key = new_key()
     name = alias(key)
@@ -87,12 +85,7 @@ def test_a_key_may_be_named_in_each_of_the_four_forms(
 
 @pytest.mark.parametrize(("spec", "length"), [("AES_128", 16)])
 def test_a_data_key_of_another_length_is_refused_and_wiped(
-    kms: KmsApi,
-    client: Any,
-    new_key: Callable[[], str],
-    spec: str,
-    length: int,
-    made_data_keys: list[DataKey],
+    kms: KmsApi, client: Any, new_key: NewKey, spec: str, length: int, made_data_keys: list[DataKey]
 ) -> None:
     key = new_key()
     keyring = KmsKeyring(kms, write_key=key)
@@ -105,7 +98,7 @@ def test_a_data_key_of_another_length_is_refused_and_wiped(
 
 @pytest.mark.parametrize("plaintext", [None, b"", bytes(31), bytes(33), bytes(4096)])
 def test_a_generated_data_key_of_another_length_is_refused(
-    aws: EndpointControl, new_key: Callable[[], str], plaintext: bytes | None
+    aws: EndpointControl, new_key: NewKey, plaintext: bytes | None
 ) -> None:
     keyring = KmsKeyring(ChangedAnswers(Plaintext=plaintext), write_key=new_key())
     with pytest.raises(KmsRequestError, match=f"{len(plaintext or b''):d} bytes"):
@@ -114,11 +107,7 @@ def test_a_generated_data_key_of_another_length_is_refused(
 
 @pytest.mark.parametrize("length", [None, 0, 6145])
 def test_an_encrypted_data_key_of_an_impossible_length_is_refused(
-    aws: EndpointControl,
-    client: Any,
-    new_key: Callable[[], str],
-    length: int | None,
-    made_data_keys: list[DataKey],
+    aws: EndpointControl, client: Any, new_key: NewKey, length: int | None, made_data_keys: list[DataKey]
 ) -> None:
     key = new_key()
     keyring = KmsKeyring(
@@ -131,7 +120,7 @@ def test_an_encrypted_data_key_of_an_impossible_length_is_refused(
     assert not made_data_keys
 
 
-def test_the_plaintext_is_taken_out_of_kmss_answer(aws: EndpointControl, new_key: Callable[[], str]) -> None:
+def test_the_plaintext_is_taken_out_of_kmss_answer(aws: EndpointControl, new_key: NewKey) -> None:
     answers: list[dict[str, Any]] = []
 
     class Kept(KmsApi):
@@ -151,7 +140,7 @@ def test_the_plaintext_is_taken_out_of_kmss_answer(aws: EndpointControl, new_key
 
 
 def test_a_rewrapped_data_key_is_the_same_under_another_key(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     source, destination = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=source)
@@ -165,7 +154,7 @@ def test_a_rewrapped_data_key_is_the_same_under_another_key(
 
 
 def test_a_rewrap_across_regions_is_refused_before_it_is_sent(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     source = new_key()
     destination = NOBODYS.replace(REGION, ELSEWHERE)
@@ -175,9 +164,7 @@ def test_a_rewrap_across_regions_is_refused_before_it_is_sent(
     assert kms.calls == 0
 
 
-def test_a_rewrap_to_a_disabled_key_names_the_destination(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_rewrap_to_a_disabled_key_names_the_destination(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     source, other, destination = new_key(), new_key(), new_key()
     client.disable_key(KeyId=destination)
     with pytest.raises(KeyDisabledError) as caught:

@@ -215,12 +215,7 @@ def test_an_alias_that_has_not_answered_yet_is_asked_and_pinned_to_what_it_means
 
 @pytest.mark.parametrize("use", ["unwrap", "rewrap"])
 def test_an_alias_of_another_key_does_not_open_what_names_a_key_that_it_might_have_meant(
-    kms: KmsApi,
-    client: Any,
-    new_key: NewKey,
-    alias: MakeAlias,
-    use: str,
-    made_data_keys: list[DataKey],
+    kms: KmsApi, client: Any, new_key: NewKey, alias: MakeAlias, use: str, made_data_keys: list[DataKey]
 ) -> None:
     """Nobody knows yet what the alias means, so it is asked; the answer is compared with the named key."""
     really, named = new_key(), new_key()

@@ -14,11 +14,11 @@ from crypto_core.errors import IncorrectKeyError, KmsRequestError, UntrustedKeyE
 from crypto_core.keyring.checked_answers import pinned
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey, exposed
-from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, blob_under
+from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, NewKey, blob_under
 
 
 def test_decrypt_says_which_key_it_expects(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], recorded: Callable[[str, str], list[dict[str, Any]]]
+    kms: KmsApi, client: Any, new_key: NewKey, recorded: Callable[[str, str], list[dict[str, Any]]]
 ) -> None:
     key = new_key()
     KmsKeyring(kms, write_key=key).unwrap(blob_under(client, key))
@@ -26,7 +26,7 @@ def test_decrypt_says_which_key_it_expects(
 
 
 def test_reencrypt_says_which_source_it_expects(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], recorded: Callable[[str, str], list[dict[str, Any]]]
+    kms: KmsApi, client: Any, new_key: NewKey, recorded: Callable[[str, str], list[dict[str, Any]]]
 ) -> None:
     source, destination = new_key(), new_key()
     KmsKeyring(kms, write_key=source).rewrap(blob_under(client, source), destination)
@@ -34,7 +34,7 @@ def test_reencrypt_says_which_source_it_expects(
     assert (request["sourceKeyId"], request["destinationKeyId"]) == (source, destination)
 
 
-def test_a_blob_under_another_key_is_incorrect(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_a_blob_under_another_key_is_incorrect(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     trusted, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=trusted)
     for use in (keyring.unwrap, lambda blob: keyring.rewrap(blob, trusted)):
@@ -45,7 +45,7 @@ def test_a_blob_under_another_key_is_incorrect(kms: KmsApi, client: Any, new_key
         assert "--trust" in caught.value.remedy
 
 
-def test_none_of_several_keys_names_them_all(kms: KmsApi, client: Any, new_key: Callable[[], str]) -> None:
+def test_none_of_several_keys_names_them_all(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     first, second, other = new_key(), new_key(), new_key()
     with pytest.raises(IncorrectKeyError, match="None of the 2 trusted keys") as caught:
         KmsKeyring(kms, write_key=first, trusted=[second]).unwrap(blob_under(client, other))
@@ -57,11 +57,7 @@ def test_none_of_several_keys_names_them_all(kms: KmsApi, client: Any, new_key: 
     "operation", ["generate", "unwrap", "unwrap only", "rewrap source", "rewrap destination"]
 )
 def test_an_answer_that_names_another_key_is_not_trusted(
-    aws: EndpointControl,
-    client: Any,
-    new_key: Callable[[], str],
-    operation: str,
-    made_data_keys: list[DataKey],
+    aws: EndpointControl, client: Any, new_key: NewKey, operation: str, made_data_keys: list[DataKey]
 ) -> None:
     key, destination = new_key(), new_key()
     member = "SourceKeyId" if operation == "rewrap source" else "KeyId"
@@ -88,7 +84,7 @@ def test_an_answer_that_names_another_key_is_not_trusted(
 def test_an_answer_that_names_no_key_is_refused_and_pins_nothing(
     aws: EndpointControl,
     client: Any,
-    new_key: Callable[[], str],
+    new_key: NewKey,
     alias: Callable[[str], str],
     form: str,
     answered: Any,
@@ -107,7 +103,7 @@ def test_an_answer_that_names_no_key_is_refused_and_pins_nothing(
 
 
 def test_an_alias_means_the_key_that_it_named_first(
-    kms: KmsApi, client: Any, new_key: Callable[[], str], alias: Callable[[str], str]
+    kms: KmsApi, client: Any, new_key: NewKey, alias: Callable[[str], str]
 ) -> None:
     key, later = new_key(), new_key()
     name = alias(key)
@@ -136,9 +132,7 @@ def test_an_alias_arn_does_not_mean_a_key_of_another_region() -> None:
     assert pinned(pins, name, NOBODYS, "Decrypt") == NOBODYS
 
 
-def test_a_key_id_means_the_key_of_that_id_only(
-    aws: EndpointControl, client: Any, new_key: Callable[[], str]
-) -> None:
+def test_a_key_id_means_the_key_of_that_id_only(aws: EndpointControl, client: Any, new_key: NewKey) -> None:
     key = new_key()
     keyring = KmsKeyring(ChangedAnswers(KeyId=NOBODYS), write_key=key.rpartition("/")[2])
     with pytest.raises(UntrustedKeyError):

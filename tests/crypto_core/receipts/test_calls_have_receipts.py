@@ -26,6 +26,7 @@ from crypto_core.receipts.recorder import ReceiptRecorder
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from tests.console.command_types import NewKey
 from tests.crypto_core.receipts.conftest import Kept
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
@@ -43,7 +44,7 @@ def digest(stored: str) -> str:
 
 
 def test_without_a_row_a_receipt_has_the_digest_of_what_is_stored(
-    kms: KmsApi, new_key: Callable[[], str], kept: Kept, recorder: ReceiptRecorder, records: Records
+    kms: KmsApi, new_key: NewKey, kept: Kept, recorder: ReceiptRecorder, records: Records
 ) -> None:
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]), receipts=recorder)
@@ -68,7 +69,7 @@ def test_without_a_row_a_receipt_has_the_digest_of_what_is_stored(
 
 
 def test_with_a_row_it_has_the_reference_and_a_refused_call_has_none(
-    kms: KmsApi, new_key: Callable[[], str], kept: Kept, recorder: ReceiptRecorder, records: Records
+    kms: KmsApi, new_key: NewKey, kept: Kept, recorder: ReceiptRecorder, records: Records
 ) -> None:
     own, other = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=own), write_format=Format.V2, receipts=recorder)
@@ -83,7 +84,7 @@ def test_with_a_row_it_has_the_reference_and_a_refused_call_has_none(
 
 
 def test_a_data_key_that_is_kept_needs_no_call_and_has_no_receipt(
-    kms: KmsApi, new_key: Callable[[], str], kept: Kept, recorder: ReceiptRecorder
+    kms: KmsApi, new_key: NewKey, kept: Kept, recorder: ReceiptRecorder
 ) -> None:
     cache = DataKeyCache(CacheLimits())
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key(), cache=cache), receipts=recorder)
@@ -95,7 +96,7 @@ def test_a_data_key_that_is_kept_needs_no_call_and_has_no_receipt(
 
 
 def test_an_attempt_whose_answer_was_lost_is_told_without_an_id(
-    aws: EndpointControl, new_key: Callable[[], str], kept: Kept, recorder: ReceiptRecorder, records: Records
+    aws: EndpointControl, new_key: NewKey, kept: Kept, recorder: ReceiptRecorder, records: Records
 ) -> None:
     key = new_key()
     patient = KmsApi(attempts=2, read_timeout=0.5)
@@ -149,7 +150,7 @@ def test_jobs_probes_and_verification_have_receipts_in_the_table(
 
 
 def test_the_platforms_functions_record_by_one_setting(
-    aws: EndpointControl, new_key: Callable[[], str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    aws: EndpointControl, new_key: NewKey, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "receipts.jsonl"
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", new_key())

@@ -26,6 +26,7 @@ from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.plan_steps import envelopes_of
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from tests.console.command_types import NewKey, Stored
 
 OWN, OTHER = "acme-production", "acme-staging"
 REF = "gh_connection.access_token:gh-1"
@@ -60,7 +61,7 @@ def start(container: Container, selection: Selection, key: str) -> int:
 
 
 def test_an_unbound_envelope_becomes_a_bound_one_and_its_plan_says_so(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
+    made: Make, world: World, stored: Stored
 ) -> None:
     ref, key = world.sealed_under(world.current_key)[0], world.current_key.arn
     reencrypt(made(binding=None), ref, key)
@@ -78,7 +79,7 @@ def test_an_unbound_envelope_becomes_a_bound_one_and_its_plan_says_so(
 
 
 def test_what_is_v2_becomes_bound_also_where_v1_is_written_and_no_v1_does(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
+    made: Make, world: World, stored: Stored
 ) -> None:
     (first, second), key = world.sealed_under(world.current_key)[:2], world.current_key.arn
     reencrypt(made(binding=None), first, key)
@@ -95,7 +96,7 @@ def test_what_is_v2_becomes_bound_also_where_v1_is_written_and_no_v1_does(
 
 
 def test_a_reader_with_a_binding_opens_v1_and_v2_and_its_own(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
+    made: Make, world: World, stored: Stored
 ) -> None:
     refs, key = world.sealed_under(world.current_key)[:3], world.current_key.arn
     reencrypt(made(binding=None), refs[1], key)
@@ -109,7 +110,7 @@ def test_a_reader_with_a_binding_opens_v1_and_v2_and_its_own(
 
 @pytest.mark.parametrize("binding", [OTHER, None])
 def test_another_databases_envelope_is_refused_by_its_name_and_left_as_it_is(
-    made: Make, world: World, stored: Callable[[TokenRef], str], binding: str | None
+    made: Make, world: World, stored: Stored, binding: str | None
 ) -> None:
     ref, key = world.sealed_under(world.current_key)[0], world.current_key.arn
     reencrypt(made(), ref, key)
@@ -142,7 +143,7 @@ def test_another_databases_envelope_is_refused_by_its_name_and_left_as_it_is(
 
 
 def test_which_key_it_is_under_is_known_in_another_database_too(
-    made: Make, world: World, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    made: Make, world: World, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is to be proved empty counts whatever is under the key."""
     ref, key = world.sealed_under(world.current_key)[0], new_key()
@@ -191,9 +192,7 @@ def test_kms_and_cloudtrail_are_told_the_database(made: Make, sandbox: Sandbox, 
     assert all(own in contexts for contexts in seen)
 
 
-def test_a_bound_envelope_is_rewrapped_under_its_own_key(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_a_bound_envelope_is_rewrapped_under_its_own_key(made: Make, world: World, stored: Stored) -> None:
     ref, key = world.sealed_under(world.current_key)[0], world.current_key.arn
     container = made()
     reencrypt(container, ref, key)
@@ -206,9 +205,7 @@ def test_a_bound_envelope_is_rewrapped_under_its_own_key(
     assert crypto_core.decrypt_token(stored(ref), ref, binding=OWN) == world.token_for(ref)
 
 
-def test_what_is_encrypted_in_place_is_bound(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_what_is_encrypted_in_place_is_bound(made: Make, world: World, stored: Stored) -> None:
     refs = (world.plaintext_refs[0], world.dev_refs[0])
     work = made().services.work
     plan = work.plan_reencryption(Verb.ENCRYPT, Selection(refs), world.current_key.arn)
@@ -219,7 +216,7 @@ def test_what_is_encrypted_in_place_is_bound(
         )
 
 
-def test_an_entered_token_is_bound(made: Make, world: World, stored: Callable[[TokenRef], str]) -> None:
+def test_an_entered_token_is_bound(made: Make, world: World, stored: Stored) -> None:
     ref = next(ref for ref in world.sealed_under(world.current_key) if ref.table == "gh_connection")
     entering = made("v1").entering
     assert entering.plan_entry(ref, Secret.of("ghp_" + "Ab1" * 12)).format is Format.V1
@@ -229,9 +226,7 @@ def test_an_entered_token_is_bound(made: Make, world: World, stored: Callable[[T
     assert any(f'KEYDECK_BINDING="{OWN}"' in warning for warning in plan.warnings)
 
 
-def test_a_job_is_worked_on_with_its_own_binding_alone(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_a_job_is_worked_on_with_its_own_binding_alone(made: Make, world: World, stored: Stored) -> None:
     refs = world.sealed_under(world.old_key)[:4]
     own = made()
     reencrypt(own, refs[0], world.old_key.arn)
@@ -246,7 +241,7 @@ def test_a_job_is_worked_on_with_its_own_binding_alone(
 
 
 def test_a_job_leaves_another_databases_envelope_as_it_is_and_says_whose_it_is(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
+    made: Make, world: World, stored: Stored
 ) -> None:
     ref, elsewhere = world.sealed_under(world.old_key)[0], made(binding=OTHER)
     reencrypt(made(), ref, world.old_key.arn)
@@ -258,9 +253,7 @@ def test_a_job_leaves_another_databases_envelope_as_it_is_and_says_whose_it_is(
     assert stored(ref) == before
 
 
-def test_what_a_job_replaced_is_restored_bound_as_it_was(
-    made: Make, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_what_a_job_replaced_is_restored_bound_as_it_was(made: Make, world: World, stored: Stored) -> None:
     own, ref = made(), world.sealed_under(world.old_key)[0]
     reencrypt(own, ref, world.old_key.arn)
     before = stored(ref)

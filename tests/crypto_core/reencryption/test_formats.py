@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import RunResult, Selection, Verb
 from crypto_core.references import TokenRef
+from tests.console.command_types import NewKey, Stored
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def written(container: Container, verb: Verb, selection: Selection, key: str, **
     return work.run_plan(planned, Consent.by_option(planned))
 
 
-def formats(stored: Callable[[TokenRef], str], refs: tuple[TokenRef, ...]) -> set[Format]:
+def formats(stored: Stored, refs: tuple[TokenRef, ...]) -> set[Format]:
     return {classify(stored(ref)).format for ref in refs}
 
 
@@ -55,9 +56,7 @@ def move(platform: Engine, source: TokenRef, target: TokenRef) -> None:
 
 
 @pytest.mark.deep
-def test_envelopes_become_v2_and_every_token_still_opens(
-    v2: Container, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_envelopes_become_v2_and_every_token_still_opens(v2: Container, world: World, stored: Stored) -> None:
     refs = world.sealed_under(world.old_key)
     plan = v2.services.work.plan_reencryption(
         Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
@@ -73,9 +72,7 @@ def test_envelopes_become_v2_and_every_token_still_opens(
 
 
 @pytest.mark.deep
-def test_v2_is_attributed_by_the_same_groups_as_v1(
-    v2: Container, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_v2_is_attributed_by_the_same_groups_as_v1(v2: Container, world: World, stored: Stored) -> None:
     """Without remembered answers nothing but the data key's prefix tells the key."""
     before = v2.services.status.take_census()
     written(v2, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
@@ -98,9 +95,7 @@ def test_v2_is_attributed_by_the_same_groups_as_v1(
     assert not [p for p in status.problems if "v2" in p.title]
 
 
-def test_plaintext_and_dev_values_become_v2_in_place(
-    v2: Container, world: World, stored: Callable[[TokenRef], str]
-) -> None:
+def test_plaintext_and_dev_values_become_v2_in_place(v2: Container, world: World, stored: Stored) -> None:
     result = written(v2, Verb.ENCRYPT, Selection(unprotected=True), world.current_key.arn)
     refs = world.plaintext_refs + world.dev_refs
     assert result.done == len(refs)
@@ -110,7 +105,7 @@ def test_plaintext_and_dev_values_become_v2_in_place(
 
 
 def test_a_v2_envelope_stays_v2_where_v1_is_written(
-    v2: Container, services: Container, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, services: Container, world: World, stored: Stored
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -125,7 +120,7 @@ def test_a_v2_envelope_stays_v2_where_v1_is_written(
 
 
 def test_only_an_explicit_downgrade_makes_v1_of_v2(
-    v2: Container, services: Container, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, services: Container, world: World, stored: Stored
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -141,7 +136,7 @@ def test_only_an_explicit_downgrade_makes_v1_of_v2(
 
 
 def test_a_v2_envelope_in_another_row_does_not_open_and_the_reason_says_so(
-    v2: Container, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, platform: Engine, stored: Stored
 ) -> None:
     source, target = world.sealed_under(world.current_key)[:2]
     written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
@@ -166,7 +161,7 @@ def test_a_v1_envelope_in_another_row_opens_there(
 
 
 def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
-    v2: Container, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, platform: Engine, stored: Stored
 ) -> None:
     source, target = world.sealed_under(world.current_key)[:2]
     written(v2, Verb.REENCRYPT, Selection((source,)), world.current_key.arn)
@@ -179,7 +174,7 @@ def test_a_moved_v2_envelope_is_not_re_encrypted_into_its_new_row(
 
 
 def test_a_v2_envelope_is_not_rewrapped_under_another_key(
-    v2: Container, world: World, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, stored: Stored
 ) -> None:
     ref = world.sealed_under(world.current_key)[0]
     written(v2, Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -193,8 +188,8 @@ def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
     v2: Container,
     sandbox: Sandbox,
     world: World,
-    new_key: Callable[[], str],
-    stored: Callable[[TokenRef], str],
+    new_key: NewKey,
+    stored: Stored,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     key = new_key()
@@ -255,7 +250,7 @@ def test_the_inventory_finds_v2_tokens_by_their_key(v2: Container, world: World)
 
 
 def test_a_v2_envelope_that_names_another_key_than_the_one_that_wrapped_it_is_not_opened(
-    v2: Container, world: World, platform: Engine, stored: Callable[[TokenRef], str]
+    v2: Container, world: World, platform: Engine, stored: Stored
 ) -> None:
     """The ARN in an envelope is a claim of whoever wrote the row."""
     ref = world.sealed_under(world.current_key)[0]

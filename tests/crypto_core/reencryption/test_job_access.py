@@ -15,6 +15,7 @@ from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import EventStoreError
 from crypto_core.keys.replacement.access import AccessComparison, UseSeen
+from tests.console.command_types import NewKey
 from tests.crypto_core.keys.replacement.test_access import ROOT, VIA, allow, aws, role
 from tests.screens.samples import HOSTILE
 
@@ -40,7 +41,7 @@ class Seen:
 
 
 @pytest.fixture
-def key(sandbox: Sandbox, new_key: Callable[[], str]) -> Callable[..., str]:
+def key(sandbox: Sandbox, new_key: NewKey) -> Callable[..., str]:
     """Make a key with a policy of these statements; returns its ARN."""
 
     def make(*statements: dict[str, Any]) -> str:

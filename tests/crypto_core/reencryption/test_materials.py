@@ -19,12 +19,13 @@ from crypto_core.errors import InterruptedRunError, KeyNotFoundError
 from crypto_core.lists.coverage import Evidence
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.secret import DataKey, Secret
+from tests.console.command_types import NewKey
 
 MISSING = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def key(new_key: Callable[[], str]) -> str:
+def key(new_key: NewKey) -> str:
     return new_key()
 
 
@@ -157,9 +158,7 @@ def test_a_missing_permission_is_told_beside_what_is_known(
 
 
 @pytest.mark.deep
-def test_tokens_under_other_keys_do_not_count(
-    key: str, new_key: Callable[[], str], seal: Callable[..., None]
-) -> None:
+def test_tokens_under_other_keys_do_not_count(key: str, new_key: NewKey, seal: Callable[..., None]) -> None:
     seal(key, 2)
     other = new_key()
     seal(other, 3)

@@ -17,7 +17,7 @@ from crypto_core.envelope import classify
 from crypto_core.errors import MissingPermissionError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Plan, Selection, Verb
-from crypto_core.references import TokenRef
+from tests.console.command_types import Stored
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def plan(services: Container) -> Callable[..., Plan]:
 
 @pytest.mark.deep
 def test_a_target_that_may_not_make_data_keys_is_refused_before_the_first_token(
-    services: Container, sandbox: Sandbox, world: World, stored: Callable[[TokenRef], str]
+    services: Container, sandbox: Sandbox, world: World, stored: Stored
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     before = stored(ref)

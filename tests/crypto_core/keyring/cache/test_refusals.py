@@ -22,6 +22,7 @@ from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey
 from tests.crypto_core.keyring.cache.scene import REGION, is_wiped, wrapped
+from tests.crypto_core.keyring.scene import NewKey
 
 # Purged when KMS refuses the key. Each makes KMS refuse something about the key, and says the error.
 
@@ -72,7 +73,7 @@ def test_a_refusal_of_the_key_ends_what_is_held_under_it(
     aws: EndpointControl,
     kms: KmsApi,
     client: Any,
-    new_key: Callable[[], str],
+    new_key: NewKey,
     held: list[DataKey],
     refuse: Callable[[EndpointControl, Any, str], type[KmsError]],
     provoke: Callable[[KmsKeyring, str, bytes], None],
@@ -104,7 +105,7 @@ def test_a_refusal_of_the_key_ends_what_is_held_under_it(
 
 
 def test_a_refusal_under_the_name_of_an_alias_ends_what_is_held_under_the_key(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
     alias = f"alias/cached-{key[-12:]}"
@@ -123,7 +124,7 @@ def test_a_refusal_under_the_name_of_an_alias_ends_what_is_held_under_the_key(
 
 
 def test_a_failure_that_is_no_refusal_leaves_the_cache_as_it_is(
-    aws: EndpointControl, kms: KmsApi, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     """While KMS is down, what is held still opens: that is what it is for."""
     key = new_key()
@@ -139,7 +140,7 @@ def test_a_failure_that_is_no_refusal_leaves_the_cache_as_it_is(
 
 
 def test_a_data_key_that_was_opened_before_the_refusal_is_not_held_after_it(
-    aws: EndpointControl, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, client: Any, new_key: NewKey
 ) -> None:
     """Two threads: one's answer is on its way while the other learns that the key is disabled."""
     key, cache = new_key(), DataKeyCache()
@@ -159,7 +160,7 @@ def test_a_data_key_that_was_opened_before_the_refusal_is_not_held_after_it(
 
 
 def test_a_refused_key_does_not_keep_another_keys_data_keys_from_being_held(
-    kms: KmsApi, client: Any, new_key: Callable[[], str]
+    kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     refused, right = new_key(), new_key()
     client.disable_key(KeyId=refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from console.sandbox.endpoint import ACCOUNT
@@ -15,6 +16,9 @@ CONTEXT = {"keydeck:table": "gh_connection", "keydeck:column": "access_token", "
 
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
 FROM, TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
+
+
+BlobOf = Callable[..., bytes | None]
 
 
 class Overheard(KmsApi):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -21,10 +20,12 @@ from tests.crypto_core.keyring.preflight.scene import (
     GENERATE,
     REGION,
     TO,
+    BlobOf,
     Overheard,
     verdicts,
     wrapped,
 )
+from tests.crypto_core.keyring.scene import NewKey
 
 
 def used(client: Any, key: str) -> Any:
@@ -36,12 +37,7 @@ def used(client: Any, key: str) -> Any:
 
 
 def test_everything_that_is_permitted_is_found_permitted_and_nothing_is_done(
-    kms: Overheard,
-    preflight: Preflight,
-    sandbox: Sandbox,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
-    client: Any,
+    kms: Overheard, preflight: Preflight, sandbox: Sandbox, new_key: NewKey, blob_of: BlobOf, client: Any
 ) -> None:
     old, new = new_key(), new_key()
     blob = blob_of(old)
@@ -73,11 +69,7 @@ def test_everything_that_is_permitted_is_found_permitted_and_nothing_is_done(
 
 @pytest.mark.parametrize("form", ["key id", "alias", "alias ARN"])
 def test_a_key_may_be_named_in_any_form_and_is_named_so_in_the_answer(
-    preflight: Preflight,
-    new_key: Callable[[], str],
-    client: Any,
-    blob_of: Callable[..., bytes | None],
-    form: str,
+    preflight: Preflight, new_key: NewKey, client: Any, blob_of: BlobOf, form: str
 ) -> None:
     key, other = new_key(), new_key()
     alias = f"alias/test-{uuid4().hex[:12]}"
@@ -130,12 +122,7 @@ def test_a_key_of_another_region_is_asked_about_there(
     ],
 )
 def test_a_failure_that_says_nothing_about_permission_leaves_it_not_known(
-    aws: EndpointControl,
-    preflight: Preflight,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
-    error: str,
-    says: str,
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey, blob_of: BlobOf, error: str, says: str
 ) -> None:
     key, other = new_key(), new_key()
     blob = blob_of(key)
@@ -154,7 +141,7 @@ def test_a_failure_that_says_nothing_about_permission_leaves_it_not_known(
 
 
 def test_without_a_sample_a_boto3_that_can_not_ignore_the_ciphertext_leaves_it_not_known(
-    kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
+    kms: Overheard, preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
     service: Any = kms._client("kms", REGION).meta.service_model
@@ -176,7 +163,7 @@ def test_without_a_sample_a_boto3_that_can_not_ignore_the_ciphertext_leaves_it_n
 
 
 def test_a_preflight_is_possible_in_read_only_mode(
-    aws: EndpointControl, client: Any, new_key: Callable[[], str], blob_of: Callable[..., bytes | None]
+    aws: EndpointControl, client: Any, new_key: NewKey, blob_of: BlobOf
 ) -> None:
     old, new = new_key(), new_key()
     preflight = Preflight(KmsApi([REGION], attempts=1, read_only=True))
@@ -193,7 +180,7 @@ def test_a_preflight_is_possible_in_read_only_mode(
 )
 @pytest.mark.parametrize("operation", ["GenerateDataKey", "ReEncrypt"])
 def test_read_only_lets_nothing_pass_that_is_not_surely_a_dry_run(
-    aws: EndpointControl, new_key: Callable[[], str], operation: str, dry_run: dict[str, Any]
+    aws: EndpointControl, new_key: NewKey, operation: str, dry_run: dict[str, Any]
 ) -> None:
     kms = KmsApi([REGION], read_only=True)
     with pytest.raises(ReadOnlyError, match=f"kms:{operation} is refused"):
@@ -206,7 +193,7 @@ def test_read_only_lets_nothing_pass_that_is_not_surely_a_dry_run(
     ["CreateGrant", "Encrypt", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "RetireGrant"],
 )
 def test_read_only_refuses_the_dry_run_of_what_no_preflight_needs(
-    aws: EndpointControl, new_key: Callable[[], str], operation: str
+    aws: EndpointControl, new_key: NewKey, operation: str
 ) -> None:
     kms = KmsApi([REGION], read_only=True)
     with pytest.raises(ReadOnlyError):
@@ -218,7 +205,7 @@ def test_read_only_refuses_the_dry_run_of_what_no_preflight_needs(
 
 
 def test_a_dry_run_that_passes_is_no_failure_to_whoever_counts(
-    aws: EndpointControl, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, client: Any, new_key: NewKey
 ) -> None:
     told: list[tuple[str, str]] = []
 

@@ -18,12 +18,14 @@ from tests.crypto_core.keyring.preflight.scene import (
     NOBODYS,
     REGION,
     TO,
+    BlobOf,
     Overheard,
 )
+from tests.crypto_core.keyring.scene import NewKey
 
 
 def test_a_missing_permission_to_generate_is_named_with_its_key(
-    aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey
 ) -> None:
     denied, other = new_key(), new_key()
     aws.add_denial(Denial("keydeck-oncall", GENERATE, denied))
@@ -36,10 +38,7 @@ def test_a_missing_permission_to_generate_is_named_with_its_key(
 
 
 def test_a_missing_permission_to_decrypt_is_named_with_its_key(
-    aws: EndpointControl,
-    preflight: Preflight,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey, blob_of: BlobOf
 ) -> None:
     denied, other = new_key(), new_key()
     aws.add_denial(Denial("keydeck-oncall", DECRYPT, denied))
@@ -53,10 +52,7 @@ def test_a_missing_permission_to_decrypt_is_named_with_its_key(
 
 
 def test_a_denied_source_leaves_the_destination_not_known(
-    aws: EndpointControl,
-    preflight: Preflight,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey, blob_of: BlobOf
 ) -> None:
     old, new = new_key(), new_key()
     aws.add_denial(Denial("keydeck-oncall", FROM, old))
@@ -68,10 +64,7 @@ def test_a_denied_source_leaves_the_destination_not_known(
 
 
 def test_a_denied_destination_says_that_the_source_is_permitted(
-    aws: EndpointControl,
-    preflight: Preflight,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey, blob_of: BlobOf
 ) -> None:
     old, new = new_key(), new_key()
     aws.add_denial(Denial("keydeck-oncall", TO, new))
@@ -86,8 +79,8 @@ def test_a_denied_destination_says_that_the_source_is_permitted(
 def test_a_rewrap_under_the_same_key_tells_its_two_permissions_apart(
     aws: EndpointControl,
     preflight: Preflight,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
+    new_key: NewKey,
+    blob_of: BlobOf,
     denied: str,
     expected: list[bool | None],
 ) -> None:
@@ -116,8 +109,8 @@ def test_a_key_whose_state_refuses_is_not_permitted_and_the_state_is_the_reason(
     aws: EndpointControl,
     preflight: Preflight,
     client: Any,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
+    new_key: NewKey,
+    blob_of: BlobOf,
     put: Callable[[EndpointControl, Any, str], str],
 ) -> None:
     broken, other = new_key(), new_key()
@@ -138,7 +131,7 @@ def test_a_key_whose_state_refuses_is_not_permitted_and_the_state_is_the_reason(
 
 @pytest.mark.parametrize("name", [NOBODYS, NOBODYS.rpartition("/")[2], "alias/nobody-made-this"])
 def test_a_key_that_is_not_there_is_not_permitted(
-    preflight: Preflight, new_key: Callable[[], str], blob_of: Callable[..., bytes | None], name: str
+    preflight: Preflight, new_key: NewKey, blob_of: BlobOf, name: str
 ) -> None:
     key = new_key()
     for found in (preflight.may_generate(name), preflight.may_decrypt(name, blob_of(key))):
@@ -150,7 +143,7 @@ def test_a_key_that_is_not_there_is_not_permitted(
 
 
 def test_a_disabled_key_that_is_source_and_destination_is_told_of_the_source(
-    preflight: Preflight, client: Any, new_key: Callable[[], str], blob_of: Callable[..., bytes | None]
+    preflight: Preflight, client: Any, new_key: NewKey, blob_of: BlobOf
 ) -> None:
     key = new_key()
     blob = blob_of(key)
@@ -161,12 +154,7 @@ def test_a_disabled_key_that_is_source_and_destination_is_told_of_the_source(
 @pytest.mark.parametrize("broken", ["source", "destination"])
 @pytest.mark.parametrize("form", ["key ids", "key id and alias"])
 def test_a_bare_key_id_tells_which_side_kms_means(
-    preflight: Preflight,
-    client: Any,
-    new_key: Callable[[], str],
-    blob_of: Callable[..., bytes | None],
-    broken: str,
-    form: str,
+    preflight: Preflight, client: Any, new_key: NewKey, blob_of: BlobOf, broken: str, form: str
 ) -> None:
     old, new = new_key(), new_key()
     blob = blob_of(old)
@@ -180,7 +168,7 @@ def test_a_bare_key_id_tells_which_side_kms_means(
 
 
 def test_two_aliases_of_which_kms_names_the_key_that_is_disabled_leave_both_not_known(
-    preflight: Preflight, client: Any, new_key: Callable[[], str], blob_of: Callable[..., bytes | None]
+    preflight: Preflight, client: Any, new_key: NewKey, blob_of: BlobOf
 ) -> None:
     key, other = new_key(), new_key()
     names = [f"alias/test-{uuid4().hex[:12]}" for _ in range(2)]
@@ -196,7 +184,7 @@ def test_two_aliases_of_which_kms_names_the_key_that_is_disabled_leave_both_not_
 
 
 def test_a_rewrap_across_regions_is_told_without_asking(
-    kms: Overheard, preflight: Preflight, new_key: Callable[[], str]
+    kms: Overheard, preflight: Preflight, new_key: NewKey
 ) -> None:
     key = new_key()
     source, destination = preflight.may_reencrypt(key, NOBODYS.replace(REGION, ELSEWHERE), None)

@@ -10,6 +10,7 @@ import pytest
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.keyring.preflight import Preflight
 from tests.crypto_core.keyring.preflight.scene import CONTEXT, DECRYPT, FROM, TO, Overheard, wrapped
+from tests.crypto_core.keyring.scene import NewKey
 
 
 def damaged(client: Any, key: str, other: str) -> tuple[bytes, dict[str, str]]:
@@ -38,7 +39,7 @@ def test_a_sample_that_kms_refuses_does_not_hide_the_permission(
     kms: Overheard,
     preflight: Preflight,
     client: Any,
-    new_key: Callable[[], str],
+    new_key: NewKey,
     unfit: Callable[[Any, str, str], tuple[bytes, dict[str, str]]],
 ) -> None:
     key, other = new_key(), new_key()
@@ -61,7 +62,7 @@ def test_a_sample_that_kms_refuses_does_not_stand_for_a_permission_that_is_missi
     aws: EndpointControl,
     preflight: Preflight,
     client: Any,
-    new_key: Callable[[], str],
+    new_key: NewKey,
     unfit: Callable[[Any, str, str], tuple[bytes, dict[str, str]]],
 ) -> None:
     key, other = new_key(), new_key()
@@ -77,7 +78,7 @@ def test_a_sample_that_kms_refuses_does_not_stand_for_a_permission_that_is_missi
 
 
 def test_a_denial_of_the_samples_own_key_is_not_taken_for_one_of_the_named_key(
-    aws: EndpointControl, preflight: Preflight, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     key, other = new_key(), new_key()
     others = wrapped(client, other)
@@ -95,7 +96,7 @@ def test_a_denial_of_the_samples_own_key_is_not_taken_for_one_of_the_named_key(
 
 
 def test_a_denial_stands_where_kms_can_not_be_asked_again(
-    aws: EndpointControl, preflight: Preflight, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     key, other = new_key(), new_key()
     blob = wrapped(client, key)
@@ -108,7 +109,7 @@ def test_a_denial_stands_where_kms_can_not_be_asked_again(
 
 
 def test_the_context_of_the_run_is_what_kms_is_asked_with(
-    kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
+    kms: Overheard, preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     """A key policy may demand it (kms:EncryptionContext:…)."""
     key = new_key()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,10 +21,11 @@ from tests.crypto_core.keyring.preflight.scene import (
     verdicts,
     wrapped,
 )
+from tests.crypto_core.keyring.scene import NewKey
 
 
 def test_a_reencryption_needs_decrypt_on_every_source_and_both_on_the_target(
-    aws: EndpointControl, preflight: Preflight, client: Any, new_key: Callable[[], str]
+    aws: EndpointControl, preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     first, second, target = new_key(), new_key(), new_key()
     aws.add_denial(Denial("keydeck-oncall", DECRYPT, second))
@@ -39,7 +39,7 @@ def test_a_reencryption_needs_decrypt_on_every_source_and_both_on_the_target(
 
 
 def test_encrypting_plaintext_needs_generate_and_opens_what_it_has_made(
-    kms: Overheard, preflight: Preflight, new_key: Callable[[], str]
+    kms: Overheard, preflight: Preflight, new_key: NewKey
 ) -> None:
     target = new_key()
     assert verdicts(preflight.for_run(target, {})) == [(GENERATE, target, True), (DECRYPT, target, True)]
@@ -47,7 +47,7 @@ def test_encrypting_plaintext_needs_generate_and_opens_what_it_has_made(
 
 
 def test_a_rewrap_needs_both_sides_and_opens_before_and_after(
-    preflight: Preflight, client: Any, new_key: Callable[[], str]
+    preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     first, target = new_key(), new_key()
     sources = {first: WrappedSample(wrapped(client, first))}
@@ -60,7 +60,7 @@ def test_a_rewrap_needs_both_sides_and_opens_before_and_after(
 
 
 def test_what_several_sources_tell_of_the_target_is_one_permission_and_a_refusal_comes_first(
-    aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey
 ) -> None:
     first, second, target = new_key(), new_key(), new_key()
     sources: dict[str, WrappedSample | None] = {first: None, second: None}
@@ -74,7 +74,7 @@ def test_what_several_sources_tell_of_the_target_is_one_permission_and_a_refusal
 
 
 def test_a_target_that_is_refused_once_is_refused_whatever_else_was_answered(
-    aws: EndpointControl, preflight: Preflight, new_key: Callable[[], str]
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey
 ) -> None:
     """A policy may tell encryption contexts apart."""
     first, second, target = new_key(), new_key(), new_key()
@@ -86,7 +86,7 @@ def test_a_target_that_is_refused_once_is_refused_whatever_else_was_answered(
 
 
 def test_a_rewrap_under_the_same_key_asks_about_decrypt_once(
-    kms: Overheard, preflight: Preflight, client: Any, new_key: Callable[[], str]
+    kms: Overheard, preflight: Preflight, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
     told = preflight.for_run(key, {key: WrappedSample(wrapped(client, key))}, operation=BY_NAME["rewrap"])

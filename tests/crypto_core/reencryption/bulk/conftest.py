@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+
+from tests.console.command_types import NewKey
 
 
 @pytest.fixture
-def keys(new_key: Callable[[], str]) -> tuple[str, str]:
+def keys(new_key: NewKey) -> tuple[str, str]:
     return new_key(), new_key()

@@ -31,6 +31,7 @@ from crypto_core.reencryption.bulk.ports import Poison
 from crypto_core.reencryption.bulk.transport import CallWatch, KmsTransport
 from crypto_core.reencryption.plan import Verb
 from crypto_core.secret import exposed
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.bulk.memory import (
     REGION,
     Table,
@@ -140,11 +141,7 @@ def test_a_disabled_source_ends_the_run_of_one_key(
 
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 def test_of_several_source_keys_a_disabled_one_poisons_its_own_tokens_only(
-    aws: EndpointControl,
-    kms: KmsApi,
-    keys: tuple[str, str],
-    new_key: Callable[[], str],
-    verb: Verb,
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: NewKey, verb: Verb
 ) -> None:
     (old, new), other = keys, new_key()
     stored = enveloped(aws, old, 20) | {
@@ -163,7 +160,7 @@ def test_of_several_source_keys_a_disabled_one_poisons_its_own_tokens_only(
 
 
 def test_what_can_not_be_written_is_told_by_kind_and_the_others_are_written(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: Callable[[], str]
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: NewKey
 ) -> None:
     old, new = keys
     stored = enveloped(aws, old, 10)
@@ -186,12 +183,7 @@ def test_what_can_not_be_written_is_told_by_kind_and_the_others_are_written(
 @pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
 @pytest.mark.parametrize("remembered", ["nothing", "another key"])
 def test_the_trusted_keys_are_asked_about_a_data_key_of_which_none_is_known(
-    aws: EndpointControl,
-    kms: KmsApi,
-    keys: tuple[str, str],
-    new_key: Callable[[], str],
-    verb: Verb,
-    remembered: str,
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: NewKey, verb: Verb, remembered: str
 ) -> None:
     (old, new), untrusted = keys, new_key()
     stored = enveloped(aws, old, 5)
@@ -207,7 +199,7 @@ def test_the_trusted_keys_are_asked_about_a_data_key_of_which_none_is_known(
 
 
 def test_a_trusted_key_that_refuses_leaves_the_others_to_be_asked(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: Callable[[], str]
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: NewKey
 ) -> None:
     (old, new), disabled = keys, new_key()
     aws.set_key_state(disabled, "Disabled")
@@ -275,9 +267,7 @@ def test_read_only_refuses_what_is_no_reading(aws: EndpointControl, keys: tuple[
     assert asked(kms, lambda made: made.decrypt(old, blob, NO_CONTEXT))
 
 
-def test_a_source_key_of_another_region_works(
-    aws: EndpointControl, kms: KmsApi, new_key: Callable[[], str]
-) -> None:
+def test_a_source_key_of_another_region_works(aws: EndpointControl, kms: KmsApi, new_key: NewKey) -> None:
     far = "eu-central-1"
     old = KmsApi([far]).call("CreateKey", Description="made by a test")["KeyMetadata"]["Arn"]
     table = Table(enveloped(aws, old, 10, region=far))

@@ -15,6 +15,7 @@ from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.jobs.service import NOT_READABLE
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from tests.console.command_types import Stored
 
 RUNNER = (
     "INSERT INTO keydeck.job_runner (id, job_id, host, pid, actor, started_at, seen_at, samples)"
@@ -50,13 +51,7 @@ def job(services: Container, world: World, ref: TokenRef) -> int:
     ],
 )
 def test_a_job_whose_row_was_changed_writes_nothing(
-    services: Container,
-    superuser: Engine,
-    world: World,
-    stored: Callable[[TokenRef], str],
-    ref: TokenRef,
-    job: int,
-    change: str,
+    services: Container, superuser: Engine, world: World, stored: Stored, ref: TokenRef, job: int, change: str
 ) -> None:
     before = stored(ref)
     with superuser.begin() as connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +17,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from tests.console.command_types import NewKey, Stored
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ def test_a_job_is_undone_but_for_what_is_newer(
     platform: Engine,
     world: World,
     done: int,
-    stored: Callable[[TokenRef], str],
+    stored: Stored,
 ) -> None:
     refs = world.sealed_under(world.old_key)
     newer = next(r for r in refs if r.table == "gh_connection")
@@ -78,7 +78,7 @@ def test_a_job_is_undone_but_for_what_is_newer(
 
 @pytest.mark.deep
 def test_what_a_later_job_wrote_is_not_undone_with_an_earlier_one(
-    jobs: Jobs, services: Container, world: World, done: int, new_key: Callable[[], str]
+    jobs: Jobs, services: Container, world: World, done: int, new_key: NewKey
 ) -> None:
     later = jobs.service.join_job(jobs.start(Selection(under_key=world.current_key.arn), new_key()))
     assert later.done
@@ -139,7 +139,7 @@ def test_what_does_not_open_is_undone_too(
     done: int,
     superuser: Engine,
     platform: Engine,
-    stored: Callable[[TokenRef], str],
+    stored: Stored,
 ) -> None:
     """A job wrote an envelope that nobody can open: what stood there before does open."""
     ref = next(r for r in world.sealed_under(world.old_key) if r.table == "gh_connection")

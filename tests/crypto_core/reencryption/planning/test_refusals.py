@@ -30,6 +30,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import TokenRef
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.planning.snapshot import everything
 
 GONE = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
@@ -53,7 +54,7 @@ ANYTHING = Selection(everything=True)
 
 
 def test_a_disabled_target_is_refused(
-    services: Container, platform: Engine, new_key: Callable[[], str], kms: Any
+    services: Container, platform: Engine, new_key: NewKey, kms: Any
 ) -> None:
     key = new_key()
     kms.disable_key(KeyId=key)
@@ -64,7 +65,7 @@ def test_a_disabled_target_is_refused(
 
 
 def test_a_target_pending_deletion_is_refused(
-    services: Container, platform: Engine, new_key: Callable[[], str], kms: Any
+    services: Container, platform: Engine, new_key: NewKey, kms: Any
 ) -> None:
     key = new_key()
     kms.schedule_key_deletion(KeyId=key)
@@ -117,7 +118,7 @@ def test_a_multi_region_key_is_not_emptied_into_its_replica(
 
 
 def test_a_source_that_is_disabled_is_refused(
-    services: Container, platform: Engine, new_key: Callable[[], str], kms: Any, world: World
+    services: Container, platform: Engine, new_key: NewKey, kms: Any, world: World
 ) -> None:
     key = new_key()
     work = services.services.work

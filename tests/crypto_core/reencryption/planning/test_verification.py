@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from crypto_core.errors import InvalidReferenceError, KeydeckError, KmsError, Ro
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import RowRef, TokenRef
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.planning.snapshot import everything
 
 
@@ -84,7 +84,7 @@ def test_a_token_under_a_key_that_is_not_trusted_does_not_verify(
 
 
 def test_a_disabled_key_is_told_for_each_of_its_tokens_and_not_remembered_as_damage(
-    services: Container, world: World, new_key: Callable[[], str], kms: Any
+    services: Container, world: World, new_key: NewKey, kms: Any
 ) -> None:
     key, work = new_key(), services.services.work
     refs = world.sealed_under(world.old_key)[:2]

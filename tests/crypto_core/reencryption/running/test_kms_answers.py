@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +17,12 @@ from crypto_core.guard.consent import Consent
 from crypto_core.keyring.data_keys import RewrappedDataKey
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Selection, Verb
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import everything, run
 
 
 def test_a_source_that_may_not_be_opened_under_the_target_changes_nothing(
-    services: Container, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, new_key: NewKey
 ) -> None:
     """Rewrap opens the new envelope before it is stored; without Decrypt on the target nothing is."""
     target = new_key()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from sqlalchemy import Engine
 
@@ -14,6 +12,7 @@ from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run, under
 
 TROUBLES = {
@@ -115,7 +114,7 @@ def test_some_calls_that_fail_are_retried_and_the_run_completes(
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_target_that_is_disabled_in_the_middle_stops_the_run(
-    services: Container, sandbox: Sandbox, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, sandbox: Sandbox, world: World, platform: Engine, new_key: NewKey
 ) -> None:
     target, kms = new_key(), sandbox.client("kms")
     made = plan(services, Verb.REENCRYPT, Selection(everything=True), target)

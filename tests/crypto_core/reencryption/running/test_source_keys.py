@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -16,11 +15,12 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache, Know
 from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import everything, insert, plan, run
 
 
 def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
-    services: Container, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, world: World, platform: Engine, new_key: NewKey
 ) -> None:
     foreign = new_key()
     sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
@@ -35,7 +35,7 @@ def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
 
 
 def test_a_key_named_as_source_is_trusted_for_the_run(
-    services: Container, world: World, platform: Engine, cipher: TokenCipher, new_key: Callable[[], str]
+    services: Container, world: World, platform: Engine, cipher: TokenCipher, new_key: NewKey
 ) -> None:
     foreign = new_key()
     sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from sqlalchemy import Engine, text
 
@@ -16,6 +14,7 @@ from crypto_core.envelope import Format, parse
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import RowRef
+from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import all_hold_their_tokens, everything, plan, run, under
 
 
@@ -78,7 +77,7 @@ def test_the_alias_of_a_key_may_name_the_target(services: Container, world: Worl
 
 
 def test_a_token_can_move_to_a_key_that_is_not_configured(
-    services: Container, world: World, platform: Engine, new_key: Callable[[], str]
+    services: Container, world: World, platform: Engine, new_key: NewKey
 ) -> None:
     target, ref = new_key(), world.sealed_under(world.current_key)[0]
     assert run(services, Verb.REENCRYPT, Selection((ref,)), target).complete
