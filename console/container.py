@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.materials import MaterialService
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.replacing_token.service import TokenEntering
-    from crypto_core.reencryption.scale.service import Forecaster
+    from crypto_core.reencryption.scale.forecast import Forecaster
     from crypto_core.reencryption.service import TokenWorkService
     from crypto_core.reencryption.token_search.index import TokenIndex
     from crypto_core.reencryption.token_search.search import TokenSearch
@@ -667,7 +667,7 @@ class Container:
 
     @deferred_property
     def forecaster(self) -> Forecaster:
-        from crypto_core.reencryption.scale.service import Forecaster
+        from crypto_core.reencryption.scale.forecast import Forecaster
 
         return Forecaster(self.catalogue)
 
