@@ -41,13 +41,11 @@ def test_a_plan_tells_how_many_tokens_where_and_at_what_cost(
     assert everything(platform) == before
 
 
-@pytest.mark.parametrize(("verb", "calls"), [(Verb.REWRAP, 3), (Verb.REENCRYPT, 2)])
-def test_the_cost_of_moving_a_key_is_told(
-    plan: Callable[..., Plan], world: World, verb: Verb, calls: int
-) -> None:
+@pytest.mark.parametrize("verb", [Verb.REWRAP, Verb.REENCRYPT])
+def test_the_cost_of_moving_a_key_is_told(plan: Callable[..., Plan], world: World, verb: Verb) -> None:
     made = plan(verb, Selection(under_key=world.old_key.arn), world.current_key.arn)
     assert made.tokens >= len(world.sealed_under(world.old_key))
-    assert made.kms_calls == made.tokens * calls
+    assert made.kms_calls == made.tokens * 2
     assert made.source_key_arn == world.old_key.arn
 
 
