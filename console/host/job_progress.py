@@ -23,12 +23,6 @@ POLL_SECONDS = 0.5
 _CUT_OFF = "Others take its tokens over. Cut off, it goes on by itself; killed, start another."
 
 
-def through(view: JobView) -> tuple[int, int]:
-    """Return how many tokens a job is through with, and of how many: rows that came later count too."""
-    done = view.done + view.poisoned
-    return done, max(view.job.planned, done + view.remaining)
-
-
 def work_on(
     work: JobService,
     job: int,
@@ -50,7 +44,7 @@ def work_on(
 
         def progress(view: JobView) -> None:
             heard.tell(view)
-            shown.show(*through(view), view.tokens_per_second, waiting=view.waiting)
+            shown.show(view.through, view.whole, view.tokens_per_second, waiting=view.waiting)
             if growth.wants_more(1 + len(others), view):
                 others.append(RunnerProcess(job, environment))
 
@@ -65,7 +59,7 @@ def follow(work: JobService, job: int, cancelled: Event) -> JobView:
     with meter(view.job.verb.words) as shown:
         while True:
             heard.tell(view)
-            shown.show(*through(view), view.tokens_per_second, waiting=view.waiting)
+            shown.show(view.through, view.whole, view.tokens_per_second, waiting=view.waiting)
             if view.state is not JobState.RUNNING or cancelled.wait(POLL_SECONDS):
                 return view
             view = _shown(work, job, cancelled)

@@ -13,7 +13,7 @@ from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.model import JobState, JobView, ThroughputSample
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
-from screens.jobs.words import at_work, how_to_work, state_sign, to_go, whole
+from screens.jobs.words import at_work, how_to_work, state_sign, to_go
 from screens.plan_words import rate_words
 from screens.routes import JobErrorsRoute, KeyRoute
 from screens.use.lines import BLANK, NAME_CELLS, fact, prose, who
@@ -52,7 +52,7 @@ def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
 
 def _progress(view: JobView, width: int) -> Line:
     style = "$accent" if view.state is JobState.RUNNING else state_sign(view).style
-    return Line(progress(view.done + view.poisoned, whole(view), width, style))
+    return Line(progress(view.through, view.whole, width, style))
 
 
 def _rate(view: JobView, width: int) -> Line:

@@ -45,15 +45,8 @@ def restorable(view: JobView) -> bool:
     return view.state.ended and view.job.verb is not Verb.ENCRYPT and view.done > 0
 
 
-def whole(view: JobView) -> int:
-    """Return how many tokens a job is about: rows that came later count too."""
-    return max(view.job.planned, view.done + view.poisoned + view.remaining)
-
-
 def share_done(view: JobView) -> float:
-    """Return how much of a job is through, from 0 to 1."""
-    total = whole(view)
-    return (view.done + view.poisoned) / total if total else float(view.state is JobState.DONE)
+    return view.through / view.whole if view.whole else float(view.state is JobState.DONE)
 
 
 def to_go(view: JobView) -> str:

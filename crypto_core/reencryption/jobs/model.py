@@ -211,5 +211,14 @@ class JobView(JsonRecord):
     )
 
     @property
+    def through(self) -> int:
+        return self.done + self.poisoned
+
+    @property
+    def whole(self) -> int:
+        """How many tokens it is about: rows that came later count too."""
+        return max(self.job.planned, self.through + self.remaining)
+
+    @property
     def complete(self) -> bool:
         return self.state is JobState.DONE and not self.poisoned
