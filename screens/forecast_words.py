@@ -42,7 +42,6 @@ def value_words(result: Result) -> str:
 
 
 def _bytes(value: float) -> str:
-    """Return a number of bytes: "750 B", "3.1 GB"; a kB is 1,000 B."""
     power = 0
     while value >= 999.5 and power < len(_POWERS):
         value, power = value / 1_000, power + 1

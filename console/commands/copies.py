@@ -145,7 +145,6 @@ def remove(*, name: str, as_json: bool) -> int:
 
 
 def keys_needed(holds: CopyReport) -> str:
-    """Return the keys that a copy needs, each with its envelopes and its state, in one line."""
     named: dict[str, list[str | int]] = {}
     for need in holds.needs:
         name = need.alias or (short_key(need.key_arn) if need.key_arn else "a key that is not known")

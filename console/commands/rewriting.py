@@ -34,7 +34,6 @@ from screens.jobs.work import job_work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WritingOptions:
-    """The options that rewrap, reencrypt and encrypt have in common."""
 
     target: str | None
     dry_run: bool
@@ -58,7 +57,6 @@ class WritingOptions:
 
     @property
     def as_job(self) -> bool:
-        """True if it is to be a job however few tokens there are."""
         asked = self.processes or self.verify or self.accepted
         limits = self.rate is not None or self.max_lag is not None
         return self.job or self.forecast or limits or bool(asked)
@@ -82,12 +80,10 @@ class WritingOptions:
 
 
 class Seconds(click.ParamType[float]):
-    """A number of seconds; off is 0."""
 
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds. Raises BadParameter."""
         if value == "off":
             return 0.0
         return float(click.FloatRange(min=0, max=86_400).convert(value, param, ctx))
@@ -166,7 +162,6 @@ _how = together(
     trust_option,
     json_option,
 )
-"""The options that all three have."""
 _references = click.argument("references", nargs=-1, shell_complete=token_references, metavar="[REF]...")
 _filter = click.option(
     "--filter", "expression", metavar="EXPR", help="Every token that the filter lets through."
@@ -179,7 +174,6 @@ _envelopes = together(
     click.option("--all", "everything", is_flag=True, help="Every envelope."),
     _filter,
 )
-"""Which envelopes are meant."""
 
 
 @click.command(cls=OperationCommand, operation="rewrap")
@@ -235,7 +229,6 @@ def _read_envelopes(
     expression: str | None,
     **options: Any,
 ) -> tuple[Selection, WritingOptions]:
-    """Which envelopes are meant, and the options that all three commands have. Raises UsageError."""
     if sum((bool(references), source is not None, everything, expression is not None)) != 1:
         raise click.UsageError("Name references, or --from KEY, or --all, or --filter EXPR.")
     return Selection(_parsed(references), source, everything, filter=expression), WritingOptions(**options)

@@ -67,7 +67,6 @@ def _print(report: ScanReport, form: Form) -> None:
 
 @contextmanager
 def _attribution(*, offline: bool) -> Iterator[CopyAttribution]:
-    """Give what tells keys, with what the database remembers where one is configured."""
     settings = loaded().settings
     if not settings.database_url:
         yield without_database(settings, code_from_terminal, offline=offline)
@@ -78,7 +77,6 @@ def _attribution(*, offline: bool) -> Iterator[CopyAttribution]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Give what shows progress on stderr: a bar on a terminal, else now and then a line."""
     if not sys.stderr.isatty():
         yield _Lines().update
         return

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from console.container import Container
 
 MOST_BYTES = 64_000_000
-"""Bytes of a file that tokens are looked for in."""
 RUNBOOK = "token-compromise"
 _SHOWN_ROWS = 20
 NO_ARGUMENT = (
@@ -101,7 +100,6 @@ def whose(
 
 
 def _leak(path: str | None) -> LeakedTokens:
-    """The tokens that are looked for. Raises RefusedError, InvalidTokenError."""
     with _entered(path) as text:
         return read_leak(text)
 
@@ -123,7 +121,6 @@ def _entered(path: str | None) -> Secret:
 
 
 def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> TokenSearchResult:
-    """Look for the rows; the tokens are wiped. Raises KmsError, DatabaseError, InterruptedRunError."""
     try:
         with cancelled_by_interrupt("Stopping.") as cancelled, meter("search") as shown:
             return services.token_search.find_rows(

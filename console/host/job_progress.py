@@ -54,7 +54,6 @@ def work_on(
 
 
 def follow(work: JobService, job: int, cancelled: Event) -> JobView:
-    """Tell how far a job is until it ends or stops, or `cancelled` is set; return where it is then."""
     view, heard = work.show_job(job), Heard()
     with meter(view.job.verb.words) as shown:
         while True:
@@ -92,7 +91,6 @@ class Heard:
 
 
 def _tell(others: list[RunnerProcess]) -> None:
-    """Say which processes did not end well, and their last words."""
     for one in others:
         if one.code not in (0, 1, 130):
             last = one.said.splitlines()[-1:] or [f"exit code {one.code}"]

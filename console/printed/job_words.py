@@ -61,7 +61,6 @@ class ShownJob(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class StartedJob(JsonRecord):
-    """A job with what its plan left out."""
 
     job: JobDocument
     coverage: Coverage

@@ -9,7 +9,6 @@ from screens.styled import plain
 
 
 def print_nothing_to_do(plan: Plan, *, as_json: bool) -> int:
-    """Print a plan without tokens; returns the exit code."""
     if as_json:
         print_json(plan.as_json() | {"dry_run": False, "job": None, "planned": 0, "done": 0, "remaining": 0})
     else:
@@ -18,7 +17,6 @@ def print_nothing_to_do(plan: Plan, *, as_json: bool) -> int:
 
 
 def print_plan(plan: Plan, *, kms_calls: int | None = None, err: bool = False) -> None:
-    """Print what a run would do; a job takes `kms_calls`."""
     print_line(f"{plan.verb.words}: {plan.selection}", err=err)
     print_line(f"to {plan.target_name}  {plan.target_key_arn}", err=err)
     for line in plan_lines(plan, kms_calls, most=None):
@@ -26,7 +24,6 @@ def print_plan(plan: Plan, *, kms_calls: int | None = None, err: bool = False) -
 
 
 def print_result(result: RunResult) -> None:
-    """Print what a run did on stdout, and what stopped it on stderr."""
     for line in stop_lines(result):
         say(plain(line))
     for line in result_lines(result, most=None):

@@ -21,7 +21,6 @@ _OPENED = {
     Opening.UNKNOWN: "Who can open {} is not known.",
 }
 _PLACES = 5
-"""Places that are named as text; --json names more."""
 
 
 def print_scan(report: ScanReport) -> None:
@@ -53,7 +52,6 @@ def print_copy(copy: CopyReport) -> None:
 
 
 def consequences(copy: CopyReport) -> Iterator[str]:
-    """Say what the deletion of each key would cost, and who can open what."""
     for arn in copy.key_arns:
         name = next((n.alias for n in copy.needs if n.key_arn == arn and n.alias), None) or short_key(arn)
         yield f"Without {name}: {counted(copy.lost_with(arn), 'envelope')} can't be opened."

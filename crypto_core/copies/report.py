@@ -88,7 +88,6 @@ class CopyReport(JsonRecord):
     path: CleanText
     files: int
     size: int
-    """Bytes, as they are stored."""
     needs: tuple[KeyNeed, ...]
     exposed: tuple[Exposed, ...]
     damaged: int
@@ -108,7 +107,6 @@ class CopyReport(JsonRecord):
 
     @property
     def envelopes(self) -> int:
-        """All envelopes, one that is there twice counted twice."""
         return sum(need.envelopes for need in self.needs)
 
     @property

@@ -15,7 +15,6 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecord, JsonRecordError, record_of
 
 LARGEST = 64 << 20
-"""Bytes of a document that is read."""
 MOST = 10_000
 _LARGEST_NUMBER = 1 << 53
 _FORMATS = {format_.value for format_ in ENVELOPE_FORMATS}

@@ -333,7 +333,6 @@ class KmsKeyring:
         return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
 
     def remembered(self, encrypted_data_key: bytes) -> str | None:
-        """Return the trusted key that is remembered for data keys like this one."""
         prefix = edk_prefix(encrypted_data_key)
         known = self._likely.get(prefix) if prefix else None
         if known is None or known in self.trusted:

@@ -173,7 +173,6 @@ class Preflight:
         return _Answer(failure if isinstance(failure, REFUSALS) else refused)
 
     def _rehearse(self, operation: str, region: str | None, **parameters: Any) -> errors.KmsError | None:
-        """Return what one dry run failed with, None if the call would succeed."""
         given = {name: value for name, value in parameters.items() if value}
         try:
             answer = self._kms.call(operation, region=region, DryRun=True, **given)

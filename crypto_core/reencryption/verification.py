@@ -102,7 +102,6 @@ class Verifier:
             engine.pass_tokens(_Pages(pages), _OpenedSink(self._answers, heard), ask, cancelled or Event())
 
     def _quota(self) -> int:
-        """The quota of the Region where that is smallest."""
         trusted = {region_of(name) for name in self._keyring.trusted}
         regions = {region or self._keyring.kms.regions[0] for region in trusted}
         return min(map(quota_of, regions or {""}))
@@ -138,7 +137,6 @@ class _Pages:
 
 @dataclass(frozen=True, slots=True)
 class _OpenedSink:
-    """A TokenSink that remembers KMS's answers, and lets others hear what came of the tokens."""
 
     answers: AttributionCache
     heard: Callable[[Sequence[Opened]], None]

@@ -61,10 +61,8 @@ class ByteStream:
     """Compressions that were taken off to get here."""
     _ahead: bytes = field(default=b"", init=False)
     offset: int = field(default=0, init=False)
-    """How many bytes were read."""
 
     def peek(self, size: int) -> bytes:
-        """Return the next bytes, fewer only at the end, and leave them there."""
         while len(self._ahead) < size and (more := self.pull(size - len(self._ahead))):
             self._ahead += more
         return self._ahead[:size]

@@ -20,7 +20,6 @@ from screens.widgets.cells import fit_middle
 from screens.widgets.line_list import Line, line
 
 MOST = 1_000
-"""Tokens that are named one by one."""
 
 
 class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):

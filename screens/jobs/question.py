@@ -22,7 +22,6 @@ class Question(Dialog[bool]):
     def __init__(
         self, title: str, lines: Sequence[str], label: str, typed: str = "", *, safe: str = "Cancel"
     ) -> None:
-        """`label` is on the button that agrees, `safe` on the other."""
         super().__init__()
         self._safe = safe
         self._title = title
@@ -66,7 +65,6 @@ class Leaving(Question):
     """Returns True to leave all the same. q leaves at once from here too."""
 
     def __init__(self, jobs: Sequence[int], actions: Mapping[int, str]) -> None:
-        """`jobs` are those that this console works on, `actions` what it does, by the incident's number."""
         about: list[str] = []
         named: list[str] = []
         if jobs:

@@ -23,7 +23,6 @@ from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
 
 MOST = 1_000
-"""Jobs that are listed, the newest."""
 
 
 class JobsScreen(JobActor, ListScreen[JobView]):

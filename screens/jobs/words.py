@@ -27,7 +27,6 @@ def state_sign(view: JobView) -> Sign:
 
 
 def what_words(job: Job) -> str:
-    """Return what a job does to which tokens: "re-encrypt: every token under …9f2c"."""
     return f"{job.verb.words}: {job.selection}"
 
 
@@ -41,7 +40,6 @@ def how_to_work(view: JobView, facts: Facts) -> str:
 
 
 def restorable(view: JobView) -> bool:
-    """Return whether a job has ended and can be undone; encryption in place can't."""
     return view.state.ended and view.job.verb is not Verb.ENCRYPT and view.done > 0
 
 

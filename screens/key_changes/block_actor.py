@@ -29,7 +29,6 @@ _MOST_SAID = 3
 
 
 class BlockActor(MainScreen):
-    """A screen that names principals, or nobody yet."""
 
     @property
     def named(self) -> Named | None:
@@ -47,7 +46,6 @@ class BlockActor(MainScreen):
         return possible
 
     def _blocks(self, named: Named) -> tuple[Block, ...]:
-        """What blocks whoever is named; of a key alone whoever is blocked on it."""
         known = self.facts.blocks.value
         if named.principals or known is None:
             return blocks_of(self.facts, named.principals)
@@ -60,7 +58,6 @@ class BlockActor(MainScreen):
         return self._blocks(named) if named is not None else ()
 
     def refresh_hints(self, *state: object) -> None:
-        """Refresh the available actions if what they depend on has changed, blocks included."""
         super().refresh_hints(*state, self.named if self.is_mounted else None, self.blocks_seen)
 
     def _tick(self) -> None:

@@ -49,7 +49,6 @@ def stop_lines(result: ChangeResult) -> Iterator[StyledLine]:
 
 
 def outcome_lines(result: ChangeResult) -> Iterator[StyledLine]:
-    """Yield whether a change took effect, as read back from KMS; what stopped it is in `stop_lines`."""
     if result.plan.changes_nothing:
         yield GOOD, (NOTHING_TO_DO, "bold")
     elif result.verified and not result.stopped_by:

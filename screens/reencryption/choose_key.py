@@ -35,7 +35,6 @@ class ChooseKey(ChoiceDialog[KeyState]):
         self.ask_for("Asking KMS for keys…", lambda _: targets(), self._show)
 
     def _show(self, answer: tuple[KeyState, ...]) -> None:
-        """Show the keys, the write key under the cursor, or why there are none."""
         keys = self._sorted(answer)
         if keys:
             self.offer(keys, self._line)
