@@ -13,7 +13,7 @@ from console.sandbox.endpoint import EndpointControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.secret import DataKey
-from tests.crypto_core.keyring.scene import REGION
+from tests.crypto_core.keyring.scene import REGION, data_keys_of
 
 
 @pytest.fixture
@@ -52,14 +52,4 @@ def recorded(sandbox: Sandbox) -> Callable[[str, str], list[dict[str, Any]]]:
 
 @pytest.fixture
 def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
-    made: list[DataKey] = []
-
-    class Noted(DataKey):
-        __slots__ = ()
-
-        def __init__(self, content: bytes) -> None:
-            super().__init__(content)
-            made.append(self)
-
-    monkeypatch.setattr("crypto_core.keyring.checked_answers.DataKey", Noted)
-    return made
+    return data_keys_of("crypto_core.keyring.checked_answers", monkeypatch)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from console.sandbox.endpoint import ACCOUNT
 from crypto_core.aws.kms import KmsApi
+from crypto_core.secret import DataKey
 
 NewKey = Callable[[], str]
 MakeAlias = Callable[[str], str]
@@ -17,9 +20,24 @@ ELSEWHERE = "us-east-1"
 NOBODYS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 
 
-def blob_under(client: Any, key: str, spec: str = "AES_256") -> bytes:
-    blob: bytes = client.generate_data_key(KeyId=key, KeySpec=spec)["CiphertextBlob"]
-    return blob
+def wrapped(client: Any, key: str, context: dict[str, str] | None = None, *, spec: str = "AES_256") -> bytes:
+    made = client.generate_data_key(KeyId=key, KeySpec=spec, EncryptionContext=context or {})
+    return cast(bytes, made["CiphertextBlob"])
+
+
+def data_keys_of(module: str, monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
+    """Every DataKey that a module makes from now on."""
+    made: list[DataKey] = []
+
+    class Noted(DataKey):
+        __slots__ = ()
+
+        def __init__(self, content: Any) -> None:
+            super().__init__(content)
+            made.append(self)
+
+    monkeypatch.setattr(f"{module}.DataKey", Noted)
+    return made
 
 
 class ChangedAnswers(KmsApi):

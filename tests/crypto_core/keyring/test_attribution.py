@@ -14,7 +14,7 @@ from crypto_core.errors import IncorrectKeyError, InvalidCiphertextError, KeyDis
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey, exposed
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, ChangedAnswers, NewKey, Recorded, blob_under
+from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, ChangedAnswers, NewKey, Recorded, wrapped
 
 
 def test_attribution_asks_without_a_key_id_and_tells_key_and_material(
@@ -47,7 +47,7 @@ def test_attribution_asks_without_a_key_id_and_tells_key_and_material(
 
 def test_attribution_needs_no_trusted_key(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     key = new_key()
-    assert KmsKeyring(kms, write_key=None).attribute(blob_under(client, key)).key_arn == key
+    assert KmsKeyring(kms, write_key=None).attribute(wrapped(client, key)).key_arn == key
 
 
 def test_attribution_asks_the_regions_in_turn(aws: EndpointControl, sandbox: Sandbox, client: Any) -> None:
@@ -67,7 +67,7 @@ def test_attribution_of_a_disabled_key_names_it_and_of_a_damaged_blob_says_so(
     kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     key = new_key()
-    blob = blob_under(client, key)
+    blob = wrapped(client, key)
     keyring = KmsKeyring(kms, write_key=None)
     with pytest.raises(InvalidCiphertextError):
         keyring.attribute(damaged(blob))
@@ -82,4 +82,4 @@ def test_an_attribution_that_names_no_key_is_refused(
 ) -> None:
     keyring = KmsKeyring(ChangedAnswers(KeyId=None), write_key=None)
     with pytest.raises(KmsRequestError, match="did not say which key"):
-        keyring.attribute(blob_under(client, new_key()))
+        keyring.attribute(wrapped(client, new_key()))

@@ -13,7 +13,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KeyDisabledError, KmsRequestError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey, exposed
-from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, NewKey, blob_under
+from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, NewKey, wrapped
 
 # Generate and unwrap
 
@@ -91,7 +91,7 @@ def test_a_data_key_of_another_length_is_refused_and_wiped(
     keyring = KmsKeyring(kms, write_key=key)
     for use in (keyring.unwrap, keyring.attribute):
         with pytest.raises(KmsRequestError, match=f"data key of {length} bytes, expected 32"):
-            use(blob_under(client, key, spec))
+            use(wrapped(client, key, spec=spec))
         with pytest.raises(ValueError, match="is wiped"):
             exposed(made_data_keys[-1])
 
@@ -116,7 +116,7 @@ def test_an_encrypted_data_key_of_an_impossible_length_is_refused(
     with pytest.raises(KmsRequestError, match="encrypted data key of"):
         keyring.generate()
     with pytest.raises(KmsRequestError, match="encrypted data key of"):
-        keyring.rewrap(blob_under(client, key), key)
+        keyring.rewrap(wrapped(client, key), key)
     assert not made_data_keys
 
 
@@ -159,7 +159,7 @@ def test_a_rewrap_across_regions_is_refused_before_it_is_sent(
     source = new_key()
     destination = NOBODYS.replace(REGION, ELSEWHERE)
     with pytest.raises(KmsRequestError, match="different Regions") as caught:
-        KmsKeyring(kms, write_key=source).rewrap(blob_under(client, source), destination)
+        KmsKeyring(kms, write_key=source).rewrap(wrapped(client, source), destination)
     assert "Re-encrypt" in caught.value.remedy
     assert kms.calls == 0
 
@@ -168,5 +168,5 @@ def test_a_rewrap_to_a_disabled_key_names_the_destination(kms: KmsApi, client: A
     source, other, destination = new_key(), new_key(), new_key()
     client.disable_key(KeyId=destination)
     with pytest.raises(KeyDisabledError) as caught:
-        KmsKeyring(kms, write_key=source, trusted=[other]).rewrap(blob_under(client, source), destination)
+        KmsKeyring(kms, write_key=source, trusted=[other]).rewrap(wrapped(client, source), destination)
     assert caught.value.key == destination

@@ -22,8 +22,7 @@ from crypto_core.errors import (
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, exposed
-from tests.crypto_core.keyring.cache.scene import wrapped
-from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, MakeAlias, NewKey, Recorded
+from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, MakeAlias, NewKey, Recorded, wrapped
 
 REF = TokenRef("gh_connection", "access_token", "gh-42")
 ROW = encryption_context(REF)

@@ -14,22 +14,31 @@ from crypto_core.errors import IncorrectKeyError, KmsRequestError, UntrustedKeyE
 from crypto_core.keyring.checked_answers import pinned
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey, exposed
-from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, ChangedAnswers, NewKey, blob_under
+from tests.crypto_core.keyring.scene import (
+    ELSEWHERE,
+    NOBODYS,
+    REGION,
+    ChangedAnswers,
+    MakeAlias,
+    NewKey,
+    Recorded,
+    wrapped,
+)
 
 
 def test_decrypt_says_which_key_it_expects(
-    kms: KmsApi, client: Any, new_key: NewKey, recorded: Callable[[str, str], list[dict[str, Any]]]
+    kms: KmsApi, client: Any, new_key: NewKey, recorded: Recorded
 ) -> None:
     key = new_key()
-    KmsKeyring(kms, write_key=key).unwrap(blob_under(client, key))
+    KmsKeyring(kms, write_key=key).unwrap(wrapped(client, key))
     assert [request["keyId"] for request in recorded(key, "Decrypt")] == [key]
 
 
 def test_reencrypt_says_which_source_it_expects(
-    kms: KmsApi, client: Any, new_key: NewKey, recorded: Callable[[str, str], list[dict[str, Any]]]
+    kms: KmsApi, client: Any, new_key: NewKey, recorded: Recorded
 ) -> None:
     source, destination = new_key(), new_key()
-    KmsKeyring(kms, write_key=source).rewrap(blob_under(client, source), destination)
+    KmsKeyring(kms, write_key=source).rewrap(wrapped(client, source), destination)
     (request,) = recorded(source, "ReEncrypt")
     assert (request["sourceKeyId"], request["destinationKeyId"]) == (source, destination)
 
@@ -39,7 +48,7 @@ def test_a_blob_under_another_key_is_incorrect(kms: KmsApi, client: Any, new_key
     keyring = KmsKeyring(kms, write_key=trusted)
     for use in (keyring.unwrap, lambda blob: keyring.rewrap(blob, trusted)):
         with pytest.raises(IncorrectKeyError) as caught:
-            use(blob_under(client, other))
+            use(wrapped(client, other))
         assert caught.value.key == trusted
         assert trusted in caught.value.message
         assert "--trust" in caught.value.remedy
@@ -48,7 +57,7 @@ def test_a_blob_under_another_key_is_incorrect(kms: KmsApi, client: Any, new_key
 def test_none_of_several_keys_names_them_all(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     first, second, other = new_key(), new_key(), new_key()
     with pytest.raises(IncorrectKeyError, match="None of the 2 trusted keys") as caught:
-        KmsKeyring(kms, write_key=first, trusted=[second]).unwrap(blob_under(client, other))
+        KmsKeyring(kms, write_key=first, trusted=[second]).unwrap(wrapped(client, other))
     assert first[-4:] in caught.value.message
     assert second[-4:] in caught.value.message
 
@@ -64,10 +73,10 @@ def test_an_answer_that_names_another_key_is_not_trusted(
     keyring = KmsKeyring(ChangedAnswers(**{member: NOBODYS}), write_key=key)
     use: dict[str, Callable[[], Any]] = {
         "generate": keyring.generate,
-        "unwrap": lambda: keyring.unwrap(blob_under(client, key)),
-        "unwrap only": lambda: keyring.unwrap(blob_under(client, key), only=key),
-        "rewrap source": lambda: keyring.rewrap(blob_under(client, key), destination),
-        "rewrap destination": lambda: keyring.rewrap(blob_under(client, key), destination),
+        "unwrap": lambda: keyring.unwrap(wrapped(client, key)),
+        "unwrap only": lambda: keyring.unwrap(wrapped(client, key), only=key),
+        "rewrap source": lambda: keyring.rewrap(wrapped(client, key), destination),
+        "rewrap destination": lambda: keyring.rewrap(wrapped(client, key), destination),
     }
     with pytest.raises(UntrustedKeyError) as caught:
         use[operation]()
@@ -85,7 +94,7 @@ def test_an_answer_that_names_no_key_is_refused_and_pins_nothing(
     aws: EndpointControl,
     client: Any,
     new_key: NewKey,
-    alias: Callable[[str], str],
+    alias: MakeAlias,
     form: str,
     answered: Any,
     made_data_keys: list[DataKey],
@@ -95,15 +104,15 @@ def test_an_answer_that_names_no_key_is_refused_and_pins_nothing(
     kms = ChangedAnswers(KeyId=answered)
     keyring = KmsKeyring(kms, write_key=name)
     with pytest.raises(KmsRequestError, match="did not say which key"):
-        keyring.unwrap(blob_under(client, key))
+        keyring.unwrap(wrapped(client, key))
     with pytest.raises(ValueError, match="is wiped"):
         exposed(made_data_keys[0])
     kms.changes.clear()
-    assert keyring.unwrap(blob_under(client, key)).wrapped_by.key_arn == key
+    assert keyring.unwrap(wrapped(client, key)).wrapped_by.key_arn == key
 
 
 def test_an_alias_means_the_key_that_it_named_first(
-    kms: KmsApi, client: Any, new_key: NewKey, alias: Callable[[str], str]
+    kms: KmsApi, client: Any, new_key: NewKey, alias: MakeAlias
 ) -> None:
     key, later = new_key(), new_key()
     name = alias(key)
@@ -114,7 +123,7 @@ def test_an_alias_means_the_key_that_it_named_first(
         keyring.generate()
     assert later in caught.value.message
     with pytest.raises(UntrustedKeyError):
-        keyring.unwrap(blob_under(client, later))
+        keyring.unwrap(wrapped(client, later))
     with pytest.raises(UntrustedKeyError):
         keyring.trusting(later).generate()
     client.update_alias(AliasName=name, TargetKeyId=key)
@@ -136,7 +145,7 @@ def test_a_key_id_means_the_key_of_that_id_only(aws: EndpointControl, client: An
     key = new_key()
     keyring = KmsKeyring(ChangedAnswers(KeyId=NOBODYS), write_key=key.rpartition("/")[2])
     with pytest.raises(UntrustedKeyError):
-        keyring.unwrap(blob_under(client, key))
+        keyring.unwrap(wrapped(client, key))
 
 
 def test_the_replicas_of_a_multi_region_key_are_one_key(

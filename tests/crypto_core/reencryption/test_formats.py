@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,6 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.envelope import Format, classify, parse
-from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.errors import EnvelopeError, InvalidCiphertextError, MissingReferenceError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.coverage import Evidence
@@ -206,24 +204,6 @@ def test_a_v2_envelope_is_rewrapped_to_its_keys_current_material(
     unchanged = [name for name, _ in before.parts() if name != "encrypted data key"]
     assert [dict(after.parts())[n] for n in unchanged] == [dict(before.parts())[n] for n in unchanged]
     assert crypto_core.decrypt_token(stored(ref), ref) == world.token_for(ref)
-
-
-def test_cloudtrail_says_which_token_was_opened_in_v2_and_not_in_v1(
-    v2: Container, sandbox: Sandbox, world: World
-) -> None:
-    # Two tokens that nothing else in this file makes v2: the trail is there for all tests.
-    first, second = world.sealed_under(world.current_key)[-2:]
-    written(v2, Verb.REENCRYPT, Selection((first,)), world.current_key.arn)
-    v2.services.work.verify_tokens(Selection((first, second)))
-    sandbox.control.set_lookup_throttle(None)
-    events = sandbox.client("cloudtrail").lookup_events(
-        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "Decrypt"}]
-    )["Events"]
-    contexts = [
-        json.loads(event["CloudTrailEvent"])["requestParameters"].get("encryptionContext") for event in events
-    ]
-    assert encryption_context(first) in contexts
-    assert encryption_context(second) not in contexts
 
 
 def test_inspection_tells_the_fields_of_v2_and_asks_kms_for_this_row(v2: Container, world: World) -> None:

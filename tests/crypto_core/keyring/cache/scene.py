@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from console.sandbox.endpoint import ACCOUNT
 from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.secret import DataKey, exposed
+from tests.crypto_core.keyring.scene import REGION
 
-REGION = "eu-west-1"
-ELSEWHERE = "us-east-1"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 OTHER = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000001"
 REPLICATED = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-{'0' * 32}"
@@ -46,8 +43,3 @@ def holds(cache: DataKeyCache, edk: bytes, key: str = KEY, context: dict[str, st
     if taken is not None:
         taken[0].wipe()
     return taken is not None
-
-
-def wrapped(client: Any, key: str, context: dict[str, str] | None = None) -> bytes:
-    made = client.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context or {})
-    return cast(bytes, made["CiphertextBlob"])

@@ -9,10 +9,8 @@ from crypto_core.keyring.cache import CacheLimits, DataKeyCache
 from crypto_core.secret import DataKey, exposed
 from tests.crypto_core.keyring.cache.scene import (
     ANOTHER_ROW,
-    ELSEWHERE,
     KEY,
     OTHER,
-    REGION,
     REPLICATED,
     ROW,
     a_data_key,
@@ -20,6 +18,7 @@ from tests.crypto_core.keyring.cache.scene import (
     is_wiped,
     keep,
 )
+from tests.crypto_core.keyring.scene import ELSEWHERE, REGION
 
 
 def test_a_hit_needs_the_encrypted_data_key_the_key_and_the_context() -> None:

@@ -21,8 +21,8 @@ from crypto_core.errors import (
 from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import DataKey
-from tests.crypto_core.keyring.cache.scene import REGION, is_wiped, wrapped
-from tests.crypto_core.keyring.scene import NewKey
+from tests.crypto_core.keyring.cache.scene import is_wiped
+from tests.crypto_core.keyring.scene import REGION, NewKey, wrapped
 
 # Purged when KMS refuses the key. Each makes KMS refuse something about the key, and says the error.
 

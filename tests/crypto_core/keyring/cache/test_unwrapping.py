@@ -13,8 +13,8 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import Silent
 from crypto_core.secret import exposed
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.keyring.cache.scene import ANOTHER_ROW, KEY, ROW, Clock, wrapped
-from tests.crypto_core.keyring.scene import NewKey
+from tests.crypto_core.keyring.cache.scene import ANOTHER_ROW, KEY, ROW, Clock
+from tests.crypto_core.keyring.scene import NewKey, wrapped
 
 
 class Counting(Silent):

@@ -9,7 +9,8 @@ import pytest
 
 from console.sandbox.endpoint import EndpointControl
 from crypto_core.keyring.preflight import Preflight
-from tests.crypto_core.keyring.preflight.scene import Overheard, wrapped
+from tests.crypto_core.keyring.preflight.scene import Overheard
+from tests.crypto_core.keyring.scene import wrapped
 
 
 @pytest.fixture

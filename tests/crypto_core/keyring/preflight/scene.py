@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from console.sandbox.endpoint import ACCOUNT
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keyring.preflight import Permission
+from tests.crypto_core.keyring.scene import REGION
 
-REGION = "eu-west-1"
-ELSEWHERE = "us-east-1"
-NOBODYS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000"
 CONTEXT = {"keydeck:table": "gh_connection", "keydeck:column": "access_token", "keydeck:id": "gh-42"}
 
 GENERATE, DECRYPT = "kms:GenerateDataKey", "kms:Decrypt"
@@ -34,11 +31,6 @@ class Overheard(KmsApi):
         answer = super().call(operation, region=region, **parameters)
         self.answers.append(answer)
         return answer
-
-
-def wrapped(client: Any, key: str, context: dict[str, str] | None = None) -> bytes:
-    made = client.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=context or {})
-    return cast(bytes, made["CiphertextBlob"])
 
 
 def verdicts(permissions: tuple[Permission, ...]) -> list[tuple[str, str, bool | None]]:

@@ -13,19 +13,8 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import ReadOnlyError
 from crypto_core.keyring.preflight import Permission, Preflight
-from tests.crypto_core.keyring.preflight.scene import (
-    DECRYPT,
-    ELSEWHERE,
-    FROM,
-    GENERATE,
-    REGION,
-    TO,
-    BlobOf,
-    Overheard,
-    verdicts,
-    wrapped,
-)
-from tests.crypto_core.keyring.scene import NewKey
+from tests.crypto_core.keyring.preflight.scene import DECRYPT, FROM, GENERATE, TO, BlobOf, Overheard, verdicts
+from tests.crypto_core.keyring.scene import ELSEWHERE, REGION, NewKey, wrapped
 
 
 def used(client: Any, key: str) -> Any:

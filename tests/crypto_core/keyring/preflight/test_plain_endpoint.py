@@ -28,22 +28,6 @@ def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Overheard:
     return Overheard(endpoint_url=moto_url)
 
 
-@pytest.fixture
-def made_data_keys(monkeypatch: pytest.MonkeyPatch) -> list[DataKey]:
-    """Every DataKey that is made from KMS's answers from now on."""
-    made: list[DataKey] = []
-
-    class Noted(DataKey):
-        __slots__ = ()
-
-        def __init__(self, content: bytes) -> None:
-            super().__init__(content)
-            made.append(self)
-
-    monkeypatch.setattr("crypto_core.keyring.checked_answers.DataKey", Noted)
-    return made
-
-
 @pytest.mark.parametrize("spec", ["AES_256", "AES_128"])
 def test_an_endpoint_that_answers_for_real_permits_it_and_its_data_key_is_wiped(
     moto: Overheard, made_data_keys: list[DataKey], spec: str

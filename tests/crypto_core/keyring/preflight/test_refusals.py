@@ -10,18 +10,8 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl
 from crypto_core.keyring.preflight import Permission, Preflight
-from tests.crypto_core.keyring.preflight.scene import (
-    DECRYPT,
-    ELSEWHERE,
-    FROM,
-    GENERATE,
-    NOBODYS,
-    REGION,
-    TO,
-    BlobOf,
-    Overheard,
-)
-from tests.crypto_core.keyring.scene import NewKey
+from tests.crypto_core.keyring.preflight.scene import DECRYPT, FROM, GENERATE, TO, BlobOf, Overheard
+from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, NewKey
 
 
 def test_a_missing_permission_to_generate_is_named_with_its_key(

@@ -9,8 +9,8 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.keyring.preflight import Preflight
-from tests.crypto_core.keyring.preflight.scene import CONTEXT, DECRYPT, FROM, TO, Overheard, wrapped
-from tests.crypto_core.keyring.scene import NewKey
+from tests.crypto_core.keyring.preflight.scene import CONTEXT, DECRYPT, FROM, TO, Overheard
+from tests.crypto_core.keyring.scene import NewKey, wrapped
 
 
 def damaged(client: Any, key: str, other: str) -> tuple[bytes, dict[str, str]]:

@@ -15,13 +15,11 @@ from tests.crypto_core.keyring.preflight.scene import (
     DECRYPT,
     FROM,
     GENERATE,
-    NOBODYS,
     TO,
     Overheard,
     verdicts,
-    wrapped,
 )
-from tests.crypto_core.keyring.scene import NewKey
+from tests.crypto_core.keyring.scene import NOBODYS, NewKey, wrapped
 
 
 def test_a_reencryption_needs_decrypt_on_every_source_and_both_on_the_target(

@@ -49,12 +49,6 @@ def test_the_cost_of_moving_a_key_is_told(plan: Callable[..., Plan], world: Worl
     assert made.source_key_arn == world.old_key.arn
 
 
-def test_rewrap_is_said_to_be_no_recovery(plan: Callable[..., Plan], world: World) -> None:
-    selection = Selection((world.sealed_under(world.old_key)[0],))
-    assert any("no recovery" in w for w in plan(Verb.REWRAP, selection, world.current_key.arn).warnings)
-    assert plan(Verb.REENCRYPT, selection, world.current_key.arn).warnings == ()
-
-
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
 def test_the_source_may_be_named_by_any_of_its_names(
     plan: Callable[..., Plan], world: World, name: str

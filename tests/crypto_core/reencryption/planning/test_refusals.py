@@ -163,11 +163,6 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
     sandbox.control.clear()
 
 
-def test_only_encrypt_takes_what_is_unprotected(services: Container, platform: Engine, world: World) -> None:
-    error = refused(services, platform, Verb.REENCRYPT, Selection(unprotected=True), world.current_key.arn)
-    assert "Only encrypt in place" in error.message
-
-
 @pytest.mark.parametrize(
     "reference", [TokenRef("nowhere", "token", "1"), TokenRef("slack_connection", "bot_token", "x")]
 )
