@@ -34,7 +34,6 @@ from screens.jobs.work import job_work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WritingOptions:
-
     target: str | None
     dry_run: bool
     yes: bool
@@ -80,7 +79,6 @@ class WritingOptions:
 
 
 class Seconds(click.ParamType[float]):
-
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

@@ -61,7 +61,6 @@ class ShownJob(JsonRecord):
 
 @dataclass(frozen=True, slots=True)
 class StartedJob(JsonRecord):
-
     job: JobDocument
     coverage: Coverage
     refused: tuple[Unwritten, ...]

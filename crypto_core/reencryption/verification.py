@@ -137,7 +137,6 @@ class _Pages:
 
 @dataclass(frozen=True, slots=True)
 class _OpenedSink:
-
     answers: AttributionCache
     heard: Callable[[Sequence[Opened]], None]
 

@@ -29,7 +29,6 @@ _MOST_SAID = 3
 
 
 class BlockActor(MainScreen):
-
     @property
     def named(self) -> Named | None:
         """Whom actions are about; None where nothing is named."""
