@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, astuple, dataclass, fields, replace
 from datetime import datetime
 from threading import Event, Thread
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
@@ -222,16 +222,18 @@ class JobService:
 
         Raises RefusedError, InvalidReferenceError, KmsError, DatabaseError.
         """
-
-        def job() -> JobPlan:
-            tokens = self.planner.plan_tokens(verb, selection, target, options, cancelled=cancelled)
-            return self.planner.plan_job(tokens, options, cancelled=cancelled)
-
-        plan, notes = self._guard.plan(verb.value, str(selection), job, _told, {"to": target})
-        return _with_notes(plan, notes)
+        plan = self.plan_fitting(verb, selection, target, options, few=-1, cancelled=cancelled)
+        return cast(JobPlan, plan)
 
     def plan_fitting(
-        self, verb: Verb, selection: Selection, target: str, options: JobOptions, *, few: int = FEW
+        self,
+        verb: Verb,
+        selection: Selection,
+        target: str,
+        options: JobOptions,
+        *,
+        few: int = FEW,
+        cancelled: Event | None = None,
     ) -> JobPlan | Plan:
         """Return what would happen, as a job for more than `few` tokens; journaled once.
 
@@ -239,18 +241,14 @@ class JobService:
         """
 
         def fitting() -> JobPlan | Plan:
-            tokens = self.planner.plan_tokens(verb, selection, target, options)
-            return self.planner.plan_job(tokens, options) if tokens.tokens > few else tokens
+            tokens = self.planner.plan_tokens(verb, selection, target, options, cancelled=cancelled)
+            if tokens.tokens <= few:
+                return tokens
+            return self.planner.plan_job(tokens, options, cancelled=cancelled)
 
-        plan, notes = self._guard.plan(
-            verb.value,
-            str(selection),
-            fitting,
-            lambda plan: _told(plan) if isinstance(plan, JobPlan) else plan.as_json(),
-            {"to": target},
-        )
+        plan, notes = self._guard.plan(verb.value, str(selection), fitting, _told, {"to": target})
         if isinstance(plan, JobPlan):
-            return _with_notes(plan, notes)
+            return replace(plan, plan=replace(plan.plan, warnings=plan.plan.warnings + notes))
         return replace(plan, warnings=plan.warnings + notes)
 
     def start_job(self, plan: JobPlan, consent: Consent | None) -> int:
@@ -428,12 +426,10 @@ class JobService:
         )
 
 
-def _with_notes(plan: JobPlan, notes: tuple[str, ...]) -> JobPlan:
-    return replace(plan, plan=replace(plan.plan, warnings=plan.plan.warnings + notes))
-
-
-def _told(plan: JobPlan) -> dict[str, Any]:
+def _told(plan: JobPlan | Plan) -> dict[str, Any]:
     """A plan as the journal and the job keep it."""
+    if isinstance(plan, Plan):
+        return plan.as_json()
     return plan.plan.as_json() | {
         "losses": list(plan.losses),
         "options": list(astuple(plan.options)),
