@@ -14,6 +14,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import TokenRef
+from tests.crypto_core.reencryption.running.runs import MakePlan
 
 
 def planned(plan: Plan) -> set[TokenRef]:
@@ -22,7 +23,7 @@ def planned(plan: Plan) -> set[TokenRef]:
 
 
 def test_a_filter_selects_what_it_lets_through_and_the_plan_lists_it(
-    services: Container, plan: Callable[..., Plan], world: World
+    services: Container, plan: MakePlan, world: World
 ) -> None:
     selection = Selection(filter="provider:slack format:plaintext")
     assert str(selection) == 'every token that "provider:slack format:plaintext" lets through'
@@ -37,7 +38,7 @@ def test_a_filter_selects_what_it_lets_through_and_the_plan_lists_it(
 
 
 def test_tokens_of_a_filter_that_the_verb_does_not_take_are_refused_one_by_one(
-    services: Container, plan: Callable[..., Plan], world: World
+    services: Container, plan: MakePlan, world: World
 ) -> None:
     made = plan(Verb.REENCRYPT, Selection(filter="table:slack_connection"), world.current_key.arn)
     rows = services.services.inventory.page(Query("table:slack_connection"), limit=1000).rows
@@ -47,7 +48,7 @@ def test_tokens_of_a_filter_that_the_verb_does_not_take_are_refused_one_by_one(
 
 
 def test_tokens_that_a_filter_is_not_meant_for_are_left_alone(
-    services: Container, plan: Callable[..., Plan], world: World
+    services: Container, plan: MakePlan, world: World
 ) -> None:
     whole = plan(Verb.REENCRYPT, Selection(filter="format:v1"), world.old_key.arn)
     left_out = tuple(sorted(planned(whole))[:3])
@@ -59,7 +60,7 @@ def test_tokens_that_a_filter_is_not_meant_for_are_left_alone(
 
 
 def test_a_run_of_a_filter_writes_what_its_plan_lists_and_nothing_that_came_later(
-    services: Container, plan: Callable[..., Plan], world: World, platform: Engine, stored: Callable[..., str]
+    services: Container, plan: MakePlan, world: World, platform: Engine, stored: Callable[..., str]
 ) -> None:
     made = plan(Verb.ENCRYPT, Selection(filter="provider:slack format:plaintext"), world.current_key.arn)
     later = next(ref for ref in world.tokens if ref.table == "slack_connection" and ref not in planned(made))
@@ -75,7 +76,7 @@ def test_a_run_of_a_filter_writes_what_its_plan_lists_and_nothing_that_came_late
 
 
 def test_a_filter_that_lets_too_many_through_is_refused_with_what_takes_more(
-    services: Container, plan: Callable[..., Plan], world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, plan: MakePlan, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crypto_core.reencryption.filter_selection.MOST", 10)
     with pytest.raises(RefusedError, match=f"lets {len(world.tokens)} tokens through; at most 10") as caught:
@@ -86,15 +87,13 @@ def test_a_filter_that_lets_too_many_through_is_refused_with_what_takes_more(
     assert "keydeck verify --all" in caught.value.remedy
 
 
-def test_a_wrong_filter_is_refused_before_anything(plan: Callable[..., Plan], world: World) -> None:
+def test_a_wrong_filter_is_refused_before_anything(plan: MakePlan, world: World) -> None:
     with pytest.raises(InvalidFilterError) as caught:
         plan(Verb.REENCRYPT, Selection(filter="format:v9"), world.current_key.arn)
     assert caught.value.position == 7
 
 
-def test_many_references_are_written_page_by_page(
-    services: Container, plan: Callable[..., Plan], world: World
-) -> None:
+def test_many_references_are_written_page_by_page(services: Container, plan: MakePlan, world: World) -> None:
     """In the order of the ids, each page asking for its own alone."""
     made = plan(Verb.REENCRYPT, Selection(filter="format:v1"), world.old_key.arn)
     pages = list(services.store.pages(made.scope, size=7))

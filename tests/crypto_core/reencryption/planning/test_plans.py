@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from sqlalchemy import Engine
 
@@ -13,13 +11,13 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef
-from tests.crypto_core.reencryption.planning.snapshot import everything
+from tests.crypto_core.reencryption.running.runs import MakePlan, everything
 
 
 def test_a_plan_tells_how_many_tokens_where_and_at_what_cost(
-    plan: Callable[..., Plan], world: World, platform: Engine
+    plan: MakePlan, world: World, platform: Engine
 ) -> None:
     before = everything(platform)
     made = plan(Verb.ENCRYPT, Selection(unprotected=True), world.current_key.alias)
@@ -42,7 +40,7 @@ def test_a_plan_tells_how_many_tokens_where_and_at_what_cost(
 
 
 @pytest.mark.parametrize("verb", [Verb.REWRAP, Verb.REENCRYPT])
-def test_the_cost_of_moving_a_key_is_told(plan: Callable[..., Plan], world: World, verb: Verb) -> None:
+def test_the_cost_of_moving_a_key_is_told(plan: MakePlan, world: World, verb: Verb) -> None:
     made = plan(verb, Selection(under_key=world.old_key.arn), world.current_key.arn)
     assert made.tokens >= len(world.sealed_under(world.old_key))
     assert made.kms_calls == made.tokens * 2
@@ -50,15 +48,13 @@ def test_the_cost_of_moving_a_key_is_told(plan: Callable[..., Plan], world: Worl
 
 
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
-def test_the_source_may_be_named_by_any_of_its_names(
-    plan: Callable[..., Plan], world: World, name: str
-) -> None:
+def test_the_source_may_be_named_by_any_of_its_names(plan: MakePlan, world: World, name: str) -> None:
     made = plan(Verb.REENCRYPT, Selection(under_key=getattr(world.old_key, name)), world.current_key.arn)
     assert made.source_key_arn == world.old_key.arn
     assert made.tokens >= len(world.sealed_under(world.old_key))
 
 
-def test_what_a_verb_does_not_take_is_told_token_by_token(plan: Callable[..., Plan], world: World) -> None:
+def test_what_a_verb_does_not_take_is_told_token_by_token(plan: MakePlan, world: World) -> None:
     by_format = {
         f: next(r for r, t in world.tokens.items() if t.format is f) for f in Format if not f.binds_row
     }
@@ -80,22 +76,20 @@ def test_what_a_verb_does_not_take_is_told_token_by_token(plan: Callable[..., Pl
     )
 
 
-def test_a_reference_named_twice_is_one_token(plan: Callable[..., Plan], world: World) -> None:
+def test_a_reference_named_twice_is_one_token(plan: MakePlan, world: World) -> None:
     ref = next(r for r in world.sealed_under(world.old_key) if r.table == "slack_connection")
     row = RowRef(ref.table, ref.row_id)
     assert plan(Verb.REENCRYPT, Selection((ref, row, ref)), world.current_key.arn).tokens == 1
 
 
-def test_a_plan_of_nothing_is_a_plan(plan: Callable[..., Plan], services: Container, world: World) -> None:
+def test_a_plan_of_nothing_is_a_plan(plan: MakePlan, services: Container, world: World) -> None:
     made = plan(Verb.ENCRYPT, Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
     assert (made.tokens, len(made.refused)) == (0, 1)
     result = services.services.work.run_plan(made, Consent.by_option(made))
     assert (result.done, result.kms_calls) == (0, 0)
 
 
-def test_gaps_of_the_attribution_are_part_of_the_plan(
-    plan: Callable[..., Plan], sandbox: Sandbox, world: World
-) -> None:
+def test_gaps_of_the_attribution_are_part_of_the_plan(plan: MakePlan, sandbox: Sandbox, world: World) -> None:
     sandbox.control.add_fault(Fault("Decrypt", "KMSInternalException"))
     made = plan(Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     sandbox.control.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,10 +27,10 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
-from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from tests.console.command_types import NewKey
-from tests.crypto_core.reencryption.planning.snapshot import everything
+from tests.crypto_core.reencryption.running.runs import MakePlan, everything
 
 GONE = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 
@@ -145,14 +144,14 @@ def test_a_source_that_may_not_be_decrypted_is_refused(
     assert "kms:Decrypt" in error.message
 
 
-def test_a_source_that_is_gone_has_no_tokens(plan: Callable[..., Plan], world: World) -> None:
+def test_a_source_that_is_gone_has_no_tokens(plan: MakePlan, world: World) -> None:
     assert plan(Verb.REENCRYPT, Selection(under_key=GONE), world.current_key.arn).tokens == 0
     with pytest.raises(KeyNotFoundError):
         plan(Verb.REENCRYPT, Selection(under_key="alias/gone"), world.current_key.arn)
 
 
 def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
-    services: Container, plan: Callable[..., Plan], sandbox: Sandbox, world: World
+    services: Container, plan: MakePlan, sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:DescribeKey"))
     ref = world.sealed_under(world.old_key)[0]
@@ -167,7 +166,7 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
     "reference", [TokenRef("nowhere", "token", "1"), TokenRef("slack_connection", "bot_token", "x")]
 )
 def test_a_wrong_reference_is_refused(
-    services: Container, plan: Callable[..., Plan], world: World, reference: TokenRef
+    services: Container, plan: MakePlan, world: World, reference: TokenRef
 ) -> None:
     with pytest.raises(InvalidReferenceError):
         plan(Verb.REENCRYPT, Selection((reference,)), world.current_key.arn)

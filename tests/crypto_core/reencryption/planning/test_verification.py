@@ -17,7 +17,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import RowRef, TokenRef
 from tests.console.command_types import NewKey
-from tests.crypto_core.reencryption.planning.snapshot import everything
+from tests.crypto_core.reencryption.running.runs import everything
 
 
 def test_verify_says_of_each_token_whether_it_opened(services: Container, world: World) -> None:

@@ -19,6 +19,8 @@ from crypto_core.reencryption.bulk import engine, pipeline
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb
 from crypto_core.references import TokenRef
 
+MakePlan = Callable[..., Plan]
+
 
 def everything(platform: Engine) -> dict[TokenRef, str]:
     """Every value in a token column that isn't NULL."""
