@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.application.app import KeydeckApp
 from console.application.context import ConsoleContexts
@@ -19,10 +19,10 @@ from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
 from screens.jobs.beginning import JobPreview, RestoreDialog
 from screens.jobs.job_screen import JobScreen
+from tests.console.command_types import NewKey
+from tests.console.test_jobs_for_real import remove_corrupt
 from tests.screens.deck import LARGE, Deck
 from tests.screens.stage import Stage
-
-NewKey = Callable[[], str]
 
 
 @asynccontextmanager
@@ -39,9 +39,7 @@ async def console(contexts: ConsoleContexts) -> AsyncIterator[Deck]:
 def contexts(services: Container, superuser: Engine, world: World, new_key: NewKey) -> ConsoleContexts:
     """A place that writes under a new key, with only tokens that open."""
     install(services.engine)
-    with superuser.begin() as connection:
-        for ref in world.corrupt:
-            connection.execute(text(f"DELETE FROM {ref.table} WHERE id::text = :id"), {"id": ref.row_id})
+    remove_corrupt(superuser, world)
     settings: Settings = load().settings
     trusted = tuple(filter(None, (*settings.trusted_keys, settings.write_key)))
     return ConsoleContexts(settings.model_copy(update={"write_key": new_key(), "trusted_keys": trusted}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +12,10 @@ from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from tests.console.command_types import NewKey
+from tests.console.command_types import Keydeck, NewKey
 from tests.console.shapes import assert_shape
 from tests.screens.samples import CURRENT, HOSTILE
 from tests.screens.stage_jobs import DONE, StageJobs, job_view
-
-Keydeck = Callable[..., Any]
 
 
 @pytest.fixture

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-
-Keydeck = Callable[..., Any]
-NewKey = Callable[[], str]
+from tests.console.command_types import Keydeck, NewKey
 
 
 def remove_corrupt(superuser: Engine, world: World) -> None:

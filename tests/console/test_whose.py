@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -17,9 +16,9 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
+from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 
-Keydeck = Callable[..., Any]
 NOWHERE = "ghp_" + "NoWhere9" * 4
 
 
