@@ -31,7 +31,7 @@ from crypto_core.envelope import (
     version_of,
 )
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer
-from crypto_core.log.observation import SILENT, Observer, observed_operation
+from crypto_core.log.observation import SILENT, Observation, Observer
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -113,7 +113,7 @@ class TokenCipher:
         it is returned; with `ask_kms` by a data key that KMS has opened (one call more), not by the one that
         it has issued. Raises InvalidTokenError, MissingReferenceError, KmsError, SettingsError.
         """
-        with observed_operation(self._observer, "encrypt", self._write_format):
+        with Observation(self._observer, "encrypt", self._write_format):
             secret = token if isinstance(token, Secret) else Secret.of(token)
             return self._sealed(secret, key, ref, self._write_format, ask_kms=ask_kms)
 
@@ -127,7 +127,7 @@ class TokenCipher:
 
     def open(self, stored: str, likely: str | None = None, *, ref: TokenRef | None = None) -> OpenedToken:
         """Return the token together with the key that had wrapped it. Raises as `decrypt`."""
-        with observed_operation(self._observer, "decrypt") as observation:
+        with Observation(self._observer, "decrypt") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
             with CallSubject(ref or stored, self._receipts):
@@ -144,7 +144,7 @@ class TokenCipher:
         current key material. Raises EnvelopeError, MissingReferenceError, RefusedError for a v2 envelope and
         another key, KmsError.
         """
-        with observed_operation(self._observer, "rewrap") as observation:
+        with Observation(self._observer, "rewrap") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
             with CallSubject(ref or stored, self._receipts):
@@ -167,7 +167,7 @@ class TokenCipher:
         envelope has been opened and compared; with `ask_kms` by a data key that KMS has opened (one call
         more). Raises EnvelopeError, MissingReferenceError, KmsError.
         """
-        with observed_operation(self._observer, "reencrypt") as observation:
+        with Observation(self._observer, "reencrypt") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
             written = self._write_format
@@ -189,7 +189,7 @@ class TokenCipher:
         ask_kms: bool = False,
     ) -> SealedToken:
         """Return the token of a dev value in an envelope, as `encrypt`. Raises also EnvelopeError."""
-        observed = observed_operation(self._observer, "encrypt", self._write_format)
+        observed = Observation(self._observer, "encrypt", self._write_format)
         with observed, open_dev(stored, dev_key) as token:
             return self._sealed(token, key, ref, self._write_format, ask_kms=ask_kms)
 

@@ -30,7 +30,7 @@ from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.guard.held_step import require_held
-from crypto_core.log.observation import SILENT, Observer, observed_call
+from crypto_core.log.observation import SILENT, ObservedCall, Observer
 from crypto_core.receipts.call_subject import note_answer, note_call
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -235,7 +235,7 @@ class KmsApi:
         with self._lock:
             self.calls += 1
         where = region or self.regions[0]
-        with observed_call(self._observer, operation):
+        with ObservedCall(self._observer, operation):
             try:
                 answer = self._send("kms", operation, where, parameters)
             except (errors.KmsUnreachableError, errors.KmsUnreadableError):

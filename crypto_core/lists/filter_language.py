@@ -40,7 +40,7 @@ from crypto_core.lists.filter_values import (
     known,
     network,
 )
-from crypto_core.lists.foreign_spellings import OBJECTS, Foreign, foreign_value, foreign_word
+from crypto_core.lists.foreign_spellings import OBJECTS, foreign_value, foreign_word
 from crypto_core.lists.regular_expression import PatternError, lower, pattern
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
@@ -296,7 +296,7 @@ class _Parser:
         if texts and not quoted:
             foreign = foreign_value(value, field.name) if field else foreign_word(value, before, self._fields)
             if foreign is not None:
-                raise _foreign(foreign, start)
+                raise error(foreign.message, start + foreign.at, foreign.remedy)
             if field is None:
                 self._refuse_name(value, start)
         begin = start + quoted
@@ -362,7 +362,3 @@ class _Parser:
 
 
 _PARENTHESIS = 'One of several values: name:a,b. A text with parentheses is written in quotes: "a (b)".'
-
-
-def _foreign(found: Foreign, start: int) -> InvalidFilterError:
-    return error(found.message, start + found.at, found.remedy)

@@ -18,7 +18,7 @@ _SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Why something is not taken, and what is meant by it here. `at` is where in the word it stands."""
+    """A word or value that is not taken, and what is meant by it here. `at` is where in it that stands."""
 
     message: str
     remedy: str
@@ -27,10 +27,9 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """One spelling: what it looks like, what to say of it; {text} is the word, {rest} what is left of it."""
+    """One spelling and its remedy; {text} is the word, {rest} what is left of it."""
 
     looks: re.Pattern[str]
-    message: str
     remedy: str
 
     def found(self, word: str, name: str = "FIELD") -> Foreign | None:
@@ -40,122 +39,72 @@ class _Spelling:
         groups = {key: clean(value or "VALUE", _SHOWN) for key, value in match.groupdict().items()}
         known = {"text": clean(word, _SHOWN), "name": name, "rest": "", **groups}
         at = match.start("sign") if "sign" in groups else 0
-        return Foreign(self.message.format_map(known), self.remedy.format_map(known), at)
+        return Foreign(f"{known['text']!r} is not known here.", self.remedy.format_map(known), at)
 
 
-def _spelling(looks: str, message: str, remedy: str) -> _Spelling:
-    return _Spelling(re.compile(looks, re.DOTALL), message, remedy)
+def _spelling(looks: str, remedy: str) -> _Spelling:
+    return _Spelling(re.compile(looks, re.DOTALL), remedy)
 
 
+_FIELD = r"^(?P<field>[A-Za-z_][\w.]*)"
 _EITHER = "For one of several write OR between terms, or values with commas: name:a,b."
+_ALL = "Leave it out, as terms next to each other must all hold, or write AND in capital letters."
+_ANY_CHARACTERS = f"* stands for any characters, no other sign does. {_QUOTED}"
 _WORDS = (
-    _spelling(r"^(?i:or)$", "{text!r} is not the word OR.", f"Write OR in capital letters. {_QUOTED}"),
-    _spelling(
-        r"^(?i:and)$",
-        "{text!r} is not the word AND.",
-        f"Leave it out, or write AND in capital letters. {_QUOTED}",
-    ),
-    _spelling(
-        r"^(?i:not)$", "{text!r} is not the word NOT.", f"Write NOT in capital letters, or -TERM. {_QUOTED}"
-    ),
-    _spelling(r"^\|{1,2}$", "{text!r} is not known here.", _EITHER),
-    _spelling(
-        r"^&{1,2}$",
-        "{text!r} is not known here.",
-        "Leave it out: terms next to each other must all hold. Or write AND.",
-    ),
+    _spelling(r"^(?i:or)$", f"Write OR in capital letters. {_QUOTED}"),
+    _spelling(r"^(?i:and)$", f"{_ALL} {_QUOTED}"),
+    _spelling(r"^(?i:not)$", f"Write NOT in capital letters, or -TERM. {_QUOTED}"),
+    _spelling(r"^\|{1,2}$", _EITHER),
+    _spelling(r"^&{1,2}$", _ALL),
     _spelling(
         r"^(?i:like|ilike|rlike|regexp|where|select)$",
-        "{text!r} is SQL, not a word of this language.",
         f"Write FIELD:*PART* for a part of a text, FIELD:/…/ for a regular expression. {_QUOTED}",
     ),
-    _spelling(
-        r"^(?P<field>[A-Za-z_][\w.]*)(?P<sign>!=|<>|!~)(?P<rest>.*)$",
-        "A value is excluded in another way.",
-        "Write -{field}:{rest}.",
-    ),
-    _spelling(
-        r"^(?P<field>[A-Za-z_][\w.]*)(?P<sign>=~|~=|~)(?P<rest>.*)$",
-        "A regular expression is written in another way.",
-        "Write {field}:/{rest}/.",
-    ),
-    _spelling(
-        r"^(?P<field>[A-Za-z_][\w.]*)(?P<sign>>=|<=|>|<)(?P<rest>.*)$",
-        "A field and its value have a colon between them.",
-        "Write {field}:{sign}{rest}.",
-    ),
-    _spelling(
-        r"^(?P<field>[A-Za-z_][\w.]*)(?P<sign>={1,3})(?P<rest>.*)$",
-        "A field and its value have a colon between them.",
-        f"Write {{field}}:{{rest}}. {_QUOTED}",
-    ),
-    _spelling(
-        r"^[=!<>~]+$", "{text!r} is not known here.", "Write FIELD:VALUE, -FIELD:VALUE to exclude, FIELD:>5."
-    ),
-    _spelling(r"^!(?P<rest>.*)$", "! excludes nothing here.", "Write -{rest} or NOT {rest}."),
-    _spelling(
-        r"^\+(?P<rest>.+)$", "+ is not known here.", f"Write {{rest}}: every term must hold. {_QUOTED}"
-    ),
-    _spelling(
-        r"^:", "No field stands before this colon.", f"Write FIELD:VALUE without spaces between. {_QUOTED}"
-    ),
+    _spelling(rf"{_FIELD}(?P<sign>!=|<>|!~)(?P<rest>.*)$", "Write -{field}:{rest}."),
+    _spelling(rf"{_FIELD}(?P<sign>=~|~=|~)(?P<rest>.*)$", "Write {field}:/{rest}/."),
+    _spelling(rf"{_FIELD}(?P<sign>>=|<=|>|<)(?P<rest>.*)$", "Write {field}:{sign}{rest}."),
+    _spelling(rf"{_FIELD}(?P<sign>={{1,3}})(?P<rest>.*)$", f"Write {{field}}:{{rest}}. {_QUOTED}"),
+    _spelling(r"^[=!<>~]+$", "Write FIELD:VALUE, -FIELD:VALUE to exclude, FIELD:>5."),
+    _spelling(r"^!(?P<rest>.*)$", "Write -{rest} or NOT {rest}."),
+    _spelling(r"^\+(?P<rest>.+)$", f"Write {{rest}}: every term must hold. {_QUOTED}"),
+    _spelling(r"^:", f"Write FIELD:VALUE without spaces between. {_QUOTED}"),
 )
 """Of words without a field."""
 
 _WITH_A_FIELD = {
     "ip": _spelling(
         r"^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*::?[0-9A-Fa-f:]*)/\d{1,3}$",
-        "A network is looked for in no text.",
         f"Write ip:{{text}}. {_QUOTED}",
     ),
-    "since": _spelling(
-        r"^\d{1,6}[smhdwSMHDW]$", "How long ago is a field's value.", f"Write since:{{text}}. {_QUOTED}"
-    ),
+    "since": _spelling(r"^\d{1,6}[smhdwSMHDW]$", f"Write since:{{text}}. {_QUOTED}"),
     "time": _spelling(
         r"^\d{4}-\d\d-\d\d(?:T[\d:.Z+-]*)?(?:\.\.\S*)?$",
-        "A time is looked for in no text.",
         f"Write time:{{text}}, or since: and until:. {_QUOTED}",
     ),
 }
 """Of words that are values of a field, where there is such a field."""
 
 _PARTS = (
-    _spelling(r"^['`‘’“”](?P<rest>[^'`‘’“”]*)", "Quotes are double here.", 'Write "{rest}".'),
-    _spelling(r"(?P<sign>\|)", "{sign!r} is not known here.", f"{_EITHER} {_QUOTED}"),
-    _spelling(
-        r"(?P<sign>&&)", "{sign!r} is not known here.", f"Terms next to each other must all hold. {_QUOTED}"
-    ),
-    _spelling(
-        r"^(?=[^*]+$)(?:%.|.+%$)",
-        "% stands for nothing but itself.",
-        f"* stands for any characters. {_QUOTED}",
-    ),
-    _spelling(r"^.+(?P<sign>;)$", "; ends nothing here.", f"Leave it out. {_QUOTED}"),
-    _spelling(r"(?P<sign>\?)", "? stands for nothing but itself.", f"* stands for any characters. {_QUOTED}"),
+    _spelling(r"^['`‘’“”](?P<rest>[^'`‘’“”]*)", 'Quotes are double. Write "{rest}".'),
+    _spelling(r"(?P<sign>\|)", f"{_EITHER} {_QUOTED}"),
+    _spelling(r"(?P<sign>&&)", f"{_ALL} {_QUOTED}"),
+    _spelling(r"^(?=[^*]+$)(?:%.|.+%$)", _ANY_CHARACTERS),
+    _spelling(r"^.+(?P<sign>;)$", f"Leave out the ; at its end. {_QUOTED}"),
+    _spelling(r"(?P<sign>\?)", _ANY_CHARACTERS),
 )
 """Of words and of values."""
 
-_EQUALS = _spelling(r"(?P<sign>=)", "{sign!r} is not known here.", f"Write FIELD:VALUE. {_QUOTED}")
+_EQUALS = _spelling(r"(?P<sign>=)", f"Write FIELD:VALUE. {_QUOTED}")
 """Of words: a value may well have it in it."""
 
 _VALUES = (
-    _spelling(r"^={1,3}(?P<rest>.*)$", "A value stands right behind the colon.", "Write {name}:{rest}."),
-    _spelling(r"^(?:!=?|<>)(?P<rest>.*)$", "A value is excluded in another way.", "Write -{name}:{rest}."),
-    _spelling(
-        r"^=?~(?P<rest>.*)$", "A regular expression is written in another way.", "Write {name}:/{rest}/."
-    ),
-    _spelling(r"^:+(?P<rest>.*)$", "One colon is enough.", f"Write {{name}}:{{rest}}. {_QUOTED}"),
-    _spelling(
-        r"^(?:\^|\.\*).*$|^.*\$$",
-        "A regular expression stands between slashes.",
-        f"Write {{name}}:/{{text}}/. {_QUOTED}",
-    ),
-    _spelling(
-        r"^\[[^\]]*$|^[^\[]*\]$",
-        "Several values have commas between them, and no brackets.",
-        f"Write {{name}}:a,b. {_QUOTED}",
-    ),
-    _spelling(r"^[<>]", "{name} is a text: it is not greater or less.", f"Write {{name}}:*. {_QUOTED}"),
+    _spelling(r"^={1,3}(?P<rest>.*)$", "Write {name}:{rest}."),
+    _spelling(r"^(?:!=?|<>)(?P<rest>.*)$", "Write -{name}:{rest}."),
+    _spelling(r"^=?~(?P<rest>.*)$", "Write {name}:/{rest}/."),
+    _spelling(r"^:+(?P<rest>.*)$", f"Write {{name}}:{{rest}}. {_QUOTED}"),
+    _spelling(r"^(?:\^|\.\*).*$|^.*\$$", f"Write {{name}}:/{{text}}/. {_QUOTED}"),
+    _spelling(r"^\[[^\]]*$|^[^\[]*\]$", f"Write {{name}}:a,b, without brackets. {_QUOTED}"),
+    _spelling(r"^[<>]", f"{{name}} is a text, which is not greater or less. Write {{name}}:*. {_QUOTED}"),
 )
 """Of values of texts."""
 

@@ -81,7 +81,7 @@ SILENT: Observer = Silent()
 
 
 class Observation:
-    """One operation under way; `format_` is set as soon as it is known. A context manager."""
+    """Has the observer count the operation in the block; `format_` is set as soon as it is known."""
 
     __slots__ = ("_name", "_observer", "format_")
 
@@ -117,14 +117,6 @@ class ObservedCall:
         self._observer.kms_call(self._operation, seconds, failure)
         if failure and _FAILURES.due(self._operation, failure):
             _log.info("KMS %s failed after %.1f s: %s", self._operation, seconds, failure)
-
-
-def observed_operation(observer: Observer, name: str, format_: str = "") -> Observation:
-    return Observation(observer, name, format_)
-
-
-def observed_call(observer: Observer, operation: str) -> ObservedCall:
-    return ObservedCall(observer, operation)
 
 
 def failure_name(error: BaseException) -> str:

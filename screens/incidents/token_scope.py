@@ -9,6 +9,7 @@ from enum import StrEnum
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_uses import OPENS
 from crypto_core.reencryption.plan import RunProgress
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SEARCH_SECONDS = 3_600.0
 """How long a search may take. It can be left at any time."""
+_ORGANISATIONS = 500
 _PRINCIPALS = 100
 _OPENING = f"name:{','.join(OPENS)} -failed"
 
@@ -72,8 +74,8 @@ class FoundScope:
 
 def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
     """Return the organisations that have tokens, those with most of them first."""
-    found = facts.services.inventory.organisations(cancelled=cancelled)
-    return tuple(OrganisationChoice(one.name, one.shown, one.tokens) for one in found)
+    found = facts.services.inventory.groups(GroupBy.ORGANISATION, most=_ORGANISATIONS, cancelled=cancelled)
+    return tuple(OrganisationChoice(one.value, one.shown, one.tokens) for one in found.rows if one.value)
 
 
 def filter_of(facts: Facts, choice: OrganisationChoice, cancelled: Event) -> str:

@@ -26,6 +26,7 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.adversary.attempts import SUPPRESSING, Column, Deed, other_value, tables_of
+from tests.crypto_core.statements import execute, scalar
 from tests.crypto_core.tripwires.conftest import added, tripwires_of
 
 _SECRETS = (
@@ -89,16 +90,14 @@ def work(services: Container, world: World, superuser: Engine) -> None:
     number = services.incidents.declare("token-compromise", IncidentScope(references=(str(ref),)))
     services.incidents.capture(number, "scope")
     services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
-    with superuser.begin() as connection:
-        connection.execute(text(f"GRANT INSERT, DELETE ON gh_connection TO {OPERATOR}"))
+    execute(superuser, f"GRANT INSERT, DELETE ON gh_connection TO {OPERATOR}")
     tripwires = tripwires_of(services)
     while (
         added(tripwires).number and len(services.tripwire_list.document().tripwires[0].decoys[0].tokens) > 1
     ):
         plan = tripwires.plan_remove(tripwires.states()[0].number)
         tripwires.remove(plan, Consent.by_option(plan))
-    with superuser.begin() as connection:
-        connection.execute(text(f"REVOKE INSERT, DELETE ON gh_connection FROM {OPERATOR}"))
+    execute(superuser, f"REVOKE INSERT, DELETE ON gh_connection FROM {OPERATOR}")
     services.sweeps.take_sweep()
     # What is damaged is known of each token: no change shows it for the first time.
     services.services.work.verify_tokens(Selection(everything=True))
@@ -128,9 +127,7 @@ def role_of(name: KeydeckRole | None, services: Container, superuser: Engine) ->
         yield engine
     finally:
         engine.dispose()
-        with superuser.begin() as connection:
-            connection.execute(text(f"DROP OWNED BY {role} CASCADE"))
-            connection.execute(text(f"DROP ROLE {role}"))
+        execute(superuser, f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
 
 
 @dataclass
@@ -143,13 +140,10 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.tables = tables_of(self.superuser)
-        with self.superuser.connect() as connection:
-            self._rows = {
-                place: str(
-                    connection.scalar(text(f"SELECT coalesce(json_agg(t), '[]')::text FROM {place} t"))
-                )
-                for place in self.tables
-            }
+        self._rows = {
+            place: str(scalar(self.superuser, f"SELECT coalesce(json_agg(t), '[]')::text FROM {place} t"))
+            for place in self.tables
+        }
 
     def empty(self) -> list[str]:
         """The tables that hold nothing to change."""

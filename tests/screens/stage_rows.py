@@ -13,10 +13,16 @@ from crypto_core.database.tokens.attribution import KeyCount
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.census import Census, CensusProgress, GroupCount
 from crypto_core.database.tokens.inspection import Inspection
-from crypto_core.database.tokens.inventory import InventoryRow, Organisation, SortKey
+from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy, TokenGroup, TokenGroups
+from crypto_core.database.tokens.token_groups import (
+    KEY_NOT_KNOWN,
+    MOST_GROUPS,
+    GroupBy,
+    TokenGroup,
+    TokenGroups,
+)
 from crypto_core.envelope import Format
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -192,7 +198,9 @@ class StageInventory:
         there = {row.ref: row for row in self.stage.rows}
         return tuple(there[ref] for ref in refs if ref in there)
 
-    def groups(self, by: GroupBy, filter_: str = "", *, cancelled: Event | None = None) -> TokenGroups:
+    def groups(
+        self, by: GroupBy, filter_: str = "", *, most: int = MOST_GROUPS, cancelled: Event | None = None
+    ) -> TokenGroups:
         self.stage.enter("groups", cancelled)
         counts: dict[str, Counter[Format]] = {}
         for row in self._source.page(Query(filter_, "reference"), limit=100_000).rows:
@@ -204,12 +212,7 @@ class StageInventory:
             }[by]
             counts.setdefault(value, Counter())[row.format] += 1
         groups = [TokenGroup(value, by_format) for value, by_format in counts.items()]
-        return TokenGroups(by, tuple(sorted(groups, key=lambda group: -group.tokens)))
-
-    def organisations(self, *, cancelled: Event | None = None) -> tuple[Organisation, ...]:
-        self.stage.enter("organisations", cancelled)
-        counts = Counter(row.organisation for row in self.stage.rows if row.organisation)
-        return tuple(Organisation(name, tokens) for name, tokens in counts.most_common())
+        return TokenGroups(by, tuple(sorted(groups, key=lambda group: -group.tokens))[:most])
 
     def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
         yield [row.ref for row in self._source.page(Query(filter_, "reference"), limit=100_000).rows]

@@ -16,14 +16,9 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
+from crypto_core.database.connection import login_failures
 from crypto_core.database.connection.canceller import cancelling
 from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
-from crypto_core.database.connection.login_failures import (
-    STATEMENT_POOLING,
-    failure_of,
-    login_failure,
-    verification_failures,
-)
 from crypto_core.database.connection.pooling import SharedPool, refuses_transactions
 from crypto_core.database.connection.transaction_start import (
     ON_OWN_PATH,
@@ -236,10 +231,10 @@ def told_apart(engine: Engine | None = None) -> Iterator[None]:
         lines = _login_lines(error)
         _forget_row(error)
         if engine is not None and _is_closed(error) and refuses_transactions(engine):
-            raise failure_of(STATEMENT_POOLING, "") from error
+            raise login_failures.failure_of(login_failures.STATEMENT_POOLING, "") from error
         options = engine.get_execution_options() if engine is not None else {}
         if engine is not None:
-            lines += verification_failures(lines, options.get(_AUTHORITIES))
+            lines += login_failures.verification_failures(lines, options.get(_AUTHORITIES))
         raise _translated(error, lines, **_named(options)) from error
     except SQLAlchemyError as error:
         # The pool's own time limit, among others.
@@ -315,11 +310,11 @@ def _translated(error: DBAPIError, lines: list[str], **named: str) -> DatabaseEr
     if code in (QUERY_CANCELED, "55P03"):
         return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
-        return login_failure([said], code, **named)
+        return login_failures.login_failure([said], code, **named)
     if not code or error.connection_invalidated:
-        return login_failure(lines, code, **named)
+        return login_failures.login_failure(lines, code, **named)
     if "statement pooling" in said:
-        return login_failure([said], code, **named)
+        return login_failures.login_failure([said], code, **named)
     return DatabaseError(f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code)
 
 

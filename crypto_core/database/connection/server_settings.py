@@ -18,12 +18,11 @@ LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_time
 """A stricter one than Keydeck's own is heeded."""
 
 OWN: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("default_transaction_isolation", "transaction_isolation"), "each transaction says its own"
-    ),
-    **dict.fromkeys(
-        ("default_transaction_deferrable", "transaction_deferrable"), "each transaction says its own"
-    ),
+    **{
+        f"{default}transaction_{name}": "each transaction has its own"
+        for default in ("default_", "")
+        for name in ("isolation", "deferrable")
+    },
     **dict.fromkeys(
         ("client_encoding", "datestyle", "standard_conforming_strings"), "the driver relies on it"
     ),

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select, update
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
@@ -196,8 +196,7 @@ class JobStore:
     def is_first(self, id_: int, runner: UUID) -> bool:
         """Whether no process at work on a job began before this one."""
         c = job_runner.c
-        at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
-        first = select(c.id).where(*at_it).order_by(c.started_at, c.id).limit(1)
+        first = select(c.id).where(*_at_work(id_)).order_by(c.started_at, c.id).limit(1)
         with connected(self._engine) as connection:
             return connection.scalar(first) in (None, runner)
 
@@ -213,17 +212,15 @@ class JobStore:
 
     def lively(self, id_: int) -> int:
         with connected(self._engine) as connection:
-            c = job_runner.c
-            at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
-            return int(connection.scalar(select(func.count()).where(*at_it)) or 0)
+            return int(connection.scalar(select(func.count()).where(*_at_work(id_))) or 0)
 
     @repeated_if_rolled_back
     def sample(self, id_: int, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> float:
         """Keep a process's measurements of its last minute; returns the job's mean pace just now."""
         c = job_runner.c
         last = c.samples[-1]
-        at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
-        mean = select(func.avg(last["pace"].as_float())).where(*at_it, last["calls"].as_integer() > 0)
+        mean = select(func.avg(last["pace"].as_float()))
+        mean = mean.where(*_at_work(id_), last["calls"].as_integer() > 0)
         with connected(self._engine, write=True, brief=True) as connection:
             connection.execute(update(job_runner).where(c.id == runner).values(samples=list(samples)))
             return float(connection.scalar(mean) or 0.0)
@@ -234,6 +231,11 @@ class JobStore:
         if connection is not None:
             return nullcontext(connection)
         return connected(self._engine, write=write, brief=write)
+
+
+def _at_work(job_id: int) -> tuple[ColumnElement[bool], ...]:
+    c = job_runner.c
+    return (c.job_id == job_id, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
 
 
 _STANDING = ("state", "wave", "zeroes", "zero_at")

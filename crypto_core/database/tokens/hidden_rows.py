@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import groupby
 
 from sqlalchemy import Connection, bindparam
@@ -33,54 +33,24 @@ def hidden_rows(connection: Connection, tables: Iterable[TokenTable]) -> tuple[s
         "columns": [column for _, column in columns],
     }
     rows = connection.execute(_HIDDEN, asked).all()
-    sentences = []
-    for (kind, subject), group in groupby(rows, key=lambda row: (row.kind, row.subject)):
-        places = [row.place for row in group]
-        sentences.append(_SENTENCES[kind](subject, listed(places, NAMED), len(places)))
-    return tuple(sentences)
-
-
-def _filtered(subject: str, role: str, _: int) -> str:
-    return (
-        f"Row-level security on {subject} hides rows from role {role}. "
-        f"Needed: a role with BYPASSRLS, or the owner of the table without FORCE ROW LEVEL SECURITY"
+    return tuple(
+        _SENTENCES[kind].format(subject=subject, places=listed([row.place for row in group], NAMED))
+        for (kind, subject), group in groupby(rows, key=lambda row: (row.kind, row.subject))
     )
 
 
-def _refused(subject: str, role: str, _: int) -> str:
-    return (
-        f"{_filtered(subject, role, 1)}; with row_security = off, as in this session, PostgreSQL refuses it."
-    )
-
-
-def _same_name(subject: str, places: str, number: int) -> str:
-    are = "is another table" if number == 1 else "are other tables"
-    return f"{places} {are} with tokens by the name of {subject}, and not counted."
-
-
-def _shadowed(subject: str, places: str, _: int) -> str:
-    return (
-        f"{subject} is taken from the schema that is named like the role, before the others: {places} is not "
-        "counted. Needed: another search_path, or no such table"
-    )
-
-
-def _partitions(subject: str, places: str, _: int) -> str:
-    return f"{subject} is a partition; those beside it can't be read, and are not counted: {places}."
-
-
-def _foreign(_: str, places: str, number: int) -> str:
-    rows = "a foreign table, whose rows are" if number == 1 else "foreign tables, whose rows are"
-    return f"{places}: {rows} on another server, so whether tokens are there is not known."
-
-
-_SENTENCES: dict[str, Callable[[str, str, int], str]] = {
-    "filtered": _filtered,
-    "refused": _refused,
-    "same name": _same_name,
-    "shadowed": _shadowed,
-    "partition": _partitions,
-    "foreign": _foreign,
+_FILTERED = (
+    "Row-level security on {subject} hides rows from role {places}. Needed: a role with BYPASSRLS, or the "
+    "owner of the table without FORCE ROW LEVEL SECURITY"
+)
+_SENTENCES = {
+    "filtered": _FILTERED,
+    "refused": f"{_FILTERED}; with row_security = off, as in this session, PostgreSQL refuses it.",
+    "same name": "Tables by the name of {subject} elsewhere have tokens, and are not counted: {places}.",
+    "shadowed": "{subject} is taken from the schema that is named like the role, before the others: {places} "
+    "is not counted. Needed: another search_path, or no such table",
+    "partition": "{subject} is a partition; those beside it can't be read, and are not counted: {places}.",
+    "foreign": "Rows of foreign tables are elsewhere, so whether tokens are there is not known: {places}.",
 }
 
 _HIDDEN = text(

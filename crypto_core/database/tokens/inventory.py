@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -33,28 +32,14 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Clause, parse_filter, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.cleaning import NO_TEXT
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 
 _Places = tuple[ColumnPlace, ...]
 
-MOST_ORGANISATIONS = 500
-_LONGEST_NAME = 301
 _REFERENCES = 10_000
 """References read at a time: each page may take a scan of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Organisation:
-    """`name` is as it is stored, cut to 301 characters."""
-
-    name: str
-    tokens: int
-
-    @property
-    def shown(self) -> CleanText:
-        return clean(self.name, 100)
 
 
 class Inventory:
@@ -183,27 +168,6 @@ class Inventory:
                 stop_if(cancelled)
                 tally.count(connection, place, matcher.passing(place))
         return tally.result(most)
-
-    def organisations(
-        self, *, most: int = MOST_ORGANISATIONS, cancelled: Event | None = None
-    ) -> tuple[Organisation, ...]:
-        """Return whose tokens there are, those with most tokens first, at most `most`.
-
-        Raises DatabaseError, InterruptedRunError.
-        """
-        counts: Counter[str] = Counter()
-        with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
-            for place in self._places():
-                if not place.table.organisation:
-                    continue
-                stop_if(cancelled)
-                whose = func.left(place.organisation, _LONGEST_NAME)
-                told = select(whose, func.count()).select_from(place.source).where(place.stored.is_not(None))
-                for name, tokens in connection.execute(told.group_by(whose)):
-                    counts[name] += tokens
-        named = ((name, tokens) for name, tokens in counts.items() if name)
-        ordered = sorted(named, key=lambda one: (-one[1], one[0]))
-        return tuple(Organisation(*one) for one in ordered[:most])
 
     def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:
         """Return the tokens in some formats that a filter lets through, as SQL, column by column.

@@ -586,7 +586,9 @@ def _swap_within(
     All of a row's are swapped at once. Every other byte of a document stays as it was, and a member that
     occurs twice is left as it is.
     """
-    by_row = _by_row(replacements)
+    by_row: dict[str, list[Replacement]] = {}
+    for replacement in replacements:
+        by_row.setdefault(replacement.old.ref.row_id, []).append(replacement)
     base = _written_column(table, column)
     read = sa.select(sql.id_text(table, base), whole_bytes(table, column, base.c[column]))
     exchanges: dict[str, tuple[bytes, str]] = {}
@@ -612,13 +614,6 @@ def _found(table: TokenTable, column: str, whole: str, ref: TokenRef) -> json_do
     return json_documents.find_string(whole)
 
 
-def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]:
-    by_row: dict[str, list[Replacement]] = {}
-    for replacement in replacements:
-        by_row.setdefault(replacement.old.ref.row_id, []).append(replacement)
-    return by_row
-
-
 def _exchange(
     connection: sa.Connection, table: TokenTable, column: str, new_values: Mapping[str, tuple[bytes, str]]
 ) -> dict[str, str]:
@@ -638,9 +633,10 @@ def _exchange(
 def _exchanging(table: TokenTable, column: str) -> sa.Select[Any]:
     new = sql.unnested_later("new", {"id": sa.Text, "digest": sa.LargeBinary, "value": sa.Text})
     source = _written_column(table, column)
+    value = new.c.value if table.is_text(column) else whole_value(table, column, new.c.value)
     written = (
         sa.update(source)
-        .values({column: _new_value(table, column, new.c.value)})
+        .values({column: value})
         .where(
             sql.id_in_later(table, source),
             sql.id_text(table, source) == new.c.id,
@@ -669,10 +665,6 @@ def _comparing(table: TokenTable, column: str) -> sa.Select[Any]:
 
 def _written_column(table: TokenTable, column: str) -> TableClause:
     return sql.columns_of(table, [*table.id_columns, column])
-
-
-def _new_value(table: TokenTable, column: str, text: Any) -> Any:
-    return text if table.is_text(column) else whole_value(table, column, text)
 
 
 def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:

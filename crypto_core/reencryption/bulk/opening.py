@@ -14,7 +14,7 @@ from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.keyring.checked_answers import KeySearch, must_be_named
 from crypto_core.keyring.data_keys import UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.log.observation import SILENT, Observer, observed_operation
+from crypto_core.log.observation import SILENT, Observation, Observer
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Opened
 from crypto_core.reencryption.plan import Verification
@@ -50,7 +50,7 @@ async def opened(
     if not token.format.protected:
         return Opened(Verification(ref, False, None, None, NOT_AN_ENVELOPE[token.format]), None)
     try:
-        with observed_operation(observer, "decrypt") as observation, CallSubject(ref):
+        with Observation(observer, "decrypt") as observation, CallSubject(ref):
             envelope = parse(token.value.reveal())
             observation.format_ = envelope.format
             found = await open_under(envelope, ref, keyring, kms)

@@ -26,7 +26,7 @@ from crypto_core.envelope import (
 )
 from crypto_core.keyring.checked_answers import ANOTHER_KEY, REFUSALS, KeySearch, must_be_named
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.log.observation import observed_operation
+from crypto_core.log.observation import Observation
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.opening import open_under
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
@@ -114,7 +114,7 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
     format_ = order.write_format if order.verb is Verb.ENCRYPT else token.format
     way = _Way(token, order, kms, prove=prove or order.ask_kms or order.verb is Verb.ENCRYPT)
     try:
-        with observed_operation(order.observer, order.verb.value, format_), CallSubject(token.ref):
+        with Observation(order.observer, order.verb.value, format_), CallSubject(token.ref):
             if order.verb is Verb.REWRAP:
                 return await way.rewrapped()
             if order.verb is Verb.REENCRYPT:

@@ -30,7 +30,7 @@ from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.keyring import checked_answers
 from crypto_core.keyring.data_keys import GeneratedDataKey, RewrappedDataKey, UnwrappedDataKey
-from crypto_core.log.observation import SILENT, Observer, observed_call
+from crypto_core.log.observation import SILENT, ObservedCall, Observer
 from crypto_core.receipts.call_subject import note_call
 from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES, Endpoint, WireAnswer
 from crypto_core.reencryption.bulk.pace import CallPace
@@ -347,7 +347,7 @@ class KmsTransport:
         if self._kms.read_only and operation not in READ_ONLY_OPERATIONS:
             raise errors.ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
         endpoint = self._endpoints.get(self._homes.get(home, "")) or await self._reached(home)
-        with observed_call(self._observer, operation):
+        with ObservedCall(self._observer, operation):
             return await self._answered(endpoint, operation, keys, self._written(parameters))
 
     async def _answered(

@@ -51,6 +51,7 @@ from crypto_core.tripwires.plan import AddRequest
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.second_person import SecondPerson
+from tests.crypto_core.statements import execute, scalar
 from tests.crypto_core.tripwires.conftest import added, let_add_rows, tripwires_of
 
 Run = Callable[[Container, Any, Consent | None], object]
@@ -113,8 +114,7 @@ class Ground:
             "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, installation_id, "
             "scopes, created_at) VALUES ('own', 'org-a', 'user-a', :token, 'oauth', 1, '[]', now())"
         )
-        with self.platform.begin() as connection:
-            connection.execute(text(statement), {"token": value})
+        execute(self.platform, statement, token=value)
         return TokenRef("gh_connection", "access_token", "own")
 
 
@@ -122,6 +122,20 @@ def agreed(plan: Subject) -> Consent:
     """The consent that a plan demands."""
     typed = plan.danger is Danger.TYPED
     return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
+
+
+def through(service: str, plan: str, run: str, *given: object) -> Recipe:
+    """The recipe of a service's two methods, the first with what is given."""
+
+    def of(container: Container, method: str) -> Callable[..., Any]:
+        return getattr(
+            tripwires_of(container) if service == "tripwires" else getattr(container, service), method
+        )  # type: ignore[no-any-return]
+
+    return Recipe(
+        lambda container: of(container, plan)(*given),
+        lambda container, planned, consent: of(container, run)(planned, consent),
+    )
 
 
 @pytest.fixture
@@ -139,17 +153,11 @@ def ground(
     sandbox.providers.clear()
 
 
-def of_a_key(change: KeyChange) -> Recipe:
-    return Recipe(
-        lambda container: container.key_changes.plan_change(change),
-        lambda container, plan, consent: container.key_changes.make_change(plan, consent),
-    )
-
-
 def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
     """A change that there is something to do for."""
     if kind is ChangeKind.CREATE:
-        return of_a_key(KeyChange(kind, alias="every-operation", principals={Role.PLATFORM: (PLATFORM,)}))
+        change = KeyChange(kind, alias="every-operation", principals={Role.PLATFORM: (PLATFORM,)})
+        return through("key_changes", "plan_change", "make_change", change)
     key = ground.key(MultiRegion=kind is ChangeKind.REPLICATE)
     more: dict[str, Any] = {}
     match kind:
@@ -177,50 +185,31 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
             more["grant_id"] = grant["GrantId"]
         case ChangeKind.REPLICATE:
             more["region"] = "us-east-1"
-    return of_a_key(KeyChange(kind, key, **more))
+    return through("key_changes", "plan_change", "make_change", KeyChange(kind, key, **more))
 
 
-def of_tokens(ground: Ground, verb: Verb) -> Recipe:
+def of_tokens(ground: Ground, verb: Verb, *, as_a_job: bool = False) -> Recipe:
     selection = Selection((ground.plaintext(),)) if verb is Verb.ENCRYPT else ground.sealed()
     target = ground.world.current_key.arn
-    return Recipe(
-        lambda container: container.work.plan_reencryption(verb, selection, target),
-        lambda container, plan, consent: container.work.run_plan(plan, consent),
-    )
-
-
-def of_a_job(ground: Ground, verb: Verb) -> Recipe:
-    selection = Selection((ground.plaintext(),)) if verb is Verb.ENCRYPT else ground.sealed()
-    target = ground.world.current_key.arn
-    return Recipe(
-        lambda container: container.jobs.plan_job(verb, selection, target, JobOptions()),
-        lambda container, plan, consent: container.jobs.start_job(plan, consent),
-    )
+    if as_a_job:
+        return through("jobs", "plan_job", "start_job", verb, selection, target, JobOptions())
+    return through("work", "plan_reencryption", "run_plan", verb, selection, target)
 
 
 def restore(ground: Ground) -> Recipe:
     job = ground.moved()
-    return Recipe(
-        lambda container: container.undoing.plan_restore(job),
-        lambda container, plan, consent: container.undoing.start_restore(plan, consent),
-    )
+    return through("undoing", "plan_restore", "start_restore", job)
 
 
 def put_back(ground: Ground) -> Recipe:
     ground.moved()
     (ref,) = ground.sealed().references
-    return Recipe(
-        lambda container: container.backup_restoring.plan_restore(BackupSelection((ref,))),
-        lambda container, plan, consent: container.backup_restoring.restore_envelopes(plan, consent),
-    )
+    return through("backup_restoring", "plan_restore", "restore_envelopes", BackupSelection((ref,)))
 
 
 def purge(ground: Ground) -> Recipe:
     ground.moved()
-    return Recipe(
-        lambda container: container.undoing.plan_purge(),
-        lambda container, plan, consent: container.undoing.purge_backups(plan, consent),
-    )
+    return through("undoing", "plan_purge", "purge_backups")
 
 
 def enter(ground: Ground) -> Recipe:
@@ -239,65 +228,45 @@ def index(ground: Ground, word: str) -> Recipe:
         with closing(Container(load().settings)) as filling:
             plan = filling.token_index.plan_build(1)
             assert filling.token_index.build(plan, agreed(plan)).noted
-    return Recipe(
-        lambda container: getattr(container.token_index, f"plan_{word}")(),
-        lambda container, plan, consent: getattr(container.token_index, word)(plan, consent),
-    )
+    return through("token_index", f"plan_{word}", word)
 
 
 def guard(ground: Ground) -> Recipe:
     """Of a column that holds envelopes alone, in a table that this role owns."""
     hand_over(ground.superuser, "gh_connection")
     request = GuardRequest(columns=("gh_connection.refresh_token",))
-    return Recipe(
-        lambda container: container.column_guards.plan_guard(request),
-        lambda container, plan, consent: container.column_guards.change_guards(plan, consent),
-    )
+    return through("column_guards", "plan_guard", "change_guards", request)
 
 
 def tripwire_add(ground: Ground) -> Recipe:
     let_add_rows(ground.superuser)
     request = AddRequest("gh_connection", key=ground.key())
-    return Recipe(
-        lambda container: tripwires_of(container).plan_add(request),
-        lambda container, plan, consent: tripwires_of(container).add(plan, consent),
-    )
+    return through("tripwires", "plan_add", "add", request)
 
 
 def tripwire_remove(ground: Ground) -> Recipe:
     let_add_rows(ground.superuser)
     number = added(tripwires_of(ground.container, approvals=None)).number or 0
-    return Recipe(
-        lambda container: tripwires_of(container).plan_remove(number),
-        lambda container, plan, consent: tripwires_of(container).remove(plan, consent),
-    )
+    return through("tripwires", "plan_remove", "remove", number)
 
 
 def tripwire_reseal(ground: Ground) -> Recipe:
     let_add_rows(ground.superuser)
     added(tripwires_of(ground.container, approvals=None))
-    return Recipe(
-        lambda container: tripwires_of(container).plan_reseal(),
-        lambda container, plan, consent: tripwires_of(container).reseal(plan, consent),
-    )
+    return through("tripwires", "plan_reseal", "reseal")
 
 
 def revoke(ground: Ground) -> Recipe:
     ref = ground.plaintext()
-    return Recipe(
-        lambda container: container.providers.plan_revocation((ref,)),
-        lambda container, plan, consent: container.providers.revoke(plan, consent),
-    )
+    return through("providers", "plan_revocation", "revoke", (ref,))
 
 
 def incident_run(ground: Ground) -> Recipe:
     incidents, number = ground.incident()
-
-    def run(container: Container, plan: Any, consent: Consent | None) -> object:
-        assert container.services.incidents is not None
-        return container.services.incidents.run_action(number, "revoke", plan, consent)
-
-    return Recipe(lambda container: incidents.plan_action(number, "revoke"), run)
+    return Recipe(
+        lambda _: incidents.plan_action(number, "revoke"),
+        lambda container, plan, consent: container.incidents.run_action(number, "revoke", plan, consent),
+    )
 
 
 def accept_lost(ground: Ground) -> Recipe:
@@ -325,25 +294,23 @@ def journal_break(ground: Ground) -> Recipe:
         container.journal.record("init", f"{number}", Outcome.DONE)
     with closing(Container(load().settings)) as signed:
         signed.checkpoints.checkpoint()
-    with ground.superuser.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("DELETE FROM keydeck.journal WHERE seq > 2"))
-        connection.execute(
-            text(
-                "UPDATE keydeck.journal_end SET (seq, digest) ="
-                " (SELECT seq, digest FROM keydeck.journal WHERE seq = 2)"
-            )
-        )
-    return Recipe(
-        lambda container: container.journal_breaks.plan_break("A restored backup."),
-        lambda container, plan, consent: container.journal_breaks.acknowledge_break(plan, consent),
+    execute(
+        ground.superuser,
+        "SET LOCAL session_replication_role = replica",
+        "DELETE FROM keydeck.journal WHERE seq > 2",
+        "UPDATE keydeck.journal_end SET (seq, digest) ="
+        " (SELECT seq, digest FROM keydeck.journal WHERE seq = 2)",
     )
+    return through("journal_breaks", "plan_break", "acknowledge_break", "A restored backup.")
 
 
 RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     **{f"keys {kind.value}": lambda ground, kind=kind: of_a_key_kind(ground, kind) for kind in ChangeKind},
     **{verb.value: lambda ground, verb=verb: of_tokens(ground, verb) for verb in Verb},
-    **{f"{verb.value} as a job": lambda ground, verb=verb: of_a_job(ground, verb) for verb in Verb},
+    **{
+        f"{verb.value} as a job": lambda ground, verb=verb: of_tokens(ground, verb, as_a_job=True)
+        for verb in Verb
+    },
     "jobs restore": restore,
     "backups restore": put_back,
     "backups purge": purge,
@@ -407,19 +374,12 @@ def declare(ground: Ground) -> Deed:
     return Deed(lambda container: container.services.incidents.declare("token-compromise", scope))
 
 
-def note(ground: Ground) -> Deed:
-    _, number = ground.incident()
-    return Deed(lambda container: container.services.incidents.note(number, "Called the platform's team."))
+def of_an_incident(word: str, *given: object) -> Callable[[Ground], Deed]:
+    def make(ground: Ground) -> Deed:
+        _, number = ground.incident()
+        return Deed(lambda container: getattr(container.incidents, word)(number, *given))
 
-
-def assign(ground: Ground) -> Deed:
-    _, number = ground.incident()
-    return Deed(lambda container: container.services.incidents.assign(number, IncidentRole.LEAD))
-
-
-def follow_up(ground: Ground) -> Deed:
-    _, number = ground.incident()
-    return Deed(lambda container: container.services.incidents.follow_up(number, "Look again."))
+    return make
 
 
 def end_follow_up(ground: Ground) -> Deed:
@@ -460,8 +420,7 @@ def checkpoint(ground: Ground) -> Deed:
 
 
 def init(ground: Ground) -> Deed:
-    with ground.container.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA keydeck CASCADE"))
+    execute(ground.container.engine, "DROP SCHEMA keydeck CASCADE")
     return Deed(set_up)
 
 
@@ -498,9 +457,9 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "incident capture": of_a_step("capture", "scope"),
     "incident skip": of_a_step("skip", "scope", "Not needed here."),
     "incident reopen": of_a_step("reopen", "scope", "It is needed.", after="skip"),
-    "incident note": note,
-    "incident assign": assign,
-    "incident follow-up add": follow_up,
+    "incident note": of_an_incident("note", "Called the platform's team."),
+    "incident assign": of_an_incident("assign", IncidentRole.LEAD),
+    "incident follow-up add": of_an_incident("follow_up", "Look again."),
     "incident follow-up done": end_follow_up,
     "incident close": close,
     "approvals approve": decide(approve=True),
@@ -641,9 +600,8 @@ def changes(sandbox: Sandbox, ground: Ground) -> object:
         stored = connection.scalars(text("SELECT access_token FROM gh_connection ORDER BY id")).all()
         more = connection.scalars(text("SELECT bot_token FROM slack_connection ORDER BY id")).all()
         checks = connection.scalars(text("SELECT conname FROM pg_constraint WHERE contype = 'c'")).all()
-    with ground.container.engine.connect() as connection:
-        kept = [
-            connection.scalar(text(f"SELECT sum(length(t::text)) FROM keydeck.{name} t"))
-            for name in ("job", "envelope_backup", "fingerprint", "incident_evidence", "tripwire")
-        ]
+    kept = [
+        scalar(ground.container.engine, f"SELECT sum(length(t::text)) FROM keydeck.{name} t")
+        for name in ("job", "envelope_backup", "fingerprint", "incident_evidence", "tripwire")
+    ]
     return calls, stored, more, checks, kept, len(ground.providers.calls())

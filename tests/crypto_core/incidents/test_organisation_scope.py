@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.library import RunbookLibrary
@@ -31,12 +32,12 @@ def test_organisations_are_listed_with_most_tokens_first_and_each_leads_to_its_t
     for number, name in enumerate((*HOSTILE, "busy", "o" * 10_000)):
         for row in range(400 if name == "busy" else 1):
             put(platform, name, f"org-{number}-{row}")
-    listed = services.inventory.organisations()
-    assert (listed[0].name, listed[0].tokens) == ("busy", 400)
-    assert {one.name for one in listed} >= {*HOSTILE}
+    listed = services.inventory.groups(GroupBy.ORGANISATION).rows
+    assert (listed[0].value, listed[0].tokens) == ("busy", 400)
+    assert {one.value for one in listed} >= {*HOSTILE}
     assert [one.tokens for one in listed] == sorted((one.tokens for one in listed), reverse=True)
     assert all(letter.isprintable() for one in listed for letter in one.shown)
-    assert len(services.inventory.organisations(most=3)) == 3
+    assert len(services.inventory.groups(GroupBy.ORGANISATION, most=3).rows) == 3
     runbook = RunbookLibrary().get("token-compromise")
     for number, name in enumerate(HOSTILE):
         expression = organisation_filter(services.inventory, name)

@@ -36,6 +36,7 @@ from crypto_core.references import TokenRef
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.database.column_guards.test_check_expression import BROKEN, READ, v1, v2
 from tests.crypto_core.database.tokens.test_secrets_columns import add, replace_all, sealed
+from tests.crypto_core.statements import execute, scalar
 
 REFRESH = ("gh_connection.refresh_token", "jira_connection.refresh_token")
 SLACK = "slack_connection.bot_token"
@@ -112,9 +113,11 @@ def test_the_log_holds_what_was_refused_unless_it_is_terse(
 
     def logged(verbosity: str, statements: str) -> str:
         role = f"ALTER ROLE {PLATFORM} IN DATABASE {superuser.url.database}"
-        with superuser.begin() as connection:
-            connection.execute(text(f"{role} SET log_error_verbosity = '{verbosity}'"))
-            connection.execute(text(f"{role} SET log_min_error_statement = {statements}"))
+        execute(
+            superuser,
+            f"{role} SET log_error_verbosity = '{verbosity}'",
+            f"{role} SET log_min_error_statement = {statements}",
+        )
         platform.dispose()
         since = log.said()
         with pytest.raises(IntegrityError):
@@ -139,8 +142,7 @@ def test_with_all_what_is_there_stays_and_nothing_new_comes_until_it_is_clean(
         guards.change_guards(plan, Consent.pressed(plan))
     assert guards.change_guards(plan, Consent.typed(plan, "1")).done
     assert states(guards)[SLACK] is GuardState.NOT_VALIDATED
-    with platform.connect() as connection:
-        row = connection.scalar(text("SELECT min(id) FROM slack_connection WHERE bot_token LIKE 'xoxb-%'"))
+    row = scalar(platform, "SELECT min(id) FROM slack_connection WHERE bot_token LIKE 'xoxb-%'")
     for changed in ("team_id = 'T1'", f"bot_token = '{PLAINTEXT}'"):
         with pytest.raises(IntegrityError), platform.begin() as connection:
             connection.execute(text(f"UPDATE slack_connection SET {changed} WHERE id = {row}"))
@@ -150,10 +152,7 @@ def test_with_all_what_is_there_stays_and_nothing_new_comes_until_it_is_clean(
     selection = Selection(unprotected=True)
     work = services.work.plan_reencryption(Verb.ENCRYPT, selection, world.current_key.arn)
     services.work.run_plan(work, Consent.by_option(work))
-    with platform.begin() as connection:
-        connection.execute(
-            text("UPDATE slack_connection SET bot_token = '' WHERE bot_token NOT LIKE 'djF8%'")
-        )
+    execute(platform, "UPDATE slack_connection SET bot_token = '' WHERE bot_token NOT LIKE 'djF8%'")
     plan = guards.plan_guard(GuardRequest(columns=(SLACK,)))
     assert [step.kind for step in plan.steps] == [StepKind.VALIDATE]
     assert guards.change_guards(plan, Consent.pressed(plan)).done
@@ -179,8 +178,7 @@ def test_a_column_that_keydeck_encrypted_in_place_is_left_out_for_who_writes_the
 def test_a_column_without_an_envelope_is_left_out_for_who_writes_there_is_not_known(
     guards: ColumnGuardService, platform: Engine
 ) -> None:
-    with platform.begin() as connection:
-        connection.execute(text("DELETE FROM slack_connection"))
+    execute(platform, "DELETE FROM slack_connection")
     plan = guards.plan_guard(GuardRequest(columns=(SLACK,)))
     assert (plan.steps, "No envelope is stored" in plan.left_out[0].reason) == ((), True)
 
@@ -191,8 +189,7 @@ def test_a_column_without_an_envelope_is_left_out_for_who_writes_there_is_not_kn
 def test_a_column_with_a_default_that_is_no_token_is_left_out(
     guards: ColumnGuardService, superuser: Engine, default: str, refused: bool
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text(f"ALTER TABLE gh_connection ALTER refresh_token SET DEFAULT {default}"))
+    execute(superuser, f"ALTER TABLE gh_connection ALTER refresh_token SET DEFAULT {default}")
     plan = guards.plan_guard(GuardRequest(columns=REFRESH[:1]))
     assert [("has a default" in left.reason) for left in plan.left_out] == [True] * refused
     assert len(plan.steps) == (not refused)
@@ -219,9 +216,11 @@ def test_of_two_who_apply_at_once_both_end_with_the_guards_there(
 def test_without_the_journal_columns_are_surveyed_and_left_out(
     guards: ColumnGuardService, superuser: Engine, platform: Engine
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER TABLE keydeck.journal OWNER TO postgres"))
-        connection.execute(text("REVOKE ALL ON keydeck.journal FROM operator"))
+    execute(
+        superuser,
+        "ALTER TABLE keydeck.journal OWNER TO postgres",
+        "REVOKE ALL ON keydeck.journal FROM operator",
+    )
     plan = guards.draft_plan(GuardRequest(columns=REFRESH))
     assert plan.steps == ()
     assert all("is not known" in left.reason and "journal" in left.reason for left in plan.left_out)
@@ -441,10 +440,12 @@ KINDS = {
 def test_the_guard_of_a_column_of_any_type_is_known_again(services: Container, superuser: Engine) -> None:
     columns = ", ".join(f"{name} {type_}" for name, type_ in KINDS.items())
     values = ", ".join(f"'{v1()}'" if name not in ("document", "compact") else "'{}'" for name in KINDS)
-    with superuser.begin() as connection:
-        connection.execute(text("CREATE DOMAIN secret_text AS text"))
-        connection.execute(text(f"CREATE TABLE kinds (id int PRIMARY KEY, {columns}, other int[])"))
-        connection.execute(text(f"INSERT INTO kinds VALUES (1, {values})"))
+    execute(
+        superuser,
+        "CREATE DOMAIN secret_text AS text",
+        f"CREATE TABLE kinds (id int PRIMARY KEY, {columns}, other int[])",
+        f"INSERT INTO kinds VALUES (1, {values})",
+    )
     hand_over(superuser, "kinds")
     documents = frozenset({"document", "compact"})
     table = TokenTable("kinds", "id", "integer", (*KINDS, "other"), (), "odd", documents=documents)

@@ -19,6 +19,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 from crypto_core.guard.outcome import Outcome
+from tests.crypto_core.statements import scalar
 
 FAILS = """
 CREATE SEQUENCE public.tries;
@@ -51,8 +52,7 @@ def fails(superuser: Engine) -> Callable[..., Callable[[], int]]:
             connection.exec_driver_sql(statement)
 
         def tries() -> int:
-            with superuser.connect() as connection:
-                return int(connection.scalar(text("SELECT last_value FROM public.tries")) or 0)
+            return int(scalar(superuser, "SELECT last_value FROM public.tries") or 0)
 
         return tries
 
@@ -144,8 +144,7 @@ def test_entries_from_many_threads_are_all_there_whatever_isolation_the_role_has
         connection.execute(text(f"ALTER ROLE operator IN DATABASE {superuser.url.database} SET {setting}"))
     services.engine.dispose()
     journal = Journal(services.engine, lambda: "ana")
-    with services.engine.connect() as connection:
-        default = connection.scalar(text("SHOW default_transaction_isolation"))
+    default = scalar(services.engine, "SHOW default_transaction_isolation")
     assert default == isolation
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: journal.record("rewrap", f"x-{n}", Outcome.DONE), range(160)))

@@ -26,6 +26,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.keys.accepted_losses import read_acceptances
 from crypto_core.incidents.model import IncidentScope
 from tests.adversary.ground import role_of
+from tests.crypto_core.statements import scalar
 
 RESERVED = (
     *("approvals request", "approvals approve", "approvals deny", "approvals use"),
@@ -53,8 +54,7 @@ def call(engine: Engine, function: str, **arguments: Any) -> Any:
     """Call a function of Keydeck's as somebody's client would, without Keydeck."""
     named = {"actor": "ana", "host": "h", **arguments}
     statement = f"SELECT keydeck.{function}({', '.join(f'{name} => :{name}' for name in named)})"
-    with engine.begin() as connection:
-        return connection.scalar(text(statement), named)
+    return scalar(engine, statement, **named)
 
 
 def refused(engine: Engine, function: str, **arguments: Any) -> str:
@@ -156,8 +156,7 @@ def test_a_request_is_written_by_its_function_alone_decided_and_used_once_by_who
     operator: Engine, login: Callable[[KeydeckRole], Engine], superuser: Engine
 ) -> None:
     other = login(KeydeckRole.OPERATOR)
-    with superuser.connect() as connection:
-        database = str(connection.scalar(text("SELECT database_id FROM keydeck.journal_end")))
+    database = str(scalar(superuser, "SELECT database_id FROM keydeck.journal_end"))
     row: dict[str, Any] = {
         "action": "keys disable",
         "summary": "Disable it",
@@ -177,8 +176,7 @@ def test_a_request_is_written_by_its_function_alone_decided_and_used_once_by_who
     def recorded(engine: Engine, deed: str, request: str = one, **changed: Any) -> Any:
         document = json.dumps({"id": request, "request_digest": HEX, "decided_by": "arn:ben", **changed})
         statement = "SELECT keydeck.record_approval('a', 'h', :action, CAST(:request AS jsonb), '{}')"
-        with engine.begin() as connection:
-            return connection.scalar(text(statement), {"action": deed, "request": document})
+        return scalar(engine, statement, action=deed, request=document)
 
     def state(engine: Engine, deed: str, request: str = one, **changed: Any) -> str:
         with pytest.raises(DBAPIError) as caught:

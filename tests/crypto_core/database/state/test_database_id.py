@@ -25,6 +25,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.incidents.report.signing import check_report, written
 from tests.crypto_core.incidents.sample import sample
+from tests.crypto_core.statements import execute
 
 ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
 BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
@@ -90,8 +91,7 @@ def test_the_ids_row_that_was_removed_comes_back_with_the_same_id(
     journal: Journal, superuser: Engine
 ) -> None:
     before = journal.database_id()
-    with superuser.begin() as connection:
-        connection.execute(text("DELETE FROM keydeck.journal_end"))
+    execute(superuser, "DELETE FROM keydeck.journal_end")
     assert journal.database_id() == ""
     journal.record("rewrap", "later", Outcome.DONE)
     assert (journal.database_id(), journal.verify()) == (before, None)
@@ -99,8 +99,7 @@ def test_the_ids_row_that_was_removed_comes_back_with_the_same_id(
 
 def test_a_row_that_names_another_id_is_told(journal: Journal, superuser: Engine) -> None:
     was = journal.database_id()
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.journal_end SET database_id = gen_random_uuid()"))
+    execute(superuser, "UPDATE keydeck.journal_end SET database_id = gen_random_uuid()")
     now = journal.database_id()
     end = f"The row of the entry written last is of another database: its id is {now}, and {was} was"
     assert (journal.verify() or "").startswith(end)

@@ -18,6 +18,7 @@ from crypto_core.database.state.incidents import IncidentDraft, IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, MissingGrantError, UnknownIncidentError
 from crypto_core.guard.outcome import Outcome
+from tests.crypto_core.statements import execute
 
 DRAFT = IncidentDraft(
     title="T",
@@ -189,7 +190,6 @@ def test_a_role_without_the_grant_is_told_which(
 @pytest.fixture
 def forbid(superuser: Engine) -> Callable[[str], None]:
     def revoke(table: str) -> None:
-        with superuser.begin() as connection:
-            connection.execute(text(f"ALTER TABLE keydeck.{table} OWNER TO CURRENT_USER"))
+        execute(superuser, f"ALTER TABLE keydeck.{table} OWNER TO CURRENT_USER")
 
     return revoke

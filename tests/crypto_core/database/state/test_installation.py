@@ -28,6 +28,7 @@ from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError, NewerSchemaError
 from crypto_core.guard.outcome import Outcome
 from tests.crypto_core.database.state.first_form import insert_first_form
+from tests.crypto_core.statements import execute
 
 ENTERED = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -182,16 +183,14 @@ def test_a_role_that_may_not_create_the_schema_is_told_the_grant(
 ) -> None:
     engine = empty()
     owner = open_engine(sandbox.postgres.url(PLATFORM, str(engine.url.database)))
-    with owner.begin() as connection:
-        connection.execute(text(f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}"))
+    execute(owner, f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}")
     with pytest.raises(MissingGrantError, match="may not create schema keydeck") as caught:
         install(engine)
     assert "GRANT CREATE ON DATABASE" in caught.value.remedy
     assert "keydeck init --sql" in caught.value.remedy
     with pytest.raises(MissingSchemaError, match="no backup and no journal"):
         require_schema(engine)
-    with owner.begin() as connection:
-        connection.execute(text(f"GRANT CREATE ON DATABASE {engine.url.database} TO {OPERATOR}"))
+    execute(owner, f"GRANT CREATE ON DATABASE {engine.url.database} TO {OPERATOR}")
     owner.dispose()
     assert install(engine) is True
 
@@ -202,11 +201,13 @@ def test_a_role_without_create_may_use_a_schema_that_is_there(
     engine = empty()
     owner = open_engine(sandbox.postgres.url(PLATFORM, str(engine.url.database)))
     install(owner)
-    with owner.begin() as connection:
-        connection.execute(text(f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}"))
-        connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {OPERATOR}"))
-        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA keydeck TO {OPERATOR}"))
-        connection.execute(text(f"GRANT EXECUTE ON FUNCTION {FUNCTIONS['journal']} TO {OPERATOR}"))
+    execute(
+        owner,
+        f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}",
+        f"GRANT USAGE ON SCHEMA keydeck TO {OPERATOR}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA keydeck TO {OPERATOR}",
+        f"GRANT EXECUTE ON FUNCTION {FUNCTIONS['journal']} TO {OPERATOR}",
+    )
     assert install(engine) is False
     Journal(engine, lambda: "tester").record("rewrap", "x", Outcome.DONE)
     assert Journal(owner, lambda: "").verify() is None
@@ -216,8 +217,7 @@ def test_a_role_without_create_may_use_a_schema_that_is_there(
 def test_a_newer_schema_is_left_as_it_is_and_said_with_both_versions(empty: Callable[..., Engine]) -> None:
     engine = empty()
     install(engine)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE keydeck.version SET version_num = '0123'"))
+    execute(engine, "UPDATE keydeck.version SET version_num = '0123'")
     before = shape(engine)
     for use in (install, require_schema):
         with pytest.raises(NewerSchemaError, match=f"version 0123 here, and this Keydeck knows {VERSION}"):
@@ -228,8 +228,7 @@ def test_a_newer_schema_is_left_as_it_is_and_said_with_both_versions(empty: Call
 def test_what_a_newer_schema_says_of_itself_is_cleaned(empty: Callable[..., Engine]) -> None:
     engine = empty()
     install(engine)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE keydeck.version SET version_num = :it"), {"it": "9\x1b[31m\u202e[b]"})
+    execute(engine, "UPDATE keydeck.version SET version_num = :it", it="9\x1b[31m\u202e[b]")
     with pytest.raises(NewerSchemaError) as caught:
         require_schema(engine)
     assert not {"\x1b", "\u202e"} & set(str(caught.value))
@@ -281,9 +280,7 @@ def test_a_failed_installation_leaves_nothing_half_done(
     empty: Callable[..., Engine], sandbox: Sandbox
 ) -> None:
     engine = empty()
-    with engine.begin() as connection:
-        connection.execute(text("CREATE SCHEMA keydeck"))
-        connection.execute(text("CREATE TABLE keydeck.journal (x int)"))
+    execute(engine, "CREATE SCHEMA keydeck", "CREATE TABLE keydeck.journal (x int)")
     with pytest.raises(Exception, match="already exists"):
         install(engine)
     with engine.connect() as connection:

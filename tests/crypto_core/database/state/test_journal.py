@@ -33,6 +33,7 @@ from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
+from tests.crypto_core.statements import execute, scalar
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -164,8 +165,7 @@ def test_concurrent_appends_keep_the_chain_whole_whatever_isolation_the_database
     services: Container, superuser: Engine, isolation: str
 ) -> None:
     name = superuser.url.database
-    with superuser.begin() as connection:
-        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"))
+    execute(superuser, f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
     services.engine.dispose()  # a session has the default that stood when it began
     barrier = Barrier(4)
 
@@ -218,8 +218,7 @@ def test_an_entrys_digest_does_not_depend_on_the_sessions_time_zone(
         connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'"))
     before = filled.entries()[0].at
     filled.engine.dispose()
-    with filled.engine.connect() as connection:
-        assert connection.scalar(text("SHOW timezone")) == "Asia/Kathmandu"
+    assert scalar(filled.engine, "SHOW timezone") == "Asia/Kathmandu"
     assert filled.entries()[0].at == before
     filled.record("rewrap", "in Kathmandu", Outcome.DONE)
     assert filled.verify() is None

@@ -18,6 +18,7 @@ from crypto_core.database.state.journal_entry import NO_MOMENT, moment_of
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.journal import Chain
 from tests.crypto_core.database.state.first_form import insert_first_form
+from tests.crypto_core.statements import execute
 
 CHANGES = 1_000
 SEED = 20_261_126
@@ -220,24 +221,18 @@ def test_nothing_of_the_session_makes_a_false_alarm(filled: Journal, superuser: 
 
 def test_a_copy_of_the_database_has_the_same_chain(filled: Journal, superuser: Engine) -> None:
     """As a dump that is restored writes the rows anew, in another order."""
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
-        connection.execute(
-            text(
-                "CREATE TEMP TABLE kept AS SELECT seq, at::text, actor, host, action, subject, outcome,"
-                " detail, previous::text, digest::text, database_role, database_id, checked, transaction_id"
-                " FROM keydeck.journal"
-                " ORDER BY random()"
-            )
-        )
-        connection.execute(text("DELETE FROM keydeck.journal"))
-        connection.execute(
-            text(
-                "INSERT INTO keydeck.journal SELECT seq, at::timestamptz, actor, host, action, subject,"
-                " outcome, detail, previous::bytea, digest::bytea, database_role, database_id, checked,"
-                " transaction_id FROM kept"
-            )
-        )
+    execute(
+        superuser,
+        "ALTER TABLE keydeck.journal DISABLE TRIGGER USER",
+        "CREATE TEMP TABLE kept AS SELECT seq, at::text, actor, host, action, subject, outcome,"
+        " detail, previous::text, digest::text, database_role, database_id, checked, transaction_id"
+        " FROM keydeck.journal"
+        " ORDER BY random()",
+        "DELETE FROM keydeck.journal",
+        "INSERT INTO keydeck.journal SELECT seq, at::timestamptz, actor, host, action, subject,"
+        " outcome, detail, previous::bytea, digest::bytea, database_role, database_id, checked,"
+        " transaction_id FROM kept",
+    )
     assert filled.verify() is None
     assert len(filled.entries()) == 40
 

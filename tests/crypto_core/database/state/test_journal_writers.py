@@ -32,6 +32,7 @@ from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.outcome import Outcome
 from tests.crypto_core.database.state.first_form import insert_first_form
+from tests.crypto_core.statements import execute
 
 LAST = 2**63 - 1
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -88,9 +89,7 @@ def somebody(
     yield make
     for one in made:
         one.engine.dispose()
-        with superuser.begin() as connection:
-            connection.execute(text(f"DROP OWNED BY {one.name} CASCADE"))
-            connection.execute(text(f"DROP ROLE {one.name}"))
+        execute(superuser, f"DROP OWNED BY {one.name} CASCADE", f"DROP ROLE {one.name}")
 
 
 @pytest.fixture
@@ -132,16 +131,14 @@ def test_an_inspector_may_not_make_entries_and_is_told_the_grant(
 def test_an_insert_is_refused_even_where_somebody_granted_everything(
     responder: Somebody, superuser: Engine, database_url: str
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA keydeck TO {responder.name}"))
+    execute(superuser, f"GRANT ALL ON ALL TABLES IN SCHEMA keydeck TO {responder.name}")
     alone = r"written by keydeck\.append_to_journal alone"
     with pytest.raises(DBAPIError, match=alone), responder.engine.begin() as connection:
         connection.execute(text(FORGED.format(seq=1)))
     check = doctor(database_url)
     assert check.outcome is CheckOutcome.WARNING
     assert f"{responder.name}: DELETE, INSERT, TRIGGER, TRUNCATE, UPDATE on keydeck.journal;" in check.said
-    with superuser.begin() as connection:
-        connection.execute(text(check.remedy))
+    execute(superuser, check.remedy)
     assert doctor(database_url).outcome is CheckOutcome.OK
 
 
@@ -149,8 +146,7 @@ def test_who_calls_chooses_neither_the_role_nor_the_time_nor_the_place(
     responder: Somebody, services: Container, superuser: Engine
 ) -> None:
     services.journal.record("rewrap", "before", Outcome.DONE)
-    with superuser.begin() as connection:
-        connection.execute(text(f"GRANT {OPERATOR} TO {responder.name}"))
+    execute(superuser, f"GRANT {OPERATOR} TO {responder.name}")
     with responder.engine.begin() as connection:
         connection.execute(text(f"SET ROLE {OPERATOR}"))
         connection.execute(text("SET timezone = 'Asia/Kathmandu'"))
@@ -174,9 +170,11 @@ def test_nothing_in_the_callers_session_stands_in_for_what_the_function_uses(
     responder: Somebody, services: Container, superuser: Engine
 ) -> None:
     """Types, tables, functions and operators of the caller's are found first where no path is pinned."""
-    with superuser.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA evil AUTHORIZATION {responder.name}"))
-        connection.execute(text(f"GRANT TEMPORARY ON DATABASE {connection.engine.url.database} TO PUBLIC"))
+    execute(
+        superuser,
+        f"CREATE SCHEMA evil AUTHORIZATION {responder.name}",
+        f"GRANT TEMPORARY ON DATABASE {superuser.url.database} TO PUBLIC",
+    )
     with responder.engine.begin() as connection:
         for statement in [
             "SET search_path = evil, pg_temp, pg_catalog",
@@ -318,8 +316,7 @@ def test_what_the_doctor_advises_heals_a_journal_with_rows_behind_its_end(
     forge(FORGED.format(seq=LAST), FORGED.format(seq=900))
     responder.journal.record("rewrap", "later", Outcome.DONE)
     remedy = doctor(database_url).remedy
-    with superuser.begin() as connection:
-        connection.execute(text(remedy[remedy.index("ALTER") : remedy.index(" COMMIT")]))
+    execute(superuser, remedy[remedy.index("ALTER") : remedy.index(" COMMIT")])
     assert doctor(database_url).outcome is CheckOutcome.OK
     assert problems(services) == ()
     responder.journal.record("rewrap", "last", Outcome.DONE)
@@ -360,8 +357,7 @@ def test_advisory_locks_that_anybody_can_take_stop_nothing(services: Container, 
 def test_who_holds_the_end_of_the_journal_is_named(
     responder: Somebody, services: Container, superuser: Engine, within: bool
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER FUNCTION keydeck.append_to_journal SET lock_timeout = '100ms'"))
+    execute(superuser, "ALTER FUNCTION keydeck.append_to_journal SET lock_timeout = '100ms'")
     append = "SAVEPOINT a; SELECT keydeck.append_to_journal('a', 'h', 'rewrap', 's', 'done', '{}')"
     with open_transaction(responder.engine, append, "RELEASE a") as process:
         with (
@@ -401,8 +397,7 @@ def test_who_holds_the_end_of_the_journal_is_ended_where_the_owner_may_signal_se
         assert ended.subject == f"process {process} of role {responder.name}"
         assert services.journal.verify() is None
     finally:
-        with superuser.begin() as connection:
-            connection.execute(text(f"REVOKE pg_signal_backend FROM {owner}"))
+        execute(superuser, f"REVOKE pg_signal_backend FROM {owner}")
 
 
 def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
@@ -434,8 +429,7 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         defaults = "ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT INSERT, UPDATE, DELETE ON TABLES TO"
         connection.execute(text(f"{defaults} {responder.name}"))
     forged = FORGED.replace(", database_role)", ")").replace(", 'operator')", ")").format(seq=LAST)
-    with as_role.begin() as connection:
-        connection.execute(text(forged))
+    execute(as_role, forged)
     with as_role.begin() as connection, pytest.raises(DBAPIError, match="append-only"):
         connection.execute(text("UPDATE keydeck.journal SET actor = 'ben'"))
     journal = Journal(as_role, lambda: "arn:ben")

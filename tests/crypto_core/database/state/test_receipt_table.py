@@ -17,6 +17,7 @@ from crypto_core.errors import MissingGrantError
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.receipts.recorder import ReceiptRecorder
 from crypto_core.text.cleaning import clean
+from tests.crypto_core.statements import execute, scalar
 
 PROCESS = ReceiptProcess(clean("pod-1"), 17, clean("api"))
 NOW = datetime.now(UTC)
@@ -33,12 +34,12 @@ def test_the_platform_may_write_receipts_and_nothing_else(
     sink = TableSink(platform)
     with pytest.raises(MissingGrantError):
         sink([receipt(0)])
-    with superuser.begin() as connection:
-        connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {PLATFORM}"))
-        connection.execute(text(f"GRANT EXECUTE ON FUNCTION keydeck.write_receipts TO {PLATFORM}"))
-        connection.execute(
-            text(f"ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT ALL ON TABLES TO {PLATFORM}")
-        )
+    execute(
+        superuser,
+        f"GRANT USAGE ON SCHEMA keydeck TO {PLATFORM}",
+        f"GRANT EXECUTE ON FUNCTION keydeck.write_receipts TO {PLATFORM}",
+        f"ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT ALL ON TABLES TO {PLATFORM}",
+    )
     days = [NOW, NOW - timedelta(days=6), NOW - timedelta(days=8), NOW + timedelta(days=2)]
     with ThreadPoolExecutor(4) as pool:  # several make the day's partition at once
         list(pool.map(lambda n: sink([receipt(n, day) for day in days]), range(8)))
@@ -68,14 +69,11 @@ def test_what_is_no_receipt_is_refused_by_the_function(services: Container, docu
 
 
 def test_receipts_wait_for_a_database_that_comes_back(services: Container, superuser: Engine) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER FUNCTION keydeck.write_receipts RENAME TO away"))
+    execute(superuser, "ALTER FUNCTION keydeck.write_receipts RENAME TO away")
     recorder = ReceiptRecorder(TableSink(services.engine), linger=0.0, retries=(0.05,))
     recorder.write("Decrypt", "id", time.time(), 0, None)
     assert not recorder.flush(0.3)
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER FUNCTION keydeck.away RENAME TO write_receipts"))
+    execute(superuser, "ALTER FUNCTION keydeck.away RENAME TO write_receipts")
     assert recorder.flush(10)
     recorder.close()
-    with superuser.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM keydeck.receipt")) == 1
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.receipt") == 1

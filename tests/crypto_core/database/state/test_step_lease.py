@@ -27,6 +27,7 @@ from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.database.state.test_incidents import DRAFT
 from tests.crypto_core.guard.test_every_operation import agreed
+from tests.crypto_core.statements import execute, scalar
 from tests.pooler import pooler
 
 
@@ -103,15 +104,13 @@ def test_over_a_clock_that_goes_back_a_holder_keeps_its_step_and_others_wait_no_
 ) -> None:
     lease = StepLease(engine, number, "one", "ana")
     lease.take()
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.incident_lease SET until = until + interval '1 hour'"))
+    execute(superuser, "UPDATE keydeck.incident_lease SET until = until + interval '1 hour'")
     with pytest.raises(RefusedError, match="is running right now") as refused:
         StepLease(engine, number, "one", "ben").take()
     (seconds,) = (int(word) for word in refused.value.remedy.split() if word.isdigit())
     assert 1 <= seconds <= LEASE_SECONDS
     # The one that came shortened it, for good.
-    with superuser.begin() as connection:
-        left = connection.scalar(text("SELECT max(until - clock_timestamp()) FROM keydeck.incident_lease"))
+    left = scalar(superuser, "SELECT max(until - clock_timestamp()) FROM keydeck.incident_lease")
     assert left.total_seconds() <= LEASE_SECONDS
     lease.renew()
     expire(superuser)
@@ -266,8 +265,7 @@ def test_a_token_whose_step_was_taken_over_before_the_commit_stays_as_it_was(
     with holding(AfterTheBeginning()), pytest.raises(StepLostError):
         services.work.run_plan(plan, agreed(plan))
     assert stored(ref) == before
-    with superuser.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) == 0
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == 0
 
 
 def test_however_many_steps_are_held_the_pool_is_there_for_whoever_looks(

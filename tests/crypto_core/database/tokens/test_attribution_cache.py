@@ -15,6 +15,7 @@ from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.schema import key_answer
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
 from crypto_core.lists.paging import Query
+from tests.crypto_core.statements import execute
 
 PREFIX = bytes.fromhex("0102030078") + bytes(range(32))
 ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001"
@@ -156,9 +157,11 @@ def test_answers_outlive_the_process_only_in_the_schema(services: Container, eng
 def test_a_role_that_may_not_write_the_table_remembers_in_memory(
     services: Container, superuser: Engine, engine: Engine
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER TABLE keydeck.key_answer OWNER TO postgres"))
-        connection.execute(text(f"GRANT SELECT, INSERT ON keydeck.key_answer TO {OPERATOR}"))
+    execute(
+        superuser,
+        "ALTER TABLE keydeck.key_answer OWNER TO postgres",
+        f"GRANT SELECT, INSERT ON keydeck.key_answer TO {OPERATOR}",
+    )
     book = AttributionCache(engine)
     book.remember([answer(1)])
     assert stored(engine) == 0
@@ -174,11 +177,13 @@ def test_inspection_works_for_a_role_that_may_not_use_keydecks_schema(
     services: Container, superuser: Engine, environment: dict[str, str], taken: str
 ) -> None:
     services.services.status.take_census()
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER SCHEMA keydeck OWNER TO postgres"))
-        connection.execute(text("ALTER TABLE keydeck.key_answer OWNER TO postgres"))
-        connection.execute(text("GRANT USAGE ON SCHEMA keydeck TO operator"))
-        connection.execute(text(taken))
+    execute(
+        superuser,
+        "ALTER SCHEMA keydeck OWNER TO postgres",
+        "ALTER TABLE keydeck.key_answer OWNER TO postgres",
+        "GRANT USAGE ON SCHEMA keydeck TO operator",
+        taken,
+    )
     container = Container(load().settings)
     first, second = container.services.status.take_census(), container.services.status.take_census()
     assert first.coverage.complete

@@ -22,6 +22,7 @@ from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
+from tests.crypto_core.statements import execute, scalar
 
 
 def census_of(container: Container) -> Census:
@@ -36,8 +37,7 @@ def counted(census: Census, key: Callable[[Any], Any]) -> dict[Any, int]:
 
 
 def not_null(platform: Engine, table: str, column: str) -> int:
-    with platform.connect() as connection:
-        return int(connection.scalar(text(f"SELECT count({column}) FROM {table}")) or 0)
+    return int(scalar(platform, f"SELECT count({column}) FROM {table}") or 0)
 
 
 def test_the_totals_are_the_generators_numbers(services: Container, world: World) -> None:
@@ -65,8 +65,7 @@ def test_every_sample_is_a_token_of_its_group(services: Container, world: World)
 def test_a_null_is_no_token_and_not_counted(services: Container, platform: Engine) -> None:
     before = counted(census_of(services), lambda g: g.column)["gh_connection.refresh_token"]
     assert before == not_null(platform, "gh_connection", "refresh_token")
-    with platform.begin() as connection:
-        connection.execute(text("UPDATE gh_connection SET refresh_token = NULL"))
+    execute(platform, "UPDATE gh_connection SET refresh_token = NULL")
     assert "gh_connection.refresh_token" not in counted(census_of(services), lambda g: g.column)
     status = services.services.status.take_census()
     share = next(c for c in status.by_column if c.column == "gh_connection.refresh_token")

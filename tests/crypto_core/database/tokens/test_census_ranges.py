@@ -17,6 +17,7 @@ from crypto_core.database.tokens import page_ranges
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import Census, CensusProgress, take_census
 from crypto_core.errors import DatabaseError, InterruptedRunError
+from tests.crypto_core.statements import execute
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 
 Seen = Callable[[CensusProgress], None]
@@ -127,11 +128,11 @@ def test_a_role_that_may_read_some_columns_counts_them_whole(
     services: Container, superuser: Engine, before: Counter[tuple[object, ...]]
 ) -> None:
     """A range asks for a row's place, which takes the right to read the whole table."""
-    with superuser.begin() as connection:
-        connection.execute(text("REVOKE SELECT ON gh_connection FROM operator"))
-        connection.execute(
-            text("GRANT SELECT (id, access_token, refresh_token) ON gh_connection TO operator")
-        )
+    execute(
+        superuser,
+        "REVOKE SELECT ON gh_connection FROM operator",
+        "GRANT SELECT (id, access_token, refresh_token) ON gh_connection TO operator",
+    )
     assert numbers(census_of(services)) == before
 
 

@@ -22,6 +22,7 @@ from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.references import TokenRef
 from tests.conftest import Ran
 from tests.crypto_core.database.tokens.test_secrets_columns import add, document_of, sealed
+from tests.crypto_core.statements import execute, scalar
 
 SHORTEN = "NEW.access_token := left(NEW.access_token, 255); RETURN NEW;"
 AGAIN = (
@@ -69,8 +70,7 @@ def test_a_trigger_that_changes_what_is_written_is_named(
         write(services, ref)
     assert str(ref) in raised.value.message
     assert services.store.read_token(ref).digest == before.digest
-    with superuser.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) == 0
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == 0
 
 
 def test_a_trigger_of_another_column_that_changes_what_was_written_before_is_named(
@@ -111,8 +111,7 @@ def test_a_document_is_stored_as_given_too(services: Container, superuser: Engin
 def test_a_rule_that_swallows_the_write_leaves_it_unwritten(
     services: Container, superuser: Engine, world: World
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("CREATE RULE r AS ON UPDATE TO gh_connection DO INSTEAD NOTHING"))
+    execute(superuser, "CREATE RULE r AS ON UPDATE TO gh_connection DO INSTEAD NOTHING")
     ref = next(r for r in world.sealed_under(world.current_key) if r.table == "gh_connection")
     with pytest.raises(DatabaseError):
         write(services, ref)
@@ -130,15 +129,13 @@ def test_obstacles_are_told_before_anything_is_written(services: Container, supe
     trigger(superuser, body, head)
     assert obstacles() == ("trigger t on public.gh_connection runs public.f(), owned by postgres",)
     assert obstacles(TokenColumn("gh_connection", "refresh_token")) == ()
-    with superuser.begin() as connection:
-        connection.execute(text("ALTER TABLE gh_connection DISABLE TRIGGER t"))
-        connection.execute(
-            text("ALTER TABLE jira_connection ALTER refresh_token TYPE varchar(255) USING NULL")
-        )
-        connection.execute(text('CREATE RULE "r[/red]" AS ON UPDATE TO gh_connection DO INSTEAD NOTHING'))
-        connection.execute(
-            text("ALTER TABLE slack_connection ADD made text GENERATED ALWAYS AS (team_id) STORED")
-        )
+    execute(
+        superuser,
+        "ALTER TABLE gh_connection DISABLE TRIGGER t",
+        "ALTER TABLE jira_connection ALTER refresh_token TYPE varchar(255) USING NULL",
+        'CREATE RULE "r[/red]" AS ON UPDATE TO gh_connection DO INSTEAD NOTHING',
+        "ALTER TABLE slack_connection ADD made text GENERATED ALWAYS AS (team_id) STORED",
+    )
     assert obstacles() == ("rule r[/red] on public.gh_connection rewrites statements, owned by platform",)
     (width,) = obstacles(TokenColumn("jira_connection", "refresh_token"))
     assert "255 characters at most" in width
@@ -226,8 +223,7 @@ def test_a_token_that_is_shortened_at_commit_is_not_called_written_and_can_be_re
         )
     assert f"keydeck backups restore {ref}" in raised.value.remedy
     assert len(services.store.read_token(ref).value.reveal()) == 40
-    with superuser.begin() as connection:
-        connection.execute(text("DROP TRIGGER t ON gh_connection"))
+    execute(superuser, "DROP TRIGGER t ON gh_connection")
     plan = services.backup_restoring.plan_restore(BackupSelection((ref,)))
     assert services.backup_restoring.restore_envelopes(plan, Consent.by_option(plan)).complete
     assert decrypt_token(services.store.read_token(ref).value.reveal()) == opened
@@ -257,11 +253,12 @@ def test_what_the_platform_writes_right_after_the_commit_is_no_error(
     real = TokenStore._require_kept
 
     def between(store: TokenStore, run_id: UUID, done: Any) -> None:
-        with platform.begin() as connection:
-            connection.execute(
-                text("UPDATE gh_connection SET access_token = :new WHERE id = :id"),
-                {"new": encrypt_token("gho_theirs"), "id": ref.row_id},
-            )
+        execute(
+            platform,
+            "UPDATE gh_connection SET access_token = :new WHERE id = :id",
+            new=encrypt_token("gho_theirs"),
+            id=ref.row_id,
+        )
         real(store, run_id, done)
 
     monkeypatch.setattr(TokenStore, "_require_kept", between)

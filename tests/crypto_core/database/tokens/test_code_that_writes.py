@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
@@ -17,6 +17,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.jobs.model import JobOptions, JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from tests.crypto_core.statements import execute, scalar
 
 T = "public.gh_connection"
 ENTRY = "PERFORM keydeck.append_to_journal('arn:aws:iam::1:user/ben', 'h', 'keys enable', 'k', 'done', '{}');"
@@ -109,8 +110,7 @@ def ref(world: World) -> TokenRef:
 def attach(platform: Engine, superuser: Engine, kind: str, deed: str) -> None:
     """Attach it as the platform, who owns the tables; only then does the function do harm."""
     function, how, statements = KINDS[kind]
-    with superuser.begin() as connection:
-        connection.execute(text("GRANT CREATE ON SCHEMA public TO platform"))
+    execute(superuser, "GRANT CREATE ON SCHEMA public TO platform")
     with platform.begin() as connection:
         connection.exec_driver_sql(function.format(deed="", **how))
         for statement in statements:
@@ -135,8 +135,7 @@ def test_what_code_writes_in_our_transaction_stops_the_run_and_is_named(
     with pytest.raises(ForeignWriteError, match=r"journal entry|backup") as raised:
         write(services, ref)
     assert "public.evil(" in raised.value.message
-    with superuser.connect() as connection:
-        left = connection.scalar(text("SELECT count(*) FROM keydeck.journal WHERE actor LIKE '%ben'"))
+    left = scalar(superuser, "SELECT count(*) FROM keydeck.journal WHERE actor LIKE '%ben'")
     # What acts at COMMIT stays, and is named; all else is rolled back with the tokens.
     assert left == (kind == "constraint trigger" and deed != "a backup")
 
@@ -208,22 +207,19 @@ def test_an_audit_trigger_with_a_table_of_its_own_lets_everything_finish(
         connection.exec_driver_sql("GRANT INSERT ON public.audit TO PUBLIC")
     attach(platform, superuser, "trigger", audit)
     write(services, ref)
-    with superuser.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM public.audit")) == 1
+    assert scalar(superuser, "SELECT count(*) FROM public.audit") == 1
 
 
 def test_nobody_but_the_owner_writes_backups_and_each_purge_makes_its_entry(
     services: Container, superuser: Engine, ref: TokenRef
 ) -> None:
     write(services, ref)
-    with superuser.connect() as connection:
-        grants = connection.scalar(
-            text(
-                "SELECT count(*) FROM pg_class c, aclexplode(c.relacl) t "
-                "WHERE c.oid = 'keydeck.envelope_backup'::regclass AND t.grantee <> c.relowner "
-                "AND t.privilege_type <> 'SELECT'"
-            )
-        )
+    grants = scalar(
+        superuser,
+        "SELECT count(*) FROM pg_class c, aclexplode(c.relacl) t "
+        "WHERE c.oid = 'keydeck.envelope_backup'::regclass AND t.grantee <> c.relowner "
+        "AND t.privilege_type <> 'SELECT'",
+    )
     assert not grants
     plan = services.undoing.plan_purge()
     assert services.undoing.purge_backups(plan, Consent.by_option(plan)) == 1

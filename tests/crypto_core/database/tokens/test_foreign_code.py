@@ -15,6 +15,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.conftest import Ran
+from tests.crypto_core.statements import execute
 from tests.own_path import pinned
 
 TEXTS = ("text", "varchar")
@@ -81,10 +82,12 @@ class Intruder:
 @pytest.fixture
 def intruder(platform: Engine, superuser: Engine) -> Iterator[Intruder]:
     one = Intruder(create_engine(platform.url), create_engine(superuser.url))
-    with superuser.begin() as connection:
-        connection.execute(text("GRANT CREATE ON SCHEMA public TO platform"))
-        connection.execute(text(f"CREATE SCHEMA {OPERATOR} AUTHORIZATION platform"))
-        connection.execute(text(f"GRANT USAGE ON SCHEMA {OPERATOR} TO PUBLIC"))
+    execute(
+        superuser,
+        "GRANT CREATE ON SCHEMA public TO platform",
+        f"CREATE SCHEMA {OPERATOR} AUTHORIZATION platform",
+        f"GRANT USAGE ON SCHEMA {OPERATOR} TO PUBLIC",
+    )
     one.run(
         "CREATE SEQUENCE public.ran",
         "GRANT USAGE, UPDATE, SELECT ON SEQUENCE public.ran TO PUBLIC",
@@ -163,16 +166,14 @@ def test_the_platforms_triggers_run_on_their_own_search_path(
 ) -> None:
     deferred = "AFTER UPDATE ON gh_connection DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
     kind = "CONSTRAINT TRIGGER" if when == "deferred" else "TRIGGER"
-    with superuser.begin() as connection:
-        connection.execute(text("CREATE TABLE audit (path text)"))
-        connection.execute(text(f"GRANT INSERT ON audit TO {OPERATOR}"))
-        connection.execute(
-            text(
-                "CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS"
-                " 'BEGIN INSERT INTO audit SELECT current_setting(''search_path''); RETURN NEW; END'"
-            )
-        )
-        connection.execute(text(f"CREATE {kind} t {TRIGGERS.get(when, deferred)} EXECUTE FUNCTION audited()"))
+    execute(
+        superuser,
+        "CREATE TABLE audit (path text)",
+        f"GRANT INSERT ON audit TO {OPERATOR}",
+        "CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO audit SELECT current_setting(''search_path''); RETURN NEW; END'",
+        f"CREATE {kind} t {TRIGGERS.get(when, deferred)} EXECUTE FUNCTION audited()",
+    )
     ref = next(ref for ref in world.sealed_under(world.old_key) if ref.table == "gh_connection")
     agreed = ("--yes", "--runs-code", "public.audited()")
     ran = keydeck("reencrypt", str(ref), "--to", world.current_key.arn, *agreed)
@@ -184,14 +185,14 @@ def test_the_platforms_triggers_run_on_their_own_search_path(
 def test_the_path_of_the_url_decides_which_tables_are_meant_and_is_dropped(
     superuser: Engine, database_url: str, keydeck: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("CREATE SCHEMA tenant"))
-        connection.execute(text("CREATE TABLE tenant.gh_connection (LIKE gh_connection INCLUDING ALL)"))
-        connection.execute(
-            text("INSERT INTO tenant.gh_connection SELECT * FROM public.gh_connection ORDER BY id LIMIT 3")
-        )
-        connection.execute(text(f"GRANT USAGE ON SCHEMA tenant TO {OPERATOR}"))
-        connection.execute(text(f"GRANT SELECT ON tenant.gh_connection TO {OPERATOR}"))
+    execute(
+        superuser,
+        "CREATE SCHEMA tenant",
+        "CREATE TABLE tenant.gh_connection (LIKE gh_connection INCLUDING ALL)",
+        "INSERT INTO tenant.gh_connection SELECT * FROM public.gh_connection ORDER BY id LIMIT 3",
+        f"GRANT USAGE ON SCHEMA tenant TO {OPERATOR}",
+        f"GRANT SELECT ON tenant.gh_connection TO {OPERATOR}",
+    )
 
     def tokens() -> int:
         by_column = keydeck("status", "--json").json["by_column"]

@@ -12,6 +12,7 @@ from console.container import Container
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.orders import offered
 from crypto_core.lists.paging import Query
+from tests.crypto_core.statements import execute
 
 
 @pytest.mark.parametrize("nullable", [False, True], ids=["never NULL", "may be NULL"])
@@ -68,7 +69,9 @@ def test_init_prints_the_indexes_and_makes_none(keydeck: Callable[..., Any], sup
 
 
 def test_no_index_is_offered_that_could_not_serve(services: Container, platform: Engine) -> None:
-    with platform.begin() as connection:
-        connection.execute(text("ALTER TABLE slack_connection ALTER created_at TYPE date"))
-        connection.execute(text("ALTER TABLE slack_connection ALTER org_id TYPE integer USING 1"))
+    execute(
+        platform,
+        "ALTER TABLE slack_connection ALTER created_at TYPE date",
+        "ALTER TABLE slack_connection ALTER org_id TYPE integer USING 1",
+    )
     assert not [s for s in offered(services.catalogue.refresh().tables) if "slack_connection" in s]

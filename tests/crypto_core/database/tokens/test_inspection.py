@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.corruption import Corruption
@@ -22,6 +22,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.lists.coverage import Evidence
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from tests.crypto_core.statements import execute
 
 
 @pytest.fixture
@@ -118,8 +119,7 @@ def test_a_disabled_key_is_named_by_the_refusal(
     ref = world.sealed_under(world.old_key)[0]
     planned = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), key)
     work.run_plan(planned, Consent.by_option(planned))
-    with services.engine.begin() as connection:
-        connection.execute(text("DELETE FROM keydeck.key_answer"))
+    execute(services.engine, "DELETE FROM keydeck.key_answer")
     sandbox.client("kms").disable_key(KeyId=key)
     found = inspect(ref)
     assert key in found.key_unknown
@@ -166,10 +166,7 @@ def test_a_broken_v2_envelope_is_told_as_broken(
     inspect: Callable[..., Inspection], world: World, platform: Engine
 ) -> None:
     ref = world.plaintext_refs[0]
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = 'djJ8AAAA' WHERE id::text = :id"), {"id": ref.row_id}
-        )
+    execute(platform, f"UPDATE {ref.table} SET {ref.column} = 'djJ8AAAA' WHERE id::text = :id", id=ref.row_id)
     found = inspect(ref)
     assert found.row.format is Format.V2
     assert found.broken == "Malformed envelope: 2 fields, v2 has 5."

@@ -28,6 +28,7 @@ from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from tests.conftest import ForReading
+from tests.crypto_core.statements import execute
 from tests.lanes import examples
 
 COLUMNS = (
@@ -135,11 +136,11 @@ def test_the_smallest_pages_cover_every_token_once(read_only: Inventory, limit: 
 
 
 def test_equal_rows_keep_their_order_from_page_to_page(inventory: Inventory, platform: Engine) -> None:
-    with platform.begin() as connection:
-        connection.execute(text("TRUNCATE gh_connection, jira_connection, confluence_connection"))
-        connection.execute(
-            text("UPDATE slack_connection SET bot_token = 'xoxb-1', org_id = 'o', created_at = '2026-01-01'")
-        )
+    execute(
+        platform,
+        "TRUNCATE gh_connection, jira_connection, confluence_connection",
+        "UPDATE slack_connection SET bot_token = 'xoxb-1', org_id = 'o', created_at = '2026-01-01'",
+    )
     for sort in SortKey:
         for descending in (False, True):
             rows = walk(inventory, sort=sort, descending=descending, limit=4)
@@ -152,8 +153,7 @@ def test_a_page_goes_on_behind_the_last_row_even_if_that_row_is_gone(
 ) -> None:
     query = Query("table:slack_connection", SortKey.REFERENCE)
     first = inventory.page(query, limit=5)
-    with platform.begin() as connection:
-        connection.execute(text("DELETE FROM slack_connection WHERE id IN (3, 5)"))
+    execute(platform, "DELETE FROM slack_connection WHERE id IN (3, 5)")
     second = inventory.page(query, first.last, limit=5)
     assert [row.ref.row_id for row in second.rows] == ["6", "7", "8", "9", "10"]
 
@@ -323,10 +323,9 @@ def test_tokens_are_found_by_their_keys_material(
 
 
 def test_a_date_finds_the_rows_of_that_day(inventory: Inventory, platform: Engine) -> None:
-    with platform.begin() as connection:
-        connection.execute(
-            text("UPDATE slack_connection SET created_at = timestamptz '2026-03-01Z' + id * interval '6h'")
-        )
+    execute(
+        platform, "UPDATE slack_connection SET created_at = timestamptz '2026-03-01Z' + id * interval '6h'"
+    )
 
     def ids(filter_: str) -> list[int]:
         rows = walk(inventory, f"table:slack_connection {filter_}", SortKey.REFERENCE)
@@ -482,10 +481,12 @@ def test_a_quoted_name_finds_exactly_the_row_that_has_it(
 
 
 def test_a_null_organisation_is_an_empty_one(inventory: Inventory, platform: Engine) -> None:
-    with platform.begin() as connection:
-        connection.execute(text("ALTER TABLE slack_connection ALTER org_id DROP NOT NULL"))
-        connection.execute(text("ALTER TABLE slack_connection ALTER created_at DROP NOT NULL"))
-        connection.execute(text("UPDATE slack_connection SET org_id = NULL, created_at = NULL WHERE id = 2"))
+    execute(
+        platform,
+        "ALTER TABLE slack_connection ALTER org_id DROP NOT NULL",
+        "ALTER TABLE slack_connection ALTER created_at DROP NOT NULL",
+        "UPDATE slack_connection SET org_id = NULL, created_at = NULL WHERE id = 2",
+    )
     row = inventory.row(TokenRef("slack_connection", "bot_token", "2"))
     assert (row.organisation, row.created_at) == ("", None)
     for sort in SortKey:

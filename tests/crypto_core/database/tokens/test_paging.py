@@ -19,6 +19,7 @@ from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from tests.conftest import ForReading
+from tests.crypto_core.statements import execute
 from tests.lanes import examples
 
 WAYS = {
@@ -212,8 +213,7 @@ def test_a_row_that_comes_while_a_list_is_read_is_there_when_it_is_looked_at_ane
     query = Query("format:empty")
     (row,) = own_inventory.page(query).rows
     page = own_inventory.page(Query(), limit=50)
-    with platform.begin() as connection:
-        connection.execute(text("UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'"))
+    execute(platform, "UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'")
     assert len(own_inventory.page(query).rows) == 2
     fresh = own_inventory.page(Query(), page.first, inclusive=True, limit=1000)
     assert TokenRef("jira_connection", "refresh_token", "jira-10") in refs(fresh)
@@ -359,8 +359,7 @@ def test_a_count_for_its_own_sake_is_taken_anew(plain: Inventory, platform: Engi
     query = Query("format:empty")
     plain.page(query)
     before = plain.count(query)
-    with platform.begin() as connection:
-        connection.execute(text("UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'"))
+    execute(platform, "UPDATE jira_connection SET refresh_token = '' WHERE id = 'jira-10'")
     assert plain.count(query) == before + 1
 
 

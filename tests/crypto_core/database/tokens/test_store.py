@@ -23,6 +23,7 @@ from crypto_core.envelope import Format, parse
 from crypto_core.guard.consent import Consent
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
+from tests.crypto_core.statements import execute
 
 RUN = UUID(int=7)
 
@@ -45,11 +46,12 @@ def everything(platform: Engine) -> dict[TokenRef, str | None]:
 
 def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
     """Write a value as the platform does."""
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
-            {"stored": stored, "id": ref.row_id},
-        )
+    execute(
+        platform,
+        f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id",
+        stored=stored,
+        id=ref.row_id,
+    )
 
 
 def backups(superuser: Engine) -> list[dict[str, Any]]:
@@ -115,8 +117,7 @@ def test_a_page_sees_what_changed_since_the_last_one(
     first = next(pages)
     assert [t.ref.row_id for t in first] == ["1", "2"]
     put(platform, TokenRef("slack_connection", "bot_token", "3"), "xoxb-new")
-    with platform.begin() as connection:
-        connection.execute(text("DELETE FROM slack_connection WHERE id IN (2, 4)"))
+    execute(platform, "DELETE FROM slack_connection WHERE id IN (2, 4)")
     rest = [t for page in pages for t in page]
     assert [(t.ref.row_id, t.value.reveal() == "xoxb-new") for t in rest] == [("3", True), ("5", False)]
 
@@ -202,10 +203,7 @@ def test_a_changed_row_is_left_alone_and_missing_from_the_answer(
     newer = encrypt_token("written by the platform")
     put(platform, changed, newer)
     put(platform, nulled, None)
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"DELETE FROM {vanished.table} WHERE id::text = :id"), {"id": vanished.row_id}
-        )
+    execute(platform, f"DELETE FROM {vanished.table} WHERE id::text = :id", id=vanished.row_id)
     written = store.write_tokens(RUN, "reencrypt", [renewed(t) for t in tokens.values()])
     assert written == {good}
     after = everything(platform)
@@ -260,8 +258,7 @@ def test_without_a_place_for_the_backup_nothing_is_written(
     before = everything(platform)
     token = store.read_token(world.sealed_under(world.current_key)[0])
     dropped = "TABLE keydeck.envelope_backup" if broken == "envelope_backup" else "SCHEMA keydeck CASCADE"
-    with superuser.begin() as connection:
-        connection.execute(text(f"DROP {dropped}"))
+    execute(superuser, f"DROP {dropped}")
     with pytest.raises(errors.MissingSchemaError):
         store.write_tokens(RUN, "reencrypt", [renewed(token)])
     assert everything(platform) == before
@@ -273,13 +270,11 @@ def test_a_constraint_of_the_platform_undoes_the_whole_batch(
     refs = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:3]
     tokens = store.read_many(refs)
     longest = max(len(t.value.reveal()) for t in tokens)
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "ALTER TABLE gh_connection ADD CHECK"
-                f" (length(access_token) < {longest + 100} OR id <> '{refs[0].row_id}')"
-            )
-        )
+    execute(
+        platform,
+        "ALTER TABLE gh_connection ADD CHECK"
+        f" (length(access_token) < {longest + 100} OR id <> '{refs[0].row_id}')",
+    )
     before = everything(platform)
     with pytest.raises(errors.DatabaseError):
         store.write_tokens(RUN, "reencrypt", [renewed(t, "x" * 5000) for t in tokens])
@@ -408,8 +403,7 @@ def test_a_run_never_sends_plaintext_to_the_server(
 
 def test_an_error_of_the_database_repeats_no_value(store: TokenStore, platform: Engine, world: World) -> None:
     token = store.read_token(world.plaintext_refs[0])
-    with platform.begin() as connection:
-        connection.execute(text(f"ALTER TABLE {token.ref.table} ALTER {token.ref.column} TYPE varchar(600)"))
+    execute(platform, f"ALTER TABLE {token.ref.table} ALTER {token.ref.column} TYPE varchar(600)")
     replacement = renewed(token, "x" * 3000)
     with pytest.raises(errors.DatabaseError) as caught:
         store.write_tokens(uuid4(), "encrypt", [replacement])
@@ -425,13 +419,11 @@ def test_an_error_of_the_database_repeats_nothing_of_the_row_it_met_with(
     ref = next(r for r in world.tokens if (r.table, r.column) == ("gh_connection", "refresh_token"))
     put(platform, replace(ref, column="access_token"), f"gho_{MARKER}")
     token = store.read_token(ref)
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "ALTER TABLE gh_connection ADD CONSTRAINT short CHECK"
-                f" (length(refresh_token) < 2000 OR id <> '{ref.row_id}')"
-            )
-        )
+    execute(
+        platform,
+        "ALTER TABLE gh_connection ADD CONSTRAINT short CHECK"
+        f" (length(refresh_token) < 2000 OR id <> '{ref.row_id}')",
+    )
     with pytest.raises(errors.DatabaseError, match="short") as caught:
         store.write_tokens(uuid4(), "reencrypt", [renewed(token, "x" * 3000)])
     told = everything_told_by(caught.value)

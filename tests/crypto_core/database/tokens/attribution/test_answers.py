@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
@@ -27,6 +27,7 @@ from tests.crypto_core.database.tokens.attribution.scene import (
     put,
     share_of,
 )
+from tests.crypto_core.statements import execute, scalar
 
 
 def test_a_census_asks_kms_one_question_for_each_key_material(
@@ -69,8 +70,7 @@ def test_what_is_remembered_has_its_age(
 ) -> None:
     now = services.services.status.take_census()
     assert {share.asked_at for share in now.keys if share.key_arn} == {now.taken_at}
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.key_answer SET asked_at = asked_at - interval '3 days'"))
+    execute(superuser, "UPDATE keydeck.key_answer SET asked_at = asked_at - interval '3 days'")
     later = fresh().services.status.take_census()
     ages = [later.taken_at - share.asked_at for share in later.keys if share.asked_at]
     assert ages
@@ -83,8 +83,7 @@ def test_an_answer_that_names_no_key_keeps_nobody_from_the_status(
     services: Container, fresh: Callable[..., Container], superuser: Engine
 ) -> None:
     truth = by_key(services.services.status.take_census())
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.key_answer SET key_arn = key_arn || '/planted'"))
+    execute(superuser, "UPDATE keydeck.key_answer SET key_arn = key_arn || '/planted'")
     assert by_key(fresh().services.status.take_census()) == truth
 
 
@@ -95,8 +94,7 @@ def test_read_only_asks_once_and_writes_no_answer(
     first, second = container.services.status.take_census(), container.services.status.take_census()
     assert decrypts() == 3
     assert by_key(first) == by_key(second)
-    with superuser.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM keydeck.key_answer")) == 0
+    assert scalar(superuser, "SELECT count(*) FROM keydeck.key_answer") == 0
 
 
 def test_after_verifying_all_the_counts_are_verified_and_the_generators(
@@ -197,10 +195,11 @@ def test_a_token_written_anew_loses_its_answer_and_keeps_its_group(
     services.services.work.verify_tokens(Selection(everything=True))
     ref = world.sealed_under(world.current_key)[0]
     assert services.services.inventory.row(ref).evidence is Evidence.VERIFIED
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
-            {"new": encrypt_token("gho_new"), "id": ref.row_id},
-        )
+    execute(
+        platform,
+        f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id",
+        new=encrypt_token("gho_new"),
+        id=ref.row_id,
+    )
     row = services.services.inventory.row(ref)
     assert (row.evidence, row.key_arn) == (Evidence.INFERRED, world.current_key.arn)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.endpoint import Fault
@@ -25,6 +25,7 @@ from crypto_core.envelope import ENVELOPE_FORMATS, parse, serialise
 from crypto_core.errors import DatabaseError
 from crypto_core.lists.coverage import Evidence
 from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, put, without_header
+from tests.crypto_core.statements import execute, scalar
 
 Decrypts = Callable[[], int]
 
@@ -37,8 +38,7 @@ _NAMED_TWICE = """
 
 
 def _poison(superuser: Engine, key_arn: str) -> None:
-    with superuser.begin() as connection:
-        connection.execute(text("UPDATE keydeck.key_answer SET key_arn = :arn"), {"arn": key_arn})
+    execute(superuser, "UPDATE keydeck.key_answer SET key_arn = :arn", arn=key_arn)
 
 
 def _lie(monkeypatch: pytest.MonkeyPatch, services: Container, key_arn: str, about: set[bytes]) -> None:
@@ -83,8 +83,7 @@ def test_remembered_answers_count_for_nothing_and_new_ones_are_remembered(
     asked = decrypts()
     # What KMS said stands beside what was forged, or in its place where it was asked about that very token:
     # the group is a conflict from now on, or under the old key, and no zero.
-    with superuser.connect() as connection:
-        beside = connection.scalar(text(_NAMED_TWICE))
+    beside = scalar(superuser, _NAMED_TWICE)
     status = services.status.take_census()
     assert decrypts() == asked + beside, (
         "what KMS has not named in this process is compared with what it says"
@@ -109,10 +108,7 @@ def test_a_group_that_contradicts_itself_is_asked_about_token_by_token(
         put(platform, f"gh-{number}", encrypt_token(f"gho_{number}"))
     ((honest, _),) = [c.wrapping for c in services.status.prove().counts if c.wrapping]
     odd = encrypt_token("gho_odd")
-    with platform.begin() as connection:
-        connection.execute(
-            text("UPDATE gh_connection SET refresh_token = :odd WHERE id = 'gh-0'"), {"odd": odd}
-        )
+    execute(platform, "UPDATE gh_connection SET refresh_token = :odd WHERE id = 'gh-0'", odd=odd)
     _lie(monkeypatch, services, OTHER_ARN, {parse(odd).encrypted_data_key})
     # One column's only member is the one that KMS names another key for: the answers disagree for certain.
     proof = services.status.prove()
@@ -131,10 +127,7 @@ def test_what_a_contradiction_leaves_unasked_is_in_doubt(
     only(platform)
     refs = [put(platform, f"gh-{n}", encrypt_token(f"gho_{n}")) for n in range(6)]
     slack = "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"{slack} VALUES ('a', 't', :stored, now(), now())"), {"stored": encrypt_token("xoxb-1")}
-        )
+    execute(platform, f"{slack} VALUES ('a', 't', :stored, now(), now())", stored=encrypt_token("xoxb-1"))
     lied = {parse(services.store.read_token(ref).value.reveal()).encrypted_data_key for ref in refs}
     _lie(monkeypatch, services, OTHER_ARN, lied)
     prover = FreshProver(
@@ -181,14 +174,12 @@ def test_tokens_that_change_between_count_and_question_are_counted_anew(
             changes[changed](sealed if headed else without_header(sealed))
         census = take_census(*args, **options)
         if len(changes) > changed:
-            with platform.begin() as connection:
-                connection.execute(text("UPDATE gh_connection SET refresh_token = NULL"))
+            execute(platform, "UPDATE gh_connection SET refresh_token = NULL")
             changed += 1
         return census
 
     def put_beside(stored: str) -> None:
-        with platform.begin() as connection:
-            connection.execute(text("UPDATE gh_connection SET refresh_token = :it"), {"it": stored})
+        execute(platform, "UPDATE gh_connection SET refresh_token = :it", it=stored)
 
     monkeypatch.setattr(fresh_proof, "take_census", count_then_change)
     changes = [put_beside] * (fresh_proof.COUNTS - 1)

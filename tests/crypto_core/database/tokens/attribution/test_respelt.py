@@ -23,6 +23,7 @@ from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.database.tokens.attribution.scene import only, put
 from tests.crypto_core.envelope.spellings import published_fields, respelt_value, stored_text
+from tests.crypto_core.statements import scalar
 
 TOKENS = 19
 INSERT = (
@@ -232,8 +233,7 @@ def test_a_member_that_is_spelt_otherwise_is_rewritten_and_the_rest_of_its_docum
         )
     plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
     assert services.work.run_plan(plan, Consent.by_option(plan)).done == 1
-    with platform.connect() as connection:
-        written = bytes(connection.scalar(text("SELECT secret_json FROM connectors"))).decode()
+    written = bytes(scalar(platform, "SELECT secret_json FROM connectors")).decode()
     new = json.loads(written)["a"]
     assert classify(new).format is Format.V1
     assert not is_respelt(new)

@@ -16,6 +16,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef
 from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import execute
 
 BITBUCKET = (
     "CREATE TABLE bitbucket_connection (uid uuid PRIMARY KEY, team text, app_password varchar(4000),"
@@ -44,11 +45,12 @@ def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
 ) -> None:
     run(platform, BITBUCKET)
     uid = uuid4()
-    with platform.begin() as connection:
-        connection.execute(
-            text("INSERT INTO bitbucket_connection VALUES (:uid, 'acme', :token, 'ghp_plain', now())"),
-            {"uid": uid, "token": encrypt_token("app-password")},
-        )
+    execute(
+        platform,
+        "INSERT INTO bitbucket_connection VALUES (:uid, 'acme', :token, 'ghp_plain', now())",
+        uid=uid,
+        token=encrypt_token("app-password"),
+    )
     container = with_tables(TABLES)
     assert "not_there.token" not in {str(c) for c in container.catalogue().columns}
     status = container.services.status.take_census()

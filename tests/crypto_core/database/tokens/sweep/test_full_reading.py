@@ -26,6 +26,7 @@ from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 from crypto_core.errors import InterruptedRunError
 from tests.crypto_core.database.tokens.catalogue.statements import run
 from tests.crypto_core.envelope.spellings import HEADER, drawn_value, published_fields, stored_text
+from tests.crypto_core.statements import scalar
 
 Envelope = Callable[[], str]
 RANGE = re.compile(r"ONLY public\.heap WHERE ctid >= '\((\d+),0\)'")
@@ -186,8 +187,7 @@ def test_a_killed_reading_goes_on_where_it_was(
         "f.FIRST_PAGES = f.MOST_PAGES = 8; f.SMALL = 100_000; f.REST = 5_000.0\n"
         "Container(load().settings).sweeps.take_sweep(full=True)\n"
     )
-    with superuser.connect() as connection:
-        heap_oid = str(connection.scalar(text("SELECT 'heap'::regclass::oid")))
+    heap_oid = str(scalar(superuser, "SELECT 'heap'::regclass::oid"))
     folder = Path(os.environ["XDG_STATE_HOME"]) / "keydeck"
     with subprocess.Popen([sys.executable, "-c", script]) as process:
         page = 0

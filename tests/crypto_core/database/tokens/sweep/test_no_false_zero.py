@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import scalar
 
 TABLES = 40
 NAMES = ("gh_connection", "jira_connection", "connectors", "notes", 'odd "name"', "per%cent")
@@ -111,8 +112,5 @@ def test_whatever_is_drawn_no_zero_is_false(
 @pytest.mark.deep
 def test_in_an_empty_schema_nothing_is_missed_either(services: Container, superuser: Engine) -> None:
     run(superuser, "CREATE SCHEMA nothing_here", f"GRANT USAGE ON SCHEMA nothing_here TO {OPERATOR}")
-    with superuser.connect() as connection:
-        assert (
-            connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'nothing_here'")) == 0
-        )
+    assert scalar(superuser, "SELECT count(*) FROM pg_tables WHERE schemaname = 'nothing_here'") == 0
     assert services.sweeps.take_sweep().reasons == ()
