@@ -1,17 +1,18 @@
 """What an adversary does in each role, as data: every kind of object that the role can create or change.
 
-Each attack is one record. `cause` is why it would work, whatever the case: attacks of one cause fall by one
-mend. `PLATFORM` owns its tables, may create in `public`, and owns the database; `OPERATOR` has an operator's
-login with the printed grants.
+Each attack is one record, named by the kind of object. `cause` is why it would work, whatever the case:
+attacks of one cause fall by one mend. The platform owns its tables, may create in `public`, and owns the
+database; an operator's login has the printed grants.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -24,8 +25,9 @@ from crypto_core.guard.operations import OPERATIONS
 from tests.adversary.attempts import deeds_of
 from tests.adversary.ground import Ground as Rows
 from tests.adversary.stage import PLANTED, TABLES, THIEF, Play
+from tests.crypto_core.statements import execute
+from tests.crypto_core.trail.records import record
 
-PLATFORM, OPERATOR, FILES = "the platform", "an operator's login", "a file that is imported"
 PATH = "names are resolved by a search path that others choose"
 CODE = "code attached to a table runs in the operator's session"
 READER = "the platform opens what Keydeck calls something else"
@@ -35,36 +37,86 @@ WRITTEN = "what is stored is not what was written"
 WITNESS = "a decision rests on text in the journal"
 ROWS = "a decision rests on rows that an operator may write"
 IMPORTED = "a decision rests on a file that anybody made"
+BEN = "arn:aws:sts::123456789012:assumed-role/keydeck-approver/ben"
+
+Run = Callable[[Play, Random], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One thing that an adversary does. `run` returns what it created or changed, for the report."""
+    """One thing that an adversary does."""
 
     name: str
-    role: str
     cause: str
-    kind: str
-    run: Callable[[Play, Random], None]
-    leaves_tokens: bool = False
-    """True if it puts envelopes under the old key somewhere, or hides those that are there."""
+    run: Run
 
 
 ATTACKS: list[Attack] = []
 
 
-def attack(
-    role: str, cause: str, kind: str, *, leaves_tokens: bool = False
-) -> Callable[[Callable[[Play, Random], None]], Callable[[Play, Random], None]]:
-    """Register an attack under its function's name."""
-
-    def register(run: Callable[[Play, Random], None]) -> Callable[[Play, Random], None]:
-        ATTACKS.append(
-            Attack(run.__name__.replace("_", " "), role, cause, kind, run, leaves_tokens=leaves_tokens)
-        )
+def attack(cause: str, name: str) -> Callable[[Run], Run]:
+    def register(run: Run) -> Run:
+        ATTACKS.append(Attack(name, cause, run))
         return run
 
     return register
+
+
+def by_platform(cause: str, name: str, *statements: str | tuple[str, ...]) -> None:
+    """Register an attack of statements that the platform runs; of a tuple, one is drawn.
+
+    `<t>` and `<c>` are a place with tokens, `<envelope>` one under the old key, `<do>` PL/pgSQL that reports,
+    and does what it came for as far as it may. `<operator>` and `<database>` are names.
+    """
+
+    @attack(cause, name)
+    def run(play: Play, random: Random) -> None:
+        table, column = a_table(random)
+        payload = random.choice([*PAYLOADS.values()])
+        words = {
+            "<t>": table,
+            "<c>": column,
+            "<envelope>": random.choice(play.ground.envelopes),
+            "<do>": _REPORT.format(what=name) + (_QUIET.format(do=payload) if payload else ""),
+            "<operator>": play.ground.operator.name,
+            "<database>": play.name,
+        }
+        for one in statements:
+            statement = one if isinstance(one, str) else random.choice(one)
+            for word, value in words.items():
+                statement = statement.replace(word, value)
+            play.run(play.platform, statement)
+
+
+def by_code(name: str, *statements: str, result: str = "true") -> None:
+    """Register a function of its own, `<f>`, and what calls it on a table.
+
+    Of its own name: what one attack attached must not run as another's.
+    """
+    own = f"public.attached_{name.lower().replace(' ', '_')}"
+    returns = "boolean" if result == "true" else "text"
+    made = function(own, "a text", returns, result, do="<do>")
+    by_platform(CODE, name, made, *(one.replace("<f>", own) for one in statements))
+
+
+EACH = "TRIGGER <name> BEFORE UPDATE ON <t> FOR EACH ROW"
+AFTER = "TRIGGER <name> AFTER UPDATE ON <t> FOR EACH ROW"
+AT_COMMIT = "CONSTRAINT TRIGGER <name> AFTER UPDATE ON <t> DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+
+
+def trigger(name: str, when: str, do: str, *, result: str = "NEW") -> tuple[str, ...]:
+    """A trigger on a table, with its function."""
+    made = f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {do}"
+    attached = f"CREATE {when.replace('<name>', name)} EXECUTE FUNCTION public.{name}()"
+    return f"{made} RETURN {result}; END $$", attached
+
+
+def function(name: str, arguments: str, returns: str, result: str, do: str = "") -> str:
+    """A function that lies about what it returns, and is called immutable so that everything may call it."""
+    return (
+        f"CREATE OR REPLACE FUNCTION {name}({arguments}) RETURNS {returns} LANGUAGE plpgsql IMMUTABLE AS"
+        f" $$ BEGIN {do or _REPORT.format(what=name)} RETURN {result}; END $$"
+    )
 
 
 # What runs in a session: it says so in the server's log, whatever the transaction may write.
@@ -80,45 +132,6 @@ PAYLOADS = {
     "decoys": f"UPDATE keydeck.tripwire SET document = '{PLANTED}';",
     "nothing": "",
 }
-
-
-def body(what: str, payload: str) -> str:
-    """PL/pgSQL that reports, and does what it came for as far as it may."""
-    return _REPORT.format(what=what) + (_QUIET.format(do=PAYLOADS[payload]) if PAYLOADS[payload] else "")
-
-
-def function(name: str, arguments: str, returns: str, what: str, payload: str, result: str) -> str:
-    """A function that lies about what it returns, and is called immutable so that everything may call it."""
-    return (
-        f"CREATE OR REPLACE FUNCTION {name}({arguments}) RETURNS {returns} LANGUAGE plpgsql IMMUTABLE AS"
-        f" $$ BEGIN {body(what, payload)} RETURN {result}; END $$"
-    )
-
-
-def trigger(name: str, table: str, when: str, do: str, *, result: str = "NEW") -> tuple[str, ...]:
-    """A trigger on a table, with its function."""
-    quoted = f"$$ BEGIN {do} RETURN {result}; END $$"
-    return (
-        f"CREATE FUNCTION public.{name}() RETURNS trigger LANGUAGE plpgsql AS {quoted}",
-        f"CREATE {when.format(table=table, name=name)} EXECUTE FUNCTION public.{name}()",
-    )
-
-
-def payload(random: Random) -> str:
-    return random.choice([*PAYLOADS])
-
-
-def token_columns(play: Play) -> Iterator[tuple[str, str]]:
-    with play.superuser.connect() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT table_name, column_name FROM information_schema.columns"
-                " WHERE table_name = ANY (:tables) AND table_schema = 'public'"
-                " AND column_name IN ('access_token', 'refresh_token', 'bot_token')"
-            ),
-            {"tables": [*TABLES]},
-        ).all()
-    yield from ((row[0], row[1]) for row in rows)
 
 
 def a_table(random: Random) -> tuple[str, str]:
@@ -145,8 +158,22 @@ _SIGNATURES = """
 _OPERATORS = ("=", "<>", "~~", "!~~", "~", "!~", "^@", "<", ">", "<=", ">=", "||")
 
 
-def _turn(play: Play, kind: str) -> None:
-    play.run(play.platform, *(f"ALTER TABLE {t} ALTER {c} TYPE {kind}" for t, c in token_columns(play)))
+PUBLIC_FIRST = "ALTER DATABASE <database> SET search_path = public, pg_catalog"
+
+
+def _as_varchar(play: Play) -> None:
+    statement = (
+        "SELECT format('ALTER TABLE %I ALTER %I TYPE varchar', table_name, column_name)"
+        " FROM information_schema.columns WHERE table_name = ANY (:tables) AND table_schema = 'public'"
+        " AND column_name IN ('access_token', 'refresh_token', 'bot_token')"
+    )
+    with play.superuser.connect() as connection:
+        statements = connection.execute(text(statement), {"tables": [*TABLES]}).scalars().all()
+    play.run(play.platform, *statements)
+
+
+def _public_first(play: Play) -> None:
+    play.run(play.platform, PUBLIC_FIRST.replace("<database>", play.name))
 
 
 def _functions(play: Play, schema: str, was: str, become: str, *, every: bool) -> None:
@@ -159,11 +186,7 @@ def _functions(play: Play, schema: str, was: str, become: str, *, every: bool) -
             ways.append([become, *types[1:]])
         for way in ways:
             arguments = ", ".join(f"a{number} {type_}" for number, type_ in enumerate(way))
-            made.append(
-                function(
-                    f'{schema}."{name}"', arguments, returns, f"function {name}", "nothing", _LIES[returns]
-                )
-            )
+            made.append(function(f'{schema}."{name}"', arguments, returns, _LIES[returns]))
     many = "".join(f"BEGIN EXECUTE {_quoted(one)}; EXCEPTION WHEN others THEN NULL; END; " for one in made)
     play.run(play.platform, f"DO $do$ BEGIN {many} END $do$")
 
@@ -172,108 +195,81 @@ def _quoted(statement: str) -> str:
     return "'" + statement.replace("'", "''") + "'"
 
 
-def _operators(play: Play, schema: str, pairs: tuple[tuple[str, str], ...]) -> None:
+def _operators(play: Play, *pairs: tuple[str, str]) -> None:
     for number, (left, right) in enumerate(pairs):
-        lie = f"{schema}.lie_{number}"
+        lie = f"public.lie_{number}"
         play.run(
             play.platform,
-            function(lie, f"a {left}, b {right}", "boolean", "operator", "nothing", "false"),
-            function(f"{lie}_text", f"a {left}, b {right}", "text", "operator", "nothing", "''"),
+            function(lie, f"a {left}, b {right}", "boolean", "false"),
+            function(f"{lie}_text", f"a {left}, b {right}", "text", "''"),
             *(
-                f"CREATE OPERATOR {schema}.{sign} (LEFTARG = {left}, RIGHTARG = {right},"
+                f"CREATE OPERATOR public.{sign} (LEFTARG = {left}, RIGHTARG = {right},"
                 f" FUNCTION = {lie}{'_text' if sign == '||' else ''})"
                 for sign in _OPERATORS
             ),
         )
 
 
-@attack(PLATFORM, PATH, "function", leaves_tokens=True)
-def functions_for_varchar(play: Play, random: Random) -> None:
-    _turn(play, "varchar")
+@attack(PATH, "functions for varchar")
+def _(play: Play, random: Random) -> None:
+    _as_varchar(play)
     _functions(play, "public", "text", "varchar", every=False)
-    play.run(
-        play.platform,
-        function("public.concat", "a varchar, b varchar", "text", "function concat", "nothing", "''"),
-        function("public.concat", "a text, b varchar", "text", "function concat", "nothing", "''"),
-        function("public.concat", "a text", "text", "function concat", "nothing", "''"),
-        function("public.concat", "a text, b text", "text", "function concat", "nothing", "''"),
-        function("public.count", "a varchar", "bigint", "function count", "nothing", "0"),
-    )
+    for arguments in ("a varchar, b varchar", "a text, b varchar", "a text", "a text, b text"):
+        play.run(play.platform, function("public.concat", arguments, "text", "''"))
+    play.run(play.platform, function("public.count", "a varchar", "bigint", "0"))
 
 
-@attack(PLATFORM, PATH, "operator", leaves_tokens=True)
-def operators_for_varchar(play: Play, random: Random) -> None:
-    _turn(play, "varchar")
-    _operators(play, "public", (("varchar", "varchar"), ("varchar", "text"), ("text", "varchar")))
+@attack(PATH, "operators for varchar")
+def _(play: Play, random: Random) -> None:
+    _as_varchar(play)
+    _operators(play, ("varchar", "varchar"), ("varchar", "text"), ("text", "varchar"))
 
 
-@attack(PLATFORM, PATH, "search_path of the database", leaves_tokens=True)
-def the_databases_search_path_has_public_first(play: Play, random: Random) -> None:
-    play.run(play.platform, f"ALTER DATABASE {play.name} SET search_path = public, pg_catalog")
+@attack(PATH, "functions behind the database's search_path")
+def _(play: Play, random: Random) -> None:
+    _public_first(play)
     _functions(play, "public", "text", "text", every=True)
-    play.run(
-        play.platform,
-        function("public.concat", "VARIADIC a text[]", "text", "function concat", "nothing", "''"),
-    )
+    play.run(play.platform, function("public.concat", "VARIADIC a text[]", "text", "''"))
 
 
-@attack(PLATFORM, PATH, "operator behind the database's search_path", leaves_tokens=True)
-def operators_before_pg_catalogs(play: Play, random: Random) -> None:
-    play.run(play.platform, f"ALTER DATABASE {play.name} SET search_path = public, pg_catalog")
-    _operators(play, "public", (("text", "text"), ("varchar", "text")))
+@attack(PATH, "operators behind the database's search_path")
+def _(play: Play, random: Random) -> None:
+    _public_first(play)
+    _operators(play, ("text", "text"), ("varchar", "text"))
 
 
-@attack(PLATFORM, PATH, "aggregate", leaves_tokens=True)
-def aggregates_that_count_nothing(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        f"ALTER DATABASE {play.name} SET search_path = public, pg_catalog",
-        function("public.none", "a bigint", "bigint", "aggregate", "nothing", "0"),
-        'CREATE AGGREGATE public.count(*) (SFUNC = public.none, STYPE = bigint, INITCOND = "0")',
-        "CREATE AGGREGATE public.count(*) (SFUNC = public.none, STYPE = bigint, INITCOND = '0')",
-        function("public.none2", "a bigint, b bigint", "bigint", "aggregate", "nothing", "0"),
-        "CREATE AGGREGATE public.sum(bigint) (SFUNC = public.none2, STYPE = bigint, INITCOND = '0')",
-    )
+by_platform(
+    *(PATH, "aggregates that count nothing", PUBLIC_FIRST),
+    function("public.none", "a bigint", "bigint", "0"),
+    'CREATE AGGREGATE public.count(*) (SFUNC = public.none, STYPE = bigint, INITCOND = "0")',
+    "CREATE AGGREGATE public.count(*) (SFUNC = public.none, STYPE = bigint, INITCOND = '0')",
+    function("public.none2", "a bigint, b bigint", "bigint", "0"),
+    "CREATE AGGREGATE public.sum(bigint) (SFUNC = public.none2, STYPE = bigint, INITCOND = '0')",
+)
+by_platform(
+    *(PATH, "types named as pg_catalog's", PUBLIC_FIRST),
+    *(
+        f"CREATE DOMAIN public.{name} AS pg_catalog.{name} CHECK (false)"
+        for name in ("text", "bytea", "int8")
+    ),
+)
+by_platform(
+    *(PATH, "collations named as pg_catalog's", PUBLIC_FIRST),
+    """CREATE COLLATION public."C" (provider = builtin, locale = 'C.UTF-8')""",
+    """CREATE COLLATION public."default" FROM pg_catalog."C" """,
+)
+by_platform(
+    *(PATH, "cast that empties", "CREATE TYPE public.kept_row AS (n int, t text)"),
+    function("public.emptied", "a public.kept_row", "text", "''"),
+    "CREATE CAST (public.kept_row AS text) WITH FUNCTION public.emptied(public.kept_row) AS IMPLICIT",
+    "CREATE TABLE public.kept (id int, body public.kept_row)",
+    "INSERT INTO public.kept VALUES (1, ROW(1, '<envelope>')::public.kept_row)",
+    "GRANT SELECT ON public.kept TO <operator>",
+)
 
 
-@attack(PLATFORM, PATH, "type", leaves_tokens=True)
-def types_named_as_pg_catalogs(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        f"ALTER DATABASE {play.name} SET search_path = public, pg_catalog",
-        *(
-            f"CREATE DOMAIN public.{name} AS pg_catalog.{name} CHECK (false)"
-            for name in ("text", "bytea", "int8")
-        ),
-    )
-
-
-@attack(PLATFORM, PATH, "collation", leaves_tokens=True)
-def a_collation_named_c(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        f"ALTER DATABASE {play.name} SET search_path = public, pg_catalog",
-        """CREATE COLLATION public."C" (provider = builtin, locale = 'C.UTF-8')""",
-        """CREATE COLLATION public."default" FROM pg_catalog."C" """,
-    )
-
-
-@attack(PLATFORM, PATH, "cast", leaves_tokens=True)
-def a_cast_that_empties(play: Play, random: Random) -> None:
-    envelope = random.choice(play.ground.envelopes)
-    play.run(
-        play.platform,
-        "CREATE TYPE public.kept_row AS (n int, t text)",
-        function("public.emptied", "a public.kept_row", "text", "cast", "nothing", "''"),
-        "CREATE CAST (public.kept_row AS text) WITH FUNCTION public.emptied(public.kept_row) AS IMPLICIT",
-        "CREATE TABLE public.kept (id int, body public.kept_row)",
-        f"INSERT INTO public.kept VALUES (1, ROW(1, '{envelope}')::public.kept_row)",
-        f"GRANT SELECT ON public.kept TO {play.ground.operator.name}",
-    )
-
-
-@attack(PLATFORM, PATH, "relation in a schema named like the role", leaves_tokens=True)
-def a_schema_named_like_the_operator(play: Play, random: Random) -> None:
+@attack(PATH, "relation in a schema named like the role")
+def _(play: Play, random: Random) -> None:
     name = play.ground.operator.name
     table, _ = a_table(random)
     play.run(
@@ -286,125 +282,54 @@ def a_schema_named_like_the_operator(play: Play, random: Random) -> None:
     _functions(play, name, "text", "varchar", every=False)
 
 
-@attack(PLATFORM, PATH, "relation named as a catalogue's", leaves_tokens=True)
-def tables_named_as_the_catalogues(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        f"ALTER DATABASE {play.name} SET search_path = public, pg_catalog",
-        *(
-            f"CREATE TABLE public.{name} AS SELECT * FROM pg_catalog.{name} WHERE false"
-            for name in ("pg_trigger", "pg_policy", "pg_rewrite", "pg_class", "pg_attribute", "pg_stats")
-        ),
-        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC",
-    )
+by_platform(
+    *(PATH, "tables named as the catalogue's", PUBLIC_FIRST),
+    *(
+        f"CREATE TABLE public.{name} AS SELECT * FROM pg_catalog.{name} WHERE false"
+        for name in ("pg_trigger", "pg_policy", "pg_rewrite", "pg_class", "pg_attribute", "pg_stats")
+    ),
+    "GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC",
+)
 
 
 # ---- CODE
 
+by_code("CHECK constraint", "ALTER TABLE <t> ADD CONSTRAINT attached CHECK (<f>(<c>::text))")
+by_code(
+    "CHECK of a domain",
+    "CREATE DOMAIN public.token_text AS text CHECK (<f>(VALUE::text))",
+    "ALTER TABLE <t> ALTER <c> TYPE public.token_text",
+)
+by_code("column default", "ALTER TABLE <t> ADD attached text DEFAULT <f>('x')", result="''")
+by_code(
+    "generated column",
+    "ALTER TABLE <t> ADD attached text GENERATED ALWAYS AS (<f>(<c>::text)) STORED",
+    result="'x'",
+)
+by_code("index expression", "CREATE INDEX attached ON <t> (<f>(<c>::text))", result="a")
+by_code("index predicate", "CREATE INDEX attached ON <t> (id) WHERE <f>(<c>::text)")
+by_code(
+    "exclusion constraint",
+    "ALTER TABLE <t> ADD CONSTRAINT attached EXCLUDE USING btree (<f>(<c>::text) WITH =)",
+    result="a",
+)
+by_code(
+    "extended statistics",
+    "CREATE STATISTICS public.attached ON (<f>(<c>::text)), id FROM <t>",
+    "ANALYZE <t>",
+    result="a",
+)
+by_code(
+    "policy",
+    "ALTER TABLE <t> ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY attached ON <t> USING (<f>(<c>::text))",
+)
 
-def _code(
-    play: Play, random: Random, kind: str, *statements: str, lie: str = "true", returns: str = "boolean"
-) -> None:
-    """A function and what calls it on a table: `{f}` is the function, `{t}` and `{c}` the place."""
+
+@attack(CODE, "policy with a search path")
+def _(play: Play, random: Random) -> None:
     table, column = a_table(random)
-    # Of its own name: what one attack attached must not run as another's.
-    name = f"public.attached_{kind.lower().replace(' ', '_')}"
-    play.run(
-        play.platform,
-        function(name, "a text", returns, kind, payload(random), lie),
-        *(one.format(f=name, t=table, c=column) for one in statements),
-    )
-
-
-@attack(PLATFORM, CODE, "CHECK constraint")
-def a_check_constraint(play: Play, random: Random) -> None:
-    _code(play, random, "CHECK", "ALTER TABLE {t} ADD CONSTRAINT attached CHECK ({f}({c}::text))")
-
-
-@attack(PLATFORM, CODE, "CHECK of a domain")
-def a_domain(play: Play, random: Random) -> None:
-    _code(
-        play,
-        random,
-        "domain",
-        "CREATE DOMAIN public.token_text AS text CHECK ({f}(VALUE::text))",
-        "ALTER TABLE {t} ALTER {c} TYPE public.token_text",
-    )
-
-
-@attack(PLATFORM, CODE, "column default")
-def a_default(play: Play, random: Random) -> None:
-    _code(
-        play,
-        random,
-        "default",
-        "ALTER TABLE {t} ADD attached text DEFAULT {f}('x')",
-        lie="''",
-        returns="text",
-    )
-
-
-@attack(PLATFORM, CODE, "generated column")
-def a_generated_column(play: Play, random: Random) -> None:
-    _code(
-        play,
-        random,
-        "generated column",
-        "ALTER TABLE {t} ADD attached text GENERATED ALWAYS AS ({f}({c}::text)) STORED",
-        lie="'x'",
-        returns="text",
-    )
-
-
-@attack(PLATFORM, CODE, "index expression")
-def an_index_expression(play: Play, random: Random) -> None:
-    _code(play, random, "index", "CREATE INDEX attached ON {t} ({f}({c}::text))", lie="a", returns="text")
-
-
-@attack(PLATFORM, CODE, "index predicate")
-def an_index_predicate(play: Play, random: Random) -> None:
-    _code(play, random, "index predicate", "CREATE INDEX attached ON {t} (id) WHERE {f}({c}::text)")
-
-
-@attack(PLATFORM, CODE, "exclusion constraint")
-def an_exclusion_constraint(play: Play, random: Random) -> None:
-    _code(
-        play,
-        random,
-        "exclusion",
-        "ALTER TABLE {t} ADD CONSTRAINT attached EXCLUDE USING btree ({f}({c}::text) WITH =)",
-        lie="a",
-        returns="text",
-    )
-
-
-@attack(PLATFORM, CODE, "extended statistics")
-def statistics_over_a_function(play: Play, random: Random) -> None:
-    _code(
-        play,
-        random,
-        "statistics",
-        "CREATE STATISTICS public.attached ON ({f}({c}::text)), id FROM {t}",
-        "ANALYZE {t}",
-        lie="a",
-        returns="text",
-    )
-
-
-@attack(PLATFORM, CODE, "policy")
-def a_policy(play: Play, random: Random) -> None:
-    _code(
-        play,
-        random,
-        "policy",
-        "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
-        "CREATE POLICY attached ON {t} USING ({f}({c}::text))",
-    )
-
-
-@attack(PLATFORM, CODE, "policy with a search path", leaves_tokens=True)
-def a_policy_that_sets_the_search_path(play: Play, random: Random) -> None:
-    table, column = a_table(random)
+    play.sets_its_path = True
     _functions(play, "public", "text", "text", every=True)
     play.run(
         play.platform,
@@ -415,175 +340,80 @@ def a_policy_that_sets_the_search_path(play: Play, random: Random) -> None:
     )
 
 
-@attack(PLATFORM, CODE, "rule")
-def a_rule_that_does_more(play: Play, random: Random) -> None:
-    _code(play, random, "rule", "CREATE RULE attached AS ON UPDATE TO {t} DO ALSO SELECT {f}(NEW.{c}::text)")
-
-
-@attack(PLATFORM, CODE, "trigger before a row")
-def a_trigger_before_each_row(play: Play, random: Random) -> None:
-    table, _ = a_table(random)
-    play.run(
-        play.platform,
-        *trigger(
-            "attached",
-            table,
-            "TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW",
-            body("trigger", payload(random)),
-        ),
-    )
-
-
-@attack(PLATFORM, CODE, "trigger after a statement")
-def a_trigger_after_each_statement(play: Play, random: Random) -> None:
-    table, _ = a_table(random)
-    play.run(
-        play.platform,
-        *trigger(
-            "attached",
-            table,
-            "TRIGGER {name} AFTER UPDATE ON {table} FOR EACH STATEMENT",
-            body("trigger", payload(random)),
-            result="NULL",
-        ),
-    )
-
-
-@attack(PLATFORM, CODE, "constraint trigger at COMMIT")
-def a_trigger_at_commit(play: Play, random: Random) -> None:
-    table, _ = a_table(random)
-    play.run(
-        play.platform,
-        *trigger(
-            "attached",
-            table,
-            "CONSTRAINT TRIGGER {name} AFTER UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
-            body("constraint trigger", payload(random)),
-        ),
-    )
-
-
-@attack(PLATFORM, CODE, "view in a table's place")
-def a_view_in_a_tables_place(play: Play, random: Random) -> None:
-    table, column = a_table(random)
-    with play.superuser.connect() as connection:
-        columns = connection.execute(
-            text("SELECT column_name FROM information_schema.columns WHERE table_name = :t"), {"t": table}
-        ).scalars()
-        listed = ", ".join(
-            f"public.attached({name}::text) AS {name}" if name == column else name for name in columns
-        )
-    play.run(
-        play.platform,
-        function("public.attached", "a text", "text", "view", payload(random), "a"),
-        f"ALTER TABLE {table} RENAME TO behind",
-        f"CREATE VIEW public.{table} AS SELECT {listed} FROM behind",
-        *trigger(
-            "instead",
-            table,
-            "TRIGGER {name} INSTEAD OF UPDATE ON {table} FOR EACH ROW",
-            f"UPDATE behind SET {column} = NEW.{column} WHERE id = OLD.id;",
-        ),
-        f"GRANT SELECT, UPDATE ON {table} TO {play.ground.operator.name}",
-    )
-
-
-@attack(PLATFORM, CODE, "partition with a trigger")
-def a_partition_with_a_trigger(play: Play, random: Random) -> None:
-    table, _ = a_table(random)
-    play.run(
-        play.platform,
-        f"ALTER TABLE {table} RENAME TO part",
-        f"CREATE TABLE public.{table} (LIKE part INCLUDING DEFAULTS) PARTITION BY RANGE (id)",
-        f"ALTER TABLE {table} ATTACH PARTITION part DEFAULT",
-        f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
-        *trigger(
-            "attached",
-            "part",
-            "TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW",
-            body("trigger of a partition", payload(random)),
-        ),
-        f"GRANT SELECT, UPDATE ON {table} TO {play.ground.operator.name}",
-    )
-
-
-@attack(PLATFORM, CODE, "trigger on Keydeck's own tables")
-def a_publication_with_a_row_filter(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        f"CREATE PUBLICATION attached FOR TABLE {a_table(random)[0]} WHERE (id IS NOT NULL)",
-        "CREATE TRIGGER attached BEFORE INSERT ON keydeck.journal FOR EACH ROW"
-        " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    )
+by_code("rule that does more", "CREATE RULE attached AS ON UPDATE TO <t> DO ALSO SELECT <f>(NEW.<c>::text)")
+by_platform(CODE, "trigger before a row", *trigger("attached", EACH, "<do>"))
+by_platform(
+    *(CODE, "trigger after a statement"),
+    *trigger("attached", AFTER.replace("ROW", "STATEMENT"), "<do>", result="NULL"),
+)
+by_platform(CODE, "constraint trigger at COMMIT", *trigger("attached", AT_COMMIT, "<do>"))
+by_platform(
+    *(CODE, "view in place of a table"),
+    function("public.attached", "a text", "text", "a", do="<do>"),
+    "ALTER TABLE <t> RENAME TO behind",
+    """DO $do$ BEGIN EXECUTE (SELECT 'CREATE VIEW public.<t> AS SELECT ' || string_agg(CASE column_name
+        WHEN '<c>' THEN 'public.attached(<c>::text) AS <c>' ELSE column_name END, ', '
+        ORDER BY ordinal_position) || ' FROM behind' FROM information_schema.columns
+        WHERE table_name = 'behind' AND table_schema = 'public'); END $do$""",
+    *trigger(
+        "instead",
+        "TRIGGER <name> INSTEAD OF UPDATE ON <t> FOR EACH ROW",
+        "UPDATE behind SET <c> = NEW.<c> WHERE id = OLD.id;",
+    ),
+    "GRANT SELECT, UPDATE ON <t> TO <operator>",
+)
+by_platform(
+    *(CODE, "partition with a trigger"),
+    "ALTER TABLE <t> RENAME TO part",
+    "CREATE TABLE public.<t> (LIKE part INCLUDING DEFAULTS) PARTITION BY RANGE (id)",
+    "ALTER TABLE <t> ATTACH PARTITION part DEFAULT",
+    "ALTER TABLE <t> ADD PRIMARY KEY (id)",
+    *trigger("attached", EACH.replace("<t>", "part"), "<do>"),
+    "GRANT SELECT, UPDATE ON <t> TO <operator>",
+)
+by_platform(
+    *(CODE, "trigger on Keydeck's own tables"),
+    "CREATE PUBLICATION attached FOR TABLE <t> WHERE (id IS NOT NULL)",
+    "CREATE TRIGGER attached BEFORE INSERT ON keydeck.journal FOR EACH ROW"
+    " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+)
 
 
 # ---- WRITTEN
 
-_SHORT = "substr(NEW.{c}, 1, 40)"
-
-
-def _altering(play: Play, random: Random, when: str, do: str) -> None:
-    table, column = a_table(random)
-    play.run(play.platform, *trigger("altered", table, when, do.format(c=column, t=table)))
-
-
-@attack(PLATFORM, WRITTEN, "trigger that shortens")
-def a_trigger_that_shortens(play: Play, random: Random) -> None:
-    _altering(
-        play,
-        random,
-        "TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW",
-        f"NEW.{{c}} := {_SHORT};",
-    )
-
-
-@attack(PLATFORM, WRITTEN, "trigger that shortens afterwards")
-def a_trigger_that_shortens_afterwards(play: Play, random: Random) -> None:
-    _altering(
-        play,
-        random,
-        "TRIGGER {name} AFTER UPDATE ON {table} FOR EACH ROW",
-        "IF pg_trigger_depth() < 2 THEN"
-        " UPDATE {t} SET {c} = substr(NEW.{c}, 1, 40) WHERE id = NEW.id; END IF;",
-    )
-
-
-@attack(PLATFORM, WRITTEN, "constraint trigger that defers itself anew")
-def a_trigger_that_defers_itself_anew(play: Play, random: Random) -> None:
-    _altering(
-        play,
-        random,
-        "CONSTRAINT TRIGGER {name} AFTER UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
+SHORT = "substr(NEW.<c>, 1, 40)"
+by_platform(WRITTEN, "trigger that shortens", *trigger("altered", EACH, f"NEW.<c> := {SHORT};"))
+by_platform(
+    *(WRITTEN, "trigger that shortens afterwards"),
+    *trigger(
+        "altered",
+        AFTER,
+        f"IF pg_trigger_depth() < 2 THEN UPDATE <t> SET <c> = {SHORT} WHERE id = NEW.id; END IF;",
+    ),
+)
+by_platform(
+    *(WRITTEN, "constraint trigger that defers itself anew"),
+    *trigger(
+        "altered",
+        AT_COMMIT,
         # Of each row the first time puts itself off until COMMIT, where the second one writes.
         "PERFORM set_config('adversary.r' || md5(NEW.id::text), "
         "coalesce(current_setting('adversary.r' || md5(NEW.id::text), true), '') || 'i', true);"
         " CASE current_setting('adversary.r' || md5(NEW.id::text))"
-        " WHEN 'i' THEN SET CONSTRAINTS ALL DEFERRED; UPDATE {t} SET {c} = {c} WHERE id = NEW.id;"
-        " WHEN 'ii' THEN UPDATE {t} SET {c} = substr(NEW.{c}, 1, 40) WHERE id = NEW.id;"
+        " WHEN 'i' THEN SET CONSTRAINTS ALL DEFERRED; UPDATE <t> SET <c> = <c> WHERE id = NEW.id;"
+        f" WHEN 'ii' THEN UPDATE <t> SET <c> = {SHORT} WHERE id = NEW.id;"
         " ELSE NULL; END CASE;",
-    )
-
-
-@attack(PLATFORM, WRITTEN, "trigger that puts back", leaves_tokens=True)
-def a_trigger_that_puts_back(play: Play, random: Random) -> None:
-    _altering(play, random, "TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW", "NEW.{c} := OLD.{c};")
-
-
-@attack(PLATFORM, WRITTEN, "rule that does nothing")
-def a_rule_that_does_nothing(play: Play, random: Random) -> None:
-    play.run(play.platform, f"CREATE RULE n AS ON UPDATE TO {a_table(random)[0]} DO INSTEAD NOTHING")
-
-
-@attack(PLATFORM, WRITTEN, "trigger that keeps a history", leaves_tokens=True)
-def a_trigger_that_keeps_a_history(play: Play, random: Random) -> None:
-    play.run(play.platform, "CREATE SCHEMA hidden", "CREATE TABLE hidden.kept (was text)")
-    table, column = a_table(random)
-    play.run(
-        play.platform,
-        "CREATE FUNCTION public.kept() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
-        f" $$ BEGIN INSERT INTO hidden.kept VALUES (OLD.{column}); RETURN NEW; END $$",
-        f"CREATE TRIGGER kept BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION public.kept()",
-    )
+    ),
+)
+by_platform(WRITTEN, "trigger that puts back", *trigger("altered", EACH, "NEW.<c> := OLD.<c>;"))
+by_platform(WRITTEN, "rule that does nothing", "CREATE RULE n AS ON UPDATE TO <t> DO INSTEAD NOTHING")
+by_platform(
+    *(WRITTEN, "trigger that keeps a history", "CREATE SCHEMA hidden"),
+    "CREATE TABLE hidden.kept (was text)",
+    "CREATE FUNCTION public.kept() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+    " $$ BEGIN INSERT INTO hidden.kept VALUES (OLD.<c>); RETURN NEW; END $$",
+    "CREATE TRIGGER kept BEFORE UPDATE ON <t> FOR EACH ROW EXECUTE FUNCTION public.kept()",
+)
 
 
 # ---- READER
@@ -613,12 +443,8 @@ def _spelled(envelope: str, random: Random) -> str:
     return random.choice(ways)()
 
 
-@attack(PLATFORM, READER, "value spelt otherwise", leaves_tokens=True)
-def tokens_spelt_otherwise(play: Play, random: Random) -> None:
-    _respell(play, random)
-
-
-def _respell(play: Play, random: Random) -> None:
+@attack(READER, "value spelt otherwise")
+def _(play: Play, random: Random) -> None:
     table, column = a_table(random)
     with suppress(SQLAlchemyError), play.superuser.begin() as connection:
         if play.moved:
@@ -646,19 +472,19 @@ def _documents(play: Play, *values: bytes) -> None:
             connection.execute(text(_SECRETS), {"v": value})
 
 
-@attack(PLATFORM, READER, "document in another encoding", leaves_tokens=True)
-def a_document_in_utf_16(play: Play, random: Random) -> None:
+@attack(READER, "document in another encoding")
+def _(play: Play, random: Random) -> None:
     encoding = random.choice(("utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-8-sig"))
     _documents(play, json.dumps({"bot": random.choice(play.ground.envelopes)}).encode(encoding))
 
 
-@attack(PLATFORM, READER, "envelope as a member's name", leaves_tokens=True)
-def an_envelope_as_a_members_name(play: Play, random: Random) -> None:
+@attack(READER, "envelope as a member's name")
+def _(play: Play, random: Random) -> None:
     _documents(play, json.dumps({random.choice(play.ground.envelopes): "x"}).encode())
 
 
-@attack(PLATFORM, READER, "document that is no plain one", leaves_tokens=True)
-def an_odd_document(play: Play, random: Random) -> None:
+@attack(READER, "document that is no plain one")
+def _(play: Play, random: Random) -> None:
     envelope = random.choice(play.ground.envelopes)
     odd = (
         json.dumps([{"bot": envelope}]).encode(),
@@ -674,8 +500,8 @@ def an_odd_document(play: Play, random: Random) -> None:
     _documents(play, random.choice(odd))
 
 
-@attack(PLATFORM, READER, "value that is more than an envelope", leaves_tokens=True)
-def a_value_that_is_more(play: Play, random: Random) -> None:
+@attack(READER, "value that is more than an envelope")
+def _(play: Play, random: Random) -> None:
     envelope = random.choice(play.ground.envelopes)
     odd = (f"Bearer {envelope}", json.dumps({"t": envelope}), envelope + envelope, f"v1:{envelope}")
     with suppress(SQLAlchemyError), play.superuser.begin() as connection:
@@ -684,9 +510,7 @@ def a_value_that_is_more(play: Play, random: Random) -> None:
 
 # ---- UNREAD
 
-
-def _granted(play: Play, table: str) -> str:
-    return f"GRANT SELECT ON {table} TO {play.ground.operator.name}"
+GRANTED = "GRANT SELECT ON public.notes TO <operator>"
 
 
 SETTINGS = (
@@ -699,120 +523,89 @@ SETTINGS = (
 )
 
 
-@attack(PLATFORM, UNREAD, "needle among many rows", leaves_tokens=True)
-def envelopes_among_many_rows(play: Play, random: Random) -> None:
-    envelope = random.choice(play.ground.envelopes)
-    play.run(
-        play.platform,
-        "CREATE TABLE public.notes (id int, body text)",
-        "INSERT INTO public.notes SELECT i, repeat(md5(i::text), 3) FROM generate_series(1, 30000) i",
-        f"UPDATE public.notes SET body = '{envelope}' WHERE id = {random.randrange(1, 30000)}",
-        _granted(play, "public.notes"),
-        "ANALYZE public.notes",
-    )
+by_platform(
+    *(UNREAD, "needle among many rows", "CREATE TABLE public.notes (id int, body text)"),
+    "INSERT INTO public.notes SELECT i, repeat(md5(i::text), 3) FROM generate_series(1, 30000) i",
+    tuple(f"UPDATE public.notes SET body = '<envelope>' WHERE id = {n}" for n in range(1, 30_000, 97)),
+    *(GRANTED, "ANALYZE public.notes"),
+)
 
 
-@attack(PLATFORM, PATH, "setting of the database", leaves_tokens=True)
-def the_database_says_what_statements_mean(play: Play, random: Random) -> None:
+@attack(PATH, "setting of the database")
+def _(play: Play, random: Random) -> None:
     envelope, settings = random.choice(play.ground.envelopes), random.sample(SETTINGS, 3)
     play.run(
         play.platform,
         "CREATE TABLE public.notes (id int, body text)",
         # A document whose first letter is written by its number.
         f"""INSERT INTO public.notes SELECT 1, concat('{{"t": "', chr(92), 'u0064{envelope[1:]}"}}')""",
-        _granted(play, "public.notes"),
+        GRANTED.replace("<operator>", play.ground.operator.name),
         *(f"ALTER DATABASE {play.name} SET {setting}" for setting in settings),
     )
 
 
-@attack(PLATFORM, UNREAD, "needle in a long value", leaves_tokens=True)
-def an_envelope_behind_much_text(play: Play, random: Random) -> None:
-    envelope, before = random.choice(play.ground.envelopes), random.choice((5_000, 25_000, 400_000))
-    play.run(
-        play.platform,
-        "CREATE TABLE public.notes (id int, body text)",
-        f"INSERT INTO public.notes VALUES (1, repeat('x ', {before}) || '{envelope}')",
-        _granted(play, "public.notes"),
-    )
-
-
-@attack(PLATFORM, UNREAD, "type that is no text", leaves_tokens=True)
-def an_envelope_in_another_type(play: Play, random: Random) -> None:
-    envelope = random.choice(play.ground.envelopes)
-    type_, value = random.choice(
-        (
-            ("text[]", f"ARRAY['', '{envelope}']"),
-            ("jsonb", f"""'{{"a": ["{envelope}"]}}'"""),
-            ("json", f"""'{{"{envelope}": 1}}'"""),
-            ("bytea", f"convert_to('{envelope}', 'UTF8')"),
-            ("bytea", f"convert_to('{envelope}', 'LATIN1') || '\\x00'::bytea"),
-            ("xml", f"xmlelement(name t, '{envelope}')"),
-            ("bpchar(2000)", f"'{envelope}'"),
-            ("varchar", f"'{envelope}'"),
-            ("tsvector", f"'{envelope}'::tsvector"),
-            ("name", f"'{envelope[:40]}'"),
-            ("jsonpath", f"""'$."{envelope}"'"""),
+by_platform(
+    *(UNREAD, "needle in a long value", "CREATE TABLE public.notes (id int, body text)"),
+    tuple(
+        f"INSERT INTO public.notes VALUES (1, repeat('x ', {before}) || '<envelope>')"
+        for before in (5_000, 25_000, 400_000)
+    ),
+    GRANTED,
+)
+by_platform(
+    *(UNREAD, "type that is no text"),
+    tuple(
+        f"CREATE TABLE public.notes AS SELECT 1 AS id, {value}::{type_} AS body"
+        for type_, value in (
+            ("text[]", "ARRAY['', '<envelope>']"),
+            ("jsonb", """'{"a": ["<envelope>"]}'"""),
+            ("json", """'{"<envelope>": 1}'"""),
+            ("bytea", "convert_to('<envelope>', 'UTF8')"),
+            ("bytea", "(convert_to('<envelope>', 'LATIN1') || '\\x00'::bytea)"),
+            ("xml", "xmlelement(name t, '<envelope>')"),
+            ("bpchar(2000)", "'<envelope>'"),
+            ("varchar", "'<envelope>'"),
+            ("tsvector", "'<envelope>'"),
+            ("name", "left('<envelope>', 40)"),
+            ("jsonpath", """'$."<envelope>"'"""),
         )
-    )
-    play.run(
-        play.platform,
-        f"CREATE TABLE public.notes (id int, body {type_})",
-        f"INSERT INTO public.notes VALUES (1, {value})",
-        _granted(play, "public.notes"),
-    )
-
-
-@attack(PLATFORM, UNREAD, "type of the platform's own", leaves_tokens=True)
-def an_envelope_in_a_type_of_its_own(play: Play, random: Random) -> None:
-    envelope = random.choice(play.ground.envelopes)
-    make, value = random.choice(
-        (
-            ("CREATE TYPE public.own AS (n int, t text)", f"ROW(1, '{envelope}')::public.own"),
-            ("CREATE DOMAIN public.own AS text", f"'{envelope}'"),
-            ("CREATE DOMAIN public.own AS text[]", f"ARRAY['{envelope}']"),
-            ("CREATE TYPE public.own AS RANGE (subtype = text)", f"public.own('{envelope}', 'z{envelope}')"),
-        )
-    )
-    play.run(
-        play.platform,
-        make,
+    ),
+    GRANTED,
+)
+for own, make, value in (
+    ("composite type", "TYPE public.own AS (n int, t text)", "ROW(1, '<envelope>')::public.own"),
+    ("domain", "DOMAIN public.own AS text", "'<envelope>'"),
+    ("domain of an array", "DOMAIN public.own AS text[]", "ARRAY['<envelope>']"),
+    (
+        "range",
+        "TYPE public.own AS RANGE (subtype = text)",
+        "public.own('<envelope>', 'z<envelope>')",
+    ),
+):
+    by_platform(
+        *(UNREAD, f"{own} of the platform's", f"CREATE {make}"),
         "CREATE TABLE public.notes (id int, body public.own)",
         f"INSERT INTO public.notes VALUES (1, {value})",
-        _granted(play, "public.notes"),
+        GRANTED,
     )
+by_platform(
+    *(UNREAD, "table that the operator may not read", "CREATE SCHEMA hidden"),
+    tuple(
+        f"CREATE {kind} hidden.kept AS SELECT '<envelope>'::text AS body"
+        for kind in ("TABLE", "MATERIALIZED VIEW")
+    ),
+)
+by_platform(
+    *(UNREAD, "inheritance child", "CREATE SCHEMA hidden"),
+    "CREATE TABLE hidden.child () INHERITS (public.slack_connection)",
+    "INSERT INTO hidden.child (id, org_id, team_id, bot_token, created_at, updated_at)"
+    " VALUES (9001, 'o', 't', '<envelope>', now(), now())",
+)
+by_platform(UNREAD, "large object", "SELECT lo_from_bytea(0, convert_to('<envelope>', 'UTF8'))")
 
 
-@attack(PLATFORM, UNREAD, "table that the operator may not read", leaves_tokens=True)
-def a_table_that_nobody_may_read(play: Play, random: Random) -> None:
-    kind = random.choice(("TABLE", "MATERIALIZED VIEW"))
-    play.run(
-        play.platform,
-        "CREATE SCHEMA hidden",
-        f"CREATE {kind} hidden.kept AS SELECT '{random.choice(play.ground.envelopes)}'::text AS body",
-    )
-
-
-@attack(PLATFORM, UNREAD, "inheritance child", leaves_tokens=True)
-def a_child_of_a_token_table(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        "CREATE SCHEMA hidden",
-        "CREATE TABLE hidden.child () INHERITS (public.slack_connection)",
-        "INSERT INTO hidden.child (id, org_id, team_id, bot_token, created_at, updated_at)"
-        f" VALUES (9001, 'o', 't', '{random.choice(play.ground.envelopes)}', now(), now())",
-    )
-
-
-@attack(PLATFORM, UNREAD, "large object", leaves_tokens=True)
-def a_large_object(play: Play, random: Random) -> None:
-    play.run(
-        play.platform,
-        f"SELECT lo_from_bytea(0, convert_to('{random.choice(play.ground.envelopes)}', 'UTF8'))",
-    )
-
-
-@attack(PLATFORM, UNREAD, "policy that hides rows", leaves_tokens=True)
-def a_policy_that_hides_rows(play: Play, random: Random) -> None:
+@attack(UNREAD, "policy that hides rows")
+def _(play: Play, random: Random) -> None:
     if play.moved:
         play.run(
             play.superuser,
@@ -826,8 +619,8 @@ def a_policy_that_hides_rows(play: Play, random: Random) -> None:
     )
 
 
-@attack(PLATFORM, UNREAD, "view without the rows", leaves_tokens=True)
-def a_view_without_the_rows(play: Play, random: Random) -> None:
+@attack(UNREAD, "view without the rows")
+def _(play: Play, random: Random) -> None:
     table, column = a_table(random)
     if play.moved:
         play.run(play.superuser, f"UPDATE {table} SET {column} = '{random.choice(play.ground.envelopes)}'")
@@ -842,8 +635,8 @@ def a_view_without_the_rows(play: Play, random: Random) -> None:
 # ---- OPEN
 
 
-@attack(PLATFORM, OPEN, "open transaction", leaves_tokens=True)
-def a_transaction_that_commits_later(play: Play, random: Random) -> None:
+@attack(OPEN, "open transaction")
+def _(play: Play, random: Random) -> None:
     connection = psycopg2.connect(
         play.platform.url.set(drivername="postgresql", query={}).render_as_string(hide_password=False)
     )
@@ -859,18 +652,12 @@ def a_transaction_that_commits_later(play: Play, random: Random) -> None:
 # ---- WITNESS and ROWS: an operator's login
 
 
-def _journal(play: Play, action: str, subject: str, outcome: str, detail: str, actor: str) -> None:
-    with play.other.connect() as connection:
-        try:
-            connection.execute(
-                text(
-                    "SELECT keydeck.append_to_journal(:actor, 'host', :action, :subject, :outcome, :detail)"
-                ),
-                {"actor": actor, "action": action, "subject": subject, "outcome": outcome, "detail": detail},
-            )
-            connection.commit()
-        except Exception as error:  # noqa: BLE001  # a refusal is an answer
-            play.notes.append(str(error).partition("\n")[0][:200])
+def _journal(play: Play, action: str, subject: str, detail: str, actor: str) -> None:
+    statement = "SELECT keydeck.append_to_journal(:actor, 'host', :action, :subject, 'done', :detail)"
+    try:
+        execute(play.other, statement, actor=actor, action=action, subject=subject, detail=detail)
+    except Exception as error:  # noqa: BLE001  # a refusal is an answer
+        play.notes.append(str(error).partition("\n")[0][:200])
 
 
 ACTIONS = (
@@ -880,22 +667,22 @@ ACTIONS = (
 )
 
 
-@attack(OPERATOR, WITNESS, "entry with the thief as actor")
-def the_thief_is_called_a_colleague(play: Play, random: Random) -> None:
+@attack(WITNESS, "entry with the thief as actor")
+def _(play: Play, random: Random) -> None:
     action = random.choice(("status", "keys show", "reencrypt", "approvals approve"))
-    _journal(play, action, "x", "done", "{}", f"{THIEF}, {play.ground.operator.name}")
+    _journal(play, action, "x", "{}", f"{THIEF}, {play.ground.operator.name}")
 
 
-@attack(OPERATOR, WITNESS, "entry with garbage")
-def an_entry_with_garbage(play: Play, random: Random) -> None:
+@attack(WITNESS, "entry with garbage")
+def _(play: Play, random: Random) -> None:
     detail = random.choice(
         ("", "{", "[]", "null", "0", '{"a": "' + "x" * 5000 + '"}', "\\u0000", '{"run": []}')
     )
-    _journal(play, random.choice(ACTIONS), random.choice(("", "x", "journal")), "done", detail, "ben")
+    _journal(play, random.choice(ACTIONS), random.choice(("", "x", "journal")), detail, "ben")
 
 
-@attack(OPERATOR, WITNESS, "entry that steers", leaves_tokens=True)
-def an_entry_that_steers(play: Play, random: Random) -> None:
+@attack(WITNESS, "entry that steers")
+def _(play: Play, random: Random) -> None:
     """Whatever action, in a form that is as good as its own."""
     old = play.ground.old
     detail = {
@@ -915,18 +702,12 @@ def an_entry_that_steers(play: Play, random: Random) -> None:
         "number": 1,
         "decoys": 5,
     }
-    _journal(
-        play,
-        random.choice(ACTIONS),
-        random.choice((old, "1", "journal", "x")),
-        "done",
-        json.dumps(detail),
-        "ben",
-    )
+    subject = random.choice((old, "1", "journal", "x"))
+    _journal(play, random.choice(ACTIONS), subject, json.dumps(detail), "ben")
 
 
-@attack(OPERATOR, ROWS, "statement in schema keydeck", leaves_tokens=True)
-def any_statement_in_keydecks_schema(play: Play, random: Random) -> None:
+@attack(ROWS, "statement in schema keydeck")
+def _(play: Play, random: Random) -> None:
     rows = Rows(play.superuser)
     deeds = {deed: may for deed, may in deeds_of(play.other, rows.tables).items() if "keydeck" in deed.place}
     for _ in range(random.choice((1, 3, 8))):
@@ -935,8 +716,8 @@ def any_statement_in_keydecks_schema(play: Play, random: Random) -> None:
             play.run(play.other, statement)
 
 
-@attack(OPERATOR, ROWS, "answers of KMS", leaves_tokens=True)
-def answers_that_name_another_key(play: Play, random: Random) -> None:
+@attack(ROWS, "answers of KMS")
+def _(play: Play, random: Random) -> None:
     play.keydeck("status")
     play.run(
         play.other,
@@ -946,8 +727,8 @@ def answers_that_name_another_key(play: Play, random: Random) -> None:
     )
 
 
-@attack(OPERATOR, ROWS, "decoy list", leaves_tokens=True)
-def a_decoy_list_that_names_tokens(play: Play, random: Random) -> None:
+@attack(ROWS, "decoy list")
+def _(play: Play, random: Random) -> None:
     envelope = random.choice(play.ground.envelopes)
     play.run(
         play.other,
@@ -957,96 +738,62 @@ def a_decoy_list_that_names_tokens(play: Play, random: Random) -> None:
     )
 
 
-@attack(OPERATOR, ROWS, "approval decided by SQL")
-def an_approval_by_sql(play: Play, random: Random) -> None:
-    ben = "arn:aws:sts::123456789012:assumed-role/keydeck-approver/ben"
+@attack(ROWS, "approval decided by SQL")
+def _(play: Play, random: Random) -> None:
     play.run(
         play.other,
         "UPDATE keydeck.approval SET decision = 'approved', decided_at = now() - interval '150 days',"
-        f" decided_by = '{ben}', decided_parts = parts, digest = digest",
+        f" decided_by = '{BEN}', decided_parts = parts, digest = digest",
     )
     if random.random() < 0.5:
-        _journal(play, "approvals approve", play.notes[0] if play.notes else "x", "done", "{}", ben)
+        _journal(play, "approvals approve", play.notes[0] if play.notes else "x", "{}", BEN)
 
 
 # ---- IMPORTED
 
 
-@attack(FILES, IMPORTED, "event")
-def an_event_that_nobody_delivered(play: Play, random: Random) -> None:
-    operation = random.choice(("Sign", "GenerateDataKeyWithoutPlaintext", "Encrypt"))
-    record: dict[str, Any] = {
-        "eventVersion": "1.09",
-        "userIdentity": {
-            "type": "AssumedRole",
-            "principalId": "AROAX:ben",
-            "arn": "arn:aws:sts::123456789012:assumed-role/keydeck-approver/ben",
-            "accountId": "123456789012",
-        },
-        "eventTime": "2026-12-01T00:00:00Z",
-        "eventSource": "kms.amazonaws.com",
-        "eventName": operation,
-        "awsRegion": "eu-west-1",
-        "sourceIPAddress": "10.0.0.1",
-        "userAgent": "aws-cli",
-        "requestParameters": {
-            "keyId": play.ground.new,
-            "signingAlgorithm": "ECDSA_SHA_256",
-            "encryptionContext": {"keydeck:request": play.notes[0] if play.notes else "x"},
-        },
-        "responseElements": None,
-        "requestID": "00000000-0000-0000-0000-000000000001",
-        "eventID": "00000000-0000-0000-0000-000000000002",
-        "readOnly": True,
-        "resources": [{"ARN": play.ground.new, "accountId": "123456789012", "type": "AWS::KMS::Key"}],
-        "eventType": "AwsApiCall",
-        "managementEvent": True,
-        "recipientAccountId": "123456789012",
-        "eventCategory": "Management",
-    }
-    path = play.ground.folder / f"{play.name}.json"
-    path.write_text(json.dumps({"Records": [record]}))
-    play.keydeck("events", "import", str(path))
-
-
-@attack(FILES, IMPORTED, "events that say who the platform is")
-def events_that_call_the_thief_the_platform(play: Play, random: Random) -> None:
-    """The thief makes most data keys, and did so for weeks, says a file."""
-    from datetime import UTC, datetime, timedelta
-
-    now = datetime.now(UTC)
-    records = []
-    for number in range(60):
-        moment = now - timedelta(days=10) + timedelta(hours=number)
-        records.append(
-            {
-                "eventVersion": "1.09",
-                "userIdentity": {
-                    "type": "IAMUser",
-                    "principalId": "AIDAX",
-                    "arn": THIEF,
-                    "accountId": "123456789012",
-                    "accessKeyId": access_keys.INTRUDER,
-                    "userName": "intruder",
-                },
-                "eventTime": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "eventSource": "kms.amazonaws.com",
-                "eventName": "GenerateDataKey",
-                "awsRegion": "eu-west-1",
-                "sourceIPAddress": "198.51.100.23",
-                "userAgent": "python",
-                "requestParameters": {"keyId": play.ground.old, "keySpec": "AES_256"},
-                "responseElements": None,
-                "requestID": f"00000000-0000-0000-0001-{number:012}",
-                "eventID": f"00000000-0000-0000-0002-{number:012}",
-                "readOnly": True,
-                "resources": [{"ARN": play.ground.old, "accountId": "123456789012", "type": "AWS::KMS::Key"}],
-                "eventType": "AwsApiCall",
-                "managementEvent": True,
-                "recipientAccountId": "123456789012",
-                "eventCategory": "Management",
-            }
-        )
-    path = play.ground.folder / f"{play.name}-platform.json"
+def _imported(play: Play, *records: dict[str, Any]) -> None:
+    path = play.ground.folder / f"{play.name}-{len(records)}.json"
     path.write_text(json.dumps({"Records": records}))
     play.keydeck("events", "import", str(path))
+
+
+def _record(name: str, key: str, who: dict[str, str], at: datetime, number: int, **request: Any) -> Any:
+    return record(
+        *(name,),
+        who={**who, "accountId": "123456789012"},
+        eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        requestParameters={"keyId": key, **request},
+        requestID=f"00000000-0000-0000-0001-{number:012}",
+        eventID=f"00000000-0000-0000-0002-{number:012}",
+        resources=[{"ARN": key, "accountId": "123456789012", "type": "AWS::KMS::Key"}],
+        managementEvent=True,
+        recipientAccountId="123456789012",
+    )
+
+
+@attack(IMPORTED, "event that nobody delivered")
+def _(play: Play, random: Random) -> None:
+    operation = random.choice(("Sign", "GenerateDataKeyWithoutPlaintext", "Encrypt"))
+    ben = {"type": "AssumedRole", "principalId": "AROAX:ben", "arn": BEN}
+    asked = {"keydeck:request": play.notes[0] if play.notes else "x"}
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    more: dict[str, Any] = {"signingAlgorithm": "ECDSA_SHA_256", "encryptionContext": asked}
+    _imported(play, _record(operation, play.ground.new, ben, at, 1, **more))
+
+
+@attack(IMPORTED, "events that call the thief the platform")
+def _(play: Play, random: Random) -> None:
+    """The thief makes most data keys, and did so for weeks, says a file."""
+    thief = {"type": "IAMUser", "principalId": "AIDAX", "arn": THIEF, "userName": "intruder"}
+    thief["accessKeyId"] = access_keys.INTRUDER
+    begun = datetime.now(UTC) - timedelta(days=10)
+    _imported(
+        play,
+        *(
+            _record(
+                "GenerateDataKey", play.ground.old, thief, begun + timedelta(hours=n), n, keySpec="AES_256"
+            )
+            for n in range(60)
+        ),
+    )

@@ -23,20 +23,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, PastCall
-from tests.adversary.stage import THIEF, Play
+from tests.adversary.stage import TABLES, THIEF, Play
 from tests.conftest import Ran
 
-DECLARED = (
-    "gh_connection",
-    "jira_connection",
-    "slack_connection",
-    "confluence_connection",
-    "connectors",
-    "mcp_servers",
-)
+DECLARED = (*TABLES, "connectors", "mcp_servers")
 
 
-INHERENT = ("policy", "view")
+INHERENT = ("policy", "view in place of a table")
 """What PostgreSQL runs for whoever reads a table: doctor names it."""
 
 
@@ -69,7 +62,7 @@ def _quiet(play: Play, ran: Ran, *command: str) -> Iterator[str]:
     said = ran.stdout + ran.stderr
     for what in play.ran():
         # What a policy calls runs on the path that it sets for itself.
-        if what in INHERENT or "policy with a search path" in play.kinds:
+        if what in INHERENT or play.sets_its_path:
             said += play.keydeck("doctor").stdout
         if not any(name in said for name in ("attached", "altered", "instead", "lie_", "emptied")):
             yield f"{' '.join(command)}: exit {ran.exit_code}, and {what} ran unnamed"

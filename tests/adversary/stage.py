@@ -102,11 +102,9 @@ class Play:
     platform: Engine
     other: Engine
     patch: pytest.MonkeyPatch
-    tokens: dict[str, str] = field(default_factory=dict)
-    """Every token that could be opened before Keydeck did anything: by its own text, its place."""
     notes: list[str] = field(default_factory=list)
-    kinds: set[str] = field(default_factory=set)
-    """The kinds of objects that attacks made."""
+    sets_its_path: bool = False
+    """True if a policy runs on the search path that it sets for itself."""
     log_begins: int = 0
     planted_before: frozenset[str] = frozenset()
     """What attacks planted with the rights that they have, as rows."""

@@ -41,7 +41,6 @@ def played(
         conclusion.prepare(one)
         for each in attacks:
             each.run(one, random)
-            one.kinds.add(each.kind)
         one.begin()
         return list(conclusion.judge(one)), one.notes
 

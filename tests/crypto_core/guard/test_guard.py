@@ -275,14 +275,3 @@ def test_an_end_that_others_journal_is_left_to_them() -> None:
     paper = Paper()
     assert do(guard(paper), ended=ended_by_others) == ("done", "")
     assert [outcome for outcome, _ in outcomes(paper)] == [Outcome.STARTED]
-
-
-def test_nobody_acts_without_consent_or_where_nothing_may_be_changed() -> None:
-    def act(run: Run) -> str:
-        raise AssertionError("acted")
-
-    for one in (guard(Paper(), read_only=True), guard(Paper(), approvals=SecondPerson())):
-        with pytest.raises((ReadOnlyError, ApprovalNeededError)):
-            do(one, act=act)
-    with pytest.raises(NotConfirmedError):
-        guard(Paper()).run(change(), None, act, ended_by_others)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from crypto_core.database.column_guards.service import ColumnGuardService
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
+from tests.crypto_core.statements import execute
 
 
 def hand_over(superuser: Engine, *names: str) -> None:
     """Make the operator the owner of some tables; the platform goes on working with them."""
-    with superuser.begin() as connection:
-        for name in names:
-            connection.execute(text(f"ALTER TABLE {name} OWNER TO {OPERATOR}"))
-            connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {PLATFORM}"))
+    for name in names:
+        execute(
+            superuser,
+            f"ALTER TABLE {name} OWNER TO {OPERATOR}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {PLATFORM}",
+        )
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from console.container import Container
 from console.sandbox.postgres import PLATFORM
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.column_guards import service as guard_service
 from crypto_core.database.column_guards.check_expression import check_expression
@@ -29,7 +28,7 @@ from crypto_core.database.column_guards.service import ColumnGuardService
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, NotConfirmedError, ReadOnlyError, RefusedError
+from crypto_core.errors import InvalidReferenceError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
@@ -57,9 +56,17 @@ def journaled(services: Container) -> list[str]:
 
 
 def set_token(platform: Engine, value: str | None, row: str = "(SELECT min(id) FROM gh_connection)") -> None:
-    with platform.begin() as connection:
-        statement = text(f"UPDATE gh_connection SET refresh_token = :value WHERE id = {row}")
-        connection.execute(statement, {"value": value})
+    execute(platform, f"UPDATE gh_connection SET refresh_token = :value WHERE id = {row}", value=value)
+
+
+def of_tables(
+    services: Container, *tables: TokenTable, write_format: Format = Format.V1
+) -> ColumnGuardService:
+    return ColumnGuardService(
+        *(services.engine, LiveCatalogue(services.engine, tables), services.journal),
+        write_format=write_format,
+        read_only=False,
+    )
 
 
 @pytest.mark.parametrize("column", ["token", "t" * 45, "t" * 46, "t" * 63, "ü" * 31, 'a"b', "%(x)s"])
@@ -393,23 +400,15 @@ def hostile(services: Container, superuser: Engine) -> ColumnGuardService:
         for name in (HOSTILE.name, HOSTILE.id_column, *HOSTILE.token_columns)
     )
     made = ", ".join(f"{column} text" for column in columns)
-    with superuser.connect() as connection:
-        run = {"no_parameters": True}
-        connection.exec_driver_sql(
-            f"CREATE TABLE {table} ({row_id} int PRIMARY KEY, {made})", execution_options=run
-        )
-        connection.exec_driver_sql(f"ALTER TABLE {table} OWNER TO operator", execution_options=run)
-        connection.exec_driver_sql(
-            f"INSERT INTO {table} VALUES (1, '{v1()}', '{v1()}')", execution_options=run
-        )
-        connection.commit()
-    return ColumnGuardService(
-        services.engine,
-        LiveCatalogue(services.engine, (HOSTILE,)),
-        services.journal,
-        write_format=Format.V1,
-        read_only=False,
+    _run_script(
+        superuser,
+        [
+            f"CREATE TABLE {table} ({row_id} int PRIMARY KEY, {made});",
+            f"ALTER TABLE {table} OWNER TO operator;",
+            f"INSERT INTO {table} VALUES (1, '{v1()}', '{v1()}')",
+        ],
     )
+    return of_tables(services, HOSTILE)
 
 
 def test_names_that_are_sql_are_names(hostile: ColumnGuardService) -> None:
@@ -449,16 +448,9 @@ def test_the_guard_of_a_column_of_any_type_is_known_again(services: Container, s
     hand_over(superuser, "kinds")
     documents = frozenset({"document", "compact"})
     table = TokenTable("kinds", "id", "integer", (*KINDS, "other"), (), "odd", documents=documents)
-    catalogue = LiveCatalogue(services.engine, (table,))
-    (unsupported,) = catalogue().unsupported
+    (unsupported,) = LiveCatalogue(services.engine, (table,))().unsupported
     assert str(unsupported).startswith("kinds.other is not offered: its type is integer[]")
-    guards = ColumnGuardService(
-        services.engine,
-        catalogue,
-        services.journal,
-        write_format=Format.V2,
-        read_only=False,
-    )
+    guards = of_tables(services, table, write_format=Format.V2)
     for least in (Format.V1, Format.V2):
         plan = guards.plan_guard(GuardRequest(least=least, everything=True))
         assert plan.left_out == ()
@@ -472,22 +464,15 @@ def test_the_guard_of_a_column_of_any_type_is_known_again(services: Container, s
 
 
 def test_a_partition_is_guarded_with_its_table(services: Container, superuser: Engine) -> None:
-    with superuser.begin() as connection:
-        for statement in (
-            "CREATE TABLE parts (id int PRIMARY KEY, token text) PARTITION BY RANGE (id)",
-            "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100)",
-            f"INSERT INTO parts VALUES (1, '{v1()}')",
-            "ALTER TABLE parts_1 OWNER TO operator",
-        ):
-            connection.execute(text(statement))
-    hand_over(superuser, "parts")
-    guards = ColumnGuardService(
-        services.engine,
-        LiveCatalogue(services.engine, (TokenTable("parts", "id", "integer", ("token",), (), "odd"),)),
-        services.journal,
-        write_format=Format.V1,
-        read_only=False,
+    execute(
+        superuser,
+        "CREATE TABLE parts (id int PRIMARY KEY, token text) PARTITION BY RANGE (id)",
+        "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100)",
+        f"INSERT INTO parts VALUES (1, '{v1()}')",
+        "ALTER TABLE parts_1 OWNER TO operator",
     )
+    hand_over(superuser, "parts")
+    guards = of_tables(services, TokenTable("parts", "id", "integer", ("token",), (), "odd"))
     assert applied(guards).done
     with pytest.raises(IntegrityError), superuser.begin() as connection:
         connection.execute(text("INSERT INTO parts_1 VALUES (2, 'ghp_1')"))
@@ -567,18 +552,6 @@ def test_plaintext_that_comes_between_counting_and_adding_leaves_the_guard_not_v
     (outcome,) = guards.change_guards(plan, Consent.pressed(plan)).outcomes
     assert (outcome.state, PLAINTEXT in outcome.why) == (GuardState.NOT_VALIDATED, False)
     assert "violated by some row" in outcome.why
-
-
-def test_read_only_nothing_is_guarded_and_all_is_told(
-    guards: ColumnGuardService, services: Container
-) -> None:
-    plan = guards.plan_guard(GuardRequest())
-    reading = Container(load({"read_only": True}).settings)
-    with pytest.raises(ReadOnlyError):
-        reading.column_guards.change_guards(plan, Consent.pressed(plan))
-    assert len(reading.column_guards.survey()) == 8
-    reading.close()
-    assert set(states(guards).values()) == {GuardState.MISSING}
 
 
 def test_keydecks_own_writes_pass_every_guard(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -24,6 +24,7 @@ from crypto_core.errors import ApprovalNeededError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.incidents.report.signing import check_report, written
+from tests.crypto_core.database.state.conftest import fill
 from tests.crypto_core.incidents.sample import sample
 from tests.crypto_core.statements import execute
 
@@ -33,33 +34,13 @@ PLAN = {"does": ["Disable it."]}
 
 
 @pytest.fixture
-def signer(sandbox: Sandbox, services: Container) -> KmsSigner:
-    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
-    return KmsSigner(services.kms.call, [made["KeyMetadata"]["Arn"]])
-
-
-@pytest.fixture
-def other(sandbox: Sandbox) -> Iterator[Journal]:
+def other(empty: Callable[..., Engine]) -> Journal:
     """The journal of another database, with five entries."""
-    name = f"other_{uuid4().hex[:12]}"
-    sandbox.postgres.create_database(name)
-    engine = open_engine(sandbox.postgres.url("operator", name))
+    engine = empty()
     install(engine)
     journal = Journal(engine, lambda: "ana")
     fill(journal)
-    yield journal
-    engine.dispose()
-
-
-@pytest.fixture
-def journal(services: Container) -> Journal:
-    fill(services.journal)
-    return services.journal
-
-
-def fill(journal: Journal) -> None:
-    for number in range(5):
-        journal.record("rewrap", f"token {number}", Outcome.DONE)
+    return journal
 
 
 def of(journal: Journal, signer: KmsSigner) -> JournalCheckpoints:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from crypto_core.database.state.incident_changes import EvidenceDraft, StepRow
@@ -18,7 +18,7 @@ from crypto_core.database.state.incidents import IncidentDraft, IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, MissingGrantError, UnknownIncidentError
 from crypto_core.guard.outcome import Outcome
-from tests.crypto_core.statements import execute
+from tests.crypto_core.statements import execute, sent_by
 
 DRAFT = IncidentDraft(
     title="T",
@@ -155,19 +155,11 @@ def test_to_look_at_a_long_incident_takes_one_statement_for_each_table_and_reads
             change.keep("one", EvidenceDraft("census", f"Census {piece}", content))
         for _ in range(400):
             change.tell("note", "one", "Said.")
-    asked: list[str] = []
-
-    def told(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        asked.append(statement)
-
-    event.listen(engine, "before_cursor_execute", told)
-    try:
+    with sent_by(engine) as asked:
         whole = store.whole(number)
-    finally:
-        event.remove(engine, "before_cursor_execute", told)
     assert (len(whole.entries), len(whole.evidence)) == (501, 100)
     assert {piece.characters for piece in whole.evidence} == {len(content)}
-    tables = [re.findall(r"FROM keydeck\.(\w+)", statement) for statement in asked]
+    tables = [re.findall(r"FROM keydeck\.(\w+)", statement) for statement, _ in asked]
     assert sorted(tables) == [
         ["incident"],
         ["incident_entry"],
@@ -176,7 +168,7 @@ def test_to_look_at_a_long_incident_takes_one_statement_for_each_table_and_reads
         ["incident_step"],
         ["journal"],
     ]
-    assert not any("content" in statement for statement in asked)
+    assert not any("content" in statement for statement, _ in asked)
 
 
 def test_a_role_without_the_grant_is_told_which(

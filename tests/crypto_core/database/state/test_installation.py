@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg2
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
-from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.schema import FUNCTIONS, metadata
 from crypto_core.database.state import installation
-from crypto_core.database.state.installation import VERSION, _config, ddl, install, require_schema
+from crypto_core.database.state.installation import VERSION, ddl, install, require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError, NewerSchemaError
 from crypto_core.guard.outcome import Outcome
+from tests.crypto_core.database.state.conftest import upgrade
 from tests.crypto_core.database.state.first_form import insert_first_form
 from tests.crypto_core.statements import execute
 
 ENTERED = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-@pytest.fixture
-def empty(sandbox: Sandbox) -> Iterator[Callable[[str], Engine]]:
-    """Makes empty databases; gives an engine to each for a role."""
-    engines: list[Engine] = []
-    names: list[str] = []
-
-    def make(role: str = OPERATOR, name: str = "") -> Engine:
-        if not name:
-            name = f"empty_{uuid4().hex[:12]}"
-            sandbox.postgres.create_database(name)
-            names.append(name)
-        engines.append(open_engine(sandbox.postgres.url(role, name)))
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        engine.dispose()
-    admin = open_engine(str(make_url(sandbox.superuser_url).set(database="postgres").render_as_string(False)))
-    with admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        for name in names:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
 
 
 def shape(engine: Engine) -> dict[str, list[Any]]:
@@ -95,10 +69,8 @@ def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
 ) -> None:
     fresh, older = empty(), empty()
     install(fresh)
+    upgrade(older, version)
     with older.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, version)
         insert_first_form(connection, [("ana", "host", "init", "schema keydeck", "done", "{}")], [ENTERED])
     journal = Journal(older, lambda: "ana")
     with pytest.raises(MissingSchemaError, match="is needed"):
@@ -122,13 +94,8 @@ def test_entries_that_the_function_made_before_there_was_an_id_are_followed_by_s
 ) -> None:
     fresh, older = empty(), empty()
     install(fresh)
-    with older.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
-        connection.execute(
-            text("SELECT keydeck.append_to_journal('ana', 'host', 'init', 'schema keydeck', 'done', '{}')")
-        )
+    upgrade(older, "0006")
+    execute(older, "SELECT keydeck.append_to_journal('ana', 'host', 'init', 'schema keydeck', 'done', '{}')")
     assert install(older) is True
     assert shape(older) == shape(fresh)
     journal = Journal(older, lambda: "ana")
@@ -178,11 +145,9 @@ def test_the_migrations_make_what_the_code_declares(empty: Callable[..., Engine]
         assert compare_metadata(context, metadata) == []
 
 
-def test_a_role_that_may_not_create_the_schema_is_told_the_grant(
-    empty: Callable[..., Engine], sandbox: Sandbox
-) -> None:
+def test_a_role_that_may_not_create_the_schema_is_told_the_grant(empty: Callable[..., Engine]) -> None:
     engine = empty()
-    owner = open_engine(sandbox.postgres.url(PLATFORM, str(engine.url.database)))
+    owner = empty(PLATFORM, engine.url.database)
     execute(owner, f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}")
     with pytest.raises(MissingGrantError, match="may not create schema keydeck") as caught:
         install(engine)
@@ -191,15 +156,12 @@ def test_a_role_that_may_not_create_the_schema_is_told_the_grant(
     with pytest.raises(MissingSchemaError, match="no backup and no journal"):
         require_schema(engine)
     execute(owner, f"GRANT CREATE ON DATABASE {engine.url.database} TO {OPERATOR}")
-    owner.dispose()
     assert install(engine) is True
 
 
-def test_a_role_without_create_may_use_a_schema_that_is_there(
-    empty: Callable[..., Engine], sandbox: Sandbox
-) -> None:
+def test_a_role_without_create_may_use_a_schema_that_is_there(empty: Callable[..., Engine]) -> None:
     engine = empty()
-    owner = open_engine(sandbox.postgres.url(PLATFORM, str(engine.url.database)))
+    owner = empty(PLATFORM, engine.url.database)
     install(owner)
     execute(
         owner,
@@ -211,7 +173,6 @@ def test_a_role_without_create_may_use_a_schema_that_is_there(
     assert install(engine) is False
     Journal(engine, lambda: "tester").record("rewrap", "x", Outcome.DONE)
     assert Journal(owner, lambda: "").verify() is None
-    owner.dispose()
 
 
 def test_a_newer_schema_is_left_as_it_is_and_said_with_both_versions(empty: Callable[..., Engine]) -> None:
@@ -266,7 +227,7 @@ def test_a_migration_is_never_edited() -> None:
     assert max(DIGESTS)[1:5] == VERSION
 
 
-def test_a_read_only_session_installs_nothing(empty: Callable[..., Engine], sandbox: Sandbox) -> None:
+def test_a_read_only_session_installs_nothing(empty: Callable[..., Engine]) -> None:
     engine = empty()
     reading = open_engine(engine.url.render_as_string(hide_password=False), read_only=True)
     with pytest.raises(DatabaseReadOnlyError):
@@ -276,9 +237,7 @@ def test_a_read_only_session_installs_nothing(empty: Callable[..., Engine], sand
         require_schema(engine)
 
 
-def test_a_failed_installation_leaves_nothing_half_done(
-    empty: Callable[..., Engine], sandbox: Sandbox
-) -> None:
+def test_a_failed_installation_leaves_nothing_half_done(empty: Callable[..., Engine]) -> None:
     engine = empty()
     execute(engine, "CREATE SCHEMA keydeck", "CREATE TABLE keydeck.journal (x int)")
     with pytest.raises(Exception, match="already exists"):

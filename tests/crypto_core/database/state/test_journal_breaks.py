@@ -25,38 +25,12 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.proof.forms import Checkpoint, checkpoint_in
+from tests.crypto_core.database.state.conftest import END_MOVED, fill, new_signer
 from tests.crypto_core.incidents.sample import sample
 
 REASON = "A backup of 12:00 was restored."
-END_MOVED = (
-    "UPDATE keydeck.journal_end SET (seq, digest) ="
-    " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)"
-)
 OTHER_SIGNATURE = "set_byte(signature, 9, get_byte(signature, 9) # 1)"
 TRUNCATED = ("DELETE FROM keydeck.journal WHERE seq > 3", END_MOVED)
-
-
-@pytest.fixture
-def signer(sandbox: Sandbox, services: Container) -> KmsSigner:
-    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
-    return KmsSigner(services.kms.call, [made["KeyMetadata"]["Arn"]])
-
-
-@pytest.fixture
-def journal(services: Container) -> Journal:
-    journal = Journal(services.engine, lambda: "arn:aws:sts::1:assumed-role/oncall/ana, database role x")
-    fill(journal)
-    return journal
-
-
-def fill(journal: Journal, number: int = 5) -> None:
-    for token in range(number):
-        journal.record("rewrap", f"token {token}", Outcome.DONE)
-
-
-@pytest.fixture
-def checkpoints(journal: Journal, signer: KmsSigner) -> JournalCheckpoints:
-    return JournalCheckpoints(journal, signer, read_only=False)
 
 
 @pytest.fixture
@@ -199,11 +173,9 @@ def test_a_break_that_somebody_wrote_without_the_key_acknowledges_nothing(
     forge: Callable[..., None],
     services: Container,
     sandbox: Sandbox,
-    database_url: str,
 ) -> None:
     """A thief of the database signs with a key of his own, and moves everything that he may write."""
-    own = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
-    thief = KmsSigner(services.kms.call, [own["KeyMetadata"]["Arn"]])
+    thief = new_signer(sandbox, services)
     checkpoints.checkpoint()
     forge(*TRUNCATED, "DELETE FROM keydeck.journal_checkpoint")
     forge("UPDATE keydeck.journal SET subject = 'x' WHERE seq = 2")

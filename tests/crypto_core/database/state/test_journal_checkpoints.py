@@ -16,9 +16,10 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.errors import KmsAccessDeniedError, RefusedError, SettingsError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import UNREADABLE, Checkpoint, JournalEntry, checkpoint_in
+from tests.crypto_core.database.state.conftest import END_MOVED
 
 
 @pytest.fixture
@@ -28,16 +29,8 @@ def key(sandbox: Sandbox) -> str:
 
 
 @pytest.fixture
-def journal(services: Container) -> Journal:
-    journal = Journal(services.engine, lambda: "arn:aws:sts::1:assumed-role/oncall/ana, database role x")
-    for number in range(5):
-        journal.record("rewrap", f"token {number}", Outcome.DONE)
-    return journal
-
-
-@pytest.fixture
-def checkpoints(services: Container, journal: Journal, key: str) -> JournalCheckpoints:
-    return JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=False)
+def signer(services: Container, key: str) -> KmsSigner:
+    return KmsSigner(services.kms.call, [key])
 
 
 def test_a_checkpoint_anchors_all_before_it_and_is_journaled(
@@ -117,13 +110,6 @@ def test_what_is_done_to_entries_or_checkpoints_is_found(
     assert checkpoints.verify().whole
 
 
-END_MOVED = (
-    "UPDATE keydeck.journal_end SET (seq, digest) ="
-    " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)"
-)
-"""Whoever makes the chain anew, or cuts it, does not forget the row of the entry written last."""
-
-
 def made_anew(entries: tuple[JournalEntry, ...], changed: int) -> list[str]:
     """Statements that change an entry and make every digest from there on anew, as a forger would."""
     statements, previous = [], bytes(32)
@@ -197,17 +183,6 @@ def test_without_a_key_all_works_unanchored_and_says_so(
         without.checkpoint()
     assert "KEYDECK_SIGNING_KEY" in caught.value.remedy
     assert not without.possible
-
-
-def test_read_only_looks_and_signs_nothing(
-    services: Container, journal: Journal, checkpoints: JournalCheckpoints, key: str
-) -> None:
-    checkpoints.checkpoint()
-    looking = JournalCheckpoints(journal, KmsSigner(services.kms.call, [key]), read_only=True)
-    assert looking.verify().anchored == 5
-    with pytest.raises(ReadOnlyError):
-        looking.checkpoint()
-    assert len(journal.entries()) == 6
 
 
 def test_kms_that_refuses_is_told_apart_from_a_wrong_signature(

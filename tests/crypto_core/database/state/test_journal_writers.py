@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from uuid import uuid4
 
 import pytest
-from alembic import command
-from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from console.container import Container
@@ -22,17 +20,17 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core import errors
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.dialect import clock_now
-from crypto_core.database.role_grants import role_grants
-from crypto_core.database.state.installation import _config, install
+from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.diagnosis import Check, CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.outcome import Outcome
+from tests.adversary.ground import role_of
+from tests.crypto_core.database.state.conftest import upgrade
 from tests.crypto_core.database.state.first_form import insert_first_form
-from tests.crypto_core.statements import execute
+from tests.crypto_core.statements import execute, sent_by
 
 LAST = 2**63 - 1
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -59,37 +57,19 @@ WRITES = (
 )
 
 
-@dataclass
 class Somebody:
     """A database role with what `keydeck grants` prints, and nothing else."""
 
-    name: str
-    engine: Engine
-    journal: Journal
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.name = engine, str(engine.url.username)
+        self.journal = Journal(engine, lambda: f"arn:{self.name}, database role {self.name}")
 
 
 @pytest.fixture
-def somebody(
-    services: Container, superuser: Engine, sandbox: Sandbox
-) -> Iterator[Callable[[KeydeckRole], Somebody]]:
+def somebody(services: Container, superuser: Engine) -> Iterator[Callable[[KeydeckRole], Somebody]]:
     """Makes such roles."""
-    made: list[Somebody] = []
-
-    def make(role: KeydeckRole) -> Somebody:
-        name, password = f"r_{uuid4().hex[:8]}", uuid4().hex
-        with superuser.begin() as connection:
-            connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'"))
-            for statement in role_grants(services.engine, PLATFORM_TABLES, role, name):
-                connection.execute(text(statement))
-        url = services.engine.url.set(username=name, password=password)
-        engine = open_engine(url.render_as_string(hide_password=False))
-        made.append(Somebody(name, engine, Journal(engine, lambda: f"arn:{name}, database role {name}")))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.engine.dispose()
-        execute(superuser, f"DROP OWNED BY {one.name} CASCADE", f"DROP ROLE {one.name}")
+    with ExitStack() as stack:
+        yield lambda role: Somebody(stack.enter_context(role_of(role, services, superuser)))
 
 
 @pytest.fixture
@@ -219,9 +199,7 @@ def test_postgresql_computes_the_digest_that_python_does_of_whatever_text(
 def test_an_entry_takes_one_statement_and_none_in_a_read_only_session(
     responder: Somebody, services: Container
 ) -> None:
-    statements: list[str] = []
-    with connected(responder.engine, write=True) as connection:
-        event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    with connected(responder.engine, write=True) as connection, sent_by(connection) as statements:
         responder.journal.record("rewrap", "x", Outcome.DONE, within=connection)
     assert len(statements) == 1
     reading = open_engine(services.engine.url.render_as_string(hide_password=False), read_only=True)
@@ -401,33 +379,30 @@ def test_who_holds_the_end_of_the_journal_is_ended_where_the_owner_may_signal_se
 
 
 def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
-    somebody: Callable[[KeydeckRole], Somebody], sandbox: Sandbox, superuser: Engine
+    somebody: Callable[[KeydeckRole], Somebody], empty: Callable[..., Engine]
 ) -> None:
     """Also where a role had used its INSERT to stop the journal: the highest number is taken."""
-    name = f"old_{uuid4().hex[:12]}"
-    sandbox.postgres.create_database(name)
-    as_owner = open_engine(sandbox.postgres.url(PLATFORM, name))
+    as_owner = empty(PLATFORM)
+    name = as_owner.url.database
     responder, auditor = somebody(KeydeckRole.RESPONDER), somebody(KeydeckRole.INSPECTOR)
     as_role, as_auditor = (
         open_engine(one.engine.url.set(database=name).render_as_string(hide_password=False))
         for one in (responder, auditor)
     )
+    upgrade(as_owner, "0005")
     with as_owner.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
         insert_first_form(connection, [("ana", "h", "init", "s", "done", "{}")] * 2, [NOW, NOW])
-        connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {responder.name}"))
-        connection.execute(text(f"GRANT SELECT, INSERT ON keydeck.journal TO {responder.name}"))
-        connection.execute(text(f"GRANT UPDATE (actor) ON keydeck.journal TO {responder.name}"))
-        connection.execute(text("GRANT INSERT ON keydeck.journal TO PUBLIC"))
-        steps = f"GRANT SELECT, INSERT, UPDATE ON keydeck.incident_step TO {responder.name}"
-        connection.execute(text(steps))
-        connection.execute(text(f"GRANT SELECT ON keydeck.incident_step TO {auditor.name}"))
-        connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {auditor.name}"))
-        connection.execute(text(f"GRANT SELECT ON keydeck.journal TO {auditor.name}"))
-        defaults = "ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT INSERT, UPDATE, DELETE ON TABLES TO"
-        connection.execute(text(f"{defaults} {responder.name}"))
+    execute(
+        as_owner,
+        f"GRANT USAGE ON SCHEMA keydeck TO {responder.name}, {auditor.name}",
+        f"GRANT SELECT, INSERT ON keydeck.journal TO {responder.name}",
+        f"GRANT UPDATE (actor) ON keydeck.journal TO {responder.name}",
+        "GRANT INSERT ON keydeck.journal TO PUBLIC",
+        f"GRANT SELECT, INSERT, UPDATE ON keydeck.incident_step TO {responder.name}",
+        f"GRANT SELECT ON keydeck.incident_step, keydeck.journal TO {auditor.name}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT INSERT, UPDATE, DELETE ON TABLES"
+        f" TO {responder.name}",
+    )
     forged = FORGED.replace(", database_role)", ")").replace(", 'operator')", ")").format(seq=LAST)
     execute(as_role, forged)
     with as_role.begin() as connection, pytest.raises(DBAPIError, match="append-only"):
@@ -472,21 +447,17 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         (LAST, "rewrap", None),
     ]
     assert [e.seq for e in entries if e.digest != e.computed_digest()] == [LAST]
-    for engine in (as_owner, as_role, as_auditor):
-        engine.dispose()
-    with superuser.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    as_role.dispose()
+    as_auditor.dispose()
 
 
-def test_an_update_by_a_superuser_leaves_the_function_to_the_schemas_owner(sandbox: Sandbox) -> None:
-    name = f"old_{uuid4().hex[:12]}"
-    sandbox.postgres.create_database(name)
-    as_owner = open_engine(sandbox.postgres.url(PLATFORM, name))
-    admin = open_engine(make_url(sandbox.superuser_url).set(database=name).render_as_string(False))
-    with as_owner.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
+def test_an_update_by_a_superuser_leaves_the_function_to_the_schemas_owner(
+    empty: Callable[..., Engine], sandbox: Sandbox
+) -> None:
+    as_owner = empty(PLATFORM)
+    url = make_url(sandbox.superuser_url).set(database=as_owner.url.database)
+    admin = open_engine(url.render_as_string(hide_password=False))
+    upgrade(as_owner, "0005")
     install(admin)
     with admin.connect() as connection:
         owners = connection.scalars(
@@ -497,12 +468,7 @@ def test_an_update_by_a_superuser_leaves_the_function_to_the_schemas_owner(sandb
         ).all()
     assert owners == [PLATFORM]
     Journal(as_owner, lambda: "ana").record("rewrap", "x", Outcome.DONE)
-    as_owner.dispose()
     admin.dispose()
-    server = open_engine(make_url(sandbox.superuser_url).set(database="postgres").render_as_string(False))
-    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 def test_a_console_of_before_is_refused_and_damages_nothing(services: Container) -> None:

@@ -21,7 +21,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import TokenRef
 from tests.crypto_core.database.column_guards.test_check_expression import GOOD, evaluated
-from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import execute
 
 PLAINTEXT = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 
@@ -60,7 +60,7 @@ def column(
     """Make a table with a column of some type and these values in it; returns services that know it."""
 
     def make(type_: str, values: list[str]) -> Container:
-        run(platform, f"CREATE TABLE odd (id int PRIMARY KEY, token {type_})")
+        execute(platform, f"CREATE TABLE odd (id int PRIMARY KEY, token {type_})")
         with platform.begin() as connection:
             for number, value in enumerate(values):
                 statement = text(f"INSERT INTO odd VALUES (:id, CAST(:value AS {type_}))")
@@ -107,7 +107,7 @@ def test_a_guard_refuses_what_counts_as_no_envelope(superuser: Engine) -> None:
 def test_a_column_of_a_type_without_tokens_takes_nothing_else_down(
     with_tables: Callable[[str], Container], services: Container, platform: Engine
 ) -> None:
-    run(
+    execute(
         platform,
         "CREATE TYPE \"odd\u202e type\" AS ENUM ('a')",
         'CREATE TABLE odd (id int PRIMARY KEY, token text, number bigint, kind "odd\u202e type", l text[])',

@@ -18,7 +18,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, composite_id, parse_reference
-from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import execute
 
 UIDS = [f"0b7f4c1e-1111-4222-8333-4444abcd9f{n:02x}" for n in range(3)]
 TENANTS = ["acme", "a/b", "a%2Fb", "#hash", "a:b, \"c\" 'd' \\e", "Ünï", ""]
@@ -40,7 +40,7 @@ IDS = [
 
 @pytest.fixture
 def vault(with_tables: Callable[[str], Container], services: Container, platform: Engine) -> Container:
-    run(
+    execute(
         platform,
         """CREATE TABLE vault (tenant varchar, uid uuid, number smallint, code char(3), token text,
            secrets json, PRIMARY KEY (tenant, uid, number, code))""",
@@ -133,7 +133,7 @@ def test_the_primary_keys_index_serves_both_reading_and_paging(vault: Container)
 def test_a_sweep_tells_the_columns_of_the_primary_key_in_its_order(
     services: Container, platform: Engine
 ) -> None:
-    run(
+    execute(
         platform,
         "CREATE TABLE found (a int, token text, b uuid, PRIMARY KEY (b, a))",
         "INSERT INTO found VALUES (1, 'ghp_0123456789abcdef', gen_random_uuid())",
@@ -145,7 +145,7 @@ def test_a_sweep_tells_the_columns_of_the_primary_key_in_its_order(
 def test_a_table_is_offered_only_if_its_columns_together_name_a_row(
     with_tables: Callable[[str], Container], platform: Engine
 ) -> None:
-    run(
+    execute(
         platform,
         "CREATE TABLE parts (a int, b int, c int NOT NULL, token text, PRIMARY KEY (a, b))",
         "CREATE UNIQUE INDEX ON parts (c)",

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.orders import offered
 from crypto_core.lists.paging import Query
-from tests.crypto_core.statements import execute
+from tests.crypto_core.statements import execute, sent_by
 
 
 @pytest.mark.parametrize("nullable", [False, True], ids=["never NULL", "may be NULL"])
@@ -36,16 +36,10 @@ def test_a_list_is_read_through_the_index_that_is_offered_for_it(
     with platform.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in statements:
             connection.execute(text(statement))
-    sent: list[tuple[str, Any]] = []
-
-    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        sent.append((statement, parameters))
-
     inventory = services.services.inventory
     first = inventory.page(Query(sort=sort), limit=5)
-    event.listen(services.engine, "before_cursor_execute", keep)
-    inventory.page(Query(sort=sort), first.last, limit=5)
-    event.remove(services.engine, "before_cursor_execute", keep)
+    with sent_by(services.engine) as sent:
+        inventory.page(Query(sort=sort), first.last, limit=5)
     (statement, parameters), *_ = [s for s in sent if "ORDER BY" in s[0] and "gh_connection.access" in s[0]]
     with superuser.connect() as connection:
         # So few rows are read faster without: what is asked is whether the index can give them in order.

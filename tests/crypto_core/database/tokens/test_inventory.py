@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, insert, text
+from sqlalchemy import Engine, insert, text
 
 from console.container import Container
 from console.sandbox.platform import confluence_connection, gh_connection
@@ -28,7 +28,7 @@ from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from tests.conftest import ForReading
-from tests.crypto_core.statements import execute
+from tests.crypto_core.statements import execute, sent_by
 from tests.lanes import examples
 
 COLUMNS = (
@@ -135,19 +135,6 @@ def test_the_smallest_pages_cover_every_token_once(read_only: Inventory, limit: 
             assert len({row.ref for row in rows}) == len(rows) == read_only.count(Query(filter_)) == 5
 
 
-def test_equal_rows_keep_their_order_from_page_to_page(inventory: Inventory, platform: Engine) -> None:
-    execute(
-        platform,
-        "TRUNCATE gh_connection, jira_connection, confluence_connection",
-        "UPDATE slack_connection SET bot_token = 'xoxb-1', org_id = 'o', created_at = '2026-01-01'",
-    )
-    for sort in SortKey:
-        for descending in (False, True):
-            rows = walk(inventory, sort=sort, descending=descending, limit=4)
-            ids = [int(row.ref.row_id) for row in rows]
-            assert ids == sorted(range(1, 19), reverse=descending and sort is SortKey.REFERENCE)
-
-
 def test_a_page_goes_on_behind_the_last_row_even_if_that_row_is_gone(
     inventory: Inventory, platform: Engine
 ) -> None:
@@ -156,12 +143,6 @@ def test_a_page_goes_on_behind_the_last_row_even_if_that_row_is_gone(
     execute(platform, "DELETE FROM slack_connection WHERE id IN (3, 5)")
     second = inventory.page(query, first.last, limit=5)
     assert [row.ref.row_id for row in second.rows] == ["6", "7", "8", "9", "10"]
-
-
-def test_state_ascending_has_the_worst_first(read_only: Inventory) -> None:
-    rows = walk(read_only)
-    assert rows[0].severity is Severity.CRITICAL
-    assert rows[-1].format is Format.V1
 
 
 def test_a_row_says_what_is_stored_without_the_value(
@@ -393,38 +374,16 @@ def test_hostile_names_come_out_clean(inventory: Inventory, platform: Engine) ->
     assert quoted == 2
 
 
-@pytest.fixture
-def sent(services: Container) -> Iterator[list[str]]:
-    """The text of every statement that the services' engine sends, parameters left out."""
-    statements: list[str] = []
-
-    def keep(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:
-        statements.append(statement)
-
-    event.listen(services.engine, "before_cursor_execute", keep)
-    yield statements
-    event.remove(services.engine, "before_cursor_execute", keep)
-
-
-def test_the_operators_words_are_never_part_of_the_sql(
-    services: Container, inventory: Inventory, sent: list[str]
-) -> None:
+def test_the_operators_words_are_never_part_of_the_sql(services: Container, inventory: Inventory) -> None:
     services.services.status.take_census()
-    sent.clear()
     fields = ("", "org:", "key:", "material:", "-provider:", "id:", "ref:", "table:", "column:")
-    for field in fields:
-        for value in (
-            "canary",
-            '"canary\' OR 1=1"',
-            "canary'%s",
-            '"canary\\%(x)s"',
-            "canary*;--",
-            "/canary'/",
-        ):
-            walk(inventory, field + value)
-            inventory.count(Query(field + value))
-    assert len(sent) > 2 * 6 * len(fields)
-    assert not [statement for statement in sent if "canary" in statement]
+    values = ("canary", '"canary\' OR 1=1"', "canary'%s", '"canary\\%(x)s"', "canary*;--", "/canary'/")
+    with sent_by(services.engine) as sent:
+        for filter_ in (field + value for field in fields for value in values):
+            walk(inventory, filter_)
+            inventory.count(Query(filter_))
+    assert len(sent) > 2 * len(values) * len(fields)
+    assert not [statement for statement, _ in sent if "canary" in statement]
 
 
 _characters = st.characters(exclude_categories=("Cs",), exclude_characters="\x00")

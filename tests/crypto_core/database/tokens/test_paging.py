@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from crypto_core.database.tokens import surveying, table_scan
@@ -19,7 +19,7 @@ from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 from tests.conftest import ForReading
-from tests.crypto_core.statements import execute
+from tests.crypto_core.statements import execute, sent_by
 from tests.lanes import examples
 
 WAYS = {
@@ -226,11 +226,6 @@ def test_an_order_that_there_is_not_is_refused_with_those_that_there_are(invento
     assert all(sort.value in caught.value.remedy for sort in SortKey)
 
 
-def test_an_empty_page_has_no_ends(inventory: Inventory) -> None:
-    page = inventory.page(Query("nothing-of-that-kind"))
-    assert page == Page((), None, None, above=False, below=False)
-
-
 def test_a_wrong_filter_is_told_before_anything_is_asked(inventory: Inventory) -> None:
     with pytest.raises(InvalidFilterError):
         inventory.page(Query("nofield:x"), backwards=True)
@@ -258,32 +253,29 @@ def test_references_are_all_that_a_filter_lets_through_by_column_and_id(
         assert found == refs(inventory.page(Query(filter_, "reference"), limit=1000))
 
 
+Sent = list[tuple[str, Any]]
+
+
 @pytest.fixture
-def sent() -> Iterator[list[str]]:
-    """The text of every statement that is sent."""
-    statements: list[str] = []
-
-    def keep(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", keep)
-    yield statements
-    event.remove(Engine, "before_cursor_execute", keep)
+def sent() -> Iterator[Sent]:
+    """Every statement that is sent."""
+    with sent_by(Engine) as statements:
+        yield statements
 
 
 @pytest.mark.parametrize(
     "filter_", ["table:slack_connection", "provider:slack", "column:bot_token", "-table:gh*,jira*,conf*"]
 )
 def test_columns_that_a_filter_leaves_out_are_not_read(
-    inventory: Inventory, sent: list[str], filter_: str
+    inventory: Inventory, sent: Sent, filter_: str
 ) -> None:
     sent.clear()
     inventory.page(Query(filter_))
     inventory.count(Query(filter_))
-    assert not [s for s in sent if "gh_connection" in s or "jira_connection" in s or "confluence" in s]
+    assert not [s for s, _ in sent if "gh_connection" in s or "jira_connection" in s or "confluence" in s]
 
 
-def test_a_page_of_a_cancelled_call_is_not_read(inventory: Inventory, sent: list[str]) -> None:
+def test_a_page_of_a_cancelled_call_is_not_read(inventory: Inventory, sent: Sent) -> None:
     cancelled = Event()
     cancelled.set()
     inventory.page(Query(), limit=1)  # the catalogue is read
@@ -294,12 +286,12 @@ def test_a_page_of_a_cancelled_call_is_not_read(inventory: Inventory, sent: list
     assert sent == []
 
 
-def scans(sent: list[str]) -> list[str]:
+def scans(sent: Sent) -> list[str]:
     """Those statements that read a whole table: not a sample, not near rows, not rows by their ids."""
     tables = ("gh_connection", "jira_connection", "slack_connection", "confluence_connection")
     return [
         table
-        for statement in sent
+        for statement, _ in sent
         for table in tables
         if f"FROM public.{table}" in statement
         and not any(word in statement for word in ("TABLESAMPLE", "LIMIT", ".id = any(", ".id IN ("))
@@ -314,7 +306,7 @@ def plain(services: Container) -> Inventory:
     return found
 
 
-def test_a_count_reads_each_table_once(plain: Inventory, sent: list[str]) -> None:
+def test_a_count_reads_each_table_once(plain: Inventory, sent: Sent) -> None:
     expected = len(plain.page(Query(), limit=1000).rows)
     sent.clear()
     assert plain.count(Query("-org:none")) == expected
@@ -328,7 +320,7 @@ def test_a_count_reads_each_table_once(plain: Inventory, sent: list[str]) -> Non
 
 @pytest.mark.parametrize("filter_", ["", "-format:dev", "org-a*", "provider:github,slack"])
 def test_what_the_count_of_a_list_read_its_pages_need_not_read_again(
-    plain: Inventory, sent: list[str], monkeypatch: pytest.MonkeyPatch, filter_: str
+    plain: Inventory, sent: Sent, monkeypatch: pytest.MonkeyPatch, filter_: str
 ) -> None:
     monkeypatch.setattr(table_scan, "NEAR", 5)
     query = Query(filter_)
@@ -345,14 +337,14 @@ def test_what_the_count_of_a_list_read_its_pages_need_not_read_again(
 
 
 def test_a_page_for_which_a_survey_was_taken_makes_its_count_free(
-    plain: Inventory, sent: list[str], monkeypatch: pytest.MonkeyPatch
+    plain: Inventory, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_scan, "NEAR", 5)
     query = Query("format:empty,unrecognised", SortKey.FORMAT)
     rows = plain.page(query).rows
     sent.clear()
     assert plain.count(query) == len(rows) > 0
-    assert not [s for s in sent if "_connection" in s]
+    assert not [s for s, _ in sent if "_connection" in s]
 
 
 def test_a_count_for_its_own_sake_is_taken_anew(plain: Inventory, platform: Engine) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
@@ -34,6 +34,7 @@ from tests.crypto_core.incidents.report.making import service_of as reports_of
 from tests.crypto_core.incidents.sample import sample
 from tests.crypto_core.incidents.service.doubles import KEY, Doubles, Moments
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled, service_of
+from tests.crypto_core.statements import sent_by
 
 
 def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_journaled(
@@ -195,17 +196,10 @@ def test_a_list_takes_as_many_statements_for_many_incidents_as_for_one(
     for _ in range(4):
         ana.declare("team-key", IncidentScope(key=KEY))
     ana.incidents()
-    statements: list[str] = []
-
-    def count(*call: Any) -> None:
-        statements.append(call[2])
-
-    event.listen(engine, "before_cursor_execute", count)
     for limit in (1, 5):
-        statements.clear()
-        listed = ana.incidents(limit=limit)
+        with sent_by(engine) as statements:
+            listed = ana.incidents(limit=limit)
         assert (len(listed), len(statements)) == (limit, 4)
-    event.remove(engine, "before_cursor_execute", count)
     ids = [view.incident.id for view in listed]
     assert ids == sorted(ids, reverse=True)
     assert listed[0].steps[0].state is StepState.BEGUN

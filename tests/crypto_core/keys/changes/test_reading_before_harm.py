@@ -20,7 +20,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan
 from crypto_core.keys.changes.service import KeyChangeService
-from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import execute
 
 Disable = Callable[[], ChangePlan]
 
@@ -70,7 +70,7 @@ def refused(changes: KeyChangeService, plan: ChangePlan, words: str) -> None:
 def test_nineteen_tokens_among_150000_rows_of_an_undeclared_table_keep_a_key(
     changes: KeyChangeService, superuser: Engine, envelope: str, plan: Disable
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE audit (id int, note text)",
         "INSERT INTO audit SELECT n, CASE WHEN n % 7900 = 77 THEN '" + envelope + "' ELSE 'n' || n END"
@@ -83,7 +83,7 @@ def test_nineteen_tokens_among_150000_rows_of_an_undeclared_table_keep_a_key(
 def test_five_hundred_behind_300000_rows_keep_it(
     changes: KeyChangeService, superuser: Engine, envelope: str, disable: Disable
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE audit (id int, note text)",
         "INSERT INTO audit SELECT n, 'n' || n FROM generate_series(1, 300000) n",
@@ -104,7 +104,7 @@ def test_one_behind_25000_characters_of_a_value_keeps_it(
         "json": f"to_json({value})",
         "text[]": f"ARRAY[{value}]",
     }[type_]
-    run(
+    execute(
         superuser,
         f"CREATE TABLE audit (id int, note {type_})",
         f"INSERT INTO audit SELECT 1, {stored}",
@@ -116,7 +116,7 @@ def test_one_behind_25000_characters_of_a_value_keeps_it(
 def test_a_database_in_which_nothing_is_left_lets_it_go(
     changes: KeyChangeService, superuser: Engine, disable: Disable
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE audit (id int, note text)",
         "INSERT INTO audit SELECT n, 'n' || n FROM generate_series(1, 100000) n",
@@ -138,7 +138,7 @@ def test_a_token_in_an_open_transaction_keeps_it_and_the_remedy_works(
     assert re.search(r"process \d+ of role platform \(.*public\.gh_connection\)", gap)
     remedy = re.search(r"SELECT pg_terminate_backend\(\d+\)", gap)
     assert remedy
-    run(superuser, remedy[0])
+    execute(superuser, remedy[0])
     assert not disable().refused_unless_typed
 
 
@@ -150,12 +150,12 @@ def test_a_role_without_pg_monitor_sees_the_writer_all_the_same(
         assert connection.scalar(text(member), {"role": OPERATOR}) is False
     (gap,) = open_writers.wait_for_writers(services.engine, seconds=0)
     assert "its age is not shown to this role" in gap
-    run(superuser, f"GRANT pg_read_all_stats TO {OPERATOR}")
+    execute(superuser, f"GRANT pg_read_all_stats TO {OPERATOR}")
     try:
         (gap,) = open_writers.wait_for_writers(services.engine, seconds=0)
         assert re.search(r"open for \d+ s", gap)
     finally:
-        run(superuser, f"REVOKE pg_read_all_stats FROM {OPERATOR}")
+        execute(superuser, f"REVOKE pg_read_all_stats FROM {OPERATOR}")
 
 
 def test_a_token_that_is_committed_while_it_is_waited_for_is_counted(
@@ -227,14 +227,14 @@ def test_whoever_reads_analyses_or_locks_rows_keeps_nobody_waiting(
 def test_a_token_written_between_the_plan_and_the_act_stops_it(
     changes: KeyChangeService, platform: Engine, superuser: Engine, envelope: str, disable: Disable
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE audit (id int, note text)",
         "INSERT INTO audit SELECT n, 'n' || n FROM generate_series(1, 100000) n",
         f"GRANT SELECT ON audit TO {OPERATOR}",
     )
     plan = disable()
-    run(superuser, f"UPDATE audit SET note = '{envelope}' WHERE id = 5")
+    execute(superuser, f"UPDATE audit SET note = '{envelope}' WHERE id = 5")
     with pytest.raises(Exception, match=r"has changed since the preview"):
         changes.make_change(plan, Consent.typed(plan, plan.confirmation))
     assert changes._reader.keys.describe(plan.key_arn).state == "Enabled"

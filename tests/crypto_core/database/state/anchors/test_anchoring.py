@@ -32,31 +32,14 @@ from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.errors import AbsentAnchorsError, AnchorError, KeydeckError, KmsError, RefusedError
 from crypto_core.guard.consent import Consent
-from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature
 from crypto_core.lists.new_files import ExportError
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.text.cleaning import NO_TEXT
 from tests.crypto_core.database.state.anchors.authority import Authority, authority
+from tests.crypto_core.database.state.conftest import END_MOVED, fill
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the time stamps")
-
-
-@pytest.fixture
-def journal(services: Container) -> Journal:
-    fill(services.journal)
-    return services.journal
-
-
-def fill(journal: Journal, number: int = 5, prefix: str = "token") -> None:
-    for token in range(number):
-        journal.record("rewrap", f"{prefix} {token}", Outcome.DONE)
-
-
-@pytest.fixture
-def signer(sandbox: Sandbox, services: Container) -> KmsSigner:
-    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
-    return KmsSigner(services.kms.call, [made["KeyMetadata"]["Arn"]])
 
 
 @pytest.fixture
@@ -152,8 +135,7 @@ def test_a_truncated_journal_is_found_by_its_anchor(
     forge(
         "DELETE FROM keydeck.journal WHERE seq > 3",
         "DELETE FROM keydeck.journal_checkpoint",
-        "UPDATE keydeck.journal_end SET (seq, digest) ="
-        " (SELECT seq, digest FROM keydeck.journal WHERE seq = 3)",
+        END_MOVED,
     )
     (problem,) = checkpoints.verify().problems
     assert problem.startswith(f"Entry {made.seq} is gone, at which the journal was signed on")

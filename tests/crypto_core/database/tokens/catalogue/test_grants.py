@@ -21,7 +21,7 @@ from crypto_core.errors import InvalidReferenceError, MissingGrantError, Refused
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef
-from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import execute
 
 
 def everything(platform: Engine) -> set[tuple[str, str, str | None]]:
@@ -38,7 +38,7 @@ def everything(platform: Engine) -> set[tuple[str, str, str | None]]:
 def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
     services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
-    run(
+    execute(
         platform,
         f"REVOKE SELECT ON gh_connection FROM {OPERATOR}",
         f"GRANT SELECT (id, access_token, org_id) ON gh_connection TO {OPERATOR}",
@@ -49,7 +49,7 @@ def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
     assert not status.well
     (reason,) = status.coverage.reasons
     assert reason.startswith("gh_connection.refresh_token can't be read. Needed: GRANT SELECT")
-    run(superuser, reason.partition("Needed: ")[2])
+    execute(superuser, reason.partition("Needed: ")[2])
     again = services.services.status.take_census()
     assert again.coverage.complete
     assert again.tokens == len(world.tokens)
@@ -58,13 +58,13 @@ def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
 def test_a_table_that_cannot_be_read_at_all_is_told_with_its_grants(
     services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
-    run(platform, f"REVOKE ALL ON jira_connection FROM {OPERATOR}")
+    execute(platform, f"REVOKE ALL ON jira_connection FROM {OPERATOR}")
     services.catalogue.refresh()
     with pytest.raises(InvalidReferenceError, match="can't be read by this database role") as caught:
         services.store.read_token(TokenRef("jira_connection", "access_token", "jira-1"))
     grants = [u.grant for u in services.catalogue().unreadable]
     assert caught.value.remedy == f"Needed: {grants[0]}"
-    run(superuser, *grants)
+    execute(superuser, *grants)
     services.catalogue.refresh()
     assert services.store.read_token(TokenRef("jira_connection", "access_token", "jira-1"))
     assert services.services.status.take_census().tokens == len(world.tokens)
@@ -73,21 +73,21 @@ def test_a_table_that_cannot_be_read_at_all_is_told_with_its_grants(
 def test_an_id_that_cannot_be_read_hides_no_token_column(
     services: Container, platform: Engine, superuser: Engine
 ) -> None:
-    run(
+    execute(
         platform,
         f"REVOKE SELECT ON slack_connection FROM {OPERATOR}",
         f"GRANT SELECT (bot_token) ON slack_connection TO {OPERATOR}",
     )
     (unreadable,) = services.catalogue.refresh().unreadable
     assert unreadable.column == TokenColumn("slack_connection", "bot_token")
-    run(superuser, unreadable.grant)
+    execute(superuser, unreadable.grant)
     assert services.catalogue.refresh().unreadable == ()
 
 
 def test_grants_name_tables_columns_and_roles_as_sql_needs_them(
     with_tables: Callable[[str], Container], superuser: Engine
 ) -> None:
-    run(
+    execute(
         superuser,
         'CREATE TABLE "Order" ("Id" text PRIMARY KEY, "user" text)',
         "INSERT INTO \"Order\" VALUES ('o-1', 'gho_1')",
@@ -97,7 +97,7 @@ def test_grants_name_tables_columns_and_roles_as_sql_needs_them(
     )
     (unreadable,) = container.catalogue().unreadable
     assert str(unreadable.column) == "Order.user"
-    run(superuser, unreadable.grant)
+    execute(superuser, unreadable.grant)
     container.catalogue.refresh()
     assert container.store.read_token(TokenRef("Order", "user", "o-1")).value.reveal() == "gho_1"
     with pytest.raises(RefusedError) as caught:
@@ -106,7 +106,7 @@ def test_grants_name_tables_columns_and_roles_as_sql_needs_them(
         )
     needed = re.search(r"Needed: (.*?)\.?$", caught.value.remedy)
     assert needed
-    run(superuser, needed[1])
+    execute(superuser, needed[1])
     plan = container.services.work.plan_reencryption(
         Verb.ENCRYPT, Selection((RowRef("Order", "o-1"),)), str(container.settings.write_key)
     )
@@ -118,7 +118,7 @@ def test_a_role_with_a_hostile_name_gets_a_grant_that_works(
 ) -> None:
     role = 'odd "role"; --'
     quoted = '"' + role.replace('"', '""') + '"'
-    run(superuser, f"CREATE ROLE {quoted}")
+    execute(superuser, f"CREATE ROLE {quoted}")
 
     def become(dbapi: Any, _record: object, _proxy: object) -> None:
         with dbapi.cursor() as cursor:
@@ -129,14 +129,14 @@ def test_a_role_with_a_hostile_name_gets_a_grant_that_works(
     event.remove(superuser, "checkout", become)
     superuser.dispose()
     assert len(unreadable) == 8
-    run(superuser, *(u.grant for u in unreadable))
-    run(superuser, f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
+    execute(superuser, *(u.grant for u in unreadable))
+    execute(superuser, f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
 
 
 def test_an_unwritable_column_is_refused_before_the_first_row(
     services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
-    run(
+    execute(
         platform,
         f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}",
         f"GRANT UPDATE (team_id) ON slack_connection TO {OPERATOR}",
@@ -147,7 +147,7 @@ def test_an_unwritable_column_is_refused_before_the_first_row(
         work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), key)
     assert everything(platform) == before
     assert set(services.catalogue().unwritable) == {TokenColumn("slack_connection", "bot_token")}
-    run(superuser, re.search(r"Needed: (.*?)\.?$", caught.value.remedy)[1])  # type: ignore[index]
+    execute(superuser, re.search(r"Needed: (.*?)\.?$", caught.value.remedy)[1])  # type: ignore[index]
     plan = work.plan_reencryption(Verb.ENCRYPT, Selection(unprotected=True), key)
     assert work.run_plan(plan, Consent.by_option(plan)).complete
 
@@ -155,7 +155,7 @@ def test_an_unwritable_column_is_refused_before_the_first_row(
 def test_what_is_not_to_be_written_may_be_unwritable(
     services: Container, platform: Engine, world: World
 ) -> None:
-    run(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
+    execute(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
     ref = world.sealed_under(world.old_key)[0]
     assert ref.table != "slack_connection"
     plan = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
@@ -167,9 +167,9 @@ def test_a_grant_that_is_taken_away_meanwhile_is_an_error_of_ours(
 ) -> None:
     services.catalogue()
     old = services.store.read_token(TokenRef("slack_connection", "bot_token", "1"))
-    run(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
+    execute(platform, f"REVOKE UPDATE ON slack_connection FROM {OPERATOR}")
     with pytest.raises(MissingGrantError):
         services.store.write_tokens(uuid4(), "encrypt", [Replacement(old, encrypt_token("xoxb-1"), None)])
-    run(platform, f"REVOKE ALL ON slack_connection FROM {OPERATOR}")
+    execute(platform, f"REVOKE ALL ON slack_connection FROM {OPERATOR}")
     with pytest.raises(MissingGrantError, match="slack_connection"):
         services.store.read_token(TokenRef("slack_connection", "bot_token", "1"))

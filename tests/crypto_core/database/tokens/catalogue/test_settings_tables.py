@@ -15,7 +15,6 @@ from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import RowRef, TokenRef
-from tests.crypto_core.database.tokens.catalogue.statements import run
 from tests.crypto_core.statements import execute
 
 BITBUCKET = (
@@ -43,7 +42,7 @@ token_columns = ["token"]
 def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
     with_tables: Callable[[str], Container], platform: Engine, world: World
 ) -> None:
-    run(platform, BITBUCKET)
+    execute(platform, BITBUCKET)
     uid = uuid4()
     execute(
         platform,
@@ -69,7 +68,7 @@ def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
 def test_tokens_of_a_settings_file_table_are_written_like_the_platforms(
     with_tables: Callable[[str], Container], services: Container, platform: Engine, world: World
 ) -> None:
-    run(platform, BITBUCKET)
+    execute(platform, BITBUCKET)
     uids = [str(uuid4()) for _ in range(5)]
     with platform.begin() as connection:
         for uid in uids:
@@ -104,7 +103,7 @@ def test_a_settings_file_table_replaces_the_built_in_one_of_its_name(
 def test_a_created_at_that_is_no_time_fails_no_list(
     with_tables: Callable[[str], Container], platform: Engine, world: World
 ) -> None:
-    run(
+    execute(
         platform,
         "CREATE TABLE other_connection (id bigint PRIMARY KEY, token text, created_at bigint)",
         "INSERT INTO other_connection VALUES (1, 'ghp_1', 1700000000)",

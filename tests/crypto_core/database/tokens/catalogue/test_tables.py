@@ -16,7 +16,7 @@ from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
-from tests.crypto_core.database.tokens.catalogue.statements import run
+from tests.crypto_core.statements import execute
 
 
 def test_the_platforms_tables_are_all_offered(services: Container) -> None:
@@ -39,7 +39,7 @@ def test_the_platforms_tables_are_all_offered(services: Container) -> None:
 def test_a_table_that_is_not_there_is_not_offered(
     services: Container, platform: Engine, world: World
 ) -> None:
-    run(platform, "DROP TABLE jira_connection", "ALTER TABLE gh_connection DROP COLUMN refresh_token")
+    execute(platform, "DROP TABLE jira_connection", "ALTER TABLE gh_connection DROP COLUMN refresh_token")
     status = services.services.status.take_census()
     assert {c.column for c in status.by_column} == {
         "gh_connection.access_token",
@@ -58,7 +58,7 @@ def test_a_table_that_is_not_there_is_not_offered(
 def test_a_shown_column_that_is_missing_or_unreadable_is_left_out(
     services: Container, platform: Engine
 ) -> None:
-    run(
+    execute(
         platform,
         "ALTER TABLE slack_connection DROP COLUMN created_at",
         f"REVOKE SELECT ON slack_connection FROM {OPERATOR}",
@@ -71,7 +71,7 @@ def test_a_shown_column_that_is_missing_or_unreadable_is_left_out(
 
 
 def test_a_table_without_anything_to_show_is_listed(services: Container, platform: Engine) -> None:
-    run(
+    execute(
         platform,
         f"REVOKE SELECT ON slack_connection FROM {OPERATOR}",
         f"GRANT SELECT (id, bot_token) ON slack_connection TO {OPERATOR}",
@@ -86,7 +86,7 @@ def test_a_table_without_anything_to_show_is_listed(services: Container, platfor
 def test_a_table_in_the_way_of_a_names_case_is_found_only_by_its_exact_name(
     services: Container, platform: Engine
 ) -> None:
-    run(platform, 'CREATE TABLE "Gh_Connection" (id text PRIMARY KEY, access_token text)')
+    execute(platform, 'CREATE TABLE "Gh_Connection" (id text PRIMARY KEY, access_token text)')
     table = TokenTable("Gh_Connection", "id", "text", ("access_token",), (), "x", None)
     catalogue = LiveCatalogue(services.engine, [table, *PLATFORM_TABLES])()
     assert [t.name for t in catalogue.tables][:2] == ["Gh_Connection", "gh_connection"]
@@ -117,8 +117,8 @@ UNIDENTIFIED = {
 def test_a_table_whose_ids_may_occur_twice_is_not_offered_and_told(
     with_tables: Callable[[str], Container], platform: Engine, world: World, statements: tuple[str, ...]
 ) -> None:
-    run(platform, *(statement.format("twice") for statement in statements))
-    run(platform, "INSERT INTO twice (id, token) SELECT 1, 'ghp_1' WHERE false")
+    execute(platform, *(statement.format("twice") for statement in statements))
+    execute(platform, "INSERT INTO twice (id, token) SELECT 1, 'ghp_1' WHERE false")
     container = with_tables(
         '[[tables]]\nname = "twice"\nid_kind = "integer"\ntoken_columns = ["token"]\nprovider = "github"\n'
     )
@@ -139,8 +139,8 @@ def test_a_table_whose_ids_may_occur_twice_is_not_offered_and_told(
 def test_any_unique_index_over_the_id_alone_will_do(
     with_tables: Callable[[str], Container], platform: Engine, index: str
 ) -> None:
-    run(platform, f"CREATE TABLE once (id bigint {index}, token text)")
-    run(platform, "INSERT INTO once VALUES (1, 'ghp_1')")
+    execute(platform, f"CREATE TABLE once (id bigint {index}, token text)")
+    execute(platform, "INSERT INTO once VALUES (1, 'ghp_1')")
     container = with_tables(
         '[[tables]]\nname = "once"\nid_kind = "integer"\ntoken_columns = ["token"]\nprovider = "github"\n'
     )
@@ -152,7 +152,7 @@ def test_rows_with_ids_of_any_type_are_paged_through(
     with_tables: Callable[[str], Container], platform: Engine
 ) -> None:
     """Text in the column's own collation; uuid, which has no greatest in SQL."""
-    run(
+    execute(
         platform,
         'CREATE TABLE words (id text COLLATE "pg_unicode_fast" PRIMARY KEY, token text)',
         "CREATE TABLE uuids (id uuid PRIMARY KEY, token text)",

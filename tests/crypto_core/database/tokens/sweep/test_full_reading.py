@@ -24,9 +24,8 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.sweep import full_reading, service
 from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
 from crypto_core.errors import InterruptedRunError
-from tests.crypto_core.database.tokens.catalogue.statements import run
 from tests.crypto_core.envelope.spellings import HEADER, drawn_value, published_fields, stored_text
-from tests.crypto_core.statements import scalar
+from tests.crypto_core.statements import execute, scalar
 
 Envelope = Callable[[], str]
 RANGE = re.compile(r"ONLY public\.heap WHERE ctid >= '\((\d+),0\)'")
@@ -39,7 +38,7 @@ def heap(services: Container, superuser: Engine, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(full_reading, "MOST_PAGES", 8)
     monkeypatch.setattr(full_reading, "SMALL", 10_000)
     monkeypatch.setattr(full_reading, "REST", 0.0)
-    run(
+    execute(
         superuser,
         "CREATE TABLE heap (id int, note text)",
         "INSERT INTO heap SELECT n, md5(n::text) FROM generate_series(1, 5000) n",
@@ -96,11 +95,11 @@ def test_no_range_is_read_twice_and_nothing_that_is_unchanged(
     with ranges(services.engine) as read:
         assert kinds(services) == {}
     assert read == []
-    run(superuser, f"INSERT INTO heap VALUES (0, '{envelope()}')")
+    execute(superuser, f"INSERT INTO heap VALUES (0, '{envelope()}')")
     assert kinds(services) == {"heap": 1}
     # It is in no range that was read, and is found again for as long as it is there.
     assert kinds(services) == {"heap": 1}
-    run(superuser, "DELETE FROM heap WHERE id = 0")
+    execute(superuser, "DELETE FROM heap WHERE id = 0")
     assert kinds(services) == {}
 
 
@@ -125,14 +124,14 @@ def test_whatever_is_written_while_it_is_read_is_read_too(
     services: Container, heap: str, superuser: Engine, envelope: Envelope, change: str
 ) -> None:
     # Room in the first pages, so that what is written later goes to where it was read already.
-    run(superuser, "DELETE FROM heap WHERE id < 1000")
+    execute(superuser, "DELETE FROM heap WHERE id < 1000")
     with superuser.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("VACUUM heap"))
     grant = f"GRANT SELECT ON {{}} TO {OPERATOR}"
     change = change.replace("GRANT_OTHER", grant.format("other")).replace("GRANT_HEAP", grant.format("heap"))
 
     def write() -> None:
-        run(superuser, change.format(envelope()))
+        execute(superuser, change.format(envelope()))
 
     with at_page(services, 24, write):
         found = kinds(services)
@@ -142,11 +141,11 @@ def test_whatever_is_written_while_it_is_read_is_read_too(
 def test_a_token_that_moves_to_a_declared_table_between_the_count_and_the_reading_is_in_one_of_them(
     services: Container, heap: str, superuser: Engine, envelope: Envelope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(superuser, f"INSERT INTO heap VALUES (0, '{envelope()}')", "DELETE FROM gh_connection")
+    execute(superuser, f"INSERT INTO heap VALUES (0, '{envelope()}')", "DELETE FROM gh_connection")
     before = service.FullReading.read_end
 
     def moved(reading: service.FullReading, connection: Connection) -> None:
-        run(
+        execute(
             superuser,
             "INSERT INTO gh_connection (id, org_id, user_id, access_token, refresh_token, scopes, token_type,"
             " created_at) SELECT 'moved', 'o', 'u', note, note, '{}', 'bearer', now() FROM heap WHERE id = 0",
@@ -167,7 +166,7 @@ def test_a_table_that_is_rewritten_after_the_snapshot_is_not_taken_for_empty(
     def rewrite(reading: service.FullReading, connection: Connection) -> None:
         nonlocal rewritten
         rewritten += 1
-        run(superuser, f"ALTER TABLE heap ALTER note TYPE varchar({1000 + rewritten}) USING note || ''")
+        execute(superuser, f"ALTER TABLE heap ALTER note TYPE varchar({1000 + rewritten}) USING note || ''")
         before(reading, connection)
 
     monkeypatch.setattr(service.FullReading, "read_end", rewrite)
@@ -200,7 +199,7 @@ def test_a_killed_reading_goes_on_where_it_was(
     (file,) = folder.glob("reading-*.json")
     page = json.loads(file.read_text())["tables"][heap_oid]["page"]
     assert (file.stat().st_mode & 0o777) == 0o600
-    run(superuser, f"UPDATE heap SET note = '{envelope()}' WHERE id = 2")
+    execute(superuser, f"UPDATE heap SET note = '{envelope()}' WHERE id = 2")
     with ranges(services.engine) as read:
         assert kinds(services) == {"heap": 1}
     # Where the new token is, the end reads again.
@@ -222,7 +221,7 @@ def test_what_the_platforms_reader_opens_is_found_however_it_is_spelt(
             rows.append(value)
         elif not (as_text := stored_text(value)).startswith("\\x"):
             rows.append(as_text)
-    run(superuser, f"CREATE TABLE spelt (one {type_})", f"GRANT SELECT ON spelt TO {OPERATOR}")
+    execute(superuser, f"CREATE TABLE spelt (one {type_})", f"GRANT SELECT ON spelt TO {OPERATOR}")
     with superuser.begin() as connection:
         connection.execute(text("INSERT INTO spelt VALUES (:one)"), [{"one": row} for row in rows])
     assert 990 <= kinds(services)["spelt"] <= 1_000
@@ -270,7 +269,7 @@ def test_rows_of_transactions_of_a_whole_round_ago_are_not_missed() -> None:
 def test_where_a_role_may_read_columns_alone_they_are_read_whole_at_the_end(
     services: Container, heap: str, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         f"REVOKE ALL ON heap FROM {OPERATOR}",
         f"GRANT SELECT (id, note) ON heap TO {OPERATOR}",
@@ -282,7 +281,7 @@ def test_where_a_role_may_read_columns_alone_they_are_read_whole_at_the_end(
 def test_a_table_that_inherits_is_read_by_itself(
     services: Container, heap: str, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE child () INHERITS (heap)",
         f"GRANT SELECT ON child TO {OPERATOR}",
@@ -295,7 +294,7 @@ def test_a_table_that_inherits_is_read_by_itself(
 def test_what_was_read_of_a_table_says_nothing_of_columns_that_were_hidden(
     services: Container, superuser: Engine, heap: str, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "ALTER TABLE heap ADD COLUMN other text",
         f"UPDATE heap SET other = '{envelope()}' WHERE id = 7",
@@ -303,7 +302,7 @@ def test_what_was_read_of_a_table_says_nothing_of_columns_that_were_hidden(
         f"GRANT SELECT (id, note) ON heap TO {OPERATOR}",
     )
     assert kinds(services) == {}
-    run(superuser, f"GRANT SELECT ON heap TO {OPERATOR}")
+    execute(superuser, f"GRANT SELECT ON heap TO {OPERATOR}")
     assert kinds(services) == {"heap": 1}
 
 
@@ -318,7 +317,9 @@ def test_the_end_reads_in_one_snapshot_what_a_slow_reading_could_not_see(
 
 
 def test_a_relation_without_pages_is_no_reason_to_fail(services: Container, superuser: Engine) -> None:
-    run(superuser, "CREATE TABLE nothing_in_it (note text)", f"GRANT SELECT ON nothing_in_it TO {OPERATOR}")
+    execute(
+        superuser, "CREATE TABLE nothing_in_it (note text)", f"GRANT SELECT ON nothing_in_it TO {OPERATOR}"
+    )
     with connected(services.engine) as connection:
         assert full_reading._states(connection, ()) == {}
     assert services.sweeps.take_sweep(full=True).reasons == ()

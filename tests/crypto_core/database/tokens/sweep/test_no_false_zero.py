@@ -15,8 +15,7 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
-from tests.crypto_core.database.tokens.catalogue.statements import run
-from tests.crypto_core.statements import scalar
+from tests.crypto_core.statements import execute, scalar
 
 TABLES = 40
 NAMES = ("gh_connection", "jira_connection", "connectors", "notes", 'odd "name"', "per%cent")
@@ -111,6 +110,6 @@ def test_whatever_is_drawn_no_zero_is_false(
 
 @pytest.mark.deep
 def test_in_an_empty_schema_nothing_is_missed_either(services: Container, superuser: Engine) -> None:
-    run(superuser, "CREATE SCHEMA nothing_here", f"GRANT USAGE ON SCHEMA nothing_here TO {OPERATOR}")
+    execute(superuser, "CREATE SCHEMA nothing_here", f"GRANT USAGE ON SCHEMA nothing_here TO {OPERATOR}")
     assert scalar(superuser, "SELECT count(*) FROM pg_tables WHERE schemaname = 'nothing_here'") == 0
     assert services.sweeps.take_sweep().reasons == ()

@@ -23,7 +23,6 @@ from crypto_core.database.tokens.sweep.service import GOOD_FOR, SweepService
 from crypto_core.errors import InterruptedRunError
 from crypto_core.text.json_records import record_of
 from tests.crypto_core.canary import assert_tells_nothing
-from tests.crypto_core.database.tokens.catalogue.statements import run
 from tests.crypto_core.statements import execute, scalar
 
 Envelope = Callable[[], str]
@@ -82,7 +81,7 @@ def test_tokens_are_found_in_whatever_type_can_hold_them(
         "a_number": ("bigint", 1),
         "too_short": ("varchar(8)", "ghp_"),
     }
-    run(
+    execute(
         superuser,
         "CREATE DOMAIN secret_text AS text",
         "CREATE DOMAIN secret_bytes AS bytea",
@@ -107,7 +106,7 @@ def test_tokens_are_found_in_whatever_type_can_hold_them(
 def test_values_that_are_neither_text_nor_json_break_nothing(
     services: Container, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE odd_values (id int PRIMARY KEY, data bytea, note text)",
         "INSERT INTO odd_values SELECT n, decode(repeat('ff00fe5c27', n), 'hex'), repeat('\\', n)"
@@ -128,7 +127,7 @@ def test_values_that_are_neither_text_nor_json_break_nothing(
 def test_the_same_tables_in_a_second_schema_are_named_and_found(
     services: Container, superuser: Engine, world: World
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE SCHEMA tenant_b",
         "CREATE TABLE tenant_b.gh_connection AS TABLE gh_connection",
@@ -151,19 +150,19 @@ def test_the_same_tables_in_a_second_schema_are_named_and_found(
 def test_a_second_schema_that_may_not_be_used_is_named_all_the_same(
     services: Container, superuser: Engine
 ) -> None:
-    run(superuser, "CREATE SCHEMA tenant_c", "CREATE TABLE tenant_c.gh_connection AS TABLE gh_connection")
+    execute(superuser, "CREATE SCHEMA tenant_c", "CREATE TABLE tenant_c.gh_connection AS TABLE gh_connection")
     assert any("tenant_c.gh_connection" in gap for gap in services.catalogue.refresh().gaps)
     (unseen,) = services.sweeps.take_sweep().unseen
     assert "in schema tenant_c can't be read" in unseen
     needed = unseen.partition("Needed: ")[2]
-    run(superuser, *needed.split("; "))
+    execute(superuser, *needed.split("; "))
     assert services.sweeps.take_sweep().unseen == ()
 
 
 def test_a_schema_named_like_the_role_is_told_where_it_shadows(
     services: Container, superuser: Engine
 ) -> None:
-    run(
+    execute(
         superuser,
         f"CREATE SCHEMA {OPERATOR} AUTHORIZATION {OPERATOR}",
         f"CREATE TABLE {OPERATOR}.gh_connection (LIKE public.gh_connection INCLUDING ALL)",
@@ -182,7 +181,7 @@ def test_a_schema_named_like_the_role_is_told_where_it_shadows(
 def test_row_level_security_is_told_of_token_tables_and_of_others(
     services: Container, platform: Engine, vault: str, world: World
 ) -> None:
-    run(
+    execute(
         platform,
         "ALTER TABLE gh_connection ENABLE ROW LEVEL SECURITY",
         "ALTER TABLE vault_items ENABLE ROW LEVEL SECURITY",
@@ -197,12 +196,12 @@ def test_row_level_security_is_told_of_token_tables_and_of_others(
 def test_whoever_row_level_security_does_not_bind_is_told_nothing(
     services: Container, platform: Engine, superuser: Engine
 ) -> None:
-    run(platform, "ALTER TABLE gh_connection ENABLE ROW LEVEL SECURITY")
+    execute(platform, "ALTER TABLE gh_connection ENABLE ROW LEVEL SECURITY")
     for engine in (platform, superuser):
         catalogue = LiveCatalogue(engine)
         assert catalogue().gaps == ()
         assert SweepService(engine, catalogue, read_only=True).take_sweep().unseen == ()
-    run(platform, "ALTER TABLE gh_connection FORCE ROW LEVEL SECURITY")
+    execute(platform, "ALTER TABLE gh_connection FORCE ROW LEVEL SECURITY")
     assert len(LiveCatalogue(platform)().gaps) == 1
     assert LiveCatalogue(superuser)().gaps == ()
 
@@ -211,7 +210,7 @@ def test_a_session_that_refuses_row_level_security_counts_the_rest(
     services: Container, platform: Engine, superuser: Engine, world: World
 ) -> None:
     name = services.engine.url.database
-    run(
+    execute(
         superuser,
         "ALTER TABLE gh_connection ENABLE ROW LEVEL SECURITY",
         f"ALTER ROLE {OPERATOR} IN DATABASE {name} SET row_security = off",
@@ -228,7 +227,7 @@ def test_a_session_that_refuses_row_level_security_counts_the_rest(
 
 
 def test_tables_on_another_server_are_named(services: Container, superuser: Engine) -> None:
-    run(
+    execute(
         superuser,
         "CREATE FOREIGN DATA WRAPPER nothing",
         "CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing",
@@ -246,7 +245,7 @@ def test_tables_on_another_server_are_named(services: Container, superuser: Engi
 def test_partitions_are_read_where_that_may_be_done_and_named_where_not(
     services: Container, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE parted (id int, token text) PARTITION BY RANGE (id)",
         "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100)",
@@ -264,7 +263,7 @@ def test_partitions_are_read_where_that_may_be_done_and_named_where_not(
     (unseen,) = sweep.unseen
     assert "public.parted_2" in unseen
     assert "parted_1" not in unseen
-    run(superuser, f"GRANT SELECT ON parted TO {OPERATOR}")
+    execute(superuser, f"GRANT SELECT ON parted TO {OPERATOR}")
     sweep = services.sweeps.take_sweep(full=True)
     assert places(sweep)["parted.token"][0]["v1"] >= 2
     assert sweep.unseen == ()
@@ -273,7 +272,7 @@ def test_partitions_are_read_where_that_may_be_done_and_named_where_not(
 def test_the_partitions_beside_a_declared_one_are_named(
     services: Container, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE all_connections (id text NOT NULL, part int NOT NULL, access_token text,"
         " refresh_token text) PARTITION BY LIST (part)",
@@ -290,7 +289,7 @@ def test_the_partitions_beside_a_declared_one_are_named(
 def test_partitions_of_a_declared_table_are_counted_through_it(
     with_tables: Callable[[str], Container], services: Container, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE parted (id int PRIMARY KEY, token text) PARTITION BY RANGE (id)",
         "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100)",
@@ -304,7 +303,7 @@ def test_partitions_of_a_declared_table_are_counted_through_it(
 def test_a_materialised_view_is_a_place_and_a_view_is_information(
     services: Container, superuser: Engine
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE MATERIALIZED VIEW copied AS SELECT id, access_token FROM gh_connection",
         "CREATE VIEW shown AS SELECT id, access_token FROM gh_connection",
@@ -319,7 +318,7 @@ def test_a_materialised_view_is_a_place_and_a_view_is_information(
 
 
 def test_a_role_that_may_read_nothing_is_told_so(services: Container, platform: Engine, vault: str) -> None:
-    run(platform, f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {OPERATOR}")
+    execute(platform, f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {OPERATOR}")
     status = services.status.take_census()
     assert status.tokens == 0
     assert not status.coverage.complete
@@ -328,7 +327,7 @@ def test_a_role_that_may_read_nothing_is_told_so(services: Container, platform: 
 
 
 def test_large_objects_are_named(services: Container, superuser: Engine) -> None:
-    run(superuser, "SELECT lo_from_bytea(0, 'abc')")
+    execute(superuser, "SELECT lo_from_bytea(0, 'abc')")
     (unseen,) = services.sweeps.take_sweep().unseen
     assert unseen.startswith("1 large object can't be searched")
 
@@ -336,7 +335,7 @@ def test_large_objects_are_named(services: Container, superuser: Engine) -> None
 def test_a_table_that_fails_is_named_and_takes_nothing_else_down(
     services: Container, superuser: Engine, vault: str
 ) -> None:
-    run(
+    execute(
         superuser,
         *(f"CREATE TABLE beside_{n} (id int, note text)" for n in range(6)),
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {OPERATOR}",
@@ -351,7 +350,7 @@ def test_a_table_that_fails_is_named_and_takes_nothing_else_down(
 
 
 def test_what_a_table_says_when_it_is_read_is_not_repeated(services: Container, superuser: Engine) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE telling (id int, note text)",
         "INSERT INTO telling VALUES (1, 'ghp_CANARYcanary0123456789')",
@@ -426,7 +425,7 @@ def test_names_are_quoted_in_sql_and_cleaned_on_the_way_out(
 def test_a_token_among_many_rows_is_found_by_a_full_sweep(
     services: Container, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE many (id int, note text)",
         "INSERT INTO many SELECT n, md5(n::text) FROM generate_series(1, 20000) n",
@@ -441,13 +440,13 @@ def test_a_token_among_many_rows_is_found_by_a_full_sweep(
 def test_a_sample_of_a_large_table_has_first_and_random_rows(
     services: Container, superuser: Engine, envelope: Envelope
 ) -> None:
-    run(
+    execute(
         superuser,
         "CREATE TABLE many (id int, note text)",
         "INSERT INTO many SELECT n, md5(n::text) FROM generate_series(1, 20000) n",
     )
     execute(superuser, "INSERT INTO many SELECT n, :token FROM generate_series(1, 2000) n", token=envelope())
-    run(superuser, "ANALYZE many", f"GRANT SELECT ON many TO {OPERATOR}")
+    execute(superuser, "ANALYZE many", f"GRANT SELECT ON many TO {OPERATOR}")
     (table,) = services.sweeps.take_sweep().found
     # The first rows alone hold none.
     assert table.columns[0].kinds["v1"] >= 1
@@ -481,7 +480,7 @@ def test_what_changes_the_tables_makes_a_sweep_old(
 ) -> None:
     first = services.sweeps.known()
     assert services.sweeps.known() == replace(first, seconds=services.sweeps.known().seconds)
-    run(platform, statement)
+    execute(platform, statement)
     assert services.sweeps.known().taken_at > first.taken_at
 
 
@@ -492,7 +491,7 @@ def test_what_is_declared_since_is_no_longer_found_and_what_no_longer_is_is(
     vault: str,
     envelope: Envelope,
 ) -> None:
-    run(platform, "CREATE TABLE notes (id text PRIMARY KEY, body text)")
+    execute(platform, "CREATE TABLE notes (id text PRIMARY KEY, body text)")
     execute(platform, "INSERT INTO notes VALUES ('n-1', :token)", token=envelope())
     first = services.sweeps.known()
     assert set(places(first)) == {"notes.body", "vault_items.secret_json"}
@@ -509,7 +508,7 @@ def test_what_is_declared_since_is_no_longer_found_and_what_no_longer_is_is(
 def test_a_sweep_that_saw_all_serves_a_role_that_sees_less(
     services: Container, superuser: Engine, vault: str
 ) -> None:
-    run(superuser, "CREATE TABLE hidden (id int, note text)", f"REVOKE ALL ON hidden FROM {OPERATOR}")
+    execute(superuser, "CREATE TABLE hidden (id int, note text)", f"REVOKE ALL ON hidden FROM {OPERATOR}")
     assert services.sweeps.known().unseen
     install_for = SweepService(superuser, LiveCatalogue(superuser))
     whole = install_for.take_sweep()
@@ -563,31 +562,10 @@ def test_where_nothing_may_be_written_a_sweep_is_remembered_in_memory(
 def test_what_is_remembered_is_names_and_counts_alone(
     services: Container, superuser: Engine, platform: Engine, vault: str
 ) -> None:
-    run(platform, "INSERT INTO vault_items (name) VALUES ('ghp_CANARYcanary0123456789')")
+    execute(platform, "INSERT INTO vault_items (name) VALUES ('ghp_CANARYcanary0123456789')")
     services.sweeps.take_sweep(full=True)
     with superuser.connect() as connection:
         stored = connection.scalars(text("SELECT s::text FROM keydeck.sweep s")).all()
     assert stored
     assert_tells_nothing("\n".join(stored))
     assert "djF8" not in "\n".join(stored)
-
-
-@pytest.mark.deep
-def test_a_thousand_tables_are_swept_in_seconds(services: Container, superuser: Engine) -> None:
-    execute(
-        superuser,
-        """
-                DO $$ BEGIN
-                FOR n IN 1..1000 LOOP
-                    EXECUTE format('CREATE TABLE many_%s (id int, a text, b jsonb, c bytea)', n);
-                    EXECUTE format('INSERT INTO many_%s SELECT g, md5(g::text), jsonb_build_object(''k'', g),'
-                                   ' decode(md5(g::text), ''hex'') FROM generate_series(1, 300) g', n);
-                END LOOP; END $$
-                """,
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {OPERATOR}",
-    )
-    best = min(services.sweeps.take_sweep().seconds for _ in range(3))
-    sweep = services.sweeps.known()
-    assert (sweep.found, sweep.unseen) == ((), ())
-    assert sweep.tables > 1_000
-    assert best < 5.0
