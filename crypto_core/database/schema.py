@@ -40,6 +40,10 @@ _MOMENT = sa.DateTime(timezone=True)
 _WORD = sa.String(16)
 
 
+def _table(name: str, *columns: Any, **options: Any) -> sa.Table:
+    return sa.Table(name, metadata, *columns, **options)
+
+
 def _required(kind: Any, *names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, kind, nullable=False) for name in names]
 
@@ -60,9 +64,8 @@ def _number() -> sa.Column[Any]:
     return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True)
 
 
-envelope_backup = sa.Table(
+envelope_backup = _table(
     "envelope_backup",
-    metadata,
     _number(),
     sa.Column("run_id", sa.Uuid, nullable=False, index=True),
     *_required(_WORD, "verb"),
@@ -80,9 +83,8 @@ transaction's.
 """
 sa.Index("ix_envelope_backup_transaction", envelope_backup.c.transaction_id)
 
-key_answer = sa.Table(
+key_answer = _table(
     "key_answer",
-    metadata,
     sa.Column("envelope_digest", sa.LargeBinary, primary_key=True),
     sa.Column("edk_prefix", sa.LargeBinary, index=True),
     *_optional(sa.Text, "key_arn", "key_material_id"),
@@ -91,9 +93,8 @@ key_answer = sa.Table(
 )
 """KMS's answers about single envelopes, by a digest of the stored value: see tokens.digest."""
 
-sweep = sa.Table(
+sweep = _table(
     "sweep",
-    metadata,
     _number(),
     sa.Column("taken_at", _MOMENT, nullable=False, index=True),
     *_required(sa.Text, "taken_by", "shape"),
@@ -105,9 +106,8 @@ sweep = sa.Table(
 `shape` changes with the tables and columns. `complete`: nothing was hidden from `taken_by`.
 """
 
-journal = sa.Table(
+journal = _table(
     "journal",
-    metadata,
     sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     *_required(_MOMENT, "at"),
     *_required(sa.Text, "actor", "host", "action", "subject", "outcome", "detail"),
@@ -136,9 +136,8 @@ sa.Index(
     postgresql_where=journal.c.action.in_(INCIDENT_PEOPLE),
 )
 
-journal_end = sa.Table(
+journal_end = _table(
     "journal_end",
-    metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     *_required(sa.BigInteger, "seq"),
     *_required(sa.LargeBinary, "digest"),
@@ -152,9 +151,8 @@ journal_end = sa.Table(
 from others that are no copies of it.
 """
 
-job = sa.Table(
+job = _table(
     "job",
-    metadata,
     _number(),
     sa.Column("run_id", sa.Uuid, nullable=False, unique=True),
     *_required(_WORD, "verb", "state", "write_format", "verify"),
@@ -177,9 +175,8 @@ job = sa.Table(
 `wave` counts the censuses that cut chunks, `zeroes` those in a row that found nothing left.
 """
 
-job_chunk = sa.Table(
+job_chunk = _table(
     "job_chunk",
-    metadata,
     _number(),
     sa.Column("job_id", sa.BigInteger, sa.ForeignKey(job.c.id), nullable=False),
     *_required(sa.Integer, "wave"),
@@ -199,9 +196,8 @@ Ids are in PostgreSQL's text, and compared by PostgreSQL alone. `position` is th
 """
 sa.Index("ix_job_chunk_left", job_chunk.c.job_id, job_chunk.c.id, postgresql_where=sa.text("state <> 'done'"))
 
-job_runner = sa.Table(
+job_runner = _table(
     "job_runner",
-    metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("job_id", sa.BigInteger, sa.ForeignKey(job.c.id), nullable=False, index=True),
     *_required(sa.Text, "host", "actor"),
@@ -212,9 +208,8 @@ job_runner = sa.Table(
 )
 """A process that works on a job; `samples` are its measurements of the last minute."""
 
-job_token = sa.Table(
+job_token = _table(
     "job_token",
-    metadata,
     sa.Column("job_id", sa.BigInteger, sa.ForeignKey(job.c.id), primary_key=True),
     sa.Column("token_column", sa.Text, primary_key=True),
     sa.Column("row_id", sa.Text, primary_key=True),
@@ -225,9 +220,8 @@ job_token = sa.Table(
 )
 
 
-incident = sa.Table(
+incident = _table(
     "incident",
-    metadata,
     _number(),
     *_required(
         sa.Text, "title", "runbook_id", "runbook_text", "runbook_source", "runbook_digest", "declared_by"
@@ -241,9 +235,8 @@ incident = sa.Table(
 )
 """It goes on by `runbook_text`, whatever becomes of the file; `known` is what it found out."""
 
-incident_step = sa.Table(
+incident_step = _table(
     "incident_step",
-    metadata,
     sa.Column("incident_id", sa.BigInteger, sa.ForeignKey(incident.c.id), primary_key=True),
     sa.Column("step_id", sa.Text, primary_key=True),
     *_required(_WORD, "state"),
@@ -253,9 +246,8 @@ incident_step = sa.Table(
 )
 """A step that isn't here is still to do."""
 
-incident_evidence = sa.Table(
+incident_evidence = _table(
     "incident_evidence",
-    metadata,
     _number(),
     sa.Column("incident_id", sa.BigInteger, sa.ForeignKey(incident.c.id), nullable=False, index=True),
     *_required(sa.Text, "step_id", "kind", "title"),
@@ -266,9 +258,8 @@ incident_evidence = sa.Table(
 )
 """Evidence, append-only by a trigger. Its hash is journaled too, so a change shows."""
 
-incident_entry = sa.Table(
+incident_entry = _table(
     "incident_entry",
-    metadata,
     _number(),
     sa.Column("incident_id", sa.BigInteger, sa.ForeignKey(incident.c.id), nullable=False, index=True),
     *_required(_MOMENT, "at"),
@@ -277,18 +268,16 @@ incident_entry = sa.Table(
 )
 """The timeline of incidents, append-only by a trigger."""
 
-incident_presence = sa.Table(
+incident_presence = _table(
     "incident_presence",
-    metadata,
     sa.Column("incident_id", sa.BigInteger, sa.ForeignKey(incident.c.id), primary_key=True),
     sa.Column("actor", sa.Text, primary_key=True),
     sa.Column("host", sa.Text, primary_key=True),
     *_required(_MOMENT, "seen_at"),
 )
 
-incident_lease = sa.Table(
+incident_lease = _table(
     "incident_lease",
-    metadata,
     sa.Column("incident_id", sa.BigInteger, sa.ForeignKey(incident.c.id), primary_key=True),
     sa.Column("step_id", sa.Text, primary_key=True),
     *_required(sa.Uuid, "token"),
@@ -298,9 +287,8 @@ incident_lease = sa.Table(
 )
 """The `login` that runs a step's action, or ran it last, and the `token` that proves it."""
 
-approval = sa.Table(
+approval = _table(
     "approval",
-    metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     *_required(sa.Text, "action", "summary", "requested_by"),
     sa.Column("digest", sa.Text, nullable=False, index=True),
@@ -315,9 +303,8 @@ approval = sa.Table(
 database role that asked, which alone may use it.
 """
 
-journal_checkpoint = sa.Table(
+journal_checkpoint = _table(
     "journal_checkpoint",
-    metadata,
     _number(),
     *_required(sa.BigInteger, "seq"),
     *_required(sa.LargeBinary, "digest", "signature"),
@@ -330,9 +317,8 @@ journal_checkpoint = sa.Table(
 `broken` is the break that one acknowledges, as JSON; "" for none.
 """
 
-fingerprint_key = sa.Table(
+fingerprint_key = _table(
     "fingerprint_key",
-    metadata,
     _number(),
     *_required(sa.LargeBinary, "encrypted_key"),
     *_required(sa.Text, "key_arn"),
@@ -340,9 +326,8 @@ fingerprint_key = sa.Table(
 )
 """The key of the index of tokens, as KMS wrapped it. The newest counts."""
 
-fingerprint = sa.Table(
+fingerprint = _table(
     "fingerprint",
-    metadata,
     *(sa.Column(name, sa.Text, primary_key=True) for name in ("token_column", "row_id")),
     sa.Column("digest", sa.LargeBinary, primary_key=True),
     *_required(sa.BigInteger, "key_id"),
@@ -356,9 +341,8 @@ their digest would tell them.
 """
 sa.Index("ix_fingerprint_fingerprint", fingerprint.c.fingerprint)
 
-duty = sa.Table(
+duty = _table(
     "duty",
-    metadata,
     sa.Column("name", sa.Text, primary_key=True),
     *_required(sa.Uuid, "token"),
     *_required(sa.Text, "holder"),
@@ -369,9 +353,8 @@ duty = sa.Table(
 )
 """Duties of `keydeck watch`, each held by whoever has the row's `token`; `position` is how far it got."""
 
-notice = sa.Table(
+notice = _table(
     "notice",
-    metadata,
     _number(),
     *_required(sa.Text, "digest", "receiver"),
     *_required(_WORD, "kind", "severity", "state"),
@@ -385,9 +368,8 @@ notice = sa.Table(
 """A row for each receiver; `digest` is the notice's id, `told` its texts."""
 sa.Index("ix_notice_waiting", notice.c.receiver, notice.c.id, postgresql_where=sa.text("state = 'waiting'"))
 
-receipt = sa.Table(
+receipt = _table(
     "receipt",
-    metadata,
     *_required(sa.Text, "request_id", "operation", "host", "service", "written_by"),
     *_required(_MOMENT, "at", "written_at"),
     *_optional(sa.Text, "token", "stored_sha256"),
@@ -402,9 +384,8 @@ A row of `lost` receipts has only the process, and the time from `since` to `at`
 """
 sa.Index("ix_receipt_written", receipt.c.written_at)
 
-registered_copy = sa.Table(
+registered_copy = _table(
     "registered_copy",
-    metadata,
     _number(),
     *_required(sa.Text, "name", "added_by"),
     *_empty("location"),
@@ -421,18 +402,16 @@ sa.Index(
     postgresql_where=sa.text("removed_at IS NULL"),
 )
 
-tripwire = sa.Table(
+tripwire = _table(
     "tripwire",
-    metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     *_required(sa.BigInteger, "version", "entry"),
     *_required(sa.Text, "document"),
 )
 """One row: the sealed list of all tripwires. `entry` is the journal's that has the document's digest."""
 
-evidence_record = sa.Table(
+evidence_record = _table(
     "evidence_record",
-    metadata,
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     *_required(_MOMENT, "taken_at"),
     *_optional(sa.Text, "document"),

@@ -44,7 +44,7 @@ def token_columns(
     for table in catalogue.tables:
         yield Topic(area, f"{table.name}.{', '.join(table.id_columns)}").ok("Names one row.")
     yield from _ambiguous(engine, catalogue, area)
-    for unsupported in catalogue.unsupported:
+    for unsupported in (one for one in catalogue.unsupported if not one.id_columns):
         yield Topic(area, str(unsupported.column)).failed(
             f"{unsupported.reason[0].upper()}{unsupported.reason[1:]}",
             unsupported.needed or "Describe a column of type text, varchar, char, bytea, json or jsonb.",
@@ -129,7 +129,8 @@ def _attached(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check
 def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
     """A check for each table whose tokens aren't offered, because an id may mean several rows or none."""
     quote = engine.dialect.identifier_preparer.quote
-    for table, columns in dict.fromkeys((u.column.table, u.id_columns) for u in catalogue.unidentified):
+    unidentified = ((u.column.table, u.id_columns) for u in catalogue.unsupported if u.id_columns)
+    for table, columns in dict.fromkeys(unidentified):
         quoted = ".".join(quote(part) for part in split_name(table) if part is not None)
         quoted_id = ", ".join(map(quote, columns))
         yield Topic(area, f"{table}.{', '.join(columns)}").failed(
@@ -139,5 +140,5 @@ def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Chec
 
 
 def _present(catalogue: Catalogue) -> set[str]:
-    hidden = {u.column.table for u in (*catalogue.unreadable, *catalogue.unusable)}
+    hidden = {u.column.table for u in catalogue.unreadable} | {u.column.table for u in catalogue.unsupported}
     return {t.name for t in catalogue.tables} | hidden

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from crypto_core import errors
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection import login_failures
 from crypto_core.database.connection.canceller import cancelling
@@ -31,16 +32,6 @@ from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.connection.watchdog import LIMIT_SECONDS
 from crypto_core.database.qualified_sql import qualify, text
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
-from crypto_core.errors import (
-    DatabaseError,
-    DatabaseReadOnlyError,
-    DatabaseTimeoutError,
-    DatabaseUnreachableError,
-    InterruptedRunError,
-    MissingGrantError,
-    MissingSchemaError,
-    SettingsError,
-)
 from crypto_core.log.level_caps import cap
 from crypto_core.text.cleaning import clean
 
@@ -108,7 +99,9 @@ def open_engine(
     qualify(engine)
     if parsed.iam:
         if token_source is None:
-            raise SettingsError(f"{setting} has iam=true, and there are no AWS credentials here to ask with.")
+            raise errors.SettingsError(
+                f"{setting} has iam=true, and there are no AWS credentials here to ask with."
+            )
         log_in_by_token(engine, parsed, token_source)
     return engine
 
@@ -148,9 +141,9 @@ def connected(
                     yield connection
             else:
                 yield connection
-    except DatabaseTimeoutError as error:
+    except errors.DatabaseTimeoutError as error:
         if cancelled is not None and cancelled.is_set():
-            raise InterruptedRunError("Cancelled.") from error
+            raise errors.InterruptedRunError("Cancelled.") from error
         raise with_limit(error, lambda: _limit(engine)) from error
 
 
@@ -212,7 +205,7 @@ def patient(connection: Connection, seconds: int) -> Iterator[None]:
     try:
         with told_apart():
             yield
-    except DatabaseTimeoutError as error:
+    except errors.DatabaseTimeoutError as error:
         raise with_limit(error, lambda: f"{seconds}s") from error
     finally:
         driver.limit_seconds = None
@@ -238,7 +231,7 @@ def told_apart(engine: Engine | None = None) -> Iterator[None]:
         raise _translated(error, lines, **_named(options)) from error
     except SQLAlchemyError as error:
         # The pool's own time limit, among others.
-        raise DatabaseUnreachableError(
+        raise errors.DatabaseUnreachableError(
             f"The database can't be used: {type(error).__name__}.", remedy="Try again."
         ) from error
 
@@ -291,31 +284,33 @@ def _lacks_own_column(code: str, said: str) -> bool:
     return missing is not None and f"{SCHEMA}.{missing[1]}" in metadata.tables
 
 
-def _translated(error: DBAPIError, lines: list[str], **named: str) -> DatabaseError:
+def _translated(error: DBAPIError, lines: list[str], **named: str) -> errors.DatabaseError:
     driver: Any = error.orig
     code = getattr(driver, "pgcode", None) or ""
     said = clean(getattr(getattr(driver, "diag", None), "message_primary", None) or "", 300)
     if code == "25006":
-        return DatabaseReadOnlyError("The database session is read only.", sqlstate=code)
+        return errors.DatabaseReadOnlyError("The database session is read only.", sqlstate=code)
     if code == "42501":
-        return MissingGrantError(
+        return errors.MissingGrantError(
             f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}.", sqlstate=code
         )
     if (code in ("42P01", "3F000", "42883") and "keydeck" in said) or _lacks_own_column(code, said):
-        return MissingSchemaError(
+        return errors.MissingSchemaError(
             "Keydeck's own schema is not in this database, or of another version than this Keydeck.",
             remedy="Create or update it with: keydeck init. It says so if the schema is newer.",
             sqlstate=code,
         )
     if code in (QUERY_CANCELED, "55P03"):
-        return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
+        return errors.DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
         return login_failures.login_failure([said], code, **named)
     if not code or error.connection_invalidated:
         return login_failures.login_failure(lines, code, **named)
     if "statement pooling" in said:
         return login_failures.login_failure([said], code, **named)
-    return DatabaseError(f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code)
+    return errors.DatabaseError(
+        f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code
+    )
 
 
 QUERY_CANCELED = "57014"
@@ -323,7 +318,7 @@ QUERY_CANCELED = "57014"
 _OWN = f"{STATEMENT_TIMEOUT_SECONDS // 60}min"
 
 
-def with_limit(error: DatabaseTimeoutError, limit: Callable[[], str]) -> DatabaseTimeoutError:
+def with_limit(error: errors.DatabaseTimeoutError, limit: Callable[[], str]) -> errors.DatabaseTimeoutError:
     """Return the error with the limit of statements in it, where a statement was cut short.
 
     `limit` returns it as PostgreSQL writes it; it may raise DatabaseError.
@@ -332,9 +327,9 @@ def with_limit(error: DatabaseTimeoutError, limit: Callable[[], str]) -> Databas
         return error
     try:
         found = limit()
-    except DatabaseError:
+    except errors.DatabaseError:
         return error
-    return DatabaseTimeoutError(
+    return errors.DatabaseTimeoutError(
         f"{error.message.removesuffix('.')}; a statement may take {found} here.",
         remedy="" if found == _OWN else _RAISE,
         sqlstate=error.sqlstate,

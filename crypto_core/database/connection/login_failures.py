@@ -187,21 +187,10 @@ CAUSES: tuple[Cause, ...] = (
         sqlstate="53300",
     ),
     _passing(
-        "The server is starting up",
-        "Wait until it is up.",
-        r"database system is (starting up|not yet accepting|not accepting)",
-        sqlstate="57P03",
-    ),
-    _passing(
-        "The server is shutting down",
-        "Wait until it is up again.",
-        r"database system is shutting down|administrator command|pooler is shut|shutting down",
-        sqlstate="57P03",
-    ),
-    _passing(
-        "The server is in recovery",
-        "Wait until it has recovered, or connect to the primary.",
-        r"database system is in recovery",
+        "The server is starting up, shutting down or in recovery",
+        "Wait until it is up, or connect to the primary.",
+        r"database system is (starting up|not yet accepting|not accepting|in recovery)|shutting down"
+        r"|administrator command|pooler is shut",
         sqlstate="57P03",
     ),
     _passing(

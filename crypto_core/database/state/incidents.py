@@ -14,32 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, literal, select
 
+from crypto_core.database import schema
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.schema import (
-    incident,
-    incident_entry,
-    incident_evidence,
-    incident_presence,
-    journal,
-)
-from crypto_core.database.state.incident_changes import (
-    EVIDENCE,
-    INCIDENT,
-    OPEN,
-    TODO,
-    EvidenceRow,
-    IncidentChange,
-    IncidentRow,
-    JournaledRow,
-    StepRow,
-    checked_number,
-    read_incident,
-    read_people,
-    read_steps,
-)
+from crypto_core.database.schema import incident, journal
+from crypto_core.database.state import incident_changes
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.state.step_lease import StepLease
@@ -91,12 +72,12 @@ class PresenceRow:
 
 @dataclass(frozen=True, slots=True)
 class IncidentWhole:
-    incident: IncidentRow
-    steps: tuple[StepRow, ...]
-    evidence: tuple[EvidenceRow, ...]
+    incident: incident_changes.IncidentRow
+    steps: tuple[incident_changes.StepRow, ...]
+    evidence: tuple[incident_changes.EvidenceRow, ...]
     entries: tuple[EntryRow, ...]
     present: tuple[PresenceRow, ...]
-    people: tuple[JournaledRow, ...] = ()
+    people: tuple[incident_changes.JournaledRow, ...] = ()
 
 
 class IncidentStore:
@@ -118,69 +99,75 @@ class IncidentStore:
         with connected(self._engine, write=True) as connection:
             now = self._now(connection)
             values = {name: getattr(draft, name) for name in _DECLARED}
-            values |= {"state": OPEN, "declared_at": now, "declared_by": draft.actor}
+            values |= {"state": incident_changes.OPEN, "declared_at": now, "declared_by": draft.actor}
             number = int(connection.scalar(insert(incident).values(values).returning(incident.c.id)) or 0)
             change = self._locked(connection, number, draft.actor, now)
-            change.set_step(draft.first_step, TODO, draft.first_state, begun_at=now)
+            change.set_step(draft.first_step, incident_changes.TODO, draft.first_state, begun_at=now)
             change.tell("declared", "", draft.entry)
             change.record("incident declare", "", Outcome.DONE, draft.detail)
             presence = {"incident_id": number, "actor": draft.actor, "host": draft.host}
-            connection.execute(insert(incident_presence).values(presence | {"seen_at": clock()}))
+            connection.execute(insert(schema.incident_presence).values(presence | {"seen_at": clock()}))
         return number
 
     @contextmanager
-    def change(self, number: int, actor: str) -> Iterator[IncidentChange]:
+    def change(self, number: int, actor: str) -> Iterator[incident_changes.IncidentChange]:
         """Give an incident to change, locked, in one transaction.
 
         Raises UnknownIncidentError; StepLostError for a step that was taken over.
         """
         with connected(self._engine, write=True) as connection:
-            change = self._locked(connection, checked_number(number), actor, None)
+            change = self._locked(connection, incident_changes.checked_number(number), actor, None)
             if isinstance(step := held_step(), StepLease):
                 step.require_until_commit(connection)
             yield change
 
-    def get(self, number: int) -> IncidentRow:
+    def get(self, number: int) -> incident_changes.IncidentRow:
         with connected(self._engine) as connection:
-            return read_incident(connection, number)
+            return incident_changes.read_incident(connection, number)
 
     def whole(self, number: int) -> IncidentWhole:
         with connected(self._engine) as connection:
-            row = read_incident(connection, number)
-            e, t = incident_evidence.c, incident_entry.c
-            steps = read_steps(connection, [number])[number]
-            pieces = connection.execute(select(*EVIDENCE).where(e.incident_id == number).order_by(e.id)).all()
+            row = incident_changes.read_incident(connection, number)
+            e, t = schema.incident_evidence.c, schema.incident_entry.c
+            steps = incident_changes.read_steps(connection, [number])[number]
+            pieces = connection.execute(
+                select(*incident_changes.EVIDENCE).where(e.incident_id == number).order_by(e.id)
+            ).all()
             entries = connection.execute(
                 select(t.at, t.actor, t.kind, t.step_id, t.text).where(t.incident_id == number).order_by(t.id)
             ).all()
             present = _present(connection, [number]).get(number, ())
-            people = read_people(connection, [number])[number]
+            people = incident_changes.read_people(connection, [number])[number]
         return IncidentWhole(
             row,
             steps,
-            tuple(EvidenceRow(*one) for one in pieces),
+            tuple(incident_changes.EvidenceRow(*one) for one in pieces),
             tuple(EntryRow(*one) for one in entries),
             present,
             people,
         )
 
-    def list(self, *, closed: bool, limit: int) -> tuple[tuple[IncidentRow, tuple[StepRow, ...]], ...]:
+    def list(
+        self, *, closed: bool, limit: int
+    ) -> tuple[tuple[incident_changes.IncidentRow, tuple[incident_changes.StepRow, ...]], ...]:
         """Return incidents with their steps, open ones first, the newest first; in two statements."""
-        wanted = select(*INCIDENT).order_by((incident.c.state == OPEN).desc(), incident.c.id.desc())
+        wanted = select(*incident_changes.INCIDENT).order_by(
+            (incident.c.state == incident_changes.OPEN).desc(), incident.c.id.desc()
+        )
         if not closed:
-            wanted = wanted.where(incident.c.state == OPEN)
+            wanted = wanted.where(incident.c.state == incident_changes.OPEN)
         with connected(self._engine) as connection:
-            rows = [IncidentRow(*row) for row in connection.execute(wanted.limit(limit))]
-            steps = read_steps(connection, [row.id for row in rows])
+            rows = [incident_changes.IncidentRow(*row) for row in connection.execute(wanted.limit(limit))]
+            steps = incident_changes.read_steps(connection, [row.id for row in rows])
         return tuple((row, steps[row.id]) for row in rows)
 
     def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
         with connected(self._engine) as connection:
             return _present(connection, numbers)
 
-    def people(self, numbers: Collection[int]) -> dict[int, tuple[JournaledRow, ...]]:
+    def people(self, numbers: Collection[int]) -> dict[int, tuple[incident_changes.JournaledRow, ...]]:
         with connected(self._engine) as connection:
-            return read_people(connection, numbers)
+            return incident_changes.read_people(connection, numbers)
 
     def runbook_texts(self, numbers: Collection[int]) -> dict[int, str]:
         c = incident.c
@@ -195,12 +182,13 @@ class IncidentStore:
         the one that was journaled when it was captured; without `earlier` also where that entry is from
         before entries were checked.
         """
-        e, j = incident_evidence.c, journal.c
+        e, j = schema.incident_evidence.c, journal.c
         name = f"INC-{number}"
         with connected(self._engine) as connection:
             found = connection.execute(
                 select(e.content, e.sha256, e.step_id).where(
-                    e.incident_id == checked_number(number), e.id == checked_number(evidence)
+                    e.incident_id == incident_changes.checked_number(number),
+                    e.id == incident_changes.checked_number(evidence),
                 )
             ).one_or_none()
             if found is None:
@@ -224,7 +212,7 @@ class IncidentStore:
 
     def pieces(self, kind: str) -> tuple[tuple[int, int], ...]:
         """Return all evidence of a kind, the oldest first: incident and number. Raises MissingSchemaError."""
-        e = incident_evidence.c
+        e = schema.incident_evidence.c
         with connected(self._engine) as connection:
             rows = connection.execute(select(e.incident_id, e.id).where(e.kind == kind).order_by(e.id))
             return tuple((int(number), int(piece)) for number, piece in rows)
@@ -235,9 +223,11 @@ class IncidentStore:
         now = clock()
         c = incident.c
         here = select(c.id, literal(actor), literal(host), now).where(
-            c.id == checked_number(number), c.state == OPEN
+            c.id == incident_changes.checked_number(number), c.state == incident_changes.OPEN
         )
-        statement = upsert(incident_presence).from_select(["incident_id", "actor", "host", "seen_at"], here)
+        statement = upsert(schema.incident_presence).from_select(
+            ["incident_id", "actor", "host", "seen_at"], here
+        )
         statement = statement.on_conflict_do_update(
             index_elements=["incident_id", "actor", "host"], set_={"seen_at": now}
         )
@@ -246,16 +236,16 @@ class IncidentStore:
         with connected(self._engine, write=True) as connection:
             first = connection.scalar(new)
             if first is None:
-                read_incident(connection, number)  # closed, or not there at all
+                incident_changes.read_incident(connection, number)  # closed, or not there at all
             return bool(first)
 
     def last_evidence(self, kind: str, *, unlike: str = "") -> datetime | None:
         """Return when a restored database's incident last got evidence of a kind, but for hash `unlike`."""
-        e = incident_evidence.c
+        e = schema.incident_evidence.c
         about_database = incident.c.scope["database"].astext.is_not(None)
         statement = (
             select(func.max(e.captured_at))
-            .select_from(incident_evidence.join(incident))
+            .select_from(schema.incident_evidence.join(incident))
             .where(about_database, e.kind == kind, e.sha256 != unlike)
         )
         with connected(self._engine) as connection:
@@ -271,15 +261,17 @@ class IncidentStore:
 
     def _locked(
         self, connection: Connection, number: int, actor: str, now: datetime | None
-    ) -> IncidentChange:
-        row = read_incident(connection, number, locked=True)
-        steps = read_steps(connection, [number])[number]
+    ) -> incident_changes.IncidentChange:
+        row = incident_changes.read_incident(connection, number, locked=True)
+        steps = incident_changes.read_steps(connection, [number])[number]
         # The time is taken under the lock, so that moments follow one another as changes do.
-        return IncidentChange(connection, self._journal, row, steps, actor, now or self._now(connection))
+        return incident_changes.IncidentChange(
+            connection, self._journal, row, steps, actor, now or self._now(connection)
+        )
 
 
 def _present(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
-    c = incident_presence.c
+    c = schema.incident_presence.c
     found: dict[int, list[PresenceRow]] = {}
     for number, *row in connection.execute(
         select(c.incident_id, c.actor, c.host, c.seen_at)

@@ -32,14 +32,7 @@ from crypto_core.database.state.journal_verification import JournalCheck, check
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.signature import Signature, Signer, asking
-from crypto_core.proof.forms import (
-    Anchor,
-    Checkpoint,
-    JournalBreak,
-    JournalEntry,
-    StoredCheckpoint,
-    canonical,
-)
+from crypto_core.proof import forms
 from crypto_core.proof.journal import JournalVerification
 
 _LOOK = "Look at all that is wrong: keydeck journal verify."
@@ -67,7 +60,7 @@ class JournalCheckpoints:
     def possible(self) -> bool:
         return self._signer is not None and not self._read_only
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> forms.Checkpoint:
         """Sign the journal's end as it is now, and keep that. Journaled, failures and refusals too.
 
         All of it is verified before, as `verify` does; a place outside that is gone or can't be read holds
@@ -78,7 +71,7 @@ class JournalCheckpoints:
         """
         return self.anchored_checkpoint()[0]
 
-    def anchored_checkpoint(self) -> tuple[Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
+    def anchored_checkpoint(self) -> tuple[forms.Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
         self._guard.may_change("make a checkpoint")
         self.require_signer()
         actor = self.journal.actor()
@@ -95,14 +88,14 @@ class JournalCheckpoints:
         return self._signer
 
     def keep(
-        self, last: JournalEntry, database_id: str, actor: str, broken: JournalBreak | None = None
-    ) -> tuple[Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
+        self, last: forms.JournalEntry, database_id: str, actor: str, broken: forms.JournalBreak | None = None
+    ) -> tuple[forms.Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
         """Sign an entry, fix that outside, and keep it in the table and in the journal.
 
         Outside comes first: an anchor is over entries that are there, whatever becomes of the checkpoint.
         Raises as `checkpoint`.
         """
-        drafted = Checkpoint(
+        drafted = forms.Checkpoint(
             *(last.seq, last.digest, self._clock(), Signature("", "", b"")), database_id, broken=broken
         )
         signature = self.require_signer().sign(drafted.signed)
@@ -115,15 +108,15 @@ class JournalCheckpoints:
             detail["anchors"] = [outcome.as_json() for outcome in outcomes]
         told = json.dumps(detail, sort_keys=True, ensure_ascii=True)
         subject = f"journal up to entry {made.seq}"
-        acknowledged = canonical(broken.as_json()) if broken else ""
+        acknowledged = forms.canonical(broken.as_json()) if broken else ""
         self.journal.call("record_checkpoint", subject, told, acknowledged, actor=actor)
         return made, stamp, outcomes
 
     def verify(
         self,
         *,
-        kept: Sequence[Checkpoint] = (),
-        anchors: Sequence[Anchor] = (),
+        kept: Sequence[forms.Checkpoint] = (),
+        anchors: Sequence[forms.Anchor] = (),
         database_id: str = "",
         also: Sequence[str] = (),
     ) -> JournalCheck:
@@ -138,19 +131,23 @@ class JournalCheckpoints:
     def verified(
         self,
         *,
-        kept: Sequence[Checkpoint] = (),
-        anchors: Sequence[Anchor] = (),
+        kept: Sequence[forms.Checkpoint] = (),
+        anchors: Sequence[forms.Anchor] = (),
         database_id: str = "",
         also: Sequence[str] = (),
     ) -> tuple[JournalVerification, JournalCheck]:
         """Return how the journal was followed, and what `verify` returns. Raises DatabaseError."""
         read = self.anchoring.read()
-        given = (*anchors, *map(Anchor, kept))
+        given = (*anchors, *map(forms.Anchor, kept))
         followed = self.followed(read.anchors, database_id, given=given)
         return followed, check(followed, self._signer, also=(*also, *read.problems), absent=read.absent)
 
     def followed(
-        self, anchors: Sequence[Anchor] = (), database_id: str = "", *, given: Sequence[Anchor] = ()
+        self,
+        anchors: Sequence[forms.Anchor] = (),
+        database_id: str = "",
+        *,
+        given: Sequence[forms.Anchor] = (),
     ) -> JournalVerification:
         with self.reading() as connection:
             verification = JournalVerification(
@@ -173,7 +170,7 @@ class JournalCheckpoints:
         with connected(self.journal.engine, snapshot=True) as connection:
             yield connection
 
-    def _end(self) -> JournalEntry:
+    def _end(self) -> forms.JournalEntry:
         followed = self.followed(self.anchoring.read().anchors)
         wrong = followed.judge(asking(self._signer, raising=True))
         if wrong.problems:
@@ -186,7 +183,7 @@ class JournalCheckpoints:
         return followed.chain.last
 
 
-def stored_checkpoints(connection: Connection) -> list[StoredCheckpoint]:
+def stored_checkpoints(connection: Connection) -> list[forms.StoredCheckpoint]:
     """Return all checkpoints of the table in their order."""
     c = table.c
     columns = (
@@ -194,12 +191,12 @@ def stored_checkpoints(connection: Connection) -> list[StoredCheckpoint]:
         *(c.key_arn, c.algorithm, c.signature, c.database_id, c.broken),
     )
     rows = connection.execute(select(*columns).order_by(c.id))
-    return [StoredCheckpoint(_checkpoint(row), row.actor) for row in rows]
+    return [forms.StoredCheckpoint(_checkpoint(row), row.actor) for row in rows]
 
 
-def _checkpoint(row: Any) -> Checkpoint:
+def _checkpoint(row: Any) -> forms.Checkpoint:
     signature = Signature(row.key_arn, row.algorithm, bytes(row.signature))
-    return Checkpoint(
+    return forms.Checkpoint(
         *(row.seq, bytes(row.digest), moment_of(row.at), signature, row.database_id),
         broken=break_from(row.broken),
     )

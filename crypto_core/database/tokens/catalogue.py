@@ -32,31 +32,16 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Unidentified:
-    """A token column whose rows the id can't tell apart, so that no row could be written without another."""
-
-    column: TokenColumn
-    id_columns: tuple[str, ...]
-
-    @property
-    def row_id(self) -> str:
-        table, one = self.column.table, len(self.id_columns) == 1
-        return f"{table}.{self.id_columns[0]}" if one else f"{table} ({', '.join(self.id_columns)})"
-
-    def __str__(self) -> str:
-        return (
-            f"{self.column} is not offered: {self.row_id} may be NULL or occur twice. Needed: a "
-            f"primary key or a unique index on {' and '.join(self.id_columns)} alone, and NOT NULL."
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A token column that isn't read: its type, its row's id or its table make it unreadable or unsafe."""
+    """A token column that isn't read: its type, its row's id or its table make it unreadable or unsafe.
+
+    With `id_columns`, these can't tell its rows apart, so that none could be written without another.
+    """
 
     column: TokenColumn
     reason: CleanText
     needed: str = ""
+    id_columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         needed = f" Needed: {self.needed}" if self.needed else ""
@@ -71,7 +56,6 @@ class Catalogue:
     unreadable: tuple[Unreadable, ...]
     unwritable: Mapping[TokenColumn, str]
     """With the statement that would allow it."""
-    unidentified: tuple[Unidentified, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     missing: tuple[CleanText, ...] = ()
     """Declared schemas, tables and columns that aren't there, one sentence each."""
@@ -81,13 +65,13 @@ class Catalogue:
     @property
     def gaps(self) -> tuple[str, ...]:
         """What can't be seen, one sentence each: columns that can't be used, none at all, hidden rows."""
-        if not (self.tables or self.unreadable or self.unusable):
+        if not (self.tables or self.unreadable or self.unsupported):
             nothing = "No token table was found in this database, on the role's search path."
             none = f"{nothing} Check DATABASE_URL, or describe the tables in the settings file."
             return tuple(clean(gap, 1_000) for gap in (none, *self.missing, *self.hidden))
         unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
         decoys = (self.decoys.unreadable,) if self.decoys.unreadable else ()
-        gaps = (*unreadable, *self.unusable, *self.missing, *self.hidden, *decoys)
+        gaps = (*unreadable, *self.unsupported, *self.missing, *self.hidden, *decoys)
         return tuple(clean(gap, 1_000) for gap in gaps)
 
     def why_nothing(self, reference: TokenRef | RowRef) -> str:
@@ -103,10 +87,6 @@ class Catalogue:
         return replace(self, tables=tuple(tables), decoys=decoys)
 
     @property
-    def unusable(self) -> tuple[Unidentified | Unsupported, ...]:
-        return (*self.unidentified, *self.unsupported)
-
-    @property
     def columns(self) -> tuple[TokenColumn, ...]:
         return tuple(TokenColumn(t.name, c) for t in self.tables for c in t.token_columns)
 
@@ -120,9 +100,9 @@ class Catalogue:
                 raise InvalidReferenceError(
                     f"Table {name} can't be read by this database role.", remedy=f"Needed: {unreadable.grant}"
                 )
-        for unusable in self.unusable:
-            if unusable.column.table == name:
-                raise InvalidReferenceError(str(unusable))
+        for unsupported in self.unsupported:
+            if unsupported.column.table == name:
+                raise InvalidReferenceError(str(unsupported))
         names = [t.name for t in self.tables]
         raise InvalidReferenceError(
             f"There is no token table {name!r}.",
@@ -209,7 +189,6 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
     readable: list[TokenTable] = []
     unreadable: list[Unreadable] = []
     unwritable: dict[TokenColumn, str] = {}
-    unidentified: list[Unidentified] = []
     unsupported: list[Unsupported] = []
     absent: dict[tuple[str, str], list[str]] = {}
     reach, views_allowed = engine.get_execution_options()[REACH], False
@@ -242,9 +221,9 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                 unsupported.append(Unsupported(TokenColumn(table.name, column), _type_reason(found[column])))
                 may.remove(column)
             if may and not _identify(table.id_columns, shown_by.get(table.name, found)):
-                unidentified += [Unidentified(TokenColumn(table.name, c), table.id_columns) for c in may]
+                unsupported += [_unidentified(table, c) for c in may]
             elif may and (unsafe := _unsafe(connection, table, found)):
-                unsupported += [Unsupported(TokenColumn(table.name, c), *unsafe) for c in may]
+                unsupported += [Unsupported(TokenColumn(table.name, c), unsafe[0], unsafe[1]) for c in may]
             elif may:
                 views_allowed |= found[may[0]].kind == "v"
                 shown = tuple(c for c in table.shown if c in found and found[c].may_read)
@@ -269,7 +248,6 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
         tuple(readable),
         tuple(unreadable),
         unwritable,
-        tuple(unidentified),
         tuple(unsupported),
         (*placed.gaps, *_absent(absent)),
         hidden,
@@ -344,6 +322,14 @@ _COLUMNS = text(
 def _type_reason(column: Any) -> CleanText:
     read = "text, varchar, char, bytea, json and jsonb"
     return clean(f"its type is {column.type_text}, and tokens are read from {read}.", 300)
+
+
+def _unidentified(table: TokenTable, column: str) -> Unsupported:
+    ids = table.id_columns
+    row_id = f"{table.name}.{ids[0]}" if len(ids) == 1 else f"{table.name} ({', '.join(ids)})"
+    needed = f"a primary key or a unique index on {' and '.join(ids)} alone, and NOT NULL."
+    reason = clean(f"{row_id} may be NULL or occur twice.", 1_000)
+    return Unsupported(TokenColumn(table.name, column), reason, needed, ids)
 
 
 def _unsafe(connection: Connection, table: TokenTable, found: Mapping[str, Any]) -> tuple[CleanText, ...]:

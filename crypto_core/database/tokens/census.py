@@ -18,25 +18,9 @@ import sqlalchemy as sa
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.shared_moment import at_one_moment
-from crypto_core.database.tokens import attribution_cache
+from crypto_core.database.tokens import attribution_cache, expressions
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.decoys import DecoyCount
-from crypto_core.database.tokens.expressions import (
-    RESPELT,
-    apart,
-    digest_of,
-    edk_prefix_of_head,
-    envelopes_mark,
-    fetched,
-    format_of,
-    head_of,
-    holds_envelope,
-    id_text,
-    is_envelope,
-    runs_on,
-    sure_part,
-    table_of,
-)
 from crypto_core.database.tokens.page_ranges import TableSizes, hold_layout, read_sizes
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_patterns import MOST_READ, may_hold_envelope, needs_reading
@@ -212,12 +196,12 @@ def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation:
     for tables, source in sources:
         stored = source.stored
         named = [source.source.c[TABLE]] if len(tables) > 1 else []
-        values = apart(
-            sa.select(fetched(stored).label("stored"), source.id_text.label("row_id"), *named).where(
-                stored.is_not(None)
-            )
+        values = expressions.apart(
+            sa.select(
+                expressions.fetched(stored).label("stored"), source.id_text.label("row_id"), *named
+            ).where(stored.is_not(None))
         )
-        tokens = apart(sa.select(_told_by(_STORED).label("head"), *values.c))
+        tokens = expressions.apart(sa.select(_told_by(_STORED).label("head"), *values.c))
         parts.append(_grouped(tables[0].name, source.column, tokens, relation))
     return sa.union_all(*parts)
 
@@ -294,8 +278,10 @@ def _count_decoys(connection: sa.Connection, catalogue: Catalogue) -> DecoyCount
     standing: set[tuple[str, str]] = set()
     tables = [table for table in catalogue.tables if table.decoys]
     for table in tables:
-        rows = table_of(table)
-        found = connection.scalars(sa.select(id_text(table, rows)).where(is_decoy(table, rows, table.decoys)))
+        rows = expressions.table_of(table)
+        found = connection.scalars(
+            sa.select(expressions.id_text(table, rows)).where(is_decoy(table, rows, table.decoys))
+        )
         standing.update((table.name, row_id) for row_id in found)
     listed = [decoy for table in tables for decoy in table.decoys]
     return DecoyCount(
@@ -314,14 +300,17 @@ _UNDECIDED = "!?"
 
 def _told_by(stored: Any) -> Any:
     return sa.case(
-        (sa.and_(is_envelope(stored), sa.not_(runs_on(stored))), head_of(stored)),
+        (
+            sa.and_(expressions.is_envelope(stored), sa.not_(expressions.runs_on(stored))),
+            expressions.head_of(stored),
+        ),
         else_=sa.func.concat(
             sa.case(
-                (sa.or_(is_envelope(stored), holds_envelope(stored)), _HOLDING),
+                (sa.or_(expressions.is_envelope(stored), expressions.holds_envelope(stored)), _HOLDING),
                 (needs_reading(stored), _UNDECIDED),
                 else_=_NO_ENVELOPE,
             ),
-            format_of(stored),
+            expressions.format_of(stored),
         ),
     )
 
@@ -353,8 +342,11 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         ]
         keys += answer
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        respelt = sa.func.starts_with(tokens.c.head, RESPELT)
-        same = sa.and_(r.mark == envelopes_mark(_STORED, respelt), (r.digest == digest_of(_STORED)).is_(True))
+        respelt = sa.func.starts_with(tokens.c.head, expressions.RESPELT)
+        same = sa.and_(
+            r.mark == expressions.envelopes_mark(_STORED, respelt),
+            (r.digest == expressions.digest_of(_STORED)).is_(True),
+        )
         joined = tokens.outerjoin(relation, same)
     heads = (
         sa.select(
@@ -377,22 +369,22 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         sa.cast(sa.func.sum(h.tokens), sa.BigInteger).label("tokens"),
         sa.func.min(h.row_id).label("row_id"),
     )
-    heads = few.group_by(sure_part(_HEAD), *told_apart).subquery()
+    heads = few.group_by(expressions.sure_part(_HEAD), *told_apart).subquery()
     h = heads.c
-    told = apart(
+    told = expressions.apart(
         sa.select(
             sa.case(
                 *(
                     (sa.func.starts_with(_HEAD, mark), sa.func.substr(_HEAD, len(mark) + 1))
                     for mark in (_HOLDING, _UNDECIDED, _NO_ENVELOPE)
                 ),
-                (sa.func.starts_with(_HEAD, RESPELT), sa.literal(Format.V1.value)),
-                else_=format_of(_HEAD),
+                (sa.func.starts_with(_HEAD, expressions.RESPELT), sa.literal(Format.V1.value)),
+                else_=expressions.format_of(_HEAD),
             ).label("format"),
             sa.func.starts_with(_HEAD, _HOLDING).label("holding"),
             sa.func.starts_with(_HEAD, _UNDECIDED).label("undecided"),
-            sa.func.starts_with(_HEAD, RESPELT).label("respelt"),
-            edk_prefix_of_head(_HEAD).label("edk_prefix"),
+            sa.func.starts_with(_HEAD, expressions.RESPELT).label("respelt"),
+            expressions.edk_prefix_of_head(_HEAD).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *named)),
         ).select_from(heads)
     )

@@ -18,22 +18,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Select,
-    Subquery,
-    Update,
-    bindparam,
-    cast,
-    func,
-    insert,
-    literal,
-    literal_column,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.sql.expression import TableClause
@@ -117,12 +102,12 @@ class Beat:
 
 
 class ChunkStore:
-    def __init__(self, engine: Engine, store: TokenStore) -> None:
+    def __init__(self, engine: sa.Engine, store: TokenStore) -> None:
         self._engine = engine
         self._store = store
 
     def cut_scope(
-        self, connection: Connection, job_id: int, wave: int, scope: TokenScope, *, size: int = CHUNK
+        self, connection: sa.Connection, job_id: int, wave: int, scope: TokenScope, *, size: int = CHUNK
     ) -> int:
         """Cut a scope into chunks that list `size` tokens; returns how many tokens it has.
 
@@ -133,20 +118,20 @@ class ChunkStore:
         """
         tokens = 0
         for source, condition in self._store.scoped(scope):
-            place = [literal_column("ctid")] if self._has_places(connection, source) else source.order()
-            numbered = func.row_number().over(order_by=place)
-            inside = select(source.id_text.label("id"), numbered.label("n")).where(condition).subquery()
+            place = [sa.literal_column("ctid")] if self._has_places(connection, source) else source.order()
+            numbered = sa.func.row_number().over(order_by=place)
+            inside = sa.select(source.id_text.label("id"), numbered.label("n")).where(condition).subquery()
             part = (inside.c.n - 1) // size
             spread = aggregate_order_by(inside.c.id, inside.c.n % ROUNDS, inside.c.n)
             new = _opened(job_id, wave, source.of)
-            told: dict[str, Any] = {name: literal(value) for name, value in new.items()}
-            told |= {"row_ids": func.array_agg(spread, type_=ARRAY(SqlText)), "expected": func.count()}
-            chunks = select(*told.values()).select_from(inside).group_by(part).order_by(part)
+            told: dict[str, Any] = {name: sa.literal(value) for name, value in new.items()}
+            told |= {"row_ids": sa.func.array_agg(spread, type_=ARRAY(SqlText)), "expected": sa.func.count()}
+            chunks = sa.select(*told.values()).select_from(inside).group_by(part).order_by(part)
             with patient(connection, CUT_SECONDS):
                 tokens += _made(connection, told, chunks)
         return tokens
 
-    def _has_places(self, connection: Connection, source: TokenSource) -> bool:
+    def _has_places(self, connection: sa.Connection, source: TokenSource) -> bool:
         """True where rows are read from their table itself: of a view nobody knows where they lie."""
         if not isinstance(source.source, TableClause):
             return False
@@ -154,7 +139,13 @@ class ChunkStore:
         return bool(connection.scalar(_IS_TABLE, names))
 
     def cut_listed(
-        self, connection: Connection, job_id: int, wave: int, refs: Iterable[TokenRef], *, size: int = LISTED
+        self,
+        connection: sa.Connection,
+        job_id: int,
+        wave: int,
+        refs: Iterable[TokenRef],
+        *,
+        size: int = LISTED,
     ) -> int:
         """Make chunks of these tokens alone; returns how many they are."""
         tokens = 0
@@ -163,25 +154,25 @@ class ChunkStore:
             new = _opened(job_id, wave, TokenColumn(table, column))
             parts = (ids[first : first + size] for first in range(0, len(ids), size))
             rows = [new | {"row_ids": part, "expected": len(part)} for part in parts]
-            connection.execute(insert(job_chunk), rows)
+            connection.execute(sa.insert(job_chunk), rows)
             tokens += len(ids)
         return tokens
 
     def cut_picked(
-        self, connection: Connection, job_id: int, wave: int, picked: Picked, *, size: int = LISTED
+        self, connection: sa.Connection, job_id: int, wave: int, picked: Picked, *, size: int = LISTED
     ) -> int:
         """Make chunks of these tokens, but for those that the job can't write; returns how many."""
         inside = _left(job_id, picked)
         part = (inside.c.n - 1) // size
-        ids = func.array_agg(aggregate_order_by(inside.c.id, inside.c.n), type_=ARRAY(SqlText))
+        ids = sa.func.array_agg(aggregate_order_by(inside.c.id, inside.c.n), type_=ARRAY(SqlText))
         new = _opened(job_id, wave, picked.column)
-        told: dict[str, Any] = {name: literal(value) for name, value in new.items()}
-        told |= {"row_ids": ids, "expected": func.count()}
-        chunks = select(*told.values()).select_from(inside).group_by(part).order_by(part)
+        told: dict[str, Any] = {name: sa.literal(value) for name, value in new.items()}
+        told |= {"row_ids": ids, "expected": sa.func.count()}
+        chunks = sa.select(*told.values()).select_from(inside).group_by(part).order_by(part)
         return _made(connection, told, chunks)
 
-    def count_picked(self, connection: Connection, job_id: int, picked: Picked) -> int:
-        counted = select(func.count()).select_from(_left(job_id, picked))
+    def count_picked(self, connection: sa.Connection, job_id: int, picked: Picked) -> int:
+        counted = sa.select(sa.func.count()).select_from(_left(job_id, picked))
         return int(connection.execute(counted).scalar_one())
 
     def claim_chunk(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
@@ -205,7 +196,7 @@ class ChunkStore:
             state, rate, working, held = connection.execute(_RENEW, parameters).one()
         return Beat(state, rate, max(1, working), chunk is None or bool(held))
 
-    def counted(self, connection: Connection, chunk: Chunk) -> BatchCounts:
+    def counted(self, connection: sa.Connection, chunk: Chunk) -> BatchCounts:
         """Return what has been counted of a chunk of ours. Raises LeaseLostError."""
         found = connection.execute(_counted(), _fence(chunk)).one_or_none()
         if found is None:
@@ -213,7 +204,7 @@ class ChunkStore:
         return BatchCounts(*found)
 
     def count_batch(
-        self, connection: Connection, chunk: Chunk, position: str | None, counted: BatchCounts
+        self, connection: sa.Connection, chunk: Chunk, position: str | None, counted: BatchCounts
     ) -> None:
         """Count a batch in the transaction that writes it. Raises LeaseLostError: then that must not commit.
 
@@ -235,18 +226,18 @@ class ChunkStore:
         with connected(self._engine, write=True, brief=True) as connection:
             self._fenced(connection, chunk, changes)
 
-    def left(self, connection: Connection, job_id: int, wave: int) -> int:
+    def left(self, connection: sa.Connection, job_id: int, wave: int) -> int:
         c = job_chunk.c
-        unfinished = select(func.count()).where(c.job_id == job_id, c.wave <= wave, c.state != "done")
+        unfinished = sa.select(sa.func.count()).where(c.job_id == job_id, c.wave <= wave, c.state != "done")
         return int(connection.execute(unfinished).scalar_one())
 
-    def moved(self, connection: Connection, job_id: int, wave: int) -> int:
+    def moved(self, connection: sa.Connection, job_id: int, wave: int) -> int:
         c = job_chunk.c
-        sums = func.coalesce(func.sum(c.done + c.changed + c.poisoned), 0)
-        return int(connection.execute(select(sums).where(c.job_id == job_id, c.wave == wave)).scalar_one())
+        sums = sa.func.coalesce(sa.func.sum(c.done + c.changed + c.poisoned), 0)
+        return int(connection.execute(sa.select(sums).where(c.job_id == job_id, c.wave == wave)).scalar_one())
 
-    def _fenced(self, connection: Connection, chunk: Chunk, changes: dict[str, object]) -> None:
-        if not connection.execute(update(job_chunk).where(*_mine(chunk)).values(changes)).rowcount:
+    def _fenced(self, connection: sa.Connection, chunk: Chunk, changes: dict[str, object]) -> None:
+        if not connection.execute(sa.update(job_chunk).where(*_mine(chunk)).values(changes)).rowcount:
             raise _lost(chunk)
 
 
@@ -255,18 +246,18 @@ def _opened(job_id: int, wave: int, column: TokenColumn) -> dict[str, Any]:
     return {"job_id": job_id, "wave": wave, "state": "open", **of}
 
 
-def _made(connection: Connection, names: Iterable[str], chunks: Select[Any]) -> int:
-    made = insert(job_chunk).from_select(list(names), chunks).returning(job_chunk.c.expected)
+def _made(connection: sa.Connection, names: Iterable[str], chunks: sa.Select[Any]) -> int:
+    made = sa.insert(job_chunk).from_select(list(names), chunks).returning(job_chunk.c.expected)
     return sum(connection.scalars(made))
 
 
 def _added(counted: BatchCounts, position: str | None = None) -> dict[str, Any]:
     c = job_chunk.c
     changes: dict[str, Any] = {n: c[n] + more for n in _COUNTS if (more := getattr(counted, n))}
-    return changes | ({} if position is None else {"position": literal(position)})
+    return changes | ({} if position is None else {"position": sa.literal(position)})
 
 
-def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:
+def _mine(chunk: Chunk) -> tuple[sa.ColumnElement[bool], ...]:
     c = job_chunk.c
     held = (c.id == chunk.id, c.runner_id == chunk.runner_id, c.attempt == chunk.attempt)
     return (*held, c.state == "taken")
@@ -277,43 +268,49 @@ def _fence(chunk: Chunk) -> dict[str, Any]:
     return {"chunk": chunk.id, "runner": chunk.runner_id, "tried": chunk.attempt}
 
 
-def _fenced_later() -> tuple[ColumnElement[bool], ...]:
+def _fenced_later() -> tuple[sa.ColumnElement[bool], ...]:
     c = job_chunk.c
-    fence = (c.id == bindparam("chunk"), c.runner_id == bindparam("runner"), c.attempt == bindparam("tried"))
+    fence = (
+        c.id == sa.bindparam("chunk"),
+        c.runner_id == sa.bindparam("runner"),
+        c.attempt == sa.bindparam("tried"),
+    )
     return (*fence, c.state == "taken")
 
 
 @cache
-def _counted() -> Select[Any]:
+def _counted() -> sa.Select[Any]:
     counts = (job_chunk.c[name] for name in _COUNTS)
-    return select(*counts).where(*_fenced_later()).with_for_update()
+    return sa.select(*counts).where(*_fenced_later()).with_for_update()
 
 
 @cache
-def _counting() -> Update:
+def _counting() -> sa.Update:
     c = job_chunk.c
-    more: dict[str, Any] = {name: c[name] + bindparam(f"more_{name}") for name in _COUNTS}
-    position = func.coalesce(bindparam("last", type_=SqlText), c.position)
-    return update(job_chunk).where(*_fenced_later()).values(more | {"position": position})
+    more: dict[str, Any] = {name: c[name] + sa.bindparam(f"more_{name}") for name in _COUNTS}
+    position = sa.func.coalesce(sa.bindparam("last", type_=SqlText), c.position)
+    return sa.update(job_chunk).where(*_fenced_later()).values(more | {"position": position})
 
 
 def _lost(chunk: Chunk) -> LeaseLostError:
     return LeaseLostError(f"Chunk {chunk.id} of job {chunk.job_id} is another process's by now.")
 
 
-def _left(job_id: int, picked: Picked) -> Subquery:
+def _left(job_id: int, picked: Picked) -> sa.Subquery:
     """The ids as text, numbered in their own order, without those that are left out or given up."""
     found = picked.ids.subquery()
-    row_id = cast(found.c.id, SqlText)
+    row_id = sa.cast(found.c.id, SqlText)
     c = job_token.c
-    given_up = select(c.row_id).where(
+    given_up = sa.select(c.row_id).where(
         c.job_id == job_id, c.token_column == str(picked.column), c.row_id == row_id, c.resolved_at.is_(None)
     )
     conditions: list[Any] = [~given_up.correlate(found).exists()]
     if picked.but:
-        conditions.append(row_id.not_in(select(func.unnest(bindparam("but", picked.but, ARRAY(SqlText))))))
-    numbered = func.row_number().over(order_by=found.c.id)
-    return select(row_id.label("id"), numbered.label("n")).where(*conditions).subquery()
+        conditions.append(
+            row_id.not_in(sa.select(sa.func.unnest(sa.bindparam("but", picked.but, ARRAY(SqlText)))))
+        )
+    numbered = sa.func.row_number().over(order_by=found.c.id)
+    return sa.select(row_id.label("id"), numbered.label("n")).where(*conditions).subquery()
 
 
 _PLACE = place_oid("CAST(:schema AS text)", "CAST(:table AS text)")

@@ -12,28 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    LargeBinary,
-    Select,
-    String,
-    Subquery,
-    Uuid,
-    and_,
-    bindparam,
-    case,
-    cast,
-    false,
-    func,
-    literal,
-    literal_column,
-    not_,
-    null,
-    or_,
-    select,
-    tuple_,
-)
+import sqlalchemy as sa
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
@@ -57,7 +36,7 @@ from crypto_core.envelope import (
     Format,
 )
 
-Text_ = ColumnElement[Any]
+Text_ = sa.ColumnElement[Any]
 
 _kept = lru_cache(maxsize=128)
 """For expressions of many statements: building one takes longer than running it."""
@@ -80,7 +59,7 @@ _TWO_ENVELOPES = 2 * 380
 """The least characters of two envelopes: a data key wrapped by KMS has 184 bytes."""
 _MOST_FIELDS = 5
 """No envelope has more separators; two have."""
-_UNMOVED: Any = literal_column("'0'")
+_UNMOVED: Any = sa.literal_column("'0'")
 
 
 def table_of(table: TokenTable) -> TableClause:
@@ -95,11 +74,11 @@ def columns_of(table: TokenTable, names: Iterable[str]) -> TableClause:
 @_kept
 def text_of(table: TokenTable, column: str, value: Text_) -> Text_:
     """The value of a text column as text, compared byte by byte. Of char(n) PostgreSQL leaves padding out."""
-    text: Text_ = value if table.type_of(column) in READ_DIRECTLY else cast(value, SqlText)
+    text: Text_ = value if table.type_of(column) in READ_DIRECTLY else sa.cast(value, SqlText)
     return text.collate("C")
 
 
-def apart(statement: Select[Any]) -> Subquery:
+def apart(statement: sa.Select[Any]) -> sa.Subquery:
     """Return a subquery that PostgreSQL computes row by row, before anything is done with its columns.
 
     An OFFSET of nothing says so, and as a literal it leaves the scan parallel. Besides, of what a subquery
@@ -112,138 +91,138 @@ def apart(statement: Select[Any]) -> Subquery:
 def format_of(stored: Text_) -> Text_:
     """As `Format`'s text. NULL is no token: leave it out before."""
     plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
-    return case(
-        (stored == "", literal(Format.EMPTY.value)),
-        (or_(_begins_as_v1(stored), is_respelt(stored)), literal(Format.V1.value)),
-        *((func.starts_with(stored, STORED_PREFIXES[f]), literal(f.value)) for f in ENVELOPE_FORMATS),
-        (func.starts_with(stored, STORED_PREFIXES[Format.DEV]), literal(Format.DEV.value)),
-        (starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
-        else_=literal(Format.UNRECOGNISED.value),
+    return sa.case(
+        (stored == "", sa.literal(Format.EMPTY.value)),
+        (sa.or_(_begins_as_v1(stored), is_respelt(stored)), sa.literal(Format.V1.value)),
+        *((sa.func.starts_with(stored, STORED_PREFIXES[f]), sa.literal(f.value)) for f in ENVELOPE_FORMATS),
+        (sa.func.starts_with(stored, STORED_PREFIXES[Format.DEV]), sa.literal(Format.DEV.value)),
+        (starts_with_any(stored, plaintexts), sa.literal(Format.PLAINTEXT.value)),
+        else_=sa.literal(Format.UNRECOGNISED.value),
     )
 
 
-def formats_counted(stored: Text_, source: Any, condition: ColumnElement[bool]) -> Select[Any, int]:
+def formats_counted(stored: Text_, source: Any, condition: sa.ColumnElement[bool]) -> sa.Select[Any, int]:
     format_ = format_of(stored)
-    counted = select(format_.label("format"), func.count()).select_from(source)
+    counted = sa.select(format_.label("format"), sa.func.count()).select_from(source)
     return counted.where(condition).group_by(format_)
 
 
 @_kept
 def plaintext_provider_of(stored: Text_) -> Text_:
     """By the prefix; NULL for anything but plaintext."""
-    return case(
+    return sa.case(
         *(
-            (and_(starts_with_any(stored, prefixes), not_(has_v1_fields(stored))), literal(provider))
+            (sa.and_(starts_with_any(stored, prefixes), sa.not_(has_v1_fields(stored))), sa.literal(provider))
             for provider, prefixes in PROVIDER_PREFIXES.items()
         ),
-        else_=cast(null(), String),
+        else_=sa.cast(sa.null(), sa.String),
     )
 
 
-def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[bool]:
+def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> sa.ColumnElement[bool]:
     listed: Any = _array(prefixes)
-    result: ColumnElement[bool] = stored.bool_op("^@")(func.any(literal(listed, NullType())))
+    result: sa.ColumnElement[bool] = stored.bool_op("^@")(sa.func.any(sa.literal(listed, NullType())))
     return result
 
 
-def is_among(column: Text_, values: Iterable[Any], type_: Any) -> ColumnElement[bool]:
-    listed = bindparam("among", list(values), ARRAY(type_), unique=True)
+def is_among(column: Text_, values: Iterable[Any], type_: Any) -> sa.ColumnElement[bool]:
+    listed = sa.bindparam("among", list(values), ARRAY(type_), unique=True)
     # Written as it stands: `==` would put the function any() to the left of a function, where it is none.
-    result: ColumnElement[bool] = column.bool_op("=")(func.any(listed))
+    result: sa.ColumnElement[bool] = column.bool_op("=")(sa.func.any(listed))
     return result
 
 
 @_kept
-def is_envelope(stored: Text_) -> ColumnElement[bool]:
+def is_envelope(stored: Text_) -> sa.ColumnElement[bool]:
     """True for values in an envelope format, of any version, also for v1 that is spelt otherwise."""
-    return or_(has_mark(stored), has_v1_fields(stored))
+    return sa.or_(has_mark(stored), has_v1_fields(stored))
 
 
 @_kept
-def has_mark(stored: Text_) -> ColumnElement[bool]:
+def has_mark(stored: Text_) -> sa.ColumnElement[bool]:
     """True for values that begin with an envelope's mark.
 
     Long values are stored outside their row, and fetched for every function that looks at them: here once.
     """
     marks = [STORED_PREFIXES[f] for f in sorted(ENVELOPE_FORMATS)]
-    result: ColumnElement[bool] = func.left(stored, MARK_CHARACTERS).in_(marks)
+    result: sa.ColumnElement[bool] = sa.func.left(stored, MARK_CHARACTERS).in_(marks)
     return result
 
 
 @_kept
-def is_respelt(stored: Text_) -> ColumnElement[bool]:
+def is_respelt(stored: Text_) -> sa.ColumnElement[bool]:
     """True for v1 envelopes that only the platform's lenient reader opens.
 
     Of those with v1's mark it is told by a length that strict base64 never has, so that no other is decoded:
     one that keeps it counts as v1 all the same, and by its group or, without a readable one, by itself.
     """
-    return case(
-        (and_(_begins_as_v1(stored), _has_strict_length(stored)), False),
-        (or_(*(_names_key(stored, f) for f in ENVELOPE_FORMATS if f.names_key)), False),
+    return sa.case(
+        (sa.and_(_begins_as_v1(stored), _has_strict_length(stored)), False),
+        (sa.or_(*(_names_key(stored, f) for f in ENVELOPE_FORMATS if f.names_key)), False),
         else_=has_v1_fields(stored),
     )
 
 
-def names_key(stored: Text_, format_: Format) -> ColumnElement[bool]:
+def names_key(stored: Text_, format_: Format) -> sa.ColumnElement[bool]:
     """True in a format that names its key, unless the platform's reader takes the value for v1."""
-    begins = func.starts_with(stored, STORED_PREFIXES[format_])
-    return and_(begins, or_(_names_key(stored, format_), not_(has_v1_fields(stored))))
+    begins = sa.func.starts_with(stored, STORED_PREFIXES[format_])
+    return sa.and_(begins, sa.or_(_names_key(stored, format_), sa.not_(has_v1_fields(stored))))
 
 
-def _names_key(stored: Text_, format_: Format) -> ColumnElement[bool]:
-    result: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_] + KEY_NAMED)
+def _names_key(stored: Text_, format_: Format) -> sa.ColumnElement[bool]:
+    result: sa.ColumnElement[bool] = sa.func.starts_with(stored, STORED_PREFIXES[format_] + KEY_NAMED)
     return result
 
 
-def _begins_as_v1(stored: Text_) -> ColumnElement[bool]:
-    begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[Format.V1])
+def _begins_as_v1(stored: Text_) -> sa.ColumnElement[bool]:
+    begins: sa.ColumnElement[bool] = sa.func.starts_with(stored, STORED_PREFIXES[Format.V1])
     return begins
 
 
-def _has_strict_length(stored: Text_) -> ColumnElement[bool]:
-    result: ColumnElement[bool] = func.octet_length(stored) % 4 == 0
+def _has_strict_length(stored: Text_) -> sa.ColumnElement[bool]:
+    result: sa.ColumnElement[bool] = sa.func.octet_length(stored) % 4 == 0
     return result
 
 
 @_kept
-def holds_envelope(stored: Text_) -> ColumnElement[bool]:
+def holds_envelope(stored: Text_) -> sa.ColumnElement[bool]:
     """True for values that have an envelope in them, or may; for what is none by itself."""
-    return and_(func.length(stored) >= LEAST_WITH_ENVELOPE, stored.regexp_match(HOLDS_ENVELOPE))
+    return sa.and_(sa.func.length(stored) >= LEAST_WITH_ENVELOPE, stored.regexp_match(HOLDS_ENVELOPE))
 
 
 @_kept
-def runs_on(stored: Text_) -> ColumnElement[bool]:
+def runs_on(stored: Text_) -> sa.ColumnElement[bool]:
     """True for values that begin as an envelope and have another one behind it.
 
     The length is known without the value; to look through all of them would double what a census takes.
     """
-    is_base64 = and_(stored.regexp_match(_BASE64), func.length(stored) % 4 == 0)
+    is_base64 = sa.and_(stored.regexp_match(_BASE64), sa.func.length(stored) % 4 == 0)
     decoded = _decoded(stored)
-    separators = func.length(decoded) - func.length(func.replace(decoded, "|", ""))
-    return case(
-        (func.octet_length(stored) < _TWO_ENVELOPES, False),
-        (not_(or_(*(_has_further(stored, STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS))), False),
+    separators = sa.func.length(decoded) - sa.func.length(sa.func.replace(decoded, "|", ""))
+    return sa.case(
+        (sa.func.octet_length(stored) < _TWO_ENVELOPES, False),
+        (sa.not_(sa.or_(*(_has_further(stored, STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS))), False),
         # The mark's four characters come by chance, too; so many fields don't.
         (is_base64, separators > _MOST_FIELDS),
         else_=True,
     )
 
 
-def _has_further(stored: Text_, mark: str) -> ColumnElement[bool]:
+def _has_further(stored: Text_, mark: str) -> sa.ColumnElement[bool]:
     """Whether a mark stands behind the first character; of bytes that takes half as long as LIKE."""
-    behind = func.substr(_utf8(stored), 2)
-    found: ColumnElement[bool] = func.position(literal(mark.encode()).op("IN")(behind)) > 0
+    behind = sa.func.substr(_utf8(stored), 2)
+    found: sa.ColumnElement[bool] = sa.func.position(sa.literal(mark.encode()).op("IN")(behind)) > 0
     return found
 
 
 def _utf8(stored: Text_) -> Text_:
-    return func.convert_to(stored, literal_column("'UTF8'"))
+    return sa.func.convert_to(stored, sa.literal_column("'UTF8'"))
 
 
 @_kept
 def fetched(stored: Text_) -> Text_:
     """The value, of a long one a copy: stored outside its row, it would be fetched at each look at it."""
-    return case((func.octet_length(stored) >= _TWO_ENVELOPES, func.concat(stored)), else_=stored)
+    return sa.case((sa.func.octet_length(stored) >= _TWO_ENVELOPES, sa.func.concat(stored)), else_=stored)
 
 
 @_kept
@@ -254,38 +233,40 @@ def head_of(stored: Text_) -> Text_:
     computed for each head, not for each row. Where an envelope names its key, the EDK's base64 follows the
     mark at once in its head.
     """
-    first = func.left(stored, HEAD_CHARACTERS)
-    ways: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = [
-        (and_(_begins_as_v1(stored), _has_strict_length(stored)), first),
+    first = sa.func.left(stored, HEAD_CHARACTERS)
+    ways: list[tuple[sa.ColumnElement[bool], sa.ColumnElement[Any]]] = [
+        (sa.and_(_begins_as_v1(stored), _has_strict_length(stored)), first),
         (
             is_respelt(stored),
-            func.concat(RESPELT, lenient_edk_prefix(stored).op("||")(literal_column("'A'"))),
+            sa.func.concat(RESPELT, lenient_edk_prefix(stored).op("||")(sa.literal_column("'A'"))),
         ),
     ]
     for mark in _marks(names_key=True):
-        begins = func.starts_with(stored, mark)
-        readable = and_(begins, _is_readable_behind_key(stored))
-        ways += [(readable, func.concat(mark, _edk_behind_key(stored))), (begins, literal(mark))]
-    return case(*ways, else_=first)
+        begins = sa.func.starts_with(stored, mark)
+        readable = sa.and_(begins, _is_readable_behind_key(stored))
+        ways += [(readable, sa.func.concat(mark, _edk_behind_key(stored))), (begins, sa.literal(mark))]
+    return sa.case(*ways, else_=first)
 
 
 @_kept
 def edk_prefix_of_head(head: Text_) -> Text_:
     """The 37-byte EDK prefix as bytea, from a head; NULL where there is none with a KMS header."""
-    behind = func.substr(head, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
-    return case(
+    behind = sa.func.substr(head, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
+    return sa.case(
         *_where_first(head, behind),
-        *((func.starts_with(head, mark), _prefix(behind)) for mark in (*_marks(names_key=True), RESPELT)),
-        else_=cast(null(), LargeBinary),
+        *((sa.func.starts_with(head, mark), _prefix(behind)) for mark in (*_marks(names_key=True), RESPELT)),
+        else_=sa.cast(sa.null(), sa.LargeBinary),
     )
 
 
-def _where_first(value: Text_, behind: Text_) -> list[tuple[ColumnElement[bool], Text_]]:
+def _where_first(value: Text_, behind: Text_) -> list[tuple[sa.ColumnElement[bool], Text_]]:
     """The EDK prefix where the EDK comes first, by mark."""
-    whole = func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS
-    readable = (whole, not_(behind.regexp_match(_FOREIGN)))
+    whole = sa.func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS
+    readable = (whole, sa.not_(behind.regexp_match(_FOREIGN)))
     prefix = _prefix(_decoded(behind))
-    return [(and_(func.starts_with(value, mark), *readable), prefix) for mark in _marks(names_key=False)]
+    return [
+        (sa.and_(sa.func.starts_with(value, mark), *readable), prefix) for mark in _marks(names_key=False)
+    ]
 
 
 @_kept
@@ -295,24 +276,28 @@ def sure_part(head: Text_) -> Text_:
     The prefix ends within a character of the EDK's base64, so of the one behind that only matters whether it
     is one of base64. No head is as long as what ends so, hence none is taken for others' part.
     """
-    last, ends = func.right(head, 4), "~~"
-    is_whole = and_(func.length(head) == HEAD_CHARACTERS, not_(last.regexp_match(_FOREIGN)))
-    has_edk = func.length(head) == MARK_CHARACTERS + _EDK_CHARACTERS
-    return case(
+    last, ends = sa.func.right(head, 4), "~~"
+    is_whole = sa.and_(sa.func.length(head) == HEAD_CHARACTERS, sa.not_(last.regexp_match(_FOREIGN)))
+    has_edk = sa.func.length(head) == MARK_CHARACTERS + _EDK_CHARACTERS
+    return sa.case(
         *(
             (
-                and_(func.starts_with(head, mark), is_whole),
-                case(
+                sa.and_(sa.func.starts_with(head, mark), is_whole),
+                sa.case(
                     (_decoded(last).regexp_match(_FOREIGN), head),
-                    else_=func.concat(func.left(head, HEAD_CHARACTERS - 1), ends),
+                    else_=sa.func.concat(sa.func.left(head, HEAD_CHARACTERS - 1), ends),
                 ),
             )
             for mark in _marks(names_key=False)
         ),
         *(
             (
-                and_(func.starts_with(head, mark), has_edk, not_(func.right(head, 1).regexp_match(_FOREIGN))),
-                func.concat(func.left(head, MARK_CHARACTERS + _EDK_CHARACTERS - 1), ends),
+                sa.and_(
+                    sa.func.starts_with(head, mark),
+                    has_edk,
+                    sa.not_(sa.func.right(head, 1).regexp_match(_FOREIGN)),
+                ),
+                sa.func.concat(sa.func.left(head, MARK_CHARACTERS + _EDK_CHARACTERS - 1), ends),
             )
             for mark in (*_marks(names_key=True), RESPELT)
         ),
@@ -326,39 +311,43 @@ def edk_prefix_of(stored: Text_) -> Text_:
 
     It is that of the value's head, written without one: a head would stand in this a dozen times.
     """
-    behind = func.substr(stored, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
-    return case(
+    behind = sa.func.substr(stored, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
+    return sa.case(
         (is_respelt(stored), respelt_prefix(stored)),
         *_where_first(stored, behind),
-        *((func.starts_with(stored, mark), edk_prefix_behind_key(stored)) for mark in _marks(names_key=True)),
-        else_=cast(null(), LargeBinary),
+        *(
+            (sa.func.starts_with(stored, mark), edk_prefix_behind_key(stored))
+            for mark in _marks(names_key=True)
+        ),
+        else_=sa.cast(sa.null(), sa.LargeBinary),
     )
 
 
 @_kept
 def respelt_prefix(stored: Text_) -> Text_:
     """The same of v1 values that are spelt otherwise."""
-    encoded = lenient_edk_prefix(stored).op("||")(literal_column("'=='"))
-    return func.decode(encoded, "base64")
+    encoded = lenient_edk_prefix(stored).op("||")(sa.literal_column("'=='"))
+    return sa.func.decode(encoded, "base64")
 
 
 @_kept
 def edk_prefix_behind_key(stored: Text_) -> Text_:
     """The same of values that name their key before the EDK."""
-    return case(
-        (_is_readable_behind_key(stored), _prefix(_edk_behind_key(stored))), else_=cast(null(), LargeBinary)
+    return sa.case(
+        (_is_readable_behind_key(stored), _prefix(_edk_behind_key(stored))),
+        else_=sa.cast(sa.null(), sa.LargeBinary),
     )
 
 
-def _is_readable_behind_key(stored: Text_) -> ColumnElement[bool]:
+def _is_readable_behind_key(stored: Text_) -> sa.ColumnElement[bool]:
     """Whether as much can be decoded as the EDK prefix needs."""
-    behind = func.substr(stored, 5, V2_CHARACTERS)
-    return and_(func.length(stored) >= V2_CHARACTERS + 4, not_(behind.regexp_match(_FOREIGN)))
+    behind = sa.func.substr(stored, 5, V2_CHARACTERS)
+    return sa.and_(sa.func.length(stored) >= V2_CHARACTERS + 4, sa.not_(behind.regexp_match(_FOREIGN)))
 
 
 def _edk_behind_key(stored: Text_) -> Text_:
-    decoded = _decoded(func.substr(stored, 5, V2_CHARACTERS))
-    return func.left(func.split_part(decoded, "|", 2), _EDK_CHARACTERS)
+    decoded = _decoded(sa.func.substr(stored, 5, V2_CHARACTERS))
+    return sa.func.left(sa.func.split_part(decoded, "|", 2), _EDK_CHARACTERS)
 
 
 def _marks(*, names_key: bool) -> list[str]:
@@ -367,61 +356,63 @@ def _marks(*, names_key: bool) -> list[str]:
 
 
 def _decoded(encoded: Text_) -> Text_:
-    return func.encode(func.decode(encoded, "base64"), "escape")
+    return sa.func.encode(sa.func.decode(encoded, "base64"), "escape")
 
 
 def _prefix(edk_text: Text_) -> Text_:
     """The first 37 bytes of an EDK, of whose base64 fifty-one characters are given."""
-    return case(
+    return sa.case(
         (
-            and_(
-                func.length(edk_text) == _EDK_CHARACTERS,
+            sa.and_(
+                sa.func.length(edk_text) == _EDK_CHARACTERS,
                 edk_text.regexp_match(_HEADER),
-                not_(edk_text.regexp_match(_FOREIGN)),
+                sa.not_(edk_text.regexp_match(_FOREIGN)),
             ),
-            func.decode(func.concat(func.left(edk_text, _EDK_CHARACTERS - 1), "=="), "base64"),
+            sa.func.decode(sa.func.concat(sa.func.left(edk_text, _EDK_CHARACTERS - 1), "=="), "base64"),
         ),
-        else_=cast(null(), LargeBinary),
+        else_=sa.cast(sa.null(), sa.LargeBinary),
     )
 
 
 @_kept
 def mark_of(stored: Text_) -> Text_:
     """Some bytes of a marked envelope's ciphertext, as bytea: random in each. Other values have none."""
-    return case((has_mark(stored), _mark(stored)), else_=_NO_MARK)
+    return sa.case((has_mark(stored), _mark(stored)), else_=_NO_MARK)
 
 
 def envelopes_mark(stored: Text_, is_respelt_v1: Any) -> Text_:
     """The same of envelopes alone, so that answers about them are joined to no other value."""
-    return case((has_mark(stored), _mark(stored)), (is_respelt_v1, _NO_MARK), else_=cast(null(), LargeBinary))
+    return sa.case(
+        (has_mark(stored), _mark(stored)), (is_respelt_v1, _NO_MARK), else_=sa.cast(sa.null(), sa.LargeBinary)
+    )
 
 
-_NO_MARK: Any = literal_column("''::bytea")
+_NO_MARK: Any = sa.literal_column("''::bytea")
 
 
 def _mark(stored: Text_) -> Text_:
-    return func.substr(_utf8(stored), MARK_BEGINS + 1, MARK_BYTES)
+    return sa.func.substr(_utf8(stored), MARK_BEGINS + 1, MARK_BYTES)
 
 
 @_kept
 def digest_of(stored: Text_) -> Text_:
     """The mark and the SHA-256 of the stored value: tells two values apart without selecting either."""
-    return mark_of(stored).op("||")(func.sha256(_utf8(stored)))
+    return mark_of(stored).op("||")(sa.func.sha256(_utf8(stored)))
 
 
-def has_token_bytes(stored: Text_, lengths: Iterable[int]) -> ColumnElement[bool]:
+def has_token_bytes(stored: Text_, lengths: Iterable[int]) -> sa.ColumnElement[bool]:
     """False for envelopes whose token has none of these lengths in bytes; true for whatever else there is.
 
     AES-GCM keeps a text's length, so the ciphertext tells it of every envelope that opens at all.
     """
-    asked: Any = literal(sorted(4 * length for length in lengths), ARRAY(BigInteger))
+    asked: Any = sa.literal(sorted(4 * length for length in lengths), ARRAY(sa.BigInteger))
     quarters = _token_quarters(stored)
-    return case(
-        (not_(has_mark(stored)), True),
-        (func.length(stored) % 4 != 0, True),
-        (not_(stored.regexp_match(_BASE64)), True),
-        (not_(_last_field(stored).regexp_match(_BASE64)), True),
-        else_=or_(quarters == func.any(asked), quarters % 4 != 0),
+    return sa.case(
+        (sa.not_(has_mark(stored)), True),
+        (sa.func.length(stored) % 4 != 0, True),
+        (sa.not_(stored.regexp_match(_BASE64)), True),
+        (sa.not_(_last_field(stored).regexp_match(_BASE64)), True),
+        else_=sa.or_(quarters == sa.func.any(asked), quarters % 4 != 0),
     )
 
 
@@ -431,58 +422,58 @@ def _token_quarters(stored: Text_) -> Text_:
 
     Of the base64 of the last field, a letter counts three and its padding, which the last letters tell, four.
     """
-    overhead = case(*((begins, version.sealed_overhead) for begins, version in _versions(stored)))
-    ends = _decoded(func.right(stored, 8))
-    padding = func.length(ends) - func.length(func.rtrim(ends, "="))
-    return func.length(_last_field(stored)) * 3 - (padding + overhead) * 4
+    overhead = sa.case(*((begins, version.sealed_overhead) for begins, version in _versions(stored)))
+    ends = _decoded(sa.func.right(stored, 8))
+    padding = sa.func.length(ends) - sa.func.length(sa.func.rtrim(ends, "="))
+    return sa.func.length(_last_field(stored)) * 3 - (padding + overhead) * 4
 
 
 def _versions(stored: Text_) -> list[tuple[Any, type[Envelope]]]:
-    return [(func.starts_with(stored, STORED_PREFIXES[f]), version) for f, version in VERSIONS.items()]
+    return [(sa.func.starts_with(stored, STORED_PREFIXES[f]), version) for f, version in VERSIONS.items()]
 
 
 def _last_field(stored: Text_) -> Text_:
-    last = case(*((begins, len(version.field_names) + 1) for begins, version in _versions(stored)))
-    return func.split_part(_decoded(stored), "|", last)
+    last = sa.case(*((begins, len(version.field_names) + 1) for begins, version in _versions(stored)))
+    return sa.func.split_part(_decoded(stored), "|", last)
 
 
 def id_of(table: TokenTable, source: Any) -> Any:
     columns = [source.c[name] for name in table.id_columns]
-    return tuple_(*columns) if table.has_composite_id else columns[0]
+    return sa.tuple_(*columns) if table.has_composite_id else columns[0]
 
 
 def id_text(table: TokenTable, source: Any) -> Text_:
     parts = [_id_part_text(table, name, source.c[name]) for name in table.id_columns]
     between = (part for one in parts for part in ("/", one))
-    return func.concat(*list(between)[1:]) if table.has_composite_id else parts[0]
+    return sa.func.concat(*list(between)[1:]) if table.has_composite_id else parts[0]
 
 
 def _id_part_text(table: TokenTable, name: str, column: Any) -> Text_:
-    text: Text_ = cast(column, SqlText).collate("C")
+    text: Text_ = sa.cast(column, SqlText).collate("C")
     if not table.has_composite_id or table.kind_of(name) != "text":
         return text
-    return func.replace(func.replace(text, "%", "%25"), "/", "%2F")
+    return sa.func.replace(sa.func.replace(text, "%", "%25"), "/", "%2F")
 
 
-def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[bool]:
+def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> sa.ColumnElement[bool]:
     """Rows with one of these ids, in the columns' own types, so that the primary key's index serves.
 
     However many ids there are, they are one parameter for each column of the id.
     """
     if table.has_composite_id:
         if not ids:
-            return false()
+            return sa.false()
         parts = {name: (values, SqlText) for name, values in _parts(table, ids).items()}
         return _is_part_of(table, source, unnested("given", parts))
-    return _is_any(table, source, bindparam("ids", _listed(table, ids), NullType(), unique=True))
+    return _is_any(table, source, sa.bindparam("ids", _listed(table, ids), NullType(), unique=True))
 
 
-def id_in_later(table: TokenTable, source: Any) -> ColumnElement[bool]:
+def id_in_later(table: TokenTable, source: Any) -> sa.ColumnElement[bool]:
     """As `id_in`, with ids given by `later_ids` when the statement is executed."""
     if table.has_composite_id:
         parts = {f"part_{number}": SqlText for number, _ in enumerate(table.id_columns)}
         return _is_part_of(table, source, unnested_later("given", parts))
-    return _is_any(table, source, bindparam(f"{_LATER}ids", type_=NullType()))
+    return _is_any(table, source, sa.bindparam(f"{_LATER}ids", type_=NullType()))
 
 
 def later_ids(table: TokenTable, ids: Sequence[str]) -> dict[str, Any]:
@@ -496,8 +487,8 @@ def _listed(table: TokenTable, ids: Sequence[str]) -> Any:
     return [int(i) for i in ids] if table.has_number_id else _array(ids)
 
 
-def _is_any(table: TokenTable, source: Any, listed: Any) -> ColumnElement[bool]:
-    result: ColumnElement[bool] = id_of(table, source) == func.any(listed)
+def _is_any(table: TokenTable, source: Any, listed: Any) -> sa.ColumnElement[bool]:
+    result: sa.ColumnElement[bool] = id_of(table, source) == sa.func.any(listed)
     return result
 
 
@@ -506,15 +497,15 @@ def _parts(table: TokenTable, ids: Sequence[str]) -> dict[str, list[str]]:
     return {f"part_{number}": [row[number] for row in rows] for number, _ in enumerate(table.id_columns)}
 
 
-def _is_part_of(table: TokenTable, source: Any, given: Any) -> ColumnElement[bool]:
-    typed: dict[str, Any] = {"integer": BigInteger, "uuid": Uuid(as_uuid=False)}
+def _is_part_of(table: TokenTable, source: Any, given: Any) -> sa.ColumnElement[bool]:
+    typed: dict[str, Any] = {"integer": sa.BigInteger, "uuid": sa.Uuid(as_uuid=False)}
     own, others = [], []
     for name, part in zip(table.id_columns, given.c, strict=True):
         type_ = typed.get(table.kind_of(name))
         known = table.type_of(name) in READ_DIRECTLY or type_ is not None
-        own.append(source.c[name] if known else cast(source.c[name], SqlText))
-        others.append(part if type_ is None else cast(part, type_))
-    result: ColumnElement[bool] = tuple_(*own).in_(select(*others))
+        own.append(source.c[name] if known else sa.cast(source.c[name], SqlText))
+        others.append(part if type_ is None else sa.cast(part, type_))
+    result: sa.ColumnElement[bool] = sa.tuple_(*own).in_(sa.select(*others))
     return result
 
 
@@ -527,12 +518,12 @@ def unnested(name: str, columns: Mapping[str, tuple[Sequence[Any], Any]]) -> Any
     return _rows(
         name,
         {column: type_ for column, (_, type_) in columns.items()},
-        (bindparam(n, _array(values), SqlText, unique=True) for n, (values, _) in columns.items()),
+        (sa.bindparam(n, _array(values), SqlText, unique=True) for n, (values, _) in columns.items()),
     )
 
 
 def unnested_later(name: str, types: Mapping[str, Any]) -> Any:
-    return _rows(name, types, (bindparam(f"{_LATER}{name}_{column}", type_=SqlText) for column in types))
+    return _rows(name, types, (sa.bindparam(f"{_LATER}{name}_{column}", type_=SqlText) for column in types))
 
 
 def later_rows(name: str, columns: Mapping[str, Iterable[Any]]) -> dict[str, str]:
@@ -544,9 +535,9 @@ _LATER = "keydeck_"
 
 
 def _rows(name: str, types: Mapping[str, Any], arrays: Iterable[Any]) -> Any:
-    cast_ = (cast(one, ARRAY(type_)) for one, type_ in zip(arrays, types.values(), strict=True))
+    cast_ = (sa.cast(one, ARRAY(type_)) for one, type_ in zip(arrays, types.values(), strict=True))
     typed = (sql_column(column, type_) for column, type_ in types.items())
-    return func.unnest(*cast_).table_valued(*typed).render_derived(name=name)
+    return sa.func.unnest(*cast_).table_valued(*typed).render_derived(name=name)
 
 
 def _array(values: Iterable[Any]) -> str:

@@ -28,41 +28,11 @@ from crypto_core import errors
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import told_apart
-from crypto_core.database.tokens.attribution import (
-    HOLDING,
-    MEMBERS_TRIED,
-    OVERTAKEN,
-    PAGE,
-    Attributor,
-    Found,
-    KeyCount,
-    Probe,
-    answer_of_damage,
-    damaged_count,
-    failed_count,
-    gap_of,
-    inferred_count,
-    lasting_silence,
-    may_pass,
-    merged_counts,
-    over_limit_gap,
-    overtaken_gap,
-    unknown_count,
-)
+from crypto_core.database.tokens import attribution, lost_tokens
 from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.decoys import DecoyCount
-from crypto_core.database.tokens.lost_tokens import (
-    AcceptedLoss,
-    AcceptedLosses,
-    OpeningResult,
-    StoredValue,
-    TokenTrial,
-    accepted_words,
-    in_words,
-    incidents_of,
-)
 from crypto_core.database.tokens.open_writers import wait_for_writers
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.sweep.results import Sweep
@@ -103,7 +73,7 @@ class FreshProof(JsonRecord):
     """
 
     census: Census = field(repr=False)
-    counts: tuple[KeyCount, ...]
+    counts: tuple[attribution.KeyCount, ...]
     parts: int
     asked: int
     gaps: tuple[str, ...]
@@ -113,7 +83,7 @@ class FreshProof(JsonRecord):
     broken: frozenset[bytes] = field(default=frozenset(), repr=False)
     sweep: Sweep | None = field(default=None, repr=False)
     """Taken right after; None where other places were not looked at."""
-    accepted: tuple[AcceptedLoss, ...] = ()
+    accepted: tuple[lost_tokens.AcceptedLoss, ...] = ()
     """Accepted losses, which open for nobody and do not count as under their key."""
     remarks: tuple[str, ...] = ()
     """Acceptances that don't count, values that could not be opened anew, and decoys."""
@@ -206,13 +176,13 @@ class FreshProver:
 
     store: TokenStore
     catalogue: LiveCatalogue
-    attributor: Attributor
+    attributor: attribution.Attributor
     keyring: KmsKeyring
     sweeps: SweepService
     _: KW_ONLY
     limit: int = 5_000
     workers: int = 8
-    accepted: Callable[[], AcceptedLosses] = AcceptedLosses
+    accepted: Callable[[], lost_tokens.AcceptedLosses] = lost_tokens.AcceptedLosses
 
     def prove(
         self,
@@ -337,7 +307,7 @@ class FreshProver:
         counts = [c for c in proof.counts if c.wrapping is None or not same_key(c.wrapping[0], key_arn)]
         asked, broken = 0, set(proof.broken)
         with ThreadPoolExecutor(max_workers=self.workers) as pool:
-            for whole in self.store.pages(scope, size=PAGE):
+            for whole in self.store.pages(scope, size=attribution.PAGE):
                 stop_if(cancelled)
                 page = [token for token in whole if token.ref not in given_up]
                 asked += len(page)
@@ -353,7 +323,7 @@ class FreshProver:
                 broken.update(one.digest for one in malformed)
         return replace(
             proof,
-            counts=merged_counts(counts, proof.taken_at),
+            counts=attribution.merged_counts(counts, proof.taken_at),
             asked=proof.asked + asked,
             broken=frozenset(broken),
         )
@@ -365,7 +335,7 @@ class _Part:
 
     group: GroupCount
     members: list[StoredToken] = field(default_factory=list)
-    probe: Probe | None = None
+    probe: attribution.Probe | None = None
     """The deciding answer: one that names a key, or a failure that isn't the member's."""
     refused: errors.KmsError | None = None
     """KMS's refusal of a damaged data key; `tried` counts all that were asked about."""
@@ -390,7 +360,7 @@ class _Part:
             return (self.probe.failure.key, None) if self.probe.failure.key else None
         return self.probe.answer.wrapping if self.probe.answer else None
 
-    def take(self, probe: Probe) -> None:
+    def take(self, probe: attribution.Probe) -> None:
         """Take what came of asking about one member. Only a damaged one makes the next worth a question."""
         self.tried += 1
         if isinstance(probe.failure, errors.InvalidCiphertextError):
@@ -404,25 +374,30 @@ class _Questions:
     by: FreshProver
     census: Census
     cancelled: Event | None
-    counts: list[KeyCount] = field(default_factory=list)
+    counts: list[attribution.KeyCount] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     groups: dict[bytes, frozenset[Wrapping]] = field(default_factory=dict)
     single: dict[bytes, Wrapping | None] = field(default_factory=dict)
     asked: int = 0
     failure: errors.KmsError | None = None
     silent: errors.KmsError | None = None
-    given_up: dict[TokenRef, AcceptedLoss] = field(default_factory=dict)
+    given_up: dict[TokenRef, lost_tokens.AcceptedLoss] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     overtaken: bool = False
 
     def proof(self) -> FreshProof:
         enveloped = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
         sealed = [_Part(g) for g in enveloped if not g.holding]
-        self.counts += [unknown_count(g.tokens, HOLDING) for g in self.census.groups if g.holding]
+        self.counts += [
+            attribution.unknown_count(g.tokens, attribution.HOLDING) for g in self.census.groups if g.holding
+        ]
         self._give_up(sealed)
         parts = [p for p in sealed if p.group.edk_prefix is not None and p.group.tokens]
         # The first alone: where KMS is silent, asking on would only take its time limit again.
-        for first, last in [(0, 1), *((n, n + PAGE) for n in range(1, len(parts), PAGE))]:
+        for first, last in [
+            (0, 1),
+            *((n, n + attribution.PAGE) for n in range(1, len(parts), attribution.PAGE)),
+        ]:
             self._sample(parts[first:last])
         by_prefix: dict[bytes, list[_Part]] = {}
         for part in parts:
@@ -434,7 +409,7 @@ class _Questions:
         self._ask_each(unheaded, self._pages(bare))
         return FreshProof(
             census=self.census,
-            counts=merged_counts(self.counts, self.census.taken_at),
+            counts=attribution.merged_counts(self.counts, self.census.taken_at),
             parts=len(sealed),
             asked=self.asked,
             gaps=tuple(dict.fromkeys((*self.census.gaps, *self.gaps))),
@@ -452,36 +427,44 @@ class _Questions:
         known = self.by.accepted()
         self.remarks += known.troubles
         losses = {loss.value: loss for loss in known.losses}
-        trial = TokenTrial(self.by.keyring)
-        out_of_use: list[AcceptedLoss] = []
+        trial = lost_tokens.TokenTrial(self.by.keyring)
+        out_of_use: list[lost_tokens.AcceptedLoss] = []
         for part in parts if losses else ():
             here = tuple(v.ref for v in losses if (v.ref.table, v.ref.column) == astuple(part.column))
             if not here:
                 continue
             for token in chain.from_iterable(self._pages(replace(part.scope, references=here), part.column)):
-                loss = losses.get(StoredValue.of(token))
+                loss = losses.get(lost_tokens.StoredValue.of(token))
                 if loss is None or part.given_up >= part.group.tokens:
                     continue
                 stop_if(self.cancelled)
                 self.asked += 1
                 tried = trial.try_token(token, loss.key_arn)
-                if tried.result in (OpeningResult.LOST, OpeningResult.OUT_OF_USE):
+                if tried.result in (lost_tokens.OpeningResult.LOST, lost_tokens.OpeningResult.OUT_OF_USE):
                     self.given_up[token.ref] = loss
                     part.given_up += 1
-                    out_of_use += [loss] if tried.result is OpeningResult.OUT_OF_USE else []
+                    out_of_use += [loss] if tried.result is lost_tokens.OpeningResult.OUT_OF_USE else []
                 else:
-                    why = "it opens" if tried.result is OpeningResult.OPENS else f"not known now: {tried.why}"
+                    why = (
+                        "it opens"
+                        if tried.result is lost_tokens.OpeningResult.OPENS
+                        else f"not known now: {tried.why}"
+                    )
                     self.remarks.append(f"Accepted in {loss.incident}, not covered now: {token.ref}: {why}")
             part.group = replace(part.group, tokens=part.group.tokens - part.given_up)
         if out_of_use:
-            self.remarks.append(f"Not opened anew, as the key is out of use: {accepted_words(out_of_use)}")
-        by_key: dict[str, list[AcceptedLoss]] = {}
+            self.remarks.append(
+                f"Not opened anew, as the key is out of use: {lost_tokens.accepted_words(out_of_use)}"
+            )
+        by_key: dict[str, list[lost_tokens.AcceptedLoss]] = {}
         for loss in self.given_up.values():
             by_key.setdefault(loss.key_arn, []).append(loss)
         for key_arn, own in by_key.items():
-            where = in_words(incidents_of(own))
+            where = lost_tokens.in_words(lost_tokens.incidents_of(own))
             self.counts.append(
-                damaged_count(len(own), f"Accepted as unrecoverable in {where}. Left under {key_arn}.")
+                attribution.damaged_count(
+                    len(own), f"Accepted as unrecoverable in {where}. Left under {key_arn}."
+                )
             )
 
     def _sample(self, parts: list[_Part]) -> None:
@@ -489,9 +472,11 @@ class _Questions:
         stop_if(self.cancelled)
         if self.silent is not None:
             return
-        draws = [(part.scope, part.column, MEMBERS_TRIED + part.given_up) for part in parts]
+        draws = [(part.scope, part.column, attribution.MEMBERS_TRIED + part.given_up) for part in parts]
         for part, drawn in zip(parts, self.by.store.at_random(draws) if draws else [], strict=True):
-            part.members = [token for token in drawn if token.ref not in self.given_up][:MEMBERS_TRIED]
+            part.members = [token for token in drawn if token.ref not in self.given_up][
+                : attribution.MEMBERS_TRIED
+            ]
         while waiting := [p for p in parts if p.probe is None and p.members]:
             asking = waiting[: self.by.limit - self.asked]
             if not asking:
@@ -527,31 +512,35 @@ class _Questions:
     def _count(self, part: _Part) -> None:
         tokens = part.group.tokens
         if part.probe is not None and part.probe.failure is not None:
-            self.counts.append(failed_count(part.probe.failure, tokens))
-            self._gap(gap_of(part.probe.failure, tokens))
+            self.counts.append(attribution.failed_count(part.probe.failure, tokens))
+            self._gap(attribution.gap_of(part.probe.failure, tokens))
         elif part.named is not None:
             # Broken members stay counted: whichever were drawn, a proof of the same tokens says the same.
-            self.counts.append(inferred_count(frozenset({part.named}), tokens, 1))
+            self.counts.append(attribution.inferred_count(frozenset({part.named}), tokens, 1))
         elif part.tried:
             # None of those that were asked about is intact: all are asked about.
             self._ask_each(tokens, self._pages(part.scope, part.column))
         elif self.silent is not None:
-            self.counts.append(unknown_count(tokens, self.silent.message))
-            self._gap(gap_of(self.silent, tokens))
+            self.counts.append(attribution.unknown_count(tokens, self.silent.message))
+            self._gap(attribution.gap_of(self.silent, tokens))
         elif self.asked >= self.by.limit:
-            self.counts.append(unknown_count(tokens, "not asked"))
-            self._gap(over_limit_gap(tokens, self.by.limit))
+            self.counts.append(attribution.unknown_count(tokens, "not asked"))
+            self._gap(attribution.over_limit_gap(tokens, self.by.limit))
         else:
             self.overtaken = True
-            self.counts.append(unknown_count(tokens, OVERTAKEN))
-            self._gap(overtaken_gap(tokens, str(part.column)))
+            self.counts.append(attribution.unknown_count(tokens, attribution.OVERTAKEN))
+            self._gap(attribution.overtaken_gap(tokens, str(part.column)))
 
-    def _ask_each(self, tokens: int, pages: Iterator[list[StoredToken]]) -> Found:
+    def _ask_each(self, tokens: int, pages: Iterator[list[StoredToken]]) -> attribution.Found:
         """Count so many tokens by an answer of their own each."""
         if not tokens:
-            return Found(0, [])
+            return attribution.Found(0, [])
         if self.silent is not None:
-            found = Found(0, [unknown_count(tokens, self.silent.message)], gap_of(self.silent, tokens))
+            found = attribution.Found(
+                0,
+                [attribution.unknown_count(tokens, self.silent.message)],
+                attribution.gap_of(self.silent, tokens),
+            )
         else:
             left = self.by.limit - self.asked
             found = self.by.attributor.ask_each(pages, tokens, left, self.cancelled)
@@ -564,7 +553,7 @@ class _Questions:
         return found
 
     def _pages(self, scope: TokenScope, of: TokenColumn | None = None) -> Iterator[list[StoredToken]]:
-        for page in self.by.store.pages(scope, of=of, size=PAGE):
+        for page in self.by.store.pages(scope, of=of, size=attribution.PAGE):
             if left := [token for token in page if token.ref not in self.given_up]:
                 yield left
 
@@ -573,9 +562,9 @@ class _Questions:
             self.gaps.append(gap)
 
     def _note_failure(self, failure: errors.KmsError | None) -> None:
-        if failure is not None and may_pass(failure):
+        if failure is not None and attribution.may_pass(failure):
             self.failure = self.failure or failure
-            self.silent = self.silent or lasting_silence(failure)
+            self.silent = self.silent or attribution.lasting_silence(failure)
 
 
 @contextmanager
@@ -601,21 +590,21 @@ def _malformed(token: StoredToken) -> KnownAttribution | None:
     try:
         parse(token.value.reveal())
     except errors.EnvelopeError as error:
-        return answer_of_damage(token, error.message)
+        return attribution.answer_of_damage(token, error.message)
     return None
 
 
-def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyCount:
+def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> attribution.KeyCount:
     """Open a token that seems to be under the key."""
     try:
         opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
     except errors.WrongBindingError:
-        return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
+        return attribution.KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
     except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
-        reason = answer_of_damage(token, error.message).reason
-        return damaged_count(1, f"{reason} Its data key is under {key_arn}.")
+        reason = attribution.answer_of_damage(token, error.message).reason
+        return attribution.damaged_count(1, f"{reason} Its data key is under {key_arn}.")
     except errors.KeydeckError:
-        return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
+        return attribution.KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
     opened.token.wipe()
     key = opened.wrapped_by
-    return KeyCount((key.key_arn, key.key_material_id), 1, 1, Evidence.VERIFIED)
+    return attribution.KeyCount((key.key_arn, key.key_material_id), 1, 1, Evidence.VERIFIED)

@@ -14,19 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    SelectBase,
-    and_,
-    case,
-    false,
-    func,
-    not_,
-    or_,
-    select,
-    union_all,
-)
+import sqlalchemy as sa
 
 from crypto_core.database.tokens import expressions as sql
 from crypto_core.database.tokens.attribution_cache import Wrapping
@@ -38,33 +26,35 @@ _SURE = 48
 """Characters of the EDK's base64 that 37 bytes determine, in whole threes."""
 
 
-def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]:
+def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> sa.ColumnElement[bool]:
     """True for envelopes whose `edk_prefix_of` is one of these."""
     return _in_groups(stored, tuple(sorted(set(edk_prefixes))))
 
 
 @lru_cache(maxsize=128)
-def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> ColumnElement[bool]:
+def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> sa.ColumnElement[bool]:
     if not prefixes:
-        return false()
-    by_head = func.left(stored, sql.HEAD_CHARACTERS).in_(_heads(prefixes))
+        return sa.false()
+    by_head = sa.func.left(stored, sql.HEAD_CHARACTERS).in_(_heads(prefixes))
     named = (
-        and_(func.starts_with(stored, STORED_PREFIXES[f]), sql.edk_prefix_behind_key(stored).in_(prefixes))
+        sa.and_(
+            sa.func.starts_with(stored, STORED_PREFIXES[f]), sql.edk_prefix_behind_key(stored).in_(prefixes)
+        )
         for f in ENVELOPE_FORMATS
         if f.names_key
     )
-    return or_(by_head, *named, and_(sql.is_respelt(stored), sql.respelt_prefix(stored).in_(prefixes)))
+    return sa.or_(by_head, *named, sa.and_(sql.is_respelt(stored), sql.respelt_prefix(stored).in_(prefixes)))
 
 
-def _heads(edk_prefixes: tuple[bytes, ...]) -> SelectBase:
+def _heads(edk_prefixes: tuple[bytes, ...]) -> sa.SelectBase:
     """How values of some groups begin where the EDK is first: some thousand texts, put together in SQL."""
     marks = [STORED_PREFIXES[f] for f in ENVELOPE_FORMATS if not f.names_key]
     ways = []
     for begins, endings in map(_beginnings, edk_prefixes):
         for mark in marks:
-            ending = func.unnest(func.string_to_array(endings, ",")).column_valued("ending")
-            ways.append(select(func.concat(mark + begins, ending)))
-    return union_all(*ways)
+            ending = sa.func.unnest(sa.func.string_to_array(endings, ",")).column_valued("ending")
+            ways.append(sa.select(sa.func.concat(mark + begins, ending)))
+    return sa.union_all(*ways)
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +83,7 @@ class KeyView:
     """
 
     groups: Mapping[bytes, frozenset[Wrapping]]
-    answers: FromClause | None
+    answers: sa.FromClause | None
     told: frozenset[Wrapping] = frozenset()
     damaged: bool = True
 
@@ -115,56 +105,58 @@ class KeyView:
         a = self.answers.c
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
         same_mark = a.mark == sql.envelopes_mark(stored, sql.is_respelt(stored))
-        return source.outerjoin(self.answers, and_(same_mark, (a.digest == sql.digest_of(stored)).is_(True)))
+        return source.outerjoin(
+            self.answers, sa.and_(same_mark, (a.digest == sql.digest_of(stored)).is_(True))
+        )
 
-    def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
+    def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> sa.ColumnElement[bool]:
         """True under one of some wrappings. The tokens must be `joined`."""
         wrappings = frozenset(wanted)
         grouped = in_groups(stored, (prefix for prefix, w in self.single.items() if w in wrappings))
         if self.answers is None:
             return grouped
-        own = or_(false(), *(_says(self.answers.c, w) for w in sorted(wrappings, key=str)))
-        return case((self.answers.c.digest.is_not(None), own), else_=grouped)
+        own = sa.or_(sa.false(), *(_says(self.answers.c, w) for w in sorted(wrappings, key=str)))
+        return sa.case((self.answers.c.digest.is_not(None), own), else_=grouped)
 
     def named(self) -> dict[str, Wrapping]:
         return {f"{arn} {material or ''}": (arn, material) for arn, material in self.wrappings}
 
-    def is_named(self, stored: Any, names: Sequence[str]) -> ColumnElement[bool]:
+    def is_named(self, stored: Any, names: Sequence[str]) -> sa.ColumnElement[bool]:
         """True under the wrapping of one of some names, "" for none that is known."""
         known = self.named()
         told = self.is_under(stored, [known[name] for name in names if name])
         if "" not in names:
             return told
-        return or_(told, not_(func.coalesce(self.is_under(stored, self.wrappings), False)))
+        return sa.or_(told, sa.not_(sa.func.coalesce(self.is_under(stored, self.wrappings), False)))
 
-    def has_evidence(self, stored: Any, evidence: Evidence) -> ColumnElement[bool]:
+    def has_evidence(self, stored: Any, evidence: Evidence) -> sa.ColumnElement[bool]:
         """The tokens must be `joined` with all answers."""
         if evidence is Evidence.VERIFIED:
-            return false() if self.answers is None else self.answers.c.key_arn.is_not(None)
+            return sa.false() if self.answers is None else self.answers.c.key_arn.is_not(None)
         if evidence is Evidence.UNKNOWN and not self.damaged:
             # The answers are joined after that to what is in no group, not to each row that is looked at.
-            ungrouped = not_(func.coalesce(in_groups(stored, self.groups), False))
-            return ungrouped if self.answers is None else and_(ungrouped, self.answers.c.digest.is_(None))
+            ungrouped = sa.not_(sa.func.coalesce(in_groups(stored, self.groups), False))
+            return ungrouped if self.answers is None else sa.and_(ungrouped, self.answers.c.digest.is_(None))
         if evidence is Evidence.UNKNOWN:
             others = (e for e in Evidence if e is not Evidence.UNKNOWN)
-            return not_(func.coalesce(or_(*(self.has_evidence(stored, e) for e in others)), False))
+            return sa.not_(sa.func.coalesce(sa.or_(*(self.has_evidence(stored, e) for e in others)), False))
         prefixes = self.single if evidence is Evidence.INFERRED else self.conflicts
         grouped = in_groups(stored, prefixes)
-        return grouped if self.answers is None else and_(self.answers.c.digest.is_(None), grouped)
+        return grouped if self.answers is None else sa.and_(self.answers.c.digest.is_(None), grouped)
 
 
-def unlike_their_group(relation: FromClause, groups: Mapping[bytes, frozenset[Wrapping]]) -> FromClause:
+def unlike_their_group(relation: sa.FromClause, groups: Mapping[bytes, frozenset[Wrapping]]) -> sa.FromClause:
     r = relation.c
     agreeing = []
     for prefix, wrappings in groups.items():
         if len(wrappings) == 1:
             (wrapping,) = wrappings
-            agreeing.append(and_(r.edk_prefix == prefix, _says(r, wrapping)))
-    agrees = func.coalesce(or_(false(), *agreeing), False)
-    return select(*relation.c).where(~agrees).subquery("answers")
+            agreeing.append(sa.and_(r.edk_prefix == prefix, _says(r, wrapping)))
+    agrees = sa.func.coalesce(sa.or_(sa.false(), *agreeing), False)
+    return sa.select(*relation.c).where(~agrees).subquery("answers")
 
 
-def _says(answer: Any, wrapping: Wrapping) -> ColumnElement[bool]:
+def _says(answer: Any, wrapping: Wrapping) -> sa.ColumnElement[bool]:
     key_arn, material = wrapping
     same = answer.key_material_id.is_(None) if material is None else answer.key_material_id == material
-    return and_(answer.key_arn == key_arn, same)
+    return sa.and_(answer.key_arn == key_arn, same)

@@ -10,20 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Engine,
-    case,
-    cast,
-    func,
-    literal,
-    not_,
-    null,
-    select,
-    union_all,
-)
+import sqlalchemy as sa
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
@@ -107,7 +94,9 @@ def named_words(refs: Sequence[TokenRef], tokens: int) -> str:
     return ", ".join(map(str, refs)) + (f" and {more:,} more" if more else "")
 
 
-def find_strays(engine: Engine, census: Census, least: Format, *, cancelled: Event | None = None) -> Strays:
+def find_strays(
+    engine: sa.Engine, census: Census, least: Format, *, cancelled: Event | None = None
+) -> Strays:
     """Return what of a census is out of place; `least` is the oldest version that is demanded.
 
     Only columns that hold such tokens by the census's count are read. Raises DatabaseError,
@@ -126,7 +115,7 @@ def find_strays(engine: Engine, census: Census, least: Format, *, cancelled: Eve
             for format_ in ENVELOPE_FORMATS[: ENVELOPE_FORMATS.index(expected)]:
                 if counts[format_]:
                     named = _some(
-                        connection, source, func.starts_with(source.stored, STORED_PREFIXES[format_])
+                        connection, source, sa.func.starts_with(source.stored, STORED_PREFIXES[format_])
                     )
                     demanded = at_least(format_, least) is not format_
                     old.append(OldEnvelopes(column, format_, expected, counts[format_], demanded, named))
@@ -136,7 +125,7 @@ def find_strays(engine: Engine, census: Census, least: Format, *, cancelled: Eve
 
 
 def find_copies(
-    engine: Engine, catalogue: Catalogue, *, cancelled: Event | None = None
+    engine: sa.Engine, catalogue: Catalogue, *, cancelled: Event | None = None
 ) -> tuple[Copies, ...]:
     """Return the envelopes that are stored in more than one place, by version.
 
@@ -146,16 +135,18 @@ def find_copies(
     if not sources:
         return ()
     # A short hash is quickly grouped; that two envelopes are one is then told by their digests.
-    every = union_all(*(select(_hash(s).label("hash")).where(sql.is_envelope(s.stored)) for s in sources))
+    every = sa.union_all(
+        *(sa.select(_hash(s).label("hash")).where(sql.is_envelope(s.stored)) for s in sources)
+    )
     hashed = every.subquery()
-    twice = select(hashed.c.hash).group_by(hashed.c.hash).having(func.count() > 1)
+    twice = sa.select(hashed.c.hash).group_by(hashed.c.hash).having(sa.func.count() > 1)
     with connected(engine, cancelled=cancelled) as connection, patient(connection, LONGEST_SECONDS):
         repeated = list(connection.scalars(twice.limit(FEW + 1)))
         if not repeated:
             return ()
         # Where they are few, they need not be found again.
         few = len(repeated) <= FEW
-        hashes = sql.unnested("twice", {"hash": (repeated, BigInteger)}) if few else twice.cte("twice")
+        hashes = sql.unnested("twice", {"hash": (repeated, sa.BigInteger)}) if few else twice.cte("twice")
         rows = connection.execute(_copies(sources, hashes)).all()
     found: dict[Format, list[Any]] = {}
     for row in rows:
@@ -177,33 +168,37 @@ def _usual(counts: dict[Format, int]) -> Format:
 
 
 def _some(
-    connection: Connection, source: TokenSource, condition: ColumnElement[bool]
+    connection: sa.Connection, source: TokenSource, condition: sa.ColumnElement[bool]
 ) -> tuple[TokenRef, ...]:
-    found = connection.scalars(select(source.id_text).where(condition).limit(NAMED))
+    found = connection.scalars(sa.select(source.id_text).where(condition).limit(NAMED))
     return tuple(sorted(source.ref(identity) for identity in found))
 
 
-def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTokens]:
+def _foreign(connection: sa.Connection, source: TokenSource) -> Iterable[ForeignTokens]:
     shown = "provider" in source.table.shown
     whose_rows = None if shown else TOKENS_OF.get(source.table.provider.lower())
     if not shown and whose_rows is None:
         return
     prefixes = [p for theirs, some in PROVIDER_PREFIXES.items() if theirs != whose_rows for p in some]
-    provider: Any = func.lower(source.source.c.provider) if shown else literal(source.table.provider.lower())
-    own = case(*((provider == name, literal(whose)) for name, whose in TOKENS_OF.items()), else_=null())
+    provider: Any = (
+        sa.func.lower(source.source.c.provider) if shown else sa.literal(source.table.provider.lower())
+    )
+    own = sa.case(
+        *((provider == name, sa.literal(whose)) for name, whose in TOKENS_OF.items()), else_=sa.null()
+    )
     told = (
-        select(
-            cast(provider, SqlText).label("provider"),
+        sa.select(
+            sa.cast(provider, SqlText).label("provider"),
             sql.plaintext_provider_of(source.stored).label("theirs"),
-            cast(own, SqlText).label("own"),
+            sa.cast(own, SqlText).label("own"),
             source.id_text.label("id"),
         )
-        .where(not_(sql.is_envelope(source.stored)), sql.starts_with_any(source.stored, prefixes))
+        .where(sa.not_(sql.is_envelope(source.stored)), sql.starts_with_any(source.stored, prefixes))
         .subquery()
     )
     t = told.c
-    ids = func.array_agg(aggregate_order_by(t.id, t.id), type_=ARRAY(SqlText))[1:NAMED]
-    pairs = select(t.provider, t.theirs, func.count(), ids).where(t.own != t.theirs)
+    ids = sa.func.array_agg(aggregate_order_by(t.id, t.id), type_=ARRAY(SqlText))[1:NAMED]
+    pairs = sa.select(t.provider, t.theirs, sa.func.count(), ids).where(t.own != t.theirs)
     for whose, theirs, tokens, named in connection.execute(
         pairs.group_by(t.provider, t.theirs).order_by(t.provider, t.theirs)
     ):
@@ -211,34 +206,34 @@ def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTok
 
 
 def _hash(source: TokenSource) -> Any:
-    return func.hashtextextended(source.stored, 0)
+    return sa.func.hashtextextended(source.stored, 0)
 
 
 def _copies(sources: list[TokenSource], twice: Any) -> Any:
     """Some repeated envelopes, and how many there are of their version."""
-    tokens = union_all(
+    tokens = sa.union_all(
         *(
-            select(
+            sa.select(
                 sql.format_of(source.stored).label("format"),
                 sql.digest_of(source.stored).label("digest"),
-                func.concat(number, ":", source.id_text).label("place"),
-            ).where(sql.is_envelope(source.stored), _hash(source).in_(select(twice.c.hash)))
+                sa.func.concat(number, ":", source.id_text).label("place"),
+            ).where(sql.is_envelope(source.stored), _hash(source).in_(sa.select(twice.c.hash)))
             for number, source in enumerate(sources)
         )
     ).subquery()
     t = tokens.c
-    named = func.array_agg(aggregate_order_by(t.place, t.place), type_=ARRAY(SqlText))[1:NAMED]
-    places = func.count().label("number")
-    copied = select(t.format, places, named.label("named")).group_by(t.format, t.digest)
-    c = copied.having(func.count() > 1).subquery().c
-    ranked = select(
+    named = sa.func.array_agg(aggregate_order_by(t.place, t.place), type_=ARRAY(SqlText))[1:NAMED]
+    places = sa.func.count().label("number")
+    copied = sa.select(t.format, places, named.label("named")).group_by(t.format, t.digest)
+    c = copied.having(sa.func.count() > 1).subquery().c
+    ranked = sa.select(
         c.format,
         c.named,
-        func.count().over(partition_by=c.format).label("envelopes"),
-        func.sum(c.number).over(partition_by=c.format).label("places"),
-        func.row_number().over(partition_by=c.format, order_by=(c.number.desc(), c.named)).label("rank"),
+        sa.func.count().over(partition_by=c.format).label("envelopes"),
+        sa.func.sum(c.number).over(partition_by=c.format).label("places"),
+        sa.func.row_number().over(partition_by=c.format, order_by=(c.number.desc(), c.named)).label("rank"),
     ).subquery()
-    return select(ranked).where(ranked.c.rank <= NAMED).order_by(ranked.c.format, ranked.c.rank)
+    return sa.select(ranked).where(ranked.c.rank <= NAMED).order_by(ranked.c.format, ranked.c.rank)
 
 
 def _placed(sources: list[TokenSource], place: str) -> TokenRef:

@@ -22,17 +22,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func
 
-from crypto_core.envelope import (
-    ENVELOPE_FORMATS,
-    MARKS,
-    PROVIDER_PREFIXES,
-    STORED_PREFIXES,
-    Format,
-    classify,
-    content_of,
-    lenient_fields,
-    parse,
-)
+from crypto_core import envelope
 from crypto_core.errors import EnvelopeError
 
 LEAST_CHARACTERS = 40
@@ -54,13 +44,13 @@ def _in_json(prefix: str) -> str:
     return "".join(rf"({letter}|\\+u00{_in_hex(letter)})" for letter in prefix)
 
 
-def _stored(format_: Format) -> str:
+def _stored(format_: envelope.Format) -> str:
     """A value in one of the stored formats: as it is, in JSON, in hex, or with the outer base64 taken off."""
-    prefix = STORED_PREFIXES[format_]
+    prefix = envelope.STORED_PREFIXES[format_]
     return (
         f"{_in_json(prefix)}{_BASE64}{{{LEAST_CHARACTERS}}}"
         f"|{_in_hex(prefix)}[0-9A-Fa-f]{{{2 * LEAST_CHARACTERS}}}"
-        f"|{MARKS[format_]}[|][A-Za-z0-9+/=_-]{{{LEAST_CHARACTERS}}}"
+        f"|{envelope.MARKS[format_]}[|][A-Za-z0-9+/=_-]{{{LEAST_CHARACTERS}}}"
     )
 
 
@@ -112,19 +102,23 @@ def _issued(prefixes: tuple[str, ...]) -> str:
 
 
 PATTERNS: dict[str, str] = {
-    Format.V1.value: f"{_stored(Format.V1)}|{_respelt()}",
-    **{f.value: _stored(f) for f in (*ENVELOPE_FORMATS, Format.DEV) if f is not Format.V1},
-    **{provider: _issued(prefixes) for provider, prefixes in PROVIDER_PREFIXES.items()},
+    envelope.Format.V1.value: f"{_stored(envelope.Format.V1)}|{_respelt()}",
+    **{
+        f.value: _stored(f)
+        for f in (*envelope.ENVELOPE_FORMATS, envelope.Format.DEV)
+        if f is not envelope.Format.V1
+    },
+    **{provider: _issued(prefixes) for provider, prefixes in envelope.PROVIDER_PREFIXES.items()},
 }
 """The stored formats, then the providers with known prefixes."""
 
 ANY_TOKEN = "|".join(f"({pattern})" for pattern in PATTERNS.values())
-BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^({ANY_TOKEN})"
+BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, envelope.STORED_PREFIXES.values())])})|^({ANY_TOKEN})"
 """A value that is a token, rather than one that holds some."""
 
 HOLDS_ENVELOPE = "|".join(
     (
-        *(f"({PATTERNS[f.value]})" for f in ENVELOPE_FORMATS),
+        *(f"({PATTERNS[f.value]})" for f in envelope.ENVELOPE_FORMATS),
         r"\\u00(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])",
         "5[Cc]7530303[3-7]",  # the same in hex
     )
@@ -139,9 +133,9 @@ def holds_whole_envelope(value: str) -> bool:
 
     So is one that the platform's reader opens, and that is out of bounds here.
     """
-    if lenient_fields(value) is not None and not _is_envelope(value):
+    if envelope.lenient_fields(value) is not None and not _is_envelope(value):
         return True
-    marks = "|".join(re.escape(STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS)
+    marks = "|".join(re.escape(envelope.STORED_PREFIXES[f]) for f in envelope.ENVELOPE_FORMATS)
     for begins in re.finditer(f"(?=({marks}))", value):
         rest = value[begins.start() :]
         ends = [len(run[0]) for run in (re.match(r"[A-Za-z0-9+/]+={0,2}", rest),) if run]
@@ -153,7 +147,7 @@ def holds_whole_envelope(value: str) -> bool:
 
 def _is_envelope(value: str) -> bool:
     try:
-        parse(value)
+        envelope.parse(value)
     except EnvelopeError:
         return False
     return True
@@ -179,7 +173,9 @@ def may_hold_envelope(stored: str) -> bool:
     """False only if it is ruled out that a value has an envelope in it which the platform's reader opens."""
     if len(stored) > MOST_CHARACTERS:
         return True
-    content = content_of(stored) if stored.startswith("\\x") else stored.encode("utf-8", "surrogatepass")
+    content = (
+        envelope.content_of(stored) if stored.startswith("\\x") else stored.encode("utf-8", "surrogatepass")
+    )
     return _may_hold(content, _DEPTH)
 
 
@@ -222,7 +218,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _is_in(text: str, of: bytes, depth: int) -> bool:
-    if classify(text).format.protected or _HOLDS.search(text):
+    if envelope.classify(text).format.protected or _HOLDS.search(text):
         return True
     own = text.encode("utf-8", "surrogatepass")
     if own != of and own[:1] in (b"{", b"[", b'"') and _may_hold(own, depth - 1):

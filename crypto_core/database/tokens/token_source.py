@@ -14,26 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    ColumnElement,
-    LargeBinary,
-    String,
-    and_,
-    bindparam,
-    case,
-    cast,
-    func,
-    literal,
-    literal_column,
-    not_,
-    or_,
-    select,
-    tablesample,
-    true,
-    tuple_,
-    union_all,
-)
+import sqlalchemy as sa
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy.types import NullType
@@ -47,22 +28,24 @@ from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
 
 
-def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> ColumnElement[bool]:
+def is_decoy(table: TokenTable, rows: Any, decoys: Iterable[Decoy]) -> sa.ColumnElement[bool]:
     """By their ids first: of no other row a value is hashed."""
     every = tuple(decoys)
     digests = [token.digest for decoy in every for token in decoy.tokens]
     same = []
     for column in table.token_columns:
         stored = text_of(table, column, rows.c[column])
-        same.append(or_(rows.c[column].is_(None), sql.is_among(digest_of(stored), digests, LargeBinary)))
-    return and_(sql.is_among(id_text(table, rows), (decoy.row_id for decoy in every), SqlText), *same)
+        same.append(
+            sa.or_(rows.c[column].is_(None), sql.is_among(digest_of(stored), digests, sa.LargeBinary))
+        )
+    return sa.and_(sql.is_among(id_text(table, rows), (decoy.row_id for decoy in every), SqlText), *same)
 
 
 def without_decoys(table: TokenTable, rows: Any) -> Any:
     if not table.decoys:
         return rows
-    real = func.coalesce(is_decoy(table, rows, table.decoys), False).is_(False)
-    return select(*rows.c).where(real).subquery()
+    real = sa.func.coalesce(is_decoy(table, rows, table.decoys), False).is_(False)
+    return sa.select(*rows.c).where(real).subquery()
 
 
 MEMBER = "#member"
@@ -81,8 +64,8 @@ _TEXT = r'"([^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'
 _PAIR = rf"{_TEXT}\s*:\s*({_TEXT}|true|false|null|-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)"
 _FLAT = rf"^\s*\{{\s*({_PAIR}(\s*,\s*{_PAIR})*)?\s*\}}\s*$"
 """A JSON object without another in it, for servers that can't test for JSON: PostgreSQL 15 and older."""
-_NOTHING: Any = literal_column("'0'")
-_ITSELF: Any = literal_column("'{}'::text[]")
+_NOTHING: Any = sa.literal_column("'0'")
+_ITSELF: Any = sa.literal_column("'{}'::text[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +118,8 @@ class TokenSource:
         if not self.has_members:
             return row_id
         if not self.table.has_number_id:
-            row_id = func.replace(func.replace(row_id, "%", "%25"), "#", "%23")
-        return func.concat(row_id, "#", self._member)
+            row_id = sa.func.replace(sa.func.replace(row_id, "%", "%25"), "#", "%23")
+        return sa.func.concat(row_id, "#", self._member)
 
     @property
     def _member(self) -> Any:
@@ -153,12 +136,12 @@ class TokenSource:
 
     def beyond(
         self, identity: str | int, *, backwards: bool = False, inclusive: bool = False
-    ) -> ColumnElement[bool]:
+    ) -> sa.ColumnElement[bool]:
         """True for tokens behind this one, or before it; with `inclusive`, for this one too."""
         row_id, member = (identity, None) if not self.has_members else _parted(str(identity))
         parts = self.table.id_parts(str(row_id)) if self.table.has_composite_id else [row_id]
-        bounds = [bindparam("at", part, NullType(), unique=True) for part in parts]
-        at: Any = tuple_(*bounds) if self.table.has_composite_id else bounds[0]
+        bounds = [sa.bindparam("at", part, NullType(), unique=True) for part in parts]
+        at: Any = sa.tuple_(*bounds) if self.table.has_composite_id else bounds[0]
         if member is None:
             if inclusive:
                 return (self.row_id <= at) if backwards else (self.row_id >= at)  # type: ignore[no-any-return]
@@ -166,22 +149,22 @@ class TokenSource:
         near, own = (
             (self.row_id <= at, self.row_id < at) if backwards else (self.row_id >= at, self.row_id > at)
         )
-        named = bindparam("member", member, SqlText, unique=True)
+        named = sa.bindparam("member", member, SqlText, unique=True)
         further = self._member < named if backwards else self._member > named
-        return and_(near, or_(own, further, *([self._member == named] if inclusive else [])))
+        return sa.and_(near, sa.or_(own, further, *([self._member == named] if inclusive else [])))
 
-    def is_one_of(self, identities: Sequence[str]) -> ColumnElement[bool]:
+    def is_one_of(self, identities: Sequence[str]) -> sa.ColumnElement[bool]:
         """True for these tokens, through the primary key; without a member for all of the row's."""
         if not self.has_members:
             return sql.id_in(self.table, self.source, identities)
         refs = [self.ref(identity) for identity in identities]
         rows = sql.id_in(self.table, self.source, sorted({ref.row_id for ref in refs}))
-        ways: list[ColumnElement[bool]] = []
+        ways: list[sa.ColumnElement[bool]] = []
         if named := [ref.identity for ref in refs if ref.member is not None]:
             ways.append(sql.is_among(self.id_text, named, SqlText))
         if whole := [ref.row_id for ref in refs if ref.member is None]:
             ways.append(sql.id_in(self.table, self.source, whole))
-        return and_(rows, or_(*ways)) if ways else rows
+        return sa.and_(rows, sa.or_(*ways)) if ways else rows
 
 
 def token_source(
@@ -251,9 +234,11 @@ def source_of_all(tables: Sequence[TokenTable], column: str) -> TokenSource:
     first = replace(tables[0], shown=(TABLE,), organisation=None, created=None)
     names = [*first.id_columns, column]
     real = [(t, without_decoys(t, sql.columns_of(t, _needed(t, names)))) for t in tables]
-    rows = union_all(
+    rows = sa.union_all(
         *(
-            select(*(own.c[n] for n in dict.fromkeys(names)), cast(literal(t.name), String).label(TABLE))
+            sa.select(
+                *(own.c[n] for n in dict.fromkeys(names)), sa.cast(sa.literal(t.name), sa.String).label(TABLE)
+            )
             for t, own in real
         )
     )
@@ -268,15 +253,15 @@ def _needed(table: TokenTable, names: Iterable[str]) -> list[str]:
 def whole_bytes(table: TokenTable, column: str, stored: Any) -> Any:
     if table.type_of(column) == "bytea":
         return stored
-    return func.convert_to(cast(stored, SqlText), literal_column("'UTF8'"))
+    return sa.func.convert_to(sa.cast(stored, SqlText), sa.literal_column("'UTF8'"))
 
 
 def whole_value(table: TokenTable, column: str, text: Any) -> Any:
     """The text of a whole value in the column's own type."""
     type_name = table.type_of(column)
     if type_name == "bytea":
-        return func.convert_to(text, literal_column("'UTF8'"))
-    return cast(text, {"json": JSON, "jsonb": JSONB}.get(type_name, SqlText))
+        return sa.func.convert_to(text, sa.literal_column("'UTF8'"))
+    return sa.cast(text, {"json": sa.JSON, "jsonb": JSONB}.get(type_name, SqlText))
 
 
 def _parted(identity: str) -> tuple[str, str | None]:
@@ -285,7 +270,7 @@ def _parted(identity: str) -> tuple[str, str | None]:
 
 
 def _sample(source: Any, percent: float) -> Any:
-    return tablesample(source, func.system(percent))
+    return sa.tablesample(source, sa.func.system(percent))
 
 
 def _values(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
@@ -295,46 +280,48 @@ def _values(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
     value = text if table.type_of(column) == "bytea" else _string(text)
     if not whole:
         once = _once_a_row(value, rows)
-        value, rows = once.c.value, rows.join(once, true())
+        value, rows = once.c.value, rows.join(once, sa.true())
     shown = (rows.c[n] if whole else base.c[n] for n in names)
-    statement = select(*shown, cast(value, SqlText).label(column)).select_from(rows)
+    statement = sa.select(*shown, sa.cast(value, SqlText).label(column)).select_from(rows)
     return sql.apart(statement) if whole else statement.subquery()
 
 
 def _string(text: Any) -> Any:
     """The string that a JSON value is; of any other JSON its text, and of null none."""
-    value = cast(text, JSON)
+    value = sa.cast(text, sa.JSON)
     told: Any = value.op("#>>")(_ITSELF)
-    is_string = and_(func.json_typeof(value) == "string", _is_readable(text))
-    return case((func.json_typeof(value) == "null", None), (is_string, told), else_=text)
+    is_string = sa.and_(sa.func.json_typeof(value) == "string", _is_readable(text))
+    return sa.case((sa.func.json_typeof(value) == "null", None), (is_string, told), else_=text)
 
 
 def _members(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
     """The rows of a secrets column: what is shown of a row, and each member of its document."""
     names = dict.fromkeys([*table.id_columns, *table.shown])
     document, rows = (_read_through if whole else _read_singly)(table, column, base)
-    read = case(
+    read = sa.case(
         (document == "null", None),
-        (_is_object(table, document), cast(document, JSON)),
-        else_=func.json_build_object("", document),
+        (_is_object(table, document), sa.cast(document, sa.JSON)),
+        else_=sa.func.json_build_object("", document),
     )
-    members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
+    members = sa.func.json_each(read).table_valued("key", sql_column("value", sa.JSON)).lateral("member")
     # A name that is an envelope names no member: the two together are one that has none.
-    is_named = not_(sql.is_envelope(members.c.key))
-    pair = cast(func.json_build_object(members.c.key, members.c.value), SqlText)
-    told: Any = case((is_named, members.c.value.op("#>>")(_ITSELF)), else_=pair)
-    joined = rows.join(members, true())
+    is_named = sa.not_(sql.is_envelope(members.c.key))
+    pair = sa.cast(sa.func.json_build_object(members.c.key, members.c.value), SqlText)
+    told: Any = sa.case((is_named, members.c.value.op("#>>")(_ITSELF)), else_=pair)
+    joined = rows.join(members, sa.true())
     if not whole:
         value = _once_a_row(told, members)
-        told, joined = value.c.value, joined.join(value, true())
+        told, joined = value.c.value, joined.join(value, sa.true())
     statement = (
-        select(
+        sa.select(
             *(rows.c[n] if whole else base.c[n] for n in names),
-            case((is_named, cast(members.c.key, SqlText)), else_="").label(MEMBER),
-            cast(told, SqlText).label(column),
+            sa.case((is_named, sa.cast(members.c.key, SqlText)), else_="").label(MEMBER),
+            sa.cast(told, SqlText).label(column),
         )
         .select_from(joined)
-        .where(or_(func.json_typeof(members.c.value).in_(["string", "object", "array"]), not_(is_named)))
+        .where(
+            sa.or_(sa.func.json_typeof(members.c.value).in_(["string", "object", "array"]), sa.not_(is_named))
+        )
     )
     return sql.apart(statement) if whole else statement.subquery()
 
@@ -343,26 +330,26 @@ def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
     """The whole value as text, and the rows that have it; any row is found by its id."""
     written = _once_a_row(_written(table, column, base), base)
     text = _once_a_row(_text(table, column, base, written.c.value), base, written)
-    return text.c.value, base.join(written, true()).join(text, true())
+    return text.c.value, base.join(written, sa.true()).join(text, sa.true())
 
 
 def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
     """For all rows at once, which several processes of the server may share."""
-    written = sql.apart(select(*base.c, _written(table, column, base).label("#written")))
+    written = sql.apart(sa.select(*base.c, _written(table, column, base).label("#written")))
     text = _text(table, column, written, written.c["#written"])
-    rows = sql.apart(select(*written.c, text.label("#text")))
+    rows = sql.apart(sa.select(*written.c, text.label("#text")))
     return rows.c["#text"], rows
 
 
 def _once_a_row(value: Any, *of: Any) -> Any:
     """An OFFSET makes PostgreSQL compute it once a row."""
-    return select(value.label("value")).correlate(*of).offset(_NOTHING).lateral()
+    return sa.select(value.label("value")).correlate(*of).offset(_NOTHING).lateral()
 
 
 def _written(table: TokenTable, column: str, base: Any) -> Any:
     """The value in characters: of bytea as PostgreSQL escapes it, which no bytes can fail."""
     value = base.c[column]
-    return func.encode(value, "escape") if table.type_of(column) == "bytea" else cast(value, SqlText)
+    return sa.func.encode(value, "escape") if table.type_of(column) == "bytea" else sa.cast(value, SqlText)
 
 
 def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
@@ -370,20 +357,24 @@ def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
     if table.type_of(column) != "bytea":
         return written
     value = base.c[column]
-    is_utf8 = and_(func.getdatabaseencoding() == "UTF8", func.encode(value, "hex").regexp_match(_UTF8))
-    plain = func.octet_length(value) == func.octet_length(written)
-    in_hex = literal_column(r"E'\\x'").op("||")(func.encode(value, "hex"))
-    return case((plain, written), (is_utf8, func.convert_from(value, "UTF8")), else_=in_hex)
-
-
-def _is_object(table: TokenTable, document: Any) -> ColumnElement[bool]:
-    is_json = (
-        document.op("IS")(literal_column("JSON OBJECT")) if table.tests_json else document.regexp_match(_FLAT)
+    is_utf8 = sa.and_(
+        sa.func.getdatabaseencoding() == "UTF8", sa.func.encode(value, "hex").regexp_match(_UTF8)
     )
-    return and_(is_json, _is_readable(document))
+    plain = sa.func.octet_length(value) == sa.func.octet_length(written)
+    in_hex = sa.literal_column(r"E'\\x'").op("||")(sa.func.encode(value, "hex"))
+    return sa.case((plain, written), (is_utf8, sa.func.convert_from(value, "UTF8")), else_=in_hex)
 
 
-def _is_readable(text: Any) -> ColumnElement[bool]:
-    escaped = func.strpos(text, r"\u") > 0
-    unreadable = func.regexp_replace(text, _PAIRS, "", "g").regexp_match(_UNREADABLE)
-    return or_(not_(escaped), not_(unreadable))
+def _is_object(table: TokenTable, document: Any) -> sa.ColumnElement[bool]:
+    is_json = (
+        document.op("IS")(sa.literal_column("JSON OBJECT"))
+        if table.tests_json
+        else document.regexp_match(_FLAT)
+    )
+    return sa.and_(is_json, _is_readable(document))
+
+
+def _is_readable(text: Any) -> sa.ColumnElement[bool]:
+    escaped = sa.func.strpos(text, r"\u") > 0
+    unreadable = sa.func.regexp_replace(text, _PAIRS, "", "g").regexp_match(_UNREADABLE)
+    return sa.or_(sa.not_(escaped), sa.not_(unreadable))

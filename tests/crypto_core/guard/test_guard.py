@@ -9,21 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from crypto_core.errors import (
-    ApprovalNeededError,
-    DatabaseError,
-    InterruptedRunError,
-    KeydeckError,
-    KeyNotFoundError,
-    KmsUnreachableError,
-    MissingSchemaError,
-    NotConfirmedError,
-    ProviderError,
-    ReadOnlyError,
-    RefusedError,
-    RowVanishedError,
-    UntrustedKeyError,
-)
+from crypto_core import errors
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
@@ -60,9 +46,9 @@ def agree(one: Guard, consent: Consent | None, **more: Any) -> Consent:
 def test_read_only_nothing_may_be_changed_and_nothing_is_journaled() -> None:
     paper = Paper()
     one = guard(paper, read_only=True)
-    with pytest.raises(ReadOnlyError, match="Cannot disable a key"):
+    with pytest.raises(errors.ReadOnlyError, match="Cannot disable a key"):
         one.may_change("disable a key")
-    with pytest.raises(ReadOnlyError, match="Cannot disable"):
+    with pytest.raises(errors.ReadOnlyError, match="Cannot disable"):
         agree(one, Consent.pressed(Planned()))
     assert plan(one) == ("p", ("The dry run was not journaled: Keydeck is in read-only mode.",))
     assert paper.entries == []
@@ -80,26 +66,26 @@ def test_a_plan_is_journaled_as_a_dry_run() -> None:
 
 def test_without_what_it_takes_nothing_may_be_changed() -> None:
     def ready() -> None:
-        raise MissingSchemaError("There is no schema.")
+        raise errors.MissingSchemaError("There is no schema.")
 
-    with pytest.raises(MissingSchemaError):
+    with pytest.raises(errors.MissingSchemaError):
         guard(Paper(), ready=ready).may_change("disable a key")
 
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (RefusedError("no"), Outcome.REFUSED),
-        (NotConfirmedError("no"), Outcome.REFUSED),
-        (ApprovalNeededError("no", request=str(UUID(int=1))), Outcome.REFUSED),
-        (MissingSchemaError("no"), Outcome.REFUSED),
-        (RowVanishedError("no"), Outcome.REFUSED),
-        (UntrustedKeyError("no"), Outcome.REFUSED),
-        (KeyNotFoundError("no"), Outcome.REFUSED),
-        (KmsUnreachableError("away"), Outcome.FAILED),
-        (DatabaseError("away"), Outcome.FAILED),
-        (ProviderError("away"), Outcome.FAILED),
-        (InterruptedRunError("stop"), Outcome.INTERRUPTED),
+        (errors.RefusedError("no"), Outcome.REFUSED),
+        (errors.NotConfirmedError("no"), Outcome.REFUSED),
+        (errors.ApprovalNeededError("no", request=str(UUID(int=1))), Outcome.REFUSED),
+        (errors.MissingSchemaError("no"), Outcome.REFUSED),
+        (errors.RowVanishedError("no"), Outcome.REFUSED),
+        (errors.UntrustedKeyError("no"), Outcome.REFUSED),
+        (errors.KeyNotFoundError("no"), Outcome.REFUSED),
+        (errors.KmsUnreachableError("away"), Outcome.FAILED),
+        (errors.DatabaseError("away"), Outcome.FAILED),
+        (errors.ProviderError("away"), Outcome.FAILED),
+        (errors.InterruptedRunError("stop"), Outcome.INTERRUPTED),
         (ValueError("a fault"), Outcome.FAILED),
         (KeyboardInterrupt(), Outcome.INTERRUPTED),
     ],
@@ -111,27 +97,31 @@ def test_an_error_ends_a_change_in_one_way(error: BaseException, outcome: Outcom
 
 def test_what_ends_a_plan_is_journaled_with_its_reason_and_raised_on() -> None:
     paper = Paper()
-    with pytest.raises(KmsUnreachableError), guard(paper).recording(ACTION, SUBJECT, {"to": "k"}):
-        raise KmsUnreachableError("KMS does not answer.")
+    with pytest.raises(errors.KmsUnreachableError), guard(paper).recording(ACTION, SUBJECT, {"to": "k"}):
+        raise errors.KmsUnreachableError("KMS does not answer.")
     assert paper.entries == [(ACTION, SUBJECT, Outcome.FAILED, {"to": "k", "reason": "KMS does not answer."})]
 
 
 def test_what_may_be_kept_of_a_message_is_for_the_service_to_say() -> None:
     paper = Paper()
     with (
-        pytest.raises(RefusedError, match="secret"),
+        pytest.raises(errors.RefusedError, match="secret"),
         guard(paper).recording(ACTION, SUBJECT, said=lambda _: "kept"),
     ):
-        raise RefusedError("a secret")
+        raise errors.RefusedError("a secret")
     assert paper.entries[0][3] == {"reason": "kept"}
 
 
-@pytest.mark.parametrize("torn", [DatabaseError("The database is away."), MissingSchemaError("No schema.")])
-def test_a_journal_that_can_not_be_written_never_takes_the_place_of_the_error(torn: KeydeckError) -> None:
+@pytest.mark.parametrize(
+    "torn", [errors.DatabaseError("The database is away."), errors.MissingSchemaError("No schema.")]
+)
+def test_a_journal_that_can_not_be_written_never_takes_the_place_of_the_error(
+    torn: errors.KeydeckError,
+) -> None:
     one = guard(Paper(torn))
-    with pytest.raises(RefusedError, match="the reason"), one.recording(ACTION, SUBJECT):
-        raise RefusedError("the reason")
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.RefusedError, match="the reason"), one.recording(ACTION, SUBJECT):
+        raise errors.RefusedError("the reason")
+    with pytest.raises(errors.NotConfirmedError):
         agree(one, None)
     assert torn.message in plan(one)[1][0]
 
@@ -140,7 +130,7 @@ def test_only_a_consent_to_this_very_plan_passes() -> None:
     paper = Paper()
     one = guard(paper)
     for consent in (None, Consent.pressed(Planned("d2"))):
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             agree(one, consent)
     assert [(outcome, detail["plan"]) for _, _, outcome, detail in paper.entries] == [
         (Outcome.REFUSED, "d1"),
@@ -154,9 +144,9 @@ def test_what_is_no_longer_as_planned_is_refused_before_anybody_else_is_asked() 
     paper, second = Paper(), SecondPerson()
 
     def still() -> None:
-        raise RefusedError("The key has changed.")
+        raise errors.RefusedError("The key has changed.")
 
-    with pytest.raises(RefusedError, match="has changed"):
+    with pytest.raises(errors.RefusedError, match="has changed"):
         agree(guard(paper, approvals=second), Consent.pressed(Planned()), still=still)
     assert second.asked == []
     assert paper.entries[0][2] is Outcome.REFUSED
@@ -165,7 +155,7 @@ def test_what_is_no_longer_as_planned_is_refused_before_anybody_else_is_asked() 
 def test_a_second_person_is_asked_about_this_plan_unless_nobody_needs_to_be() -> None:
     paper, second = Paper(), SecondPerson()
     one = guard(paper, approvals=second)
-    with pytest.raises(ApprovalNeededError):
+    with pytest.raises(errors.ApprovalNeededError):
         agree(one, Consent.pressed(Planned()))
     assert second.asked == [(ACTION, "Disable it", "d1")]
     assert paper.entries[0][2] is Outcome.REFUSED
@@ -211,9 +201,9 @@ def test_a_run_is_journaled_when_it_begins_and_when_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("error", "outcome", "reason"),
     [
-        (KmsUnreachableError("away"), Outcome.FAILED, "away"),
-        (RefusedError("no"), Outcome.REFUSED, "no"),
-        (InterruptedRunError("stop"), Outcome.INTERRUPTED, "stop"),
+        (errors.KmsUnreachableError("away"), Outcome.FAILED, "away"),
+        (errors.RefusedError("no"), Outcome.REFUSED, "no"),
+        (errors.InterruptedRunError("stop"), Outcome.INTERRUPTED, "stop"),
         (KeyboardInterrupt(), Outcome.INTERRUPTED, "KeyboardInterrupt"),
         (ValueError("a token"), Outcome.FAILED, "ValueError"),
     ],
@@ -251,8 +241,8 @@ def test_nothing_is_changed_whose_beginning_can_not_be_journaled() -> None:
         acted.append("changed")
         return "done"
 
-    with pytest.raises(DatabaseError, match="away"):
-        do(guard(Paper(DatabaseError("The database is away."))), act=act)
+    with pytest.raises(errors.DatabaseError, match="away"):
+        do(guard(Paper(errors.DatabaseError("The database is away."))), act=act)
     assert acted == []
 
 
@@ -260,7 +250,7 @@ def test_an_end_that_can_not_be_journaled_is_told_with_the_result() -> None:
     paper = Paper()
 
     def ended(run: Run, done: str) -> Ended[str]:
-        paper.torn = DatabaseError("The database is away.")
+        paper.torn = errors.DatabaseError("The database is away.")
         return Ended(done, Outcome.DONE)
 
     assert do(guard(paper), ended=ended) == ("done", "The database is away.")

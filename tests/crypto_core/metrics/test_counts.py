@@ -8,16 +8,10 @@ from typing import Any, cast
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    DryRunPassedError,
-    EnvelopeError,
-    KeydeckError,
-    KmsAccessDeniedError,
-    KmsThrottledError,
-)
 from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import UNEXPECTED
@@ -91,7 +85,7 @@ def test_a_call_that_succeeds_when_tried_again_is_one_call_and_no_failure(
 
 
 def test_a_dry_run_that_passed_is_no_failure(observed: KmsApi, metrics: Metrics, key: str) -> None:
-    with pytest.raises(DryRunPassedError):
+    with pytest.raises(errors.DryRunPassedError):
         observed.call("GenerateDataKey", KeyId=key, KeySpec="AES_256", DryRun=True)
     assert those_above_zero(metrics, "keydeck_kms_request_seconds_count") == {("GenerateDataKey",): 1}
     assert those_above_zero(metrics, "keydeck_kms_failures_total") == {}
@@ -108,13 +102,15 @@ def throttle(aws: EndpointControl) -> None:
     aws.set_throttle(0)
 
 
-@pytest.mark.parametrize(("refuse", "kind"), [(deny, KmsAccessDeniedError), (throttle, KmsThrottledError)])
+@pytest.mark.parametrize(
+    ("refuse", "kind"), [(deny, errors.KmsAccessDeniedError), (throttle, errors.KmsThrottledError)]
+)
 def test_a_refusal_of_kms_is_counted_as_a_failed_call_and_a_failed_operation(
     aws: EndpointControl,
     cipher: TokenCipher,
     metrics: Metrics,
     refuse: Callable[[EndpointControl], None],
-    kind: type[KeydeckError],
+    kind: type[errors.KeydeckError],
 ) -> None:
     stored = cipher.encrypt(TOKEN).stored
     refuse(aws)
@@ -143,7 +139,7 @@ def test_a_value_that_is_no_envelope_fails_without_a_format_and_without_kms(
     cipher: TokenCipher, metrics: Metrics
 ) -> None:
     for stored in ("djF8", TOKEN):
-        with pytest.raises(EnvelopeError):
+        with pytest.raises(errors.EnvelopeError):
             cipher.decrypt(stored)
     assert those_above_zero(metrics, "keydeck_operations_total") == {(UNKNOWN, "decrypt"): 2}
     assert those_above_zero(metrics, "keydeck_failures_total") == {

@@ -13,23 +13,17 @@ from crypto_core import EncryptedToken, StoredEnvelope
 from crypto_core.cipher import TokenCipher
 from crypto_core.errors import AuthenticationFailedError, InvalidCiphertextError, RefusedError
 from crypto_core.references import TokenRef
-from tests.crypto_core.platform_models.models import (
-    CANARY,
-    GitHubConnection,
-    SlackConnection,
-    stored_github,
-    values_of,
-)
+from tests.crypto_core.platform_models import models
 
 
 @pytest.fixture
-def pair(session: Session, v2: TokenCipher) -> tuple[GitHubConnection, GitHubConnection]:
+def pair(session: Session, v2: TokenCipher) -> tuple[models.GitHubConnection, models.GitHubConnection]:
     """Two rows with a v2 envelope each."""
-    return stored_github(session, v2), stored_github(session, v2)
+    return models.stored_github(session, v2), models.stored_github(session, v2)
 
 
 def test_a_v2_envelope_can_not_be_assigned_to_another_row_or_column(
-    session: Session, pair: tuple[GitHubConnection, GitHubConnection], v2: TokenCipher
+    session: Session, pair: tuple[models.GitHubConnection, models.GitHubConnection], v2: TokenCipher
 ) -> None:
     first, second = pair
     with pytest.raises(RefusedError, match=f"access_token:{first.id} is bound .*access_token:{second.id}"):
@@ -37,8 +31,8 @@ def test_a_v2_envelope_can_not_be_assigned_to_another_row_or_column(
     with pytest.raises(RefusedError, match=f"as gh_connection.refresh_token:{first.id}"):
         first.refresh_token = first.access_token
     with pytest.raises(RefusedError, match=r"as slack_connection\.bot_token"):
-        SlackConnection(**values_of(SlackConnection, bot_token=first.access_token))
-    assert second.access_token.reveal(v2) == CANARY
+        models.SlackConnection(**models.values_of(models.SlackConnection, bot_token=first.access_token))
+    assert second.access_token.reveal(v2) == models.CANARY
 
 
 MOVES: dict[str, Callable[[Session, Any, Any], object]] = {
@@ -50,8 +44,8 @@ MOVES: dict[str, Callable[[Session, Any, Any], object]] = {
         {"first": first.id, "second": second.id},
     ),
     "as a value": lambda s, first, second: s.execute(
-        update(GitHubConnection)
-        .where(GitHubConnection.id == second.id)
+        update(models.GitHubConnection)
+        .where(models.GitHubConnection.id == second.id)
         .values(access_token=first.access_token),
         execution_options={"synchronize_session": "evaluate"},
     ),
@@ -63,7 +57,10 @@ MOVES: dict[str, Callable[[Session, Any, Any], object]] = {
 
 @pytest.mark.parametrize("move", MOVES)
 def test_a_v2_envelope_that_was_moved_to_another_row_does_not_open(
-    session: Session, pair: tuple[GitHubConnection, GitHubConnection], v2: TokenCipher, move: str
+    session: Session,
+    pair: tuple[models.GitHubConnection, models.GitHubConnection],
+    v2: TokenCipher,
+    move: str,
 ) -> None:
     first, second = pair
     MOVES[move](session, first, second)
@@ -75,13 +72,13 @@ def test_a_v2_envelope_that_was_moved_to_another_row_does_not_open(
         with pytest.raises((AuthenticationFailedError, InvalidCiphertextError)):
             second.access_token.reveal(v2)
         session.commit()
-    assert first.access_token.reveal(v2) == CANARY
+    assert first.access_token.reveal(v2) == models.CANARY
 
 
 def test_a_copy_of_an_object_under_another_id_is_refused_and_the_first_row_stays(
     session: Session, v2: TokenCipher
 ) -> None:
-    row = stored_github(session, v2)
+    row = models.stored_github(session, v2)
     row_id = row.id
     row.access_token  # noqa: B018
     make_transient(row)
@@ -90,43 +87,43 @@ def test_a_copy_of_an_object_under_another_id_is_refused_and_the_first_row_stays
     with pytest.raises(RefusedError, match=f"access_token:{row_id} is bound .*access_token:gh-copy"):
         session.flush()
     session.rollback()
-    assert session.get(GitHubConnection, "gh-copy") is None
-    assert session.get_one(GitHubConnection, row_id).access_token.reveal(v2) == CANARY
+    assert session.get(models.GitHubConnection, "gh-copy") is None
+    assert session.get_one(models.GitHubConnection, row_id).access_token.reveal(v2) == models.CANARY
 
 
 def test_a_row_whose_id_changes_under_its_v2_envelope_is_refused_and_stays(
     session: Session, v2: TokenCipher
 ) -> None:
-    row = stored_github(session, v2)
+    row = models.stored_github(session, v2)
     row_id = row.id
     row.access_token  # noqa: B018
     row.id = "gh-renamed"
     with pytest.raises(RefusedError, match="gh-renamed"):
         session.flush()
     session.rollback()
-    assert session.get_one(GitHubConnection, row_id).access_token.reveal(v2) == CANARY
+    assert session.get_one(models.GitHubConnection, row_id).access_token.reveal(v2) == models.CANARY
     row.id = "gh-renamed"
     row.access_token = v2.encrypt(
-        CANARY, ref=EncryptedToken.reference(GitHubConnection.access_token, "gh-renamed")
+        models.CANARY, ref=EncryptedToken.reference(models.GitHubConnection.access_token, "gh-renamed")
     )
     session.commit()
-    assert row.access_token.reveal(v2) == CANARY
+    assert row.access_token.reveal(v2) == models.CANARY
 
 
 def test_an_envelope_of_a_row_in_a_schema_is_sealed_and_opened_with_it(
     session: Session, v2: TokenCipher
 ) -> None:
-    row = stored_github(session, v2)
-    ref = EncryptedToken.reference(GitHubConnection.access_token, row.id, schema="tenant a")
+    row = models.stored_github(session, v2)
+    ref = EncryptedToken.reference(models.GitHubConnection.access_token, row.id, schema="tenant a")
     assert str(ref) == f"tenant%20a.gh_connection.access_token:{row.id}"
-    row.access_token = v2.encrypt(CANARY, ref=ref)
+    row.access_token = v2.encrypt(models.CANARY, ref=ref)
     session.commit()
     session.expire_all()
-    assert row.access_token.reveal(v2, ref=ref) == CANARY
+    assert row.access_token.reveal(v2, ref=ref) == models.CANARY
     with pytest.raises(InvalidCiphertextError):
         row.access_token.reveal(v2)
-    other = EncryptedToken.reference(GitHubConnection.access_token, "gh-other", schema="tenant a")
+    other = EncryptedToken.reference(models.GitHubConnection.access_token, "gh-other", schema="tenant a")
     with pytest.raises(RefusedError, match=r"tenant%20a\.gh_connection\.access_token:gh-other is bound"):
-        row.access_token = v2.encrypt(CANARY, ref=other)
-    composite = EncryptedToken.reference(GitHubConnection.access_token, ("a/b", 7))
+        row.access_token = v2.encrypt(models.CANARY, ref=other)
+    composite = EncryptedToken.reference(models.GitHubConnection.access_token, ("a/b", 7))
     assert composite.row_id == "a%2Fb/7"

@@ -8,27 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import (
-    Column,
-    Engine,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    bindparam,
-    case,
-    cast,
-    create_engine,
-    func,
-    insert,
-    literal,
-    literal_column,
-    null,
-    select,
-    text,
-    type_coerce,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session, aliased
@@ -47,16 +27,16 @@ from tests.crypto_core.platform_models.models import (
 TABLE: Any = GitHubConnection.__table__
 OTHER: Any = aliased(GitHubConnection)
 EXPRESSIONS: dict[str, Callable[[], Any]] = {
-    "literal": lambda: literal(CANARY),
-    "parameter with a type": lambda: bindparam("given", CANARY, type_=Text),
-    "function": lambda: func.concat("ghp_", CANARY),
-    "function called sealed": lambda: func.concat("ghp_", CANARY, type_=EncryptedToken),
-    "cast": lambda: cast(CANARY, Text),
-    "type coercion": lambda: type_coerce(func.concat("ghp_", CANARY), EncryptedToken),
-    "case": lambda: case((TABLE.c.org_id == "org-models", CANARY), else_=None),
-    "text": lambda: text(f"'{CANARY}'"),
-    "literal column": lambda: literal_column(f"'{CANARY}'"),
-    "scalar subquery": lambda: select(literal(CANARY)).scalar_subquery(),
+    "literal": lambda: sa.literal(CANARY),
+    "parameter with a type": lambda: sa.bindparam("given", CANARY, type_=sa.Text),
+    "function": lambda: sa.func.concat("ghp_", CANARY),
+    "function called sealed": lambda: sa.func.concat("ghp_", CANARY, type_=EncryptedToken),
+    "cast": lambda: sa.cast(CANARY, sa.Text),
+    "type coercion": lambda: sa.type_coerce(sa.func.concat("ghp_", CANARY), EncryptedToken),
+    "case": lambda: sa.case((TABLE.c.org_id == "org-models", CANARY), else_=None),
+    "text": lambda: sa.text(f"'{CANARY}'"),
+    "literal column": lambda: sa.literal_column(f"'{CANARY}'"),
+    "scalar subquery": lambda: sa.select(sa.literal(CANARY)).scalar_subquery(),
 }
 
 
@@ -67,8 +47,8 @@ def row(token: Any) -> dict[str, Any]:
 def selecting(token: Any) -> tuple[list[str], Any]:
     """Names and SELECT of a row whose token is an expression."""
     values = values_of(GitHubConnection, id="gh-selected")
-    typed = [literal(value, TABLE.c[name].type).label(name) for name, value in values.items()]
-    return [*values, "access_token"], select(*typed, token)
+    typed = [sa.literal(value, TABLE.c[name].type).label(name) for name, value in values.items()]
+    return [*values, "access_token"], sa.select(*typed, token)
 
 
 def upsert(token: Any, **target: Any) -> Any:
@@ -79,34 +59,34 @@ def upsert(token: Any, **target: Any) -> Any:
 
 
 WAYS: dict[str, Callable[[Session, Any], object]] = {
-    "insert": lambda s, x: s.execute(insert(GitHubConnection).values(row(x))),
-    "insert of many values": lambda s, x: s.execute(insert(GitHubConnection).values([row(None), row(x)])),
-    "core insert": lambda s, x: s.connection().execute(insert(TABLE).values(row(x))),
-    "insert from select": lambda s, x: s.execute(insert(GitHubConnection).from_select(*selecting(x))),
+    "insert": lambda s, x: s.execute(sa.insert(GitHubConnection).values(row(x))),
+    "insert of many values": lambda s, x: s.execute(sa.insert(GitHubConnection).values([row(None), row(x)])),
+    "core insert": lambda s, x: s.connection().execute(sa.insert(TABLE).values(row(x))),
+    "insert from select": lambda s, x: s.execute(sa.insert(GitHubConnection).from_select(*selecting(x))),
     "insert from union": lambda s, x: s.execute(
-        insert(GitHubConnection).from_select(
-            selecting(null())[0], selecting(null())[1].union_all(selecting(x)[1])
+        sa.insert(GitHubConnection).from_select(
+            selecting(sa.null())[0], selecting(sa.null())[1].union_all(selecting(x)[1])
         )
     ),
     "upsert": lambda s, x: s.execute(upsert(x)),
-    "update": lambda s, x: s.execute(update(GitHubConnection).values(access_token=x)),
+    "update": lambda s, x: s.execute(sa.update(GitHubConnection).values(access_token=x)),
     "update by attribute": lambda s, x: s.execute(
-        update(GitHubConnection).values({GitHubConnection.access_token: x})
+        sa.update(GitHubConnection).values({GitHubConnection.access_token: x})
     ),
     "ordered update": lambda s, x: s.execute(
-        update(GitHubConnection).ordered_values((GitHubConnection.access_token, x))
+        sa.update(GitHubConnection).ordered_values((GitHubConnection.access_token, x))
     ),
-    "core update": lambda s, x: s.connection().execute(update(TABLE).values(access_token=x)),
+    "core update": lambda s, x: s.connection().execute(sa.update(TABLE).values(access_token=x)),
     "legacy update": lambda s, x: s.query(GitHubConnection).update(
         {"access_token": x}, synchronize_session=False
     ),
-    "bulk insert": lambda s, x: s.execute(insert(GitHubConnection), [row(x), row(x)]),
-    "bulk update": lambda s, x: s.execute(update(GitHubConnection), [{"id": "gh-1", "access_token": x}]),
+    "bulk insert": lambda s, x: s.execute(sa.insert(GitHubConnection), [row(x), row(x)]),
+    "bulk update": lambda s, x: s.execute(sa.update(GitHubConnection), [{"id": "gh-1", "access_token": x}]),
     "update within a select": lambda s, x: s.execute(
-        select(update(TABLE).values(access_token=x).returning(TABLE.c.id).cte().c.id)
+        sa.select(sa.update(TABLE).values(access_token=x).returning(TABLE.c.id).cte().c.id)
     ),
     "insert beside a select": lambda s, x: s.execute(
-        select(literal(1)).add_cte(insert(GitHubConnection).values(row(x)).cte(nesting=True))
+        sa.select(sa.literal(1)).add_cte(sa.insert(GitHubConnection).values(row(x)).cte(nesting=True))
     ),
 }
 
@@ -115,7 +95,7 @@ WAYS: dict[str, Callable[[Session, Any], object]] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_expression_is_refused_before_it_is_sent_and_told_nowhere(
-    talkative: Engine, caplog: pytest.LogCaptureFixture, way: str, expression: str
+    talkative: sa.Engine, caplog: pytest.LogCaptureFixture, way: str, expression: str
 ) -> None:
     """Every expression by every way; the deep lane runs them all."""
     caplog.set_level(logging.DEBUG)
@@ -133,19 +113,19 @@ def test_an_expression_is_refused_before_it_is_sent_and_told_nowhere(
 @pytest.mark.parametrize(
     "copied",
     [
-        lambda: update(GitHubConnection).values(access_token=GitHubConnection.refresh_token),
-        lambda: update(GitHubConnection).values(access_token=GitHubConnection.access_token),
+        lambda: sa.update(GitHubConnection).values(access_token=GitHubConnection.refresh_token),
+        lambda: sa.update(GitHubConnection).values(access_token=GitHubConnection.access_token),
         lambda: (
-            update(GitHubConnection)
+            sa.update(GitHubConnection)
             .values(access_token=OTHER.access_token)
             .where(GitHubConnection.org_id == OTHER.org_id)
         ),
-        lambda: insert(GitHubConnection).from_select(*selecting(GitHubConnection.access_token)),
-        lambda: insert(GitHubConnection).from_select(
-            ["id", "access_token"], text("SELECT 'a', 'b'").columns(TABLE.c.id, TABLE.c.access_token)
+        lambda: sa.insert(GitHubConnection).from_select(*selecting(GitHubConnection.access_token)),
+        lambda: sa.insert(GitHubConnection).from_select(
+            ["id", "access_token"], sa.text("SELECT 'a', 'b'").columns(TABLE.c.id, TABLE.c.access_token)
         ),
-        lambda: insert(GitHubConnection).from_select(
-            ["id", "access_token"], select(text("'gh-1'"), TABLE.c.access_token, null())
+        lambda: sa.insert(GitHubConnection).from_select(
+            ["id", "access_token"], sa.select(sa.text("'gh-1'"), TABLE.c.access_token, sa.null())
         ),
         lambda: upsert(GitHubConnection.access_token),
         lambda: upsert(postgresql.insert(TABLE).excluded.refresh_token),
@@ -161,17 +141,19 @@ def test_a_stored_token_is_not_copied_to_where_it_may_never_open(
 
 
 def test_an_old_envelope_is_not_bound_past_the_demand_for_v2(session: Session, cipher: TokenCipher) -> None:
-    strict = Table("gh_connection", MetaData(), Column("access_token", EncryptedToken("v2")))
-    v1 = literal(cipher.encrypt(CANARY), EncryptedToken())
+    strict = sa.Table("gh_connection", sa.MetaData(), sa.Column("access_token", EncryptedToken("v2")))
+    v1 = sa.literal(cipher.encrypt(CANARY), EncryptedToken())
     with pytest.raises(UnsealedTokenError, match="parameter of type EncryptedToken"):
-        session.execute(update(strict).values(access_token=v1))
+        session.execute(sa.update(strict).values(access_token=v1))
 
 
 @pytest.mark.parametrize("when", ["default", "onupdate"])
 def test_a_column_takes_no_expression_as_its_default(when: str) -> None:
     with pytest.raises(UnsealedTokenError, match=r"^new\.token takes sealed tokens only"):
-        Table("new", MetaData(), Column("token", EncryptedToken, **{when: func.concat("ghp_", "x")}))  # type: ignore[arg-type]
-    Table("new", MetaData(), Column("token", EncryptedToken, **{when: null()}))  # type: ignore[arg-type]
+        sa.Table(
+            "new", sa.MetaData(), sa.Column("token", EncryptedToken, **{when: sa.func.concat("ghp_", "x")})
+        )  # type: ignore[arg-type]
+    sa.Table("new", sa.MetaData(), sa.Column("token", EncryptedToken, **{when: sa.null()}))  # type: ignore[arg-type]
 
 
 def test_sealed_parameters_null_and_the_proposed_row_are_written(
@@ -189,30 +171,35 @@ def test_sealed_parameters_null_and_the_proposed_row_are_written(
         session.refresh(stored)
         assert stored.access_token.reveal(v2) == "ghp_new"
     sealed = cipher.encrypt(CANARY)
-    session.execute(insert(GitHubConnection).from_select(*selecting(literal(sealed, EncryptedToken))))
+    session.execute(sa.insert(GitHubConnection).from_select(*selecting(sa.literal(sealed, EncryptedToken))))
     assert session.get_one(GitHubConnection, "gh-selected").access_token.reveal(cipher) == CANARY
-    mine = update(GitHubConnection).where(GitHubConnection.id == "gh-selected")
+    mine = sa.update(GitHubConnection).where(GitHubConnection.id == "gh-selected")
     for value in (
         sealed,
         StoredEnvelope.of(sealed),
-        literal(sealed, EncryptedToken()),
-        bindparam("sealed", sealed, type_=EncryptedToken),
+        sa.literal(sealed, EncryptedToken()),
+        sa.bindparam("sealed", sealed, type_=EncryptedToken),
     ):
-        session.execute(mine.values(access_token=value, refresh_token=null()))
+        session.execute(mine.values(access_token=value, refresh_token=sa.null()))
     session.connection().execute(
-        update(TABLE).where(TABLE.c.id == bindparam("row")).values(access_token=bindparam("token")),
+        sa.update(TABLE).where(TABLE.c.id == sa.bindparam("row")).values(access_token=sa.bindparam("token")),
         [{"row": "gh-selected", "token": sealed}],
     )
     session.expire_all()
     assert session.get_one(GitHubConnection, "gh-selected").access_token.reveal(cipher) == CANARY
-    session.execute(update(GitHubConnection).values(refresh_token=None))
-    session.execute(update(GitHubConnection).values(org_id=func.upper(GitHubConnection.org_id)))
-    assert session.scalars(select(GitHubConnection.refresh_token).distinct()).all() == [None]
+    session.execute(sa.update(GitHubConnection).values(refresh_token=None))
+    session.execute(sa.update(GitHubConnection).values(org_id=sa.func.upper(GitHubConnection.org_id)))
+    assert session.scalars(sa.select(GitHubConnection.refresh_token).distinct()).all() == [None]
 
 
 def test_upserts_into_other_databases_go_through(tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'own.sqlite'}")
-    own = Table("own", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer, unique=True))
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'own.sqlite'}")
+    own = sa.Table(
+        "own",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.Integer, unique=True),
+    )
     own.create(engine)
     added = sqlite_insert(own)
     with engine.begin() as connection:
@@ -222,5 +209,5 @@ def test_upserts_into_other_databases_go_through(tmp_path: Path) -> None:
                 {"id": 1, "n": n},
             )
             connection.execute(added.on_conflict_do_nothing(), {"id": 2, "n": n})
-        assert connection.execute(select(own.c.n).where(own.c.id == 1)).scalar_one() == 2
+        assert connection.execute(sa.select(own.c.n).where(own.c.id == 1)).scalar_one() == 2
     engine.dispose()

@@ -17,15 +17,8 @@ import console
 import crypto_core
 import screens
 from crypto_core.references import TokenRef
+from crypto_core.text import json_records
 from crypto_core.text.cleaning import NO_TEXT, CleanText
-from crypto_core.text.json_records import (
-    JsonRecord,
-    JsonRecordError,
-    json_members,
-    json_value,
-    record_of,
-    shape,
-)
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 ROOT = Path(crypto_core.__file__).parents[1]
@@ -37,14 +30,14 @@ class Colour(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf(JsonRecord):
+class Leaf(json_records.JsonRecord):
     name: str
     colour: Colour
     weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tree(JsonRecord):
+class Tree(json_records.JsonRecord):
     ref: TokenRef
     at: datetime
     day: date
@@ -60,7 +53,7 @@ class Tree(JsonRecord):
     kind: Literal["oak", "elm"] = "oak"
     words: CleanText = NO_TEXT
 
-    json_shape = shape(
+    json_shape = json_records.shape(
         "form tree=ref ... height best_name=best.name best? note? *best -secret",
         form="tree-1",
         height=lambda tree: len(tree.leaves),
@@ -110,11 +103,11 @@ def test_a_declaration_renames_leaves_out_computes_splices_and_nulls_what_is_emp
 
 def test_the_moment_of_an_event_without_a_time_is_null_where_empty_is() -> None:
     @dataclass(frozen=True)
-    class Seen(JsonRecord):
+    class Seen(json_records.JsonRecord):
         first: datetime
         last: datetime
 
-        json_shape = shape("first last?")
+        json_shape = json_records.shape("first last?")
 
     none = datetime(1, 1, 1, tzinfo=UTC)
     assert Seen(none, none).as_json() == {"first": "0001-01-01T00:00:00+00:00", "last": None}
@@ -123,10 +116,10 @@ def test_the_moment_of_an_event_without_a_time_is_null_where_empty_is() -> None:
 @pytest.mark.parametrize("declared", ["name nme", "name name", "name=colour name", "other=name.x missing.y"])
 def test_a_declaration_that_names_nothing_or_a_key_twice_is_refused(declared: str) -> None:
     @dataclass(frozen=True)
-    class Wrong(JsonRecord):
+    class Wrong(json_records.JsonRecord):
         name: str
 
-        json_shape = shape(declared)
+        json_shape = json_records.shape(declared)
 
     with pytest.raises(TypeError, match="Wrong"):
         Wrong("a").as_json()
@@ -134,13 +127,15 @@ def test_a_declaration_that_names_nothing_or_a_key_twice_is_refused(declared: st
 
 def test_a_value_without_a_text_of_its_own_is_no_json() -> None:
     with pytest.raises(TypeError, match="object has no JSON"):
-        json_value([object()])
+        json_records.json_value([object()])
 
 
 def test_a_model_comes_back_from_its_document() -> None:
     for tree in (TREE, Tree(REF, NOON, date(2026, 1, 2), b"", (), frozenset(), {}, place=("a", "b"))):
-        assert record_of(Tree, json.loads(json.dumps(tree.as_json())), ref=REF) == tree
-    assert record_of(Leaf, {"name": "", "colour": "red", "weight": 2, "more": 1}) == Leaf("", Colour.RED, 2)
+        assert json_records.record_of(Tree, json.loads(json.dumps(tree.as_json())), ref=REF) == tree
+    assert json_records.record_of(Leaf, {"name": "", "colour": "red", "weight": 2, "more": 1}) == Leaf(
+        "", Colour.RED, 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,18 +158,18 @@ def test_a_model_comes_back_from_its_document() -> None:
     ],
 )
 def test_an_error_names_the_key_and_never_its_value(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(JsonRecordError, match=f"^{said}$"):
-        record_of(Tree, TREE.as_json() | changed, ref=REF)
+    with pytest.raises(json_records.JsonRecordError, match=f"^{said}$"):
+        json_records.record_of(Tree, TREE.as_json() | changed, ref=REF)
 
 
 def test_what_is_no_object_or_lacks_a_key_is_refused() -> None:
-    with pytest.raises(JsonRecordError, match="Leaf is no object"):
-        record_of(Leaf, [LEAF.as_json()])
-    with pytest.raises(JsonRecordError, match=r"^name is missing$"):
-        record_of(Leaf, {})
+    with pytest.raises(json_records.JsonRecordError, match="Leaf is no object"):
+        json_records.record_of(Leaf, [LEAF.as_json()])
+    with pytest.raises(json_records.JsonRecordError, match=r"^name is missing$"):
+        json_records.record_of(Leaf, {})
 
 
-def _models() -> Iterator[type[JsonRecord]]:
+def _models() -> Iterator[type[json_records.JsonRecord]]:
     for package in (crypto_core, screens, console):
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             if "(JsonRecord" in path.read_text(encoding="utf-8"):
@@ -183,7 +178,7 @@ def _models() -> Iterator[type[JsonRecord]]:
                     model
                     for model in vars(module).values()
                     if isinstance(model, type) and model.__module__ == module.__name__ and is_dataclass(model)
-                    if issubclass(model, JsonRecord)
+                    if issubclass(model, json_records.JsonRecord)
                 )
 
 
@@ -191,5 +186,5 @@ def test_every_declaration_names_what_its_model_has() -> None:
     models = list(_models())
     assert len(models) > 100
     for model in models:
-        assert json_members(model)
+        assert json_records.json_members(model)
         assert get_type_hints(model)

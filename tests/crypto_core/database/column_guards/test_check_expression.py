@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, make_url
 
 from console.sandbox.sandbox import Sandbox
+from crypto_core import envelope
 from crypto_core.database.column_guards.check_expression import (
     SHORTEST,
     TEXT_TYPES,
@@ -22,21 +23,6 @@ from crypto_core.database.column_guards.check_expression import (
     check_expression,
 )
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.envelope import (
-    ENVELOPE_FORMATS,
-    MAX_EDK_BYTES,
-    MAX_STORED_CHARACTERS,
-    MAX_TOKEN_BYTES,
-    STORED_PREFIXES,
-    VERSIONS,
-    EnvelopeV1,
-    Format,
-    bound_format,
-    classify,
-    parse_strictly,
-    seal,
-    serialise,
-)
 from crypto_core.envelope.fields import decode
 from crypto_core.errors import EnvelopeError
 from crypto_core.references import TokenRef
@@ -48,13 +34,19 @@ Passes = Callable[..., list[bool | None]]
 
 
 def v1(edk: bytes = b"e" * 184, sealed: bytes = b"s" * 60) -> str:
-    return serialise(EnvelopeV1(edk, bytes(range(12)), sealed))
+    return envelope.serialise(envelope.EnvelopeV1(edk, bytes(range(12)), sealed))
 
 
 def v2(edk: bytes = b"e" * 184, binding: str | None = None) -> str:
     ref = TokenRef("gh_connection", "access_token", "gh-1")
-    token, data_key, format_ = Secret.of("made up"), DataKey(os.urandom(32)), bound_format(Format.V2, binding)
-    return serialise(seal(token, data_key, edk, format_=format_, key_arn=ARN, ref=ref, binding=binding))
+    token, data_key, format_ = (
+        Secret.of("made up"),
+        DataKey(os.urandom(32)),
+        envelope.bound_format(envelope.Format.V2, binding),
+    )
+    return envelope.serialise(
+        envelope.seal(token, data_key, edk, format_=format_, key_arn=ARN, ref=ref, binding=binding)
+    )
 
 
 def inside(fields: bytes) -> str:
@@ -66,7 +58,7 @@ def passes(sandbox: Sandbox) -> Iterator[Passes]:
     """Evaluate the check over values of a type, in a session that may write nothing."""
     url = make_url(sandbox.superuser_url).set(database="postgres")
     engine = open_engine(url.render_as_string(hide_password=False), read_only=True)
-    yield lambda values, type_="text", least=Format.V1, **more: evaluated(
+    yield lambda values, type_="text", least=envelope.Format.V1, **more: evaluated(
         engine, values, type_, least, **more
     )
     engine.dispose()
@@ -76,7 +68,7 @@ def evaluated(
     engine: Engine,
     values: Sequence[Any],
     type_: str,
-    least: Format,
+    least: envelope.Format,
     *,
     document: bool = False,
     size: int | None = None,
@@ -95,10 +87,10 @@ def evaluated(
 
 def shaped(value: str) -> bool:
     """Whether a value is an envelope by its mark, its base64 and its fields, whatever their lengths."""
-    format_ = classify(value).format
-    if format_ not in VERSIONS or len(value) > MAX_STORED_CHARACTERS:
+    format_ = envelope.classify(value).format
+    if format_ not in envelope.VERSIONS or len(value) > envelope.MAX_STORED_CHARACTERS:
         return False
-    names = VERSIONS[format_].field_names
+    names = envelope.VERSIONS[format_].field_names
     try:
         version, *fields = decode(value.encode("ascii", "replace"), "envelope").split(b"|")
         decoded = [decode(field, "field") for field in fields]
@@ -165,10 +157,10 @@ READ = [
     "",
     GOOD,
     v1(b"e", b"s" * 17),
-    v1(b"e" * MAX_EDK_BYTES, b"t" * (MAX_TOKEN_BYTES + 16)),
+    v1(b"e" * envelope.MAX_EDK_BYTES, b"t" * (envelope.MAX_TOKEN_BYTES + 16)),
     *(v1(b"e" * n, b"t" * (20 + n)) for n in range(1, 8)),
     v2(),
-    v2(b"e" * MAX_EDK_BYTES),
+    v2(b"e" * envelope.MAX_EDK_BYTES),
 ]
 
 
@@ -191,10 +183,10 @@ def test_the_shortest_envelope_is_as_long_as_is_demanded() -> None:
 
 
 def test_v1_is_refused_where_v2_is_demanded(passes: Passes) -> None:
-    assert passes([GOOD, v2(), v2(binding="acme"), ""], least=Format.V2) == [False, True, True, True]
+    assert passes([GOOD, v2(), v2(binding="acme"), ""], least=envelope.Format.V2) == [False, True, True, True]
     relabelled = inside(base64.b64decode(v2()).replace(b"v2|", b"vb|", 1))
     found = [GOOD, v2(), v2(binding="acme"), v2(binding="x" * 64), relabelled]
-    assert passes(found, least=Format.V2_BOUND) == [False, False, True, True, False]
+    assert passes(found, least=envelope.Format.V2_BOUND) == [False, False, True, True, False]
     assert passes(found) == [True, True, True, True, False]
 
 
@@ -218,20 +210,20 @@ def test_bytes_that_are_no_text_are_refused(passes: Passes) -> None:
 
 def test_a_type_without_a_check_is_said() -> None:
     with pytest.raises(ValueError, match="integer"):
-        check_expression("stored", "integer", Format.V1)
+        check_expression("stored", "integer", envelope.Format.V1)
 
 
 def test_the_marks_are_those_by_which_the_census_counts() -> None:
-    check = check_expression("stored", "text", Format.V1)
-    for format_, mark in STORED_PREFIXES.items():
-        assert (mark in check) is (format_ in ENVELOPE_FORMATS)
+    check = check_expression("stored", "text", envelope.Format.V1)
+    for format_, mark in envelope.STORED_PREFIXES.items():
+        assert (mark in check) is (format_ in envelope.ENVELOPE_FORMATS)
 
 
 def test_only_immutable_functions_are_called(sandbox: Sandbox) -> None:
     called = set()
     for type_ in TYPES:
         for document in (False, True):
-            check = check_expression("stored", type_, Format.V1, document=document)
+            check = check_expression("stored", type_, envelope.Format.V1, document=document)
             called |= set(re.findall(r"\b([a-z_]+)\(", re.sub(r"'[^']*'|\$re\$.*?\$re\$", "", check)))
     engine = open_engine(
         make_url(sandbox.superuser_url).set(database="postgres").render_as_string(hide_password=False)
@@ -258,7 +250,7 @@ def test_any_value_passes_if_it_is_read_and_only_if_it_is_shaped_like_it(passes:
     value = "".join(c for c in value if c != "\x00" and not "\ud800" <= c <= "\udfff")
     (passed,) = passes([value])
     try:
-        read = bool(value and parse_strictly(value))
+        read = bool(value and envelope.parse_strictly(value))
     except EnvelopeError:
         read = False
     assert passed or not (read or value == "")
@@ -339,7 +331,7 @@ def test_v1_within_a_document_is_refused_where_v2_is_demanded(passes: Passes, ty
         return json.dumps(document).encode() if type_ == "bytea" else json.dumps(document)
 
     documents = map(stored, (ENVELOPES, {"token": v2()}))
-    assert passes(documents, type_, least=Format.V2, document=True) == [False, True]
+    assert passes(documents, type_, least=envelope.Format.V2, document=True) == [False, True]
 
 
 @pytest.mark.parametrize("type_", ["text", "json", "bytea"])
@@ -372,7 +364,7 @@ def test_any_document_of_texts_passes_only_if_all_are_shaped_like_envelopes(
     def fits(value: Any) -> bool:
         if not isinstance(value, str) or value == "":
             return True
-        mark = value.startswith(tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS))
+        mark = value.startswith(tuple(envelope.STORED_PREFIXES[f] for f in envelope.ENVELOPE_FORMATS))
         try:
             return mark and len(decode(value.encode("utf-8", "surrogatepass"), "value")) > 3
         except EnvelopeError:

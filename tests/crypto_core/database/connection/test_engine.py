@@ -17,19 +17,11 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from console.sandbox.sandbox import Sandbox
+from crypto_core import errors
 from crypto_core.database.connection import engine as engine_module
 from crypto_core.database.connection import watchdog
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.qualified_sql import run_as_it_is
-from crypto_core.errors import (
-    DatabaseError,
-    DatabaseReadOnlyError,
-    DatabaseTimeoutError,
-    DatabaseUnreachableError,
-    MissingGrantError,
-    MissingSchemaError,
-    SettingsError,
-)
 from tests.pooler import Pooler, pooler
 
 
@@ -57,16 +49,20 @@ def own() -> Iterator[Sandbox]:
 @pytest.mark.parametrize(
     ("statement", "kind", "says"),
     [
-        ("SELECT * FROM pg_authid", MissingGrantError, "permission denied"),
-        ("SELECT * FROM keydeck.journal", MissingSchemaError, "keydeck init"),
-        ("SELECT * FROM not_there", DatabaseError, "42P01"),
-        ("SELECT 1/0", DatabaseError, "22012"),
-        ("SET statement_timeout = 50; SELECT pg_sleep(30)", DatabaseTimeoutError, "took too long"),
-        ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseUnreachableError, "closed the connection"),
+        ("SELECT * FROM pg_authid", errors.MissingGrantError, "permission denied"),
+        ("SELECT * FROM keydeck.journal", errors.MissingSchemaError, "keydeck init"),
+        ("SELECT * FROM not_there", errors.DatabaseError, "42P01"),
+        ("SELECT 1/0", errors.DatabaseError, "22012"),
+        ("SET statement_timeout = 50; SELECT pg_sleep(30)", errors.DatabaseTimeoutError, "took too long"),
+        (
+            "SELECT pg_terminate_backend(pg_backend_pid())",
+            errors.DatabaseUnreachableError,
+            "closed the connection",
+        ),
     ],
 )
 def test_a_failure_is_told_apart(
-    engine: Engine, statement: str, kind: type[DatabaseError], says: str
+    engine: Engine, statement: str, kind: type[errors.DatabaseError], says: str
 ) -> None:
     with pytest.raises(kind, match=says) as caught, connected(engine) as connection:
         connection.execute(text(statement))
@@ -90,7 +86,7 @@ def test_a_database_that_lets_nobody_in_is_unreachable_and_no_password_is_repeat
 ) -> None:
     url = make_url(environment["DATABASE_URL"])
     opened = open_engine(url.set(**change).render_as_string(hide_password=False))  # type: ignore[arg-type]
-    with pytest.raises(DatabaseUnreachableError, match=says) as caught, connected(opened):
+    with pytest.raises(errors.DatabaseUnreachableError, match=says) as caught, connected(opened):
         pass
     told = f"{caught.value} {caught.value.__cause__} {opened!r}"
     assert str(url.password) not in told
@@ -112,7 +108,7 @@ def test_a_database_that_lets_nobody_in_is_unreachable_and_no_password_is_repeat
 def test_what_is_no_postgresql_url_is_told_with_the_form_and_not_repeated(url: str) -> None:
     try:
         open_engine(url, setting="KEYDECK_STATE_URL").dispose()
-    except SettingsError as error:
+    except errors.SettingsError as error:
         told = error
     else:
         assert url == "postgresql+asyncpg://"
@@ -127,7 +123,7 @@ def test_what_is_no_postgresql_url_is_told_with_the_form_and_not_repeated(url: s
     [f"p@secret-word{character}more" for character in "#/?@%[: "] + ["@secret-word", "p@secret-word@"],
 )
 def test_the_rest_of_a_password_is_neither_looked_up_nor_told(password: str) -> None:
-    with pytest.raises(SettingsError, match=r"DATABASE_URL has more than one @.*%40") as caught:
+    with pytest.raises(errors.SettingsError, match=r"DATABASE_URL has more than one @.*%40") as caught:
         open_engine(f"postgresql://u:{password}@h.invalid/d")
     assert "secret-word" not in "".join(traceback.format_exception(caught.value))
     encoded = open_engine(f"postgresql://u:{quote(password, safe='')}@h.invalid/d")
@@ -158,7 +154,7 @@ def test_a_transaction_for_reading_and_each_of_a_read_only_engine_is_refused_wri
     url = environment["DATABASE_URL"]
     opened = open_engine(wire.url(url) if pooled else url, read_only=read_only)
     for statement in CHANGES:
-        with pytest.raises(DatabaseReadOnlyError), connected(opened, write=write) as connection:
+        with pytest.raises(errors.DatabaseReadOnlyError), connected(opened, write=write) as connection:
             connection.execute(text(statement))
     # Neither what a statement read before, nor how it is fetched, opens a way.
     for first, streamed in (("SELECT 1", False), ("SELECT 1", True), ("SAVEPOINT one", False)):
@@ -300,7 +296,7 @@ def test_the_session_has_time_limits_and_a_name(engine: Engine) -> None:
 
 def test_statement_parameters_are_in_no_exception(engine: Engine) -> None:
     canary = f"canary-{uuid4().hex}"
-    with pytest.raises(DatabaseError) as caught, connected(engine) as connection:
+    with pytest.raises(errors.DatabaseError) as caught, connected(engine) as connection:
         connection.execute(text("SELECT 1/0, CAST(:canary AS text)"), {"canary": canary})
     assert canary not in f"{caught.value} {caught.value.__cause__} {caught.value.__cause__.__cause__}"  # type: ignore[union-attr]
 
@@ -311,7 +307,7 @@ def test_more_users_than_connections_wait_and_are_told(
     monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT_SECONDS", 1)
     opened = open_engine(environment["DATABASE_URL"])
     held = [opened.connect() for _ in range(16)]
-    with pytest.raises(DatabaseUnreachableError, match="can't be used"), connected(opened):
+    with pytest.raises(errors.DatabaseUnreachableError, match="can't be used"), connected(opened):
         pass
     for connection in held:
         connection.close()
@@ -326,7 +322,7 @@ def test_a_server_that_stops_and_comes_back_is_used_again(own: Sandbox) -> None:
         connection.scalar(text("SELECT 1"))
     own.postgres.stop()
     for _ in range(2):
-        with pytest.raises(DatabaseUnreachableError, match="No connection"), connected(opened):
+        with pytest.raises(errors.DatabaseUnreachableError, match="No connection"), connected(opened):
             pass
     own.postgres.restart()
     with connected(opened) as connection:
@@ -346,7 +342,7 @@ def test_a_server_that_stops_in_the_middle_of_a_statement_is_told(own: Sandbox) 
         sleeping = pool.submit(sleep)
         wait_until(lambda: bool(sessions(own, "pg_sleep")))
         own.postgres.stop()
-        with pytest.raises(DatabaseUnreachableError):
+        with pytest.raises(errors.DatabaseUnreachableError):
             sleeping.result(timeout=30)
     own.postgres.restart()
     opened.dispose()
@@ -375,7 +371,7 @@ def test_a_server_that_freezes_is_not_waited_for_without_end(
     with ThreadPoolExecutor(1) as pool:
         using = pool.submit(use)
         try:
-            with pytest.raises(DatabaseUnreachableError):
+            with pytest.raises(errors.DatabaseUnreachableError):
                 using.result(timeout=30)
         finally:
             own.postgres.resume()
@@ -409,7 +405,7 @@ def test_what_reads_a_whole_table_may_take_longer_and_nothing_behind_it_may(
         driver = connection.connection.driver_connection
         assert driver is not None
         assert driver.limit_seconds is None
-    with pytest.raises(DatabaseTimeoutError), connected(opened) as connection, patient(connection, 1):
+    with pytest.raises(errors.DatabaseTimeoutError), connected(opened) as connection, patient(connection, 1):
         connection.execute(text("SELECT pg_sleep(30)"))
     with connected(opened) as connection:
         assert connection.scalar(text("SHOW statement_timeout")) == "1min"

@@ -19,35 +19,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core import envelope
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.tokens.expressions import (
-    V2_CHARACTERS,
-    digest_of,
-    edk_prefix_of,
-    edk_prefix_of_head,
-    format_of,
-    head_of,
-    id_in,
-    plaintext_provider_of,
-    table_of,
-    unnested,
-)
+from crypto_core.database.tokens import expressions
 from crypto_core.database.tokens.respelling import has_v1_fields
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.database.tokens.token_source import token_source
-from crypto_core.envelope import (
-    PROVIDER_PREFIXES,
-    STORED_PREFIXES,
-    EnvelopeV1,
-    Format,
-    bound_format,
-    classify,
-    edk_prefix,
-    parse,
-    seal,
-    serialise,
-)
 from crypto_core.errors import EnvelopeError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -75,12 +53,12 @@ def test_sql_takes_for_v1_exactly_what_the_platforms_reader_opens(engine: Engine
         opens = connection.scalars(statement).all()
     assert opens == [published_fields(value) is not None for value in values]
     for value, in_database, text in zip(values, in_sql(engine, texts), texts, strict=True):
-        assert in_database.format == classify(text).format
+        assert in_database.format == envelope.classify(text).format
         assert in_database.digest == digest(text)
         # Where SQL decodes nothing for it, KMS is asked about the value itself.
         fields = published_fields(value)
         if fields is not None and in_database.prefix is not None:
-            assert in_database.prefix == edk_prefix(fields[0])
+            assert in_database.prefix == envelope.edk_prefix(fields[0])
 
 
 @dataclass(frozen=True)
@@ -110,7 +88,10 @@ def in_sql(engine: Engine, values: Sequence[str]) -> list[Told]:
     )
     stored: Any = source.c.stored
     statement = select(
-        format_of(stored), plaintext_provider_of(stored), edk_prefix_of(stored), digest_of(stored)
+        expressions.format_of(stored),
+        expressions.plaintext_provider_of(stored),
+        expressions.edk_prefix_of(stored),
+        expressions.digest_of(stored),
     ).order_by(source.c.number)
     with engine.connect() as connection:
         return [
@@ -120,35 +101,35 @@ def in_sql(engine: Engine, values: Sequence[str]) -> list[Told]:
 
 
 def in_python(stored: str) -> Told:
-    told = classify(stored)
+    told = envelope.classify(stored)
     return Told(told.format.value, told.provider, prefix_in_python(stored), digest(stored))
 
 
 def prefix_in_python(stored: str) -> bytes | None:
     """The EDK prefix, also of values that are broken further behind: told from the first 72 characters."""
     try:
-        return parse(stored).edk_prefix
+        return envelope.parse(stored).edk_prefix
     except EnvelopeError:
         pass
     if stored.startswith(("djJ8", "dmJ8")):
-        return prefix_of_v2_in_python(stored[4 : V2_CHARACTERS + 4])
+        return prefix_of_v2_in_python(stored[4 : expressions.V2_CHARACTERS + 4])
     head = stored[4:72]
     if not stored.startswith("djF8") or not re.fullmatch("[A-Za-z0-9+/]{68}", head, re.ASCII):
         return None
     inner = base64.b64decode(head)
     if not re.fullmatch(rb"[A-Za-z0-9+/]{51}", inner):
         return None
-    return edk_prefix(base64.b64decode(inner[:50] + b"==") + b"more")
+    return envelope.edk_prefix(base64.b64decode(inner[:50] + b"==") + b"more")
 
 
 def prefix_of_v2_in_python(head: str) -> bytes | None:
     """The EDK stands behind the key ARN, which nobody reads here."""
-    if len(head) < V2_CHARACTERS or not re.fullmatch("[A-Za-z0-9+/]+", head, re.ASCII):
+    if len(head) < expressions.V2_CHARACTERS or not re.fullmatch("[A-Za-z0-9+/]+", head, re.ASCII):
         return None
     edk = [*base64.b64decode(head).split(b"|"), b""][1][:51]
     if not re.fullmatch(rb"[A-Za-z0-9+/]{51}", edk):
         return None
-    return edk_prefix(base64.b64decode(edk[:50] + b"==") + b"more")
+    return envelope.edk_prefix(base64.b64decode(edk[:50] + b"==") + b"more")
 
 
 def v2(inner: bytes) -> str:
@@ -158,12 +139,14 @@ def v2(inner: bytes) -> str:
 def sealed_v2(edk: bytes, arn: str = ARN, row_id: str = "gh-1", binding: str | None = None) -> str:
     ref = TokenRef("gh_connection", "access_token", row_id)
     token, data_key = Secret.of("made up"), DataKey(os.urandom(32))
-    format_ = bound_format(Format.V2, binding)
-    return serialise(seal(token, data_key, edk, format_=format_, key_arn=arn, ref=ref, binding=binding))
+    format_ = envelope.bound_format(envelope.Format.V2, binding)
+    return envelope.serialise(
+        envelope.seal(token, data_key, edk, format_=format_, key_arn=arn, ref=ref, binding=binding)
+    )
 
 
 def sealed(edk: bytes) -> str:
-    return serialise(EnvelopeV1(edk, os.urandom(12), os.urandom(40)))
+    return envelope.serialise(envelope.EnvelopeV1(edk, os.urandom(12), os.urandom(40)))
 
 
 def v1(inner: bytes) -> str:
@@ -193,9 +176,9 @@ HOSTILE = [
     "djJ8",
     "djJ8" + "*" * 100,
     "djJ8" + "*" * 400,
-    "djJ8" + "A" * V2_CHARACTERS,
-    "djJ8" + "A" * (V2_CHARACTERS - 1),
-    "djJ8" + "A" * (V2_CHARACTERS - 1) + "=" * 5,
+    "djJ8" + "A" * expressions.V2_CHARACTERS,
+    "djJ8" + "A" * (expressions.V2_CHARACTERS - 1),
+    "djJ8" + "A" * (expressions.V2_CHARACTERS - 1) + "=" * 5,
     "djJ8" + "é" * 400,
     "djJ8" + "\n" * 400,
     "djJ8AQIDAHg" + "A" * 60,
@@ -206,10 +189,10 @@ HOSTILE = [
     sealed_v2(GOOD, binding="acme"),
     sealed_v2(GOOD, LONG_ARN, binding="x" * 64),
     sealed_v2(b"an EDK without a header", binding="acme"),
-    sealed_v2(GOOD, binding="acme")[: V2_CHARACTERS + 3],
+    sealed_v2(GOOD, binding="acme")[: expressions.V2_CHARACTERS + 3],
     sealed_v2(b"an EDK without a header"),
-    sealed_v2(GOOD)[: V2_CHARACTERS + 3],
-    sealed_v2(GOOD)[: V2_CHARACTERS + 4],
+    sealed_v2(GOOD)[: expressions.V2_CHARACTERS + 3],
+    sealed_v2(GOOD)[: expressions.V2_CHARACTERS + 4],
     sealed_v2(GOOD) + "=",
     sealed_v2(GOOD)[:200] + "*" + sealed_v2(GOOD)[201:],
     v2(b"\xff" * 400),
@@ -258,8 +241,8 @@ HOSTILE = [
     "'\"\\`",
     "😀" * 50,
     "djF8" + "😀" * 68,
-    *(prefix + "KEYDECKDEMO" for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes),
-    *STORED_PREFIXES.values(),
+    *(prefix + "KEYDECKDEMO" for prefixes in envelope.PROVIDER_PREFIXES.values() for prefix in prefixes),
+    *envelope.STORED_PREFIXES.values(),
 ]
 
 
@@ -275,10 +258,10 @@ def test_every_generated_value_is_told_alike_in_sql_and_python(
                 statement = select(
                     source.id,
                     stored,
-                    format_of(stored),
-                    plaintext_provider_of(stored),
-                    edk_prefix_of(stored),
-                    digest_of(stored),
+                    expressions.format_of(stored),
+                    expressions.plaintext_provider_of(stored),
+                    expressions.edk_prefix_of(stored),
+                    expressions.digest_of(stored),
                 ).where(stored.is_not(None))
                 for _, value, format_, provider, prefix, digest_ in connection.execute(statement):
                     told = Told(format_, provider, bytes(prefix) if prefix else None, bytes(digest_))
@@ -308,7 +291,7 @@ def test_a_value_of_ten_megabytes_is_told_alike(engine: Engine, beginning: str) 
 def test_the_prefix_of_an_edk_of_any_length_is_the_one_that_python_finds(engine: Engine, length: int) -> None:
     edk = (GOOD * 40)[:length]
     (told,) = in_sql(engine, [sealed(edk)])
-    assert told.prefix == edk_prefix(edk) == (edk[:37] if length > 37 else None)
+    assert told.prefix == envelope.edk_prefix(edk) == (edk[:37] if length > 37 else None)
 
 
 @pytest.mark.parametrize("make", [sealed, sealed_v2])
@@ -319,7 +302,9 @@ def test_envelopes_of_one_key_material_share_few_heads_and_a_head_tells_their_pr
     values = [make(GOOD[:37] + os.urandom(147)) for _ in range(2000)]
     heads = func.unnest(bindparam("values", values, ARRAY(Text))).column_valued("stored")
     with engine.connect() as connection:
-        rows = connection.execute(select(head_of(heads), edk_prefix_of_head(head_of(heads)))).all()
+        rows = connection.execute(
+            select(expressions.head_of(heads), expressions.edk_prefix_of_head(expressions.head_of(heads)))
+        ).all()
     assert {bytes(prefix) for _, prefix in rows} == {GOOD[:37]}
     assert len({head for head, _ in rows}) <= 1024
 
@@ -331,7 +316,7 @@ def test_the_prefix_of_a_v2_envelope_is_found_behind_its_key_arn(
 ) -> None:
     edk = (GOOD * 40)[:length]
     (told,) = in_sql(engine, [sealed_v2(edk, arn)])
-    assert told.prefix == edk_prefix(edk)
+    assert told.prefix == envelope.edk_prefix(edk)
 
 
 def test_every_version_header_is_recognised_alike(engine: Engine) -> None:
@@ -340,7 +325,7 @@ def test_every_version_header_is_recognised_alike(engine: Engine) -> None:
     headers += [bytes([a, 2, 3, b, c]) for a in (0, 1, 2) for b in (0, 1) for c in (0x77, 0x78, 0x79)]
     edks = [header + tail for header in headers]
     told = in_sql(engine, [sealed(edk) for edk in edks])
-    assert [t.prefix for t in told] == [edk_prefix(edk) for edk in edks]
+    assert [t.prefix for t in told] == [envelope.edk_prefix(edk) for edk in edks]
     assert sum(t.prefix is not None for t in told) >= 16
 
 
@@ -368,7 +353,9 @@ def test_any_value_is_told_alike_in_sql_and_python(engine: Engine, parts: list[t
 @given(st.lists(st.binary(min_size=1, max_size=120), min_size=1, max_size=40), st.booleans())
 def test_any_edk_has_the_prefix_that_python_finds(engine: Engine, edks: list[bytes], header: bool) -> None:
     given_ = [HEADER + edk if header else edk for edk in edks]
-    assert [t.prefix for t in in_sql(engine, [sealed(e) for e in given_])] == [edk_prefix(e) for e in given_]
+    assert [t.prefix for t in in_sql(engine, [sealed(e) for e in given_])] == [
+        envelope.edk_prefix(e) for e in given_
+    ]
 
 
 @settings(max_examples=examples(60, quick=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -401,7 +388,7 @@ def test_rows_hold_what_they_are_made_of(engine: Engine, rows: list[tuple[str | 
         "bytes": ([some for _, some in rows], LargeBinary),
     }
     with engine.connect() as connection:
-        found = connection.execute(select(unnested("made", columns))).all()
+        found = connection.execute(select(expressions.unnested("made", columns))).all()
     assert [tuple(row) for row in found] == rows
 
 
@@ -417,12 +404,14 @@ def test_ids_are_found_by_their_own_type(environment: dict[str, str], platform: 
                 ),
                 {"id": number},
             )
-    source = table_of(table)
+    source = expressions.table_of(table)
     with platform.connect() as connection:
-        found = connection.scalars(select(source.c.id).where(id_in(table, source, ["9", "5"]))).all()
+        found = connection.scalars(
+            select(source.c.id).where(expressions.id_in(table, source, ["9", "5"]))
+        ).all()
     assert found == [9]
 
 
 def test_every_format_is_told_by_sql(engine: Engine) -> None:
     values = ["djF8", "djJ8", "dmJ8", "ZGV2f", "ghp_1", "?", ""]
-    assert {t.format for t in in_sql(engine, values)} == {f.value for f in Format}
+    assert {t.format for t in in_sql(engine, values)} == {f.value for f in envelope.Format}

@@ -17,16 +17,11 @@ from botocore.exceptions import ClientError
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
+from crypto_core.database.state.anchors import time_stamps
 from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.append_file import AnchorFile, read_anchors
 from crypto_core.database.state.anchors.bucket import AnchorBucket
-from crypto_core.database.state.anchors.time_stamps import (
-    LARGEST_ANSWER,
-    TimeStampAuthority,
-    TimeStampRoots,
-    read_roots,
-)
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -253,9 +248,9 @@ def test_a_bucket_that_locks_nothing_or_is_not_there_anchors_nothing(
 def test_a_time_stamp_fixes_the_journal_by_the_authoritys_clock(
     journal: Journal, signer: KmsSigner, tsa: Authority, rewritten: Callable[[], None], tmp_path: Path
 ) -> None:
-    roots = read_roots(tsa.roots)
+    roots = time_stamps.read_roots(tsa.roots)
     file = AnchorFile(tmp_path / "anchors")
-    anchoring = Anchoring(TimeStampAuthority(tsa.url, roots), [file], roots)
+    anchoring = Anchoring(time_stamps.TimeStampAuthority(tsa.url, roots), [file], roots)
     before = datetime.now(UTC).replace(microsecond=0)
     checkpoints = JournalCheckpoints(
         *(journal, signer),
@@ -287,8 +282,8 @@ def test_a_time_stamp_fixes_the_journal_by_the_authoritys_clock(
 def test_a_time_stamp_over_something_else_does_not_count(
     journal: Journal, signer: KmsSigner, tsa: Authority, tmp_path: Path
 ) -> None:
-    roots = read_roots(tsa.roots)
-    anchoring = Anchoring(TimeStampAuthority(tsa.url, roots), (), roots)
+    roots = time_stamps.read_roots(tsa.roots)
+    anchoring = Anchoring(time_stamps.TimeStampAuthority(tsa.url, roots), (), roots)
     checkpoints = of(journal, signer, anchoring)
     _, stamp, _ = checkpoints.anchored_checkpoint()
     second = checkpoints.checkpoint()
@@ -296,12 +291,12 @@ def test_a_time_stamp_over_something_else_does_not_count(
     assert "has a time stamp in" in problem
     assert "does not count" in problem
     with authority(tmp_path / "another") as other:
-        strange = read_roots(other.roots)
+        strange = time_stamps.read_roots(other.roots)
     for given, by in (
         (stamp, strange),
         (stamp[:-1], roots),
         (b"", roots),
-        (b"x" * (LARGEST_ANSWER + 1), roots),
+        (b"x" * (time_stamps.LARGEST_ANSWER + 1), roots),
     ):
         with pytest.raises(AnchorError):
             by.time_of(given, Anchor(second).stamped)
@@ -317,8 +312,8 @@ def test_an_end_of_a_former_key_is_judged_by_the_time_stamp(
     forge: Callable[..., None],
 ) -> None:
     """It vouches for a checkpoint that the journal does not record any more."""
-    roots = read_roots(tsa.roots)
-    checkpoints = of(journal, signer, Anchoring(TimeStampAuthority(tsa.url, roots), (), roots))
+    roots = time_stamps.read_roots(tsa.roots)
+    checkpoints = of(journal, signer, Anchoring(time_stamps.TimeStampAuthority(tsa.url, roots), (), roots))
     made, stamp, outcomes = checkpoints.anchored_checkpoint()
     assert outcomes[0].at is not None
     forge("DELETE FROM keydeck.journal WHERE seq > 5", "DELETE FROM keydeck.journal_checkpoint")
@@ -337,7 +332,7 @@ def test_an_end_of_a_former_key_is_judged_by_the_time_stamp(
 @pytest.mark.parametrize(
     "answers",
     [
-        {"instead": b"x" * (LARGEST_ANSWER + 1)},
+        {"instead": b"x" * (time_stamps.LARGEST_ANSWER + 1)},
         {"instead": b"\x1b[31m[/red]"},
         {"instead": b""},
         {"kind": "text/html\x1b"[:9]},
@@ -350,20 +345,22 @@ def test_what_an_authority_answers_is_bounded_and_checked(tsa: Authority, answer
     for name, value in answers.items():
         setattr(tsa, name, value)
     with pytest.raises(AnchorError) as caught:
-        TimeStampAuthority(tsa.url, read_roots(tsa.roots)).stamp(b"m" * 32)
+        time_stamps.TimeStampAuthority(tsa.url, time_stamps.read_roots(tsa.roots)).stamp(b"m" * 32)
     assert caught.value.message.isprintable()
 
 
 @needs_openssl
 def test_an_answer_of_before_is_not_taken_for_this_one(tsa: Authority) -> None:
-    authority_ = TimeStampAuthority(tsa.url, read_roots(tsa.roots))
+    authority_ = time_stamps.TimeStampAuthority(tsa.url, time_stamps.read_roots(tsa.roots))
     tsa.instead, _ = authority_.stamp(b"m" * 32)
     with pytest.raises(AnchorError, match="Nonce"):
         authority_.stamp(b"m" * 32)
 
 
 def test_an_authority_that_is_not_there_leaves_the_checkpoint(journal: Journal, signer: KmsSigner) -> None:
-    nobody = TimeStampAuthority("http://127.0.0.1:9/tsr", TimeStampRoots(()), seconds=5)
+    nobody = time_stamps.TimeStampAuthority(
+        "http://127.0.0.1:9/tsr", time_stamps.TimeStampRoots(()), seconds=5
+    )
     made, stamp, outcomes = of(journal, signer, Anchoring(nobody)).anchored_checkpoint()
     assert (stamp, len(outcomes), outcomes[0].error != "") == (b"", 1, True)
     assert of(journal, signer).verify().anchored == made.seq

@@ -19,14 +19,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
-from tests.crypto_core.database.tokens.attribution.scene import (
-    OTHER_ARN,
-    adds_up,
-    by_key,
-    only,
-    put,
-    share_of,
-)
+from tests.crypto_core.database.tokens.attribution import scene
 from tests.crypto_core.statements import execute, scalar
 
 
@@ -35,13 +28,13 @@ def test_a_census_asks_kms_one_question_for_each_key_material(
 ) -> None:
     status = services.services.status.take_census()
     assert decrypts() == len(world.by_key) == 3
-    known = {k: n for k, n in by_key(status).items() if k[0] is not None}
+    known = {k: n for k, n in scene.by_key(status).items() if k[0] is not None}
     damaged = sum(s.tokens for s in status.keys if s.key_arn is None)
     assert sum(world.by_key.values()) == sum(known.values()) + damaged
     assert damaged <= len(world.corrupt)
     assert all(world.by_key[k] - damaged <= n <= world.by_key[k] for k, n in known.items())  # type: ignore[index]
     assert {s.evidence for s in status.keys if s.key_arn} == {Evidence.INFERRED}
-    assert adds_up(status)
+    assert scene.adds_up(status)
     assert status.coverage.complete
 
 
@@ -59,7 +52,7 @@ def test_a_second_census_asks_nothing(
     asked = decrypts()
     second = container.services.status.take_census()
     assert decrypts() == asked == 3
-    assert by_key(first) == by_key(second)
+    assert scene.by_key(first) == scene.by_key(second)
     # Another process compares each answer that it finds with what KMS says of one member.
     fresh().services.status.take_census()
     assert decrypts() == 2 * asked
@@ -82,9 +75,9 @@ def test_what_is_remembered_has_its_age(
 def test_an_answer_that_names_no_key_keeps_nobody_from_the_status(
     services: Container, fresh: Callable[..., Container], superuser: Engine
 ) -> None:
-    truth = by_key(services.services.status.take_census())
+    truth = scene.by_key(services.services.status.take_census())
     execute(superuser, "UPDATE keydeck.key_answer SET key_arn = key_arn || '/planted'")
-    assert by_key(fresh().services.status.take_census()) == truth
+    assert scene.by_key(fresh().services.status.take_census()) == truth
 
 
 def test_read_only_asks_once_and_writes_no_answer(
@@ -93,7 +86,7 @@ def test_read_only_asks_once_and_writes_no_answer(
     container = fresh(read_only=True)
     first, second = container.services.status.take_census(), container.services.status.take_census()
     assert decrypts() == 3
-    assert by_key(first) == by_key(second)
+    assert scene.by_key(first) == scene.by_key(second)
     assert scalar(superuser, "SELECT count(*) FROM keydeck.key_answer") == 0
 
 
@@ -115,7 +108,7 @@ def test_after_verifying_all_the_counts_are_verified_and_the_generators(
     assert {(s.key_arn, s.key_material_id): s.tokens for s in keyed} == intact
     damaged = [s for s in status.keys if not s.key_arn]
     assert {s.evidence for s in damaged} == {Evidence.UNKNOWN}
-    assert adds_up(status)
+    assert scene.adds_up(status)
     titles = {p.title: p.tokens for p in status.problems}
     assert titles["damaged: the envelope does not open"]
     assert "under a key that is not known" not in titles
@@ -125,7 +118,7 @@ def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Contain
     services.services.status.take_census()
     ref = world.sealed_under(world.old_key)[-1]
     services.services.work.verify_tokens(Selection((ref,)))
-    share = share_of(services.services.status.take_census(), world.old_key.arn)
+    share = scene.share_of(services.services.status.take_census(), world.old_key.arn)
     old = (world.old_key.arn, world.old_key.material_ids[0])
     # A damaged member that was asked about is no longer counted under the key.
     assert len(world.sealed_under(world.old_key)) <= share.tokens <= world.by_key[old]
@@ -137,8 +130,8 @@ def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Contain
 def test_a_group_of_which_every_token_was_asked_is_verified(
     services: Container, platform: Engine, environment: dict[str, str]
 ) -> None:
-    only(platform)
-    put(platform, "gh-only", encrypt_token("gho_only"))
+    scene.only(platform)
+    scene.put(platform, "gh-only", encrypt_token("gho_only"))
     (share,) = services.services.status.take_census().keys
     assert (share.tokens, share.asked, share.evidence) == (1, 1, Evidence.VERIFIED)
 
@@ -148,18 +141,18 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
 ) -> None:
     ref = world.sealed_under(world.old_key)[0]
     envelope = parse(services.store.read_token(ref).value.reveal())
-    contradiction = KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")
+    contradiction = KnownAttribution(b"x" * 32, envelope.edk_prefix, scene.OTHER_ARN, "m-other")
     services.services.status.take_census()
     AttributionCache(services.engine).remember([contradiction])
     status = services.services.status.take_census()
     conflicts = [s for s in status.keys if s.evidence is Evidence.CONFLICT]
     assert len(conflicts) == 1
     assert conflicts[0].key_arn is None
-    assert OTHER_ARN in conflicts[0].note
+    assert scene.OTHER_ARN in conflicts[0].note
     assert world.old_key.arn in conflicts[0].note
     asked = sum(s.tokens for s in status.keys if s.key_arn == world.old_key.arn)
     assert conflicts[0].tokens + asked >= len(world.sealed_under(world.old_key))
-    assert adds_up(status)
+    assert scene.adds_up(status)
     problem = next(p for p in status.problems if "disagree" in p.title)
     assert (problem.severity, problem.tokens) == (Severity.HIGH, conflicts[0].tokens)
     assert not status.well
@@ -173,12 +166,12 @@ def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
 ) -> None:
     envelope = parse(services.store.read_token(world.sealed_under(world.old_key)[0]).value.reveal())
     AttributionCache(services.engine).remember(
-        [KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")]
+        [KnownAttribution(b"x" * 32, envelope.edk_prefix, scene.OTHER_ARN, "m-other")]
     )
     services.services.work.verify_tokens(Selection(everything=True))
     status = services.services.status.take_census()
     assert Evidence.CONFLICT not in {s.evidence for s in status.keys}
-    assert share_of(status, world.old_key.arn).tokens == len(world.sealed_under(world.old_key))
+    assert scene.share_of(status, world.old_key.arn).tokens == len(world.sealed_under(world.old_key))
 
 
 def test_a_census_can_be_cancelled(services: Container, decrypts: Callable[[], int]) -> None:

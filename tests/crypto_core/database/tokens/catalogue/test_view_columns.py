@@ -63,7 +63,7 @@ def test_a_view_that_shows_the_id_of_its_table_is_offered(
     catalogue: Callable[[str], Catalogue], query: str
 ) -> None:
     found = catalogue(query)
-    assert found.unidentified == ()
+    assert found.unsupported == ()
     assert found.table("asked").token_columns == ("token",)
 
 
@@ -71,4 +71,4 @@ def test_a_view_that_shows_the_id_of_its_table_is_offered(
 def test_a_view_whose_id_may_name_several_rows_is_not_offered(
     catalogue: Callable[[str], Catalogue], query: str
 ) -> None:
-    assert [str(one.column) for one in catalogue(query).unidentified] == ["asked.token"]
+    assert [str(one.column) for one in catalogue(query).unsupported] == ["asked.token"]
