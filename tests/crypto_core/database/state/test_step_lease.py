@@ -156,8 +156,9 @@ def test_it_is_renewed_for_as_long_as_the_step_runs(
     left = text("SELECT until > clock_timestamp() FROM keydeck.incident_lease")
     with leased(engine, number, "one", "ana"):
         expire(superuser)
-        later.clear()
-        assert later.wait(30)
+        for _ in range(2):  # the first may have begun before it expired
+            later.clear()
+            assert later.wait(30)
         with superuser.connect() as connection:
             assert connection.scalar(left) is True
     with superuser.connect() as connection:
