@@ -576,11 +576,7 @@ for own, make, value in (
     ("composite type", "TYPE public.own AS (n int, t text)", "ROW(1, '<envelope>')::public.own"),
     ("domain", "DOMAIN public.own AS text", "'<envelope>'"),
     ("domain of an array", "DOMAIN public.own AS text[]", "ARRAY['<envelope>']"),
-    (
-        "range",
-        "TYPE public.own AS RANGE (subtype = text)",
-        "public.own('<envelope>', 'z<envelope>')",
-    ),
+    ("range", "TYPE public.own AS RANGE (subtype = text)", "public.own('<envelope>', 'z<envelope>')"),
 ):
     by_platform(
         *(UNREAD, f"{own} of the platform's", f"CREATE {make}"),

@@ -145,20 +145,11 @@ FAILURES: dict[str, tuple[Callable[[], None], type[Exception]]] = {
     "v2, tag": (lambda: opened(tampered(V2)), AuthenticationFailedError),
     "v2, nonce": (lambda: opened(replace(V2, nonce=bytes(12))), AuthenticationFailedError),
     "v2, oversize data key": (lambda: opened(V2, "oversize"), MalformedEnvelopeError),
-    "sealing v1, oversize data key": (
-        lambda: sealed(Format.V1, data_key="oversize"),
-        MalformedEnvelopeError,
-    ),
+    "sealing v1, oversize data key": (lambda: sealed(Format.V1, data_key="oversize"), MalformedEnvelopeError),
     "sealing v1, no entropy": (lambda: sealed(Format.V1, entropy=no_entropy), OSError),
     "sealing v1, bad nonce": (lambda: sealed(Format.V1, entropy=lambda _: b"nonce"), ValueError),
-    "sealing v1, long token": (
-        lambda: sealed(Format.V1, times=4000),
-        InvalidTokenError,
-    ),
-    "sealing v2, oversize data key": (
-        lambda: sealed(Format.V2, data_key="oversize"),
-        MalformedEnvelopeError,
-    ),
+    "sealing v1, long token": (lambda: sealed(Format.V1, times=4000), InvalidTokenError),
+    "sealing v2, oversize data key": (lambda: sealed(Format.V2, data_key="oversize"), MalformedEnvelopeError),
     "sealing v2, no row": (lambda: sealed(Format.V2, ref=None), MissingReferenceError),
     "sealing v2, alias": (lambda: sealed(Format.V2, key_arn="alias/tokens"), MalformedEnvelopeError),
     "sealing v2, no entropy": (lambda: sealed(Format.V2, entropy=no_entropy), OSError),

@@ -126,8 +126,7 @@ REFUSED: dict[str, Callable[[Session, Any], object]] = {
         inspect(GitHubConnection), [{"id": "gh-1", "access_token": value}]
     ),
     "core insert": lambda s, value: s.connection().execute(
-        insert(GitHubConnection.__table__),
-        [values_of(GitHubConnection, access_token=value)],
+        insert(GitHubConnection.__table__), [values_of(GitHubConnection, access_token=value)]
     ),
     "upsert": lambda s, value: s.execute(
         postgresql.insert(GitHubConnection)

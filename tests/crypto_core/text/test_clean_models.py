@@ -230,9 +230,7 @@ def tokens(text: str, _: Path) -> Built:
 def incident(text: str, _: Path) -> Built:
     book = read_runbook(BOOK.replace("WORST", json.dumps(clean(text, 50))), text)
     scope = {"key": text, "references": [text], "filter": text, "database": text, "origin": text}
-    head = IncidentRow(
-        *(1, text, "open", "a", text, text, scope, {text: text}, NOW, text, None, text, text),
-    )
+    head = IncidentRow(*(1, text, "open", "a", text, text, scope, {text: text}, NOW, text, None, text, text))
     step = StepRow("one", "to do", None, None, text, text, text, text, {"state": "failed", "lines": [text]})
     piece = EvidenceRow(1, text, "census", text, NOW, text, text, 1)
     entry = EntryRow(NOW, text, "note", text, text)

@@ -16,12 +16,7 @@ from sqlalchemy import Engine, make_url
 
 from console.sandbox.sandbox import Sandbox
 from crypto_core import envelope
-from crypto_core.database.column_guards.check_expression import (
-    SHORTEST,
-    TEXT_TYPES,
-    TYPES,
-    check_expression,
-)
+from crypto_core.database.column_guards.check_expression import SHORTEST, TEXT_TYPES, TYPES, check_expression
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope.fields import decode
 from crypto_core.errors import EnvelopeError

@@ -50,10 +50,7 @@ def begin_anew(breaks: JournalBreaks) -> Checkpoint:
 
 
 def test_after_entries_went_missing_the_journal_is_signed_again_once_that_is_acknowledged(
-    journal: Journal,
-    checkpoints: JournalCheckpoints,
-    breaks: JournalBreaks,
-    forge: Callable[..., None],
+    journal: Journal, checkpoints: JournalCheckpoints, breaks: JournalBreaks, forge: Callable[..., None]
 ) -> None:
     first = checkpoints.checkpoint()
     fill(journal)

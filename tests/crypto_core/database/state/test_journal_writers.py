@@ -237,8 +237,7 @@ DAMAGES = {
     ),
     "the next number": Damage((FORGED.format(seq=4),), "Entry 4 does not follow the entry before it."),
     "many next numbers": Damage(
-        tuple(FORGED.format(seq=seq) for seq in range(4, 12)),
-        "Entry 4 does not follow the entry before it.",
+        tuple(FORGED.format(seq=seq) for seq in range(4, 12)), "Entry 4 does not follow the entry before it."
     ),
     "the newest removed": Damage(
         ("DELETE FROM keydeck.journal WHERE seq > 1",), "Entry 2 is missing: the next one is 4."
@@ -418,11 +417,7 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
             " WHERE c.oid = 'keydeck.incident_lease'::regclass AND t.grantee <> c.relowner GROUP BY 1"
         )
         leases = {name: set(privileges) for name, privileges in connection.execute(held)}
-        assert leases == {
-            responder.name: {"SELECT"},
-            auditor.name: {"SELECT"},
-            OPERATOR: {"SELECT"},
-        }
+        assert leases == {responder.name: {"SELECT"}, auditor.name: {"SELECT"}, OPERATOR: {"SELECT"}}
         # As on jobs, whatever default privileges give the responder; the list's function alone writes that.
         kept = {"SELECT", "UPDATE"}
         for table, privileges in {"duty": {"SELECT"}, "notice": kept, "tripwire": {"SELECT"}}.items():

@@ -33,10 +33,7 @@ OBJECTS: dict[str, tuple[str, ...]] = {
         f"ALTER TABLE {T} ADD o text GENERATED ALWAYS AS (public.f(access_token)) STORED",
     ),
     "index": (CHECKED, f"CREATE INDEX o ON {T} (id) WHERE public.f(access_token)"),
-    "policy": (
-        CHECKED,
-        f"CREATE POLICY o ON {T} USING (public.f(access_token))",
-    ),
+    "policy": (CHECKED, f"CREATE POLICY o ON {T} USING (public.f(access_token))"),
     "domain": (
         CHECKED,
         "CREATE DOMAIN public.o AS text CHECK (public.f(VALUE))",

@@ -170,8 +170,7 @@ def test_a_role_that_may_not_write_the_table_remembers_in_memory(
 
 
 @pytest.mark.parametrize(
-    "taken",
-    ["REVOKE ALL ON SCHEMA keydeck FROM operator", "REVOKE ALL ON keydeck.key_answer FROM operator"],
+    "taken", ["REVOKE ALL ON SCHEMA keydeck FROM operator", "REVOKE ALL ON keydeck.key_answer FROM operator"]
 )
 def test_inspection_works_for_a_role_that_may_not_use_keydecks_schema(
     services: Container, superuser: Engine, environment: dict[str, str], taken: str

@@ -80,11 +80,7 @@ KINDS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
         ),
     ),
     "rule": (EXPRESSION, TEXT, (f"CREATE RULE o AS ON UPDATE TO {T} DO ALSO NOTIFY o",)),
-    "trigger": (
-        FIRED,
-        ROW,
-        (f"CREATE TRIGGER o BEFORE UPDATE ON {T} FOR EACH ROW EXECUTE FUNCTION evil()",),
-    ),
+    "trigger": (FIRED, ROW, (f"CREATE TRIGGER o BEFORE UPDATE ON {T} FOR EACH ROW EXECUTE FUNCTION evil()",)),
     "trigger that drops the write": (
         FIRED,
         NOTHING,

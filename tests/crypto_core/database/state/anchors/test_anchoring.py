@@ -127,11 +127,7 @@ def test_a_truncated_journal_is_found_by_its_anchor(
 ) -> None:
     checkpoints = of(journal, signer, Anchoring(stores=[AnchorFile(tmp_path / "anchors")]))
     made = checkpoints.checkpoint()
-    forge(
-        "DELETE FROM keydeck.journal WHERE seq > 3",
-        "DELETE FROM keydeck.journal_checkpoint",
-        END_MOVED,
-    )
+    forge("DELETE FROM keydeck.journal WHERE seq > 3", "DELETE FROM keydeck.journal_checkpoint", END_MOVED)
     (problem,) = checkpoints.verify().problems
     assert problem.startswith(f"Entry {made.seq} is gone, at which the journal was signed on")
     breaks = JournalBreaks(checkpoints, read_only=False)

@@ -40,10 +40,7 @@ def test_a_census_asks_kms_one_question_for_each_key_material(
 
 @pytest.mark.parametrize("schema", [True, False])
 def test_a_second_census_asks_nothing(
-    fresh: Callable[..., Container],
-    request: pytest.FixtureRequest,
-    decrypts: Callable[[], int],
-    schema: bool,
+    fresh: Callable[..., Container], request: pytest.FixtureRequest, decrypts: Callable[[], int], schema: bool
 ) -> None:
     if schema:
         request.getfixturevalue("services")
