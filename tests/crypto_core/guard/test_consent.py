@@ -10,14 +10,10 @@ import pytest
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import Format
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, Origin, require
 from crypto_core.reencryption.plan import Plan, Selection, Verb
-from crypto_core.references import TokenRef
-
-Stored = Callable[[TokenRef], str]
 
 
 @dataclass(frozen=True)
@@ -124,43 +120,6 @@ def test_other_tokens_take_a_consent_of_their_own(several: Plan) -> None:
 
 
 # The service
-
-
-def refused(services: Container) -> list[JournalEntry]:
-    return [e for e in services.journal.entries() if e.outcome == "refused"]
-
-
-@pytest.mark.parametrize(
-    ("consent", "says"),
-    [
-        (lambda plan, other: None, "not been confirmed"),
-        (lambda plan, other: Consent.pressed(plan), "Pressing a button is not enough"),
-        (lambda plan, other: Consent.typed(plan, "2"), "The text typed is not 3"),
-        (lambda plan, other: Consent.typed(other, "3"), "a different"),
-        (lambda plan, other: Consent.by_option(other), "a different"),
-    ],
-    ids=["none", "pressed", "wrong number", "typed for another plan", "option for another plan"],
-)
-def test_a_run_without_the_consent_it_demands_changes_nothing_and_is_journaled(
-    services: Container,
-    several: Plan,
-    single: Plan,
-    stored: Stored,
-    consent: Callable[[Plan, Plan], Consent | None],
-    says: str,
-) -> None:
-    refs = [r for r in several.selection.references if isinstance(r, TokenRef)]
-    before = [stored(ref) for ref in refs]
-    calls = services.kms.calls
-    with pytest.raises(NotConfirmedError, match=says) as caught:
-        services.services.work.run_plan(several, consent(several, single))
-    assert caught.value.remedy
-    assert [stored(ref) for ref in refs] == before
-    assert services.kms.calls == calls
-    [entry] = refused(services)
-    assert (entry.action, entry.subject) == ("reencrypt", str(several.selection))
-    assert says in entry.detail
-    assert not [e for e in services.journal.entries() if e.outcome in ("started", "done")]
 
 
 @pytest.mark.parametrize("origin", Origin)

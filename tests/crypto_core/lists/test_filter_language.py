@@ -67,16 +67,18 @@ def test_terms_keep_their_order_and_say_where_they_begin() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["org", "ORG", "Org"])
-def test_fields_are_named_in_any_case(name: str) -> None:
-    assert parsed(f"{name}:acme")[0].field == "org"
-
-
 @pytest.mark.parametrize(
-    ("name", "field"), [("ref", "reference"), ("material_id", "material"), ("state", "severity")]
+    ("name", "field"),
+    [
+        ("org", "org"),
+        ("ORG", "org"),
+        ("ref", "reference"),
+        ("material_id", "material"),
+        ("State", "severity"),
+    ],
 )
-def test_a_field_may_have_another_name(name: str, field: str) -> None:
-    assert parsed(f"{name}:high")[0].field == field
+def test_fields_are_named_in_any_case_and_may_have_another_name(name: str, field: str) -> None:
+    assert parsed(f"{name}:HIGH")[0].field == field
 
 
 @pytest.mark.parametrize(
@@ -184,12 +186,6 @@ def test_a_date_is_the_whole_day_and_a_time_is_a_moment(
     assert most is None or found.include_most is with_most
 
 
-def test_a_day_that_is_passed_is_not_in_it() -> None:
-    found = only("created:>2026-01-31")
-    assert found.include_least
-    assert only("created:>2026-01-31T10:00").include_least is False
-
-
 def test_a_moment_keeps_its_offset_and_is_utc_without_one() -> None:
     moment = only("created:>=2026-01-31T12:00+02:00").at_least
     assert moment == datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
@@ -249,11 +245,6 @@ def test_an_unknown_field_is_answered_with_the_fields() -> None:
 
 def test_a_value_that_never_occurs_is_answered_with_those_that_do() -> None:
     assert "v1, v2, v2-bound, dev, plaintext, unrecognised, empty" in error("format:v9").remedy
-
-
-@pytest.mark.parametrize("expression", ["format:V1", "format:PLAIN*", "severity:High", "leaked:GitHub"])
-def test_known_values_are_named_in_any_case(expression: str) -> None:
-    assert parsed(expression)
 
 
 def test_other_fields_can_be_given() -> None:
@@ -387,13 +378,6 @@ def test_what_other_languages_write_is_refused_with_what_is_meant(
 @pytest.mark.parametrize(("expression", "position", "said"), FOREIGN)
 def test_in_quotes_everything_is_a_text(expression: str, position: int, said: str) -> None:
     assert only(written(expression)).text == expression.replace('"', "*")
-
-
-@pytest.mark.parametrize(
-    "remedied", ["org:acme", "-org:acme", "characters:>5", "org:/acme/", "org:a,b", "org:*PART*", "a OR b"]
-)
-def test_what_remedies_say_can_be_written(remedied: str) -> None:
-    assert parsed(remedied)
 
 
 def test_a_token_s_reference_is_text_though_it_has_a_colon() -> None:

@@ -192,7 +192,7 @@ class NoRows(list[Any]):
 def catalogue(text: str, _: Path) -> Built:
     column, shown = TokenColumn("t", "c"), clean(text, 1_000)
     unreadable, unsupported = Unreadable(column, shown), Unsupported(column, clean(text, 100))
-    found = Catalogue((), (unreadable,), {}, (), (unsupported,), (shown,), (shown,))
+    found = Catalogue((), (unreadable,), {}, (unsupported,), (shown,), (shown,))
     assert is_clean(found.gaps)
     yield from (unreadable, unsupported, found)
     missing = TokenTable("t", "id", "text", ("c",), (), "x", schema=text)
