@@ -283,7 +283,7 @@ def test_a_page_of_a_cancelled_call_is_not_read(inventory: Inventory, sent: Sent
     for call in (inventory.page, inventory.count):
         with pytest.raises(InterruptedRunError):
             call(Query(), cancelled=cancelled)
-    assert sent == []
+    assert not [statement for statement, _ in sent if "_connection" in statement]
 
 
 def scans(sent: Sent) -> list[str]:
