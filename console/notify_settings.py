@@ -12,16 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from crypto_core.errors import SettingsError
 from crypto_core.findings.severity import Severity
-from crypto_core.notices.notice import (
-    BODY,
-    TITLE,
-    NoticeKind,
-    NoticeSettings,
-    QuietHours,
-    Receiver,
-    Template,
-    checked_template,
-)
+from crypto_core.notices import notice
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
@@ -40,7 +31,7 @@ class ReceiverSettings(BaseModel, extra="forbid", frozen=True):
     url_variable: str = Field(
         "", max_length=100, pattern="^[A-Za-z0-9_]*$", description="the environment variable that has it"
     )
-    kinds: tuple[NoticeKind, ...] = tuple(NoticeKind)
+    kinds: tuple[notice.NoticeKind, ...] = tuple(notice.NoticeKind)
     severity: Severity = Field(Severity.LOW, description="the least that is sent")
     quiet: str | None = Field(None, description="hours of its own, such as 22:00-07:00; empty for none")
 
@@ -76,8 +67,8 @@ class NotifySettings(BaseModel, extra="forbid", frozen=True):
     quiet: str = Field("", description="hours in which only what is bad enough is sent: 22:00-07:00")
     quiet_passes: Severity = Field(Severity.CRITICAL, description="the least that is; none for nothing")
     time_zone: str = "UTC"
-    title: str = Field(TITLE, max_length=400)
-    body: str = Field(BODY, max_length=4_000)
+    title: str = Field(notice.TITLE, max_length=400)
+    body: str = Field(notice.BODY, max_length=4_000)
 
     @field_validator("receivers", mode="before")
     @classmethod
@@ -105,24 +96,26 @@ class NotifySettings(BaseModel, extra="forbid", frozen=True):
     @classmethod
     def _is_a_template(cls, value: str) -> str:
         try:
-            return checked_template(value)
+            return notice.checked_template(value)
         except SettingsError as error:
             raise ValueError(error.message.rstrip(".")) from None
 
-    def built(self, environment: str) -> NoticeSettings:
+    def built(self, environment: str) -> notice.NoticeSettings:
         """Return what notifications are made by. Raises SettingsError for a receiver without a URL."""
         receivers = tuple(
-            Receiver(name, one.found_url(name), frozenset(one.kinds), one.severity, self._hours(one.quiet))
+            notice.Receiver(
+                name, one.found_url(name), frozenset(one.kinds), one.severity, self._hours(one.quiet)
+            )
             for name, one in self.receivers.items()
         )
-        return NoticeSettings(receivers, Template(self.title, self.body), environment)
+        return notice.NoticeSettings(receivers, notice.Template(self.title, self.body), environment)
 
-    def _hours(self, own: str | None) -> QuietHours | None:
+    def _hours(self, own: str | None) -> notice.QuietHours | None:
         hours = self.quiet if own is None else own
         if not hours:
             return None
         begin, end = (time.fromisoformat(part) for part in hours.split("-"))
-        return QuietHours(begin, end, ZoneInfo(self.time_zone), self.quiet_passes)
+        return notice.QuietHours(begin, end, ZoneInfo(self.time_zone), self.quiet_passes)
 
     def shown(self) -> str:
         """Return the receivers as they may be shown, without their URLs."""

@@ -21,18 +21,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
-from crypto_core import EnvelopeError, KeydeckError, KmsError, SettingsError, decrypt_token, encrypt_token
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    InvalidTokenError,
-    KeyDisabledError,
-    KmsAccessDeniedError,
-    KmsUnreachableError,
-    MalformedEnvelopeError,
-    UnsupportedFormatError,
-    UntrustedKeyError,
+from crypto_core import (
+    EnvelopeError,
+    KeydeckError,
+    KmsError,
+    SettingsError,
+    decrypt_token,
+    encrypt_token,
+    errors,
 )
 
 TOKEN = "github_pat_11ABCDEFG0abcdefghij_KLMNOPQRST"
@@ -141,7 +137,7 @@ def test_every_encryption_of_one_token_is_different(key: str, kms: Any) -> None:
     "token", ["", "x" * 65_537, "half a pair: \ud800"], ids=["empty", "too long", "no UTF-8"]
 )
 def test_what_can_not_be_a_token_is_refused(key: str, token: str) -> None:
-    with pytest.raises(InvalidTokenError):
+    with pytest.raises(errors.InvalidTokenError):
         encrypt_token(token)
 
 
@@ -196,7 +192,7 @@ def test_the_settings_are_read_at_every_call(
 def test_a_malformed_field_is_named(key: str, field: str, broken: bytes) -> None:
     parts = base64.b64decode(encrypt_token(TOKEN)).split(b"|")
     parts[FIELDS.index(field)] = broken
-    with pytest.raises(MalformedEnvelopeError, match=f"^Malformed {field}:") as caught:
+    with pytest.raises(errors.MalformedEnvelopeError, match=f"^Malformed {field}:") as caught:
         decrypt_token(base64.b64encode(b"|".join(parts)).decode())
     assert isinstance(caught.value, EnvelopeError)
     assert caught.value.field == field
@@ -214,7 +210,7 @@ def test_what_the_published_reader_skips_is_skipped(key: str, change: Callable[[
 
 @pytest.mark.parametrize("stored", ["", TOKEN, "ZGV2fGdBQUFB", "hunter2"])
 def test_another_format_is_not_decrypted(key: str, stored: str) -> None:
-    with pytest.raises(UnsupportedFormatError) as caught:
+    with pytest.raises(errors.UnsupportedFormatError) as caught:
         decrypt_token(stored)
     if stored:
         assert stored not in "".join(traceback.format_exception(caught.value))
@@ -236,9 +232,9 @@ def tampered(stored: str, field: str, bit: int) -> str:
 @pytest.mark.parametrize(
     ("field", "error"),
     [
-        ("encrypted data key", InvalidCiphertextError),
-        ("nonce", AuthenticationFailedError),
-        ("ciphertext", AuthenticationFailedError),
+        ("encrypted data key", errors.InvalidCiphertextError),
+        ("nonce", errors.AuthenticationFailedError),
+        ("ciphertext", errors.AuthenticationFailedError),
     ],
 )
 def test_tampering_with_a_field_is_noticed(key: str, field: str, error: type[KeydeckError]) -> None:
@@ -266,7 +262,7 @@ def test_fields_of_two_envelopes_can_not_be_mixed(key: str) -> None:
     first, second = (base64.b64decode(encrypt_token(t)).split(b"|") for t in ("first token", "other token"))
     for place in (1, 2, 3):
         mixed = [*first[:place], second[place], *first[place + 1 :]]
-        with pytest.raises(AuthenticationFailedError):
+        with pytest.raises(errors.AuthenticationFailedError):
             decrypt_token(base64.b64encode(b"|".join(mixed)).decode())
 
 
@@ -278,7 +274,7 @@ def test_a_value_under_a_key_that_is_not_trusted_is_not_decrypted(
 ) -> None:
     foreign = platform_encrypts(TOKEN, new_key())
     assert platform_decrypts(foreign) == TOKEN
-    with pytest.raises(IncorrectKeyError) as caught:
+    with pytest.raises(errors.IncorrectKeyError) as caught:
         decrypt_token(foreign)
     assert key in str(caught.value)
     assert "KEYDECK_TRUSTED_KEYS" in str(caught.value)
@@ -313,7 +309,7 @@ def test_an_alias_that_comes_to_mean_another_key_is_not_followed(
     stored = encrypt_token(TOKEN)
     assert decrypt_token(stored) == TOKEN
     kms.update_alias(AliasName=alias, TargetKeyId=new_key())
-    with pytest.raises(UntrustedKeyError):
+    with pytest.raises(errors.UntrustedKeyError):
         encrypt_token(TOKEN)
     kms.delete_alias(AliasName=alias)
 
@@ -325,7 +321,7 @@ def test_a_disabled_key_is_told(key: str, kms: Any) -> None:
     stored = encrypt_token(TOKEN)
     kms.disable_key(KeyId=key)
     for use in (lambda: encrypt_token(TOKEN), lambda: decrypt_token(stored)):
-        with pytest.raises(KeyDisabledError, match=key):
+        with pytest.raises(errors.KeyDisabledError, match=key):
             use()
     kms.enable_key(KeyId=key)
     assert decrypt_token(stored) == TOKEN
@@ -338,7 +334,7 @@ def test_a_missing_permission_is_named(key: str, sandbox: Sandbox, action: str) 
     denied, allowed = (lambda: encrypt_token(TOKEN)), (lambda: decrypt_token(stored))
     if action == "kms:Decrypt":
         denied, allowed = allowed, denied
-    with pytest.raises(KmsAccessDeniedError, match=f"Allow {action}") as caught:
+    with pytest.raises(errors.KmsAccessDeniedError, match=f"Allow {action}") as caught:
         denied()
     assert caught.value.action == action
     assert allowed()
@@ -358,7 +354,7 @@ def test_a_failure_that_passes_is_tried_again(key: str, sandbox: Sandbox) -> Non
 
 def test_an_unreachable_endpoint_is_told(key: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(KmsUnreachableError, match="AWS_ENDPOINT_URL"):
+    with pytest.raises(errors.KmsUnreachableError, match="AWS_ENDPOINT_URL"):
         encrypt_token(TOKEN)
 
 

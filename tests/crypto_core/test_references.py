@@ -6,18 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from crypto_core import references
 from crypto_core.envelope.encryption_context import encode, encryption_context
 from crypto_core.errors import InvalidReferenceError
-from crypto_core.references import (
-    RowRef,
-    TokenRef,
-    composite_id,
-    id_parts,
-    parse_reference,
-    split_name,
-    table_name,
-    token_ref,
-)
 from crypto_core.trail.record_reader import _token
 from tests.lanes import examples
 
@@ -35,8 +26,8 @@ printable = st.text(st.characters(codec="ascii", exclude_categories=("C",)), min
 def test_a_tables_name_round_trips_and_has_nothing_that_a_reference_parts(
     schema: str | None, table: str
 ) -> None:
-    name = table_name(schema, table)
-    assert split_name(name) == (schema, table)
+    name = references.table_name(schema, table)
+    assert references.split_name(name) == (schema, table)
     assert name.count(".") == (schema is not None)
     assert not set(name) & set(": ,\"'*\n/#")
     assert not name.startswith("-")
@@ -45,16 +36,18 @@ def test_a_tables_name_round_trips_and_has_nothing_that_a_reference_parts(
 @settings(max_examples=examples(300))
 @given(schemas, names, names, printable)
 def test_a_reference_names_one_place(schema: str | None, table: str, column: str, row: str) -> None:
-    name = table_name(schema, table)
-    assert parse_reference(f"{name}.{column}:{row}") == TokenRef(name, column, row)
-    assert parse_reference(str(TokenRef(name, column, row))) == TokenRef(name, column, row)
-    assert parse_reference(str(RowRef(name, row))) == RowRef(name, row)
-    context = encryption_context(TokenRef(name, column, row))
-    assert _token(context) == TokenRef(name, column, row)
+    name = references.table_name(schema, table)
+    assert references.parse_reference(f"{name}.{column}:{row}") == references.TokenRef(name, column, row)
+    assert references.parse_reference(str(references.TokenRef(name, column, row))) == references.TokenRef(
+        name, column, row
+    )
+    assert references.parse_reference(str(references.RowRef(name, row))) == references.RowRef(name, row)
+    context = encryption_context(references.TokenRef(name, column, row))
+    assert _token(context) == references.TokenRef(name, column, row)
     assert context.get("keydeck:schema") == schema
     # The schema is bound: elsewhere the same row is another one.
     assert encode(context) != encode(
-        encryption_context(TokenRef(table_name(f"{schema}x", table), column, row))
+        encryption_context(references.TokenRef(references.table_name(f"{schema}x", table), column, row))
     )
 
 
@@ -62,23 +55,23 @@ def test_a_reference_names_one_place(schema: str | None, table: str, column: str
 @given(st.lists(texts, min_size=2, max_size=4), texts)
 @example(["a/b", "%2F", "", "/"], "#m")
 def test_a_composite_id_round_trips_within_a_members_identity(parts: list[str], member: str) -> None:
-    row_id = composite_id(parts)
-    assert id_parts(row_id) == parts
-    ref = TokenRef("vault", "secrets", row_id, member)
-    assert token_ref("vault", "secrets", ref.identity) == ref
+    row_id = references.composite_id(parts)
+    assert references.id_parts(row_id) == parts
+    ref = references.TokenRef("vault", "secrets", row_id, member)
+    assert references.token_ref("vault", "secrets", ref.identity) == ref
 
 
 @settings(max_examples=examples(200))
 @given(st.text(st.sampled_from("ab.:%20*-\n#"), max_size=14))
 def test_whatever_is_typed_is_one_reference_or_none(typed: str) -> None:
     try:
-        parsed = parse_reference(typed)
+        parsed = references.parse_reference(typed)
     except InvalidReferenceError:
         return
     if typed.isprintable():
         assert str(parsed) == typed or typed.partition(":")[0] == f"{parsed.table}.*"
-    schema, table = split_name(parsed.table)
-    assert table_name(schema, table) == parsed.table
+    schema, table = references.split_name(parsed.table)
+    assert references.table_name(schema, table) == parsed.table
 
 
 @pytest.mark.parametrize(
@@ -86,17 +79,17 @@ def test_whatever_is_typed_is_one_reference_or_none(typed: str) -> None:
 )
 def test_a_schema_is_spelt_in_one_way_only(typed: str) -> None:
     with pytest.raises(InvalidReferenceError, match="Not a token reference"):
-        parse_reference(typed)
+        references.parse_reference(typed)
 
 
 def test_a_name_that_no_table_has_is_not_taken_for_one_in_a_schema() -> None:
     for name in ("a.", ".a", "%41.a", "%FF.a", "\ud800.a", "a b.a"):
-        assert split_name(name) == (None, name)
+        assert references.split_name(name) == (None, name)
 
 
 def test_the_platforms_secrets_columns_are_known_in_every_schema() -> None:
-    assert parse_reference("t_a.connectors.secret_json:1#bot") == TokenRef(
+    assert references.parse_reference("t_a.connectors.secret_json:1#bot") == references.TokenRef(
         "t_a.connectors", "secret_json", "1", "bot"
     )
     with pytest.raises(InvalidReferenceError, match="the schema has 64 bytes"):
-        encryption_context(TokenRef(f"{'s' * 64}.t", "c", "1"))
+        encryption_context(references.TokenRef(f"{'s' * 64}.t", "c", "1"))

@@ -12,13 +12,7 @@ from crypto_core.compliance.assessment import Assessment, assess
 from crypto_core.compliance.control import Exemption
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ChangeKind, FindingFact, UseFact
 from crypto_core.compliance.library import ControlCatalogue, ControlLibrary, Controls
-from crypto_core.compliance.period.judging import (
-    AtHand,
-    CheckedRecords,
-    PeriodQuestion,
-    audit_period,
-    moments_of,
-)
+from crypto_core.compliance.period import judging
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, PartFacts, Snapshot, SnapshotPart
@@ -120,9 +114,9 @@ def records(since: date, until: date) -> tuple[EvidenceRecord, ...]:
 
 @cache
 def sample_period(since: date, until: date) -> AuditPeriod:
-    at_hand = AtHand(ChangeFacts(*moments_of(since, until), _changes()))
-    found = CheckedRecords(records(since, until))
-    return audit_period(PeriodQuestion(since, until), found, library(), at_hand, NOW)
+    at_hand = judging.AtHand(ChangeFacts(*judging.moments_of(since, until), _changes()))
+    found = judging.CheckedRecords(records(since, until))
+    return judging.audit_period(judging.PeriodQuestion(since, until), found, library(), at_hand, NOW)
 
 
 def _uses() -> tuple[UseFact, ...]:

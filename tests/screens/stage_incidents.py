@@ -11,13 +11,7 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from crypto_core.errors import (
-    ApprovalNeededError,
-    EvidenceError,
-    ReadOnlyError,
-    RefusedError,
-    UnknownIncidentError,
-)
+from crypto_core import errors
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.incidents.handover import handover_lines
@@ -196,7 +190,7 @@ class StageIncidents:
     def show(self, incident: int) -> IncidentView:
         self.enter("incident.show")
         if incident not in self.views:
-            raise UnknownIncidentError(f"There is no incident {incident}.")
+            raise errors.UnknownIncidentError(f"There is no incident {incident}.")
         return self.views[incident]
 
     def suspects(self, incident: int, *, cancelled: Event | None = None) -> Suspects:
@@ -266,7 +260,7 @@ class StageIncidents:
         given = require(consent, plan)
         if self.approval_for == "accept-lost":
             self.approval_for = ""
-            raise ApprovalNeededError("Needs a second person.", request=str(UUID(int=5)))
+            raise errors.ApprovalNeededError("Needs a second person.", request=str(UUID(int=5)))
         self._change("accept-lost", (plan.digest, given.text))
         self.checks = {step: replace(seen, lost=0) for step, seen in self.checks.items()}
         return ActionResult(True, ("Accepted as unrecoverable.",))
@@ -290,7 +284,7 @@ class StageIncidents:
         self._set(incident, step, state=StepState.BEGUN, begun_at=NOW, by=ANA)
         self._change("run", step, cancelled)
         if self.approval_for == step:
-            raise ApprovalNeededError(
+            raise errors.ApprovalNeededError(
                 "Disabling a key needs a second identity.",
                 request=str(UUID(int=5)),
                 remedy=f"Approve it: keydeck approvals approve {UUID(int=5)}",
@@ -336,7 +330,7 @@ class StageIncidents:
         self._change("finish", step, cancelled)
         seen = self.checks.get(step)
         if seen is not None and not seen.passed:
-            raise RefusedError(f"The check does not pass: {seen.state.value}: {' '.join(seen.lines)}")
+            raise errors.RefusedError(f"The check does not pass: {seen.state.value}: {' '.join(seen.lines)}")
         self.capture(incident, step)
         return self._done(incident, step)
 
@@ -403,14 +397,14 @@ class StageIncidents:
     def evidence(self, incident: int, evidence: int) -> str:
         self.enter("incident.evidence")
         if evidence not in self.contents and evidence > len(self.views[incident].evidence):
-            raise EvidenceError(f"Evidence {evidence} is not what it was.")
+            raise errors.EvidenceError(f"Evidence {evidence} is not what it was.")
         return self.contents.get(evidence, content_of(evidence))
 
     def close(self, incident: int, outcome: str) -> IncidentView:
         self._change("close", outcome)
         view = self.views[incident]
         if view.current is not None:
-            raise RefusedError(f"Steps are left: {view.current.step.title}.")
+            raise errors.RefusedError(f"Steps are left: {view.current.step.title}.")
         closed = replace(
             view.incident, state=IncidentState.CLOSED, closed_at=NOW, closed_by=ANA, outcome=outcome
         )
@@ -452,7 +446,7 @@ class StageIncidents:
     def _change(self, name: str, about: object, cancelled: Event | None = None) -> None:
         self.enter(f"incident.{name}", cancelled)
         if self.read_only():
-            raise ReadOnlyError("The stage is read only.")
+            raise errors.ReadOnlyError("The stage is read only.")
         self.asked.append((name, about))
 
 

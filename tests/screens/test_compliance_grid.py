@@ -9,18 +9,7 @@ import pytest
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod
 from crypto_core.errors import InvalidFilterError
-from screens.compliance.grid import (
-    DayColumn,
-    FrameworkRow,
-    Zoom,
-    column_at,
-    columns_of,
-    control_row,
-    frameworks_of,
-    label_of,
-    rows_of,
-    shown_rows,
-)
+from screens.compliance import grid
 from screens.compliance.screen import chosen, named
 from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
 from tests.screens.stage_compliance import GAPS, OFF_SINCE, TODAY, library, sample_period
@@ -45,59 +34,59 @@ def test_every_state_has_a_sign_of_its_own_and_only_what_is_met_is_green() -> No
     assert control_state(ControlStatus.NOT_MET, excepted=True) is ControlState.EXCEPTED
 
 
-@pytest.mark.parametrize("zoom", Zoom)
+@pytest.mark.parametrize("zoom", grid.Zoom)
 @pytest.mark.parametrize("days", [1, 2, 31, 400])
-def test_columns_have_each_day_once(zoom: Zoom, days: int) -> None:
+def test_columns_have_each_day_once(zoom: grid.Zoom, days: int) -> None:
     until = SINCE + (days - 1) * DAY
-    columns = columns_of(SINCE, until, zoom)
+    columns = grid.columns_of(SINCE, until, zoom)
     shown = [day for c in columns for day in range(c.first.toordinal(), c.last.toordinal() + 1)]
     assert shown == list(range(SINCE.toordinal(), until.toordinal() + 1))
     for day in (SINCE, until, SINCE + (days // 2) * DAY):
-        column = columns[column_at(columns, day)]
+        column = columns[grid.column_at(columns, day)]
         assert column.first <= day <= column.last
-    if zoom is Zoom.WEEK:
+    if zoom is grid.Zoom.WEEK:
         assert all(column.first.weekday() == 0 for column in columns[1:])
-    if zoom is Zoom.MONTH:
+    if zoom is grid.Zoom.MONTH:
         assert all(column.first.day == 1 for column in columns[1:])
 
 
 def test_a_column_is_the_worst_of_its_days_and_says_that_one_has_no_record() -> None:
-    row = control_row(
+    row = grid.control_row(
         period(ControlStatus.MET, None, ControlStatus.NOT_MET, ControlStatus.PARTLY, None, None), TODAY
     )
-    week = DayColumn(SINCE, SINCE + 3 * DAY)
+    week = grid.DayColumn(SINCE, SINCE + 3 * DAY)
     assert row.cell(week) == (ControlState.NOT_MET, True)
     assert row.worst_day(week) == SINCE + 2 * DAY
-    assert row.cell(DayColumn(SINCE, SINCE)) == (ControlState.MET, False)
-    assert row.cell(DayColumn(SINCE + 4 * DAY, SINCE + 5 * DAY)) == (ControlState.GAP, True)
+    assert row.cell(grid.DayColumn(SINCE, SINCE)) == (ControlState.MET, False)
+    assert row.cell(grid.DayColumn(SINCE + 4 * DAY, SINCE + 5 * DAY)) == (ControlState.GAP, True)
     assert (row.latest, row.worst, row.wrong) == (ControlState.PARTLY, ControlState.NOT_MET, True)
 
 
 def test_a_day_that_is_not_over_is_no_gap() -> None:
-    row = control_row(period(ControlStatus.MET, None, None), SINCE + 2 * DAY)
+    row = grid.control_row(period(ControlStatus.MET, None, None), SINCE + 2 * DAY)
     assert row.states == (ControlState.MET, ControlState.GAP, ControlState.COMING)
-    assert control_row(period(ControlStatus.NOT_ASSESSED, outside=True), TODAY).wrong is False
+    assert grid.control_row(period(ControlStatus.NOT_ASSESSED, outside=True), TODAY).wrong is False
 
 
 def test_rows_are_by_framework_the_worst_first_and_what_nobody_can_say_last() -> None:
     found = sample_period(SINCE, TODAY)
-    rows = rows_of(found.controls, TODAY)
-    assert frameworks_of(rows) == ("iso", "pci", "soc2")
+    rows = grid.rows_of(found.controls, TODAY)
+    assert grid.frameworks_of(rows) == ("iso", "pci", "soc2")
     pci = [row for row in rows if row.control.framework.id == "pci"]
     ranks = [row.worst.rank for row in pci]
     assert ranks == sorted(ranks)
     assert pci[0].worst is ControlState.NOT_MET
     assert pci[-1].worst is ControlState.OUTSIDE
-    shown = shown_rows(rows, "pci", only_wrong=True)
-    assert isinstance(shown[0], FrameworkRow)
+    shown = grid.shown_rows(rows, "pci", only_wrong=True)
+    assert isinstance(shown[0], grid.FrameworkRow)
     assert sum(number for _, number in shown[0].counts) == len(pci)
-    assert [row for row in shown[1:] if isinstance(row, FrameworkRow) or not row.wrong] == []
-    assert shown_rows(rows, "house", only_wrong=False) == ()
+    assert [row for row in shown[1:] if isinstance(row, grid.FrameworkRow) or not row.wrong] == []
+    assert grid.shown_rows(rows, "house", only_wrong=False) == ()
 
 
 def test_the_sample_has_what_the_screens_are_tried_with() -> None:
     found = sample_period(SINCE, TODAY)
-    states = {state for row in rows_of(found.controls, TODAY) for state in row.states}
+    states = {state for row in grid.rows_of(found.controls, TODAY) for state in row.states}
     assert states == set(ControlState) - {ControlState.COMING, ControlState.PARTLY}
     assert OFF_SINCE > SINCE
     assert set(found.gaps) == GAPS
@@ -135,8 +124,10 @@ def test_one_key_goes_through_the_lengths() -> None:
 
 
 def test_the_months_and_the_mondays_are_named() -> None:
-    days = columns_of(date(2025, 12, 29), date(2026, 1, 5), Zoom.DAY)
-    labels = [label_of(one, before, Zoom.DAY) for before, one in zip((None, *days), days, strict=False)]
+    days = grid.columns_of(date(2025, 12, 29), date(2026, 1, 5), grid.Zoom.DAY)
+    labels = [
+        grid.label_of(one, before, grid.Zoom.DAY) for before, one in zip((None, *days), days, strict=False)
+    ]
     assert labels[0] == ("Dec 2025", "29")
     assert labels[3] == ("Jan 2026", "")
     assert labels[7] == ("", "5")

@@ -11,15 +11,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.compliance.change_reader import OVERLAP
 from crypto_core.compliance.facts import DrillFacts, IncidentFacts, ReviewFact
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.period.judging import (
-    LEAST,
-    MOST,
-    AtHand,
-    CheckedRecords,
-    PeriodQuestion,
-    audit_period,
-    moments_of,
-)
+from crypto_core.compliance.period import judging
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
@@ -56,7 +48,7 @@ class PeriodService:
         Raises SettingsError for days in the wrong order, a framework that no catalogue has and a size out of
         bounds; DatabaseError, InterruptedRunError.
         """
-        asked = PeriodQuestion(since, until, framework, seed, sample)
+        asked = judging.PeriodQuestion(since, until, framework, seed, sample)
         _check(asked)
         controls = self.library.read()
         controls.require(framework)
@@ -64,30 +56,30 @@ class PeriodService:
         records = self.book.records(since, until)
         stop_if(cancelled)
         checked = self.book.check(records)
-        found = CheckedRecords(
+        found = judging.CheckedRecords(
             records,
             self.book.before(records[0].number) if records else None,
             checked.problems,
             checked.unchecked,
             self.book.removed_days(since, until),
         )
-        at_hand = self._at_hand(*moments_of(since, until), cancelled)
+        at_hand = self._at_hand(*judging.moments_of(since, until), cancelled)
         stop_if(cancelled)
-        return audit_period(asked, found, controls, at_hand, self.clock())
+        return judging.audit_period(asked, found, controls, at_hand, self.clock())
 
     def last(self) -> int:
         """Return the number of the newest record, 0 for none. Raises MissingSchemaError, DatabaseError."""
         newest = self.book.last()
         return newest.number if newest else 0
 
-    def _at_hand(self, since: datetime, until: datetime, cancelled: Event | None) -> AtHand:
+    def _at_hand(self, since: datetime, until: datetime, cancelled: Event | None) -> judging.AtHand:
         """What stores hold now of a time, by the same readers that records are made with."""
         taken = self.reader.take((SnapshotPart.INCIDENTS, SnapshotPart.DRILLS), cancelled)
         end = min(until, taken.taken_at)
         if end <= since:
-            return AtHand(MissingPart(Lack.NOTHING, clean("the period has not begun")))
+            return judging.AtHand(MissingPart(Lack.NOTHING, clean("the period has not begun")))
         incidents, drills = taken.known(IncidentFacts), taken.known(DrillFacts)
-        return AtHand(
+        return judging.AtHand(
             self.reader.change_reader.changes(since + OVERLAP, end, cancelled),
             self._reviews(taken.taken_at),
             incidents.incidents if incidents else (),
@@ -101,7 +93,7 @@ class PeriodService:
             return ()
 
 
-def _check(asked: PeriodQuestion) -> None:
+def _check(asked: judging.PeriodQuestion) -> None:
     if asked.since > asked.until:
         raise SettingsError(
             f"A period can't begin on {asked.since} and end on {asked.until}.",
@@ -109,8 +101,8 @@ def _check(asked: PeriodQuestion) -> None:
         )
     if (asked.until - asked.since).days >= MOST_DAYS:
         raise SettingsError(f"A period has {MOST_DAYS:,} days at most.", remedy="Ask for fewer days.")
-    if not LEAST <= asked.sample <= MOST:
+    if not judging.LEAST <= asked.sample <= judging.MOST:
         raise SettingsError(
             f"A sample of {asked.sample:,} changes is not possible.",
-            remedy=f"Ask for {LEAST} to {MOST:,}; auditors take 25 to 40.",
+            remedy=f"Ask for {judging.LEAST} to {judging.MOST:,}; auditors take 25 to 40.",
         )

@@ -20,28 +20,9 @@ from crypto_core.compliance.answer import ControlAnswer, ControlStatus, size_of,
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.facts import ChangeFact, GuardingKeyFacts, KeyFact
+from crypto_core.compliance.period import turns
 from crypto_core.compliance.period.period import Lapse, LapseSource
-from crypto_core.compliance.period.turns import (
-    CHANGED_ASPECTS,
-    DONE,
-    NO_TURN,
-    OF_GUARDING_KEYS,
-    TRAIL,
-    Aspect,
-    Subjects,
-    Turn,
-    aspect_of,
-    beginning,
-    begins,
-    concerns,
-    ending,
-    ends,
-    fact,
-    stays_open,
-    table_of,
-    thing_of,
-    told,
-)
+from crypto_core.compliance.period.turns import told
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.findings.finding import Finding
 from crypto_core.text.cleaning import CleanText, clean
@@ -181,7 +162,7 @@ class Trouble:
     The moments are those of a Lapse. `happened` are findings about events that began, ended or changed it.
     """
 
-    aspect: Aspect
+    aspect: turns.Aspect
     subject: str
     source: LapseSource
     first_at: datetime
@@ -189,15 +170,15 @@ class Trouble:
     after: datetime | None
     before: datetime | None
     runs: Sequence[Run] = ()
-    began: Turn = NO_TURN
-    ended: Turn = NO_TURN
+    began: turns.Turn = turns.NO_TURN
+    ended: turns.Turn = turns.NO_TURN
     happened: list[Run] = field(default_factory=list)
 
     @property
     def tests(self) -> tuple[str, ...]:
         """The tests that tell of it; where changes alone do, those that would have told."""
         by_runs = [name for run in (*self.runs, *self.happened) for name in run.tests]
-        expected = () if self.runs else table_of(self.aspect).tests
+        expected = () if self.runs else turns.table_of(self.aspect).tests
         return tuple(dict.fromkeys((*expected, *by_runs)))
 
     def may_hold(self, at: datetime) -> bool:
@@ -205,7 +186,7 @@ class Trouble:
         return (self.after is None or self.after <= at) and (self.before is None or at <= self.before)
 
 
-_Things = Mapping[tuple[Aspect, str], Sequence[Trouble]]
+_Things = Mapping[tuple[turns.Aspect, str], Sequence[Trouble]]
 """Troubles by what they are about: aspect and subject."""
 
 
@@ -215,7 +196,7 @@ class TroubleFinder:
 
     judged: Sequence[JudgedRecord]
     changes: Sequence[ChangeFact]
-    subjects: Subjects
+    subjects: turns.Subjects
     guarding: Sequence[frozenset[str]]
     """The keys that guard tokens, by their one names, as each record knows them."""
 
@@ -242,22 +223,22 @@ class TroubleFinder:
         for run in runs:
             subject = self.subjects.one(run.first.subject)
             always = run.after is None and run.before is None
-            thing = thing_of(run.first, subject, together=not always)
+            thing = turns.thing_of(run.first, subject, together=not always)
             key = (*thing, run.seen[0].record.number, run.seen[-1].record.number)
             groups.setdefault(key, []).append(run)
         yield from groups.values()
 
     def _standing(self, runs: Sequence[Run]) -> Trouble:
         first = runs[0]
-        aspect, subject = aspect_of(first.first.rule), self.subjects.one(first.first.subject)
+        aspect, subject = turns.aspect_of(first.first.rule), self.subjects.one(first.first.subject)
         after = max((run.after for run in runs if run.after), default=None)
         before = min((run.before for run in runs if run.before), default=None)
         near = self._changes_of(aspect, subject, runs)
-        began = beginning(near, aspect, after, first.first_at)
-        ended = ending(near, aspect, first.last_at, before, began.changes)
-        if ended is NO_TURN and aspect is Aspect.STORAGE:
+        began = turns.beginning(near, aspect, after, first.first_at)
+        ended = turns.ending(near, aspect, first.last_at, before, began.changes)
+        if ended is turns.NO_TURN and aspect is turns.Aspect.STORAGE:
             # Writing many tokens anew takes a while: it may have begun before the last record with some left.
-            ended = ending(near, aspect, first.first_at, before)
+            ended = turns.ending(near, aspect, first.first_at, before)
         return Trouble(
             aspect,
             subject,
@@ -271,49 +252,49 @@ class TroubleFinder:
             ended,
         )
 
-    def _changes_of(self, aspect: Aspect, subject: str, runs: Sequence[Run]) -> Sequence[ChangeFact]:
+    def _changes_of(self, aspect: turns.Aspect, subject: str, runs: Sequence[Run]) -> Sequence[ChangeFact]:
         """The changes that are about it; of tokens, those of its columns, else those of any."""
-        if aspect is not Aspect.STORAGE:
+        if aspect is not turns.Aspect.STORAGE:
             return self._by_subject.get(subject, ())
-        found = [one for one in self.changes if concerns(one, aspect)]
+        found = [one for one in self.changes if turns.concerns(one, aspect)]
         columns = [run.first.subject for run in runs]
         named = [one for one in found if any(column and column in one.subject for column in columns)]
         return named or found
 
     def _by_changes(self, standing: _Things) -> Iterator[Trouble]:
         for subject, changes in self._by_subject.items():
-            for aspect in CHANGED_ASPECTS:
+            for aspect in turns.CHANGED_ASPECTS:
                 theirs = standing.get((aspect, subject), ())
                 for opened in _openings(changes, aspect):
-                    if aspect in OF_GUARDING_KEYS and not self._guards(subject, opened[0].at):
+                    if aspect in turns.OF_GUARDING_KEYS and not self._guards(subject, opened[0].at):
                         continue
                     found = self._changed(aspect, subject, opened, changes)
                     if not any(_is_same(found, opened, one) for one in theirs):
                         yield found
 
     def _changed(
-        self, aspect: Aspect, subject: str, opened: Sequence[ChangeFact], changes: Sequence[ChangeFact]
+        self, aspect: turns.Aspect, subject: str, opened: Sequence[ChangeFact], changes: Sequence[ChangeFact]
     ) -> Trouble:
-        began = fact(opened[0], opened)
-        ended = ending(changes, aspect, opened[-1].at, None, opened)
+        began = turns.fact(opened[0], opened)
+        ended = turns.ending(changes, aspect, opened[-1].at, None, opened)
         first_at = began.at or opened[0].at
         gone = self._first_without(aspect, subject, opened[-1].at) if ended.at is None else None
         if gone is not None:
-            ended = ending(changes, aspect, opened[-1].at, gone, opened)
+            ended = turns.ending(changes, aspect, opened[-1].at, gone, opened)
         last_at = ended.at or opened[-1].at
         before = ended.at or gone
         return Trouble(
             aspect, subject, LapseSource.EVENTS, first_at, last_at, first_at, before, (), began, ended
         )
 
-    def _first_without(self, aspect: Aspect, subject: str, at: datetime) -> datetime | None:
+    def _first_without(self, aspect: turns.Aspect, subject: str, at: datetime) -> datetime | None:
         for one in self.judged:
             if one.at > at and self._shows_none(one, aspect, subject):
                 return one.at
         return None
 
-    def _shows_none(self, record: JudgedRecord, aspect: Aspect, subject: str) -> bool:
-        answers = [record.answers[name] for name in table_of(aspect).tests]
+    def _shows_none(self, record: JudgedRecord, aspect: turns.Aspect, subject: str) -> bool:
+        answers = [record.answers[name] for name in turns.table_of(aspect).tests]
         told = [one for answer in answers for one in (*answer.causes, *answer.undecided)]
         assessed = any(answer.status is not ControlStatus.NOT_ASSESSED for answer in answers)
         return assessed and not any(self._is_about(one, aspect, subject) for one in told)
@@ -334,10 +315,10 @@ class TroubleFinder:
 
     def _put_to(self, run: Run, known: _Things) -> bool:
         """Put what happened to the trouble that it began, ended or changed. False if there is none."""
-        aspect, subject = aspect_of(run.first.rule), self.subjects.one(run.first.subject)
+        aspect, subject = turns.aspect_of(run.first.rule), self.subjects.one(run.first.subject)
         at = run.first.first_at or run.first_at
         about = [one for one in known.get((aspect, subject), ()) if one.may_hold(at)]
-        if aspect is Aspect.OTHER or not about:
+        if aspect is turns.Aspect.OTHER or not about:
             return False
         max(about, key=lambda one: one.first_at).happened.append(run)
         return True
@@ -347,12 +328,12 @@ class TroubleFinder:
         last = max(run.last.first_at or run.last_at for run in runs)
         after = max((run.after for run in runs if run.after and run.after <= first), default=None)
         before = min((run.before for run in runs if run.before), default=None)
-        aspect, subject = aspect_of(runs[0].first.rule), self.subjects.one(runs[0].first.subject)
+        aspect, subject = turns.aspect_of(runs[0].first.rule), self.subjects.one(runs[0].first.subject)
         return Trouble(aspect, subject, LapseSource.EVENTS, first, max(first, last), after, before, runs)
 
     def _is_explained(self, trouble: Trouble) -> bool:
         """Whether an operation on record made the change, and nothing was opened by it."""
-        if trouble.aspect not in (*CHANGED_ASPECTS, Aspect.ALIAS):
+        if trouble.aspect not in (*turns.CHANGED_ASPECTS, turns.Aspect.ALIAS):
             return False
         first = bisect_left(self._times, trouble.first_at - _NEAR)
         last = bisect_right(self._times, trouble.last_at + _NEAR)
@@ -361,30 +342,30 @@ class TroubleFinder:
             for one in self.changes[first:last]
             if self.subjects.one(one.subject) == trouble.subject or trouble.subject in one.subject
         ]
-        made = [one for one in near if one.source != TRAIL and one.outcome == DONE]
+        made = [one for one in near if one.source != turns.TRAIL and one.outcome == turns.DONE]
         return bool(made) and not any(one.opens for one in near)
 
-    def _is_about(self, cause: Finding, aspect: Aspect, subject: str) -> bool:
-        return aspect_of(cause.rule) is aspect and self.subjects.one(cause.subject) == subject
+    def _is_about(self, cause: Finding, aspect: turns.Aspect, subject: str) -> bool:
+        return turns.aspect_of(cause.rule) is aspect and self.subjects.one(cause.subject) == subject
 
 
-def _by_thing(troubles: Iterable[Trouble]) -> dict[tuple[Aspect, str], list[Trouble]]:
-    found: dict[tuple[Aspect, str], list[Trouble]] = {}
+def _by_thing(troubles: Iterable[Trouble]) -> dict[tuple[turns.Aspect, str], list[Trouble]]:
+    found: dict[tuple[turns.Aspect, str], list[Trouble]] = {}
     for one in troubles:
         found.setdefault((one.aspect, one.subject), []).append(one)
     return found
 
 
-def _openings(changes: Sequence[ChangeFact], aspect: Aspect) -> Iterator[list[ChangeFact]]:
+def _openings(changes: Sequence[ChangeFact], aspect: turns.Aspect) -> Iterator[list[ChangeFact]]:
     """Each row of changes that begin it, up to the one that ends it; each grant alone."""
     opened: list[ChangeFact] = []
     for change in changes:
-        if begins(change, aspect):
-            if stays_open(change):
+        if turns.begins(change, aspect):
+            if turns.stays_open(change):
                 yield [change]
             else:
                 opened.append(change)
-        elif ends(change, aspect) and opened:
+        elif turns.ends(change, aspect) and opened:
             yield opened
             opened = []
     if opened:
@@ -397,7 +378,7 @@ def _is_same(found: Trouble, opened: Sequence[ChangeFact], other: Trouble) -> bo
     Rotation is on or off: what overlaps is one. A policy can be too wide in several ways at a time: there the
     records must have begun to show it by one of these changes.
     """
-    if found.aspect is Aspect.ACCESS:
+    if found.aspect is turns.Aspect.ACCESS:
         return any(change in other.began.changes for change in opened)
     begins_first = found.before is None or other.first_at <= found.last_at
     return begins_first and (other.before is None or found.first_at <= other.last_at)
@@ -420,7 +401,7 @@ def find_lapses(
     Both are in the order of time. `judged` and `changes` are so, too; `end` is the period's last day.
     """
     keys = [_keys(one) for one in judged]
-    subjects = Subjects.of((key.name, key.arn) for found in keys for key in found)
+    subjects = turns.Subjects.of((key.name, key.arn) for found in keys for key in found)
     guarding = [frozenset(subjects.one(key.arn) for key in found) for found in keys]
     finder = TroubleFinder(judged, changes, subjects, guarding)
     found, explained = finder.find()

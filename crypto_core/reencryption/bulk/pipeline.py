@@ -30,13 +30,7 @@ from crypto_core.errors import (
     LeaseLostError,
     WrongDataKeyError,
 )
-from crypto_core.reencryption.bulk.ports import (
-    Outcome,
-    Poison,
-    Sealed,
-    TokenPages,
-    TokenSink,
-)
+from crypto_core.reencryption.bulk import ports
 
 IN_FLIGHT = 128
 """Tokens that KMS is asked about at a time, a connection each: at 10 ms a call, enough for 6,000 a second."""
@@ -90,7 +84,7 @@ class TokenInFlight:
 
     token: StoredToken
     tries: int = 1
-    outcome: Outcome | None = field(default=None, repr=False)
+    outcome: ports.Outcome | None = field(default=None, repr=False)
 
     def again(self, token: StoredToken) -> TokenInFlight:
         """Return the entry for another try, with the token as it was read by now.
@@ -98,7 +92,7 @@ class TokenInFlight:
         Where it is what it was, another writer only held its row, and the new envelope is still good.
         """
         outcome = self.outcome
-        if isinstance(outcome, Sealed) and token.digest == outcome.replacement.old.digest:
+        if isinstance(outcome, ports.Sealed) and token.digest == outcome.replacement.old.digest:
             return TokenInFlight(token, self.tries + 1, replace(outcome, kms_calls=0))
         return TokenInFlight(token, self.tries + 1)
 
@@ -151,7 +145,7 @@ class InFlightWindow:
         """Let an entry wait again, before the others."""
         self._waiting.appendleft(entry)
 
-    def settle(self, entry: TokenInFlight, outcome: Outcome) -> None:
+    def settle(self, entry: TokenInFlight, outcome: ports.Outcome) -> None:
         entry.outcome = outcome
         self._settled += 1
         self._advance()
@@ -196,11 +190,11 @@ _LONGEST_WAIT = 5
 
 R = TypeVar("R")
 
-AskKms = Callable[[StoredToken], Awaitable[Outcome]]
+AskKms = Callable[[StoredToken], Awaitable[ports.Outcome]]
 """Asks KMS what a token takes. Raises KmsError for what is not about this token."""
 
 
-async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> None:
+async def pass_tokens(pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKms, control: Control) -> None:
     """Ask KMS about every token of `pages`, and hand the outcomes to `sink`.
 
     Ends early when `control` says stop. Raises KmsError once KMS has failed for longer than the control's
@@ -215,7 +209,7 @@ async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: 
 
 
 class _Run:
-    def __init__(self, pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> None:
+    def __init__(self, pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKms, control: Control) -> None:
         self._pages, self._sink, self._ask = pages, sink, ask
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -332,7 +326,7 @@ class _Run:
             if to_write or to_read:
                 self._turn.set()
 
-    async def _asked(self, entry: TokenInFlight) -> Outcome | None:
+    async def _asked(self, entry: TokenInFlight) -> ports.Outcome | None:
         """The token's outcome; None if the run is held back before there is one."""
         attempt = 0
         while True:
@@ -383,7 +377,7 @@ class _Run:
         later: dict[int, list[TokenInFlight]] = {}
         for entry in entries:
             if entry.tries >= TRIES:
-                entry.outcome = Poison(entry.token, CHANGING, _CHANGED)
+                entry.outcome = ports.Poison(entry.token, CHANGING, _CHANGED)
                 self._window.add([entry])
             else:
                 later.setdefault(entry.tries, []).append(entry)

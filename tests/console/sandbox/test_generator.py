@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, column, select, table
 
-from console.sandbox import access_keys
+from console.sandbox import access_keys, traffic
 from console.sandbox.corruption import Corruption
 from console.sandbox.generator import generate
 from console.sandbox.platform import create_tables, metadata
@@ -21,13 +21,6 @@ from console.sandbox.postgres import PLATFORM
 from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.sandbox import Sandbox, create_keys
 from console.sandbox.timeline import TOKENS_CREATED, TOKENS_ROTATED
-from console.sandbox.traffic import (
-    INTRUDER_ADDRESS,
-    MOST_EVENTS,
-    intrusion_begins,
-    record_traffic,
-    register_principals,
-)
 from console.sandbox.world import GeneratedToken, World, WorldKey
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import Format, classify, edk_prefix, open_dev, open_envelope, parse
@@ -360,10 +353,10 @@ def test_a_reference_that_was_not_generated_has_no_token(made: dict[int, tuple[W
 def test_the_traffic_tells_of_the_intruder(sandbox: Sandbox, made: dict[int, tuple[World, Engine]]) -> None:
     now = datetime.now(UTC)
     world = replace(made[2000][0], now=now)
-    register_principals(sandbox.control)
+    traffic.register_principals(sandbox.control)
     kept = sandbox.control.stats().records_kept
-    recorded = record_traffic(sandbox.control, world)
-    assert 1400 < recorded < 1600 < MOST_EVENTS
+    recorded = traffic.record_traffic(sandbox.control, world)
+    assert 1400 < recorded < 1600 < traffic.MOST_EVENTS
     assert sandbox.control.stats().records_kept == kept + recorded
 
     sandbox.control.set_lookup_throttle(None)
@@ -374,9 +367,9 @@ def test_the_traffic_tells_of_the_intruder(sandbox: Sandbox, made: dict[int, tup
     records = [event["CloudTrailEvent"] for event in events]
     assert len(events) >= 50
     assert {event["EventName"] for event in events} > {"Decrypt", "ListKeys"}
-    assert all(INTRUDER_ADDRESS in record for record in records)
+    assert all(traffic.INTRUDER_ADDRESS in record for record in records)
     assert sum('"AccessDenied"' in record for record in records) == 3
-    begins = intrusion_begins(now)
+    begins = traffic.intrusion_begins(now)
     assert min(event["EventTime"] for event in events) == begins
     assert (begins.hour, begins.minute, (now.date() - begins.date()).days) == (3, 12, 2)
     assert max(event["EventTime"] for event in events) < begins + timedelta(minutes=5)

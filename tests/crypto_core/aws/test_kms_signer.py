@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from console.sandbox.endpoint import Denial
 from console.sandbox.endpoint.control import EndpointControl
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.kms_signer import KmsSigner
-from crypto_core.errors import (
-    KeyDisabledError,
-    KmsAccessDeniedError,
-    ReadOnlyError,
-    SettingsError,
-    UntrustedKeyError,
-)
 from crypto_core.guard.signature import digest_of
 
 DIGEST = digest_of("a test", "what is signed")
@@ -79,7 +73,7 @@ def test_the_first_key_signs_and_the_others_are_verified_with(kms: KmsApi, clien
 
 def test_a_key_that_seals_tokens_does_not_sign(kms: KmsApi, client: Any) -> None:
     key = made(client, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT")
-    with pytest.raises(SettingsError, match="SYMMETRIC_DEFAULT, for ENCRYPT_DECRYPT") as caught:
+    with pytest.raises(errors.SettingsError, match="SYMMETRIC_DEFAULT, for ENCRYPT_DECRYPT") as caught:
         KmsSigner(kms.call, [key]).sign(DIGEST)
     assert "KEYDECK_SIGNING_KEY" in caught.value.remedy
 
@@ -91,7 +85,7 @@ def test_read_only_nothing_is_signed_and_everything_verified(
     looking = KmsSigner(KmsApi(attempts=1, read_only=True).call, [ecc])
     assert looking.verify(DIGEST, signature)
     before = aws.stats().calls.get("kms:Sign", 0)
-    with pytest.raises(ReadOnlyError, match="kms:Sign"):
+    with pytest.raises(errors.ReadOnlyError, match="kms:Sign"):
         looking.sign(DIGEST)
     assert aws.stats().calls.get("kms:Sign", 0) == before
 
@@ -103,10 +97,10 @@ def test_what_kms_can_not_be_asked_is_no_answer(
     signer = KmsSigner(kms.call, [key])
     signature = signer.sign(DIGEST)
     aws.add_denial(Denial("*", "kms:Verify", key))
-    with pytest.raises(KmsAccessDeniedError, match="kms:Verify"):
+    with pytest.raises(errors.KmsAccessDeniedError, match="kms:Verify"):
         signer.verify(DIGEST, signature)
     client.disable_key(KeyId=key)
-    with pytest.raises(KeyDisabledError):
+    with pytest.raises(errors.KeyDisabledError):
         signer.sign(DIGEST)
 
 
@@ -115,7 +109,7 @@ def test_an_answer_by_another_key_is_dropped(kms: KmsApi, ecc: str) -> None:
         answer = kms.call(operation, **parameters)
         return answer if operation == "DescribeKey" else answer | {"KeyId": f"{ecc[:-1]}x"}
 
-    with pytest.raises(UntrustedKeyError, match="another key"):
+    with pytest.raises(errors.UntrustedKeyError, match="another key"):
         KmsSigner(elsewhere, [ecc]).sign(DIGEST)
 
 

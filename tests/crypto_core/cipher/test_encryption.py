@@ -10,18 +10,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from crypto_core import cipher as cipher_module
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import DEV_KEY, Format, parse, serialise
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    EnvelopeError,
-    IncorrectKeyError,
-    InvalidTokenError,
-    MalformedEnvelopeError,
-    SettingsError,
-    UnsupportedFormatError,
-)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed
@@ -61,14 +53,14 @@ def test_a_token_is_encrypted_under_the_key_that_is_named(kms: KmsApi, new_key: 
 
 @pytest.mark.parametrize("token", [b"ghp_bytes", None, 7])
 def test_what_is_no_text_is_refused_before_kms_is_asked(kms: KmsApi, new_key: NewKey, token: Any) -> None:
-    with pytest.raises(InvalidTokenError):
+    with pytest.raises(errors.InvalidTokenError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt(token)
     assert kms.calls == 0
 
 
 @pytest.mark.parametrize("token", ["", "x" * 65_537])
 def test_an_empty_or_oversize_token_is_refused(kms: KmsApi, new_key: NewKey, token: str) -> None:
-    with pytest.raises(InvalidTokenError):
+    with pytest.raises(errors.InvalidTokenError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt(token)
 
 
@@ -78,14 +70,14 @@ def test_what_is_no_envelope_is_refused_before_kms_is_asked(
 ) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
     for use in (cipher.decrypt, cipher.open, lambda s: cipher.rewrap(s, new_key()), cipher.reencrypt):
-        with pytest.raises(EnvelopeError):
+        with pytest.raises(errors.EnvelopeError):
             use(stored)
     assert kms.calls == 0
 
 
 def test_a_token_under_an_untrusted_key_is_not_opened(kms: KmsApi, new_key: NewKey) -> None:
     theirs = TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt(TOKEN)
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).decrypt(theirs.stored)
 
 
@@ -112,7 +104,7 @@ def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: NewKey) -> N
         lambda stored, ref: demanding.rewrap(stored, "alias/x", ref=ref),
     )
     for use in uses:
-        with pytest.raises(UnsupportedFormatError, match="v1 envelope where v2 is demanded"):
+        with pytest.raises(errors.UnsupportedFormatError, match="v1 envelope where v2 is demanded"):
             use(v1, ref=ref)
     assert kms.calls == before
 
@@ -120,7 +112,7 @@ def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: NewKey) -> N
 @pytest.mark.parametrize("setting", ["write_format", "least_format"])
 @pytest.mark.parametrize("format_", [Format.DEV, Format.PLAINTEXT, Format.EMPTY])
 def test_only_envelope_formats_can_be_written_or_demanded(kms: KmsApi, setting: str, format_: Format) -> None:
-    with pytest.raises(SettingsError, match="not an envelope format"):
+    with pytest.raises(errors.SettingsError, match="not an envelope format"):
         TokenCipher(KmsKeyring(kms, write_key="alias/x"), **{setting: format_})  # type: ignore[arg-type]
 
 
@@ -134,7 +126,7 @@ def test_encrypt_fails_when_what_it_sealed_does_not_open_to_the_token(
         cipher_module, "seal", lambda _, *rest, **more: seal(Secret.of("a different token"), *rest, **more)
     )
     for use in (lambda: cipher.encrypt(TOKEN), lambda: cipher.reencrypt(stored)):
-        with pytest.raises(AuthenticationFailedError, match="does not hold the token"):
+        with pytest.raises(errors.AuthenticationFailedError, match="does not hold the token"):
             use()
 
 
@@ -143,7 +135,7 @@ def test_encrypt_fails_with_a_data_key_of_another_length(kms: KmsApi, new_key: N
     short = ChangedKeyring(
         KmsKeyring(kms, write_key=new_key()), generate=lambda g: replace(g, data_key=DataKey(bytes(length)))
     )
-    with pytest.raises(MalformedEnvelopeError, match="data key"):
+    with pytest.raises(errors.MalformedEnvelopeError, match="data key"):
         TokenCipher(short).encrypt(TOKEN)
 
 
@@ -166,7 +158,7 @@ def test_data_keys_and_tokens_are_wiped_when_their_work_is_done(
     cipher.decrypt(stored)
     cipher.reencrypt(cipher.rewrap(stored, new).stored)
     damaged = parse(stored)
-    with pytest.raises(AuthenticationFailedError):
+    with pytest.raises(errors.AuthenticationFailedError):
         cipher.decrypt(serialise(replace(damaged, ciphertext=bytes(40))))
     assert len(made) == 1 + 1 + 2 + 2 + 1
     for data_key in made:
@@ -193,13 +185,13 @@ def test_a_dev_value_becomes_an_envelope(kms: KmsApi, new_key: NewKey) -> None:
 
 def test_a_dev_value_that_does_not_open_asks_nothing_of_kms(kms: KmsApi, new_key: NewKey) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()))
-    with pytest.raises(AuthenticationFailedError):
+    with pytest.raises(errors.AuthenticationFailedError):
         cipher.encrypt_dev(dev_value(TOKEN, Fernet.generate_key().decode()), DEV_KEY)
-    with pytest.raises(UnsupportedFormatError):
+    with pytest.raises(errors.UnsupportedFormatError):
         cipher.encrypt_dev(TOKEN, DEV_KEY)
     assert kms.calls == 0
 
 
 def test_an_empty_dev_value_is_nothing_to_protect(kms: KmsApi, new_key: NewKey) -> None:
-    with pytest.raises(InvalidTokenError):
+    with pytest.raises(errors.InvalidTokenError):
         TokenCipher(KmsKeyring(kms, write_key=new_key())).encrypt_dev(dev_value(""), DEV_KEY)

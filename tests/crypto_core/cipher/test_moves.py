@@ -9,16 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto_core import cipher as cipher_module
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import parse, serialise
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    IncorrectKeyError,
-    KeyDisabledError,
-    KmsError,
-    MalformedEnvelopeError,
-)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import Secret
 from tests.crypto_core.cipher.scene import TOKEN, ChangedKeyring, data_key_of
@@ -52,9 +46,9 @@ def test_a_rewrapped_token_opens_under_the_new_key_when_the_old_one_is_disabled(
     moved = old_only.rewrap(sealed.stored, new)
     client.disable_key(KeyId=old)
     assert new_only.decrypt(moved.stored).reveal() == TOKEN
-    with pytest.raises(KeyDisabledError):
+    with pytest.raises(errors.KeyDisabledError):
         old_only.decrypt(sealed.stored)
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         old_only.decrypt(moved.stored)
 
 
@@ -73,7 +67,7 @@ def test_a_damaged_token_is_not_rewrapped(kms: KmsApi, client: Any, new_key: New
     envelope = parse(cipher.encrypt(TOKEN).stored)
     damaged = serialise(replace(envelope, ciphertext=bytes(len(envelope.ciphertext))))
     before = kms.calls
-    with pytest.raises(AuthenticationFailedError):
+    with pytest.raises(errors.AuthenticationFailedError):
         cipher.rewrap(damaged, new)
     assert kms.calls == before + 1
 
@@ -86,7 +80,7 @@ def test_rewrap_fails_when_the_new_encrypted_data_key_holds_another_data_key(
     another = keyring.generate(new).encrypted_data_key
     changed = ChangedKeyring(keyring, rewrap=lambda _, done: replace(done, encrypted_data_key=another))
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
-    with pytest.raises(AuthenticationFailedError):
+    with pytest.raises(errors.AuthenticationFailedError):
         TokenCipher(changed).rewrap(stored, new)
 
 
@@ -99,7 +93,7 @@ def test_rewrap_fails_when_the_data_key_stays_under_the_old_key(
     keyring = KmsKeyring(kms, write_key=old, trusted=[new] if trusted else [])
     changed = ChangedKeyring(keyring, rewrap=lambda given, done: replace(done, encrypted_data_key=given))
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         TokenCipher(changed).rewrap(stored, new)
 
 
@@ -108,9 +102,9 @@ def test_rewrap_fails_when_the_new_encrypted_data_key_is_damaged(kms: KmsApi, ne
     keyring = KmsKeyring(kms, write_key=old, trusted=[new])
     stored = TokenCipher(keyring).encrypt(TOKEN).stored
     for blob, kind in (
-        (b"", MalformedEnvelopeError),
-        (bytes(184), KmsError),
-        (bytes(6145), MalformedEnvelopeError),
+        (b"", errors.MalformedEnvelopeError),
+        (bytes(184), errors.KmsError),
+        (bytes(6145), errors.MalformedEnvelopeError),
     ):
         changed = ChangedKeyring(keyring, rewrap=lambda _, done, b=blob: replace(done, encrypted_data_key=b))
         with pytest.raises(kind):
@@ -125,7 +119,7 @@ def test_rewrap_fails_when_what_opens_is_not_the_token(
     stored = cipher.encrypt(TOKEN).stored
     opened = iter([Secret.of(TOKEN), Secret.of("a different token")])
     monkeypatch.setattr(cipher_module, "open_envelope", lambda *_: next(opened))
-    with pytest.raises(AuthenticationFailedError, match="does not hold the token") as caught:
+    with pytest.raises(errors.AuthenticationFailedError, match="does not hold the token") as caught:
         cipher.rewrap(stored, new)
     assert TOKEN not in repr(caught.value)
 
@@ -137,7 +131,7 @@ def test_rewrap_to_a_key_that_may_not_be_used_changes_nothing(
     cipher = TokenCipher(KmsKeyring(kms, write_key=old))
     stored = cipher.encrypt(TOKEN).stored
     client.disable_key(KeyId=new)
-    with pytest.raises(KeyDisabledError, match=new):
+    with pytest.raises(errors.KeyDisabledError, match=new):
         cipher.rewrap(stored, new)
     assert cipher.decrypt(stored).reveal() == TOKEN
 

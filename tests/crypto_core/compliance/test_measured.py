@@ -6,20 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from crypto_core import errors
 from crypto_core.compliance.measured import guarding_keys, journal_facts, key_facts, token_facts
 from crypto_core.compliance.snapshot import Lack
 from crypto_core.compliance.snapshot_reader import _lack
 from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    DatabaseUnreachableError,
-    KeydeckError,
-    KmsAccessDeniedError,
-    KmsUnreachableError,
-    MissingGrantError,
-    MissingSchemaError,
-    TrailError,
-)
 from crypto_core.keys.state import KeyMaterial, KeyState
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
@@ -88,13 +80,13 @@ def test_the_newest_entry_that_is_held_outside_counts() -> None:
 @pytest.mark.parametrize(
     ("error", "lack"),
     [
-        (KmsAccessDeniedError("No.", operation="ListKeys", key=""), Lack.PERMISSION),
-        (MissingGrantError("No."), Lack.PERMISSION),
-        (MissingSchemaError("None."), Lack.NOTHING),
-        (KmsUnreachableError("Silent.", operation="ListKeys", key=""), Lack.FAILED),
-        (DatabaseUnreachableError("Silent."), Lack.FAILED),
-        (TrailError("Silent."), Lack.FAILED),
+        (errors.KmsAccessDeniedError("No.", operation="ListKeys", key=""), Lack.PERMISSION),
+        (errors.MissingGrantError("No."), Lack.PERMISSION),
+        (errors.MissingSchemaError("None."), Lack.NOTHING),
+        (errors.KmsUnreachableError("Silent.", operation="ListKeys", key=""), Lack.FAILED),
+        (errors.DatabaseUnreachableError("Silent."), Lack.FAILED),
+        (errors.TrailError("Silent."), Lack.FAILED),
     ],
 )
-def test_why_a_part_is_missing_is_told(error: KeydeckError, lack: Lack) -> None:
+def test_why_a_part_is_missing_is_told(error: errors.KeydeckError, lack: Lack) -> None:
     assert _lack(error) is lack

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from crypto_core import errors
 from crypto_core.copies import tally
 from crypto_core.copies.attribution import MOST_DECOYS, NOT_ASKED, TOO_MANY, CopyAttribution
 from crypto_core.copies.report import CopyReport, KeyEvidence, Opening
@@ -17,13 +18,6 @@ from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import EnvelopeV1, Format, edk_prefix
-from crypto_core.errors import (
-    InvalidCiphertextError,
-    KeyNotFoundError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsUnreachableError,
-)
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2
@@ -36,9 +30,9 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 class Kms:
     """What stands for KMS: it names one key for all, and counts what it is asked."""
 
-    failure: Callable[[], KmsError] | None = None
+    failure: Callable[[], errors.KmsError] | None = None
     wrapping: Wrapping = (KEY_ARN, "m1")
-    state: str | Callable[[], KmsError] = "Enabled"
+    state: str | Callable[[], errors.KmsError] = "Enabled"
     asked: list[bytes] = field(default_factory=list)
     described: list[str] = field(default_factory=list)
 
@@ -101,7 +95,7 @@ def test_v2_names_its_key_and_is_never_asked_about() -> None:
 
 
 def test_a_damaged_member_makes_the_next_one_worth_a_question() -> None:
-    kms = Kms(lambda: InvalidCiphertextError("KMS does not take it."))
+    kms = Kms(lambda: errors.InvalidCiphertextError("KMS does not take it."))
     report = report_of(kms, scan_of(*(encrypted_data_key() for _ in range(9))))
     assert len(kms.asked) == tally.MOST_SAMPLES
     assert report.opened_by(Opening.UNKNOWN) == 9
@@ -109,11 +103,11 @@ def test_a_damaged_member_makes_the_next_one_worth_a_question() -> None:
 
 
 def test_once_kms_is_silent_nothing_more_is_asked() -> None:
-    kms = Kms(lambda: KmsUnreachableError("No route."))
+    kms = Kms(lambda: errors.KmsUnreachableError("No route."))
     report = report_of(kms, scan_of(*(encrypted_data_key(bytes([65 + n])) for n in range(5)), values=v2()))
     assert len(kms.asked) + len(kms.described) == 1
     assert report.opened_by(Opening.UNKNOWN) == 6
-    denied = Kms(lambda: KmsAccessDeniedError("Not allowed."))
+    denied = Kms(lambda: errors.KmsAccessDeniedError("Not allowed."))
     report_of(denied, scan_of(*(encrypted_data_key(bytes([65 + n])) for n in range(5))))
     assert len(denied.asked) == 5
 
@@ -137,7 +131,7 @@ def test_the_state_of_a_key_says_who_can_open(state: str) -> None:
 def test_what_is_under_a_key_that_is_gone_is_lost_unless_a_replica_may_be_left(
     key_arn: str, opening: Opening
 ) -> None:
-    kms = Kms(wrapping=(key_arn, None), state=lambda: KeyNotFoundError("There is none."))
+    kms = Kms(wrapping=(key_arn, None), state=lambda: errors.KeyNotFoundError("There is none."))
     report = report_of(kms, scan_of(encrypted_data_key()))
     assert [o for o in Opening if report.opened_by(o)] == [opening]
 

@@ -12,18 +12,11 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, func, literal
 from sqlalchemy.orm import aliased
 
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.encrypted_token import EncryptedToken, StoredEnvelope, UnsealedTokenError
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    EnvelopeError,
-    InvalidReferenceError,
-    InvalidTokenError,
-    MissingReferenceError,
-    RefusedError,
-    UnsupportedFormatError,
-)
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
@@ -62,7 +55,7 @@ def test_of_what_is_no_envelope_only_the_format_is_kept(stored: str, format_: Fo
     kept = repr([getattr(value, slot) for slot in value.__slots__])
     assert not stored or stored not in kept
     assert "CANARY" not in kept
-    with pytest.raises(UnsupportedFormatError) as caught:
+    with pytest.raises(errors.UnsupportedFormatError) as caught:
         value.stored  # noqa: B018
     assert "account.api_token:a-1" in str(caught.value)
     assert "CANARY" not in str(caught.value)
@@ -96,14 +89,14 @@ def test_values_are_equal_if_the_same_text_is_stored_wherever_it_was_read() -> N
 @pytest.mark.parametrize("text", [*NO_ENVELOPES, BROKEN], ids=range(len(NO_ENVELOPES) + 1))
 def test_only_an_intact_envelope_can_be_boxed(text: str) -> None:
     for given in (text, sealed(text)):
-        with pytest.raises(EnvelopeError) as caught:
+        with pytest.raises(errors.EnvelopeError) as caught:
             StoredEnvelope.of(given)
         assert "CANARY" not in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [None, V1.encode(), 7, Secret.of(CANARY)])
 def test_what_is_no_text_can_not_be_boxed(given: Any) -> None:
-    with pytest.raises(InvalidTokenError):
+    with pytest.raises(errors.InvalidTokenError):
         StoredEnvelope.of(given)
 
 
@@ -122,7 +115,7 @@ def test_revealing_what_is_no_envelope_tells_what_to_do_before_kms_is_asked(
     cipher = TokenCipher(KmsKeyring(kms, write_key=KEY_ARN))
     value = StoredEnvelope.found(stored, REF)
     for leave in (value.reveal, value.open):
-        with pytest.raises(UnsupportedFormatError, match=told) as caught:
+        with pytest.raises(errors.UnsupportedFormatError, match=told) as caught:
             leave(cipher)
         assert "CANARY" not in str(caught.value)
     assert kms.calls == 0
@@ -130,7 +123,7 @@ def test_revealing_what_is_no_envelope_tells_what_to_do_before_kms_is_asked(
 
 def test_a_v2_value_without_a_row_tells_how_to_name_it_before_kms_is_asked(kms: KmsApi) -> None:
     cipher = TokenCipher(KmsKeyring(kms, write_key=KEY_ARN))
-    with pytest.raises(MissingReferenceError, match=r"ref=EncryptedToken\.reference"):
+    with pytest.raises(errors.MissingReferenceError, match=r"ref=EncryptedToken\.reference"):
         StoredEnvelope.of(V2).reveal(cipher)
     assert kms.calls == 0
 
@@ -144,7 +137,7 @@ def test_only_sealed_tokens_can_be_assigned(value: Any) -> None:
     for assign in (lambda: setattr(account, "token", value), lambda: Account(token=value)):
         with pytest.raises(UnsealedTokenError, match=r"account\.api_token") as caught:
             assign()
-        assert isinstance(caught.value, InvalidTokenError)
+        assert isinstance(caught.value, errors.InvalidTokenError)
         assert "CANARY" not in str(caught.value)
         assert V1 not in str(caught.value)
     assert account.token is None
@@ -183,20 +176,20 @@ def test_a_value_assigned_before_the_id_is_known_has_no_row_yet() -> None:
 )
 def test_a_v2_envelope_of_another_row_can_not_be_assigned(elsewhere: TokenRef) -> None:
     account = Account(name="a-1")
-    with pytest.raises(RefusedError, match=f"{elsewhere}.* account.api_token:a-1"):
+    with pytest.raises(errors.RefusedError, match=f"{elsewhere}.* account.api_token:a-1"):
         account.token = StoredEnvelope.found(V2, elsewhere)
     assert account.token is None
 
 
 def test_a_v2_envelope_of_another_column_can_not_be_assigned_even_where_the_id_is_unknown() -> None:
-    with pytest.raises(RefusedError, match=r"as account\.api_token"):
+    with pytest.raises(errors.RefusedError, match=r"as account\.api_token"):
         Account(token=StoredEnvelope.found(V2, TokenRef("other", "api_token", "a-1")))
 
 
 def test_what_the_cipher_sealed_for_one_row_can_not_be_assigned_to_another() -> None:
     sealed = SealedToken(V2, KeyAnswer(KEY_ARN, None), ref=TokenRef("other", "api_token", "a-1"))
     for given in (sealed, StoredEnvelope.of(sealed)):
-        with pytest.raises(RefusedError, match=r"other\.api_token:a-1"):
+        with pytest.raises(errors.RefusedError, match=r"other\.api_token:a-1"):
             Account(name="a-1").token = given
 
 
@@ -231,11 +224,11 @@ def test_a_schema_is_no_part_of_a_reference() -> None:
 
 @pytest.mark.parametrize("row_id", [None, True, 1.5, b"gh-42", ["a", "b"], ("a", 1.5), ()])
 def test_an_id_of_another_type_is_refused(row_id: Any) -> None:
-    with pytest.raises(InvalidReferenceError, match=type(row_id).__name__):
+    with pytest.raises(errors.InvalidReferenceError, match=type(row_id).__name__):
         EncryptedToken.reference(Account.token, row_id)
 
 
 @pytest.mark.parametrize("attribute", [Account.note, Account.__table__.c.note, Account, "token", func.now()])
 def test_what_is_no_token_column_has_no_references(attribute: Any) -> None:
-    with pytest.raises(InvalidReferenceError, match="EncryptedToken"):
+    with pytest.raises(errors.InvalidReferenceError, match="EncryptedToken"):
         EncryptedToken.reference(attribute, "a-1")

@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
+from crypto_core import errors
 from crypto_core.envelope import DEV_KEY, Format, classify, open_dev
-from crypto_core.errors import (
-    AuthenticationFailedError,
-    MalformedEnvelopeError,
-    SettingsError,
-    UnsupportedFormatError,
-)
 from crypto_core.secret import Secret
 from tests.crypto_core.envelope.samples import (
     PUBLISHED_DEV_KEY,
@@ -36,14 +31,14 @@ def test_a_dev_value_under_another_key_opens_with_that_key_only() -> None:
     other = Fernet.generate_key().decode()
     stored = dev_value(TOKEN.encode(), other)
     assert open_dev(stored, other).reveal() == TOKEN
-    with pytest.raises(AuthenticationFailedError, match="DEV_ENCRYPTION_KEY") as caught:
+    with pytest.raises(errors.AuthenticationFailedError, match="DEV_ENCRYPTION_KEY") as caught:
         open_dev(stored)
     assert_tells_nothing_of(caught.value, stored)
 
 
 @pytest.mark.parametrize("key", ["", "short", "not base64!", "é" * 44, PUBLISHED_DEV_KEY[:-1], "A" * 43])
 def test_a_development_key_that_is_none_is_a_settings_error(key: str) -> None:
-    with pytest.raises(SettingsError, match="DEV_ENCRYPTION_KEY") as caught:
+    with pytest.raises(errors.SettingsError, match="DEV_ENCRYPTION_KEY") as caught:
         open_dev(dev_value(TOKEN.encode()), key)
     if key:
         assert key not in told_by(caught.value)
@@ -63,7 +58,7 @@ def test_a_development_key_that_is_none_is_a_settings_error(key: str) -> None:
     ids=range(7),
 )
 def test_a_broken_dev_value_is_refused(stored: str) -> None:
-    with pytest.raises((MalformedEnvelopeError, AuthenticationFailedError)) as caught:
+    with pytest.raises((errors.MalformedEnvelopeError, errors.AuthenticationFailedError)) as caught:
         open_dev(stored)
     assert_tells_nothing_of(caught.value, stored)
 
@@ -77,7 +72,7 @@ def test_a_dev_value_is_read_as_leniently_as_the_platform_reads_it(foreign: str)
 
 @pytest.mark.parametrize("stored", ["", "ghp_abc", stored_as(), "djJ8abc"])
 def test_only_a_dev_value_is_opened_as_one(stored: str) -> None:
-    with pytest.raises(UnsupportedFormatError):
+    with pytest.raises(errors.UnsupportedFormatError):
         open_dev(stored)
 
 
@@ -88,7 +83,7 @@ def test_the_whole_mark_is_compared_not_only_what_the_beginning_of_the_stored_va
     token = Fernet(PUBLISHED_DEV_KEY).encrypt(TOKEN.encode())
     stored = b64(mark + token)
     assert classify(stored).format is Format.DEV
-    with pytest.raises(MalformedEnvelopeError, match="does not begin with dev") as caught:
+    with pytest.raises(errors.MalformedEnvelopeError, match="does not begin with dev") as caught:
         open_dev(stored)
     assert caught.value.field == "envelope"
     assert_tells_nothing_of(caught.value, stored)

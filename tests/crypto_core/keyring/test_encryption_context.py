@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import ACCOUNT, EndpointControl
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import EnvelopeV2, Format, parse, serialise
 from crypto_core.envelope.encryption_context import encryption_context
-from crypto_core.errors import (
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KeyDisabledError,
-    KmsError,
-    UntrustedKeyError,
-)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, exposed
@@ -64,14 +58,14 @@ def test_a_data_key_does_not_open_with_another_context(
         lambda: keyring.attribute(blob, context=context),
         lambda: keyring.rewrap(blob, key, context=context),
     ):
-        with pytest.raises(InvalidCiphertextError):
+        with pytest.raises(errors.InvalidCiphertextError):
             use()
     assert len(made_data_keys) == 1
 
 
 def test_a_data_key_without_a_context_does_not_open_with_one(kms: KmsApi, new_key: NewKey) -> None:
     keyring = KmsKeyring(kms, write_key=new_key())
-    with pytest.raises(InvalidCiphertextError):
+    with pytest.raises(errors.InvalidCiphertextError):
         keyring.unwrap(keyring.generate().encrypted_data_key, context=ROW)
 
 
@@ -82,7 +76,7 @@ def test_a_rewrapped_data_key_keeps_its_context(kms: KmsApi, client: Any, new_ke
     rewrapped = keyring.rewrap(generated.encrypted_data_key, new, named=old, context=ROW)
     opened = keyring.unwrap(rewrapped.encrypted_data_key, named=new, context=ROW)
     assert opened.data_key == generated.data_key
-    with pytest.raises(InvalidCiphertextError):
+    with pytest.raises(errors.InvalidCiphertextError):
         keyring.unwrap(rewrapped.encrypted_data_key, named=new)
 
 
@@ -136,7 +130,7 @@ def test_a_named_key_that_is_not_trusted_is_not_asked(kms: KmsApi, client: Any, 
         lambda: keyring.unwrap(blob, other, named=other),
         lambda: keyring.rewrap(blob, trusted, named=other),
     ):
-        with pytest.raises(UntrustedKeyError) as caught:
+        with pytest.raises(errors.UntrustedKeyError) as caught:
             use()
         assert caught.value.key == other
         assert other in caught.value.message
@@ -153,10 +147,10 @@ def test_a_data_key_under_another_trusted_key_than_the_named_one_is_refused(
     blob = wrapped(client, really)
     keyring.unwrap(blob)  # the key that really wrapped it is remembered, and still not asked
     calls = kms.calls
-    with pytest.raises(IncorrectKeyError) as caught:
+    with pytest.raises(errors.IncorrectKeyError) as caught:
         keyring.unwrap(blob, named=named)
     assert caught.value.key == named
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         keyring.rewrap(blob, named, named=named)
     assert kms.calls == calls + 2
     assert len(made_data_keys) == 1
@@ -179,7 +173,7 @@ def test_a_named_key_may_be_trusted_in_each_of_the_four_forms(
         assert keyring.unwrap(wrapped(client, key), named=key).wrapped_by.key_arn == key
     assert kms.calls == 2
     # Now it is known which key that is: another one isn't it, without asking.
-    with pytest.raises(UntrustedKeyError):
+    with pytest.raises(errors.UntrustedKeyError):
         keyring.unwrap(wrapped(client, other), named=other)
     assert kms.calls == 2
 
@@ -190,7 +184,7 @@ def test_a_name_that_says_the_key_needs_no_call_to_refuse_another(
 ) -> None:
     key, other = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=key if trusted_as == "key ARN" else key.rpartition("/")[2])
-    with pytest.raises(UntrustedKeyError):
+    with pytest.raises(errors.UntrustedKeyError):
         keyring.unwrap(wrapped(client, other), named=other)
     assert kms.calls == 0
 
@@ -205,7 +199,7 @@ def test_an_alias_that_has_not_answered_yet_is_asked_and_pinned_to_what_it_means
     assert keyring.unwrap(blob, named=key).wrapped_by.key_arn == key
     client.update_alias(AliasName=name, TargetKeyId=later)
     calls = kms.calls
-    with pytest.raises(UntrustedKeyError):
+    with pytest.raises(errors.UntrustedKeyError):
         keyring.unwrap(laters, named=later)
     assert kms.calls == calls
     # A keyring made now trusts what the alias means now.
@@ -221,7 +215,7 @@ def test_an_alias_of_another_key_does_not_open_what_names_a_key_that_it_might_ha
     keyring = KmsKeyring(kms, write_key=alias(really))
     blob = wrapped(client, really)
     for calls in (1, 1):
-        with pytest.raises(UntrustedKeyError, match=named):
+        with pytest.raises(errors.UntrustedKeyError, match=named):
             keyring.unwrap(blob, named=named) if use == "unwrap" else keyring.rewrap(
                 blob, really, named=named
             )
@@ -238,7 +232,7 @@ def test_an_alias_arn_of_another_region_or_account_is_not_asked_about_a_named_ke
     key = new_key()
     for home in (f"{ELSEWHERE}:{ACCOUNT}", f"{REGION}:999999999999"):
         keyring = KmsKeyring(kms, write_key=f"arn:aws:kms:{home}:alias/tokens")
-        with pytest.raises(UntrustedKeyError):
+        with pytest.raises(errors.UntrustedKeyError):
             keyring.unwrap(wrapped(client, key), named=key)
     assert kms.calls == 0
 
@@ -254,7 +248,7 @@ def test_a_named_replica_of_a_trusted_multi_region_key_is_that_key(aws: Endpoint
     assert opened.data_key == made.data_key
     assert opened.wrapped_by.key_arn == primary
     # A key of the same id in another account is another key.
-    with pytest.raises(UntrustedKeyError):
+    with pytest.raises(errors.UntrustedKeyError):
         keyring.unwrap(made.encrypted_data_key, named=replica.replace(ACCOUNT, "999999999999"), context=ROW)
 
 
@@ -265,7 +259,7 @@ def test_what_the_named_key_says_is_told_and_no_other_key_is_asked(
     keyring = KmsKeyring(kms, write_key=other, trusted=[named])
     blob = wrapped(client, named)
     client.disable_key(KeyId=named)
-    with pytest.raises(KeyDisabledError) as caught:
+    with pytest.raises(errors.KeyDisabledError) as caught:
         keyring.unwrap(blob, named=named)
     assert caught.value.key == named
     assert kms.calls == 1
@@ -287,7 +281,7 @@ def test_a_v2_envelope_whose_data_key_is_under_another_trusted_key_than_it_names
         lambda: cipher.rewrap(forged, named, ref=REF),
         lambda: cipher.reencrypt(forged, ref=REF),
     ):
-        with pytest.raises(IncorrectKeyError):
+        with pytest.raises(errors.IncorrectKeyError):
             use()
 
 
@@ -298,7 +292,7 @@ def test_a_v2_envelope_that_names_an_untrusted_key_is_refused_without_asking_kms
     envelope = parse(cipher.encrypt(TOKEN, ref=REF).stored)
     assert isinstance(envelope, EnvelopeV2)
     calls = kms.calls
-    with pytest.raises(UntrustedKeyError, match=NOBODYS):
+    with pytest.raises(errors.UntrustedKeyError, match=NOBODYS):
         cipher.decrypt(serialise(replace(envelope, key_arn=NOBODYS)), ref=REF)
     assert kms.calls == calls
 
@@ -309,8 +303,8 @@ def test_a_v2_envelope_that_was_moved_to_another_row_does_not_open_at_kms(
     cipher = TokenCipher(KmsKeyring(kms, write_key=new_key()), write_format=Format.V2)
     stored = cipher.encrypt(TOKEN, ref=REF).stored
     for ref in (replace(REF, row_id="gh-43"), replace(REF, column="refresh_token")):
-        with pytest.raises(KmsError) as caught:
+        with pytest.raises(errors.KmsError) as caught:
             cipher.decrypt(stored, ref=ref)
-        assert isinstance(caught.value, InvalidCiphertextError)
+        assert isinstance(caught.value, errors.InvalidCiphertextError)
     assert len(made_data_keys) == 1
     assert cipher.decrypt(stored, ref=REF).reveal() == TOKEN

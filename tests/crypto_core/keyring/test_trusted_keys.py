@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KeyDisabledError,
-    KmsAccessDeniedError,
-    KmsThrottledError,
-)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.keyring.scene import NOBODYS, MakeAlias, NewKey, wrapped
@@ -54,7 +48,7 @@ def test_the_likely_key_is_asked_first(
 
 def test_a_likely_key_that_is_not_trusted_is_not_asked(kms: KmsApi, client: Any, new_key: NewKey) -> None:
     trusted, other = new_key(), new_key()
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         KmsKeyring(kms, write_key=trusted).unwrap(wrapped(client, other), likely=other)
     assert kms.calls == 1
 
@@ -65,7 +59,7 @@ def test_a_key_is_trusted_for_one_command_only(kms: KmsApi, client: Any, new_key
     blob = wrapped(client, named)
     assert keyring.trusting(named).unwrap(blob).wrapped_by.key_arn == named
     assert keyring.trusted == (configured,)
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         keyring.unwrap(blob)
 
 
@@ -73,10 +67,10 @@ def test_only_one_key_is_asked_where_the_caller_names_it(kms: KmsApi, client: An
     trusted, named = new_key(), new_key()
     keyring = KmsKeyring(kms, write_key=trusted)
     assert keyring.unwrap(wrapped(client, named), only=named).wrapped_by.key_arn == named
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         keyring.unwrap(wrapped(client, trusted), only=named)
     assert kms.calls == 2
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         keyring.unwrap(wrapped(client, named))
 
 
@@ -96,10 +90,10 @@ def test_a_key_that_refuses_says_more_than_keys_that_did_not_wrap_it(
     blob = wrapped(client, right)
     keyring = KmsKeyring(kms, write_key=other, trusted=[right])
     client.disable_key(KeyId=right)
-    with pytest.raises(KeyDisabledError, match=right):
+    with pytest.raises(errors.KeyDisabledError, match=right):
         keyring.unwrap(blob)
     aws.add_denial(Denial("*", "kms:Decrypt", right))
-    with pytest.raises(KmsAccessDeniedError, match=right):
+    with pytest.raises(errors.KmsAccessDeniedError, match=right):
         keyring.unwrap(blob)
 
 
@@ -107,7 +101,7 @@ def test_a_damaged_data_key_is_called_damaged_though_other_keys_did_not_wrap_it(
     kms: KmsApi, client: Any, new_key: NewKey
 ) -> None:
     other, right = new_key(), new_key()
-    with pytest.raises(InvalidCiphertextError) as caught:
+    with pytest.raises(errors.InvalidCiphertextError) as caught:
         KmsKeyring(kms, write_key=other, trusted=[right]).unwrap(damaged(wrapped(client, right)))
     assert caught.value.key == right
 
@@ -118,6 +112,6 @@ def test_a_throttled_call_is_not_taken_for_another_key(
     first, second = new_key(), new_key()
     blob = wrapped(client, second)
     aws.set_throttle(0)
-    with pytest.raises(KmsThrottledError):
+    with pytest.raises(errors.KmsThrottledError):
         KmsKeyring(kms, write_key=first, trusted=[second]).unwrap(blob)
     assert kms.calls == 1

@@ -18,15 +18,8 @@ from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers import CLIENT_ID, CLIENT_SECRET
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
+from crypto_core import errors
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    ApprovalNeededError,
-    InterruptedRunError,
-    NotConfirmedError,
-    ReadOnlyError,
-    RefusedError,
-    RowVanishedError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
@@ -134,20 +127,20 @@ def test_nothing_is_asked_without_a_consent_to_exactly_that(
     service = make()
     one, two = add_github(platform, github_token("ghp_"), github_token("ghp_", 1))
     question = service.question((one,))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         service.ask(question, None)
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         service.ask(question, Consent.pressed(service.question((two,))))
     for forged in (replace(question, tokens=(two,)), replace(question, endpoints=("evil.example",))):
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             service.ask(forged, Consent.pressed(question))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         service.ask_of(one, Secret.of("ghp_new"), consent_given=False)
-    with pytest.raises(RowVanishedError):
+    with pytest.raises(errors.RowVanishedError):
         service.question((TokenRef("gh_connection", "access_token", "nobody"),))
     cancelled = Event()
     cancelled.set()
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(errors.InterruptedRunError):
         service.ask(question, Consent.pressed(question), cancelled=cancelled)
     assert providers.calls() == ()
 
@@ -237,9 +230,9 @@ def test_tokens_are_revoked_proved_and_journaled_and_nothing_tells_them(
     assert plan.calls == {"github": 2, "slack": 1}
     assert any("can't be undone" in warning for warning in plan.warnings)
     assert any("writes to the owner" in warning for warning in plan.warnings)
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         service.revoke(plan, Consent.pressed(plan))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         service.revoke(plan, Consent.typed(plan, "5"))
     assert providers.calls() == ()
 
@@ -280,13 +273,13 @@ def test_a_token_that_was_replaced_since_the_plan_stays(
     with platform.begin() as connection:
         change = text("UPDATE gh_connection SET access_token = :token WHERE id = :id")
         connection.execute(change, {"token": github_token("ghp_", 2), "id": two.row_id})
-    with pytest.raises(RefusedError, match=str(two)) as refused:
+    with pytest.raises(errors.RefusedError, match=str(two)) as refused:
         service.revoke(plan, typed(plan))
     assert str(one) not in str(refused.value)
     assert MARKER not in chain_of(refused.value)
     assert providers.calls() == ()
     assert last_entries(services)[-1][0] == Outcome.REFUSED
-    with pytest.raises(RefusedError):
+    with pytest.raises(errors.RefusedError):
         service.plan_revocation(())
 
 
@@ -298,9 +291,9 @@ def test_where_a_second_person_is_wanted_nothing_is_sent_before(
     refs = add_github(platform, github_token("ghp_"), github_token("ghp_", 1))
     plan = service.plan_revocation(refs)
     for _ in range(2):
-        with pytest.raises(ApprovalNeededError):
+        with pytest.raises(errors.ApprovalNeededError):
             service.revoke(plan, typed(plan))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         service.revoke(plan, None)
     assert providers.calls() == ()
     assert second.asked == [("revoke tokens", "Revoke 2 tokens at github", plan.digest)] * 2
@@ -312,7 +305,7 @@ def test_where_a_second_person_is_wanted_nothing_is_sent_before(
     # What one plan was approved for is no approval of another.
     second.approved.add(plan.digest)
     other = service.plan_revocation(refs[:1])
-    with pytest.raises(ApprovalNeededError):
+    with pytest.raises(errors.ApprovalNeededError):
         service.revoke(other, typed(other))
     assert providers.calls() == ()
     assert service.revoke(plan, typed(plan)).dead == 2
@@ -333,7 +326,7 @@ def test_read_only_plans_and_refuses(make: Make, platform: Engine, providers: Pr
     (ref,) = add_github(platform, github_token("ghp_"))
     plan = service.plan_revocation((ref,))
     assert any("not journaled" in warning for warning in plan.warnings)
-    with pytest.raises(ReadOnlyError):
+    with pytest.raises(errors.ReadOnlyError):
         service.revoke(plan, typed(plan))
     assert providers.calls() == ()
 

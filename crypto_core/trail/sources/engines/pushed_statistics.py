@@ -16,18 +16,7 @@ from functools import reduce
 from threading import Event
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Select,
-    String,
-    and_,
-    false,
-    func,
-    literal_column,
-    or_,
-    select,
-)
+import sqlalchemy as sa
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import InvalidFilterError
@@ -50,7 +39,7 @@ from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.term_sql import Bounds, is_bound, spelt
 
-_SPACE = literal_column("' '", String)
+_SPACE = sa.literal_column("' '", sa.String)
 _SEVERAL = ("key", "material")
 _LONGEST = 400
 """Characters of a value: written as a pattern it may be twice as long, and Athena takes 1,024."""
@@ -59,15 +48,15 @@ _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])"
 
 
 def among_patterns(
-    column: ColumnElement[str],
+    column: sa.ColumnElement[str],
     field: EventField,
     term: Term,
     aliases: Mapping[str, Sequence[str]],
     *,
     anywhere: bool = False,
-) -> ColumnElement[bool]:
+) -> sa.ColumnElement[bool]:
     """An `Among` for Trino."""
-    found: list[ColumnElement[bool]] = []
+    found: list[sa.ColumnElement[bool]] = []
     for value in term.alternatives:
         if value.is_anything:
             return column != ""
@@ -79,7 +68,7 @@ def among_patterns(
                 remedy="Fetch the events and ask the store: keydeck events pull --from athena.",
             )
         found += _meant(column, field, value, aliases, anywhere=anywhere)
-    return and_(column != "", or_(false(), *found))
+    return sa.and_(column != "", sa.or_(sa.false(), *found))
 
 
 def _unsaid(field: EventField, value: Alternative) -> str:
@@ -98,34 +87,34 @@ def _unsaid(field: EventField, value: Alternative) -> str:
 
 
 def _meant(
-    column: ColumnElement[str],
+    column: sa.ColumnElement[str],
     field: EventField,
     value: Alternative,
     aliases: Mapping[str, Sequence[str]],
     *,
     anywhere: bool,
-) -> Iterator[ColumnElement[bool]]:
+) -> Iterator[sa.ColumnElement[bool]]:
     small = _folded(column)
     if value.pattern is not None:
         # No text of an event has control characters; a class may name some.
         written = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", value.pattern.translated)
-        yield func.regexp_like(small, written)
+        yield sa.func.regexp_like(small, written)
     elif value.network is not None:
-        yield func.regexp_like(column, _addresses(value.network))
+        yield sa.func.regexp_like(column, _addresses(value.network))
     elif field.name in _SEVERAL:
         for one in _each_of_several(field, value, anywhere=anywhere):
-            yield func.regexp_like(_SPACE.concat(small).concat(_SPACE), one)
+            yield sa.func.regexp_like(_SPACE.concat(small).concat(_SPACE), one)
         for arn, names in aliases.items():
             if any(value.matches(name, anywhere=anywhere) for name in names):
-                yield func.strpos(_SPACE.concat(column).concat(_SPACE), f" {arn} ") > 0
+                yield sa.func.strpos(_SPACE.concat(column).concat(_SPACE), f" {arn} ") > 0
     else:
         yield from spelt(small, value, field, anywhere=anywhere)
 
 
-def _folded(column: ColumnElement[str]) -> ColumnElement[str]:
+def _folded(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     """Return a column in lower case as `lower` has it: of a letter that becomes two, it is itself."""
-    dotted, unused = func.chr(304), func.chr(57344)
-    return func.replace(func.lower(func.replace(column, dotted, unused)), unused, dotted)
+    dotted, unused = sa.func.chr(304), sa.func.chr(57344)
+    return sa.func.replace(sa.func.lower(sa.func.replace(column, dotted, unused)), unused, dotted)
 
 
 def _each_of_several(field: EventField, value: Alternative, *, anywhere: bool) -> Iterator[str]:
@@ -155,7 +144,7 @@ _YEARS = range(1_000, 9_000)
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    rows: Select[tuple[object]]
+    rows: sa.Select[tuple[object]]
     table: RecordTable
 
     @property
@@ -181,13 +170,13 @@ def event_rows(engine: Athena, definition: TableDefinition, clauses: Sequence[Cl
     """Return the rows of a filter's window, in the partitions that it demands. Raises SettingsError."""
     window = asked_window(clauses)
     table = engine.record_table(definition, clauses, window)
-    whole: Select[tuple[object]] = select(literal_column("*")).select_from(table.source)
+    whole: sa.Select[tuple[object]] = sa.select(sa.literal_column("*")).select_from(table.source)
     return EventRows(whole.where(*table.limits, *_rows(window)), table)
 
 
-def _rows(window: tuple[datetime | None, datetime | None]) -> Iterator[ColumnElement[bool]]:
+def _rows(window: tuple[datetime | None, datetime | None]) -> Iterator[sa.ColumnElement[bool]]:
     since, until = window
-    yield literal_column("eventsource").in_(KEPT_SOURCES)
+    yield sa.literal_column("eventsource").in_(KEPT_SOURCES)
     if since or until:
         yield between(iso(since) if since else None, iso(until) if until else None)
 
@@ -281,7 +270,7 @@ class AthenaStatistics:
         clauses = parse(expression, self.clock())
         engine, rows, scanned, remarks = self._scan(clauses, cancelled)
 
-        def question(events: FromClause, where: ColumnElement[bool]) -> Select[Any]:
+        def question(events: sa.FromClause, where: sa.ColumnElement[bool]) -> sa.Select[Any]:
             return groups_statement(asked, each_id, shown_events(clauses, events), events, where)
 
         told = (engine.expected_cost(scanned, most), *remarks)

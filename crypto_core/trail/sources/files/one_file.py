@@ -13,18 +13,10 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.record_reader import read_record, read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
+from crypto_core.trail.sources.files import unpacking
 from crypto_core.trail.sources.files.decoding import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
-from crypto_core.trail.sources.files.unpacking import (
-    MOST_TIMES,
-    TIMES_FROM,
-    Refused,
-    UnreadableError,
-    readable,
-    unpacked,
-    unpacked_at_once,
-    unreadable,
-)
+from crypto_core.trail.sources.files.unpacking import MOST_TIMES
 from crypto_core.unpacking import tar_members as tar
 from crypto_core.unpacking import zip_members as zips
 from crypto_core.unpacking.streams import BombError, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
@@ -45,7 +37,7 @@ def zip_members(file: BinaryIO, limit: UnpackingLimit) -> Iterator[Member]:
             if not _hidden(name):
                 yield name, _member(content)
     except BrokenStreamError as error:
-        raise unreadable(error) from error
+        raise unpacking.unreadable(error) from error
 
 
 def tar_members(pieces: Iterator[bytes]) -> Iterator[Member]:
@@ -53,15 +45,15 @@ def tar_members(pieces: Iterator[bytes]) -> Iterator[Member]:
     try:
         for name, content, is_file in tar.members(of_pieces(pieces)):
             if is_file and not _hidden(name):
-                yield name, readable(content)
+                yield name, unpacking.readable(content)
     except BrokenStreamError as error:
-        raise unreadable(error) from error
+        raise unpacking.unreadable(error) from error
 
 
 def _member(content: ByteStream | str) -> Iterator[bytes]:
     if isinstance(content, str):
-        raise unreadable(BrokenStreamError(content))
-    yield from readable(content)
+        raise unpacking.unreadable(BrokenStreamError(content))
+    yield from unpacking.readable(content)
 
 
 def _hidden(name: str) -> bool:
@@ -152,7 +144,7 @@ class FileReader:
         if size > _SMALL:
             return None
         most = min(_SMALL_UNPACKED, self.largest, self.most or self.largest)
-        content = unpacked_at_once(os.pread(descriptor, size + 1, 0), most)
+        content = unpacking.unpacked_at_once(os.pread(descriptor, size + 1, 0), most)
         self.stop()
         records = None if content is None else plain_records(content)
         if records is None:
@@ -172,7 +164,7 @@ class FileReader:
 
         so_far = _limit()
         count = _Count()
-        begin, content = _peeked(self._bounded(unpacked(so_far.measured(iter(pieces))), count))
+        begin, content = _peeked(self._bounded(unpacking.unpacked(so_far.measured(iter(pieces))), count))
         if is_tar(begin):
             self._read_members(tar_members(content), so_far, count)
         else:
@@ -194,7 +186,9 @@ class FileReader:
             for name, pieces in members:
                 self.stop()
                 of_file = _Count(size=count.size)
-                self._read_content(_counted(self._bounded(unpacked(pieces), of_file), so_far), of_file)
+                self._read_content(
+                    _counted(self._bounded(unpacking.unpacked(pieces), of_file), so_far), of_file
+                )
                 count.events += of_file.events
                 count.kms += of_file.kms
                 count.size = of_file.size
@@ -202,7 +196,7 @@ class FileReader:
                     count.troubles.append(f"{clean(name, _NAME)}: {of_file.trouble}")
                 if so_far.exceeded:
                     break
-        except UnreadableError as error:
+        except unpacking.UnreadableError as error:
             count.troubles.append(error.message)
         except OSError as error:
             count.troubles.append(why(error))
@@ -220,7 +214,7 @@ class FileReader:
                 self.put(event)
                 if count.events % TOLD_EVERY == 0:
                     self.tell()
-        except UnreadableError as error:
+        except unpacking.UnreadableError as error:
             count.troubles.append(error.message)
         except OSError as error:
             count.troubles.append(why(error))
@@ -240,13 +234,13 @@ class FileReader:
 
 def _told(records: Iterator[object], refused: dict[str, None]) -> Iterator[object]:
     for record in records:
-        if isinstance(record, Refused) and len(refused) < _MOST_REASONS:
+        if isinstance(record, unpacking.Refused) and len(refused) < _MOST_REASONS:
             refused[str(record)] = None
         yield record
 
 
 def _limit(packed: int = 0) -> UnpackingLimit:
-    return UnpackingLimit(MOST_TIMES, TIMES_FROM, packed)
+    return UnpackingLimit(MOST_TIMES, unpacking.TIMES_FROM, packed)
 
 
 def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
@@ -254,7 +248,7 @@ def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
         try:
             limit.add(len(piece))
         except BombError as error:
-            raise unreadable(error) from error
+            raise unpacking.unreadable(error) from error
         yield piece
 
 
@@ -263,11 +257,11 @@ def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     from crypto_core.trail.sources.files.one_file import TAR_NEEDS
 
     begin: list[bytes] = []
-    trouble: UnreadableError | OSError | None = None
+    trouble: unpacking.UnreadableError | OSError | None = None
     try:
         while sum(map(len, begin)) < TAR_NEEDS and (piece := next(content, b"")):
             begin.append(piece)
-    except (UnreadableError, OSError) as error:
+    except (unpacking.UnreadableError, OSError) as error:
         trouble = error
 
     def whole() -> Iterator[bytes]:
@@ -281,7 +275,7 @@ def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def _require_events(events: int, others: int) -> None:
     if others > events + _NO_EVENTS:
-        raise UnreadableError("No more of it is read.")
+        raise unpacking.UnreadableError("No more of it is read.")
 
 
 def seen(path: FileName, status: os.stat_result) -> SeenFile:

@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import ACCOUNT, Denial, EndpointControl
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KeyNotFoundError,
-    KmsUnreachableError,
-    UntrustedKeyError,
-)
 from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Outage, replica, wrapped
@@ -30,14 +24,14 @@ def test_a_region_without_a_replica_does_not_hide_that_the_own_region_is_unreach
     blob = wrapped(client, key)
     kms.down = {HOME}
     for expected in ([HOME, AWAY], [AWAY, HOME]):
-        with pytest.raises(KmsUnreachableError):
+        with pytest.raises(errors.KmsUnreachableError):
             keyring.unwrap(blob)
         assert kms.asked_since() == expected
 
 
 def test_the_own_region_alone_says_that_a_key_is_not_there(kms: Outage) -> None:
     nobodys = f"arn:aws:kms:{HOME}:{ACCOUNT}:key/mrk-{'0' * 32}"
-    with pytest.raises(KeyNotFoundError):
+    with pytest.raises(errors.KeyNotFoundError):
         KmsKeyring(kms, write_key=nobodys).unwrap(b"x" * 100)
     assert kms.asked_since() == [HOME]
 
@@ -70,7 +64,7 @@ def test_a_replica_that_refuses_does_not_hide_the_one_that_opens_nor_that_the_ow
     kms.asked_since()
     refuse(aws, kms, replica(key))
     kms.down = {HOME, FAR}
-    with pytest.raises(KmsUnreachableError) as caught:
+    with pytest.raises(errors.KmsUnreachableError) as caught:
         keyring.unwrap(blob)
     assert caught.value.key == key
     assert kms.asked_since() == [HOME, AWAY, FAR]
@@ -88,9 +82,9 @@ def test_a_replica_opens_only_what_the_key_wrapped(
     keyring = KmsKeyring(kms, write_key=key)
     others, broken = wrapped(client, other), damaged(wrapped(client, key))
     kms.down = {HOME}
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         keyring.unwrap(others)
-    with pytest.raises(InvalidCiphertextError):
+    with pytest.raises(errors.InvalidCiphertextError):
         keyring.unwrap(broken)
 
 
@@ -114,10 +108,10 @@ def test_a_replica_in_another_account_is_not_the_same_key(
     key = new_mrk(AWAY)
     blob = wrapped(client, key)
     kms.down = {HOME}
-    with pytest.raises(UntrustedKeyError, match="999999999999"):
+    with pytest.raises(errors.UntrustedKeyError, match="999999999999"):
         KmsKeyring(kms, write_key=key).unwrap(blob)
     # Nor is an envelope believed that names it.
     kms.asked_since()
-    with pytest.raises(UntrustedKeyError):
+    with pytest.raises(errors.UntrustedKeyError):
         KmsKeyring(kms, write_key=key).unwrap(blob, named=key.replace(ACCOUNT, "999999999999"))
     assert kms.asked_since() == []

@@ -11,13 +11,7 @@ from typing import Any
 import pytest
 
 from crypto_core.algorithms.algorithm import ALGORITHMS, Primitive
-from crypto_core.compliance.algorithm_uses import (
-    use_of_key,
-    use_of_signing_key,
-    uses_of_endpoint,
-    uses_of_keydeck,
-    uses_of_tokens,
-)
+from crypto_core.compliance import algorithm_uses
 from crypto_core.compliance.facts import (
     AlgorithmFact,
     ColumnFact,
@@ -80,11 +74,11 @@ SIGNERS = (
 ALGORITHM_FACTS = tuple(
     one
     for one in (
-        *uses_of_tokens(TOKENS, Format.V2),
-        use_of_key(GUARDING),
-        *map(use_of_signing_key, SIGNERS),
-        *uses_of_endpoint(ENDPOINT),
-        *uses_of_keydeck(),
+        *algorithm_uses.uses_of_tokens(TOKENS, Format.V2),
+        algorithm_uses.use_of_key(GUARDING),
+        *map(algorithm_uses.use_of_signing_key, SIGNERS),
+        *algorithm_uses.uses_of_endpoint(ENDPOINT),
+        *algorithm_uses.uses_of_keydeck(),
     )
     if one is not None
 )

@@ -20,13 +20,7 @@ from crypto_core.compliance.facts import (
     UseFact,
     UseFacts,
 )
-from crypto_core.compliance.period.judging import (
-    AtHand,
-    CheckedRecords,
-    PeriodQuestion,
-    audit_period,
-    draw_sample,
-)
+from crypto_core.compliance.period import judging
 from crypto_core.compliance.period.period import ControlDay, spans_of
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.text.cleaning import clean
@@ -110,8 +104,8 @@ def test_today_counts_once_it_has_a_record_and_days_to_come_never() -> None:
 
 
 def test_a_period_without_records_says_so_and_claims_nothing() -> None:
-    question = PeriodQuestion(FIRST, FIRST + 2 * DAY)
-    found = audit_period(question, CheckedRecords(()), CONTROLS, AtHand(), at(9))
+    question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
+    found = judging.audit_period(question, judging.CheckedRecords(()), CONTROLS, judging.AtHand(), at(9))
     assert found.gaps == (FIRST, FIRST + DAY, FIRST + 2 * DAY)
     assert "There is no record" in found.unknown[0]
     assert {one.worst for one in found.controls} == {None}
@@ -176,7 +170,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_the_default_seed_is_the_last
     found = period(records, changes(*CHANGES))
     assert found.seed == records[-1].digest.hex()
     assert len(found.sample) == 40
-    assert found.sample == draw_sample(found.changes, found.seed, 40)
+    assert found.sample == judging.draw_sample(found.changes, found.seed, 40)
     assert found.sample != period(records, changes(*CHANGES), seed="other").sample
     assert len(period(records, changes(*CHANGES[:3])).sample) == 3
 
@@ -231,10 +225,10 @@ def test_incidents_and_drills_are_those_of_the_period_as_they_are_known_last() -
         SnapshotPart.INCIDENTS: IncidentFacts((open_, old), ()),
         SnapshotPart.DRILLS: DrillFacts(at(1), 90),
     }
-    question = PeriodQuestion(FIRST, FIRST + 2 * DAY)
-    hand = AtHand(incidents=(replace(open_, closed_at=at(2)),))
+    question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
+    hand = judging.AtHand(incidents=(replace(open_, closed_at=at(2)),))
     records = tuple(record(day, told) for day in range(3))
-    found = audit_period(question, CheckedRecords(records), CONTROLS, hand, at(9))
+    found = judging.audit_period(question, judging.CheckedRecords(records), CONTROLS, hand, at(9))
     assert [(one.name, one.closed_at) for one in found.incidents] == [("INC-2", at(2))]
     assert found.drills == (at(1),)
 
@@ -257,5 +251,5 @@ def test_what_records_hold_from_outside_is_clean_wherever_a_period_tells_it() ->
 
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_a_small_sample_takes_kinds_before_numbers(size: int) -> None:
-    assert len(draw_sample(CHANGES, "s", size)) == size
-    assert len({one.kind for one in draw_sample(CHANGES, "s", size)}) == size
+    assert len(judging.draw_sample(CHANGES, "s", size)) == size
+    assert len({one.kind for one in judging.draw_sample(CHANGES, "s", size)}) == size

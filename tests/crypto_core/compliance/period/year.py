@@ -18,12 +18,7 @@ from crypto_core.compliance.facts import (
     PartFacts,
 )
 from crypto_core.compliance.library import ControlLibrary, Controls
-from crypto_core.compliance.period.judging import (
-    AtHand,
-    CheckedRecords,
-    PeriodQuestion,
-    audit_period,
-)
+from crypto_core.compliance.period import judging
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
@@ -161,8 +156,8 @@ def period(
     """The period from the first day on; by default up to the last record's."""
     length = days or max((one.day - FIRST).days for one in records) + 1
     until = FIRST + (length - 1) * DAY
-    question = PeriodQuestion(FIRST, until, framework, **asked)
-    hand = AtHand(changes=found or changes())
-    return audit_period(
-        question, CheckedRecords(tuple(records), before), controls, hand, made_at or at(length + 1)
+    question = judging.PeriodQuestion(FIRST, until, framework, **asked)
+    hand = judging.AtHand(changes=found or changes())
+    return judging.audit_period(
+        question, judging.CheckedRecords(tuple(records), before), controls, hand, made_at or at(length + 1)
     )

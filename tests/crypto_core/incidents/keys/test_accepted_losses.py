@@ -14,14 +14,8 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
 from console.settings import load
+from crypto_core import errors
 from crypto_core.envelope import parse, serialise
-from crypto_core.errors import (
-    ApprovalNeededError,
-    EvidenceError,
-    NotConfirmedError,
-    ReadOnlyError,
-    RefusedError,
-)
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState, EntryKind, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
@@ -134,7 +128,7 @@ def test_what_opens_for_nobody_is_named_and_accepted_and_the_key_can_be_retired(
         Consent.typed(plan, str(lost + 1)),
         Consent("another", agreed(plan).origin, plan.confirmation),
     ):
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             gone.incidents.accept_lost(gone.number, plan, consent)
     assert gone.incidents.accepted_losses(gone.number) == ()
     assert gone.incidents.accept_lost(gone.number, plan, agreed(plan)).complete
@@ -218,10 +212,10 @@ def test_a_value_that_changes_between_acceptance_and_disable_keeps_the_key(losse
     plan = scene.plan(DISABLE)
     # The right envelope is put back: the token opens again, and would be lost with the key.
     losses.put(row, intact)
-    with pytest.raises(RefusedError, match="has changed since the preview"):
+    with pytest.raises(errors.RefusedError, match="has changed since the preview"):
         scene.run(DISABLE, plan)
     assert losses.state() == "Enabled"
-    with pytest.raises(RefusedError, match="1 token under"):
+    with pytest.raises(errors.RefusedError, match="1 token under"):
         scene.plan(DISABLE)
     assert scene.look(EMPTY).state is not CheckState.PASSED
     # Damaged in another way it is another value, too.
@@ -237,7 +231,7 @@ def test_a_value_that_changes_between_acceptance_and_disable_keeps_the_key(losse
 
 
 def test_a_token_that_opens_is_never_accepted(losses: Losses) -> None:
-    with pytest.raises(RefusedError, match="5 tokens can be opened"):
+    with pytest.raises(errors.RefusedError, match="5 tokens can be opened"):
         losses.plan()
     (gone,) = losses.damage(in_its_data_key)
     plan = losses.plan()
@@ -265,10 +259,10 @@ def test_what_kms_gives_no_clear_answer_about_is_never_accepted(
     else:
         control.add_fault(Fault("Decrypt", answer))
     try:
-        with pytest.raises(RefusedError, match="nothing is known"):
+        with pytest.raises(errors.RefusedError, match="nothing is known"):
             losses.plan()
         # Nor does a plan hold that was made before.
-        with pytest.raises(RefusedError):
+        with pytest.raises(errors.RefusedError):
             losses.incidents.accept_lost(losses.number, plan, agreed(plan))
     finally:
         control.clear()
@@ -327,7 +321,7 @@ def test_a_changed_or_forged_acceptance_counts_for_nothing(losses: Losses, super
     assert "An acceptance counts for nothing: " in told(look)
     assert look.lost == 2
     assert losses.status() == []
-    with pytest.raises(EvidenceError):
+    with pytest.raises(errors.EvidenceError):
         losses.incidents.accepted_losses(losses.number)
     assert f":{row}" in told(look)
 
@@ -336,26 +330,26 @@ def test_an_acceptance_is_of_one_key_and_of_an_open_incident(losses: Losses) -> 
     scene, incidents = losses.scene, losses.incidents
     losses.damage(in_its_data_key)
     for reason in ("", "  ", "x"):
-        with pytest.raises(RefusedError, match="reason"):
+        with pytest.raises(errors.RefusedError, match="reason"):
             losses.plan(reason)
     other = incidents.declare("key-compromise", IncidentScope(key=scene.values["new_key"]))
-    with pytest.raises(RefusedError, match="Of no token"):
+    with pytest.raises(errors.RefusedError, match="Of no token"):
         incidents.plan_accept_lost(other, WHY)
     about_tokens = incidents.declare(
         "token-compromise", IncidentScope(references=(f"slack_connection.bot_token:{losses.rows()[1][0]}",))
     )
-    with pytest.raises(RefusedError, match="not about a KMS key"):
+    with pytest.raises(errors.RefusedError, match="not about a KMS key"):
         incidents.plan_accept_lost(about_tokens, WHY)
     plan = losses.plan()
-    with pytest.raises(RefusedError, match="not one of the incident"):
+    with pytest.raises(errors.RefusedError, match="not one of the incident"):
         incidents.accept_lost(other, plan, agreed(plan))
     for step in incidents.show(losses.number).steps:
         if not incidents.show(losses.number).step(step.step.id).state.ended:
             incidents.skip(losses.number, step.step.id, "Not needed here.")
     incidents.close(losses.number, "A test.")
-    with pytest.raises(RefusedError, match="is closed"):
+    with pytest.raises(errors.RefusedError, match="is closed"):
         losses.plan()
-    with pytest.raises(RefusedError, match="is closed"):
+    with pytest.raises(errors.RefusedError, match="is closed"):
         incidents.accept_lost(losses.number, plan, agreed(plan))
 
 
@@ -369,12 +363,12 @@ def test_a_second_person_approves_exactly_this_acceptance(
         plan = container.incidents.plan_accept_lost(losses.number, WHY)
         assert plan.digest == losses.plan().digest
         for _ in range(2):
-            with pytest.raises(ApprovalNeededError):
+            with pytest.raises(errors.ApprovalNeededError):
                 container.incidents.accept_lost(losses.number, plan, agreed(plan))
         (request,) = container.approvals.requests()
         assert (request.action, request.digest) == ("incident accept-lost", plan.digest)
         assert losses.incidents.accepted_losses(losses.number) == ()
-        with pytest.raises(RefusedError):
+        with pytest.raises(errors.RefusedError):
             container.approvals.decide(request, approve=True)
     finally:
         container.close()
@@ -385,7 +379,7 @@ def test_read_only_nothing_is_accepted(losses: Losses) -> None:
     plan = losses.plan()
     container = Container(load({"read_only": True}).settings)
     try:
-        with pytest.raises(ReadOnlyError):
+        with pytest.raises(errors.ReadOnlyError):
             container.incidents.accept_lost(losses.number, plan, agreed(plan))
     finally:
         container.close()

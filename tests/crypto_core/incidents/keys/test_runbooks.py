@@ -9,14 +9,7 @@ from typing import Any
 import pytest
 
 import crypto_core.incidents.runbooks
-from crypto_core.incidents.runbooks.catalogue import (
-    CHECK_OPTIONS,
-    ActionKind,
-    CaptureKind,
-    CheckKind,
-    PhaseKind,
-    SubjectKind,
-)
+from crypto_core.incidents.runbooks import catalogue
 
 BUILT_IN = Path(crypto_core.incidents.runbooks.__file__).parent / "builtin"
 
@@ -39,9 +32,9 @@ def kind_of(value: Any) -> tuple[str, dict[str, Any]]:
 def test_every_step_says_who_how_long_and_what_if_it_fails(name: str) -> None:
     runbook = read(name)
     assert runbook["id"] == name
-    assert SubjectKind(runbook["subject"]) is SubjectKind.KEY
-    order = [PhaseKind(phase["kind"]) for phase in runbook["phase"]]
-    assert order == sorted(order, key=list(PhaseKind).index)
+    assert catalogue.SubjectKind(runbook["subject"]) is catalogue.SubjectKind.KEY
+    order = [catalogue.PhaseKind(phase["kind"]) for phase in runbook["phase"]]
+    assert order == sorted(order, key=list(catalogue.PhaseKind).index)
     earlier: dict[str, dict[str, Any]] = {}
     for step in steps(runbook):
         assert step["id"] not in earlier
@@ -50,11 +43,11 @@ def test_every_step_says_who_how_long_and_what_if_it_fails(name: str) -> None:
         assert all(len(line) <= 500 for line in step["do"])
         if "action" in step:
             action, options = kind_of(step["action"])
-            assert set(options) <= set(ActionKind(action).does.options)
+            assert set(options) <= set(catalogue.ActionKind(action).does.options)
         if "check" in step:
             check, options = kind_of(step["check"])
-            assert set(options) <= set(CHECK_OPTIONS.get(CheckKind(check), {}))
-        assert [CaptureKind(kind) for kind in step.get("captures", ())] or "choices" in step
+            assert set(options) <= set(catalogue.CHECK_OPTIONS.get(catalogue.CheckKind(check), {}))
+        assert [catalogue.CaptureKind(kind) for kind in step.get("captures", ())] or "choices" in step
         if "only_if" in step:
             assert step["only_if"]["answer"] in earlier[step["only_if"]["step"]]["choices"]
         earlier[step["id"]] = step

@@ -14,13 +14,7 @@ from hypothesis import strategies as st
 
 from crypto_core.errors import RunbookError
 from crypto_core.incidents.model import Incident, IncidentScope, IncidentState
-from crypto_core.incidents.runbooks.catalogue import (
-    ActionKind,
-    CaptureKind,
-    CheckKind,
-    PhaseKind,
-    SubjectKind,
-)
+from crypto_core.incidents.runbooks import catalogue
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in, filled, filled_parts
 from crypto_core.incidents.runbooks.runbook import RunbookStep, StepCondition
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
@@ -76,20 +70,20 @@ budget = 90
 
 def test_a_runbook_comes_back_as_it_was_written() -> None:
     runbook = read_runbook(WHOLE, "runbooks/ours.toml")
-    assert (runbook.id, runbook.version, runbook.subject) == ("our-key", 2, SubjectKind.KEY)
+    assert (runbook.id, runbook.version, runbook.subject) == ("our-key", 2, catalogue.SubjectKind.KEY)
     assert (runbook.title, runbook.summary) == ("Our [/red] key", "Two lines with [2J and .")
     assert runbook.digest == hashlib.sha256(WHOLE.encode()).hexdigest()
     assert (runbook.source, runbook.text) == ("runbooks/ours.toml", WHOLE)
     assert [(p.kind, [s.id for s in p.steps]) for p in runbook.phases] == [
-        (PhaseKind.CONTAIN, ["leaked", "later"]),
-        (PhaseKind.CLOSE, ["end"]),
+        (catalogue.PhaseKind.CONTAIN, ["leaked", "later"]),
+        (catalogue.PhaseKind.CLOSE, ["end"]),
     ]
     leaked, later, end = runbook.steps
-    assert (later.action, later.action_options) == (ActionKind.SCHEDULE_DELETION, {"days": 30})
-    assert (later.check, later.check_options) == (CheckKind.KEY_STATE, {"state": "PendingDeletion"})
-    assert later.captures == (CaptureKind.KEY, CaptureKind.POLICY)
+    assert (later.action, later.action_options) == (catalogue.ActionKind.SCHEDULE_DELETION, {"days": 30})
+    assert (later.check, later.check_options) == (catalogue.CheckKind.KEY_STATE, {"state": "PendingDeletion"})
+    assert later.captures == (catalogue.CaptureKind.KEY, catalogue.CaptureKind.POLICY)
     assert (later.only_if, later.budget_seconds) == (StepCondition("leaked", "yes"), 7_200)
-    assert (end.action, end.action_options, end.budget_seconds) == (ActionKind.ENABLE_KEY, {}, 90)
+    assert (end.action, end.action_options, end.budget_seconds) == (catalogue.ActionKind.ENABLE_KEY, {}, 90)
     assert leaked.choices == ("yes", "no")
 
 

@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from crypto_core import errors
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import (
-    KeydeckError,
-    KmsAccessDeniedError,
-    MissingSchemaError,
-    RefusedError,
-    RunbookError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import (
     CheckResult,
@@ -65,12 +59,12 @@ def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_jour
     )
     assert (result.complete, result.lines, steps) == (True, ("lock-down-key done",), [(1, 1)])
     act(ana, incident, "replace")
-    with pytest.raises(RefusedError, match="not ended: proof"):
+    with pytest.raises(errors.RefusedError, match="not ended: proof"):
         ana.close(incident, "All well")
     assert ana.finish(incident, "proof").check == replace(
         ana.show(incident).step("proof").check or CheckResult(CheckState.FAILED), state=CheckState.PASSED
     )
-    with pytest.raises(RefusedError, match="reason of at least 3"):
+    with pytest.raises(errors.RefusedError, match="reason of at least 3"):
         ana.close(incident, " \x1b ")
     done = ana.close(incident, "All well")
 
@@ -87,7 +81,8 @@ def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_jour
         ("proof", "done"),
     ]
     assert done.current is None
-    assert all(s.seconds is not None and s.seconds >= 0 for s in done.steps if s.state is StepState.DONE)
+    ended = [s for s in done.steps if s.state is StepState.DONE]
+    assert all(s.begun_at and s.ended_at and s.begun_at <= s.ended_at for s in ended)
     assert [(e.step_id, e.kind) for e in done.evidence] == [
         ("lock", "key-use"),
         ("lock", "policy"),
@@ -139,7 +134,7 @@ def test_an_incident_is_worked_through_to_its_end_and_all_of_it_is_told_and_jour
         lambda: ana.capture(incident, "proof"),
         lambda: ana.close(incident, "Again"),
     ):
-        with pytest.raises(RefusedError, match=f"INC-{incident} was closed by ana at"):
+        with pytest.raises(errors.RefusedError, match=f"INC-{incident} was closed by ana at"):
             change()
     assert ana.look_at_check(incident, "lock").passed
 
@@ -153,13 +148,13 @@ def test_an_incident_goes_on_by_its_own_runbook_though_the_file_changes(
     assert fresh.show(incident).step("scope").step.title == "Say what is concerned"
     file.unlink()
     assert fresh.show(incident).runbook.id == "team-key"
-    with pytest.raises(RunbookError, match=r"no runbook 'team-key'.*team-drill"):
+    with pytest.raises(errors.RunbookError, match=r"no runbook 'team-key'.*team-drill"):
         fresh.declare("team-key", IncidentScope(key=KEY))
     with forging.begin() as connection:
         change = "UPDATE keydeck.incident SET runbook_text = replace(runbook_text, '3', '4') WHERE id = :id"
         connection.execute(text(change), {"id": incident})
     assert fresh.show(incident).runbook.version == 3, "what was read once is gone on by"
-    with pytest.raises(KeydeckError, match="not the one that it was declared with"):
+    with pytest.raises(errors.KeydeckError, match="not the one that it was declared with"):
         operator("cleo").show(incident)
     listed = {view.incident.id: view for view in operator("cleo").incidents()}
     assert listed[incident].steps == ()
@@ -175,7 +170,7 @@ def test_an_incident_goes_on_by_its_own_runbook_though_the_file_changes(
     ],
 )
 def test_a_scope_is_what_the_runbook_is_about(ana: IncidentService, scope: IncidentScope, said: str) -> None:
-    with pytest.raises(RefusedError, match=said):
+    with pytest.raises(errors.RefusedError, match=said):
         ana.declare("team-key", scope)
 
 
@@ -211,7 +206,7 @@ def test_without_keydecks_schema_incidents_say_so(
     engine = open_engine(environment["DATABASE_URL"])
     ana = service_of(engine, Journal(engine, lambda: "ana"), library, doubles.toolbox())
     for call in (lambda: ana.declare("team-key", IncidentScope(key=KEY)), ana.incidents, lambda: ana.show(1)):
-        with pytest.raises(MissingSchemaError, match="keydeck init"):
+        with pytest.raises(errors.MissingSchemaError, match="keydeck init"):
             call()
     assert ana.drill_due() == ""
     engine.dispose()
@@ -230,7 +225,7 @@ def test_a_drill_is_due_when_the_last_one_is_too_old(services: Any, library: Any
     assert with_days(0).drill_due() == ""
     incident = ana.declare("team-drill", IncidentScope(database="restored"))
     doubles.missing.add(CaptureKind.VERIFICATION)
-    with pytest.raises(RefusedError, match="No verification is kept as evidence"):
+    with pytest.raises(errors.RefusedError, match="No verification is kept as evidence"):
         ana.finish(incident, "record")
     assert "No restore drill is on record" in ana.drill_due()
     doubles.missing.clear()
@@ -246,7 +241,7 @@ def test_a_drill_is_due_when_the_last_one_is_too_old(services: Any, library: Any
 
 def test_what_fails_after_closing_is_told_in_the_timeline(operator: Operator, library: Any) -> None:
     def fails() -> None:
-        raise KmsAccessDeniedError("The journal could not be signed.")
+        raise errors.KmsAccessDeniedError("The journal could not be signed.")
 
     ana = operator("ana", on_close=fails, reports=reports_of(sample()))
     incident = ana.declare("team-drill", IncidentScope(database="restored"))

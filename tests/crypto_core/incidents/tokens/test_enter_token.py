@@ -15,16 +15,9 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core import errors
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
-from crypto_core.errors import (
-    ApprovalNeededError,
-    InvalidTokenError,
-    KeydeckError,
-    NotConfirmedError,
-    ReadOnlyError,
-    RefusedError,
-)
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
@@ -95,7 +88,7 @@ def test_v2_stays_v2_and_is_bound_to_its_row(
     assert entered.lines[-2:] == ("1 of 2 rows in scope hold a new token.", f"1 left, the next: {second}")
     assert classify(stored(first)).format is Format.V2
     assert opens_to(stage.container, first, stored(first)) == CANARY
-    with pytest.raises(KeydeckError):
+    with pytest.raises(errors.KeydeckError):
         opens_to(stage.container, second, stored(first))
     raised = build(stage.container, write_format=Format.V2).about(second)
     plan = raised.plan(ENTER, reference=str(second), token=Secret.of(CANARY))
@@ -113,7 +106,7 @@ def test_an_old_plaintext_token_is_never_kept_and_its_row_has_to_be_typed(
     inputs = {"reference": str(ref), "token": Secret.of(CANARY)}
     plan = stage.plan(ENTER, **inputs)
     assert (plan.danger, plan.confirmation) == (Danger.TYPED, ref.row_id)
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         stage.tools.actions[ENTER].run_action(stage.situation(**inputs), plan, Consent.pressed(plan))
     stage.run(ENTER, **inputs)
     assert opens_to(stage.container, ref, stored(ref)) == CANARY
@@ -129,10 +122,10 @@ def test_where_a_second_person_is_wanted_nothing_is_sent_or_written_before(
     old, inputs = stored(ref), {"reference": str(ref), "token": Secret.of(CANARY)}
     plan = stage.plan(ENTER, **inputs)
     for _ in range(2):
-        with pytest.raises(ApprovalNeededError):
+        with pytest.raises(errors.ApprovalNeededError):
             stage.run(ENTER, **inputs)
     second.approved.add("the digest of another plan")
-    with pytest.raises(ApprovalNeededError):
+    with pytest.raises(errors.ApprovalNeededError):
         stage.run(ENTER, **inputs)
     assert (stored(ref), stage.providers.asked) == (old, [])
     summary = f"Write a new token over the old one of {ref}"
@@ -152,7 +145,7 @@ def test_what_the_platform_writes_meanwhile_stays(
     stage.about(ref).capture(CaptureKind.TOKENS)
     # Between the last look at the row and the write.
     stage.providers.before = lambda: put(platform, ref, theirs)
-    with pytest.raises(RefusedError, match="theirs stays, nothing was written") as raised:
+    with pytest.raises(errors.RefusedError, match="theirs stays, nothing was written") as raised:
         stage.run(ENTER, reference=str(ref), token=Secret.of(CANARY))
     assert_tells_nothing(chain_of(raised.value))
     assert (stored(ref), backups()) == (theirs, [])
@@ -164,7 +157,7 @@ def test_what_the_platform_writes_meanwhile_stays(
     inputs = {"reference": str(ref), "token": Secret.of(CANARY)}
     plan = stage.plan(ENTER, **inputs)
     put(platform, ref, TokenCipher(stage.container.keyring).encrypt("gho_" + "u" * 36).stored)
-    with pytest.raises(RefusedError, match="another writer has changed"):
+    with pytest.raises(errors.RefusedError, match="another writer has changed"):
         stage.tools.actions[ENTER].run_action(stage.situation(**inputs), plan, Consent.pressed(plan))
     assert len(stage.providers.asked) == asked
 
@@ -176,11 +169,11 @@ def test_a_dead_token_is_refused_and_one_that_nobody_knows_takes_a_word(
     old = stored(ref)
     inputs = {"reference": str(ref), "token": Secret.of(CANARY)}
     stage.about(ref).providers.dead.add(name_of(CANARY))
-    with pytest.raises(RefusedError, match="the new token is dead"):
+    with pytest.raises(errors.RefusedError, match="the new token is dead"):
         stage.run(ENTER, **inputs, **{SAVE_UNCHECKED: "yes"})
     stage.providers.dead.clear()
     stage.providers.silent.add(name_of(CANARY))
-    with pytest.raises(RefusedError, match="is not known"):
+    with pytest.raises(errors.RefusedError, match="is not known"):
         stage.run(ENTER, **inputs)
     assert (stored(ref), backups()) == (old, [])
     assert stage.run(ENTER, **inputs, **{SAVE_UNCHECKED: "yes"}).complete
@@ -206,16 +199,16 @@ def test_what_can_be_no_new_token_is_refused_without_repeating_it(
         "ghr_" + "CANARY" * 7: "this is a refresh token, and access_token is for one that calls",
         "ghp_" + "CANARY" * 20_000: "65,536",
     }.items():
-        with pytest.raises(InvalidTokenError, match=why) as raised:
+        with pytest.raises(errors.InvalidTokenError, match=why) as raised:
             stage.plan(ENTER, reference=str(ref), token=Secret.of(entered))
         told = chain_of(raised.value)
         assert "CANARY" not in told
         assert old not in told
-    with pytest.raises(RefusedError, match="the one to be replaced"):
+    with pytest.raises(errors.RefusedError, match="the one to be replaced"):
         stage.plan(ENTER, reference=str(ref), token=Secret.of(world.token_for(ref)))
-    with pytest.raises(InvalidTokenError, match="No token was entered"):
+    with pytest.raises(errors.InvalidTokenError, match="No token was entered"):
         stage.plan(ENTER, reference=str(ref))
-    with pytest.raises(RefusedError, match="not in the scope"):
+    with pytest.raises(errors.RefusedError, match="not in the scope"):
         stage.plan(ENTER, reference=str(github(world, 1)), token=Secret.of(CANARY))
     assert (stored(ref), stage.providers.asked) == (old, [])
     assert {outcome for _, outcome in stage.journaled()} == {"refused"}
@@ -229,9 +222,9 @@ def test_a_consent_is_to_this_very_token(stage: Stage, world: World, stored: Sto
     plan = stage.plan(ENTER, reference=str(ref), token=Secret.of(CANARY))
     action = stage.tools.actions[ENTER]
     other = stage.situation(reference=str(ref), token=Secret.of("ghp_" + "x" * 36))
-    with pytest.raises(NotConfirmedError, match="a different token"):
+    with pytest.raises(errors.NotConfirmedError, match="a different token"):
         action.run_action(other, plan, Consent.pressed(plan))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         action.run_action(stage.situation(reference=str(ref), token=Secret.of(CANARY)), plan, None)
     assert (stored(ref), stage.providers.asked) == (old, [])
 
@@ -242,7 +235,7 @@ def test_read_only_refuses(environment: dict[str, str], stage: Stage, world: Wor
     container = Container(load().settings.model_copy(update={"read_only": True}))
     try:
         reading = build(container, read_only=True).about(ref)
-        with pytest.raises(ReadOnlyError):
+        with pytest.raises(errors.ReadOnlyError):
             reading.run(ENTER, reference=str(ref), token=Secret.of(CANARY))
     finally:
         container.close()
@@ -330,7 +323,7 @@ def test_a_refresh_token_is_entered_though_no_provider_can_be_asked_about_it(
     stage.about(*refs)
     for ref, (table, style) in zip(refs, new.items(), strict=True):
         if table == "gh_connection":
-            with pytest.raises(InvalidTokenError, match="no refresh token of github"):
+            with pytest.raises(errors.InvalidTokenError, match="no refresh token of github"):
                 stage.plan(ENTER, reference=str(ref), token=Secret.of(CANARY))
         plan = stage.plan(ENTER, reference=str(ref), token=Secret.of(style))
         assert any("Nobody can say whether the new token is alive" in warning for warning in plan.warnings)

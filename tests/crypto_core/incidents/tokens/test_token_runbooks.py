@@ -9,25 +9,20 @@ from typing import Any
 
 import pytest
 
-from crypto_core.incidents.runbooks.catalogue import (
-    ActionKind,
-    CaptureKind,
-    CheckKind,
-    PhaseKind,
-)
+from crypto_core.incidents.runbooks import catalogue
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
 
 ELSEWHERE = {
-    CheckKind.EVIDENCE_CAPTURED,
-    CheckKind.DRILL_RECORDED,
-    CheckKind.SUSPECTS_BLOCKED,
-    CheckKind.TRIPWIRES_KNOWN,
-    CaptureKind.CENSUS,
-    CaptureKind.TRIPWIRES,
+    catalogue.CheckKind.EVIDENCE_CAPTURED,
+    catalogue.CheckKind.DRILL_RECORDED,
+    catalogue.CheckKind.SUSPECTS_BLOCKED,
+    catalogue.CheckKind.TRIPWIRES_KNOWN,
+    catalogue.CaptureKind.CENSUS,
+    catalogue.CaptureKind.TRIPWIRES,
 }
 """What others make: the engine itself, and the tools about keys and tripwires."""
-ACTIONS_ELSEWHERE = {ActionKind.BLOCK_SUSPECTS}
+ACTIONS_ELSEWHERE = {catalogue.ActionKind.BLOCK_SUSPECTS}
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:
@@ -44,20 +39,20 @@ def test_every_step_can_be_done_and_says_what_to_do_if_it_fails(
     assert clean(runbook["summary"], 2_000) == runbook["summary"]
     answers: dict[str, list[str]] = {}
     for phase in runbook["phase"]:
-        PhaseKind(phase["kind"])
+        catalogue.PhaseKind(phase["kind"])
         for step in phase["step"]:
             for needed in ("title", "purpose", "who", "do", "on_failure", "budget"):
                 assert step[needed], (step["id"], needed)
             action = step.get("action", {})
             action = {"kind": action} if isinstance(action, str) else action
             if action:
-                kind = ActionKind(action.pop("kind"))
+                kind = catalogue.ActionKind(action.pop("kind"))
                 assert kind in {*stage.tools.actions, *ACTIONS_ELSEWHERE}
                 assert set(action) <= set(kind.does.options)
             if "check" in step:
-                assert CheckKind(step["check"]) in {*stage.tools.checks, *ELSEWHERE}
+                assert catalogue.CheckKind(step["check"]) in {*stage.tools.checks, *ELSEWHERE}
             for capture in step.get("captures", ()):
-                assert CaptureKind(capture) in {*stage.tools.captures, *ELSEWHERE}
+                assert catalogue.CaptureKind(capture) in {*stage.tools.captures, *ELSEWHERE}
             if "only_if" in step:
                 assert step["only_if"]["answer"] in answers[step["only_if"]["step"]]
             answers[step["id"]] = step.get("choices", [])

@@ -13,15 +13,9 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core import errors
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.state.journal import JournalEntry
-from crypto_core.errors import (
-    KmsError,
-    MissingSchemaError,
-    NotConfirmedError,
-    ReadOnlyError,
-    RefusedError,
-)
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
@@ -70,7 +64,7 @@ def test_what_kms_takes_from_nobody_is_refused_unasked(
 ) -> None:
     sent()
     change = replace(change, key=key) if change.key else change
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(errors.RefusedError) as caught:
         changes.plan_change(change)
     assert said in caught.value.message
     assert "\x1b" not in str(caught.value)
@@ -132,11 +126,11 @@ def test_read_only_refuses_every_kind_before_anything_is_sent(
     container = Container(load().settings)
     sent()
     for kind, plan in plans.items():
-        with pytest.raises(ReadOnlyError):
+        with pytest.raises(errors.ReadOnlyError):
             container.services.key_changes.make_change(plan, agreed(plan))
         # The screens' and the service's word is not all: KMS itself is not asked either.
         for operation in plan.operations:
-            with pytest.raises(ReadOnlyError, match=f"kms:{operation} is refused"):
+            with pytest.raises(errors.ReadOnlyError, match=f"kms:{operation} is refused"):
                 container.kms.call(operation, KeyId=plan.key_arn)
         if kind is not ChangeKind.CREATE:
             preview = container.services.key_changes.plan_change(plan.change)
@@ -166,7 +160,7 @@ def test_every_kind_takes_the_consent_that_its_danger_demands_and_no_less(
         if plan.danger is Danger.TYPED:
             wrong.append(Consent.pressed(plan))
         for consent in wrong:
-            with pytest.raises(NotConfirmedError):
+            with pytest.raises(errors.NotConfirmedError):
                 changes.make_change(plan, consent)
             assert last_entry().outcome == "refused"
     assert sent() == {}
@@ -191,7 +185,7 @@ def test_a_key_with_tokens_is_kept_unless_their_number_is_typed(
         Consent.typed(plan, "alias/tokens"),
     )
     for consent in wrong:
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             changes.make_change(plan, consent)
     assert sent() == {}
     assert [o for _, o in journaled()] == ["dry run", *["refused"] * len(wrong)]
@@ -215,7 +209,7 @@ def test_a_token_that_comes_under_the_key_meanwhile_stops_the_change(
     assert not plan.refused_unless_typed
     put_under(services, platform, key)
     sent()
-    with pytest.raises(RefusedError, match="tokens that it opens was no token, is 1 token"):
+    with pytest.raises(errors.RefusedError, match="tokens that it opens was no token, is 1 token"):
         changes.make_change(plan, agreed(plan))
     assert sent() == {}
 
@@ -252,7 +246,7 @@ def test_tokens_that_cannot_be_counted_may_be_there(
     assert any(w.startswith("Not counted: ") and "jira_connection" in w for w in plan.warnings)
     sent()
     for consent in (Consent.by_option(plan), Consent.typed(plan, "0"), Consent.typed(plan, plan.key_name)):
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             changes.make_change(plan, consent)
     assert sent() == {}
     assert changes.make_change(plan, Consent.typed(plan, UNCOUNTED)).verified
@@ -278,7 +272,7 @@ def test_without_the_schema_nothing_is_changed(
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
     sent()
     for consent in (agreed(plan), None):
-        with pytest.raises(MissingSchemaError):
+        with pytest.raises(errors.MissingSchemaError):
             changes.make_change(plan, consent)
     assert sent() == {}
 
@@ -289,7 +283,7 @@ def test_a_key_that_changed_since_the_preview_is_left_alone(
     plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     kms.rotate_key_on_demand(KeyId=key)
     sent()
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(errors.RefusedError) as caught:
         changes.make_change(plan, agreed(plan))
     assert "rotations on demand was 0 of 25, is 1 of 25" in caught.value.message
     assert "Nothing was sent." in caught.value.message
@@ -304,7 +298,7 @@ def test_a_policy_that_somebody_put_meanwhile_is_not_overwritten(
     plan = changes.plan_change(KeyChange(ChangeKind.PUT_POLICY, key, policy=POLICY))
     theirs = POLICY.replace("auditor", "somebody-else")
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=theirs)
-    with pytest.raises(RefusedError, match=r"policy was 1 statement, .* is 2 statements"):
+    with pytest.raises(errors.RefusedError, match=r"policy was 1 statement, .* is 2 statements"):
         changes.make_change(plan, agreed(plan))
     assert "somebody-else" in kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
 
@@ -318,7 +312,7 @@ def test_an_alias_that_came_to_mean_another_key_stops_the_change(
     assert plan.confirmation == alias
     kms.update_alias(AliasName=alias, TargetKeyId=new_key())
     sent()
-    with pytest.raises(RefusedError, match=f"{alias} was {key}, is arn"):
+    with pytest.raises(errors.RefusedError, match=f"{alias} was {key}, is arn"):
         changes.make_change(plan, agreed(plan))
     assert sent() == {}
 
@@ -339,18 +333,18 @@ def test_a_key_that_is_pending_deletion_is_left_alone(
     changes: KeyChangeService, key: str, kms: Any, kind: ChangeKind
 ) -> None:
     kms.schedule_key_deletion(KeyId=key)
-    with pytest.raises(RefusedError, match="PendingDeletion"):
+    with pytest.raises(errors.RefusedError, match="PendingDeletion"):
         changes.plan_change(KeyChange(kind, key, alias="x"))
 
 
 def test_what_is_not_pending_deletion_has_none_to_cancel(changes: KeyChangeService, key: str) -> None:
-    with pytest.raises(RefusedError, match="is Enabled; this takes a key that is PendingDeletion"):
+    with pytest.raises(errors.RefusedError, match="is Enabled; this takes a key that is PendingDeletion"):
         changes.plan_change(KeyChange(ChangeKind.CANCEL_DELETION, key))
 
 
 def test_keys_of_aws_are_left_alone(changes: KeyChangeService, kms: Any) -> None:
     kms.describe_key(KeyId="alias/aws/s3")
-    with pytest.raises(RefusedError, match="managed by AWS"):
+    with pytest.raises(errors.RefusedError, match="managed by AWS"):
         changes.plan_change(KeyChange(ChangeKind.DISABLE, "alias/aws/s3"))
 
 
@@ -358,6 +352,6 @@ def test_a_key_that_is_not_there_is_told_and_journaled(
     changes: KeyChangeService, journaled: Journaled
 ) -> None:
     missing = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
-    with pytest.raises(KmsError, match="does not exist"):
+    with pytest.raises(errors.KmsError, match="does not exist"):
         changes.plan_change(KeyChange(ChangeKind.ROTATE, missing))
     assert journaled() == [("keys rotate", "refused")]

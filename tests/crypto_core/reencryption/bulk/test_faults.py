@@ -11,19 +11,9 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi, KmsGround
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    CredentialsExpiredError,
-    IncorrectKeyError,
-    KeyDisabledError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsInternalError,
-    KmsThrottledError,
-    KmsUnreachableError,
-    ReadOnlyError,
-)
 from crypto_core.keyring.data_keys import NO_CONTEXT
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import Control
@@ -100,14 +90,14 @@ def test_throttled_the_pace_falls_and_no_token_is_poisoned(
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ("ThrottlingException", KmsThrottledError),
-        ("KMSInternalException", KmsInternalError),
-        ("reset", KmsUnreachableError),
-        ("half", KmsUnreachableError),
+        ("ThrottlingException", errors.KmsThrottledError),
+        ("KMSInternalException", errors.KmsInternalError),
+        ("reset", errors.KmsUnreachableError),
+        ("half", errors.KmsUnreachableError),
     ],
 )
 def test_what_lasts_is_told_after_so_many_attempts(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], error: str, kind: type[KmsError]
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], error: str, kind: type[errors.KmsError]
 ) -> None:
     aws.add_fault(Fault("GenerateDataKey", error))
     watch = CallWatch()
@@ -122,7 +112,7 @@ def test_a_denied_target_ends_the_run_and_poisons_nothing(
     old, new = keys
     table = Table(enveloped(aws, old, 30))
     aws.add_denial(Denial("*", "kms:GenerateDataKey", new))
-    with pytest.raises(KmsAccessDeniedError, match="kms:GenerateDataKey"):
+    with pytest.raises(errors.KmsAccessDeniedError, match="kms:GenerateDataKey"):
         written(table, task(Verb.REENCRYPT, new, old), kms)
     assert not table.changed
     assert not table.poisoned
@@ -134,7 +124,7 @@ def test_a_disabled_source_ends_the_run_of_one_key(
     old, new = keys
     table = Table(enveloped(aws, old, 30))
     aws.set_key_state(old, "Disabled")
-    with pytest.raises(KeyDisabledError):
+    with pytest.raises(errors.KeyDisabledError):
         written(table, task(Verb.REENCRYPT, new, old), kms)
     assert not table.poisoned
 
@@ -248,7 +238,7 @@ def test_the_key_that_is_named_is_the_only_one_that_opens(
     aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
 ) -> None:
     blob = aws.data_keys(keys[0], 1, region=REGION)[0].ciphertext_blob
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         asked(kms, lambda made: made.decrypt(keys[1], blob, NO_CONTEXT))
 
 
@@ -261,7 +251,7 @@ def test_read_only_refuses_what_is_no_reading(aws: EndpointControl, keys: tuple[
         lambda made: made.generate(new, NO_CONTEXT),
         lambda made: made.reencrypt(blob, old, new, NO_CONTEXT),
     ):
-        with pytest.raises(ReadOnlyError):
+        with pytest.raises(errors.ReadOnlyError):
             asked(kms, call)
     assert aws.stats().calls == before
     assert asked(kms, lambda made: made.decrypt(old, blob, NO_CONTEXT))
@@ -308,7 +298,7 @@ def test_credentials_that_are_not_renewed_end_the_run_with_the_remedy(
     old, new = keys
     table = Table(enveloped(aws, old, 30))
     aws.add_fault(Fault("*", "ExpiredTokenException"))
-    with pytest.raises(CredentialsExpiredError) as raised:
+    with pytest.raises(errors.CredentialsExpiredError) as raised:
         written(table, task(Verb.REENCRYPT, new, old), kms)
     assert raised.value.remedy
     assert kms.refusal is not None
@@ -388,7 +378,7 @@ def test_a_replica_opens_only_what_the_key_wrapped_and_without_one_the_outage_is
         for name in (key, other, alone)
     }
     outage = Outage(REGION, OTHER)
-    with pytest.raises(IncorrectKeyError):
+    with pytest.raises(errors.IncorrectKeyError):
         asked(outage, lambda made: made.decrypt(key, blobs[other], NO_CONTEXT), attempts=1)
-    with pytest.raises(KmsUnreachableError):
+    with pytest.raises(errors.KmsUnreachableError):
         asked(outage, lambda made: made.decrypt(alone, blobs[alone], NO_CONTEXT), attempts=1)

@@ -19,19 +19,13 @@ from sqlalchemy import Engine, text
 import console
 from console.container import Container
 from console.sandbox.world import World
+from crypto_core import errors
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens import chunks
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.chunks import BatchCounts
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    DatabaseUnreachableError,
-    JobError,
-    LeaseLostError,
-    NotConfirmedError,
-    UnknownJobError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.replacement.access import Compared
 from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
@@ -89,7 +83,7 @@ def test_a_connection_that_breaks_after_the_last_token_is_no_failure_of_the_job(
 ) -> None:
     show, lost = (
         JobService.show_job,
-        [DatabaseUnreachableError("server closed the connection") for _ in range(3)],
+        [errors.DatabaseUnreachableError("server closed the connection") for _ in range(3)],
     )
 
     def breaks(service: JobService, job: int) -> JobView:
@@ -107,11 +101,11 @@ def test_what_does_not_pass_is_told_at_once(
     jobs: Jobs, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(service: JobService, job: int) -> JobView:
-        raise DatabaseUnreachableError("no such role", sqlstate="28000")
+        raise errors.DatabaseUnreachableError("no such role", sqlstate="28000")
 
     number = jobs.start(Selection((world.sealed_under(world.old_key)[0],)), world.current_key.arn)
     monkeypatch.setattr(JobService, "show_job", refused)
-    with pytest.raises(DatabaseUnreachableError, match="no such role"):
+    with pytest.raises(errors.DatabaseUnreachableError, match="no such role"):
         jobs.service.join_job(number)
 
 
@@ -212,10 +206,10 @@ def test_a_job_needs_a_consent_to_this_very_plan(jobs: Jobs, services: Container
     plan = jobs.service.plan_job(Verb.REENCRYPT, old(world), world.current_key.arn, JobOptions())
     other = jobs.service.plan_job(Verb.REWRAP, old(world), world.current_key.arn, JobOptions())
     for consent in (None, Consent.by_option(other), Consent.pressed(plan)):
-        with pytest.raises(NotConfirmedError):
+        with pytest.raises(errors.NotConfirmedError):
             jobs.service.start_job(plan, consent)
     assert jobs.service.jobs() == ()
-    with pytest.raises(UnknownJobError):
+    with pytest.raises(errors.UnknownJobError):
         jobs.service.show_job(1)
 
 
@@ -231,7 +225,7 @@ def test_a_plan_tells_time_cost_and_quota(services: Container, world: World) -> 
     assert plan.kms_calls == plan.plan.tokens * 3
     assert plan.losses == lost.losses
     assert plan.plan.warnings[-1:] == lost.notes
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         made.service.start_job(plan, Consent.pressed(plan))
 
 
@@ -388,7 +382,7 @@ def test_a_job_that_is_paused_or_cancelled_asks_nothing_more(
     jobs.work.before = lambda: None
     if word == "cancel":
         for change in (jobs.service.resume_job, jobs.service.retry_job, jobs.service.pause_job):
-            with pytest.raises(JobError):
+            with pytest.raises(errors.JobError):
                 change(number)
         assert jobs.service.join_job(number).done == view.done
     else:
@@ -495,13 +489,13 @@ def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, worl
     second = parts.chunks.claim_chunk(number, uuid4(), 60.0)
     assert second is not None
     assert (second.id, second.attempt) == (first.id, 2)
-    with pytest.raises(LeaseLostError), connected(parts.engine, write=True) as connection:
+    with pytest.raises(errors.LeaseLostError), connected(parts.engine, write=True) as connection:
         parts.chunks.count_batch(connection, first, "x", BatchCounts(done=1))
     for give_back in (
         lambda: parts.chunks.finish_chunk(first, BatchCounts()),
         lambda: parts.chunks.release_chunk(first, None, BatchCounts()),
     ):
-        with pytest.raises(LeaseLostError):
+        with pytest.raises(errors.LeaseLostError):
             give_back()
     parts.chunks.finish_chunk(second, BatchCounts())
     assert scalar(superuser, f"SELECT done FROM keydeck.job_chunk WHERE id = {first.id}") == 0

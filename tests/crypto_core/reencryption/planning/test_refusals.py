@@ -12,19 +12,8 @@ from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core import errors
 from crypto_core.database.state.installation import install
-from crypto_core.errors import (
-    DatabaseReadOnlyError,
-    InvalidReferenceError,
-    KeydeckError,
-    KeyNotFoundError,
-    KmsAccessDeniedError,
-    KmsError,
-    MissingSchemaError,
-    ReadOnlyError,
-    RefusedError,
-    SettingsError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
@@ -39,10 +28,10 @@ GONE = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000
 
 def refused(
     services: Container, platform: Engine, verb: Verb, selection: Selection, target: str
-) -> KeydeckError:
+) -> errors.KeydeckError:
     """The refusal of a plan; nothing was changed, and the journal tells it."""
     before = everything(platform)
-    with pytest.raises((RefusedError, KmsError, SettingsError)) as caught:
+    with pytest.raises((errors.RefusedError, errors.KmsError, errors.SettingsError)) as caught:
         services.services.work.plan_reencryption(verb, selection, target)
     assert everything(platform) == before
     assert services.journal.entries()[-1].outcome == Outcome.REFUSED.value
@@ -58,7 +47,7 @@ def test_a_disabled_target_is_refused(
     key = new_key()
     kms.disable_key(KeyId=key)
     error = refused(services, platform, Verb.REENCRYPT, ANYTHING, key)
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, errors.RefusedError)
     assert f"Target key {key} is Disabled" in error.message
     assert "Enable it" in error.remedy
 
@@ -69,19 +58,19 @@ def test_a_target_pending_deletion_is_refused(
     key = new_key()
     kms.schedule_key_deletion(KeyId=key)
     error = refused(services, platform, Verb.REWRAP, ANYTHING, key)
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, errors.RefusedError)
     assert "PendingDeletion" in error.message
 
 
 @pytest.mark.parametrize("name", [GONE, "alias/not-there", "00000000-0000-0000-0000-000000000000"])
 def test_a_target_that_is_not_there_is_refused(services: Container, platform: Engine, name: str) -> None:
     error = refused(services, platform, Verb.REENCRYPT, ANYTHING, name)
-    assert isinstance(error, KeyNotFoundError)
+    assert isinstance(error, errors.KeyNotFoundError)
     assert name in error.message
 
 
 def test_what_is_no_key_name_is_refused(services: Container, platform: Engine) -> None:
-    assert isinstance(refused(services, platform, Verb.REENCRYPT, ANYTHING, "tokens"), SettingsError)
+    assert isinstance(refused(services, platform, Verb.REENCRYPT, ANYTHING, "tokens"), errors.SettingsError)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +81,7 @@ def test_a_target_that_cannot_wrap_is_refused(
 ) -> None:
     key = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]
     error = refused(services, platform, Verb.ENCRYPT, Selection(unprotected=True), key)
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, errors.RefusedError)
     assert spec in error.message
     assert "symmetric" in error.remedy
 
@@ -103,7 +92,7 @@ def test_a_key_is_not_emptied_into_itself(
 ) -> None:
     key = world.current_key
     error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key.alias), getattr(key, name))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, errors.RefusedError)
     assert "same key" in error.message
 
 
@@ -129,7 +118,7 @@ def test_a_source_that_is_disabled_is_refused(
         connection.execute(text("DELETE FROM keydeck.key_answer"))
     kms.disable_key(KeyId=key)
     error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, errors.RefusedError)
     assert key in error.message
     assert "Disabled" in error.message
 
@@ -146,7 +135,7 @@ def test_a_source_that_may_not_be_decrypted_is_refused(
 
 def test_a_source_that_is_gone_has_no_tokens(plan: MakePlan, world: World) -> None:
     assert plan(Verb.REENCRYPT, Selection(under_key=GONE), world.current_key.arn).tokens == 0
-    with pytest.raises(KeyNotFoundError):
+    with pytest.raises(errors.KeyNotFoundError):
         plan(Verb.REENCRYPT, Selection(under_key="alias/gone"), world.current_key.arn)
 
 
@@ -156,7 +145,7 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
     sandbox.control.add_denial(Denial("*", "kms:DescribeKey"))
     ref = world.sealed_under(world.old_key)[0]
     made = plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
-    with pytest.raises(KmsAccessDeniedError, match="kms:DescribeKey"):
+    with pytest.raises(errors.KmsAccessDeniedError, match="kms:DescribeKey"):
         plan(Verb.REENCRYPT, Selection((ref,)), world.current_key.alias)
     assert services.services.work.run_plan(made, Consent.by_option(made)).done == 1
     sandbox.control.clear()
@@ -168,7 +157,7 @@ def test_a_target_that_may_not_be_described_is_taken_by_its_arn_only(
 def test_a_wrong_reference_is_refused(
     services: Container, plan: MakePlan, world: World, reference: TokenRef
 ) -> None:
-    with pytest.raises(InvalidReferenceError):
+    with pytest.raises(errors.InvalidReferenceError):
         plan(Verb.REENCRYPT, Selection((reference,)), world.current_key.arn)
     assert services.journal.entries()[-1].outcome == "refused"
 
@@ -179,7 +168,7 @@ def test_a_dead_kms_is_an_error_before_anything_is_changed(
     before = everything(platform)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = Container(load().settings)
-    with pytest.raises(KmsError, match="No answer"):
+    with pytest.raises(errors.KmsError, match="No answer"):
         container.services.work.plan_reencryption(Verb.REENCRYPT, ANYTHING, world.current_key.arn)
     container.close()
     assert everything(platform) == before
@@ -200,12 +189,12 @@ def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
     assert made.tokens
     assert any("read-only mode" in warning for warning in made.warnings)
     calls = container.kms.calls
-    with pytest.raises(ReadOnlyError, match="re-encrypt"):
+    with pytest.raises(errors.ReadOnlyError, match="re-encrypt"):
         work.run_plan(made, Consent.by_option(made))
     assert container.kms.calls == calls
-    with pytest.raises(ReadOnlyError, match="GenerateDataKey"):
+    with pytest.raises(errors.ReadOnlyError, match="GenerateDataKey"):
         container.kms.call("GenerateDataKey", KeyId=world.current_key.arn, KeySpec="AES_256")
-    with pytest.raises(DatabaseReadOnlyError):
+    with pytest.raises(errors.DatabaseReadOnlyError):
         container.journal.record("x", "x", Outcome.DONE)
     container.close()
     assert everything(platform) == before
@@ -226,7 +215,7 @@ def test_without_the_schema_a_plan_says_so_and_a_run_is_refused(
     (warning,) = made.warnings
     assert "not journaled" in warning
     assert "keydeck init" in warning
-    with pytest.raises(MissingSchemaError, match="no backup and no journal"):
+    with pytest.raises(errors.MissingSchemaError, match="no backup and no journal"):
         work.run_plan(made, Consent.by_option(made))
     assert everything(platform) == before
     install(container.engine)

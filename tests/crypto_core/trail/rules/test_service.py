@@ -12,13 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import (
-    DatabaseUnreachableError,
-    InterruptedRunError,
-    KmsAccessDeniedError,
-    ReadOnlyError,
-    RefusedError,
-)
+from crypto_core import errors
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
@@ -66,7 +60,7 @@ def test_an_event_on_the_windows_first_second_is_in_it_and_on_its_last_is_not(wa
 
 
 def test_a_window_that_ends_before_it_begins_is_refused(watch: Watch) -> None:
-    with pytest.raises(RefusedError):
+    with pytest.raises(errors.RefusedError):
         watch([], since=NOW, until=NOW)
 
 
@@ -81,7 +75,7 @@ def test_the_worst_is_first_and_findings_are_bounded(watch: Watch) -> None:
 
 def test_a_key_that_nobody_can_name_is_a_gap_and_its_alias_still_counts(tmp_path: Path) -> None:
     def refuse(_name: str) -> str:
-        raise KmsAccessDeniedError("Not allowed.", action="kms:DescribeKey")
+        raise errors.KmsAccessDeniedError("Not allowed.", action="kms:DescribeKey")
 
     store = EventStore(tmp_path / "e.sqlite", clock=lambda: NOW)
     store.add([read(record(ago=60))])
@@ -96,7 +90,7 @@ def test_an_examination_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     store.add([read(record(ago=60))])
     cancelled = Event()
     cancelled.set()
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(errors.InterruptedRunError):
         TrailRules(store, clock=lambda: NOW).examine_events(cancelled=cancelled)
 
 
@@ -108,7 +102,7 @@ def test_what_is_suppressed_is_counted_and_comes_back_when_it_ends(tmp_path: Pat
     store = EventStore(tmp_path / "e.sqlite", clock=lambda: now[0])
     store.add([read(change("DisableKey", ago=60)), read(change("DisableKey", ago=60, key=OTHER_KEY))])
     rules = TrailRules(store, Configured(KEY), clock=lambda: now[0], guard=guard())
-    with pytest.raises(RefusedError, match="No rule"):
+    with pytest.raises(errors.RefusedError, match="No rule"):
         rules.suppress("event-key-disabeld", KEY, "planned", 2, "ana")
     made = rules.suppress("event-key-disabled", KEY, "planned", 2, "ana")
     examined = rules.examine_events(NOW - timedelta(days=1))
@@ -130,7 +124,7 @@ def test_a_suppression_is_taken_back_by_its_number(tmp_path: Path) -> None:
     made = rules.suppress("event-key-disabled", "*", "why", 1, "ana")
     rules.unsuppress(made.number)
     assert rules.suppressions() == ()
-    with pytest.raises(RefusedError):
+    with pytest.raises(errors.RefusedError):
         rules.unsuppress(made.number)
 
 
@@ -142,7 +136,7 @@ def test_a_suppression_needs_a_rule_a_reason_and_an_end(
     tmp_path: Path, rule: str, reason: str, days: int
 ) -> None:
     rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW, guard=guard())
-    with pytest.raises(RefusedError):
+    with pytest.raises(errors.RefusedError):
         rules.suppress(rule, "*", reason, days, "ana")
     assert rules.suppressions(expired=True) == ()
 
@@ -151,14 +145,14 @@ def test_what_changes_suppressions_is_journaled_or_not_done(tmp_path: Path) -> N
     paper = Paper()
     rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW, guard=guard(paper))
     made = rules.suppress("event-key-disabled", KEY, "planned", 2, "ana")
-    paper.torn = DatabaseUnreachableError("Gone.")
-    with pytest.raises(DatabaseUnreachableError):
+    paper.torn = errors.DatabaseUnreachableError("Gone.")
+    with pytest.raises(errors.DatabaseUnreachableError):
         rules.suppress("event-key-disabled", "*", "why", 2, "ana")
-    with pytest.raises(DatabaseUnreachableError):
+    with pytest.raises(errors.DatabaseUnreachableError):
         rules.unsuppress(made.number)
     assert rules.suppressions() == (made,)
     paper.torn = None
-    with pytest.raises(RefusedError):
+    with pytest.raises(errors.RefusedError):
         rules.suppress("no-rule", "*", "why", 2, "ana")
     rules.unsuppress(made.number)
     assert [(action, subject, outcome.value) for action, subject, outcome, _ in paper.entries] == [
@@ -177,7 +171,7 @@ def test_read_only_or_without_a_guard_nothing_is_suppressed(tmp_path: Path, read
         lambda: rules.suppress("event-key-disabled", "*", "why", 1, "a"),
         lambda: rules.unsuppress(1),
     ):
-        with pytest.raises(ReadOnlyError):
+        with pytest.raises(errors.ReadOnlyError):
             suppressing()
     assert rules.suppressions(expired=True) == ()
 

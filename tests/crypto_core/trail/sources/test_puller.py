@@ -14,15 +14,7 @@ from crypto_core.key_names import AccountRegion
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import MOST_GAPS, PullProgress, PullTally
 from crypto_core.trail.sources.threads import side_by_side
-from crypto_core.trail.store import Added, EventStore
-from crypto_core.trail.store.pulls import (
-    PullBook,
-    PullScope,
-    TimeWindow,
-    Unfinished,
-    forget_pulls_before,
-    object_name,
-)
+from crypto_core.trail.store import Added, EventStore, pulls
 from tests.crypto_core.trail.sources.amazon import HERE, THERE, Clock, WatchedAws, puller
 
 
@@ -168,70 +160,72 @@ def test_whoever_cancels_never_waits_for_a_call_that_hangs() -> None:
 
 
 @pytest.fixture
-def book(store: EventStore) -> PullBook:
-    return PullBook(store.file)
+def book(store: EventStore) -> pulls.PullBook:
+    return pulls.PullBook(store.file)
 
 
-RUN = PullScope("lookup", HERE)
+RUN = pulls.PullScope("lookup", HERE)
 IT = AccountRegion("", HERE)
 
 
-def test_windows_that_touch_become_one(book: PullBook) -> None:
+def test_windows_that_touch_become_one(book: pulls.PullBook) -> None:
     for since, until in ((100, 200), (400, 500), (201, 300), (450, 600), (50, 120)):
-        book.cover(RUN, TimeWindow(since, until), 1)
-    assert book.covered() == {IT: [TimeWindow(50, 300), TimeWindow(400, 600)]}
-    book.cover(RUN, TimeWindow(10, 1_000), 1)
-    assert book.covered() == {IT: [TimeWindow(10, 1_000)]}
+        book.cover(RUN, pulls.TimeWindow(since, until), 1)
+    assert book.covered() == {IT: [pulls.TimeWindow(50, 300), pulls.TimeWindow(400, 600)]}
+    book.cover(RUN, pulls.TimeWindow(10, 1_000), 1)
+    assert book.covered() == {IT: [pulls.TimeWindow(10, 1_000)]}
     assert book.covered_until(RUN) == 1_000
 
 
-def test_an_empty_window_covers_nothing_and_ends_what_was_under_way(book: PullBook) -> None:
-    book.save(RUN, Unfinished(TimeWindow(1, 9), "token", 5, began=9))
-    book.cover(RUN, TimeWindow(9, 8), 1)
+def test_an_empty_window_covers_nothing_and_ends_what_was_under_way(book: pulls.PullBook) -> None:
+    book.save(RUN, pulls.Unfinished(pulls.TimeWindow(1, 9), "token", 5, began=9))
+    book.cover(RUN, pulls.TimeWindow(9, 8), 1)
     assert book.covered() == {}
     assert book.unfinished(RUN) is None
 
 
-def test_sources_places_and_scopes_are_kept_apart(book: PullBook) -> None:
-    book.cover(RUN, TimeWindow(0, 100), 1)
-    book.cover(PullScope("s3", HERE, place="a"), TimeWindow(0, 300), 1)
-    book.cover(PullScope("s3", HERE, place="b"), TimeWindow(0, 200), 1)
-    book.cover(PullScope("lookup", HERE, "filter name:x"), TimeWindow(0, 900), 1)
+def test_sources_places_and_scopes_are_kept_apart(book: pulls.PullBook) -> None:
+    book.cover(RUN, pulls.TimeWindow(0, 100), 1)
+    book.cover(pulls.PullScope("s3", HERE, place="a"), pulls.TimeWindow(0, 300), 1)
+    book.cover(pulls.PullScope("s3", HERE, place="b"), pulls.TimeWindow(0, 200), 1)
+    book.cover(pulls.PullScope("lookup", HERE, "filter name:x"), pulls.TimeWindow(0, 900), 1)
     assert book.covered_until(RUN) == 100
-    assert book.covered_until(PullScope("s3", HERE, place="a")) == 300
+    assert book.covered_until(pulls.PullScope("s3", HERE, place="a")) == 300
     # Of all places, the one that is furthest behind.
-    assert book.covered_until(PullScope("s3", HERE), whichever=("place",)) == 200
-    assert book.covered_until(PullScope("s3", THERE), whichever=("place",)) is None
-    assert book.covered() == {IT: [TimeWindow(0, 100), TimeWindow(0, 300), TimeWindow(0, 200)]}
+    assert book.covered_until(pulls.PullScope("s3", HERE), whichever=("place",)) == 200
+    assert book.covered_until(pulls.PullScope("s3", THERE), whichever=("place",)) is None
+    assert book.covered() == {
+        IT: [pulls.TimeWindow(0, 100), pulls.TimeWindow(0, 300), pulls.TimeWindow(0, 200)]
+    }
 
 
-def test_what_was_under_way_is_kept_until_it_is_whole(book: PullBook, store: EventStore) -> None:
-    state = Unfinished(TimeWindow(1, 9), "t" * 5_000, 5, began=8)
-    book.save(RUN, Unfinished(TimeWindow(1, 9), "first", 7, began=8))
+def test_what_was_under_way_is_kept_until_it_is_whole(book: pulls.PullBook, store: EventStore) -> None:
+    state = pulls.Unfinished(pulls.TimeWindow(1, 9), "t" * 5_000, 5, began=8)
+    book.save(RUN, pulls.Unfinished(pulls.TimeWindow(1, 9), "first", 7, began=8))
     book.save(RUN, state)
-    assert PullBook(store.file).unfinished(RUN) == state
-    assert book.unfinished(PullScope("lookup", THERE)) is None
-    book.cover(RUN, TimeWindow(6, 9), 1, going_on=True)
+    assert pulls.PullBook(store.file).unfinished(RUN) == state
+    assert book.unfinished(pulls.PullScope("lookup", THERE)) is None
+    book.cover(RUN, pulls.TimeWindow(6, 9), 1, going_on=True)
     assert book.unfinished(RUN) == state
-    book.cover(RUN, TimeWindow(1, 9), 1)
+    book.cover(RUN, pulls.TimeWindow(1, 9), 1)
     assert book.unfinished(RUN) is None
 
 
-def test_what_is_forgotten_is_fetched_again(book: PullBook, store: EventStore) -> None:
-    book.cover(RUN, TimeWindow(0, 100), 1)
-    book.cover(RUN, TimeWindow(200, 300), 1)
-    old, new = (object_name("kms", "b", key, "e") for key in ("old", "new"))
+def test_what_is_forgotten_is_fetched_again(book: pulls.PullBook, store: EventStore) -> None:
+    book.cover(RUN, pulls.TimeWindow(0, 100), 1)
+    book.cover(RUN, pulls.TimeWindow(200, 300), 1)
+    old, new = (pulls.object_name("kms", "b", key, "e") for key in ("old", "new"))
     book.remember([(old, 100), (new, 260), (new, 260)])
     assert book.known([old, new]) == {old, new}
     with store.file.writing() as connection:
-        forget_pulls_before(connection, 250)
-    assert book.covered() == {IT: [TimeWindow(250, 300)]}
+        pulls.forget_pulls_before(connection, 250)
+    assert book.covered() == {IT: [pulls.TimeWindow(250, 300)]}
     assert book.known([old, new]) == {new}
 
 
 def test_an_objects_name_tells_its_parts_apart() -> None:
     names = {
-        object_name(*parts)
+        pulls.object_name(*parts)
         for parts in (
             ("a", "b", "c", "d"),
             ("ab", "", "c", "d"),

@@ -10,15 +10,7 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import PLATFORM, EndpointProcess
-from crypto_core.errors import (
-    InterruptedRunError,
-    KmsAccessDeniedError,
-    NotConfirmedError,
-    ReadOnlyError,
-    RefusedError,
-    SettingsError,
-    TrailError,
-)
+from crypto_core import errors
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.engines import athena_source
@@ -203,7 +195,7 @@ def test_a_partition_that_must_be_named_and_is_not_is_refused(
         "PartitionKeys": [{"Name": key, "Type": "string"}],
         "Parameters": {f"projection.{key}.type": "injected"},
     }
-    with pytest.raises(SettingsError, match="is injected: a query must name its values") as caught:
+    with pytest.raises(errors.SettingsError, match="is injected: a query must name its values") as caught:
         pull.plan_pull("athena", since=NOW - timedelta(days=1), regions=regions, expression=expression)
     assert caught.value.remedy == remedy
     assert "\x1b" not in caught.value.message
@@ -244,7 +236,7 @@ def test_a_query_that_would_scan_too_much_is_refused_before_it_begins(
     put(log_key(NOW), bytes(5_000))
     location = {"location": f"s3://{bucket}/AWSLogs"}
     athena.metadata = {**BY_DAY, "Parameters": {**BY_DAY["Parameters"], **location}}
-    with pytest.raises(RefusedError, match=r"would scan about 5\.0 kB; 4\.0 kB are allowed"):
+    with pytest.raises(errors.RefusedError, match=r"would scan about 5\.0 kB; 4\.0 kB are allowed"):
         pull.plan_pull("athena", since=NOW - timedelta(days=1), max_bytes=4_000)
     assert pull.plan_pull("athena", since=NOW - timedelta(days=1), max_bytes=5_000).most == 5_000
     assert athena.named("StartQueryExecution") == []
@@ -254,7 +246,7 @@ def test_a_query_that_scans_too_much_is_stopped(
     pull: EventPuller, athena: TrinoServer, store: EventStore
 ) -> None:
     athena.states = [("RUNNING", 10), ("RUNNING", 5_000), ("RUNNING", 9_000)]
-    with pytest.raises(TrailError, match="had scanned 5,000 bytes, 4,000 are allowed"):
+    with pytest.raises(errors.TrailError, match="had scanned 5,000 bytes, 4,000 are allowed"):
         fetch(pull, max_bytes=4_000)
     assert athena.named("StopQueryExecution") == [{"QueryExecutionId": QUERY}]
     assert store.summary("").events == 0
@@ -263,11 +255,11 @@ def test_a_query_that_scans_too_much_is_stopped(
 def test_nothing_runs_without_consent_to_exactly_this(pull: EventPuller, athena: TrinoServer) -> None:
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     other = pull.plan_pull("athena", since=NOW - timedelta(days=2))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         pull.run_pull(plan)
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         pull.run_pull(plan, Consent.pressed(other))
-    with pytest.raises(NotConfirmedError):
+    with pytest.raises(errors.NotConfirmedError):
         pull.pull_events("athena")
     assert athena.named("StartQueryExecution") == []
 
@@ -277,7 +269,7 @@ def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
 ) -> None:
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     athena.metadata = {"PartitionKeys": [], "Parameters": {}}  # all of it would be scanned
-    with pytest.raises(NotConfirmedError, match="another one than was agreed to"):
+    with pytest.raises(errors.NotConfirmedError, match="another one than was agreed to"):
         pull.run_pull(plan, Consent.pressed(plan))
     assert athena.named("StartQueryExecution") == []
 
@@ -285,7 +277,7 @@ def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
 def test_read_only_sends_no_query(aws: WatchedAws, athena: TrinoServer, store: EventStore) -> None:
     aws.read_only = True
     pull = puller(aws, store, now, athena=SETTINGS)
-    with pytest.raises(ReadOnlyError, match="writes its results to S3"):
+    with pytest.raises(errors.ReadOnlyError, match="writes its results to S3"):
         fetch(pull)
     assert athena.named("StartQueryExecution") == []
 
@@ -296,7 +288,7 @@ def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: TrinoServer, s
     waits = iter([lambda: None, lambda: None, cancelled.set])
     pull = puller(aws, store, now, athena=SETTINGS, rest=lambda _event, _seconds: next(waits)())
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(errors.InterruptedRunError):
         pull.run_pull(plan, Consent.pressed(plan), cancelled=cancelled)
     assert len(athena.named("GetQueryExecution")) == 3
     assert athena.named("StopQueryExecution") == [{"QueryExecutionId": QUERY}]
@@ -307,7 +299,7 @@ def test_a_query_that_cannot_be_looked_at_is_stopped(pull: EventPuller, athena: 
         raise Refused("AccessDeniedException", "not authorized to perform: athena:GetQueryExecution")
 
     athena.handlers["GetQueryExecution"] = refuse
-    with pytest.raises(KmsAccessDeniedError, match="athena:GetQueryExecution"):
+    with pytest.raises(errors.KmsAccessDeniedError, match="athena:GetQueryExecution"):
         fetch(pull)
     assert len(athena.named("StopQueryExecution")) == 1
 
@@ -318,7 +310,7 @@ def test_a_query_that_fails_says_why_without_control_characters(
 ) -> None:
     athena.states = [("RUNNING", 0), (state, 0)]
     athena.reason = "COLUMN_NOT_FOUND: line 1:8: \x1b]0;evil\x07 [bold]x[/] cannot be resolved"
-    with pytest.raises(TrailError) as raised:
+    with pytest.raises(errors.TrailError) as raised:
         fetch(pull)
     assert f"{state}: COLUMN_NOT_FOUND" in raised.value.message
     assert "\x1b" not in str(raised.value)
@@ -391,7 +383,7 @@ def test_without_the_tables_description_the_operator_is_warned(
 def test_what_is_not_set_up_is_told_by_its_setting(
     aws: WatchedAws, store: EventStore, settings: AthenaSettings, said: str
 ) -> None:
-    with pytest.raises(SettingsError, match=said) as raised:
+    with pytest.raises(errors.SettingsError, match=said) as raised:
         puller(aws, store, now, athena=settings).plan_pull("athena")
     assert "KEYDECK_ATHENA_" in raised.value.remedy
 
