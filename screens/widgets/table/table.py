@@ -358,7 +358,18 @@ class Table(CursorView, Generic[Row]):
         self._place()
 
     def on_click(self, event: Click) -> None:
-        """A click on a heading sorts; one on a row is CursorView's, whose handler Textual calls next."""
+        """A click on a heading sorts, on the track it leads to an end.
+
+        One on a row is left to CursorView, whose handler Textual calls after this one.
+        """
+        if event.x >= self.size.width - 1 and event.y >= self.STICKY:
+            event.stop()
+            event.prevent_default()
+            if event.y - self.STICKY < (self.size.height - self.STICKY) // 2:
+                self.do_first()
+            else:
+                self.do_last()
+            return
         column = self.columns.at(event.x - _LEAD)
         if event.y < self.STICKY and column is not None:
             self.post_message(self.HeadingPressed(column))
