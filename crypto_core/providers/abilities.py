@@ -272,7 +272,7 @@ class AbilityQuestions:
     """
 
     first: Callable[[AbilityDraft, ProviderAnswer], None]
-    further: tuple[AbilityQuestion, ...]
+    further: tuple[AbilityQuestion, ...] = ()
     conclude: Callable[[AbilityDraft], None] = lambda draft: None
     refused: Callable[[ProviderAnswer], str] = unexpected
     throttled: Callable[[ProviderAnswer], bool] = lambda answer: answer.status == 429
