@@ -24,7 +24,7 @@ from screens.events.screen import EventsScreen
 from screens.principals.screen import PrincipalScreen
 from screens.use.key_use_screen import KeyUseScreen
 from screens.use.token_screen import TokenScreen
-from tests.console.test_flows import console
+from tests.console.test_shell import console
 from tests.screens.test_token_timeline import go_to
 
 
@@ -62,7 +62,7 @@ async def test_from_an_event_to_its_principal_to_a_token_that_it_opened_to_the_c
 ) -> None:
     sandbox.control.history([past(world, minutes=30, encryption_context=encryption_context(opened))])
     services.event_puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
-    async with console(services, start="events") as deck:
+    async with console(services.services, start="events") as deck:
         await deck.filter("principal:*intruder token:* since:1h")
         await deck.press("T")
         assert isinstance(deck.app.screen, PrincipalScreen)
@@ -92,7 +92,7 @@ async def test_a_keys_use_adds_up(
     used = past(world, minutes=40, key_id=key)
     sandbox.control.history([used, past(world, minutes=41, key_id=key, error_code="AccessDenied")])
     services.event_puller.pull_events(since=datetime.now(UTC) - timedelta(hours=1))
-    async with console(services, start="keys") as deck:
+    async with console(services.services, start="keys") as deck:
         await deck.filter(f"key:{key.rpartition('/')[2]}")
         await deck.press("T")
         assert isinstance(deck.app.screen, KeyUseScreen)
@@ -102,7 +102,7 @@ async def test_a_keys_use_adds_up(
 
 @pytest.mark.deep
 async def test_what_was_fetched_is_complete_and_what_was_not_is_a_gap(services: Container) -> None:
-    async with console(services, start="events") as deck:
+    async with console(services.services, start="events") as deck:
         await deck.filter("since:2h")
         await deck.command("pull 3h")
         await deck.until(lambda: "complete to" in deck.text())
