@@ -10,13 +10,13 @@ from crypto_core.compliance.period.open_points import open_points
 from screens.compliance.grid import ControlRow
 from screens.compliance.heat_map import HeatMap
 from screens.control_signs import ControlState, control_state
-from tests.console.test_flows import console
+from tests.console.test_shell import console
 from tests.screens.deck import Deck
 
 
 @pytest.mark.deep
 async def test_a_record_that_is_made_is_shown_with_its_evidence(services: Container) -> None:
-    async with console(services, start="compliance") as d:
+    async with console(services.services, start="compliance") as d:
         await d.until(lambda: "as measured now" in d.text())
         assert "No record yet: keydeck evidence record makes one" in d.text()
         assert _states(d)["pci-3.5.1"] is ControlState.NOT_MET
