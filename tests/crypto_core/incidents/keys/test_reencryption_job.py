@@ -152,7 +152,7 @@ def test_a_process_that_does_not_start_is_said_and_the_job_is_remembered(moved: 
         raise JobError("No process could be started.")
 
     moved._work_on = refuse  # type: ignore[method-assign]
-    moved.tools = key_tools(moved._dependencies(moved.container))
+    moved.tools = key_tools(moved._services(moved.container))
     result = moved.do(REENCRYPT)
     assert result.values["job"]
     assert f"keydeck jobs join {result.values['job']} --trust {moved.key}" in told(result)
