@@ -1,7 +1,7 @@
 """The members of a tar archive, as the standard library reads them, from front to back.
 
-`tarfile` ends without a word at a damaged header, and reads a header's text whole, however long it claims to
-be: both are errors here.
+`tarfile` ends without a word at a damaged header, reads a header's text whole, however long it claims to be,
+and keeps those of headers that follow one another: all are errors here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream
 
 RECORD = tarfile.BLOCKSIZE
 _MAGIC = slice(257, 262)
-_LONGEST_HEADER = 1 << 20
+_LONGEST_HEADERS = 1 << 20
+"""Bytes of the headers before one member, and of those about all that follow."""
 _ENCODED = ("utf-8", "replace")
 _DAMAGE = (tarfile.TarError, ValueError, OverflowError, RecursionError)
 """What `tarfile` raises for headers that are none."""
@@ -48,6 +49,7 @@ def _of_archive(stream: ByteStream) -> Iterator[tuple[str, ByteStream, bool]]:
     except _DAMAGE as error:
         raise _damaged() from error
     while (member := _next(archive)) is not None:
+        file.headers = 0
         # Of a sparse file, which may claim any size, what is stored counts.
         size = archive.offset - member.offset_data if member.issparse() else member.size
         content = stream.part(size if member.isreg() else 0, "the tar archive")
@@ -65,15 +67,17 @@ def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     except _DAMAGE as error:
         raise _damaged() from error
     finally:
-        archive.members = []  # type: ignore[attr-defined]  # else all of them are kept
+        # Else all of them are kept.
+        archive.members = []  # type: ignore[attr-defined]
+        archive.pax_headers = {}
 
 
 class _Forwards(io.RawIOBase):
-    """A stream as `tarfile` takes it. `last` is what it read last."""
+    """A stream as `tarfile` takes it. `last` is what it read last, `headers` the bytes since a member."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream, self._begin = stream, stream.offset
-        self.last = b""
+        self.last, self.headers = b"", 0
 
     def tell(self) -> int:
         return self._stream.offset - self._begin
@@ -84,7 +88,8 @@ class _Forwards(io.RawIOBase):
         return self.tell()
 
     def read(self, size: int = -1, /) -> bytes:
-        if size > _LONGEST_HEADER:
+        self.headers += size
+        if not 0 <= size <= self.headers <= _LONGEST_HEADERS:
             raise _damaged()
         found = self._stream.read(size)
         while len(found) < size and (piece := self._stream.read(size - len(found))):

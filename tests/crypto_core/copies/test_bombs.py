@@ -137,6 +137,23 @@ def _endless_tar_name() -> bytes:
     return _packed(zlib.compressobj(wbits=31), [long.tobuf(), *_zeros(200)])
 
 
+def _tar_of_headers(kind: bytes, *, between: bool) -> bytes:
+    """Headers of half a mebibyte, in a row or each before a member; `kind` says whom they are about."""
+    pieces, size = [], MIB // 2
+    for number in range(LARGE):
+        record = b"%07d k%04d=" % (size, number)
+        record += b"a" * (size - 1 - len(record)) + b"\n"
+        header = tarfile.TarInfo("h")
+        header.type, header.size = kind, len(record)
+        pieces += [header.tobuf(), record, bytes(-len(record) % 512)]
+        if between:
+            pieces.append(tarfile.TarInfo(f"f{number}").tobuf())
+    # One member's content is cut off: what was read before it counts.
+    claims = tarfile.TarInfo("a")
+    claims.size = MIB
+    return _packed(zlib.compressobj(wbits=31), [*pieces, claims.tobuf()])
+
+
 def _tar_of_claims() -> bytes:
     claims = tarfile.TarInfo("a")
     claims.size = 1 << 60
@@ -170,6 +187,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zip of a million entries": _many_entries,
     "zip of one member again and again": _overlapping,
     "tar of an endless name": _endless_tar_name,
+    "tar of headers about the next": lambda: _tar_of_headers(tarfile.XHDTYPE, between=False),
+    "tar of headers about all": lambda: _tar_of_headers(tarfile.XGLTYPE, between=True),
     "tar that claims an exbibyte": _tar_of_claims,
     "pg_dump": lambda: archive(16, bytes(LARGE * MIB), compressed=True),
 }
