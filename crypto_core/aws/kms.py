@@ -135,11 +135,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class CredentialRefusal:
-    """AWS does not take the credentials. `remedy` is what renews them, `expired` True if they ran out."""
+    """AWS does not take the credentials. `remedy` is what renews them."""
 
     message: str
     remedy: str
-    expired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +343,7 @@ class KmsApi:
     def give_up(self, error: errors.CredentialsError) -> None:
         """Remember that AWS does not take the credentials, and tell in the error what renews them."""
         error.remedy = clean(self._sessions.renewal(), 2_000)
-        self.refusal = CredentialRefusal(
-            error.message, error.remedy, isinstance(error, errors.CredentialsExpiredError)
-        )
+        self.refusal = CredentialRefusal(error.message, error.remedy)
 
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Ask AWS; where it refuses the credentials and there are others by now, once more with those.
@@ -360,7 +357,7 @@ class KmsApi:
             try:
                 answer = self._ask(service, operation, region, parameters)
             except errors.CodeNotEnteredError as error:
-                self.refusal = CredentialRefusal(error.message, error.remedy, expired=False)
+                self.refusal = CredentialRefusal(error.message, error.remedy)
                 raise
             except errors.CredentialsError as error:
                 refusal = getattr(error.__cause__, "response", None)
