@@ -98,7 +98,7 @@ class Player(RunbookWork):
         if subject is SubjectKind.KEY and not scope.key:
             return replace(scope, key=self.sandbox.world.current_key.arn)
         if subject is SubjectKind.TOKENS and not (scope.references or scope.filter):
-            # What whom the finding names may have opened can't be told for v1: every token is in scope.
+            # CloudTrail doesn't name v1 tokens, so the principal may have opened any: all are in scope.
             return replace(scope, filter="reference:*")
         return scope
 

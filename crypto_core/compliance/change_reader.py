@@ -35,14 +35,14 @@ OF_KEYS = (
     *("CreateAlias", "UpdateAlias", "DeleteAlias"),
 )
 OF_ANY = ("CreateKey", "ConnectCustomKeyStore", "DisconnectCustomKeyStore", "UpdateCustomKeyStore")
-"""What is told whichever key it is about: a new one may guard tokens later."""
+"""Events that count for every key: a new one may guard tokens later."""
 OF_POLICIES = ("PutKeyPolicy", "CreateGrant", "RevokeGrant", "RetireGrant")
 _SETS_POLICY = ("PutKeyPolicy", "CreateKey", "ReplicateKey")
 _PARAMETERS = (
     *("pendingWindowInDays", "rotationPeriodInDays", "aliasName", "targetKeyId", "replicaRegion"),
     *("primaryRegion", "customKeyStoreId", "expirationModel", "grantId", "granteePrincipal"),
 )
-"""What of a request is told; the rest may hold anything."""
+"""Parameters of a request that are kept; others may hold anything."""
 
 
 def trail_changes(

@@ -147,7 +147,7 @@ _GLANCE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """One heading and what finds its checks. `find` is told to stop by the event that it is given."""
+    """One heading and what finds its checks. `find` stops once its event is set."""
 
     title: str
     find: Callable[[Event], Iterable[Check]]

@@ -91,7 +91,7 @@ class Recomputer:
 
 
 def period_again(records: Sequence[EvidenceRecord], inputs: PeriodInputs, controls: Controls) -> AuditPeriod:
-    """Return the period that records and inputs give. What was wrong or unknown then is as it was told."""
+    """Return the period that records and inputs give, with what was wrong or unknown at the time."""
     begin, end = moments_of(inputs.since, inputs.until)
     within = tuple(one for one in records if inputs.since <= one.day <= inputs.until)
     before = next((one for one in reversed(records) if one.day < inputs.since), None)

@@ -386,7 +386,7 @@ def _is_same(found: Trouble, opened: Sequence[ChangeFact], other: Trouble) -> bo
 
 Exemptions = Mapping[str, Sequence[Exemption]]
 _MOST = 3
-"""Sentences of one lapse that are told; it has one for each finding."""
+"""Sentences of a lapse that are shown; it has one for each finding."""
 
 
 def find_lapses(

@@ -215,8 +215,8 @@ def patient(connection: Connection, seconds: int) -> Iterator[None]:
 def told_apart(engine: Engine | None = None) -> Iterator[None]:
     """Turn SQLAlchemy's and the driver's exceptions into errors of ours, without parameters and rows.
 
-    With `engine`, a pooler that allows no transactions is told from a closed connection, and OpenSSL is asked
-    why a certificate is not verified.
+    With `engine`, a pooler that allows no transactions is distinguished from a closed connection, and OpenSSL
+    reports why a certificate is not verified.
     """
     try:
         yield

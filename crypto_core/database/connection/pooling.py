@@ -4,8 +4,8 @@ The pool makes do with as many connections as the server lets the role have, be 
 shows only when the next connection is refused; whoever wanted it then waits for one of this pool's own.
 PostgreSQL documentation, CREATE ROLE, "CONNECTION LIMIT"; PgBouncer, "max_client_conn".
 
-PgBouncer in statement pooling answers BEGIN with an error and closes the connection, of which libpq tells the
-closing alone. So a connection closed at its beginning is tried again with one statement, and one transaction.
+PgBouncer in statement pooling answers BEGIN with an error and closes the connection; libpq reports only the
+closing. So a connection closed at its beginning is tried again with one statement, and one transaction.
 """
 
 from __future__ import annotations

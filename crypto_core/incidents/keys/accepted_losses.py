@@ -121,7 +121,7 @@ class LossAcceptance:
         self._guard = replace(parts.guard, approvals=approvals)
 
     def plan(self, number: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
-        """Return what would be accepted: the tokens of which KMS says now that they open for nobody.
+        """Return what would be accepted: the tokens that KMS, asked now, opens for nobody.
 
         Journaled as a dry run, or as refused. Raises RefusedError where there is none, without a reason, or
         for an incident about no key; KmsError, DatabaseError.

@@ -199,7 +199,7 @@ def named_plainly(accesses: Iterable[Access]) -> tuple[dict[str, frozenset[str]]
 
 
 def by_role(actions: Mapping[str, frozenset[str]]) -> dict[Role, tuple[str, ...]]:
-    """Return principals by the roles that together give what they may."""
+    """Return principals by role; their roles together allow what they may do."""
     given = {who: roles(may) for who, may in actions.items()}
     found = {role: tuple(who for who, held in given.items() if role in held) for role in Role}
     return {role: whos for role, whos in found.items() if whos}
