@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
+from console.commands.events_options import HEADERS, cells
 from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.completion.offers import token_references
-from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, print_line, say
-from console.printed.terminal import width_of_terminal
-from crypto_core.errors import KmsError, SettingsError
+from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say, utc
+from crypto_core.key_names import short_key
+from crypto_core.lists.paging import Query
+from crypto_core.provider_logs.token_use import TokenUse
 from crypto_core.references import TokenRef, parse_reference
-from screens.ages import Clock, system_clock
-from screens.key_words import KeyWords
+from crypto_core.text.counting import counted
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import Tallies
+from crypto_core.trail.use.radius import BlastRadius, tokens_of
+from crypto_core.trail.use.reach import at
+from crypto_core.trail.use.receipted import ReceiptedTokens, ReceiptedUse
+from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
 
-if TYPE_CHECKING:
-    from screens.widgets.line_list import Line
-
-_WIDE = 200
-"""Characters of a line where lines may be as long as they are."""
+NEWEST = 20
+"""Events that are listed of a token; keydeck events list has them all."""
+MOST_RECEIPTED = 100
+"""Tokens by receipt that are printed as text."""
 _STOP = "Stopping."
 
 
@@ -41,8 +44,6 @@ def token(*, reference: str, as_json: bool) -> None:
     are listed apart. Openings and uses stand in one list, in the order of time: what GitHub's log names by
     the token's hash is a fact, what was done in its Slack workspace or on its Atlassian site a possibility.
     """
-    from screens.use.token_screen import token_lines, use_lines
-
     parsed = parse_reference(reference)
     with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
         refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
@@ -50,15 +51,11 @@ def token(*, reference: str, as_json: bool) -> None:
         judge = services.token_uses.judge(cancelled=cancelled)
         uses = [services.token_uses.use_of(timeline, judge, cancelled=cancelled) for timeline in found]
         if not as_json:
-            words, width = _words_of(services), _width()
-            for number, (timeline, use) in enumerate(zip(found, uses, strict=True)):
+            for number, timeline in enumerate(found):
                 if number:
                     click.echo()
-                _print_lines(token_lines(timeline, width, words, use_lines(use, width, words)))
-                named = [timeline.named, *([timeline.receipted.use] if timeline.receipted else [])]
-                filters = [one.filter for one in named if one.events]
-                filters += [one.filter for one in timeline.could if one.calls]
-                _say_filters("events list --all", filters)
+                _print_timeline(timeline, _named_events(services.events, timeline))
+                _print_use(uses[number])
             return
     documents = [one.as_json() | {"use": use.as_json()} for one, use in zip(found, uses, strict=True)]
     print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})
@@ -72,43 +69,203 @@ def principal(*, name: str, as_json: bool) -> None:
 
     NAME is its ARN, the ARN of a role's session, or a part of the ARN such as role/platform or intruder.
     """
-    from screens.principals.screen import principal_lines
-
     with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
         radius = services.services.event_use.blast_radius(name, cancelled=cancelled)
-        if as_json:
-            print_json(radius.as_json())
-            return
-        _print_lines(principal_lines(radius, (), _width(), _words_of(services)))
-    _say_filters("events list --all", [radius.who.filter] if radius.events else [])
-    _say_filters("connections", [one.filter for one in radius.could])
+    if as_json:
+        print_json(radius.as_json())
+        return
+    _print_radius(radius)
 
 
-@dataclass(slots=True)
-class _Words:
-    """UseFacts of a command: keys by the names that KMS tells, by the ends of their ids if it tells none."""
-
-    clock: Clock
-    key_words: KeyWords
-
-
-def _words_of(services: Container) -> _Words:
-    try:
-        return _Words(system_clock, KeyWords(services.keys.list()))
-    except (KmsError, SettingsError):
-        return _Words(system_clock, KeyWords())
+def _named_events(events: EventStore, timeline: TokenTimeline) -> list[TrailEvent]:
+    """The newest events that name the token itself: filters don't tell upper from lower case."""
+    if not timeline.named.events:
+        return []
+    page = events.page(Query(timeline.named.filter, "time", descending=True), limit=NEWEST * 5)
+    return [s.event for s in page.rows if str(s.event.token_ref) == str(timeline.ref)][:NEWEST]
 
 
-def _print_lines(lines: Iterable[Line]) -> None:
-    for line in lines:
-        print_line(line.content.plain)
+def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
+    row, named = timeline.stored, timeline.named
+    print_facts(
+        (
+            ("token", str(timeline.ref)),
+            ("stored as", row.format.value if row else "not known"),
+            ("KMS key", (row.key_arn or "not known") if row and row.format.protected else "-"),
+            ("key material", (row.key_material_id or "not known") if row and row.format.protected else "-"),
+            ("evidence", row.evidence.value if row and row.format.protected else "-"),
+            ("connection made", at(row.created_at) if row else "?"),
+        )
+    )
+    for statement in timeline.statements:
+        print_line(statement)
+    if named.events:
+        rewrapped = f"rewrapped {named.rewrapped:,}×, " if named.rewrapped else ""
+        click.echo()
+        click.echo(
+            f"exact: {counted(named.events, 'event')} with its name: opened {named.opened:,}×, "
+            f"{rewrapped}sealed {named.sealed:,}×, failed {named.failed:,}×; "
+            f"first {at(named.first)}, last {at(named.last)}"
+        )
+        _print_tallies(named.rows, ("operation", "principal", "from", "error"))
+        click.echo()
+        print_table(HEADERS, [cells(event) for event in newest])
+        if named.events > len(newest):
+            shown = f"{len(newest):,} of {named.events:,} events"
+            say(f"{shown}: keydeck events list --all --filter {_quoted(named.filter)}")
+    if timeline.receipted is not None and timeline.receipted.use.events:
+        click.echo()
+        _print_receipted(timeline.receipted)
+    for use in timeline.could:
+        click.echo()
+        _print_could(use)
+    print_gaps(timeline.coverage.reasons)
 
 
-def _width() -> int:
-    return width_of_terminal() or _WIDE
+def _print_receipted(found: ReceiptedUse) -> None:
+    use = found.use
+    rewrapped = f"rewrapped {use.rewrapped:,}×, " if use.rewrapped else ""
+    click.echo(
+        f"by receipt: {counted(use.events, 'event')} that a receipt names it of: opened {use.opened:,}×, "
+        f"{rewrapped}sealed {use.sealed:,}×; first {at(use.first)}, last {at(use.last)}"
+    )
+    _print_tallies(use.rows, ("operation", "principal", "from", "error"))
+    say(f"These events: keydeck events list --all --filter {_quoted(use.filter)}")
 
 
-def _say_filters(command: str, filters: Iterable[str]) -> None:
-    """Name the commands that list what was counted; a filter holds what others wrote."""
-    for one in filters:
-        say(f"keydeck {command} --filter {shlex.quote(one)}")
+def _print_use(use: TokenUse) -> None:
+    if use.deeds:
+        click.echo()
+        click.echo(
+            f"opened and used, in order: used {counted(use.used, 'time')}, may have been used "
+            f"{counted(use.may_have_used, 'time')}, {len(use.thefts):,} look like a thief's"
+        )
+        rows = [
+            (
+                utc(one.at),
+                one.certainty.value,
+                one.words,
+                "OLD TOKEN" if one.old else ("!" if one.theft else ""),
+            )
+            for one in use.deeds
+        ]
+        print_table(("time", "is a", "what", ""), rows)
+        if use.left_out:
+            say(f"{use.left_out:,} older ones are not listed.")
+    for statement in use.statements:
+        print_line(statement)
+    print_gaps(use.coverage.reasons)
+
+
+def _print_could(use: MaterialUse) -> None:
+    material = f" material {use.key_material_id[:8]}" if use.key_material_id else ""
+    click.echo(
+        f"could have opened it (v1, never exact): {counted(use.calls, 'call')} under "
+        f"{use.key_arn}{material}; first {at(use.first)}, last {at(use.last)}"
+    )
+    rows = [(t.texts[0], t.events, at(t.first), at(t.last)) for t in use.by]
+    if rows:
+        print_table(("principal", "calls", "first", "last"), rows)
+
+
+def _print_radius(radius: BlastRadius) -> None:
+    who = radius.who
+    names = ", ".join(who.arns) or "no principal in the store"
+    print_facts(
+        (
+            ("principal", f"{names}{f' and {who.further:,} more' if who.further else ''}"),
+            ("session", who.session or "all"),
+            ("events", f"{radius.events:,}, of them failed {radius.failed:,}, denied {radius.denied:,}"),
+            ("first", at(radius.first)),
+            ("last", at(radius.last)),
+        )
+    )
+    click.echo()
+    click.echo(f"opened (facts, named by their records): {counted(tokens_of(radius.opened), 'token')}")
+    _print_tallies(radius.opened, ("token",))
+    _print_receipted_tokens(radius.receipted)
+    for found, word in (
+        (radius.rewrapped, "rewrapped under another key"),
+        (radius.sealed, "sealed"),
+        (radius.tried, "tried, and not opened"),
+    ):
+        if found.rows:
+            click.echo(f"{word}: {counted(tokens_of(found), 'token')}")
+            _print_tallies(found, ("token",))
+    click.echo()
+    reach = radius.tokens_reachable
+    count = "not counted" if reach is None else counted(reach, "token")
+    most = radius.opened_at_most
+    at_most = "" if most is None else f"; these opened at most {most:,} of them"
+    click.echo(
+        f"could have opened (v1, never exact): {count}, "
+        f"by {counted(radius.calls, 'call')} of which neither record nor receipt names one{at_most}"
+    )
+    if radius.could:
+        rows = [
+            (
+                one.key_arn,
+                (one.key_material_id or "any")[:8],
+                one.calls,
+                "?" if one.tokens is None else one.tokens,
+                one.untold,
+                at(one.first),
+                at(one.last),
+            )
+            for one in radius.could
+        ]
+        headers = ("key", "material", "calls", "tokens", "and of untold material", "first", "last")
+        print_table(headers, rows)
+        for one in radius.could:
+            which = f"{short_key(one.key_arn)} {(one.key_material_id or '')[:8]}".rstrip()
+            click.echo(f"{which}: keydeck connections --filter {_quoted(one.filter)}")
+            if one.backups:
+                click.echo(f"{which}: Keydeck keeps {counted(one.backups, 'replaced envelope')} under it")
+    for title, found, headers_ in (
+        ("what it did", radius.operations, ("operation", "error")),
+        ("from", radius.addresses, ("address",)),
+        ("with", radius.agents, ("user agent",)),
+        ("sessions", radius.sessions, ("session",)),
+        ("access keys", radius.access_keys, ("access key",)),
+    ):
+        click.echo()
+        click.echo(f"{title}:")
+        _print_tallies(found, headers_)
+    click.echo()
+    for assumption in radius.assumptions():
+        print_line(assumption)
+    print_gaps(radius.coverage.reasons)
+
+
+def _print_receipted_tokens(found: ReceiptedTokens) -> None:
+    if not found.calls:
+        return
+    click.echo(
+        f"opened by receipt (facts, named by their callers): {counted(len(found.references), 'token')}, "
+        f"by {counted(found.calls, 'call')}"
+    )
+    rows = [
+        (str(one.ref), one.calls, "an older value" if one.older else "", at(one.first), at(one.last))
+        for one in found.tokens[:MOST_RECEIPTED]
+    ]
+    if rows:
+        print_table(("token", "calls", "of", "first", "last"), rows)
+    if len(found.tokens) > MOST_RECEIPTED:
+        say(f"And {counted(len(found.tokens) - MOST_RECEIPTED, 'further token')}. --json names all.")
+
+
+def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:
+    if not found.rows:
+        return
+    rows = [
+        (*(text or "-" for text in row.texts), row.events, row.failed, at(row.first), at(row.last))
+        for row in found.rows
+    ]
+    print_table((*headers, "events", "failed", "first", "last"), rows)
+    if found.others:
+        click.echo(f"and {found.others:,} more, with {counted(found.rest, 'event')}")
+
+
+def _quoted(text: str) -> str:
+    """A text as one word of a shell: it holds what others wrote."""
+    return shlex.quote(text)

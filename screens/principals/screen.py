@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from textual import work
-from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.keys.changes.blocks import Block
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.radius import HANDED_OUT, BlastRadius, Reachable, tokens_of
@@ -21,7 +21,6 @@ from screens.routes import EventsRoute, TokensRoute
 from screens.use.lines import (
     BLANK,
     POSSIBLE,
-    UseFacts,
     counted_line,
     fact,
     gap_lines,
@@ -65,8 +64,7 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
         return self.facts.services.event_use.blast_radius(self._arn, cancelled=cancelled)
 
     def lines(self, answer: BlastRadius, width: int) -> Iterable[Line]:
-        blocks = (block_words(block, self.facts) for block in blocks_of(self.facts, (self._arn,)))
-        return principal_lines(answer, blocks, width, self.facts)
+        return principal_lines(answer, blocks_of(self.facts, (self._arn,)), width, self.facts)
 
     def possible(self, action: Action) -> bool | None:
         """Before its events are counted it is not known since when."""
@@ -89,13 +87,11 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
         return self.facts.blocks.value
 
 
-def principal_lines(
-    answer: BlastRadius, blocks: Iterable[str | Content], width: int, facts: UseFacts
-) -> Iterator[Line]:
+def principal_lines(answer: BlastRadius, blocks: Iterable[Block], width: int, facts: Facts) -> Iterator[Line]:
     """Yield the page: at a glance, gaps, what could have been, facts token by token, how it worked."""
     yield from _glance(answer, width, facts)
     for block in blocks:
-        yield from prose(block, width, lead=f"{SIGN} ", lead_style="$success")
+        yield from prose(block_words(block, facts), width, lead=f"{SIGN} ", lead_style="$success")
     if answer.coverage.reasons:
         yield BLANK
         yield from gap_lines(answer.coverage, width)
@@ -130,7 +126,7 @@ def principal_lines(
         yield from prose(assumption, width, lead="· ", lead_style="$muted", style="$muted")
 
 
-def _glance(answer: BlastRadius, width: int, facts: UseFacts) -> Iterator[Line]:
+def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     named, by = answer.who, EventsRoute(answer.who.filter)
     for place, arn in enumerate(named.arns or (named.name,)):
         yield fact("" if place else "principal", arn, width, style="bold", whole_end=True)
@@ -166,7 +162,7 @@ def _at_most(answer: BlastRadius) -> str:
     return f"at most {most:,} of {counted(reach, 'token')} in reach"
 
 
-def _could(answer: BlastRadius, width: int, facts: UseFacts) -> Iterator[Line]:
+def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     yield from prose(f"Possible, never certain: {_at_most(answer)}", width, style="bold $warning")
     if not answer.could:
         return
@@ -184,7 +180,7 @@ def _could(answer: BlastRadius, width: int, facts: UseFacts) -> Iterator[Line]:
         yield line((words, "$muted"), target=TokensRoute("format:v1 key:unknown"), hint=ANY)
 
 
-def _receipted(answer: BlastRadius, width: int, facts: UseFacts) -> Iterator[Line]:
+def _receipted(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     yield heading("Opened, each named by receipts", width, "calls")
     tokens = answer.receipted.tokens
     for one in tokens[:MOST_RECEIPTED]:
@@ -202,7 +198,7 @@ def _receipted(answer: BlastRadius, width: int, facts: UseFacts) -> Iterator[Lin
         yield line((f"  … and {counted(len(tokens) - MOST_RECEIPTED, 'further token')}", "$muted"))
 
 
-def _reachable(one: Reachable, width: int, facts: UseFacts) -> Line:
+def _reachable(one: Reachable, width: int, facts: Facts) -> Line:
     generation = facts.key_words.generation(one.key_arn, one.key_material_id)
     label = f"{facts.key_words.long(one.key_arn)} · {generation or 'any material'}"
     tokens = "?" if one.tokens is None else f"{one.tokens:,}"

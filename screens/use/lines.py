@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from textual.content import Content
 
@@ -12,9 +11,8 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies
-from screens.ages import Clock
 from screens.event_filters import term
-from screens.key_words import KeyWords
+from screens.facts import Facts
 from screens.moments import clock_time
 from screens.routes import EventsRoute
 from screens.widgets.cells import bar, cut, fit, fit_middle
@@ -29,16 +27,6 @@ BLANK = Line(Content(""))
 POSSIBLE = "?"
 """Marks each line about possible use rather than recorded use."""
 THESE = "Enter: these events."
-
-
-class UseFacts(Protocol):
-    """What of Facts these lines are written with: commands print them, too."""
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def key_words(self) -> KeyWords: ...
 
 
 def fact(
@@ -87,7 +75,7 @@ def counted_line(
     numbers: Sequence[tuple[str, str]],
     seen: tuple[datetime | None, datetime | None],
     width: int,
-    facts: UseFacts,
+    facts: Facts,
     *,
     lead: str = "",
     target: object = None,
@@ -128,7 +116,7 @@ def group_lines(
     shown: Callable[[EventTally], str],
     expression: str,
     width: int,
-    facts: UseFacts,
+    facts: Facts,
 ) -> Iterator[Line]:
     """Yield a section for groups of events, nothing where there are none; Enter leads to their events."""
     if not found.rows:
