@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -17,7 +20,8 @@ from console.commands.session import loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_json, say
+from console.printed.pace import Pace, pace_words
+from console.printed.printing import bar, print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 50
 """Failed files that are named as text; --json names all."""
+_SAID_SECONDS = 5.0
+"""How often progress is printed where there is no terminal."""
 _STOPPING = "Stopping; events read so far are kept. Press again to stop at once."
 
 
@@ -69,12 +75,10 @@ def import_(
     with (
         closing(open_events(loaded().settings, told=say)) as store,
         cancelled_by_interrupt(_STOPPING) as cancelled,
-        meter("import", "files") as shown,
+        _progress() as shown,
         uncollected(),
     ):
-        report = FileImport(store).import_files(
-            paths, lambda progress: shown.show(progress.files, progress.of), cancelled, again=again
-        )
+        report = FileImport(store).import_files(paths, shown, cancelled, again=again)
         validation = None
         if not report.interrupted:
             book = PullBook(store.file)
@@ -225,3 +229,30 @@ def print_report(report: import_report.ImportReport) -> None:
 
 def _size(number: int) -> str:
     return f"{number / 2**20:,.1f} MiB"
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[import_report.ImportProgress], None]]:
+    """Give what shows progress on stderr: a bar on a terminal, else now and then a line."""
+    if not sys.stderr.isatty():
+        yield _Lines().update
+        return
+    pace = Pace()
+
+    def words(progress: import_report.ImportProgress) -> str:
+        files = pace_words(progress.files, progress.of, pace.per_second(progress.files), "files")
+        return f"{counted(progress.records, 'event')}{f', {files}' if files else ''}"
+
+    with bar("import") as draw:
+        yield lambda progress: draw(progress.files, progress.of, words(progress))
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def update(self, progress: import_report.ImportProgress) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SAID_SECONDS:
+            self._said = now
+            say(f"import: {progress.files:,} of {progress.of:,} files, {counted(progress.records, 'event')}")
