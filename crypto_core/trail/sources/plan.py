@@ -16,7 +16,7 @@ from crypto_core.trail.sources.pull_query import PullQuery
 @dataclass(frozen=True, slots=True)
 @cleans(remarks=500, gaps=500)
 class PullPlan:
-    """A Subject of consent. `source` is lookup, s3, athena or lake.
+    """A Subject of consent. `source` is lookup, s3 or athena.
 
     `scanned` are the bytes that a query is expected to scan, None where that isn't known; `most` is the
     limit. `gaps` is what will be missing whatever comes.

@@ -1,4 +1,4 @@
-"""The questions that rules ask of events. Terms, never text, say what: a name may hold anything."""
+"""Terms and spans of the questions that rules ask. Terms, never text, say what: a name may hold anything."""
 
 from __future__ import annotations
 
@@ -35,13 +35,6 @@ class Span:
     def bounds(self) -> Bounds:
         first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
         return Bounds(first, None if after is None else after - 1)
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        if self.since is None and self.until is None:
-            return ()
-        value = Alternative(at_least=self.since, at_most=self.until, include_most=False)
-        return (Term("time", (value,), negated=False, position=0),)
 
 
 def _rounded_up(end: datetime) -> int:

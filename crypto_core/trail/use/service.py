@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from threading import Event
-from typing import TYPE_CHECKING
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
@@ -26,9 +25,6 @@ from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.receipted import ValueSearch
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import OPENED, Remembered, TokenTimelines
-
-if TYPE_CHECKING:
-    from crypto_core.database.tokens.inventory import Inventory
 
 MOST = 10_000
 

@@ -12,16 +12,13 @@ from pathlib import Path
 from threading import Event, Thread, Timer
 
 import pytest
-from sqlalchemy import select
 
 from crypto_core.errors import EventStoreError, EventVanishedError, InterruptedRunError, KeydeckError
 from crypto_core.lists.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import pack, unpack, without
 from crypto_core.trail.store import EventStore, StoredEvent, database
-from crypto_core.trail.store.pages import by_index
 from crypto_core.trail.store.schema import VERSION
-from crypto_core.trail.store.schema import event as event_table
 from tests.crypto_core.trail.records import (
     KEY,
     NOW,
@@ -459,13 +456,3 @@ def test_what_is_left_of_a_block_stays_in_its_place() -> None:
     assert unpack(without(block, {1, 3})) == [b"", b"1", b"", b"3", b""]
     ((_, block),) = pack([b"one\ntwo"])
     assert unpack(without(block, {0})) == [b"one\ntwo"]
-
-
-@pytest.mark.parametrize("column", ["token", "at"])
-def test_the_index_that_was_chosen_is_the_one_that_is_used(store: EventStore, column: str) -> None:
-    chosen = by_index(select(event_table.c.at).where(event_table.c[column].in_([1, 2])), f"ix_event_{column}")
-    with store.file.reading() as connection:
-        plan = str(chosen.compile(connection, compile_kwargs={"literal_binds": True}))
-        steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {plan}").all()
-        assert f"ix_event_{column}" in str(steps)
-        connection.execute(chosen).all()

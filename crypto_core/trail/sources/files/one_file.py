@@ -160,8 +160,6 @@ class FileReader:
 
     def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
-        from crypto_core.trail.sources.files.one_file import is_tar, tar_members
-
         so_far = _limit()
         count = _Count()
         begin, content = _peeked(self._bounded(unpacking.unpacked(so_far.measured(iter(pieces))), count))
@@ -172,8 +170,6 @@ class FileReader:
         return count.events, count.kms, count.trouble
 
     def _read_descriptor(self, descriptor: int, size: int) -> tuple[int, int, str]:
-        from crypto_core.trail.sources.files.one_file import ZIP, zip_members
-
         if os.pread(descriptor, 4, 0) not in ZIP:
             return self.read_pieces(self._pieces(descriptor))
         count = _Count()
@@ -254,8 +250,6 @@ def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
 
 def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first bytes of a file, and all of it. What can't be read of it is raised by the latter."""
-    from crypto_core.trail.sources.files.one_file import TAR_NEEDS
-
     begin: list[bytes] = []
     trouble: unpacking.UnreadableError | OSError | None = None
     try:

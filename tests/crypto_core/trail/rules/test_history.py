@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.lists.filter_language import Clause, Either, passes
+from crypto_core.lists.filter_language import Alternative, Clause, Either, Term, passes
 from crypto_core.trail.columns import DAY as A_DAY
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import TrailEvent
@@ -132,6 +132,13 @@ def busiest(events: Sequence[TrailEvent], width: int, step: int, distinct: str =
     return found
 
 
+def clauses(span: Span) -> tuple[Term, ...]:
+    if span == Span():
+        return ()
+    value = Alternative(at_least=span.since, at_most=span.until, include_most=False)
+    return (Term("time", (value,), negated=False, position=0),)
+
+
 @pytest.mark.parametrize("span", [WINDOW, Span()], ids=["window", "always"])
 @pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
 def test_each_question_is_answered_as_by_counting_the_events(
@@ -141,7 +148,7 @@ def test_each_question_is_answered_as_by_counting_the_events(
         return [one for one in events if passes(wanted, partial(values, one, aliases=ALIASES))]
 
     history = History(store.file, lambda: ALIASES)
-    its, within = among(*terms, *span.terms), among(*span.terms)
+    its, within = among(*terms, *clauses(span)), among(*clauses(span))
     for fields in (("principal", "key"), ("name", "error", "ip")):
         counted = Counter(tuple(text(one, field) for field in fields) for one in its)
         groups = history.groups(fields, terms, span)
