@@ -139,7 +139,7 @@ def test_a_copy_in_parquet_is_exported_with_a_filter(
     assert ran.exit_code == 3
     assert "Name another folder." in ran.stderr
     monkeypatch.setattr("console.extras.util.find_spec", lambda _name: None)
-    assert "pip install 'keydeck[lake]'" in keydeck("findings", *engine).stderr
+    assert "pip install 'keydeck[lake]'" in keydeck("events", "list", *engine).stderr
     ran = keydeck("events", "export", "--parquet", str(tmp_path / "new"))
     assert ran.exit_code == 2
     assert "pip install 'keydeck[lake]'" in ran.stderr
