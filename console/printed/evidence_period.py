@@ -86,7 +86,8 @@ def _told(lapse: Lapse) -> Iterator[str]:
     if lapse.began_by:
         yield f"began: {lapse.began_by}"
     yield f"ended: {lapse.ended_by}" if lapse.ended_by else ending(lapse)
-    yield bounds(lapse)
+    if beyond := bounds(lapse):
+        yield f"{beyond}, UTC"
     for framework, found in groupby(lapse.controls, key=lambda one: one.framework.id):
         yield f"{framework}: {_numbers(tuple(found))}"
     known = ", ".join(f"{number:,}" for number in lapse.records[:3])

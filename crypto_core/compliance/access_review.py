@@ -90,7 +90,7 @@ class AccessReviewer:
         snapshot = self.reader.take((SnapshotPart.KEYS, SnapshotPart.ACCESS), cancelled)
         known, access = snapshot.known(GuardingKeyFacts), snapshot.known(AccessFacts)
         if known is None or access is None:
-            why = "; ".join(one.reason for one in snapshot.missing.values())
+            why = "; ".join(dict.fromkeys(one.reason.rstrip(".") for one in snapshot.missing.values()))
             raise RefusedError(f"Who may use the keys can't be read: {why}")
         now, arns = self.clock(), {one.arn for one in known.keys}
         reviews = [one for one in self.changes.reviews(now) if arns <= set(one.keys)]

@@ -40,6 +40,8 @@ class DayEvidence:
     excepted: bool = False
     judgement: Judgement | None = None
     record: EvidenceRecord | None = None
+    others: Sequence[int] = ()
+    """The numbers of the day's other records: the day is the worst of them all."""
     follows: bool | None = None
     """Whether the record names the digest of the one before; None where that one was not read."""
     changes: Sequence[ChangeFact] = ()
@@ -66,6 +68,7 @@ def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | N
         known is not None and known.excepted,
         _judged(period, record),
         record,
+        tuple(n for n, one in standing.records.items() if one.day == day and one is not record),
         follows(standing, record),
         tuple(one for one in standing.period.changes if one.at.astimezone(UTC).date() == day),
         tuple(one for one in lapses_of(standing, control) if _covers(one, day)),
@@ -113,10 +116,17 @@ def when(lapse: Lapse) -> str:
 
 
 def bounds(lapse: Lapse) -> str:
-    """Return how far beyond that it may have reached."""
-    began = f"not so on {moment(lapse.after)}" if lapse.after else "so from the beginning of the records on"
-    ended = f"over by {moment(lapse.before)}" if lapse.before else "not over yet"
-    return f"{began}; {ended}"
+    """Return how far beyond that it may have reached; "" where both ends are known."""
+    told = []
+    if lapse.after is None and lapse.source is LapseSource.RECORDS:
+        told.append("so from the beginning of the records on")
+    elif lapse.after is not None and lapse.after < lapse.first_at:
+        told.append(f"not so on {moment(lapse.after)}")
+    if lapse.before is None:
+        told.append("not over yet")
+    elif lapse.before > lapse.last_at:
+        told.append(f"over by {moment(lapse.before)}")
+    return "; ".join(told)
 
 
 def ending(lapse: Lapse) -> str:
@@ -130,7 +140,7 @@ def lapse_lines(lapse: Lapse) -> tuple[StyledLine, ...]:
     known = "known by CloudTrail alone" if lapse.source is LapseSource.EVENTS else "known by the records"
     return (
         (BAD if not lapse.over else ("✖ ", "$muted"), (when(lapse), "bold"), f"  {lapse.what}"),
-        (("  ", ""), (f"{ending(lapse)} · {bounds(lapse)} · {known}", "$muted")),
+        (("  ", ""), (" · ".join(filter(None, (ending(lapse), bounds(lapse), known))), "$muted")),
     )
 
 
@@ -207,6 +217,8 @@ def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line
         yield from _fact("signature", words, width, style=style)
         words, style = _chain(found, record)
         yield from _fact("chain", words, width, style=style)
+    if found.others:
+        yield from _fact("also", f"records {', '.join(map(str, found.others))} of this day", width)
     for problem in standing.period.problems:
         yield from copied_lines(problem, width, lead="✖ ", lead_style="$error")
 

@@ -8,6 +8,7 @@ from datetime import date
 from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click, Resize
+from textual.geometry import Region
 from textual.strip import Strip
 
 from screens.compliance import grid
@@ -107,9 +108,13 @@ class HeatMap(CursorView):
         column = min(max(column, 0), max(len(self.columns) - 1, 0))
         if column == self.column:
             return
-        self.column = column
+        left, self.column = self.left, column
         self._keep_column_in_sight()
-        self.refresh()
+        if self.left != left:
+            self.refresh()
+        else:
+            self.refresh(Region(0, 0, self.size.width, self.STICKY))
+            self._refresh_line(self.cursor)
         self._tell_moved()
 
     def next_wrong(self, step: int) -> bool:

@@ -20,7 +20,7 @@ async def test_a_record_that_is_made_is_shown_with_its_evidence(services: Contai
         await d.until(lambda: "as measured now" in d.text())
         assert "No record yet: keydeck evidence record makes one" in d.text()
         assert _states(d)["pci-3.5.1"] is ControlState.NOT_MET
-        made = services.evidence_recorder.record()
+        made = services.evidence_recorder.record_day().record
         await d.press("r")
         await d.until(lambda: "the chain is whole; 1 record not signed" in d.text())
         judged = assess(services.controls.read(), made.snapshot).judgements

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,11 +12,15 @@ from console.container import Container
 from console.printed.evidence_period import period_code, period_listing
 from console.printed.forms import Form
 from console.printed.listing import print_listing
+from crypto_core.compliance.period.period import LapseSource
 from crypto_core.text.cleaning import clean
+from screens.compliance.day_lines import bounds
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 from tests.crypto_core.compliance.period.test_lapses import a_year
 from tests.crypto_core.compliance.period.year import at, excepted, period, record, rotation_off
+
+NOON, DAY = datetime(2026, 3, 2, 12, tzinfo=UTC), timedelta(days=1)
 
 
 def test_a_year_fits_a_narrow_terminal_and_tells_lapses_with_their_ends(
@@ -61,6 +66,24 @@ def test_the_document_of_a_period_has_its_shape_and_everything_that_the_text_tel
     told = capsys.readouterr().out
     assert f"Open for the next audit: {len(points)}" in told
     assert gaps in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "source", "told"),
+    [
+        (None, None, LapseSource.RECORDS, "so from the beginning of the records on; not over yet"),
+        (None, NOON, LapseSource.EVENTS, ""),
+        (NOON, NOON, LapseSource.EVENTS, ""),
+        (NOON - DAY, NOON + DAY, LapseSource.RECORDS, "not so on 2026-03-01 12:00; over by 2026-03-03 12:00"),
+    ],
+)
+def test_a_lapse_may_have_reached_beyond_only_what_is_not_known(
+    after: datetime | None, before: datetime | None, source: LapseSource, told: str
+) -> None:
+    lapse = a_year().lapses[0]
+    assert (
+        bounds(replace(lapse, first_at=NOON, last_at=NOON, after=after, before=before, source=source)) == told
+    )
 
 
 def test_the_exit_code_tells_lapses_wrong_records_and_gaps_apart() -> None:

@@ -10,10 +10,12 @@ import pytest
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.errors import DatabaseUnreachableError, MissingSchemaError
 from crypto_core.text.cleaning import clean
+from screens.compliance.day_lines import day_evidence, day_lines
 from screens.compliance.grid import Zoom
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.pages import ControlDayScreen, OpenPointsScreen
 from screens.compliance.screen import ComplianceScreen
+from screens.evidence_standing import Standing
 from screens.findings.screen import FindingsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.samples import HOSTILE
@@ -68,6 +70,15 @@ async def test_the_cursor_goes_by_days_by_screens_and_to_what_was_less_than_met(
         assert shown_day(d) == OFF_UNTIL
         await d.press("n", "n")
         assert d.toasts() == ["No later day in this period on which it was less than met."]
+
+
+async def test_a_move_across_paints_the_cursors_line_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with deck(start="compliance", size=SMALL) as d:
+        painted: list[int] = []
+        line = HeatMap.line
+        monkeypatch.setattr(HeatMap, "line", lambda view, index: painted.append(index) or line(view, index))
+        await d.press("left")
+        assert set(painted) == {heat_map(d).cursor}
 
 
 async def test_a_column_can_be_a_week_or_a_month_and_the_cursor_keeps_its_day() -> None:
@@ -159,6 +170,16 @@ async def test_the_evidence_of_the_first_day_has_its_changes_and_its_exception()
         assert "01:12  DisableKeyRotation alias/tokens by ben, done (CloudTrail e-1)" in told
         await d.press("end", "up", "enter")
         assert "Event" in d.lines()[1]
+
+
+def test_the_evidence_of_a_day_names_its_other_records() -> None:
+    last = PERIOD.records[-1]
+    both = {last.number: last, last.number + 1: replace(last, number=last.number + 1)}
+    standing = Standing(TODAY, TODAY, PERIOD.controls, PERIOD, records=both)
+    found = day_evidence(standing, PERIOD.controls[0].control.id, TODAY)
+    assert found is not None
+    lines = [line.content.plain for line in day_lines(found, standing, TODAY, 80)]
+    assert any(line.endswith(f"records {last.number + 1} of this day") for line in lines)
 
 
 async def test_a_day_without_a_record_says_so() -> None:

@@ -109,10 +109,6 @@ class EvidenceRecorder:
             self.journal, read_only=self.read_only, ready=require_schemas(self.journal.engine)
         )
 
-    def record(self, cancelled: Event | None = None) -> EvidenceRecord:
-        """Measure everything and keep that as a record. Raises as `record_day`."""
-        return self.record_day(cancelled).record
-
     def record_day(self, cancelled: Event | None = None) -> RecordedDay:
         """Measure everything, keep that as a record, and make a checkpoint of the journal where possible.
 

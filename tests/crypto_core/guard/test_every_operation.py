@@ -470,7 +470,7 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "copies remove": unregister,
     "journal checkpoint": checkpoint,
     "evidence review": lambda _: Deed(review),
-    "evidence record": lambda _: Deed(lambda container: container.evidence_recorder.record()),
+    "evidence record": lambda _: Deed(lambda container: container.evidence_recorder.record_day().record),
     "init": init,
 }
 

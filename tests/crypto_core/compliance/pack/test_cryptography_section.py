@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from crypto_core.algorithms.algorithm import HowKnown
 from crypto_core.compliance.facts import CryptographyFacts
 from crypto_core.compliance.pack.report import html_report, markdown_report
@@ -14,7 +16,7 @@ from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.reports.cells import ShownSection
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, made_period
-from tests.crypto_core.compliance.snapshots import ENDPOINT, SEALS, WELL
+from tests.crypto_core.compliance.snapshots import ENDPOINT, MODULES, SEALS, WELL
 
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 C = SnapshotPart.CRYPTOGRAPHY
@@ -56,6 +58,22 @@ def test_all_of_it_stands_on_the_page() -> None:
         text = page(period, replace(CONTEXT, catalogues=CATALOGUES)).decode()
         assert "seals tokens in format v2" in text
         assert "X25519MLKEM768" in text
+
+
+@pytest.mark.parametrize(
+    ("modes", "required", "told"),
+    [
+        ((True, False), True, "required; not active, or not known, in the cryptography package"),
+        ((True, None), True, "required; not active, or not known, in the cryptography package"),
+        ((False, False), False, "not required"),
+    ],
+)
+def test_fips_mode_is_told_with_where_it_lacks(
+    modes: tuple[bool | None, ...], required: bool, told: str
+) -> None:
+    modules = tuple(replace(one, fips=mode) for one, mode in zip(MODULES, modes, strict=True))
+    section = cryptography(with_facts(CryptographyFacts((SEALS,), modules=modules, fips_required=required)))
+    assert section.facts[0].value.text.startswith(told)
 
 
 def test_what_is_not_known_is_said_and_no_part_is_no_empty_inventory() -> None:

@@ -140,7 +140,7 @@ def test_a_record_made_later_for_an_earlier_day_says_when_it_was_written(book: B
     with book.superuser.begin() as connection:
         connection.execute(text("UPDATE keydeck.journal_end SET at = at - interval '2 days'"))
     with time_machine.travel(datetime.now(UTC) - timedelta(days=2)):
-        book.records.recorder.record()
+        book.records.recorder.record_day()
     assert "is earlier than the one before it" in book.journal_problems()
 
 
@@ -154,6 +154,6 @@ def test_a_chain_made_anew_with_its_journal_shows_at_what_was_kept_elsewhere(boo
         ),
     )
     for _ in range(5):
-        book.records.recorder.record()
+        book.records.recorder.record_day()
     assert (book.problems(), book.journal_problems()) == ("", "")
     assert str(book.kept.seq) in book.journal_problems(book.kept)

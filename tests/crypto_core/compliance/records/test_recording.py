@@ -74,7 +74,7 @@ def test_a_record_names_the_one_before_and_the_journal_names_each(services: Cont
 def test_what_is_stored_as_signed_is_what_the_signature_is_over(
     services: Container, superuser: Engine
 ) -> None:
-    record = records_of(services, None, snapshot=Snapshot(SNAPSHOT.taken_at, {})).recorder.record()
+    record = records_of(services, None, snapshot=Snapshot(SNAPSHOT.taken_at, {})).recorder.record_day().record
     with superuser.connect() as connection:
         row = connection.execute(text("SELECT digest, signed FROM keydeck.evidence_record")).one()
     assert (bytes(row.digest), bytes(row.signed)) == (record.digest, record.signed)
@@ -103,7 +103,7 @@ def test_a_record_is_made_unsigned_where_it_cannot_be_signed_and_says_why(servic
 def test_records_made_at_the_same_time_each_get_a_number(services: Container) -> None:
     records = records_of(services, None)
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: records.recorder.record(), range(4)))
+        made = list(pool.map(lambda _: records.recorder.record_day().record, range(4)))
     assert sorted(one.number for one in made) == [1, 2, 3, 4]
     kept = records.book.records(today() - timedelta(days=1), today())
     assert records.book.check(kept).problems == ()
@@ -114,7 +114,7 @@ def test_nobody_writes_the_table_but_its_function_which_takes_no_forged_record(
     services: Container, superuser: Engine
 ) -> None:
     records = records_of(services, None)
-    record = records.recorder.record()
+    record = records.recorder.record_day().record
     with role_of(KeydeckRole.OPERATOR, services, superuser) as operator:
         for engine in (operator, superuser):
             for statement in WRITES:
@@ -144,7 +144,7 @@ def test_read_only_records_nothing_and_a_dry_run_says_what_it_would_be(services:
     records = records_of(services, None)
     records.recorder._guard = replace(records.recorder._guard, read_only=True)
     with pytest.raises(ReadOnlyError):
-        records.recorder.record()
+        records.recorder.record_day()
     assert services.journal.entries() == ()
     records = records_of(services, None)
     drafted = records.recorder.draft()
@@ -157,17 +157,17 @@ def test_old_documents_are_taken_away_and_the_chain_still_verifies(
     services: Container, superuser: Engine
 ) -> None:
     signer = signer_of(services)
-    first = records_of(services, signer).recorder.record()
+    first = records_of(services, signer).recorder.record_day().record
     keeping = records_of(services, signer, keep_days=400)
     with pytest.raises(DatabaseError, match="400 days at least"):
-        records_of(services, signer, keep_days=30).recorder.record()
+        records_of(services, signer, keep_days=30).recorder.record_day()
     move_clock(superuser, "399 days")
     with time_machine.travel(datetime.now(UTC) + timedelta(days=399)):
-        second = keeping.recorder.record()
+        second = keeping.recorder.record_day().record
         assert keeping.book.records(first.day, first.day) == (first,)
     move_clock(superuser, "401 days")
     with time_machine.travel(datetime.now(UTC) + timedelta(days=401)):
-        third = keeping.recorder.record()
+        third = keeping.recorder.record_day().record
     (purge,) = [e for e in services.journal.entries() if e.action == "evidence purge"]
     assert told_in(purge.detail) == {"first": 1, "last": 1, "documents": 1, "kept_days": 400}
     assert keeping.book.records(first.day, third.day) == (second, third)
@@ -190,7 +190,7 @@ def test_what_is_no_record_is_refused(document: str) -> None:
 
 
 def test_hostile_texts_in_a_record_are_cleaned_as_it_is_read(services: Container) -> None:
-    made = json.loads(records_of(services, None).recorder.record().document)
+    made = json.loads(records_of(services, None).recorder.record_day().record.document)
     hostile = "\x1b[31m\u202e[/red]" + "x" * 10_000_000
     read = read_record(json.dumps(made | {"recorded_by": hostile, "database_id": hostile}), None, hostile)
     for told in (read.recorded_by, read.database_id, read.unsigned_because):
