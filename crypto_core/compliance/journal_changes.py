@@ -31,7 +31,9 @@ JOURNAL, JOBS = "journal", "jobs"
 REVIEW = BY_NAME["evidence review"].name
 _UNTOLD = (RECORD, REVIEW, "journal checkpoint")
 _MOST_REVIEWS = 200
-CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
+_FORMER = ("keys retire-grant",)
+"""Operations of earlier versions."""
+CHANGING = (*(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD), *_FORMER)
 _APPROVED = "approvals use"
 _NUMBERS = ("done", "restored", "purged", "tokens", "poisoned", "waves")
 """The numbers of a run's end that a change shows."""
@@ -80,10 +82,9 @@ def journal_changes(
         for one in told
         if one.entry.action == _APPROVED and one.entry.checked
     }
+    runs = ((members, members[0].entry.action) for members in _runs(journal, told))
     changes = [
-        _change(members, approved)
-        for members in _runs(journal, told)
-        if operation_of(members[0].entry.action)
+        _change(members, approved) for members, action in runs if operation_of(action) or action in _FORMER
     ]
     return tuple(sorted(changes, key=lambda one: (one.at, one.id))), left
 

@@ -131,6 +131,7 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     another = new_key()
     checked(services.journal, "approvals approve", f"Re-encrypt {ref}", {"request": "r-1"})
     services.journal.record("keys disable", "alias/x", Outcome.REFUSED)
+    services.journal.record("keys retire-grant", "alias/x", Outcome.DONE)  # of an earlier version
     assert keydeck("events", "pull", "--yes").exit_code == 0
 
     assert_records_examine_since_the_one_before(services.snapshots)
@@ -147,6 +148,7 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     assert [(one.kind, one.what, one.subject, one.outcome) for one in journaled] == [
         (ChangeKind.REENCRYPTION, "rewrap", f"{ref.table}.{ref.column} (a row)", "done"),
         (ChangeKind.APPROVAL, "approvals approve", f"Re-encrypt {ref.table}.{ref.column} (a row)", "done"),
+        (ChangeKind.OPERATION, "keys retire-grant", "alias/x", "done"),
     ]
     assert journaled[0].detail == f"under {key}; done 1"
     assert f":{ref.row_id}" not in str(changes)
