@@ -27,7 +27,7 @@ from screens.keys.policy_screen import access_lines
 from screens.routes import EventsRoute, FindingsRoute, KeyUseRoute
 from screens.services import Services
 from screens.signs import SIGNS
-from screens.use.lines import BLANK, NAME_CELLS, fact, moment_words, narrowed, who
+from screens.use.lines import BLANK, NAME_CELLS, fact, moment_words, narrowed, prose, who
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.line_list import Line, line
 
@@ -157,7 +157,8 @@ def copy_lines(copies: NeedingCopies | None, width: int) -> Iterator[Line]:
     told = list(copies.lines)
     style = "$warning" if copies.unknown or copies.needing or copies.doubtful else "$muted"
     for number, words in enumerate(told[:MOST_COPIES]):
-        yield fact("" if number else "copies", words, width, style=style)
+        lead = fit("" if number else "copies", NAME_CELLS)
+        yield from prose(words, width, lead=lead, lead_style="$muted", style=style)
     if len(told) > MOST_COPIES:
         yield fact("", f"{len(told) - MOST_COPIES:,} more: keydeck copies list", width, style="$muted")
 
