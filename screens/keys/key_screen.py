@@ -13,7 +13,7 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import Day, EventTally
+from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.keys import KeyUseSummary
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
@@ -28,7 +28,7 @@ from screens.routes import EventsRoute, FindingsRoute, KeyUseRoute
 from screens.services import Services
 from screens.signs import SIGNS
 from screens.use.lines import BLANK, NAME_CELLS, fact, moment_words, narrowed, prose, who
-from screens.widgets.cells import cut, fit, fit_middle
+from screens.widgets.cells import columns, cut, fit, fit_middle
 from screens.widgets.line_list import Line, line
 
 MOST_ACCESSES = 7
@@ -38,8 +38,6 @@ MOST_COPIES = 8
 DAYS = 14
 MOST_PRINCIPALS = 6
 """How many principals are named before the page about the key's use has to be opened."""
-_NOTHING = "·"
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class KeyScreen(KeyActor, AnswerScreen[KeyState]):
@@ -204,7 +202,8 @@ def _days(now: datetime) -> list[date]:
 
 
 def day_line(use: KeyUseSummary, key_arn: str, now: datetime) -> Line:
-    bars = _bars(use.days, _days(now))
+    events = {one.day: one.events for one in use.days}
+    bars = columns([events.get(one, 0) for one in _days(now)], "·")
     parts: list[str | tuple[str, str]] = [(fit("used, 14 d", NAME_CELLS), "$muted"), (bars, "$accent")]
     parts += ["  ", (counted(use.events, "call"), "bold"), " · "]
     parts += [_denied(use.denied), f" · {use.failed:,} failed"]
@@ -225,13 +224,6 @@ def principal_lines(use: KeyUseSummary, key_arn: str, width: int, facts: Facts) 
         words = f"▲ not all of these days is known: {use.coverage.reasons[0]}"
         yield line(" " * NAME_CELLS, (cut(words, width - NAME_CELLS), "$warning"))
     yield BLANK
-
-
-def _bars(found: tuple[Day, ...], days: list[date]) -> str:
-    events = {day.day: day.events for day in found}
-    numbers = [events.get(day, 0) for day in days]
-    peak, steps = max(numbers), len(_BLOCKS)
-    return "".join(_BLOCKS[max(round(n / peak * steps) - 1, 0)] if n else _NOTHING for n in numbers)
 
 
 def _denied(number: int) -> tuple[str, str]:

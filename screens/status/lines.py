@@ -15,7 +15,7 @@ from crypto_core.text.counting import counted
 from screens.ages import ago, day
 from screens.memory import DayCount
 from screens.routes import EventsRoute, FindingsRoute
-from screens.widgets.cells import cut, percent
+from screens.widgets.cells import HEIGHTS, columns, cut, percent
 from screens.widgets.line_list import Line, line
 
 if TYPE_CHECKING:
@@ -120,20 +120,17 @@ def use_lines(use: RecentUse | None) -> Sequence[Line]:
 
 def _bars(histogram: Histogram | None) -> str:
     if histogram is None:
-        return "▁" * BARS
+        return HEIGHTS[0] * BARS
     count = (histogram.last - histogram.first) // histogram.seconds + 1
     totals = [0] * count
     for bar in histogram.bars:
         totals[(bar.at - histogram.first) // histogram.seconds] += bar.events
-    peak = max(totals)
-    return "".join(_EIGHTHS[max(round(t / peak * 8) - 1, 0)] for t in totals)
+    return columns(totals)
 
 
 DAYS = 30
 _UNKNOWN = "·"
-_BLOCKS = "▁▂▃▄▅▆▇"
-_ALL = "█"
-_EIGHTHS = _BLOCKS + _ALL
+_PARTS, _ALL = HEIGHTS[:-1], HEIGHTS[-1]
 
 
 def protected_lines(counts: Sequence[DayCount], now: datetime, width: int) -> list[Line]:
@@ -164,7 +161,7 @@ def _block(count: DayCount) -> str:
     """Only all of the tokens fill the cell."""
     if count.protected == count.tokens:
         return _ALL
-    return _BLOCKS[count.protected * len(_BLOCKS) // count.tokens]
+    return _PARTS[count.protected * len(_PARTS) // count.tokens]
 
 
 def _share(count: DayCount) -> str:

@@ -6,7 +6,7 @@ becomes text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
@@ -15,6 +15,7 @@ from crypto_core.text.cleaning import clean
 from screens.styled import StyledLine
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+HEIGHTS = "▁▂▃▄▅▆▇█"
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
@@ -61,6 +62,12 @@ def bar(share: float, width: int) -> str:
         eighths = min(eighths, width * 8 - 1)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def columns(numbers: Sequence[int], none: str = HEIGHTS[0]) -> str:
+    """Return a block for each number, as high as its share of the highest; `none` for a 0."""
+    most = max(numbers, default=0)
+    return "".join(HEIGHTS[max(round(n / most * 8) - 1, 0)] if n else none for n in numbers)
 
 
 def percent(part: int, whole: int) -> str:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from screens.ages import ago, calmly_ago, day, span
-from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
+from screens.widgets.cells import bar, columns, cut, fit, fit_middle, percent, spread
 
 
 @given(st.text(), st.integers(0, 60))
@@ -34,6 +34,11 @@ def test_text_cut_in_its_middle_keeps_its_end() -> None:
 )
 def test_bars_grow_by_eighths_and_only_the_whole_is_full(share: float, drawn: str) -> None:
     assert bar(share, 4) == drawn
+
+
+def test_columns_are_as_high_as_their_share_and_what_is_there_is_seen() -> None:
+    assert columns([0, 1, 50, 100], "·") == "·▁▄█"
+    assert columns([0, 0]) == "▁▁"
 
 
 @pytest.mark.parametrize(
