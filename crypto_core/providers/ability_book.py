@@ -1,7 +1,7 @@
 """The answers about what tokens can do, kept on the operator's machine, in a file that only they read.
 
-They are not in the database: whoever steals that would read there which tokens are worth most. Each has marks
-of the value that it is about, so that it is never shown for a token that took its place.
+They are not in the database: whoever steals that would read there which tokens are worth most. Each has
+a mark of the stored value that it is about, so that it is never shown for a token that took its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from crypto_core.errors import AbilityBookError
 from crypto_core.lists.own_file import make_own
 from crypto_core.providers.abilities import TokenAbilities
 from crypto_core.references import TokenRef
-from crypto_core.secret import Secret, exposed
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import record_of
 
@@ -48,20 +47,19 @@ class AbilityBook:
         self._key: bytes | None = None
 
     def mark_of_stored(self, digest: bytes) -> str:
-        return self._mark(b"stored", digest)
+        if self._key is None:
+            with self._opened() as connection:
+                (self._key,) = connection.execute("SELECT key FROM marking").fetchone()
+        return hmac.digest(self._key, b"stored\x00" + digest, "sha256").hex()[:32]
 
-    def mark_of_token(self, token: Secret) -> str:
-        """Return the mark of a token: the same after it was re-encrypted."""
-        return self._mark(b"token", exposed(token))
-
-    def keep(self, abilities: TokenAbilities, stored: str, token: str) -> None:
+    def keep(self, abilities: TokenAbilities, stored: str) -> None:
         document = json.dumps(abilities.as_json(), allow_nan=False)
         with self._opened() as connection:
             connection.execute(
-                "INSERT INTO answer (reference, stored, token, document) VALUES (?, ?, ?, ?) "
+                "INSERT INTO answer (reference, stored, token, document) VALUES (?, ?, '', ?) "
                 "ON CONFLICT (reference) DO UPDATE SET stored = excluded.stored, token = excluded.token, "
                 "document = excluded.document",
-                (_name(abilities.ref), stored, token, document),
+                (_name(abilities.ref), stored, document),
             )
 
     def kept(self, refs: Iterable[TokenRef]) -> dict[TokenRef, tuple[TokenAbilities, str]]:
@@ -80,14 +78,6 @@ class AbilityBook:
                 if (abilities := _read(names[name], document)) is not None:
                     found[names[name]] = abilities, stored
         return found
-
-    def _mark(self, kind: bytes, content: bytes | memoryview) -> str:
-        if self._key is None:
-            with self._opened() as connection:
-                (self._key,) = connection.execute("SELECT key FROM marking").fetchone()
-        state = hmac.new(self._key, kind + b"\x00", "sha256")
-        state.update(content)
-        return state.hexdigest()[:32]
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

@@ -130,8 +130,7 @@ class AbilityService:
             busy.note(target.base, throttled=BUSY in answer.reason)
             if answer.liveness is not Liveness.UNKNOWN:
                 # Nobody's silence takes back what was said before.
-                marks = self._book.mark_of_stored(stored.digest), self._book.mark_of_token(token)
-                self._book.keep(answer, *marks)
+                self._book.keep(answer, self._book.mark_of_stored(stored.digest))
             with lock:
                 answers[target.ref] = answer
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -256,10 +258,16 @@ def test_a_stopped_run_goes_on_where_it_was_and_young_answers_are_not_asked_agai
     assert set(again.question(refs, max_age=timedelta(0)).tokens) == set(refs)
 
 
-def test_an_answer_is_not_shown_for_a_token_that_took_its_place(make: Make, platform: Engine) -> None:
+def test_an_answer_is_not_shown_for_a_token_that_took_its_place(
+    make: Make, platform: Engine, tmp_path: Path
+) -> None:
     (ref,) = add_github(platform, github_token(INSTALLATION))
     service = make()
-    answer_about(service, ref)
+    answer = answer_about(service, ref)
+    with closing(sqlite3.connect(tmp_path / "abilities.sqlite")) as book, book:
+        assert book.execute("SELECT token FROM answer").fetchall() == [("",)]
+        book.execute("UPDATE answer SET token = 'as an earlier version wrote it'")
+    assert service.kept((ref,)) == {ref: answer}
     with platform.begin() as connection:
         connection.execute(
             text("UPDATE gh_connection SET access_token = :token WHERE id = :id"),
