@@ -119,7 +119,7 @@ def _read_place(draft: AbilityDraft, said: Mapping[str, Any]) -> None:
     name = clean(said.get("team"), 100) or clean(said.get("team_id"), 40)
     organisation = clean(said.get("enterprise_id"), 40)
     if said.get("is_enterprise_install") is True:
-        draft.add_places([f"organisation {organisation}"])
+        draft.add_places([f"organisation {organisation}"] if organisation else [])
         draft.miss("it is good for a whole organisation: its workspaces were not asked for", Ability.PLACES)
     elif name:
         draft.add_places([f"{name} (organisation {organisation})" if organisation else name])

@@ -57,6 +57,7 @@ KEYS = (
     ),
     *("enterprise_id", "is_enterprise_install", "scopes", "url", "name", "ADMINISTER", "havePermission"),
     *("is_primary_owner", "needed", "total", "results", "_links", "next", "id", "operations", "message"),
+    *("operation", "targetType"),
 )
 VALUES = st.recursive(
     st.none()
@@ -157,6 +158,12 @@ def test_more_than_is_read_is_at_least_so_many() -> None:
 
     found = told("ghp_1", answer(200, {}, {"x-oauth-scopes": "repo"}), endless())
     assert str(found.repositories) == "at least 0 public, 1,000 private"
+
+
+def test_an_organisation_without_a_name_is_no_place() -> None:
+    found = told("xoxb-1", answer(200, {"ok": True, "team": "T", "is_enterprise_install": True}), iter(()))
+    assert (found.places, found.places_whole) == ((), False)
+    assert "whole organisation" in found.why_not(Ability.PLACES)
 
 
 def test_an_expiry_is_read_in_utc() -> None:
