@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from crypto_core import errors
 from crypto_core.aws import clock as aws_clock
@@ -168,7 +168,6 @@ class KmsApi:
         connect_timeout: float = 3.0,
         read_timeout: float = 10.0,
         attempts: int = 3,
-        retry_mode: Literal["standard", "adaptive"] = "standard",
         connections: int = 32,
         observer: Observer = SILENT,
         ask_code: AskCode = nobody_to_ask,
@@ -189,7 +188,7 @@ class KmsApi:
             "connect_timeout": connect_timeout,
             "read_timeout": read_timeout,
             "max_pool_connections": connections,
-            "retries": {"mode": retry_mode, "total_max_attempts": attempts},
+            "retries": {"mode": "standard", "total_max_attempts": attempts},
             "user_agent_appid": "keydeck",
         }
         self._observer = observer

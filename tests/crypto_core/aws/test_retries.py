@@ -180,7 +180,15 @@ def test_a_reset_connection_is_tried_again_up_to_the_limit(
     assert keyring.unwrap(blob).wrapped_by.key_arn == key
 
 
-def test_standard_is_the_mode_unless_another_is_asked_for(aws: EndpointControl) -> None:
+def test_the_limit_is_the_one_that_was_set(aws: EndpointControl, new_key: Callable[[], str]) -> None:
+    key, kms, sent = new_key(), KmsApi([REGION], attempts=2), Sent(aws)
+    aws.add_fault(Fault("DescribeKey", "ThrottlingException"))
+    with pytest.raises(KmsThrottledError):
+        kms.call("DescribeKey", KeyId=key)
+    assert (sent("DescribeKey"), kms.calls) == (2, 1)
+
+
+def test_the_mode_is_botocores_standard(aws: EndpointControl) -> None:
     client: Any = KmsApi([REGION])._client("kms", REGION)
     assert client.meta.config.retries == {"mode": "standard", "total_max_attempts": 3}
 
