@@ -240,3 +240,12 @@ def test_a_terminal_is_asked_as_the_danger_demands(
     code, asked = on_a_terminal(monkeypatch, "0", "keys", "disable", world.old_key.arn)
     assert code == 130
     assert "Type the number of tokens that will be lost (" in asked
+
+
+def test_help_says_what_is_refused_and_what_each_does_not_do(keydeck: Keydeck) -> None:
+    for verb, said in {
+        "disable": "Refused while there are tokens under it",
+        "rotate": "Re-encrypts nothing",
+        "cancel-deletion": "stays disabled until it is enabled",
+    }.items():
+        assert said in " ".join(keydeck("keys", verb, "--help").stdout.split())

@@ -178,6 +178,15 @@ def test_materials_are_told_and_opened(keydeck: Keydeck, world: World) -> None:
     assert "not opened: " in ran.stdout
 
 
+@pytest.mark.deep
+def test_materials_of_a_key_that_is_not_trusted_can_be_opened(
+    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    ran = keydeck("keys", "materials", "alias/tokens-old", "--verify", "2", "--json")
+    assert (ran.exit_code, ran.json["materials"][0]["opened"]) == (0, 2)
+
+
 def test_a_gap_of_materials_is_said(keydeck: Keydeck, denied: Callable[[str], None]) -> None:
     denied("kms:ListKeyRotations")
     ran = keydeck("keys", "materials", "alias/tokens")
