@@ -300,7 +300,7 @@ class KmsApi:
         """Return where a service is reached in a Region. Asks nobody. Raises KmsError."""
         from botocore.utils import get_environ_proxies
 
-        with _translated("", service=service):
+        with self._translated("", service):
             url = str(self._client(service, region).meta.endpoint_url)
             proxy = get_environ_proxies(url).get(url.partition(":")[0])
             return ServiceEndpoint(service, region, url, self._sessions.authorities(), proxy)
@@ -308,7 +308,7 @@ class KmsApi:
     def ground(self, region: str) -> KmsGround:
         """Return how KMS is reached in a Region without boto3. Raises KmsError."""
         endpoint = self.endpoint("kms", region)
-        with _translated(""):
+        with self._translated(""):
             meta = self._client("kms", region).meta
             return KmsGround(
                 region=meta.region_name,
@@ -322,7 +322,7 @@ class KmsApi:
 
     def access_key(self) -> AccessKey:
         """Return the credentials to sign with, renewed ahead of time. Blocks for seconds. Raises KmsError."""
-        with _translated(""):
+        with self._translated(""):
             return self._sessions.access_key()
 
     def database_token(self, host: str, port: int, user: str, region: str | None = None) -> str:
@@ -331,7 +331,7 @@ class KmsApi:
         It is signed here, and AWS isn't asked, unless for credentials. Raises KmsError, SettingsError.
         """
         where = region or self.regions[0]
-        with _translated("rds-db:connect"):
+        with self._translated("rds-db:connect"):
             client: Any = self._client("rds", where)
             return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
 
@@ -339,9 +339,23 @@ class KmsApi:
         """Look for credentials again: AWS does not take those of this session. True if others were found."""
         return self._sessions.refused(session)
 
+    def renewal(self) -> CleanText:
+        """Return a sentence that says what renews the credentials."""
+        return clean(self._sessions.renewal(), 2_000)
+
+    @contextmanager
+    def _translated(self, operation: str, service: str = "kms") -> Iterator[None]:
+        try:
+            with _translated(operation, service=service):
+                yield
+        except errors.CredentialsError as error:
+            if not isinstance(error, errors.CodeNotEnteredError):
+                error.remedy = self.renewal()
+            raise
+
     def give_up(self, error: errors.CredentialsError) -> None:
         """Remember that AWS does not take the credentials, and tell in the error what renews them."""
-        error.remedy = clean(self._sessions.renewal(), 2_000)
+        error.remedy = self.renewal()
         self.refusal = CredentialRefusal(error.message, error.remedy)
 
     def _send(self, service: str, operation: str, region: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ BUILDING_SECONDS = 20.0
 
 _LENT = "KEYDECK_LENT_ROLES"
 
-OF_A_ROLE = "assume-role"
+_OF_A_ROLE = "assume-role"
 """botocore's name for credentials that STS gives for a role."""
 
 _ROLES: dict[tuple[str | None, str, str], dict[str, Any]] = {}
@@ -207,7 +207,7 @@ class AwsSessions:
         while True:
             with self._building():
                 credentials, number = self._boto().get_credentials(), self.number
-            if credentials is None or credentials.method != OF_A_ROLE:
+            if credentials is None or credentials.method != _OF_A_ROLE:
                 return
             with self._asking:
                 if self._not_entered is not None and self._not_entered[0] == number:

@@ -15,7 +15,7 @@ from crypto_core import errors
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
-from crypto_core.aws.sessions import OF_A_ROLE, boto_session
+from crypto_core.aws.sessions import boto_session
 from crypto_core.diagnosis.check import (
     CLOCK_REMEDY,
     Check,
@@ -162,14 +162,11 @@ def _endpoint(session: Any, region: str, topic: Topic) -> Check:
 
 def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Check:
     """Where credentials come from and how long they last. Reading them may ask SSO or a role's service."""
+    try:
+        api.access_key()  # It asks for a code where one is needed; then the session has it, too.
+    except errors.CredentialsError as error:
+        return topic.failed_by(error)
     found = session.get_credentials()
-    if found is not None and found.method == OF_A_ROLE:
-        try:
-            api.access_key()  # It asks for a code where one is needed; then the session has it, too.
-        except errors.CredentialsError as error:
-            return topic.failed_by(error)
-    if found is None:
-        return topic.failed("boto3 finds no credentials.", errors.CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()
     source = _METHODS.get(found.method, str(found.method))
     if frozen.token is None:
@@ -180,11 +177,9 @@ def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Chec
         return topic.ok(f"From {source}: temporary; its expiry is not known.")
     left = expires.astimezone(UTC) - now
     until = f"until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if left <= timedelta(0):
-        return topic.failed(f"From {source}: expired, valid {until}.", "Renew them (for SSO: aws sso login).")
     if left < _EXPIRES_SOON:
         said = f"From {source}: valid only {until}, {left.total_seconds() / 60:.0f} min more."
-        return topic.warning(said, "Renew them before a long run (for SSO: aws sso login).")
+        return topic.warning(said, f"Renew them before a long run. {api.renewal()}")
     return topic.ok(f"From {source}: temporary, valid {until}.")
 
 

@@ -395,9 +395,10 @@ def test_an_sso_session_that_is_over_names_the_login_and_its_renewal_is_picked_u
     elif state == "token revoked":
         sign_in("signed out", timedelta(hours=1))
     kms = home.kms()
-    with pytest.raises(CredentialsExpiredError) as caught:
-        kms.identity()
-    assert caught.value.remedy == "Sign in again: aws sso login --profile ops"
+    for ask in (kms.access_key, lambda: kms.database_token("db", 5432, "ana"), kms.identity):
+        with pytest.raises(CredentialsExpiredError) as caught:
+            ask()
+        assert caught.value.remedy == "Sign in again: aws sso login --profile ops"
     assert kms.refusal is not None
     assert kms.refusal.message == caught.value.message
     sign_in("signed in", timedelta(hours=1))

@@ -221,6 +221,21 @@ def test_without_credentials_nothing_is_asked(place: AwsPlace, monkeypatch: pyte
     }
 
 
+def test_a_profile_that_is_signed_out_names_the_command(
+    aws: EndpointControl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile ops]\nsso_session = corp\nsso_account_id = 1\nsso_role_name = oncall\n"
+        "[sso-session corp]\nsso_start_url = https://corp.example/start\nsso_region = eu-west-1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setattr("botocore.tokens.SSOTokenProvider._SSO_TOKEN_CACHE_DIR", str(tmp_path))
+    checks = asked(AwsPlace((REGION,), "ops"))
+    assert outcomes(checks) == {"credentials": CheckOutcome.FAILED, "the rest": CheckOutcome.SKIPPED}
+    assert checks["credentials"].remedy == "Sign in again: aws sso login --profile ops"
+
+
 def test_without_a_region_the_configuration_fails(
     place: AwsPlace, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +286,8 @@ def test_credentials_that_run_out_are_told_with_their_end(
     assert checks["credentials"].outcome is outcome
     assert said in checks["credentials"].said
     assert "credential process" in checks["credentials"].said
+    if outcome is CheckOutcome.WARNING:
+        assert "the credential_process of profile temporary" in checks["credentials"].remedy
     assert "secret-word" not in str(checks)
     assert "session-word" not in str(checks)
 
