@@ -339,7 +339,7 @@ class CredentialsError(KmsError, remedy="Set AWS_PROFILE or AWS_ACCESS_KEY_ID an
     """AWS credentials are missing, incomplete or not accepted."""
 
 
-class CredentialsExpiredError(CredentialsError, remedy="Renew it and try again."):
+class CredentialsExpiredError(CredentialsError, remedy="Renew it (for SSO: aws sso login --profile NAME)."):
     """The AWS session has expired."""
 
 
