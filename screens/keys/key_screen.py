@@ -144,7 +144,8 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
                 words, style = f"not known: {message} {remedy}".strip(), "$warning"
             case _:
                 words, style = "asking KMS…", "$muted"
-        return [fact("may use", words, width, style=style)]
+        lead = fit("may use", NAME_CELLS)
+        return list(prose(words, width, lead=lead, lead_style="$muted", style=style))
 
 
 def copy_lines(copies: NeedingCopies | None, width: int) -> Iterator[Line]:
