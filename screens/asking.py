@@ -58,7 +58,8 @@ class PendingCall(Generic[T]):
 class PolledCall(Generic[T]):
     """Makes a call again and again, one at a time; one that takes long is made less often.
 
-    `every` is in seconds. `changed` is called with each new answer.
+    `every` is in seconds; after one that took long it rests `factor` times as long. `changed` is called with
+    each new answer.
     """
 
     def __init__(
@@ -70,14 +71,17 @@ class PolledCall(Generic[T]):
         changed: Callable[[], None],
         *,
         group: str,
+        factor: float = 10.0,
     ) -> None:
         self._node, self._clock, self._every, self._call = node, clock, every, call
-        self._changed, self._group = changed, group
+        self._changed, self._group, self._factor = changed, group, factor
         self._asked: PendingCall[T] | None = None
         self._at: datetime | None = None
         self._rest = every
         self.known: T | Trouble | None = None
         """The last answer, None before the first."""
+        self.good: T | None = None
+        """The last answer that was no trouble."""
 
     def ask_if_due(self) -> None:
         now = self._clock()
@@ -96,7 +100,9 @@ class PolledCall(Generic[T]):
     def _keep(self, answer: T | Trouble) -> None:
         now = self._clock()
         took = (now - self._at).total_seconds() if self._at is not None else 0.0
-        self._at, self._rest = now, max(self._every, took * 10)
+        self._at, self._rest = now, self._every
+        if not isinstance(answer, Trouble):
+            self.good, self._rest = answer, max(self._every, took * self._factor)
         if answer != self.known:
             self.known = answer
             self._changed()

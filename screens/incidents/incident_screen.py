@@ -84,6 +84,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             lambda _: incident_work(facts).join(incident),
             self.show_facts,
             group="join",
+            factor=1,
         )
         self._requests = PolledCall(
             self,
@@ -92,6 +93,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             lambda _: approval_gate(facts).requests(pending=False),
             paint,
             group="approvals",
+            factor=1,
         )
         self._suspects = PolledCall(
             self,
@@ -237,9 +239,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         key = (self.incident, step.step.id)
         runs = runs_of(self.facts)
         waiting = runs.waiting.get(key)
-        requests = self._requests.known
-        known = () if isinstance(requests, Trouble) or requests is None else requests
-        words, approved = request_words(waiting, known, self.facts.clock())
+        words, approved = request_words(waiting, self._requests.good or (), self.facts.clock())
         return StepNow(
             check=self._seen.get(step.step.id),
             looking=self._looking == step.step.id,

@@ -58,7 +58,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._lead = PolledCall(
-            self, facts.clock, LEAD_SECONDS, lambda _: lead_of(facts), self._show_lead, group="lead"
+            self, facts.clock, LEAD_SECONDS, lambda _: lead_of(facts), self._show_lead, group="lead", factor=1
         )
 
     def body(self) -> Iterable[Widget]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from datetime import timedelta
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from crypto_core.errors import InvalidFilterError, KmsThrottledError
+from screens.asking import PolledCall
 from screens.blocking import DaemonThreads, Trouble, attempt
+from tests.screens.samples import NOW
 
 
 def _raise(error: Exception) -> None:
@@ -61,3 +67,30 @@ def test_what_fails_when_nobody_waits_any_more_is_not_logged(caplog: pytest.LogC
     assert not caplog.records
     assert isinstance(attempt(fail), Trouble)
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "factor", "rest"), [("ben", 10.0, 40), ("ben", 1.0, 5), (Trouble("No answer."), 10.0, 5)]
+)
+def test_a_slow_call_rests_by_its_factor_and_one_that_failed_is_made_again_soon(
+    answer: Any, factor: float, rest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = NOW
+    asked: list[Callable[[Any], None]] = []
+
+    def ask(_node: Any, _call: Any, then: Callable[[Any], None], **_: Any) -> Any:
+        asked.append(then)
+        return SimpleNamespace(waiting=False)
+
+    monkeypatch.setattr("screens.asking.ask", ask)
+    node: Any = None
+    call = PolledCall(node, lambda: now, 5.0, lambda _: "", lambda: None, group="poll", factor=factor)
+    call.ask_if_due()
+    now += timedelta(seconds=4)
+    asked[0](answer)
+    for seconds, calls in ((rest - 1, 1), (1, 2)):
+        now += timedelta(seconds=seconds)
+        call.ask_if_due()
+        assert len(asked) == calls
+    asked[1](Trouble("No answer."))
+    assert call.good == (answer if answer == "ben" else None)

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from textual.widgets import Button
 
-from crypto_core.errors import RefusedError
+from crypto_core.errors import DatabaseUnreachableError, RefusedError
 from crypto_core.guard.approvals import ADVISORY, Decision
 from crypto_core.incidents.model import StepState
 from crypto_core.text.cleaning import clean
@@ -35,6 +35,9 @@ async def test_what_needs_a_second_identity_says_who_and_how_and_goes_on_once_ap
         assert "▲ Waits for a second identity; the request ends in 26 min." in pane(d)
         [request] = stage.approvals.all.values()
         stage.approvals.decide(request, approve=True)
+        await d.tick(5)
+        assert "● Approved by ana. Enter: plan it again and run it." in pane(d)
+        stage.faults["approval.requests"] = DatabaseUnreachableError("No connection.")
         await d.tick(5)
         assert "● Approved by ana. Enter: plan it again and run it." in pane(d)
         stage.incidents.approval_for = ""
