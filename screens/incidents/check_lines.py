@@ -1,4 +1,4 @@
-"""What a check saw: a short list, and all of it in a dialog."""
+"""What a check saw: a short list, each line with a sign, and all of it in a dialog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from crypto_core.incidents.model import CheckResult, CheckState, StepView
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.ages import ago
-from screens.incidents.words import CHECKS
+from screens.incidents.words import CHECKS, LATE
+from screens.signs import Sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import fit, progress
 from screens.widgets.dialog import Dialog, buttons, framed
@@ -25,6 +26,16 @@ SHORT: Final = 6
 """Lines of a check that stand on the page."""
 _NAME = 10
 _BARS = dict.fromkeys(CheckState, "$accent") | {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
+_UNKNOWN = ("Not known", "Not counted:", "Not seen", "CloudTrail: not known", "Whether ")
+_AGAINST = (
+    "Loses access",
+    "Could not be written",
+    "Open point",
+    "No process works",
+    "Last used at",
+    "Of these ",
+    "Can't be opened",
+)
 
 
 def check_lines(
@@ -62,9 +73,17 @@ def check_lines(
         words = f" accepts {counted(seen.lost, 'token')} as lost that nobody can open"
         yield line(("L", "bold $accent"), (words, "$muted"))
     for text in seen.lines[:SHORT]:
-        yield from prose(text, width, lead="· ", lead_style="$muted")
+        mark = _sign_of(text, seen.state)
+        yield from prose(text, width, lead=f"{mark.text} ", lead_style=mark.style)
     if len(seen.lines) > SHORT:
         yield line(("V", "bold $accent"), (f" shows all {len(seen.lines):,} lines", "$muted"))
+
+
+def _sign_of(text: str, state: CheckState) -> Sign:
+    if text.startswith(_UNKNOWN):
+        return CHECKS[CheckState.UNKNOWN]
+    against = state is not CheckState.PASSED and text.startswith(_AGAINST)
+    return LATE if against else Sign("·", "$muted")
 
 
 class CheckDetails(Dialog[None]):
@@ -74,7 +93,8 @@ class CheckDetails(Dialog[None]):
         self._seen = seen
 
     def compose(self) -> ComposeResult:
-        lines = [Content.assemble(("· ", "$muted"), text) for text in self._seen.lines]
+        signs = ((_sign_of(text, self._seen.state), text) for text in self._seen.lines)
+        lines = [Content.assemble((f"{sign.text} ", sign.style), text) for sign, text in signs]
         with framed(self._title):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("\n").join(lines) if lines else Content("It says nothing."))

@@ -245,12 +245,12 @@ async def test_a_check_is_a_short_list_and_all_of_it_is_a_key_away() -> None:
     stage.incidents.checks["reencrypt"] = CheckResult(CheckState.NOT_YET, lines, at=NOW)
     async with deck(stage, start="incidents", size=SMALL) as d:
         await d.press("enter")
-        for said in ("· New key is Enabled", "· Loses access: role/[/red]backup", "· Not known: who reads"):
+        for said in ("· New key is Enabled", "✖ Loses access: role/[/red]backup", "? Not known: who reads"):
             assert said in pane(d)
         assert "line 2 V shows all 8 lines" in pane(d)
         await d.press("V")
         assert "line 4" in d.text()
-        assert "· Loses access: role/[/red]backup" in d.text()
+        assert "✖ Loses access: role/[/red]backup" in d.text()
         await d.press("enter")
         assert isinstance(d.app.screen, IncidentScreen)
         stage.incidents.checks["reencrypt"] = CheckResult(CheckState.PASSED, lines[:1], at=NOW)
