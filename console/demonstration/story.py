@@ -194,6 +194,8 @@ def finish_job(container: Container, world: World, cancelled: Event) -> int:
 class ClosedIncident(RunbookWork):
     """The incident of one leaked token. The console's own services do it: what the report has is real."""
 
+    SKIPS = False
+
     def declare(self) -> int:
         world = self.sandbox.world
         scope = IncidentScope(
@@ -212,7 +214,7 @@ class ClosedIncident(RunbookWork):
         elif step.id == "enter":
             # The owner connects again through the platform: the best way, as the step says.
             self.platform.reconnect((self._leaked(),), self.container.keyring)
-            self.incidents.finish(number, step.id)
+            self.incidents.finish(number, step.id, cancelled=self._cancelled)
         else:
             super().do_step(number, view)
 

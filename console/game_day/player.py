@@ -6,7 +6,7 @@ player knows what the briefing tells: the key in question, and which runbook fit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from console.game_day.runbook_work import RunbookWork
 from console.game_day.scenario import Act, Scenario
 from console.game_day.story_text import briefing_lines
 from console.settings import load
-from crypto_core.errors import KeydeckError
+from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, SubjectKind
@@ -54,6 +54,8 @@ class Player(RunbookWork):
             self._game.intruder.played.wait(PATIENCE)
             try:
                 self._respond()
+            except InterruptedRunError:
+                raise
             except KeydeckError as error:
                 self.tell(f"The runbook could not be worked through: {error}")
             self.tell("")
@@ -63,16 +65,25 @@ class Player(RunbookWork):
 
     def _respond(self) -> None:
         self.tell("── What CloudTrail shows")
-        if found := self._findings():
-            self._about = about_finding(found[0])
         scenario = self._game.scenario
-        for finding in found:
-            if concerns(finding, scenario):
+        try:
+            self._take(self._findings(), scenario)
+        except InterruptedRunError:
+            raise
+        except KeydeckError as error:
+            self.tell(f"The events could not be examined: {error}")
+        self.tell("── The runbook")
+        self._declare_and_work(scenario.runbook, scenario.title)
+
+    def _take(self, found: Sequence[Finding], scenario: Scenario) -> None:
+        """Tell the first finding, which the incident is declared from, and what concerns the intruder."""
+        for number, finding in enumerate(found):
+            if not number:
+                self._about = about_finding(finding)
+            if not number or concerns(finding, scenario):
                 self.tell(f"{SIGNS[finding.severity].text} {finding.severity.value:8} {finding.title}")
         if missed := set(scenario.findings) - {finding.rule for finding in found}:
             self.tell(f"Not found by the rules: {', '.join(sorted(missed))}")
-        self.tell("── The runbook")
-        self._declare_and_work(scenario.runbook, scenario.title)
 
     def _findings(self) -> tuple[Finding, ...]:
         """Fetch the events, and return what the rules find, in order. Raises KmsError, TrailError."""
@@ -87,7 +98,9 @@ class Player(RunbookWork):
         return tuple(services.trail_rules.examine_events(now - _WINDOW).findings)
 
     def _declare_and_work(self, runbook: str, title: str) -> None:
-        subject = next(one.subject for one in self.incidents.runbooks() if one.id == runbook)
+        subjects = {one.id: one.subject for one in self.incidents.runbooks()}
+        # `declare` refuses a runbook that isn't there, and says what there is.
+        subject = subjects.get(runbook, SubjectKind.KEY)
         number = self.incidents.declare(runbook, self._scope(subject), title)
         self.tell(f"Declared {self.incidents.show(number).incident.name} by the runbook {runbook}.")
         self.work(number, _OUTCOME)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from console.container import Container
 from console.host.runners import GRACE_SECONDS
@@ -29,7 +29,6 @@ from crypto_core.text.counting import counted
 from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
-    from console.container import Container
     from console.game_day.platform_part import PlatformPart
     from console.sandbox.sandbox import Sandbox
     from crypto_core.incidents.service import IncidentService
@@ -51,6 +50,9 @@ _LOGS = timedelta(days=8)
 
 class RunbookWork:
     """Works through runbooks with `container`'s services, made anew once the platform has another key."""
+
+    SKIPS: ClassVar[bool] = True
+    """Whether a step that fails is skipped with the reason, or ends the work."""
 
     def __init__(
         self,
@@ -83,9 +85,9 @@ class RunbookWork:
             self.tell(f"{current.number}. {clean(current.step.title, 200)}")
             try:
                 self.do_step(number, current)
-            except InterruptedRunError:
-                raise
             except KeydeckError as error:
+                if not self.SKIPS or isinstance(error, InterruptedRunError):
+                    raise
                 self.tell(f"   not done: {clean(error.message, 300)}")
                 if not self._ended(number, current):
                     self.incidents.skip(number, current.step.id, f"It goes on without: {error.message}")
@@ -113,7 +115,7 @@ class RunbookWork:
             self.platform.writes_under(self._new_key)
             self.platform.connect_account(self.container.keyring)
             self.sandbox.control.deliver()
-            self.container.services.event_puller.pull_events("s3")
+            self.container.services.event_puller.pull_events("s3", cancelled=self._cancelled)
         if step.check is CheckKind.PROVIDER_EVENTS_COVERED:
             self._fetch_logs()
         self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
@@ -147,10 +149,11 @@ class RunbookWork:
 
     def _finish(self, number: int, step: str, looks: int) -> None:
         for left in reversed(range(looks)):
+            stop_if(self._cancelled)
             try:
                 self.incidents.finish(number, step, cancelled=self._cancelled)
-            except KeydeckError:
-                if not left:
+            except KeydeckError as error:
+                if not left or isinstance(error, InterruptedRunError):
                     raise
                 time.sleep(_BETWEEN_LOOKS)
             else:
@@ -176,17 +179,17 @@ class RunbookWork:
             self.tell(f"   … and {counted(more, 'line')} more.")
 
     def _join(self, values: Mapping[str, str]) -> None:
-        jobs = self.container.services.jobs
         for name in _JOBS:
-            job = values.get(name, "")
-            if jobs is not None and job.isdecimal():
-                jobs.join_job(int(job))
+            if (job := values.get(name, "")).isdecimal():
+                self.container.services.jobs.join_job(int(job), cancelled=self._cancelled)
+                stop_if(self._cancelled)
 
     def _inputs(self, number: int, step: str) -> dict[str, str | Secret]:
         """Fill in what an action asks for: what it offers, or, where a token is asked for, a new one."""
         inputs: dict[str, str | Secret] = {}
         for _ in range(3):  # what is asked for may depend on what was entered
-            missing = [f for f in self.incidents.fields(number, step, inputs) if f.name not in inputs]
+            fields = self.incidents.fields(number, step, inputs, cancelled=self._cancelled)
+            missing = [field for field in fields if field.name not in inputs]
             if not missing:
                 break
             for field in missing:
