@@ -74,7 +74,8 @@ class FoundScope:
 
 def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
     """Return the organisations that have tokens, those with most of them first."""
-    found = facts.services.inventory.groups(GroupBy.ORGANISATION, most=_ORGANISATIONS, cancelled=cancelled)
+    groups = facts.services.inventory.groups
+    found = groups(GroupBy.ORGANISATION, most=_ORGANISATIONS, named=True, cancelled=cancelled)
     return tuple(OrganisationChoice(one.value, one.shown, one.tokens) for one in found.rows if one.value)
 
 

@@ -199,7 +199,13 @@ class StageInventory:
         return tuple(there[ref] for ref in refs if ref in there)
 
     def groups(
-        self, by: GroupBy, filter_: str = "", *, most: int = MOST_GROUPS, cancelled: Event | None = None
+        self,
+        by: GroupBy,
+        filter_: str = "",
+        *,
+        most: int = MOST_GROUPS,
+        named: bool = False,
+        cancelled: Event | None = None,
     ) -> TokenGroups:
         self.stage.enter("groups", cancelled)
         counts: dict[str, Counter[Format]] = {}

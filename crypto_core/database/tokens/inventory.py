@@ -155,18 +155,25 @@ class Inventory:
         return tallies
 
     def groups(
-        self, by: GroupBy, filter_: str = "", *, most: int = MOST_GROUPS, cancelled: Event | None = None
+        self,
+        by: GroupBy,
+        filter_: str = "",
+        *,
+        most: int = MOST_GROUPS,
+        named: bool = False,
+        cancelled: Event | None = None,
     ) -> TokenGroups:
         """Return the tokens that a filter lets through, counted by what they have in common.
 
-        At most so many groups are listed, those with most tokens first. Raises as `page`.
+        At most so many groups are listed, those with most tokens first; with `named`, tables without
+        organisations are not read. Raises as `page`.
         """
         sort = SortKey.KEY if by is GroupBy.KEY else None
         with self._matching(filter_, sort, cancelled) as (connection, _, keys, matcher):
             tally = GroupTally(by, keys)
             for place in self._left_by(matcher):
                 stop_if(cancelled)
-                tally.count(connection, place, matcher.passing(place))
+                tally.count(connection, place, matcher.passing(place), named=named)
         return tally.result(most)
 
     def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:

@@ -77,7 +77,9 @@ class GroupTally:
     _counts: dict[str, dict[Format, int]] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
 
-    def count(self, connection: Connection, place: ColumnPlace, passing: Any) -> None:
+    def count(self, connection: Connection, place: ColumnPlace, passing: Any, *, named: bool = False) -> None:
+        if named and not place.table.organisation:
+            return
         for name, format_, tokens in self._counted(connection, place, passing):
             same = name.lower()
             kept = self._names.get(same, name)

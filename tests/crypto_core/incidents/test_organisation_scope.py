@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from console.container import Container
 from crypto_core.database.tokens.token_groups import GroupBy
@@ -38,6 +38,12 @@ def test_organisations_are_listed_with_most_tokens_first_and_each_leads_to_its_t
     assert [one.tokens for one in listed] == sorted((one.tokens for one in listed), reverse=True)
     assert all(letter.isprintable() for one in listed for letter in one.shown)
     assert len(services.inventory.groups(GroupBy.ORGANISATION, most=3).rows) == 3
+    read: list[str] = []
+    event.listen(services.engine, "before_cursor_execute", lambda *told: read.append(told[2]))
+    named = [one for one in services.inventory.groups(GroupBy.ORGANISATION, named=True).rows if one.value]
+    assert named == [one for one in listed if one.value]
+    assert any("gh_connection" in one for one in read)
+    assert not any("connectors" in one for one in read)
     runbook = RunbookLibrary().get("token-compromise")
     for number, name in enumerate(HOSTILE):
         expression = organisation_filter(services.inventory, name)
