@@ -98,9 +98,9 @@ class Player(RunbookWork):
         return tuple(services.trail_rules.examine_events(now - _WINDOW).findings)
 
     def _declare_and_work(self, runbook: str, title: str) -> None:
-        subjects = {one.id: one.subject for one in self.incidents.runbooks()}
         # `declare` refuses a runbook that isn't there, and says what there is.
-        subject = subjects.get(runbook, SubjectKind.KEY)
+        about = (one.subject for one in self.incidents.runbooks() if one.id == runbook)
+        subject = next(about, SubjectKind.KEY)
         number = self.incidents.declare(runbook, self._scope(subject), title)
         self.tell(f"Declared {self.incidents.show(number).incident.name} by the runbook {runbook}.")
         self.work(number, _OUTCOME)
