@@ -39,7 +39,7 @@ from crypto_core.incidents.steps.parts import IncidentParts, require_open
 from crypto_core.incidents.steps.run_action import StepActions
 from crypto_core.incidents.steps.step_checks import StepProof
 from crypto_core.incidents.steps.step_contracts import Toolbox
-from crypto_core.incidents.steps.step_decisions import StepDecisions, required_reason
+from crypto_core.incidents.steps.step_decisions import NOTE_LIMIT, StepDecisions, required_reason
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from crypto_core.incidents.suspects import Suspects
 
 TITLE_LIMIT = 200
-HELD_LIMIT = 4_000
-"""Characters of what the timeline says of a lead that changes hands, how everything stood then included."""
 
 
 class IncidentService:
@@ -230,7 +228,7 @@ class IncidentService:
                 told += f" {said}"
             if role is IncidentRole.LEAD and before and before != person:
                 told += f" How it stood: {stands}"
-            change.tell(model.EntryKind.ROLE.value, "", kept_text(told, HELD_LIMIT))
+            change.tell(model.EntryKind.ROLE.value, "", kept_text(told, NOTE_LIMIT))
             detail = {"role": role.value, "who": person, "was": before, "note": said}
             change.record(ROLE, "", Outcome.DONE, detail)
         return self._parts.view(incident)

@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.errors import InvalidTokenError, RefusedError
+from crypto_core.errors import InvalidTokenError
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.leak_reading import read_leak
 from crypto_core.reencryption.token_search.result import TokenSearchResult
@@ -171,15 +171,12 @@ def _search(
     facts: Facts, entered: Secret, progress: Callable[[RunProgress], None], cancelled: Cancellation
 ) -> TokenSearchResult:
     """Look for one token, which is wiped. Raises InvalidTokenError, KmsError, DatabaseError."""
-    search = facts.services.token_search
-    if search is None:
-        raise RefusedError("Tokens can't be looked for here.")
     with entered:
         wanted = read_leak(entered).wanted
     try:
         if len(wanted) > 1:
             raise InvalidTokenError("One token at a time.", remedy="Many: keydeck whose --file FILE.")
-        return search.find_rows(wanted, progress=progress, cancelled=cancelled)
+        return facts.services.token_search.find_rows(wanted, progress=progress, cancelled=cancelled)
     finally:
         wipe(wanted)
 

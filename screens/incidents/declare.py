@@ -389,8 +389,7 @@ class DeclareDialog(Dialog[int | None]):
                 at = began if began is not None or not text else since(text, None, facts.clock())
                 return search_opened(facts.services.event_use, opener, at, cancelled)
             known = leaked if by is ScopeBy.LEAKED else typed
-            search = facts.services.token_search
-            if known is None or not len(known) or search is None:
+            if known is None or not len(known):
                 remedy = "Paste the token, or its hash, into the field."
                 raise InvalidTokenError("Nothing was entered.", remedy=remedy)
             if isinstance(known, Secret):
@@ -398,7 +397,7 @@ class DeclareDialog(Dialog[int | None]):
                     wanted = leaked_tokens(known)
             else:
                 wanted = (hashed_token(known),)
-            return search_rows(search, wanted, self._note_progress, cancelled)
+            return search_rows(facts.services.token_search, wanted, self._note_progress, cancelled)
 
         self._searched = None
         self._fault(Content(_LOOKING))

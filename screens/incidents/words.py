@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from textual.content import Content
 
 from crypto_core.incidents import model
-from crypto_core.incidents.model import CheckState, StepState
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
@@ -146,16 +145,16 @@ LATE = Sign("✖", "$error")
 NEARLY_LATE = Sign("▲", "$warning")
 WELL = Sign("●", "$success")
 
-STEPS: Mapping[StepState, Sign] = {
-    StepState.TODO: Sign("·", "$muted"),
-    StepState.BEGUN: OPEN,
-    StepState.DONE: Sign("✔", "$success"),
-    StepState.SKIPPED: Sign("»", "$warning"),
-    StepState.NOT_NEEDED: Sign("○", "$muted"),
+STEPS: Mapping[model.StepState, Sign] = {
+    model.StepState.TODO: Sign("·", "$muted"),
+    model.StepState.BEGUN: OPEN,
+    model.StepState.DONE: Sign("✔", "$success"),
+    model.StepState.SKIPPED: Sign("»", "$warning"),
+    model.StepState.NOT_NEEDED: Sign("○", "$muted"),
 }
-CHECKS: Mapping[CheckState, Sign] = {
-    CheckState.PASSED: WELL,
-    CheckState.NOT_YET: NEARLY_LATE,
-    CheckState.FAILED: LATE,
-    CheckState.UNKNOWN: Sign("?", "$warning"),
+CHECKS: Mapping[model.CheckState, Sign] = {
+    model.CheckState.PASSED: WELL,
+    model.CheckState.NOT_YET: NEARLY_LATE,
+    model.CheckState.FAILED: LATE,
+    model.CheckState.UNKNOWN: Sign("?", "$warning"),
 }

@@ -12,7 +12,6 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps import step_contracts
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation, plan_digest
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, sample_of
@@ -33,20 +32,22 @@ class VerifyTokens(TokenAction):
         self._scoped = baseline.scoped
         self._verifier = parts.verifier
 
-    def plan_action(self, situation: Situation) -> ActionPlan:
+    def plan_action(self, situation: step_contracts.Situation) -> step_contracts.ActionPlan:
         refs, gaps = self._refs(situation)
         tried = len(picked(refs, sample_of(situation), situation.incident.name))
         told = f"Opens {counted(tried, 'token')} of {len(refs):,} and says only whether each opened."
-        return ActionPlan(
+        return step_contracts.ActionPlan(
             title="Verify the tokens",
-            digest=plan_digest(situation.incident.name, situation.step.id, str(sample_of(situation))),
+            digest=step_contracts.plan_digest(
+                situation.incident.name, situation.step.id, str(sample_of(situation))
+            ),
             danger=Danger.NONE,
             does=(told, f"Calls KMS {counted(tried, 'time')} or a little more."),
             does_not=("Changes nothing. No token is shown or kept.",),
             warnings=tuple(gaps),
         )
 
-    def run_agreed(self, run: AgreedRun) -> ActionResult:
+    def run_agreed(self, run: AgreedRun) -> step_contracts.ActionResult:
         """Open them. Raises KmsError if KMS can't be asked at all, DatabaseError."""
         situation = run.situation
         refs, gaps = self._refs(situation)
@@ -58,7 +59,7 @@ class VerifyTokens(TokenAction):
             "scope": str(situation.incident.scope),
             "gaps": list(map(clean, gaps)),
         }
-        return ActionResult(
+        return step_contracts.ActionResult(
             # Whether they opened is for the check to say; the trying is done.
             not verified.interrupted,
             (*verified.lines, *listed(gaps)),
@@ -66,7 +67,7 @@ class VerifyTokens(TokenAction):
             (captured_verification(verified, content),),
         )
 
-    def _refs(self, situation: Situation) -> tuple[tuple[TokenRef, ...], tuple[str, ...]]:
+    def _refs(self, situation: step_contracts.Situation) -> tuple[tuple[TokenRef, ...], tuple[str, ...]]:
         found = self._scoped.resolve(situation.incident, most=MOST, cancelled=situation.cancelled)
         return found.refs, found.gaps
 
