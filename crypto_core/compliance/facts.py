@@ -266,7 +266,7 @@ class JournalFacts:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(100)
+@cleans(100, unread=_LINE)
 class IncidentFact:
     """One incident with its times; `contained_in_time` is None without a budget, or while it is open."""
 
@@ -281,6 +281,8 @@ class IncidentFact:
     overdue: int = 0
     budget_seconds: int = 0
     """How soon it was to be contained, in seconds from the declaration; 0 for no budget."""
+    unread: CleanText = NO_TEXT
+    """Why what is stored of it can't be read, "" where it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +389,10 @@ class UseFact:
 @dataclass(frozen=True, slots=True)
 @cleans(_LINE)
 class ReviewFact:
-    """Somebody looked at who may use keys, and who did: `accesses` is the SHA-256 of what was looked at."""
+    """Somebody looked at who may use keys, and who did: `accesses` is the SHA-256 of what was looked at.
+
+    "" where the entry's detail can't be read: it counts for nothing.
+    """
 
     id: CleanText
     """The journal's entry."""

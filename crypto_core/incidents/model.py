@@ -241,6 +241,8 @@ class IncidentView(JsonRecord):
     entries: tuple[TimelineEntry, ...] = ()
     present: tuple[Present, ...] = ()
     people: People = NOBODY
+    unread: CleanText = NO_TEXT
+    """Why what is stored of it can't be read, "" where it can: what else is here only stands for it."""
 
     json_shape = shape(
         "incident=incident.id title=incident.title state=incident.state runbook scope=incident.scope "

@@ -12,7 +12,11 @@ from console.container import Container
 from console.printed.evidence_period import period_code, period_listing
 from console.printed.forms import Form
 from console.printed.listing import print_listing
+from crypto_core.compliance.change_reader import ChangeReader
 from crypto_core.compliance.period.period import LapseSource
+from crypto_core.database.state.incidents import IncidentStore
+from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.incidents.service import IncidentService
 from crypto_core.text.cleaning import clean
 from screens.compliance.day_lines import bounds
 from tests.console.command_types import Keydeck
@@ -119,3 +123,18 @@ def test_a_period_of_the_sandbox_is_told_by_its_records(keydeck: Keydeck, servic
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert words in refused.stderr
     assert clean(none.stdout, 100_000).count("\x1b") == 0
+
+
+def test_incidents_drills_and_reviews_that_cannot_be_read_are_gaps_of_the_period(
+    services: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DatabaseUnreachableError("No answer.")
+
+    monkeypatch.setattr(IncidentService, "incidents", refuse)
+    monkeypatch.setattr(IncidentStore, "last_evidence", refuse)
+    monkeypatch.setattr(ChangeReader, "reviews", refuse)
+    today = services.periods.clock().date()
+    unknown = " ".join(services.periods.of(today, today).unknown)
+    for part in ("Incidents", "Drills", "Reviews of access"):
+        assert f"{part} by the stores at hand: could not be read: No answer." in unknown

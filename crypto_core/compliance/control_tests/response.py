@@ -63,9 +63,10 @@ def _drilled(now: datetime, facts: DrillFacts) -> ControlAnswer:
 def _reviewed(now: datetime, facts: UseFacts) -> ControlAnswer:
     """Who may use keys and who did was reviewed as often as KEYDECK_REVIEW_DAYS wants, or within a year."""
     wanted = timedelta(days=facts.review_days) if facts.review_days else YEAR
-    if not facts.reviews:
+    reviews = [one for one in facts.reviews if one.accesses]
+    if not reviews:
         return answer([], bad=["No review of who may use the keys is on record"])
-    last = max(facts.reviews, key=lambda one: one.at)
+    last = max(reviews, key=lambda one: one.at)
     keys = counted(len(last.keys), "key")
     said = f"{last.by} reviewed access to {keys} on {last.at:%Y-%m-%d}: {last.reason}"
     line = f"{said}; a review is wanted every {wanted.days} days"

@@ -171,7 +171,10 @@ def access_of(
         for use in facts.uses:
             key = (use.who, use.action, use.key)
             uses[key] = _added(uses[key], use) if key in uses else use
-    reviews |= {one.id: one for one in at_hand}
+    reviews = {one.id: one for one in at_hand} | reviews
+    for one in [one for one in reviews.values() if not one.accesses]:
+        gaps.append(f"Review of access in the journal's entry {one.id}: its detail can't be read")
+        del reviews[one.id]
     within = sorted((one for one in reviews.values() if begin <= one.at < end), key=lambda one: one.at)
     every = tuple(reviews.values())
     ordered = sorted(uses.values(), key=lambda one: (-one.calls, one.who, one.action, one.key))
@@ -363,6 +366,8 @@ class AtHand:
     reviews: tuple[ReviewFact, ...] = ()
     incidents: tuple[IncidentFact, ...] = ()
     last_drill: datetime | None = None
+    gaps: tuple[str, ...] = ()
+    """What could not be read of these, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +412,8 @@ def audit_period(
     held = {one for theirs in exemptions.values() for one in theirs}
     days = days_of(asked.since, asked.until, made_at, recorded)
     access = access_of(records, at_hand.reviews, asked.since, asked.until)
+    incidents = incidents_of(records, at_hand.incidents, asked.since, asked.until)
+    unread = [f"{one.name} can't be read: {one.unread}" for one in incidents if one.unread]
     seed = clean(asked.seed, 200) or default_seed(records, asked.since, asked.until)
     gaps = tuple(day for day in days if day not in recorded)
     return period.AuditPeriod(
@@ -425,7 +432,7 @@ def audit_period(
         seed=seed,
         uses=access.uses,
         reviews=access.reviews,
-        incidents=incidents_of(records, at_hand.incidents, asked.since, asked.until),
+        incidents=incidents,
         drills=drills_of(records, at_hand.last_drill, asked.since, asked.until),
         problems=(*found.problems, *population.problems),
         unknown=unknowns_of(
@@ -433,7 +440,7 @@ def audit_period(
             found.before,
             days,
             found.removed,
-            (*population.gaps, *access.gaps),
+            (*population.gaps, *access.gaps, *at_hand.gaps, *unread),
             [one for one in controls.catalogues if held.intersection(one.exemptions)],
         ),
         exemptions=tuple(one for theirs in exemptions.values() for one in theirs),

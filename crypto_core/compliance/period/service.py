@@ -79,18 +79,22 @@ class PeriodService:
         if end <= since:
             return judging.AtHand(MissingPart(Lack.NOTHING, clean("the period has not begun")))
         incidents, drills = taken.known(IncidentFacts), taken.known(DrillFacts)
+        gaps = [
+            f"{part.capitalize()} by the stores at hand: {one.lack}: {one.reason}"
+            for part, one in taken.missing.items()
+        ]
+        reviews: tuple[ReviewFact, ...] = ()
+        try:
+            reviews = self.reader.change_reader.reviews(taken.taken_at)
+        except DatabaseError as error:
+            gaps.append(f"Reviews of access by the stores at hand: {Lack.FAILED}: {error}")
         return judging.AtHand(
             self.reader.change_reader.changes(since + OVERLAP, end, cancelled),
-            self._reviews(taken.taken_at),
+            reviews,
             incidents.incidents if incidents else (),
             drills.last_at if drills else None,
+            tuple(gaps),
         )
-
-    def _reviews(self, now: datetime) -> tuple[ReviewFact, ...]:
-        try:
-            return self.reader.change_reader.reviews(now)
-        except DatabaseError:
-            return ()
 
 
 def _check(asked: judging.PeriodQuestion) -> None:

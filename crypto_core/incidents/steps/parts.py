@@ -88,13 +88,13 @@ class IncidentParts:
         people = self.store.people([row.id for row, _ in listed]) if listed else {}
         views = []
         for row, steps in listed:
+            why = NO_TEXT
             try:
                 runbook = self._runbook_of(row, texts)
             except (RunbookError, EvidenceError) as error:
                 # One that can't be gone by hides no other; to open it tells why.
-                runbook = Runbook(
-                    clean(row.runbook_id), 0, error.message, SubjectKind.TOKENS, NO_TEXT, (), ""
-                )
+                why = error.message
+                runbook = Runbook(clean(row.runbook_id), 0, why, SubjectKind.TOKENS, NO_TEXT, (), "")
             near = present_of(present.get(row.id, ()))
             try:
                 views.append(
@@ -104,11 +104,14 @@ class IncidentParts:
                         step_views(runbook, steps),
                         present=near,
                         people=people_of(people.get(row.id, ())),
+                        unread=why,
                     )
                 )
             except UNREADABLE:
                 # Nor does one whose row was changed to what can't be read.
-                views.append(IncidentView(unreadable(row), runbook, step_views(runbook, ()), present=near))
+                why = why or clean("What is stored of it is nothing that Keydeck stores.")
+                steps_of = step_views(runbook, ())
+                views.append(IncidentView(unreadable(row), runbook, steps_of, present=near, unread=why))
         return tuple(views)
 
     def open_step(

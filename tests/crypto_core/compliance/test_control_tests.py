@@ -222,6 +222,7 @@ CASES: dict[str, Cases] = {
     ),
     "accesses-reviewed": (
         (changed(SnapshotPart.USES, reviews=()), NOT_MET),
+        (changed(SnapshotPart.USES, reviews=(replace(REVIEW, accesses=clean("")),)), NOT_MET),
         (changed(SnapshotPart.USES, reviews=(replace(REVIEW, at=NOW - 91 * DAY),)), NOT_MET),
         (changed(SnapshotPart.USES, reviews=(replace(REVIEW, at=NOW - 91 * DAY), REVIEW)), MET),
         (

@@ -236,7 +236,7 @@ def incident(text: str, _: Path) -> Built:
     entry = EntryRow(NOW, text, "note", text, text)
     present = PresenceRow(text, text, NOW)
     view = incident_view(IncidentWhole(head, (step,), (piece,), (entry,), (present,)), book)
-    yield from (view.incident, *view.steps, *view.evidence, *view.entries, *view.present)
+    yield from (view, view.incident, *view.steps, *view.evidence, *view.entries, *view.present)
     assert is_clean(str(view.incident.scope))
     assert is_clean(view.incident.placeholders)
 

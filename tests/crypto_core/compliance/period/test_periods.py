@@ -218,6 +218,22 @@ def test_uses_are_summed_and_those_after_the_last_review_of_their_key_are_told()
     assert found.unreviewed == (platform,)
 
 
+def test_what_cannot_be_read_is_named_and_counts_for_nothing() -> None:
+    unread = ReviewFact(clean("17"), at(2, 12), clean("ann"), clean(""), clean(""))
+    incident = replace(INCIDENT, name=clean("INC-2"), declared_at=at(1), unread=clean("Its runbook is gone."))
+    told = {SnapshotPart.INCIDENTS: IncidentFacts((incident,), ())}
+    records = (record(0, _uses(0, _use(0, 1))), record(1, told))
+    hand = judging.AtHand(reviews=(unread,), gaps=("Drills by the stores at hand: no permission",))
+    question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
+    found = judging.audit_period(question, judging.CheckedRecords(records), CONTROLS, hand, at(9))
+    assert (found.reviews, len(found.unreviewed)) == ((), 1)
+    assert {
+        "Review of access in the journal's entry 17: its detail can't be read",
+        "INC-2 can't be read: Its runbook is gone.",
+        "Drills by the stores at hand: no permission",
+    } <= set(found.unknown)
+
+
 def test_incidents_and_drills_are_those_of_the_period_as_they_are_known_last() -> None:
     open_ = replace(INCIDENT, name=clean("INC-2"), declared_at=at(1), closed_at=None)
     old = replace(INCIDENT, name=clean("INC-0"), declared_at=at(-90), closed_at=at(-80))

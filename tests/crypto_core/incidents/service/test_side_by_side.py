@@ -167,9 +167,10 @@ def test_an_incident_whose_row_was_changed_to_what_cannot_be_read_hides_no_other
     other = ana.declare("team-key", IncidentScope(key=KEY))
     with forging.begin() as connection:
         connection.execute(text(f"UPDATE keydeck.incident SET {change} WHERE id = {incident}"))
-    listed = {view.incident.id: view.incident.title for view in ana.incidents()}
-    assert "Not readable" in listed[incident]
-    assert "Not readable" not in listed[other]
+    listed = {view.incident.id: view for view in ana.incidents()}
+    assert "Not readable" in listed[incident].incident.title
+    assert "is nothing that Keydeck stores" in listed[incident].unread
+    assert ("Not readable" in listed[other].incident.title, listed[other].unread) == (False, "")
     with pytest.raises(EvidenceError, match=f"INC-{incident}"):
         ana.show(incident)
     # The database is one for all tests of the module.

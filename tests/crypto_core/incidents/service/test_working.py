@@ -158,6 +158,7 @@ def test_an_incident_goes_on_by_its_own_runbook_though_the_file_changes(
         operator("cleo").show(incident)
     listed = {view.incident.id: view for view in operator("cleo").incidents()}
     assert listed[incident].steps == ()
+    assert "not the one that it was declared with" in listed[incident].unread
 
 
 @pytest.mark.parametrize(
