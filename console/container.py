@@ -82,7 +82,6 @@ if TYPE_CHECKING:
     from crypto_core.incidents.steps.step_contracts import Toolbox
     from crypto_core.incidents.suspects import Suspects, SuspectSearch
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
-    from crypto_core.incidents.tokens.revoke_tokens import TokenOrder
     from crypto_core.incidents.tool_services import ToolServices
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
@@ -810,12 +809,6 @@ class Container:
         return RevocationOrdering(self.abilities, ExposureSearch(self.event_use, self.inventory))
 
     @deferred_property
-    def token_order(self) -> TokenOrder:
-        from crypto_core.incidents.tokens.revoke_tokens import TokenOrder
-
-        return TokenOrder(self._tool_services())
-
-    @deferred_property
     def entering(self) -> TokenEntering:
         from crypto_core.reencryption.replacing_token.service import TokenEntering
 
@@ -1081,11 +1074,11 @@ class Container:
         from crypto_core.incidents.tokens.toolbox import token_tools
         from crypto_core.incidents.tripwire_watch import TripwireWatch
 
-        made = self._tool_services()
+        made = self.tool_services()
         tripwires = TripwireWatch(self.tripwires.states, self.trail_rules, aws_clock.CLOCK.now)
         return joined(key_tools(made), token_tools(made, self._restored), tripwires.tools())
 
-    def _tool_services(self) -> ToolServices:
+    def tool_services(self) -> ToolServices:
         from crypto_core.incidents.tool_services import ToolServices
 
         return ToolServices(

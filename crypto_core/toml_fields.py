@@ -5,12 +5,14 @@ What is wrong ends in the error of whose file it is, which names the place and t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.toml_reading import read_toml
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -26,6 +28,13 @@ class Fields:
         if not isinstance(table, Mapping):
             raise self.error(f"{where} is not a table.")
         self._left: dict[str, Any] = {str(name): value for name, value in table.items()}
+
+    @classmethod
+    def of_text(cls, text: str, where: str) -> Self:
+        try:
+            return cls(read_toml(text.encode("utf-8", "surrogatepass")), where)
+        except ValueError as error:
+            raise cls.error(f"{where} is {clean(error, 200)}.") from error
 
     def refuse(self, name: str, why: str) -> NoReturn:
         raise self.error(f"{self.where}: {clean(name, 60)} {why}.")
@@ -61,6 +70,18 @@ class Fields:
         if value is not None and (type(value) is not int or not least <= value <= most):
             self.refuse(name, f"is not a whole number from {least:,} to {most:,}")
         return value
+
+    def version(self) -> int:
+        version = self.number("version", 1, 1_000_000)
+        if version is None:
+            self.refuse("version", "is missing")
+        return version
+
+    def matched(self, name: str, pattern: re.Pattern[str], words: str) -> CleanText:
+        value = self.take(name)
+        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+            self.refuse(name, f"must be {words}")
+        return clean(value)
 
     def flag(self, name: str) -> bool:
         """Return true or false, which is what it is where it isn't given."""

@@ -99,7 +99,9 @@ def _tokens(
     services: Container, references: Sequence[str], expression: str, incident: Incident | None
 ) -> tuple[list[TokenRef], tuple[str, ...]]:
     if incident is not None:
-        found = services.token_order.scoped.resolve(incident)
+        from crypto_core.incidents.tokens.scoped import ScopedTokens
+
+        found = ScopedTokens(services.tool_services()).resolve(incident)
         return list(found.refs), found.gaps
     if expression:
         pages = services.services.inventory.references(expression)
@@ -137,11 +139,11 @@ def _asked(services: Container, request: AbilityRequest, *, yes: bool) -> tuple[
 def _ordered(
     services: Container, refs: Sequence[TokenRef], incident: Incident | None
 ) -> tuple[RankedToken, ...]:
+    from crypto_core.incidents.tokens.revoke_tokens import suspicion_of
     from crypto_core.providers.revocation_order import Suspicion
 
-    if incident is not None:
-        return services.token_order.order_of(incident, refs)
-    return services.revocation_ordering.order_of(refs, Suspicion())
+    suspicion = suspicion_of(services.suspects, incident) if incident is not None else Suspicion()
+    return services.revocation_ordering.order_of(refs, suspicion)
 
 
 def _gaps(unknown: Sequence[TokenRef], not_asked: Sequence[ByHand]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ player knows what the briefing tells: the key in question, and which runbook fit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ class Player(RunbookWork):
         self.tell("── What CloudTrail shows")
         scenario = self._game.scenario
         try:
-            self._take(self._findings(), scenario)
+            self._look(scenario)
         except InterruptedRunError:
             raise
         except KeydeckError as error:
@@ -75,27 +75,24 @@ class Player(RunbookWork):
         self.tell("── The runbook")
         self._declare_and_work(scenario.runbook, scenario.title)
 
-    def _take(self, found: Sequence[Finding], scenario: Scenario) -> None:
-        """Tell the first finding, which the incident is declared from, and what concerns the intruder."""
-        for number, finding in enumerate(found):
-            if not number:
-                self._about = about_finding(finding)
-            if not number or concerns(finding, scenario):
-                self.tell(f"{SIGNS[finding.severity].text} {finding.severity.value:8} {finding.title}")
-        if missed := set(scenario.findings) - {finding.rule for finding in found}:
-            self.tell(f"Not found by the rules: {', '.join(sorted(missed))}")
-
-    def _findings(self) -> tuple[Finding, ...]:
-        """Fetch the events, and return what the rules find, in order. Raises KmsError, TrailError."""
+    def _look(self, scenario: Scenario) -> None:
+        """Fetch the events, and tell the first finding and those that concern the intruder."""
         services, now = self.container.services, datetime.now(UTC)
         self.sandbox.control.deliver()
         report = services.event_puller.pull_events("s3", since=now - _BASELINE)
         self.tell(f"{counted(report.new, 'event')} from the trail's bucket.")
-        if any(move.act is Act.BLIND for move in self._game.scenario.moves):
+        if any(move.act is Act.BLIND for move in scenario.moves):
             # A trail that was stopped delivers nothing; CloudTrail's event history goes on.
             report = services.event_puller.pull_events("lookup", since=now - timedelta(minutes=30))
             self.tell(f"{counted(report.new, 'event')} more from CloudTrail's event history.")
-        return tuple(services.trail_rules.examine_events(now - _WINDOW).findings)
+        found = services.trail_rules.examine_events(now - _WINDOW).findings
+        if found:
+            self._about = about_finding(found[0])
+        for finding in found:
+            if finding is found[0] or concerns(finding, scenario):
+                self.tell(f"{SIGNS[finding.severity].text} {finding.severity.value:8} {finding.title}")
+        if missed := set(scenario.findings) - {finding.rule for finding in found}:
+            self.tell(f"Not found by the rules: {', '.join(sorted(missed))}")
 
     def _declare_and_work(self, runbook: str, title: str) -> None:
         # `declare` refuses a runbook that isn't there, and says what there is.

@@ -40,7 +40,6 @@ from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.errors import ControlError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.text.likeness import meant
-from crypto_core.text.toml_reading import read_toml
 from crypto_core.toml_fields import Fields
 
 CONTROL_LIMIT = 200
@@ -50,19 +49,15 @@ _CONTROL_ID = re.compile(r"[a-z][a-z0-9.-]{0,59}")
 
 
 class _ControlFields(Fields):
-    """A catalogue's table, or one in it."""
-
     error = ControlError
 
 
 def read_catalogue(text: str, source: str = "built in") -> ControlCatalogue:
     """Return the catalogue of a text; `source` is its file. Raises ControlError: file, control, field."""
     where = clean(source or "The catalogue", 300)
-    top = _ControlFields(_table(text, where), where)
-    catalogue_id = _matched(top, "id", _ID, "small letters, digits and hyphens, at most 40, a letter first")
-    version = top.number("version", 1, 1_000_000)
-    if version is None:
-        top.refuse("version", "is missing")
+    top = _ControlFields.of_text(text, where)
+    catalogue_id = top.matched("id", _ID, "small letters, digits and hyphens, at most 40, a letter first")
+    version = top.version()
     tables = top.values("control", CONTROL_LIMIT)
     framework = _framework(top, needed=bool(tables))
     controls: dict[str, FrameworkControl] = {}
@@ -82,31 +77,17 @@ def read_catalogue(text: str, source: str = "built in") -> ControlCatalogue:
     return ControlCatalogue(catalogue_id, version, where, digest, every, owners, exemptions)
 
 
-def _table(text: str, where: str) -> Mapping[str, object]:
-    try:
-        return read_toml(text.encode("utf-8", "surrogatepass"))
-    except ValueError as error:
-        raise ControlError(f"{where} is {clean(error, 200)}.") from error
-
-
-def _matched(fields: Fields, name: str, pattern: re.Pattern[str], words: str) -> CleanText:
-    value = fields.take(name)
-    if not isinstance(value, str) or pattern.fullmatch(value) is None:
-        fields.refuse(name, f"must be {words}")
-    return clean(value)
-
-
 def _framework(top: Fields, *, needed: bool) -> Framework:
     if not needed:
         return Framework(NO_TEXT, NO_TEXT, NO_TEXT)
-    framework = _matched(top, "framework", _ID, "small letters, digits and hyphens, such as soc2")
+    framework = top.matched("framework", _ID, "small letters, digits and hyphens, such as soc2")
     return Framework(framework, top.text("title", 120, required=True), top.text("edition", 60, required=True))
 
 
 def _control(table: object, place: str, where: str, framework: Framework) -> FrameworkControl:
     fields = _ControlFields(table, place)
-    control_id = _matched(
-        fields, "id", _CONTROL_ID, "small letters, digits, dots and hyphens, at most 60, a letter first"
+    control_id = fields.matched(
+        "id", _CONTROL_ID, "small letters, digits, dots and hyphens, at most 60, a letter first"
     )
     fields.where = f"{where}: control {control_id}"
     control = FrameworkControl(
@@ -154,7 +135,7 @@ def _owners(top: Fields, where: str) -> dict[str, CleanText]:
 
 def _exemption(table: object, place: str) -> Exemption:
     fields = _ControlFields(table, place)
-    control = _matched(fields, "control", _CONTROL_ID, "the id of a control, such as pci-3.7.4")
+    control = fields.matched("control", _CONTROL_ID, "the id of a control, such as pci-3.7.4")
     since = fields.take("since")
     found = Exemption(
         control,

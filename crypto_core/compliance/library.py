@@ -69,12 +69,8 @@ class ControlLibrary:
     def _built_in(self) -> Iterator[ControlCatalogue | str]:
         files = shipped_files(__package__)
         if not files:
-            yield str(
-                ControlError(
-                    "The built-in controls are missing: the installation is incomplete.",
-                    remedy="Install it again.",
-                )
-            )
+            missing = "The built-in controls are missing: the installation is incomplete."
+            yield str(ControlError(missing, remedy="Install it again."))
         for file in files:
             yield _read(file, f"built-in {file.name}")
 

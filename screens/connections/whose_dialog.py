@@ -126,14 +126,9 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
         if not refs:
             sure = answer.certain and not answer.decoys
             sign = ("● ", "$success") if sure else ("▲ ", "$warning")
-            missed = "Not found, and not proved absent: read above."
-            words = (
-                "No row holds it."
-                if sure
-                else missed
-                if not answer.decoys
-                else "It is a decoy's: read above."
-            )
+            words = "No row holds it." if sure else "Not found, and not proved absent: read above."
+            if answer.decoys:
+                words = "It is a decoy's: read above."
             self._say(Content.assemble(sign, words))
             return
         rows.styles.height = min(len(refs), _MOST_ROWS)
@@ -157,7 +152,6 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
             self.dismiss(IncidentWanted(references, f"a leaked token: {found.summary}"))
 
     def on_unmount(self) -> None:
-        """Leave no search behind, and nothing that was entered."""
         if self._searching is not None:
             self._searching.drop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -26,15 +27,9 @@ SHORT: Final = 6
 """Lines of a check that stand on the page."""
 _NAME = 10
 _BARS = dict.fromkeys(CheckState, "$accent") | {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
-_UNKNOWN = ("Not known", "Not counted:", "Not seen", "CloudTrail: not known", "Whether ")
-_AGAINST = (
-    "Loses access",
-    "Could not be written",
-    "Open point",
-    "No process works",
-    "Last used at",
-    "Of these ",
-    "Can't be opened",
+_UNKNOWN = re.compile("Not (known|counted:|seen)|CloudTrail: not known|Whether ")
+_AGAINST = re.compile(
+    "Loses access|Could not be written|Open point|No process works|Last used at|Of these |Can't be opened"
 )
 
 
@@ -80,9 +75,9 @@ def check_lines(
 
 
 def _sign_of(text: str, state: CheckState) -> Sign:
-    if text.startswith(_UNKNOWN):
+    if _UNKNOWN.match(text):
         return CHECKS[CheckState.UNKNOWN]
-    against = state is not CheckState.PASSED and text.startswith(_AGAINST)
+    against = state is not CheckState.PASSED and _AGAINST.match(text)
     return LATE if against else Sign("·", "$muted")
 
 

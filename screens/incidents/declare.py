@@ -444,7 +444,6 @@ class DeclareDialog(Dialog[int | None]):
         opening.focus()
 
     def on_unmount(self) -> None:
-        """Leave no search behind, and nothing that was entered."""
         if self._searching is not None:
             self._searching.drop()
 

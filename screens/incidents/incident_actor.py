@@ -56,7 +56,6 @@ class IncidentActor(MainScreen):
 
     @property
     def view(self) -> IncidentView | None:
-        """The incident, once it is known."""
         raise NotImplementedError
 
     @property
@@ -70,7 +69,6 @@ class IncidentActor(MainScreen):
         raise NotImplementedError
 
     def look_soon(self) -> None:
-        """Ask anew for all that is shown."""
         raise NotImplementedError
 
     def possible(self, action: Action) -> bool | None:
@@ -91,11 +89,9 @@ class IncidentActor(MainScreen):
         return possible
 
     def proved(self, step: StepView) -> bool:
-        """Return whether a step's check passed when it was last looked at."""
         raise NotImplementedError
 
     def seen_of(self, step: StepView) -> CheckResult | None:
-        """Return what a step's check saw last."""
         raise NotImplementedError
 
     def _lost(self, step: StepView) -> int:
@@ -115,7 +111,6 @@ class IncidentActor(MainScreen):
     # Enter
 
     async def do_next(self) -> None:
-        """Do the next sensible thing for the step under the cursor."""
         view, step = self.view, self.step_in_hand
         if view is None or step is None:
             return
@@ -461,7 +456,6 @@ def closing_words(view: IncidentView) -> str:
 
 
 def waiting_or(call: Callable[[], ActionResult]) -> ActionResult | Waiting:
-    """Return what a call returns, or that it waits for a second person."""
     try:
         return call()
     except ApprovalNeededError as error:

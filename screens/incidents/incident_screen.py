@@ -296,7 +296,6 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             self._requests.ask_if_due()
 
     def look_soon(self) -> None:
-        """Look anew at the next occasion: something was done."""
         self._looked.clear()
         self.ask_anew()
 

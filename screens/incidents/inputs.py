@@ -141,7 +141,6 @@ class InputsForm(VerticalScroll, can_focus=False):
     @on(Input.Submitted)
     @on(Followed)
     def go_on(self, event: Input.Submitted | Followed) -> None:
-        """To the next field, or on."""
         event.stop()
         ids = [widget.id for widget in self.query(".field > *") if widget.id]
         focused = self.screen.focused
@@ -237,5 +236,4 @@ class Checklist(LineList):
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Return the values of a list with commas between."""
     return tuple(part for one in text.split(",") if (part := one.strip()))

@@ -17,7 +17,6 @@ _WORD = 9
 
 
 def open_lines(views: Sequence[IncidentView], width: int, facts: Facts) -> list[Line]:
-    """Return a line for each incident: what it is, at which step, for how long."""
     now, lines = facts.clock(), []
     for view in views:
         sign, incident, current = incident_sign(view, now), view.incident, view.current

@@ -67,13 +67,10 @@ class IncidentsScreen(ListScreen[IncidentView]):
         yield HintLine()
 
     def on_mount(self) -> None:
-        self._ask_lead()
+        self._lead.ask_if_due()
 
     def ask_anew(self) -> None:
         super().ask_anew()
-        self._ask_lead()
-
-    def _ask_lead(self) -> None:
         self._lead.ask_if_due()
 
     def _show_lead(self) -> None:

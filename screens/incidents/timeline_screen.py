@@ -53,7 +53,6 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
 
 
 def entry_lines(view: IncidentView, width: int, facts: Facts) -> Iterator[Line]:
-    """Yield each entry with its day above the first of that day."""
     numbers = {step.step.id: step.number for step in view.steps}
     now, day = facts.clock(), None
     for entry in reversed(view.entries):

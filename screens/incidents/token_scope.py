@@ -16,7 +16,6 @@ from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import EventTally
 from screens.facts import Facts
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
@@ -53,8 +52,6 @@ class OrganisationChoice:
 @dataclass(frozen=True, slots=True)
 @cleans(arn=700)
 class PrincipalChoice:
-    """A principal that opened something, by its ARN."""
-
     arn: str
     calls: int
     last: datetime
@@ -73,7 +70,6 @@ class FoundScope:
 
 
 def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
-    """Return the organisations that have tokens, those with most of them first."""
     groups = facts.services.inventory.groups
     found = groups(GroupBy.ORGANISATION, most=_ORGANISATIONS, named=True, cancelled=cancelled)
     return tuple(OrganisationChoice(one.value, one.shown, one.tokens) for one in found.rows if one.value)
@@ -85,9 +81,8 @@ def filter_of(facts: Facts, choice: OrganisationChoice, cancelled: Event) -> str
 
 
 def principals(facts: Facts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
-    """Return the principals that opened something, by the events that are kept here."""
     found = facts.services.events.tally(("principal",), _OPENING, limit=_PRINCIPALS, cancelled=cancelled)
-    return tuple(_principal(row) for row in found.rows if row.texts[0])
+    return tuple(PrincipalChoice(row.texts[0], row.done, row.last) for row in found.rows if row.texts[0])
 
 
 def search_rows(
@@ -112,7 +107,6 @@ def search_rows(
 
 
 def search_opened(use: EventUse, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:
-    """Return the tokens that a principal opened or could have opened."""
     found = use.tokens_opened(principal, since=since, cancelled=cancelled)
     told = {"opened_by": found.as_json()}
     return FoundScope(tuple(map(str, found.references)), found.summary, found.lines, told)
@@ -131,10 +125,6 @@ def choice_line(choice: ScopeBy | OrganisationChoice | PrincipalChoice, width: i
             calls = f"{counted(choice.calls, 'call')}, last {choice.last:%Y-%m-%d %H:%M} UTC"
             name = fit(_tail(choice.arn), max(room - len(calls) - 2, 8))
             return line(" ", (name, "bold"), "  ", (cut(calls, room), "$muted"), target=choice)
-
-
-def _principal(row: EventTally) -> PrincipalChoice:
-    return PrincipalChoice(row.texts[0], row.done, row.last)
 
 
 def _tail(arn: str) -> str:

@@ -57,7 +57,6 @@ def through(view: model.IncidentView) -> str:
 
 
 def at_step(view: model.IncidentView) -> str:
-    """Return where it stands: the step it is at, or how it ended."""
     if view.incident.state is model.IncidentState.CLOSED:
         return view.incident.outcome or "closed"
     current = view.current
@@ -103,7 +102,6 @@ def budget(view: model.IncidentView, step: model.StepView, now: datetime) -> Bud
 
 
 def incident_sign(view: model.IncidentView, now: datetime) -> Sign:
-    """Return an incident's sign: closed, late, or under way."""
     if view.incident.state is model.IncidentState.CLOSED:
         return Sign("○", "$muted")
     current = view.current

@@ -38,7 +38,6 @@ from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks import catalogue, runbook
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.toml_reading import read_toml
 from crypto_core.toml_fields import Fields, Word
 
 STEP_LIMIT = 60
@@ -58,11 +57,9 @@ class _RunbookFields(Fields):
 def read_runbook(text: str, source: str = "built in") -> runbook.Runbook:
     """Return the runbook that a text is; `source` is its file. Raises RunbookError: file, step and field."""
     where = clean(source or "The runbook", 300)
-    top = _RunbookFields(_table(text, where), where)
+    top = _RunbookFields.of_text(text, where)
     runbook_id = _id(top)
-    version = top.number("version", 1, 1_000_000)
-    if version is None:
-        top.refuse("version", "is missing")
+    version = top.version()
     title = top.text("title", 120, required=True)
     subject = top.word("subject", catalogue.SubjectKind)
     summary = top.text("summary", 2_000, required=True)
@@ -81,18 +78,8 @@ def read_runbook(text: str, source: str = "built in") -> runbook.Runbook:
     return runbook.Runbook(runbook_id, version, title, subject, summary, phases, digest, where, text, guide)
 
 
-def _table(text: str, where: str) -> Mapping[str, object]:
-    try:
-        return read_toml(text.encode("utf-8", "surrogatepass"))
-    except ValueError as error:
-        raise RunbookError(f"{where} is {clean(error, 200)}.") from error
-
-
 def _id(fields: Fields) -> CleanText:
-    value = fields.take("id")
-    if not isinstance(value, str) or _ID.fullmatch(value) is None:
-        fields.refuse("id", "must be small letters, digits and hyphens, at most 40, a letter first")
-    return clean(value)
+    return fields.matched("id", _ID, "small letters, digits and hyphens, at most 40, a letter first")
 
 
 def _phase(table: object, place: str, where: str, earlier: dict[str, runbook.RunbookStep]) -> runbook.Phase:

@@ -14,11 +14,11 @@ from crypto_core.guard.consent import Danger
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
+from crypto_core.incidents.suspects import SuspectSearch
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
-from crypto_core.incidents.tokens.scoped import ScopedTokens
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.incidents.tool_services import ToolServices
@@ -38,7 +38,7 @@ class RevokeTokens(TokenAction):
         self._baseline = baseline
         self._providers = parts.providers
         self._store = parts.store
-        self._order = TokenOrder(parts)
+        self._ordering, self._suspects = parts.ordering, parts.suspects
 
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return which tokens would be revoked where, and which need a person. Revokes nothing."""
@@ -99,7 +99,8 @@ class RevokeTokens(TokenAction):
         self, situation: Situation, refs: Sequence[TokenRef]
     ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
         try:
-            return self._order.order_of(situation.incident, refs, situation.cancelled), ()
+            suspicion = suspicion_of(self._suspects, situation.incident, situation.cancelled)
+            return self._ordering.order_of(refs, suspicion, cancelled=situation.cancelled), ()
         except (AbilityBookError, TrailError) as error:  # containment doesn't wait for an order
             return (), (f"Not in order, the worst first: {error.message}",)
 
@@ -190,17 +191,6 @@ def _lines(result: RevocationResult) -> tuple[str, ...]:
     )
 
 
-class TokenOrder:
-    """Puts tokens in order by what an incident's suspects opened, and could have."""
-
-    def __init__(self, parts: ToolServices) -> None:
-        self.scoped = ScopedTokens(parts)
-        self._ordering, self._suspects = parts.ordering, parts.suspects
-
-    def order_of(
-        self, incident: Incident, refs: Sequence[TokenRef], cancelled: Event | None = None
-    ) -> tuple[RankedToken, ...]:
-        """Return some of its tokens, the worst first. Raises as RevocationOrdering.order_of."""
-        found = self._suspects.suspects_of(incident, cancelled)
-        suspicion = Suspicion(found.arns, begin_of(incident), found.gaps)
-        return self._ordering.order_of(refs, suspicion, cancelled=cancelled)
+def suspicion_of(search: SuspectSearch, incident: Incident, cancelled: Event | None = None) -> Suspicion:
+    found = search.suspects_of(incident, cancelled)
+    return Suspicion(found.arns, begin_of(incident), found.gaps)

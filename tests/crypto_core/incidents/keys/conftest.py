@@ -77,7 +77,7 @@ class Scene:
         assert isinstance(made, KeyChangeService)
         made._patience = ()
         return replace(
-            container._tool_services(),
+            container.tool_services(),
             changes=changes,
             jobs=self.jobs.service,
             work_on=self._work_on,
