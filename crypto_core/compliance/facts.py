@@ -389,9 +389,9 @@ class UseFact:
 @dataclass(frozen=True, slots=True)
 @cleans(_LINE)
 class ReviewFact:
-    """Somebody looked at who may use keys, and who did: `accesses` is the SHA-256 of what was looked at.
+    """Somebody looked at who may use keys, and who did.
 
-    "" where the entry's detail can't be read: it counts for nothing.
+    `accesses` is the SHA-256 of what was looked at; "" where that can't be read: it counts for nothing.
     """
 
     id: CleanText

@@ -130,7 +130,7 @@ def _of_people(period: AuditPeriod) -> Iterator[OpenPoint]:
             words = f"{incident.name}: {counted(incident.overdue, 'follow-up')} overdue."
             yield _point(Severity.MEDIUM, words, "incident list")
     if period.records and not period.drills:
-        yield _point(Severity.LOW, "Nobody tried a restore in this period.", _RESTORE)
+        yield _point(Severity.LOW, "No restore is on record in this period.", _RESTORE)
 
 
 _SOURCES: tuple[Callable[[AuditPeriod], Iterator[OpenPoint]], ...] = (

@@ -100,7 +100,7 @@ def test_incidents_restores_and_reviews_that_are_missing_are_open() -> None:
     found = points(record(0), record(1), incidents=(still, late), drills=())
     assert the(found, "INC-1 (key-compromise) is open since 2026-01-02.").command == "keydeck incident list"
     assert the(found, "INC-2: 2 follow-ups overdue.")
-    assert the(found, "Nobody tried a restore in this period.").command.startswith("keydeck incident start")
+    assert the(found, "No restore is on record in this period.").command.startswith("keydeck incident start")
 
 
 def test_hostile_texts_are_cleaned_and_cut() -> None:
