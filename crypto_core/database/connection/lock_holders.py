@@ -1,71 +1,113 @@
-"""The holders of a lock that a statement waited for in vain."""
+"""Transactions that hold locks of tables, prepared ones too, and how to end them.
+
+pg_locks shows every role all locks; without pg_read_all_stats only process and role of other roles' sessions.
+PostgreSQL documentation, "pg_locks" and "pg_prepared_xacts".
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, TextClause
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.errors import DatabaseError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import cleans
 
 LOCK_NOT_AVAILABLE = "55P03"
+NAMED = 10
 
-_MOST = 5
-_HELD = text(
+
+@dataclass(frozen=True, slots=True)
+@cleans(gid=300, role=100, application=100, state=60, held=600)
+class LockHolder:
+    """A transaction, the longest open first. `held` are its tables, or the modes in which it holds one.
+
+    A prepared one has a `gid` and no process; `seconds` is its age, None where hidden.
     """
-    SELECT l.pid, string_agg(DISTINCT l.mode, ', ') AS modes, max(a.usename::text) AS role,
-           max(a.application_name) AS application, max(a.state) AS state,
-           CAST(max(extract(epoch FROM clock_timestamp() - a.xact_start)) AS bigint) AS seconds
-    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.locktype = 'relation' AND l.relation = to_regclass(:place) AND l.granted
-          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND l.pid <> pg_backend_pid() AND (:mode = '' OR l.mode = :mode)
-    GROUP BY l.pid ORDER BY max(a.xact_start) NULLS LAST LIMIT :most
-    """
-)
-"""Without pg_read_all_stats, only process and role of other roles' sessions are shown."""
+
+    transaction: str
+    pid: int | None
+    gid: str
+    role: str
+    application: str
+    state: str
+    held: str
+    seconds: int | None
+
+    @property
+    def words(self) -> str:
+        age = (
+            f"open for {self.seconds:,} s"
+            if self.seconds is not None
+            else "its age is not shown to this role"
+        )
+        of_role = f"of role {self.role}" if self.role else "of a role that is not shown"
+        about = "; ".join(filter(None, (self.application, self.state, age, self.held)))
+        if self.pid is None:
+            end = f"COMMIT PREPARED or ROLLBACK PREPARED '{self.gid.replace(chr(39), chr(39) * 2)}'"
+            return f"prepared transaction {self.gid or self.transaction} {of_role} ({about}): {end}"
+        end = f"SELECT pg_terminate_backend({self.pid})"
+        return f"process {self.pid} {of_role} ({about}): let it finish, or {end}"
 
 
-_HOLDING = text(
-    """
-    SELECT l.pid, l.virtualtransaction FROM pg_locks l
-    WHERE l.locktype = 'relation' AND l.relation = to_regclass(:place) AND l.granted AND l.mode = :mode
-          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND l.pid <> pg_backend_pid()
-    """
-)
+def named(holders: Iterable[LockHolder]) -> str:
+    """Return the holders in words, at most NAMED of them."""
+    words = [holder.words for holder in holders]
+    more = f" and {len(words) - NAMED:,} more" if len(words) > NAMED else ""
+    return f"{'; '.join(words[:NAMED])}{more}"
 
 
-def holding(engine: Engine, place: str, mode: str) -> frozenset[tuple[int, str]]:
-    """Return the transactions that hold a table in a mode. Raises DatabaseError."""
+def holders_query(held: str, condition: str) -> TextClause:
+    """Return the query for `found_holders`; `held` and `condition` are SQL about l, c and n."""
+    return text(
+        f"""
+        WITH held AS (
+            SELECT l.virtualtransaction AS transaction, l.pid, string_agg(DISTINCT {held}, ', ') AS held
+            FROM pg_locks l
+            LEFT JOIN pg_class c ON c.oid = l.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE l.locktype = 'relation' AND l.granted AND ({condition})
+                  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND l.pid IS DISTINCT FROM pg_backend_pid()
+            GROUP BY l.virtualtransaction, l.pid
+        )
+        SELECT h.transaction, h.pid, coalesce(p.gid, '') AS gid,
+               coalesce(CAST(a.usename AS text), CAST(p.owner AS text), '') AS role,
+               coalesce(a.application_name, '') AS application, coalesce(a.state, '') AS state, h.held,
+               CAST(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) AS bigint)
+                   AS seconds
+        FROM held h
+        LEFT JOIN pg_stat_activity a ON a.pid = h.pid
+        LEFT JOIN pg_prepared_xacts p
+            ON h.pid IS NULL AND EXISTS (SELECT FROM pg_locks x WHERE x.virtualtransaction = h.transaction
+                                         AND x.pid IS NULL AND x.transactionid = p.transaction)
+        ORDER BY seconds DESC NULLS LAST, h.transaction
+        """  # noqa: S608  # nothing in it is foreign
+    )
+
+
+def found_holders(connection: Connection, query: TextClause, **given: Any) -> dict[str, LockHolder]:
+    """Return the holders by transaction and process. Raises DatabaseError."""
+    holders = (LockHolder(*row) for row in connection.execute(query, given))
+    return {f"{holder.transaction} {holder.pid}": holder for holder in holders}
+
+
+_OF_TABLE = holders_query("l.mode", "l.relation = to_regclass(:place) AND (:mode = '' OR l.mode = :mode)")
+
+
+def holding(engine: Engine, place: str, mode: str = "") -> dict[str, LockHolder]:
+    """Return the transactions that hold a table, in a mode of pg_locks or in any. Raises DatabaseError."""
     with connected(engine) as connection:
-        rows = connection.execute(_HOLDING, {"place": place, "mode": mode})
-        return frozenset((row.pid, row.virtualtransaction) for row in rows)
+        return found_holders(connection, _OF_TABLE, place=place, mode=mode)
 
 
 def lock_holders(engine: Engine, place: str, mode: str = "") -> str:
-    """Return the sessions that hold a table, as a sentence. Raises nothing.
-
-    `mode` is a lock mode's name in pg_locks; by default any counts.
-    """
+    """Return who holds a table, as a sentence; `mode` as for `holding`. Raises nothing."""
     try:
-        with connected(engine) as connection:
-            rows = connection.execute(_HELD, {"place": place, "mode": mode, "most": _MOST}).all()
+        found = holding(engine, place, mode)
     except DatabaseError as error:
         return f"Who holds it could not be asked: {error.message}"
-    if not rows:
-        return "By now nobody holds it."
-    return f"Held by {'; '.join(map(_words, rows))}."
-
-
-def _words(row: object) -> str:
-    pid, modes, role, application, state, seconds = tuple(row)  # type: ignore[arg-type, var-annotated]
-    parts = [f"process {pid}", f"of role {clean(role, 100)}" if role else "of a role that is not shown"]
-    if application:
-        parts.append(f"({clean(application, 100)})")
-    if state:
-        parts.append(clean(state, 60))
-    if seconds is not None:
-        parts.append(f"for {seconds:,} s")
-    return f"{' '.join(parts)}: {clean(modes, 200)}"
+    return f"Held by {named(found.values())}." if found else "By now nobody holds it."

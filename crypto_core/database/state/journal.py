@@ -67,7 +67,7 @@ class Journal:
         self.engine = engine
         self.host = clean(f"{socket.gethostname()}, {through}" if through else socket.gethostname(), 200)
         self._actor = actor
-        self._stuck: frozenset[tuple[int, str]] = frozenset()
+        self._stuck: frozenset[str] = frozenset()
         """The transactions that held the journal's end when an entry waited in vain: nothing waits twice."""
 
     def actor(self) -> str:
@@ -106,7 +106,7 @@ class Journal:
         """
         who = clean(self.actor() if actor is None else actor, 500)
         called = select(getattr(func.keydeck, function)(who, self.host, *arguments))
-        if self._stuck and self._stuck & holding(self.engine, *_END_LOCK):
+        if self._stuck and self._stuck & holding(self.engine, *_END_LOCK).keys():
             raise self._held_up()
         self._stuck = frozenset()
         try:
@@ -118,7 +118,7 @@ class Journal:
         except DatabaseTimeoutError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
-            self._stuck = holding(self.engine, *_END_LOCK)
+            self._stuck = frozenset(holding(self.engine, *_END_LOCK))
             trouble = self._held_up()
             if not self._end_holder():
                 raise trouble from error
@@ -131,7 +131,7 @@ class Journal:
         return DatabaseTimeoutError(
             f"The journal's end is locked by another transaction. {held}",
             remedy=(
-                "Have a superuser end that session, by its process: SELECT pg_terminate_backend(…). With "
+                "Have a superuser end that transaction: a session with SELECT pg_terminate_backend(…). With "
                 "GRANT pg_signal_backend TO the owner of schema keydeck, Keydeck ends such sessions itself."
             ),
             sqlstate=LOCK_NOT_AVAILABLE,

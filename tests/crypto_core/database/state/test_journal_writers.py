@@ -353,6 +353,22 @@ def test_who_holds_the_end_of_the_journal_is_named(
     assert services.journal.verify() is None
 
 
+def test_a_prepared_transaction_that_holds_the_end_of_the_journal_is_named_with_what_ends_it(
+    services: Container, superuser: Engine
+) -> None:
+    execute(superuser, "ALTER FUNCTION keydeck.append_to_journal SET lock_timeout = '100ms'")
+    with superuser.connect() as connection:
+        connection.execute(text("UPDATE keydeck.journal_end SET at = at"))
+        connection.execute(text("PREPARE TRANSACTION 'late'"))
+    try:
+        with pytest.raises(errors.DatabaseTimeoutError, match="prepared transaction late of role") as caught:
+            services.journal.record("rewrap", "x", Outcome.DONE)
+        assert "ROLLBACK PREPARED 'late'" in caught.value.message
+    finally:
+        with superuser.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("ROLLBACK PREPARED 'late'"))
+
+
 def test_who_holds_the_end_of_the_journal_is_ended_where_the_owner_may_signal_sessions(
     responder: Somebody, services: Container, superuser: Engine
 ) -> None:
