@@ -23,7 +23,7 @@ MOST_DEAD = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Vacuuming:
-    """A table's vacuuming: by itself `after` so many dead rows, None for never."""
+    """A table's or a partition's vacuuming: by itself `after` so many dead rows, None for never."""
 
     table: str
     rows: int
@@ -55,7 +55,8 @@ def vacuuming(connection: Connection, tables: Iterable[TokenTable]) -> list[Vacu
     found = []
     for table in found_on_path(connection, tables):
         names = {"schema": table.place, "table": table.relation}
-        found += [Vacuuming(table.name, *row) for row in connection.execute(_VACUUMING, names)]
+        rows = connection.execute(_VACUUMING, names)
+        found += [Vacuuming(partition or table.name, *row) for partition, *row in rows]
     return found
 
 
@@ -68,23 +69,28 @@ _OPTIONS = "(SELECT option_value FROM pg_options_to_table(c.reloptions) WHERE op
 
 
 def _setting(name: str) -> str:
-    return f"coalesce({_OPTIONS.format(name=name)}, current_setting('{name}'))"
+    return f"CAST(coalesce({_OPTIONS.format(name=name)}, current_setting('{name}', true)) AS float8)"
 
 
 _ENABLED = _OPTIONS.format(name="autovacuum_enabled")
 _OF_TABLE = place_oid("CAST(:schema AS text)", "CAST(:table AS text)")
 _VACUUMING = text(
     f"""
-    SELECT greatest(CAST(c.reltuples AS bigint), 0),
+    WITH place AS (SELECT {_OF_TABLE} AS oid)
+    SELECT CASE WHEN c.oid <> place.oid THEN format('%I.%I', n.nspname, c.relname) END,
+           greatest(CAST(c.reltuples AS bigint), 0),
            CASE WHEN current_setting('autovacuum') = 'off' OR CAST({_ENABLED} AS boolean) IS FALSE
                 THEN NULL
-                ELSE CAST(CAST({_setting("autovacuum_vacuum_threshold")} AS float8)
-                     + CAST({_setting("autovacuum_vacuum_scale_factor")} AS float8) * greatest(c.reltuples, 0)
-                     AS bigint) END,
+                ELSE CAST(least({_setting("autovacuum_vacuum_threshold")}
+                     + {_setting("autovacuum_vacuum_scale_factor")} * greatest(c.reltuples, 0),
+                     nullif(greatest({_setting("autovacuum_vacuum_max_threshold")}, -1), -1)) AS bigint) END,
            coalesce((SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start)) FROM pg_stat_activity a
                      WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid()
                            AND a.datname = current_database()), 0)
-    FROM pg_class c WHERE c.oid = {_OF_TABLE} AND c.relkind = 'r'
+    FROM place
+         JOIN pg_class c ON c.oid = place.oid OR c.oid IN (SELECT relid FROM pg_partition_tree(place.oid))
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' ORDER BY c.oid
     """  # noqa: S608  # names of our own
 )
 _SLOTS = text(

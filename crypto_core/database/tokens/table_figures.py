@@ -19,13 +19,7 @@ from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-
-_SETTINGS = (
-    "autovacuum_vacuum_scale_factor",
-    "autovacuum_vacuum_threshold",
-    "autovacuum_vacuum_max_threshold",
-    "full_page_writes",
-)
+from crypto_core.database.upkeep import vacuuming
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +60,26 @@ def read_figures(catalogue: LiveCatalogue, columns: Iterable[TokenColumn]) -> Da
         by_table.setdefault(column.table, []).append(column.column)
     known = catalogue()
     with connected(catalogue.engine) as connection:
-        found = connection.execute(_READ_SETTINGS, {"names": [*_SETTINGS]})
-        settings = {row.name: row.setting for row in found}
         is_aurora = bool(connection.scalar(_IS_AURORA))
-        tables = tuple(
-            _table(connection, known.table(name), by_table[name], settings) for name in sorted(by_table)
-        )
+        writes_page_images = connection.scalar(_PAGE_IMAGES) != "off" and not is_aurora
+        tables = tuple(_table(connection, known.table(name), by_table[name]) for name in sorted(by_table))
         rows, size = connection.execute(_BACKUPS).one()
     return DatabaseFigures(
         tables,
         size / rows if rows and rows >= _ENOUGH else None,
-        settings.get("full_page_writes") != "off" and not is_aurora,
+        writes_page_images,
         is_aurora,
     )
 
 
-def _table(
-    connection: Connection, table: TokenTable, columns: list[str], settings: Mapping[str, str]
-) -> TableFigures:
+def _table(connection: Connection, table: TokenTable, columns: list[str]) -> TableFigures:
     place = {"schema": table.place, "table": table.relation}
     found = connection.execute(_READ_TABLE, {**place, "columns": columns})
     rows, heap, indexes, token_indexes, options, widths = found.one()
     own = dict(option.split("=", 1) for option in options or ())
     known = None if rows is None or rows < 0 else float(rows)
+    after = [part.after for part in vacuuming(connection, (table,))]
+    comes = known is not None and after and None not in after
     return TableFigures(
         table.name,
         known,
@@ -96,25 +87,14 @@ def _table(
         int(indexes),
         int(token_indexes),
         int(own.get("fillfactor", 100)),
-        _vacuum_at({**settings, **own}, known),
+        float(sum(filter(None, after))) if comes else None,
         {column: float(width) for column, width in (widths or {}).items()},
     )
 
 
-def _vacuum_at(settings: Mapping[str, str], rows: float | None) -> float | None:
-    if settings.get("autovacuum_enabled", "on") in ("off", "false") or rows is None:
-        return None
-    share = float(settings.get("autovacuum_vacuum_scale_factor", 0.2))
-    dead = float(settings.get("autovacuum_vacuum_threshold", 50)) + share * rows
-    most = float(settings.get("autovacuum_vacuum_max_threshold", -1))
-    return min(dead, most) if most >= 0 else dead
-
-
 _ENOUGH = 1_000
 
-_READ_SETTINGS = text("SELECT name, setting FROM pg_settings WHERE name = ANY (:names)").bindparams(
-    bindparam("names", type_=ARRAY(SqlText))
-)
+_PAGE_IMAGES = text("SELECT current_setting('full_page_writes')")
 _IS_AURORA = text("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version')")
 _BACKUPS = text(
     f"""
@@ -125,8 +105,8 @@ _BACKUPS = text(
 _READ_TABLE = text(
     f"""
     WITH place AS (SELECT {place_oid("CAST(:schema AS text)", "CAST(:table AS text)")} AS oid), parts AS (
-        SELECT c.* FROM pg_class c, place WHERE c.oid = place.oid OR c.oid IN (
-            SELECT relid FROM pg_partition_tree(place.oid)) AND c.relkind = 'r'), columns AS (
+        SELECT c.* FROM pg_class c, place WHERE (c.oid = place.oid OR c.oid IN (
+            SELECT relid FROM pg_partition_tree(place.oid))) AND c.relkind <> 'p'), columns AS (
         SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a JOIN parts p ON p.oid = a.attrelid
         WHERE a.attname = ANY (:columns)), kept AS (
         SELECT i.* FROM pg_index i JOIN parts p ON p.oid = i.indrelid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
@@ -16,6 +17,7 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
+from crypto_core.database.upkeep import vacuuming
 from crypto_core.diagnosis import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.database import DatabasePlace, _session, look_at_database
 
@@ -299,6 +301,22 @@ def test_the_journals_own_database_is_asked_for_no_tokens(services: Container, d
     stopped = Event()
     stopped.set()
     assert len(list(look_at_database(place(database_url), stopped))) == 1
+
+
+def test_each_partition_is_looked_at_and_the_largest_threshold_counts(
+    services: Container, superuser: Engine
+) -> None:
+    run(
+        superuser,
+        "CREATE TABLE parted (id int, token text) PARTITION BY RANGE (id)",
+        "CREATE TABLE part_1 PARTITION OF parted FOR VALUES FROM (0) TO (9) WITH (autovacuum_enabled = no)",
+        "CREATE TABLE part_2 PARTITION OF parted FOR VALUES FROM (10) TO (19)",
+        "UPDATE pg_class SET reltuples = 1e10 WHERE relname = 'part_2'",
+    )
+    with superuser.connect() as connection:
+        off, late = vacuuming(connection, (replace(PLATFORM_TABLES[0], name="parted"),))
+    assert (off.table, off.after, late.after) == ("public.part_1", None, 100_000_000)
+    assert off.remedy == "ALTER TABLE public.part_1 SET (autovacuum_enabled = on);"
 
 
 def test_a_table_that_is_vacuumed_too_late_is_named_with_the_statement_that_mends_it(
