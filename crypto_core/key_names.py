@@ -86,6 +86,16 @@ def same_key(arn: str, other: str) -> bool:
     )
 
 
+def may_mean(name: str, key_arn: str) -> bool:
+    """False if the key called `name` can't be `key_arn`. An alias is always of its own account and Region."""
+    parsed = parse_key_name(name)
+    if parsed.is_key_arn:
+        return same_key(name, key_arn)
+    if parsed.key_id is not None:
+        return key_arn.endswith(f":key/{parsed.key_id}")
+    return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
+
+
 def region_of(name: str) -> str | None:
     """None for a bare key id or alias."""
     arn = _ARN.fullmatch(name)

@@ -21,7 +21,7 @@ from crypto_core.errors import (
     KmsUnreachableError,
     UntrustedKeyError,
 )
-from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.key_names import is_key_arn, may_mean, region_of, same_key, short_key
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
 from crypto_core.secret import DataKey
 from crypto_core.text.cleaning import clean
@@ -125,20 +125,12 @@ def pinned(pins: dict[str, str], name: str, answer: object, operation: str) -> s
     if answer == name and pins.get(name) == name:
         return name  # A key's own ARN, as it was answered before.
     answered = key_arn_of(answer, operation, name)
-    parsed = parse_key_name(name)
-    if parsed.is_key_arn:
-        agrees = same_key(name, answered)
-    elif parsed.key_id is not None:
-        agrees = answered.endswith(f":key/{parsed.key_id}")
-    else:
-        # Its Region counts for the first answer; later ones may come from a replica of the pinned key.
-        believable = name in pins or parsed.region in (None, region_of(answered))
-        agrees = believable and same_key(pins.setdefault(name, answered), answered)
-    if not agrees:
+    # Later answers may come from a replica of the pinned key, in another Region than the name's.
+    agrees = may_mean(pins.get(name, name), answered)
+    if not (agrees and same_key(pins.setdefault(name, answered), answered)):
         raise UntrustedKeyError(
             f"KMS used {answered} where {name} was expected.", operation=operation, key=answered
         )
-    pins.setdefault(name, answered)
     return answered
 
 

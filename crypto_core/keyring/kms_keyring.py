@@ -19,7 +19,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.envelope import edk_prefix
 from crypto_core.envelope.encryption_context import EncryptionContext, require_binding
-from crypto_core.key_names import account_of, is_key_arn, parse_key_name, region_of, same_key
+from crypto_core.key_names import is_key_arn, may_mean, parse_key_name, region_of
 from crypto_core.keyring import checked_answers
 from crypto_core.keyring.cache import DataKeyCache
 from crypto_core.keyring.data_keys import (
@@ -307,7 +307,7 @@ class KmsKeyring:
                 remedy="Set TOKEN_ENCRYPTION_KEY_ID or KEYDECK_TRUSTED_KEYS, or name a key with --trust.",
             )
         if named is not None:
-            candidates = [name for name in self.trusted if self._may_mean(name, named)]
+            candidates = [name for name in self.trusted if may_mean(self.pins.get(name, name), named)]
             if not candidates:
                 raise errors.UntrustedKeyError(
                     f"The envelope names {named}, which is not trusted.", operation="Decrypt", key=named
@@ -319,18 +319,6 @@ class KmsKeyring:
         # A Region that is down is waited for once, not for every token that another one can open.
         others = [name for name in self.trusted if name not in given]
         yield from sorted(others, key=self.routes.is_down) if others[1:] else others
-
-    def _may_mean(self, name: str, key_arn: str) -> bool:
-        """False if the key called `name` is known to be another one than `key_arn`."""
-        pinned = self.pins.get(name)
-        if pinned is not None:
-            return same_key(pinned, key_arn)
-        parsed = parse_key_name(name)
-        if parsed.is_key_arn:
-            return same_key(name, key_arn)
-        if parsed.key_id is not None:
-            return key_arn.endswith(f":key/{parsed.key_id}")
-        return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
 
     def remembered(self, encrypted_data_key: bytes) -> str | None:
         prefix = edk_prefix(encrypted_data_key)

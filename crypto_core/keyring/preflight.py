@@ -31,7 +31,7 @@ from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.guard.operations import BY_NAME, Operation
-from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key
+from crypto_core.key_names import is_key_arn, may_mean, parse_key_name, region_of
 from crypto_core.keyring.checked_answers import REFUSALS, take_plaintext
 from crypto_core.keyring.data_keys import NO_CONTEXT
 
@@ -231,14 +231,7 @@ def _refused_action(source: str, destination: str, failure: errors.KmsError) -> 
 
 def _may_mean(name: str, refused: str) -> bool:
     """False if `refused`, which KMS named in an error, can't be the key called `name`."""
-    if name == refused:
-        return True
-    if not is_key_arn(refused):
-        return False
-    parsed = parse_key_name(name)
-    if parsed.is_key_arn:
-        return same_key(name, refused)
-    return parsed.key_id is None or refused.endswith(f":key/{parsed.key_id}")
+    return name == refused or (is_key_arn(refused) and may_mean(name, refused))
 
 
 def _each_once(found: Iterable[Permission]) -> tuple[Permission, ...]:

@@ -133,11 +133,12 @@ def test_an_alias_means_the_key_that_it_named_first(
     assert KmsKeyring(kms, write_key=name).generate().wrapped_by.key_arn == later
 
 
-def test_an_alias_arn_does_not_mean_a_key_of_another_region() -> None:
+@pytest.mark.parametrize(("part", "other"), [(REGION, ELSEWHERE), (ACCOUNT, "210987654321")])
+def test_an_alias_arn_means_no_key_of_another_region_or_account(part: str, other: str) -> None:
     name = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/tokens"
     pins: dict[str, str] = {}
     with pytest.raises(UntrustedKeyError):
-        pinned(pins, name, NOBODYS.replace(REGION, ELSEWHERE), "Decrypt")
+        pinned(pins, name, NOBODYS.replace(part, other), "Decrypt")
     assert pinned(pins, name, NOBODYS, "Decrypt") == NOBODYS
 
 
