@@ -600,7 +600,7 @@ def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> attr
         opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
     except errors.WrongBindingError:
         return attribution.KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
-    except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
+    except errors.EnvelopeError as error:
         reason = attribution.answer_of_damage(token, error.message).reason
         return attribution.damaged_count(1, f"{reason} Its data key is under {key_arn}.")
     except errors.KeydeckError:

@@ -80,6 +80,8 @@ class TriedToken:
     why: str = ""
     bound: bool = False
     """Whether the envelope is bound to its row: elsewhere it does not open."""
+    opened_by: str = ""
+    """The ARN of the key, or the replica, by which KMS opened it."""
 
     def __str__(self) -> str:
         return f"{self.value.ref}: {self.why}" if self.why else str(self.value.ref)
@@ -134,7 +136,7 @@ class TokenTrial:
                 open_envelope(envelope, data_key, token.ref, binding).wipe()
             except errors.EnvelopeError as error:
                 return TriedToken(value, OpeningResult.LOST, error.message, bool(context))
-        return TriedToken(value, OpeningResult.OPENS)
+        return TriedToken(value, OpeningResult.OPENS, opened_by=unwrapped.wrapped_by.key_arn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.envelope import ENVELOPE_FORMATS, open_envelope, parse
-from crypto_core.errors import EnvelopeError, InvalidReferenceError, KmsError
+from crypto_core.envelope import ENVELOPE_FORMATS
+from crypto_core.errors import KmsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import in_region, is_multi_region, region_of
-from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 
@@ -74,16 +74,9 @@ class ReplicaAnswers:
     def _tried(self, replica: str, sample: Sequence[StoredToken]) -> str:
         """Why a replica did not open all of it, "" if it did."""
         for token in sample:
-            keyring = self._parts.keyring
-            try:
-                envelope = parse(token.value.reveal())
-                context = envelope.opening_context(token.ref, keyring.binding)
-                with CallSubject(token.ref):
-                    unwrapped = keyring.unwrap(envelope.encrypted_data_key, only=replica, context=context)
-                with unwrapped.data_key as data_key:
-                    open_envelope(envelope, data_key, token.ref, keyring.binding).wipe()
-            except (KmsError, EnvelopeError, InvalidReferenceError) as error:
-                return f"{token.ref} did not open: {error.message}"
-            if region_of(unwrapped.wrapped_by.key_arn) != region_of(replica):
-                return f"{unwrapped.wrapped_by.key_arn} answered in its place"
+            tried = TokenTrial(self._parts.keyring).try_token(token, replica)
+            if tried.result is not OpeningResult.OPENS:
+                return f"{token.ref} did not open: {tried.why}"
+            if region_of(tried.opened_by) != region_of(replica):
+                return f"{tried.opened_by} answered in its place"
         return ""

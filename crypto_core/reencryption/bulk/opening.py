@@ -57,9 +57,9 @@ async def opened(
             with found.token as plaintext:
                 if look_at is not None:
                     look_at(token, plaintext)
-    except errors.WrongBindingError as error:
+    except (errors.WrongBindingError, errors.InvalidReferenceError) as error:
         return Opened(Verification(ref, False, None, None, error.message), None)
-    except (errors.EnvelopeError, errors.InvalidReferenceError) as error:
+    except errors.EnvelopeError as error:
         broken = answer_of_damage(token, error.message)
         return Opened(Verification(ref, False, None, None, error.message), broken)
     except errors.KmsError as error:

@@ -21,9 +21,10 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import fresh_proof
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.fresh_proof import FreshProver
-from crypto_core.envelope import ENVELOPE_FORMATS, parse, serialise
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, serialise
 from crypto_core.errors import DatabaseError
 from crypto_core.lists.coverage import Evidence
+from crypto_core.references import TokenRef
 from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, put, without_header
 from tests.crypto_core.statements import execute, scalar
 
@@ -240,6 +241,22 @@ def test_damaged_tokens_that_are_left_are_opened_and_are_under_no_key(
     assert f"Its data key is under {key}." in damaged.note
     put(platform, "gh-whole", whole)
     assert services.status.prove(about=key).tokens_under(key) == 1
+
+
+def test_an_envelope_in_a_row_that_no_context_can_name_stays_under_its_key(
+    services: Container, platform: Engine, new_key: Callable[[], str]
+) -> None:
+    only(platform)
+    key = new_key()
+    sealing = TokenCipher(services.keyring.trusting(key), write_format=Format.V2)
+    ref = TokenRef("gh_connection", "access_token", "gh-own")
+    put(platform, "gh-own", sealing.encrypt("gho_own", key, ref=ref).stored)
+    put(platform, "gh" * 600, sealing.encrypt("gho_moved", key, ref=ref).stored)
+    assert services.status.prove(about=key).tokens_under(key) == 2
+    execute(platform, "DELETE FROM gh_connection WHERE id = 'gh-own'")
+    proof = services.status.prove(about=key)
+    assert (proof.tokens_under(key), proof.complete) != (0, True)
+    assert proof.broken == frozenset()
 
 
 def test_tokens_that_are_no_whole_envelopes_are_all_told_for_themselves(
