@@ -10,7 +10,7 @@ from pathlib import Path
 from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.lists.new_files import followed
-from crypto_core.proof.forms import Anchor, kept_anchors
+from crypto_core.proof.forms import Anchor
 from crypto_core.text.cleaning import CleanText, clean
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -60,20 +60,24 @@ class AnchorFile:
         yield from read_anchors(self._path)
 
 
-def read_anchors(path: Path) -> Iterator[Anchor | str]:
-    """Yield the anchors of a file, and a sentence for each line that is none.
+def read_anchors(path: Path, named: str = "") -> Iterator[Anchor | str]:
+    """Yield the anchors of a file, and a sentence for each line that is none, or for lines that aren't read.
 
-    Raises AbsentAnchorsError for a file that is not there, AnchorError.
+    A checkpoint as it is printed stands on several lines: such a file begins with a brace alone. Raises
+    AbsentAnchorsError for a file that is not there, AnchorError.
     """
-    where = clean(path)
+    where = clean(named or path)
     try:
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
                 raise AnchorError(f"{where} is not a plain file.")
             size = 0
             number = 0
             while line := file.readline(LARGEST_ANCHOR + 1):
                 number += 1
+                if number == 1 and line.strip() == b"{":
+                    line += file.read(LARGEST_ANCHOR)
                 size += len(line)
                 if size > MOST_BYTES:
                     yield f"{where} was read up to line {number:,} only: it is too large."
@@ -97,8 +101,7 @@ def kept_in(path: Path) -> tuple[Anchor | str, ...]:
     Raises RefusedError for one that can't be read.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES)
-    except OSError as error:
-        raise RefusedError(f"{clean(path)} can't be read: {clean(error.strerror)}.") from error
-    return tuple(kept_anchors(clean(path.name), content))
+        found = tuple(read_anchors(path, path.name))
+    except AnchorError as error:
+        raise RefusedError(error.message) from error
+    return found or (f"{clean(path.name)} holds no checkpoint.",)

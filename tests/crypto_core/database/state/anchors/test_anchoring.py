@@ -20,7 +20,7 @@ from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.anchors import time_stamps
 from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
-from crypto_core.database.state.anchors.append_file import AnchorFile, read_anchors
+from crypto_core.database.state.anchors.append_file import AnchorFile, kept_in, read_anchors
 from crypto_core.database.state.anchors.bucket import AnchorBucket
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
@@ -376,3 +376,5 @@ def test_a_file_of_anchors_is_read_to_its_bound(tmp_path: Path, monkeypatch: pyt
     file.write_bytes(some(1).line() * 3)
     monkeypatch.setattr("crypto_core.database.state.anchors.append_file.MOST_BYTES", len(some(1).line()) * 2)
     assert [isinstance(one, Anchor) for one in read_anchors(file)] == [True, True, False]
+    *_, told = kept_in(file)
+    assert told == f"{file.name} was read up to line 3 only: it is too large."
