@@ -19,7 +19,8 @@ from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token, leaked_tokens
+from crypto_core.reencryption.token_search.leak_reading import read_leak
+from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.incidents.about import About, about_event, about_finding, used_keys
@@ -36,7 +37,7 @@ found_options = together(
         "--secret",
         "leaked",
         metavar="FILE",
-        help="Leaked tokens, one a line: their rows are found by opening the stored tokens; - is stdin.",
+        help="A file of what leaked, as for whose: rows are found by opening the stored tokens; - is stdin.",
     ),
     click.option(
         "--hashed-token",
@@ -79,7 +80,10 @@ def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...
     else:
         text = secret_from(leaked, most=MOST_CHARACTERS, lines=True)
     with text:
-        return leaked_tokens(text)
+        leak = read_leak(text)
+    if leak.remark:
+        say(leak.remark)
+    return leak.wanted
 
 
 def found_tokens(

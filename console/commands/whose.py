@@ -152,11 +152,8 @@ def _document(leak: LeakedTokens, found: TokenSearchResult) -> dict[str, Any]:
 def _print(leak: LeakedTokens, found: TokenSearchResult) -> None:
     for line in found.lines:
         print_line(line)
-    if leak.silent_lines and not leak.is_list:
-        say(
-            f"{counted(leak.silent_lines, 'line')} held nothing that begins like a provider's token. "
-            "Others are recognised only where each line is one token."
-        )
+    if leak.remark:
+        say(leak.remark)
     if not found.certain:
         say("The answer is not complete: a token that was not found may be in what could not be compared.")
 

@@ -26,7 +26,8 @@ from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format, seal, serialise
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.token_search.wanted import WantedToken, leaked_tokens
+from crypto_core.reencryption.token_search.leak_reading import read_leak
+from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.measuring import Target, options, report, timed
 
@@ -60,7 +61,7 @@ def fill(sandbox: Sandbox, number: int) -> None:
 
 
 def wanted(*tokens: str) -> tuple[WantedToken, ...]:
-    return leaked_tokens(Secret.of("\n".join(tokens)))
+    return read_leak(Secret.of("\n".join(tokens))).wanted
 
 
 def measure(services: Container, number: int, rounds: int) -> dict[str, float]:

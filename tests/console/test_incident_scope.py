@@ -69,6 +69,25 @@ def test_an_incident_is_declared_about_the_rows_that_hold_the_tokens_of_a_file(
         assert hashlib.sha256(token.encode()).hexdigest() not in told
 
 
+def test_a_report_is_read_as_whose_reads_it(
+    services: Container, world: World, keydeck: Keydeck, tmp_path: Path
+) -> None:
+    ref = github(world)
+    digest = base64.b64encode(hashlib.sha256(world.token_for(ref).encode()).digest()).decode()
+    leaked = tmp_path / "leaked"
+    leaked.touch(0o600)
+    for content, remark in (
+        (f"{digest}\n{digest}\n".encode(), False),
+        (world.token_for(ref).encode("utf-16"), False),
+        (f'[{{"Secret": "{world.token_for(ref)}"}},\n{{}}]'.encode(), True),
+    ):
+        leaked.write_bytes(content)
+        declared = keydeck(*START, "--secret", str(leaked), "--json")
+        assert str(ref) in declared.json["scope"]["references"]
+        assert declared.json["scope"]["found_by"].find("1 of 1 token found") > 0
+        assert ("1 line held nothing" in declared.stderr) is remark
+
+
 def test_a_token_comes_by_standard_input_and_none_as_an_argument(
     services: Container, world: World, keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
 ) -> None:

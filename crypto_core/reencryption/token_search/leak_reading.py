@@ -24,6 +24,7 @@ from crypto_core.reencryption.token_search.wanted import (
     why_not_wanted,
 )
 from crypto_core.secret import Secret, exposed
+from crypto_core.text.counting import counted
 
 _LEVELS = 4
 """How often a text may have been escaped."""
@@ -42,6 +43,16 @@ class LeakedTokens:
     wanted: tuple[WantedToken, ...]
     is_list: bool
     silent_lines: int
+
+    @property
+    def remark(self) -> str:
+        """What of a report held no token, "" for a list."""
+        if self.is_list or not self.silent_lines:
+            return ""
+        return (
+            f"{counted(self.silent_lines, 'line')} held nothing that begins like a provider's token. "
+            "Others are recognised only where each line is one token."
+        )
 
 
 def read_leak(text: Secret) -> LeakedTokens:

@@ -14,9 +14,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES, classify
+from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES
 from crypto_core.errors import InvalidTokenError
-from crypto_core.reencryption.replacing_token.validation import pasted, why_no_token
+from crypto_core.reencryption.replacing_token.validation import why_no_token
 from crypto_core.secret import Secret, exposed
 from crypto_core.text.counting import counted, listed
 
@@ -57,18 +57,6 @@ class WantedToken:
         return f"{'Line' if len(lines) == 1 else 'Lines'} {listed(list(map(str, lines)), _SHOWN_LINES)}"
 
 
-def leaked_tokens(text: Secret) -> tuple[WantedToken, ...]:
-    """Return the tokens of a text, one a line, numbered by line; empty lines are left out.
-
-    White space around a token is none of it. Raises InvalidTokenError, naming the line, for what can't be a
-    token; where there is none, or more than MOST_WANTED.
-    """
-    found, fault = _lines(text)
-    if fault:
-        raise InvalidTokenError(fault, remedy="Write the tokens as their provider issued them, one a line.")
-    return found
-
-
 def hashed_token(value: str, number: int = 1) -> WantedToken:
     """Return the token whose hash GitHub's audit log has as `hashed_token`: SHA-256, in base64.
 
@@ -105,21 +93,6 @@ def why_not_wanted(token: str) -> str:
     if not fault and len(token) > MAX_TOKEN_BYTES:
         return f"it is longer than {MAX_TOKEN_BYTES:,} characters."
     return fault
-
-
-def _lines(text: Secret) -> tuple[tuple[WantedToken, ...], str]:
-    """The tokens, and what is wrong with them; the text itself does not leave this function."""
-    found: list[WantedToken] = []
-    for number, line in enumerate(text.reveal().split("\n"), 1):
-        token = pasted(line.removeprefix("\ufeff"))
-        if not token:
-            continue
-        if fault := why_not_wanted(token):
-            return (), f"Line {number}: {fault}"
-        if len(found) == MOST_WANTED:
-            return (), f"There are more than {MOST_WANTED:,} tokens: look for them in parts."
-        found.append(WantedToken(number, classify(token).provider or "", Secret.of(token)))
-    return tuple(found), "" if found else "There is no token: nothing was entered."
 
 
 def _beginning(token: Secret) -> str:

@@ -26,8 +26,9 @@ from crypto_core.incidents.model import CheckState, IncidentScope
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.token_search.fingerprinter import CONTEXT, open_key
 from crypto_core.reencryption.token_search.index_plan import IndexFilling
+from crypto_core.reencryption.token_search.leak_reading import read_leak
 from crypto_core.reencryption.token_search.platform_noting import TokenNoting
-from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token, leaked_tokens
+from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -43,7 +44,7 @@ def indexing(services: Container, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 
 def wanted(*tokens: str) -> tuple[WantedToken, ...]:
-    return leaked_tokens(Secret.of("\n".join(tokens)))
+    return read_leak(Secret.of("\n".join(tokens))).wanted
 
 
 def fill(container: Container, limit: int | None = None) -> IndexFilling:
