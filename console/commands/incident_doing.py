@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from threading import Event
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,11 +20,13 @@ from console.host.runners import environment_of
 from console.lazy_services import if_made
 from console.printed import incident_words
 from console.printed.printing import meter, print_json, say
-from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.errors import InvalidTokenError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import PrintedCheck, StepState, StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
+from crypto_core.lists.secret_file import read_secret_file
 from crypto_core.reencryption.jobs.model import JobState
+from crypto_core.reencryption.replacing_token.validation import stripped
 from crypto_core.secret import Secret
 from screens.incidents.work import incident_work
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 JOB_VALUES = ("job", "encrypt_job")
 """Under which names an incident knows its jobs."""
-MOST_SECRET_CHARACTERS = 16_384
+MOST_SECRET_BYTES = 16_384
 LEAVE_SECONDS = 10.0
 """How long processes that an action started have to write what they hold."""
 
@@ -96,25 +98,25 @@ def inputs_of(given: tuple[str, ...], secrets: tuple[str, ...]) -> dict[str, str
     return inputs
 
 
-def secret_from(path: str, *, most: int = MOST_SECRET_CHARACTERS, lines: bool = False) -> Secret:
-    """Return what a file holds ("-" is the standard input), stripped unless its `lines` are to be counted.
+def secret_from(path: str, *, most: int = MOST_SECRET_BYTES, lines: bool = False) -> Secret:
+    """Return what a file that only this user may read holds, stripped unless its `lines` are to be counted.
 
-    Raises SettingsError for what can't be read, and for more than `most` characters.
+    "-" is the standard input. Raises SettingsError for what can't be read or used.
     """
     try:
-        with click.open_file(path) as file:
-            return Secret.of(_read(file, most, lines=lines))
-    except (OSError, UnicodeDecodeError) as error:
-        # The cause may hold what was read.
-        raise SettingsError(f"The secret can't be read from {path}: {type(error).__name__}.") from None
+        secret = read_stdin(most) if path == "-" else read_secret_file(path, most=most)
+        return secret if lines else stripped(secret)
+    except (InvalidTokenError, RefusedError) as error:
+        raise SettingsError(error.message, remedy=error.remedy) from None
 
 
-def _read(file: IO[str], most: int, *, lines: bool) -> str:
-    text = file.read(most + 1)
-    if len(text) > most:
-        del text  # a traceback with local variables would show it
-        raise SettingsError(f"The secret has more than {most:,} characters.")
-    return text if lines else text.strip()
+def read_stdin(most: int) -> Secret:
+    """Return the whole standard input. Raises RefusedError for more than so many bytes."""
+    secret = Secret.adopt(bytearray(sys.stdin.buffer.read(most + 1)))
+    if len(secret) > most:
+        secret.wipe()
+        raise RefusedError(f"The standard input has more than {most:,} bytes.")
+    return secret
 
 
 def asked(fields: tuple[InputField, ...], inputs: Mapping[str, str | Secret]) -> dict[str, str | Secret]:

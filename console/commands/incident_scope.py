@@ -19,6 +19,7 @@ from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.lists.secret_file import MOST_BYTES
 from crypto_core.reencryption.token_search.leak_reading import read_leak
 from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token
 from crypto_core.secret import Secret
@@ -28,9 +29,6 @@ from screens.incidents.token_scope import FoundScope, search_opened, search_rows
 
 if TYPE_CHECKING:
     from console.container import Container
-
-MOST_CHARACTERS = 4_000_000
-"""Characters of a file of leaked tokens."""
 
 found_options = together(
     click.option(
@@ -78,7 +76,7 @@ def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...
     if leaked == "-" and sys.stdin.isatty():
         text = Secret.of(click.prompt("The leaked token", hide_input=True, err=True))
     else:
-        text = secret_from(leaked, most=MOST_CHARACTERS, lines=True)
+        text = secret_from(leaked, most=MOST_BYTES, lines=True)
     with text:
         leak = read_leak(text)
     if leak.remark:

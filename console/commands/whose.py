@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.commands.asking import consent_to
+from console.commands.incident_doing import read_stdin
 from console.commands.incident_scope import completed_scope
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
@@ -112,12 +113,7 @@ def _entered(path: str | None) -> Secret:
         return read_secret_file(path, most=MOST_BYTES)
     if path is None and sys.stdin.isatty():
         return Secret.of(click.prompt("The token, or its hashed_token", hide_input=True, err=True))
-    content = bytearray(sys.stdin.buffer.read(MOST_BYTES + 1))
-    secret = Secret.adopt(content)
-    if len(secret) > MOST_BYTES:
-        secret.wipe()
-        raise RefusedError(f"The standard input has more than {MOST_BYTES:,} bytes.")
-    return secret
+    return read_stdin(MOST_BYTES)
 
 
 def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> TokenSearchResult:

@@ -98,6 +98,7 @@ def test_the_logs_token_comes_from_a_file_or_the_settings_and_is_shown_nowhere(
     assert "KEYDECK_SLACK_AUDIT_TOKEN" in without.stderr
     assert "auditlogs:read" in without.stderr
     secret = tmp_path / "token"
+    secret.touch(0o600)
     secret.write_text("KEYDECKCANARY-wrong\n")
     wrong = keydeck("events", "provider", "pull", "slack", "--token-file", str(secret))
     assert wrong.exit_code == 1

@@ -248,6 +248,9 @@ def test_a_secret_comes_from_a_file_alone_and_a_dry_run_changes_nothing(
 
     file = tmp_path / "token"
     file.write_text(NEW_TOKEN + "\n")
+    readable = keydeck("incident", "next", "1", "--secret", f"{secret}={file}")
+    assert (readable.exit_code, "may be read or written by others" in readable.stderr) == (2, True)
+    file.chmod(0o600)
     given = ("incident", "next", "1", "--secret", f"{secret}={file}")
     dry = keydeck(*given, "--dry-run", "--json")
     assert dry.exit_code == 0, dry.stderr

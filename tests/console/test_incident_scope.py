@@ -46,6 +46,7 @@ def test_an_incident_is_declared_about_the_rows_that_hold_the_tokens_of_a_file(
     first, second = github(world, 0), github(world, 1)
     tokens = [world.token_for(first), "", NOWHERE, f"  {world.token_for(second)}\r"]
     leaked = tmp_path / "leaked"
+    leaked.touch(0o600)
     leaked.write_text("\n".join(tokens))
     declared = keydeck(*START, "--secret", str(leaked), "--json")
     assert declared.exit_code == 1
@@ -102,6 +103,7 @@ def test_a_token_comes_by_standard_input_and_none_as_an_argument(
 
 def test_without_a_row_no_incident_is_declared(services: Container, keydeck: Keydeck, tmp_path: Path) -> None:
     leaked = tmp_path / "leaked"
+    leaked.touch(0o600)
     leaked.write_text(NOWHERE)
     nowhere = keydeck(*START, "--secret", str(leaked), "--json")
     assert (nowhere.exit_code, nowhere.json["incident"]) == (1, None)
@@ -127,6 +129,7 @@ def test_githubs_hash_finds_the_row_and_one_way_is_enough(
     assert declared.json["search"]["columns_left_out"] == []
     assert declared.json["scope"]["found_by"].startswith("GitHub's hashed_token: 1 of 1 token found")
     leaked = tmp_path / "leaked"
+    leaked.touch(0o600)
     leaked.write_text(NOWHERE)
     for more in (("--token", str(ref)), ("--filter", "org:x"), ("--secret", str(leaked))):
         assert keydeck(*START, "--hashed-token", digest, *more).exit_code == 2

@@ -220,6 +220,7 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
         slack, github, entered = _some_tokens(crew)
         new = {ref: _issued(crew, ref) for ref in (slack, github, entered)}
         file = tmp_path / "token"
+        file.touch(0o600)
         file.write_text(f"{new[entered]}\n")
         crew.declare("token-compromise", IncidentScope(references=tuple(map(str, new))))
         now = dict(before)
