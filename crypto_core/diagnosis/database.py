@@ -20,7 +20,7 @@ from crypto_core.database.connection.pooling import is_pooled
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.database.upkeep import backlogs, vacuuming
+from crypto_core.database.tokens.upkeep import backlogs, vacuuming
 from crypto_core.diagnosis.check import (
     Check,
     CheckOutcome,

@@ -19,7 +19,7 @@ from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.database.upkeep import vacuuming
+from crypto_core.database.tokens.upkeep import vacuuming
 
 
 @dataclass(frozen=True, slots=True)
