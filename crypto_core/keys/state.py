@@ -128,6 +128,13 @@ class KeyState(JsonRecord):
         return self.state == "Enabled"
 
     @property
+    def unfit(self) -> str:
+        """Why it can't wrap data keys, whatever its state, "" where it can."""
+        if self.spec == "SYMMETRIC_DEFAULT" and self.usage in ("ENCRYPT_DECRYPT", None):
+            return ""
+        return f"{self.key_arn} is {self.spec}, for {self.usage}: it can't wrap data keys."
+
+    @property
     def rotatable(self) -> bool:
         """True if KMS can rotate the material by itself: symmetric customer keys with material of KMS's.
 

@@ -149,20 +149,18 @@ def check_catalogue(catalogue: Catalogue) -> None:
         raise errors.RefusedError("No tokens to write.", remedy=" ".join(catalogue.gaps))
 
 
-def check_target(target: TargetKey) -> None:
+def check_target(target: TargetKey, setting: str = "--to") -> None:
     """Raise RefusedError for a key that can't wrap data keys, as far as KMS describes it."""
     key = target.state
     if key is None:
         return
     if not key.usable:
         raise errors.RefusedError(
-            f"Target key {key.key_arn} is {key.state}.", remedy="Enable it, or name another key with --to."
+            f"Target key {key.key_arn} is {key.state}.",
+            remedy=f"Enable it, or name another key with {setting}.",
         )
-    if key.spec != "SYMMETRIC_DEFAULT":
-        raise errors.RefusedError(
-            f"Target key {key.key_arn} is {key.spec}: it can't wrap data keys.",
-            remedy="Name a symmetric key with --to.",
-        )
+    if key.unfit:
+        raise errors.RefusedError(f"Target key {key.unfit}", remedy=f"Name a symmetric key with {setting}.")
 
 
 def check_selection(verb: Verb, selection: Selection) -> None:

@@ -85,7 +85,7 @@ class Planner:
         """
         catalogue = self.catalogue.refresh()
         plan_steps.check_catalogue(catalogue)
-        key = self._target(target)
+        key = target_key(self.keys, target)
         plan_steps.check_target(key)
         stop_if(cancelled)
         resolved = self.resolve_selection(verb, selection, key.arn, many=many, cancelled=cancelled)
@@ -144,15 +144,6 @@ class Planner:
             return plan_steps.sort_under_key(verb, source)
         plan_steps.check_selection(verb, selection)
         return plan_steps.ResolvedSelection(TokenScope(verb.formats))
-
-    def _target(self, name: str) -> plan_steps.TargetKey:
-        try:
-            key = self.keys.describe(name)
-        except KmsAccessDeniedError:
-            if parse_key_name(name).is_key_arn:
-                return plan_steps.TargetKey(name, name, None)
-            raise
-        return plan_steps.TargetKey(name, key.key_arn, key)
 
     def _listed(
         self, verb: Verb, target_arn: str, found: Iterable[Sequence[StoredToken] | Unwritten]
@@ -260,3 +251,14 @@ class Planner:
         except InvalidReferenceError:
             context = {}  # that token will be told by itself
         return self.preflight.for_run(target_arn, sources, operation=verb.operation, context=context)
+
+
+def target_key(keys: KeyInventory, name: str) -> plan_steps.TargetKey:
+    """Return a key to write under, as far as KMS describes it. Raises KmsError."""
+    try:
+        key = keys.describe(name)
+    except KmsAccessDeniedError:
+        if parse_key_name(name).is_key_arn:
+            return plan_steps.TargetKey(name, name, None)
+        raise
+    return plan_steps.TargetKey(name, key.key_arn, key)

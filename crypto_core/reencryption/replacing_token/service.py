@@ -34,12 +34,13 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
-from crypto_core.key_names import is_key_arn
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.providers.answers import Liveness
+from crypto_core.reencryption.plan_steps import check_target, check_writable
+from crypto_core.reencryption.planner import target_key
 from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntryPlan, digest_of_entry
 from crypto_core.reencryption.replacing_token.validation import taken
 from crypto_core.references import TokenRef
@@ -173,11 +174,7 @@ class TokenEntering:
         ref = catalogue.references(reference)[0]
         table = catalogue.table(ref.table)
         token = taken(raw, ref, table.provider)
-        grant = catalogue.unwritable.get(TokenColumn(ref.table, ref.column))
-        if grant:
-            raise errors.RefusedError(
-                f"This database role may not write {ref.table}.{ref.column}.", remedy=f"Needed: {grant}"
-            )
+        check_writable(catalogue, [str(TokenColumn(ref.table, ref.column))])
         key_arn, warnings = self._target()
         old = self.store.read_token(ref)
         found = self.opener.open_value(old)
@@ -229,18 +226,10 @@ class TokenEntering:
         name = self.keyring.write_key
         if not name:
             raise errors.SettingsError("No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID.")
-        try:
-            key = self.keys.describe(name)
-        except errors.KmsAccessDeniedError as error:
-            if not is_key_arn(name):
-                raise
-            return name, [f"The state of {name} is not known: {error.action} is not allowed."]
-        if not key.usable:
-            raise errors.RefusedError(
-                f"The key to write under, {key.key_arn}, is {key.state}.",
-                remedy="Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, or enable this one.",
-            )
-        return key.key_arn, []
+        key = target_key(self.keys, name)
+        check_target(key, "TOKEN_ENCRYPTION_KEY_ID")
+        unknown = f"The state of {name} is not known: kms:DescribeKey is not allowed."
+        return key.arn, [] if key.state else [unknown]
 
     def read_old(self, plan: EntryPlan) -> StoredToken:
         """Return the stored value that a plan was made for.

@@ -106,9 +106,7 @@ def unfit(new: KeyState, old: KeyState) -> str:
         return f"{new.key_arn} is the old key in another Region: a replica has the same key material."
     if new.manager == "AWS":
         return f"{new.key_arn} is managed by AWS: its policy can't be set."
-    if new.spec != "SYMMETRIC_DEFAULT" or new.usage not in ("ENCRYPT_DECRYPT", None):
-        return f"{new.key_arn} is {new.spec}, for {new.usage}. {_ASYMMETRIC}"
-    return ""
+    return f"{new.unfit} {_ASYMMETRIC}" if new.unfit else ""
 
 
 def _mend(new: KeyState) -> tuple[Instruction, ...]:

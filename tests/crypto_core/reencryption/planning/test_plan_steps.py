@@ -146,14 +146,19 @@ def test_a_source_that_cannot_be_opened_is_refused_with_the_reason_and_its_cause
 
 
 @pytest.mark.parametrize(
-    ("state", "spec", "words"),
-    [("Disabled", "SYMMETRIC_DEFAULT", "is Disabled"), ("Enabled", "RSA_2048", "can't wrap data keys")],
+    ("state", "spec", "usage", "words"),
+    [
+        ("Disabled", "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "is Disabled"),
+        ("Enabled", "RSA_2048", "ENCRYPT_DECRYPT", "can't wrap data keys"),
+        ("Enabled", "SYMMETRIC_DEFAULT", "GENERATE_VERIFY_MAC", "can't wrap data keys"),
+    ],
 )
-def test_a_target_that_cannot_wrap_is_refused(state: str, spec: str, words: str) -> None:
+def test_a_target_that_cannot_wrap_is_refused(state: str, spec: str, usage: str, words: str) -> None:
     steps.check_target(TARGET)
     steps.check_target(steps.TargetKey(NEW, NEW, None))
+    key = KeyState(NEW, "eu-central-1", state=state, spec=spec, usage=usage)
     with pytest.raises(RefusedError, match=words):
-        steps.check_target(steps.TargetKey(NEW, NEW, KeyState(NEW, "eu-central-1", state=state, spec=spec)))
+        steps.check_target(steps.TargetKey(NEW, NEW, key))
 
 
 def test_what_may_not_be_written_and_a_move_to_the_same_key_are_refused() -> None:

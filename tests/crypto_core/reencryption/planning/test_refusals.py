@@ -18,6 +18,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
 from tests.console.command_types import NewKey
 from tests.crypto_core.reencryption.running.runs import MakePlan, everything
 
@@ -50,6 +51,18 @@ def test_a_disabled_target_is_refused(
     assert isinstance(error, errors.RefusedError)
     assert f"Target key {key} is Disabled" in error.message
     assert "Enable it" in error.remedy
+
+
+def test_a_key_for_codes_is_no_key_to_write_a_new_token_under(
+    services: Container, world: World, kms: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = next(ref for ref in world.sealed_under(world.current_key) if ref.table == "gh_connection")
+    key = kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"]
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
+    entering = Container(load().settings).entering
+    with pytest.raises(errors.RefusedError, match="can't wrap data keys") as caught:
+        entering.plan_entry(ref, Secret.of("ghp_" + "Ab1" * 12))
+    assert "TOKEN_ENCRYPTION_KEY_ID" in caught.value.remedy
 
 
 def test_a_target_pending_deletion_is_refused(
