@@ -6,6 +6,7 @@ write to, it could lead to any file of this user's.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -69,6 +70,25 @@ def replace_file(path: Path, text: str, *, mode: int = 0o600) -> None:
             raise
     except OSError as error:
         raise ExportError(f"{path} can't be written: {error.strerror or type(error).__name__}.") from error
+
+
+def open_to_append(path: Path) -> int:
+    """Return a descriptor for the end of a file, made for its owner alone where it isn't there.
+
+    A line that was cut short, by a full disk for instance, is ended: it must not swallow the next one. Raises
+    OSError, also for what is no plain file of this user's or root's; ExportError as `followed`.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with ExitStack() as failed:
+        descriptor = os.open(followed(path), flags, 0o600)
+        failed.callback(os.close, descriptor)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it is not a plain file of yours")
+        if found.st_size and os.pread(descriptor, 1, found.st_size - 1) != b"\n":
+            os.write(descriptor, b"\n")
+        failed.pop_all()
+        return descriptor
 
 
 def followed(path: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crypto_core.errors import ReceiptError, SettingsError
-from crypto_core.lists.new_files import ExportError, followed
+from crypto_core.lists.new_files import ExportError, open_to_append
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.receipts.recorder import ReceiptRecorder, ReceiptSink
 from crypto_core.text.file_paths import expanded
@@ -39,19 +39,17 @@ class FileSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._torn = False
 
     def __call__(self, batch: Sequence[Receipt | LostReceipts]) -> None:
         """Append the batch. Raises ReceiptError, which names the file."""
         lines = "".join(f"{receipt.as_json_line()}\n" for receipt in batch).encode()
         try:
             descriptor = self._opened()
-            left = memoryview(b"\n" + lines if self._torn else lines)
+            left = memoryview(lines)
             while left:
-                self._torn = True
                 left = left[os.write(descriptor, left) :]
-            self._torn = False
         except (OSError, ExportError) as error:
+            self._close()  # opened anew, a line that was cut short is ended
             raise ReceiptError(f"Receipts can't be written to {self._path}: {error}") from error
 
     def _opened(self) -> int:
@@ -63,12 +61,14 @@ class FileSink:
                 there = None
             if there is not None and (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
                 return self._descriptor
+            self._close()
+        self._descriptor = open_to_append(self._path)
+        return self._descriptor
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._descriptor = os.open(followed(self._path), flags, 0o600)
-        self._torn = False
-        return self._descriptor
 
 
 OFF, LOG, TABLE, FILE = "off", "log", "table", "file:"

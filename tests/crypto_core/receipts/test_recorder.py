@@ -130,6 +130,12 @@ def test_a_file_goes_on_after_it_was_moved_away_and_after_a_torn_line(
     sink(kept.all)
     assert len((tmp_path / "receipts.1").read_text().splitlines()) == len(path.read_text().splitlines()) == 2
     assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(path.read_bytes()[:-5])  # as a process leaves it that was killed
+    FileSink(path)(kept.all)
+    lines = path.read_text().splitlines()
+    assert [read_receipt(line) is not None for line in lines] == [True, False, True, True]
+    path.unlink()
+    sink(kept.all)
     real, calls = os.write, []
 
     def torn(descriptor: int, content: bytes) -> int:
@@ -144,6 +150,9 @@ def test_a_file_goes_on_after_it_was_moved_away_and_after_a_torn_line(
     sink(kept.all)
     lines = path.read_text().splitlines()
     assert [read_receipt(line) is not None for line in lines] == [True, True, False, True, True]
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ReceiptError, match="not a plain file of yours"):
+        FileSink(tmp_path / "fifo")(kept.all)
 
 
 def test_a_logger_that_would_drop_receipts_is_refused(caplog: pytest.LogCaptureFixture) -> None:

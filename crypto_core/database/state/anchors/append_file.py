@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
-from crypto_core.lists.new_files import followed
+from crypto_core.lists.new_files import followed, open_to_append
 from crypto_core.proof.forms import Anchor
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -31,24 +31,16 @@ class AnchorFile:
         Raises AnchorError, also for what is no plain file of this user's; ExportError for somebody else's
         link on the way.
         """
-        target = followed(self._path)
         try:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(target, flags, 0o600)
+            descriptor = open_to_append(self._path)
             try:
-                found = os.fstat(descriptor)
-                if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
-                    raise AnchorError(f"{self.where} is not a plain file of yours.")
                 line = anchor.line()
-                # A line that was cut short, by a full disk for instance, must not swallow the next one.
-                if found.st_size and os.pread(descriptor, 1, found.st_size - 1) != b"\n":
-                    line = b"\n" + line
                 if os.write(descriptor, line) != len(line):
                     raise AnchorError(f"{self.where} took a part of the anchor only: is the disk full?")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            folder = os.open(followed(self._path).parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
             finally:
