@@ -6,14 +6,12 @@ A lease needs no session of its own, so it holds behind a pooler, and its functi
 from __future__ import annotations
 
 import json
-import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +20,8 @@ from sqlalchemy import Connection, Engine, Row
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.qualified_sql import text
-from crypto_core.errors import DatabaseError, DutyLostError
+from crypto_core.database.state.lease_renewal import renewed
+from crypto_core.errors import DutyLostError
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.moments import in_utc
 
@@ -30,8 +29,6 @@ RENEW_SECONDS = 5.0
 _ACT = text(
     "SELECT * FROM keydeck.hold_duty(:duty, CAST(:token AS uuid), :process, :act, CAST(:position AS jsonb))"
 )
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,6 @@ class DutyLease:
         self._engine = engine
         self._token = uuid4()
         self._process = clean(f"{socket.gethostname()}, process {os.getpid()}", 200)
-        self._over = Event()
 
     @repeated_if_rolled_back
     def take(self) -> DutyHolder | None:
@@ -81,8 +77,7 @@ class DutyLease:
     def writing(self) -> Iterator[Connection]:
         """Give a transaction in which nobody else can take the duty. Raises DutyLostError, DatabaseError."""
         with connected(self._engine, write=True) as connection:
-            if not self._act(connection, "look").held:
-                raise DutyLostError(f"Duty {self.name} was taken over by another host, and stops here.")
+            self._hold(connection, "look")
             yield connection
 
     def remember(self, connection: Connection, position: Mapping[str, Any]) -> None:
@@ -93,26 +88,17 @@ class DutyLease:
         with self.writing() as connection:
             self._act(connection, "done")
 
-    @contextmanager
-    def renewing(self) -> Iterator[None]:
-        thread = Thread(target=self._renew_until_over, name="keydeck-duty", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            self._try("end", "ends by itself")
+    def renew(self) -> None:
+        with connected(self._engine, write=True) as connection:
+            self._hold(connection, "renew")
 
-    def _renew_until_over(self) -> None:
-        while not self._over.wait(RENEW_SECONDS):
-            self._try("renew", "can't be renewed for now")
+    def end(self) -> None:
+        with connected(self._engine, write=True) as connection:
+            self._act(connection, "end")
 
-    def _try(self, act: str, otherwise: str) -> None:
-        try:
-            with connected(self._engine, write=True) as connection:
-                self._act(connection, act)
-        except DatabaseError as error:
-            _log.info("The lease of duty %s %s: %s", self.name, otherwise, error.message)
+    def _hold(self, connection: Connection, act: str) -> None:
+        if not self._act(connection, act).held:
+            raise DutyLostError(f"Duty {self.name} was taken over by another host, and stops here.")
 
     def _act(self, connection: Connection, act: str, position: Mapping[str, Any] | None = None) -> Row[Any]:
         told = None if position is None else json.dumps(position)
@@ -131,5 +117,5 @@ def on_duty(engine: Engine, name: str) -> Iterator[DutyLease | DutyHolder]:
     if holder is not None:
         yield holder
         return
-    with lease.renewing():
+    with renewed(f"duty {name}", RENEW_SECONDS, lease.renew, lease.end):
         yield lease

@@ -10,13 +10,11 @@ lease is long is cut to that length by whoever comes next: a holder that lives r
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
-from threading import Event, Lock, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +23,8 @@ from sqlalchemy import Connection, Engine, Row
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.qualified_sql import text
-from crypto_core.errors import DatabaseError, RefusedError, StepLostError
+from crypto_core.database.state.lease_renewal import renewed
+from crypto_core.errors import RefusedError, StepLostError
 from crypto_core.guard.held_step import holding
 from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
@@ -34,8 +33,6 @@ LEASE_SECONDS = 10.0
 """How long a step waits for a holder whose console was killed, or is frozen."""
 RENEW_SECONDS = 2.0
 _ACT = text("SELECT * FROM keydeck.hold_step(:incident, :step, CAST(:token AS uuid), :holder, :host, :act)")
-
-_log = logging.getLogger(__name__)
 
 
 class StepLease:
@@ -53,8 +50,6 @@ class StepLease:
         }
         self._sure_until = 0.0
         """Until when, by this machine's clock, nobody else can have taken the step."""
-        self._lock = Lock()
-        self._over = Event()
 
     @repeated_if_rolled_back
     def take(self) -> None:
@@ -80,11 +75,10 @@ class StepLease:
     @repeated_if_rolled_back
     def renew(self) -> None:
         """Hold the step for longer. Raises StepLostError if another operator has it, DatabaseError."""
-        with self._lock:
-            asked = _now()
-            with connected(self._engine, write=True) as connection:
-                self._require(self._act(connection, "renew"))
-            self._sure_until = asked + LEASE_SECONDS
+        asked = _now()
+        with connected(self._engine, write=True) as connection:
+            self._require(self._act(connection, "renew"))
+        self._sure_until = asked + LEASE_SECONDS
 
     def require_until_commit(self, connection: Connection) -> None:
         """Pass if the step is held until the transaction's end. Raises StepLostError."""
@@ -104,31 +98,9 @@ class StepLease:
             f"renew its lease for {LEASE_SECONDS:g} s. It stopped before its next write."
         )
 
-    @contextmanager
-    def renewing(self) -> Iterator[None]:
-        thread = Thread(target=self._renew_until_over, name="keydeck-step", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            self._give_back()
-
-    def _renew_until_over(self) -> None:
-        while not self._over.wait(RENEW_SECONDS):
-            try:
-                self.renew()
-            except StepLostError:
-                return  # whoever writes next is told
-            except DatabaseError as error:
-                _log.info("The lease of step %s can't be renewed for now: %s", self._step_id, error.message)
-
-    def _give_back(self) -> None:
-        try:
-            with self._lock, connected(self._engine, write=True) as connection:
-                self._act(connection, "end")
-        except DatabaseError as error:
-            _log.info("The lease of step %s ends by itself: %s", self._step_id, error.message)
+    def end(self) -> None:
+        with connected(self._engine, write=True) as connection:
+            self._act(connection, "end")
 
 
 @contextmanager
@@ -140,7 +112,7 @@ def leased(engine: Engine, incident: int, step_id: str, holder: str) -> Iterator
     """
     lease = StepLease(engine, incident, step_id, holder)
     lease.take()
-    with lease.renewing(), holding(lease):
+    with renewed(f"step {step_id}", RENEW_SECONDS, lease.renew, lease.end), holding(lease):
         yield lease
 
 

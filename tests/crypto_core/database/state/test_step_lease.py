@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Event
+from threading import enumerate as enumerate_threads
+from time import sleep
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state import step_lease
+from crypto_core.database.state import duties, step_lease
+from crypto_core.database.state.duties import DutyLease, on_duty
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.step_lease import LEASE_SECONDS, StepLease, leased
@@ -182,6 +185,31 @@ def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
         assert twice.wait(30)
 
 
+@pytest.mark.parametrize("kind", [StepLease, DutyLease])
+def test_a_renewal_under_way_does_not_outlive_the_lease(
+    engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch, kind: type[StepLease | DutyLease]
+) -> None:
+    for module in (step_lease, duties):
+        monkeypatch.setattr(module, "RENEW_SECONDS", 0.01)
+    acts: list[str] = []
+    begun, act = Event(), kind._act
+
+    def slow(lease: Any, connection: Any, name: str, *more: Any) -> Any:
+        if name == "renew":
+            begun.set()
+            sleep(0.1)  # the block ends meanwhile
+        acts.append(name)
+        return act(lease, connection, name, *more)
+
+    monkeypatch.setattr(kind, "_act", slow)
+    of_step, before = leased(engine, number, "one", "ana"), set(enumerate_threads())
+    with of_step if kind is StepLease else on_duty(engine, "watch"):
+        assert begun.wait(30)
+    for thread in set(enumerate_threads()) - before:
+        thread.join()
+    assert acts[-1] == "end"
+
+
 @pytest.mark.usefixtures("still")
 def test_who_was_frozen_goes_on_if_nobody_came(engine: Engine, number: int, superuser: Engine) -> None:
     with leased(engine, number, "one", "ana") as lease:
@@ -204,7 +232,7 @@ def test_who_was_taken_over_from_changes_nothing_of_the_incident(
     with holding(frozen.lease), pytest.raises(StepLostError), store.change(number, "ana") as change:
         change.tell("note", "one", "Late.")
     assert store.whole(number) == before
-    frozen.lease._give_back()
+    frozen.lease.end()
     frozen.other.renew()
 
 
