@@ -7,6 +7,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.trail.event import KMS
+from crypto_core.trail.own_calls import OWN
 from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,
     OF_KMS,
@@ -17,7 +18,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.event_questions import has
+from crypto_core.trail.store.event_questions import flag, has
 
 MANY = 10
 ESTABLISHED = 20
@@ -44,16 +45,15 @@ _NO_TOKEN = Term("token", (Alternative(text="*"),), negated=True, position=0)
 def context_wrong(context: RuleContext) -> Said:
     """Yield who offered envelopes that KMS could not open: of another row, changed, or of another key.
 
-    Keydeck itself does so while it looks for the Region of a v1 envelope; its calls name it as application.
-    The record often names no key, so all of them count. Services are left out: what they can't open is
-    their own.
+    Keydeck itself does so while it looks for the Region of a v1 envelope. The record often names no key, so
+    all of them count. Services are left out: what they can't open is their own.
     """
     terms = (OF_KMS, NO_SERVICE, has("name", "Decrypt", "ReEncrypt"), has("error", *_INVALID))
     for group in context.history.groups(("principal",), terms, context.window):
         principal, number = group.values[0], group.events
         events = context.evidence(principal, terms)
         tokens = listed(dict.fromkeys(str(e.token_ref) for e in events if e.token_ref))
-        keydeck = all("app/keydeck" in e.user_agent for e in events)
+        keydeck = not context.evidence(principal, (*terms, flag(OWN, negated=True)))
         severity = Severity.HIGH if number >= MANY else Severity.MEDIUM
         yield found(
             Severity.LOW if keydeck else severity,

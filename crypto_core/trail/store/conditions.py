@@ -40,10 +40,12 @@ from crypto_core.text.cleaning import DEFAULT_LIMIT
 from crypto_core.trail import term_sql
 from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
+from crypto_core.trail.own_calls import OWN, with_callers
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.event_ids import numbers_of
+from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
@@ -287,7 +289,10 @@ def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
 
 def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases) -> Conditions:
     """Return what a filter means. Of two records of a call, one counts, unless it asks for twins or ids."""
-    wanted = tuple(simplified(clauses))
+    asked = tuple(clauses)
+    if any(one.field == OWN for one in terms_of(asked)):
+        asked = with_callers(asked, own_callers(connection))
+    wanted = tuple(simplified(asked))
     resolved: list[ResolvedTerm] = []
     if not any(one.field in ("twin", "id") for one in terms_of(wanted)):
         resolved.append(ResolvedTerm(negated=True, mark=EventProperty.TWIN))

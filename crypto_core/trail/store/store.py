@@ -14,7 +14,6 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
-from crypto_core.lists.filter_language import Clause, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
@@ -22,7 +21,7 @@ from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import PIVOTS
-from crypto_core.trail.own_calls import OWN, with_callers, without_own
+from crypto_core.trail.own_calls import without_own
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
@@ -36,7 +35,6 @@ from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
 from crypto_core.trail.store.files_seen import any_file, recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
-from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent, ReceiptOfEvent
 from crypto_core.trail.store.receipt_tables import receipt_reached
@@ -220,7 +218,8 @@ class EventStore:
                 hidden = counts.count(connection, replace(found, terms=terms)) - shown
             clauses = parse(expression, self._clock())
             rest = without_own(clauses)
-            own = counts.count(connection, self._resolved(connection, rest)) - shown if rest != clauses else 0
+            with_own = resolve(connection, rest, self._aliases)
+            own = counts.count(connection, with_own) - shown if rest != clauses else 0
         first, last = map(moment, ends[1:]) if ends else (None, None)
         return Summary(shown, hidden, first, last, own)
 
@@ -368,12 +367,7 @@ class EventStore:
     @contextmanager
     def _asking(self, expression: str, cancelled: Event | None) -> Iterator[tuple[Connection, Conditions]]:
         with self.file.reading(cancelled) as connection:
-            yield connection, self._resolved(connection, parse(expression, self._clock()))
-
-    def _resolved(self, connection: Connection, clauses: Sequence[Clause]) -> Conditions:
-        if any(one.field == OWN for one in terms_of(clauses)):
-            clauses = with_callers(clauses, own_callers(connection))
-        return resolve(connection, clauses, self._aliases)
+            yield connection, resolve(connection, parse(expression, self._clock()), self._aliases)
 
 
 def _cursor(row: Row) -> Cursor:

@@ -195,8 +195,15 @@ def test_who_is_denied_much_at_once_is_told_once(watch: Watch) -> None:
 def test_many_of_them_are_worse_and_keydecks_own_search_is_low(watch: Watch) -> None:
     (found,) = of(watch(invalid(10)), WRONG)
     assert found.severity is Severity.HIGH
-    (found,) = of(watch(invalid(3, who=role("oncall"), userAgent="Boto3/1.4 app/keydeck")), WRONG)[1:]
-    assert found.severity is Severity.LOW
+    ours = role("oncall", "ana")
+    searched = invalid(MOST_EVENTS + 1, who=ours, userAgent="Boto3/1.4 app/keydeck")
+    # Anybody can send its user agent: its calls are those of an identity that it was used as.
+    assert of(watch(searched), WRONG)[0].severity is Severity.HIGH
+    caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana"
+    (found,) = of(watch([], caller=caller), WRONG)[1:]
+    assert (found.subject[-6:], found.severity) == ("oncall", Severity.LOW)
+    later = [record(ago=1, who=ours, userAgent="aws-cli/2.27", errorCode="InvalidCiphertextException")]
+    assert {found.severity for found in of(watch(later, caller=caller), WRONG)} == {Severity.HIGH}
 
 
 def test_without_context_where_all_tokens_are_v2_is_told(watch: Watch) -> None:

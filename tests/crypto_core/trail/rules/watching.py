@@ -14,6 +14,7 @@ from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.examination import Examined
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.own_callers import note_caller
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, read, record
 
 CONFIGURED = Configured(KEY, (OTHER_KEY,))
@@ -31,10 +32,12 @@ def watch(tmp_path: Path) -> Watch:
     def examine(
         records: Iterable[Mapping[str, Any]],
         configured: Configured = CONFIGURED,
+        caller: str = "",
         **window: Any,
     ) -> Examined:
         store = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
         store.add([read(one) for one in records])
+        note_caller(store.file, caller)
         rules = TrailRules(store, configured, aliases=lambda: ALIASES, clock=lambda: NOW)
         examined = rules.examine_events(**({"until": NOW + timedelta(seconds=1)} | window))
         store.close()
