@@ -8,7 +8,7 @@ from typing import Any
 
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_LOGS
-from crypto_core.key_names import account_of
+from crypto_core.key_names import account_of, partition_of
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
@@ -21,7 +21,7 @@ def _trail(event: TrailEvent) -> str:
     name = text(given.get("name"), 300) or text(given.get("trailName"), 300)
     if not name or name.startswith("arn:"):
         return name or "a trail"
-    return f"arn:aws:cloudtrail:{event.region}:{event.account}:trail/{name}"
+    return f"arn:{partition_of(event.region)}:cloudtrail:{event.region}:{event.account}:trail/{name}"
 
 
 def _short(event: TrailEvent) -> str:

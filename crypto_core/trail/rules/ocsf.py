@@ -38,8 +38,8 @@ FAIL = (3, "Fail")
 _USERS = {"IAMUser": (1, "User"), "Root": (2, "Admin"), "AWSService": (4, "Service")}
 _OTHER = 99
 _RESOURCES = (
-    ("arn:aws:cloudtrail:", "AWS::CloudTrail::Trail"),
-    ("arn:aws:s3:::", "AWS::S3::Bucket"),
+    (":cloudtrail:", "AWS::CloudTrail::Trail"),
+    (":s3:::", "AWS::S3::Bucket"),
     (":policy/", "AWS::IAM::Policy"),
     (":role/", "AWS::IAM::Role"),
     (":user/", "AWS::IAM::User"),

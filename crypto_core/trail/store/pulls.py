@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from crypto_core.key_names import AccountRegion, partition_of
+from crypto_core.key_names import AccountRegion
+from crypto_core.trail.bucket_calls import bucket_arn
 from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata, numbers, texts
@@ -102,7 +103,7 @@ class DeliveryBucket:
 
     @property
     def names(self) -> tuple[str, str]:
-        return self.name, f"arn:{partition_of(self.region)}:s3:::{self.name}"
+        return self.name, bucket_arn(self.name, self.region)
 
     def scope(self, name: str, of: str = KMS_EVENTS) -> str:
         return f"{_OF_BUCKET} {name} {of}"

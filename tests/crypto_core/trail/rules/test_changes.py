@@ -291,11 +291,15 @@ def test_a_trail_that_is_blinded_is_told(watch: Watch, name: str, rule: str, sev
     assert len(attempts) == 2
 
 
-def test_a_trail_that_is_started_again_is_less(watch: Watch) -> None:
-    (found,) = of(
-        watch([trail_call("StopLogging", ago=60), trail_call("StartLogging", ago=30)]), "event-trail-stopped"
-    )
-    assert found.severity is Severity.HIGH
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_a_trail_that_is_started_again_is_less(watch: Watch, region: str, partition: str) -> None:
+    arn = f"arn:{partition}:cloudtrail:{region}:{ACCOUNT}:trail/management"
+    stopped = trail_call("StopLogging", {"name": "management"}, ago=60, awsRegion=region)
+    started = trail_call("StartLogging", {"name": arn}, ago=30, awsRegion=region)
+    (found,) = of(watch([stopped, started]), "event-trail-stopped")
+    assert (found.severity, found.subject) == (Severity.HIGH, arn)
 
 
 @pytest.mark.parametrize(

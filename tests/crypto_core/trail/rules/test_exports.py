@@ -228,6 +228,8 @@ def test_a_finding_of_posture_names_the_controls_that_fail() -> None:
         (f"arn:aws:cloudtrail:eu-west-1:{ACCOUNT}:trail/x", "AWS::CloudTrail::Trail"),
         (f"arn:aws:iam::{ACCOUNT}:policy/x", "AWS::IAM::Policy"),
         ("arn:aws:s3:::trail-bucket", "AWS::S3::Bucket"),
+        (f"arn:aws-cn:cloudtrail:cn-north-1:{ACCOUNT}:trail/x", "AWS::CloudTrail::Trail"),
+        ("arn:aws-us-gov:s3:::trail-bucket", "AWS::S3::Bucket"),
         ("eu-west-1", "Other"),
     ],
 )
