@@ -25,7 +25,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.sources.digest_files import DIGEST_NAME, MOST_FILES, Digest, broken, digest_of, wrong
-from crypto_core.trail.sources.files.find_files import why
+from crypto_core.trail.sources.files.find_files import Walk, why
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError, unpacked
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store.pulls import TimeWindow
@@ -118,7 +118,7 @@ def validate_copies(
     paths: Iterable[str | os.PathLike[str]], keys: PublicKeys, cancelled: Event | None = None
 ) -> CopyValidation:
     """Return what digests below some folders say of the log files there. Raises InterruptedRunError."""
-    return _Copies(keys, cancelled).validate(os.fspath(path) for path in paths)
+    return _Copies(keys, cancelled).validate([os.fspath(path) for path in paths])
 
 
 class _Copies:
@@ -129,17 +129,20 @@ class _Copies:
         """Where log files of a name lie, the ending .gz left out."""
         self._named: set[str] = set()
 
-    def validate(self, paths: Iterable[str]) -> CopyValidation:
+    def validate(self, paths: Sequence[str]) -> CopyValidation:
         chains: dict[str, dict[str, str]] = {}
-        for path in _below(paths):
+        result = CopyValidation()
+        for file in Walk(paths, (".json", ".gz"), digests=True):
             stop_if(self._cancelled)
+            path = os.fsdecode(file.path)
             name = os.path.basename(path)  # noqa: PTH119  # of a million files
             if LOG_NAME.fullmatch(name):
                 self._logs.setdefault(_plain(name), []).append(path)
             elif _DIGEST.fullmatch(name) and (found := DIGEST_NAME.fullmatch(f"{_plain(name)}.gz")):
                 order = f"{found['backfill'] or ''}{found['stamp']}"
                 chains.setdefault(found["chain"], {})[order] = path
-        result = CopyValidation()
+            elif file.trouble:
+                result = result.but(f"{path}: {file.trouble}")
         for name, digests in sorted(chains.items()):
             result += self._chain(name, [digests[order] for order in sorted(digests, reverse=True)])
         if not chains:
@@ -226,22 +229,6 @@ def _vouched(
     flaw = wrong(digest, bucket, keys)
     told = CopyValidation().but(f"{digest.key}: {flaw}", "digests_invalid")
     return digest, not flaw, told if flaw else None
-
-
-def _below(paths: Iterable[str]) -> Iterator[str]:
-    entered: set[tuple[int, int]] = set()
-    for path in paths:
-        if not os.path.isdir(path):  # noqa: PTH112
-            yield path
-            continue
-        for folder, inner, names in os.walk(path, followlinks=True):
-            status = os.stat(folder)  # noqa: PTH116
-            if (status.st_dev, status.st_ino) in entered:
-                inner.clear()
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            inner[:] = [name for name in inner if not name.startswith(".")]
-            yield from (f"{folder.rstrip('/')}/{name}" for name in names if not name.startswith("."))
 
 
 def _plain(name: str) -> str:

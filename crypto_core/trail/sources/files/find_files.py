@@ -1,4 +1,4 @@
-"""Finds CloudTrail's files below folders. Nothing is opened, so nothing blocks."""
+"""Finds files below folders, CloudTrail's or others. Nothing is opened, so nothing blocks."""
 
 from __future__ import annotations
 
@@ -43,10 +43,17 @@ class FoundFile:
 
 
 class Walk:
-    """Files named, or below named folders: links are followed, hidden and other files are left out."""
+    """Files named, or below named folders: links are followed, hidden and other files are left out.
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    `suffixes` are the endings of the files that are no others; with `digests`, digests and insights are none.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], suffixes: tuple[str, ...] = _SUFFIXES, *, digests: bool = False
+    ) -> None:
         self._paths = paths
+        self._suffixes = suffixes
+        self._digests = digests
         self.skipped: Counter[str] = Counter()
         """Files left out, by kind: Digest, Insight, hidden, other."""
 
@@ -81,14 +88,14 @@ class Walk:
         path = f"{folder.rstrip('/')}/{name}"
         if name.startswith("."):
             self.skipped["hidden"] += 1
-        elif not name.lower().endswith(_SUFFIXES) and not os.path.isdir(path):  # noqa: PTH112
+        elif not name.lower().endswith(self._suffixes) and not os.path.isdir(path):  # noqa: PTH112
             self.skipped["other"] += 1
         elif not self._is_other(path):
             return path
         return ""
 
     def _is_other(self, path: str) -> bool:
-        other = _OTHERS.search(os.path.basename(path))  # noqa: PTH119
+        other = None if self._digests else _OTHERS.search(os.path.basename(path))  # noqa: PTH119
         if other:
             self.skipped[other[1]] += 1
         return other is not None

@@ -12,7 +12,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import ReceiptError
 from crypto_core.receipts.receipt import LONGEST_LINE, LostReceipts, Receipt, read_receipt
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.sources.files.find_files import NO_FILE, why
+from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.one_file import PIECE
 from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
 from crypto_core.trail.sources.receipts.report import ReceiptReport
@@ -88,23 +88,16 @@ def take_files(
     can't be read is told in the report's gaps. Raises EventStoreError, InterruptedRunError.
     """
     total = ReceiptReport()
-    for path in _files(paths):
+    for found in Walk([os.fspath(path) for path in paths], ("",), digests=True):
         stop_if(cancelled)
-        total += _taken(store, path, cancelled)
+        path = os.fsdecode(found.path)
+        if found.trouble:
+            total += ReceiptReport(files=1, gaps=(f"{clean(path, 300)}: {found.trouble}",))
+        else:
+            total += _taken(store, path, cancelled)
     if source and total.newest is not None:
         store.note_receipts_reached(source, "", total.newest)
     return total
-
-
-def _files(paths: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
-    for named in paths:
-        path = os.fspath(named)
-        if os.path.isdir(path):  # noqa: PTH112  # os.walk's own language
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                yield from (f"{folder}/{name}" for name in sorted(names) if not name.startswith("."))
-        else:
-            yield path
 
 
 def _taken(store: EventStore, path: str, cancelled: Event | None) -> ReceiptReport:

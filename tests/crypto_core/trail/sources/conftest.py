@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,25 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "files"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+def unlisted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder below the other that can't be listed, by whichever call."""
+    shut = folder / "shut"
+    shut.mkdir()
+
+    def refusing(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def refused(path: Any) -> Any:
+            if os.fspath(path) == str(shut):
+                raise PermissionError(13, "Permission denied", path)
+            return call(path)
+
+        return refused
+
+    monkeypatch.setattr(os, "listdir", refusing(os.listdir))
+    monkeypatch.setattr(os, "scandir", refusing(os.scandir))
+    return shut
 
 
 @pytest.fixture(scope="module")

@@ -91,3 +91,9 @@ def test_files_and_folders_are_read_gzip_or_plain_and_counted(store: EventStore,
     again = take_files(store, [folder, cut, tmp_path / "none"])
     assert again.added.explained <= 1
     assert [gap.rsplit("/", 1)[-1].split(":")[0] for gap in again.gaps] == ["c.log", "cut.gz", "none"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(store: EventStore, unlisted: Path) -> None:
+    (unlisted.parent / "a.log").write_text(receipt(called()).as_json_line())
+    report = take_files(store, [unlisted.parent])
+    assert (report.read, report.gaps) == (1, (f"{unlisted}: Permission denied",))

@@ -100,6 +100,14 @@ def test_a_file_that_no_digest_names_is_not_covered(chain: Chain, folder: Path) 
     assert (found.not_covered, found.proved) == (1, 6)
 
 
+def test_a_copy_with_a_folder_that_cannot_be_listed_is_not_well(
+    chain: Chain, folder: Path, unlisted: Path
+) -> None:
+    found = validated(folder)
+    assert found.proved == 6
+    assert found.problems == (f"{unlisted}: Permission denied",)
+
+
 def test_a_digest_that_was_changed_missing_or_signed_by_others_proves_nothing(
     chain: Chain, folder: Path
 ) -> None:
