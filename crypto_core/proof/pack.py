@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Callable
 
@@ -239,14 +240,20 @@ class PackVerdict:
 
     @property
     def gaps(self) -> tuple[date, ...]:
-        """The days of the period, up to when the pack was made, of which there is none."""
-        if self.manifest is None:
+        """The days of the period of which a record is due, and there is none."""
+        told = self.manifest
+        if told is None:
             return ()
-        last = min(self.manifest.until, self.manifest.made_at.date())
-        number = min((last - self.manifest.since).days + 1, 4_000)
-        every = (self.manifest.since + timedelta(days=one) for one in range(number))
         there = set(self.days)
-        return tuple(day for day in every if day not in there)
+        due = islice(days_of(told.since, told.until, told.made_at, there), 4_000)
+        return tuple(day for day in due if day not in there)
+
+
+def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date]) -> Iterator[date]:
+    """Yield the days of a period that are over, and today if there is a record of it already."""
+    today = made_at.date()
+    last = min(until, today if today in set(recorded) else today - timedelta(days=1))
+    return (since + timedelta(days=n) for n in range((last - since).days + 1))
 
 
 def prove_pack(

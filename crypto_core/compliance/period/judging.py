@@ -30,6 +30,7 @@ from crypto_core.compliance.period.troubles import RANK, JudgedRecord, find_laps
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.key_names import same_key
+from crypto_core.proof.pack import days_of
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counting import counted
 
@@ -306,13 +307,6 @@ def _listed(days: Sequence[date]) -> str:
     return ", ".join([*runs[:_MOST_RUNS], *more])
 
 
-def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date]) -> tuple[date, ...]:
-    """Return the days of a period that are over, and today if there is a record of it already."""
-    today = made_at.date()
-    last = min(until, today if today in set(recorded) else today - timedelta(days=1))
-    return tuple(since + timedelta(days=n) for n in range((last - since).days + 1))
-
-
 def by_day(judged: Iterable[JudgedRecord]) -> dict[date, tuple[JudgedRecord, ...]]:
     return {day: tuple(found) for day, found in groupby(judged, key=lambda one: one.record.day)}
 
@@ -410,7 +404,7 @@ def audit_period(
     )
     recorded = by_day(judged)
     held = {one for theirs in exemptions.values() for one in theirs}
-    days = days_of(asked.since, asked.until, made_at, recorded)
+    days = tuple(days_of(asked.since, asked.until, made_at, recorded))
     access = access_of(records, at_hand.reviews, asked.since, asked.until)
     incidents = incidents_of(records, at_hand.incidents, asked.since, asked.until)
     unread = [f"{one.name} can't be read: {one.unread}" for one in incidents if one.unread]

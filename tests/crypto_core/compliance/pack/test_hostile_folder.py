@@ -12,7 +12,7 @@ import pytest
 
 from crypto_core.proof.forms import JournalEntry
 from crypto_core.proof.journal import NamedRecords, unchecked_entry
-from crypto_core.proof.pack import Manifest, PackedFolder, PackSignature, UnreadablePackError
+from crypto_core.proof.pack import Manifest, PackedFolder, PackSignature, PackVerdict, UnreadablePackError
 from crypto_core.proof.records import PackedRecord, left_out, packed_record, record_line, wrong_records
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.making import DATABASE, made_records
@@ -41,6 +41,13 @@ def manifest(**changes: object) -> Manifest:
         "files": (),
     }
     return Manifest(**(told | changes))  # type: ignore[arg-type]
+
+
+def test_the_day_on_which_a_pack_was_made_lacks_no_record_yet() -> None:
+    made = manifest(made_at=datetime(2026, 1, 3, 9, tzinfo=UTC))
+    assert PackVerdict(manifest=made).gaps == (date(2026, 1, 1), date(2026, 1, 2))
+    endless = PackVerdict(manifest=manifest(since=date.min, until=date.max, made_at=datetime.max))
+    assert len(endless.gaps) == 4_000
 
 
 @pytest.mark.parametrize("content", MANIFESTS, ids=range(len(MANIFESTS)))
