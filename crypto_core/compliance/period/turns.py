@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from crypto_core.compliance.control_tests.findings import RULES
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.findings.finding import Finding
 from crypto_core.key_names import is_multi_region, region_of
@@ -40,9 +41,9 @@ class Aspect(StrEnum):
 class AspectTable:
     """What belongs to an aspect.
 
-    `kinds` are those of causes. `begins` and `ends` are the changes that certainly begin and end it,
-    `concerns` those that may, by CloudTrail's names and the journal's. `tests` are those that a record of the
-    time would have failed.
+    `kinds` are those of causes, beside the rules of its tests. `begins` and `ends` are the changes that
+    certainly begin and end it, `concerns` those that may, by CloudTrail's names and the journal's. `tests`
+    are those that a record of the time would have failed.
     """
 
     kinds: frozenset[str]
@@ -54,16 +55,13 @@ class AspectTable:
 
 _TABLE: dict[Aspect, AspectTable] = {
     Aspect.ROTATION: AspectTable(
-        frozenset({"kms-rotation-off", "kms-rotation-period", "event-rotation-off"}),
+        frozenset({"event-rotation-off"}),
         frozenset({"DisableKeyRotation", "keys disable-rotation"}),
         frozenset({"EnableKeyRotation", "keys enable-rotation"}),
         tests=("keys-rotate",),
     ),
     Aspect.ACCESS: AspectTable(
-        frozenset(
-            {"kms-key-public", "kms-key-cross-account", "kms-key-full-control", "kms-grant-wide"}
-            | {"event-key-policy", "event-key-grant", "event-key-made-open", "event-key-replicated"}
-        ),
+        frozenset({"event-key-policy", "event-key-grant", "event-key-made-open", "event-key-replicated"}),
         concerns=frozenset(
             {"PutKeyPolicy", "CreateGrant", "RevokeGrant", "RetireGrant", "ReplicateKey", "CreateKey"}
             | {"keys put-policy", "keys block", "keys unblock", "keys revoke-grant", "keys retire-grant"}
@@ -73,8 +71,7 @@ _TABLE: dict[Aspect, AspectTable] = {
     ),
     Aspect.STATE: AspectTable(
         frozenset(
-            {"kms-key-disabled", "kms-key-pending-deletion", "kms-key-unusable"}
-            | {"tokens-key-not-enabled", "tokens-key-pending-deletion"}
+            {"tokens-key-not-enabled", "tokens-key-pending-deletion"}
             | {"event-key-disabled", "event-key-deletion", "event-key-ransom", "event-material-deleted"}
         ),
         frozenset({"DisableKey", "ScheduleKeyDeletion", "DeleteImportedKeyMaterial"})
@@ -84,7 +81,7 @@ _TABLE: dict[Aspect, AspectTable] = {
         tests=("keys-usable",),
     ),
     Aspect.ALIAS: AspectTable(
-        frozenset({"kms-alias-elsewhere", "event-alias-changed"}),
+        frozenset({"event-alias-changed"}),
         concerns=frozenset({"UpdateAlias", "DeleteAlias", "CreateAlias", "keys alias"}),
         tests=("keys-not-substituted",),
     ),
@@ -100,8 +97,7 @@ _TABLE: dict[Aspect, AspectTable] = {
     ),
     Aspect.RECORDING: AspectTable(
         frozenset(
-            {"trail-none", "trail-stopped", "trail-one-region", "trail-excludes-kms", "event-trail-stopped"}
-            | {"event-trail-deleted", "event-trail-changed", "event-trail-hides-kms"}
+            {"event-trail-stopped", "event-trail-deleted", "event-trail-changed", "event-trail-hides-kms"}
         ),
         frozenset({"StopLogging", "DeleteTrail"}),
         frozenset({"StartLogging", "CreateTrail"}),
@@ -110,15 +106,18 @@ _TABLE: dict[Aspect, AspectTable] = {
     ),
     Aspect.FILES: AspectTable(
         frozenset(
-            {"trail-bucket-public", "trail-bucket-unlogged", "trail-unencrypted", "trail-unvalidated"}
-            | {"event-trail-bucket-opened", "event-trail-bucket-policy", "event-trail-bucket-unprotected"}
+            {"event-trail-bucket-opened", "event-trail-bucket-policy", "event-trail-bucket-unprotected"}
         ),
         concerns=frozenset({"PutBucketPolicy", "PutBucketAcl", "PutBucketPublicAccessBlock"}),
         tests=("trail-files-protected",),
     ),
     Aspect.OTHER: AspectTable(frozenset()),
 }
-_BY_KIND = {kind: aspect for aspect, table in _TABLE.items() for kind in table.kinds}
+_BY_KIND = {
+    kind: aspect
+    for aspect, table in _TABLE.items()
+    for kind in table.kinds.union(*(RULES.get(test, ()) for test in table.tests))
+}
 _OVER_SUBJECTS = frozenset({"tokens-plaintext", "tokens-dev", "tokens-unrecognised", "column-unguarded"})
 """Kinds that are one thing in several columns where they come and go together."""
 CHANGED_ASPECTS = (Aspect.ROTATION, Aspect.ACCESS, Aspect.STATE, Aspect.RECORDING)

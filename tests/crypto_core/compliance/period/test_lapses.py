@@ -203,12 +203,17 @@ def test_rotation_turned_off_and_on_between_two_records_is_a_lapse_of_keys_that_
     assert not period(records, changes(*failed)).lapses
 
 
-def test_a_change_of_which_nothing_certain_is_known_is_an_inference_and_moves_no_moment() -> None:
-    public = findings(replace(finding("kms-key-public", Severity.CRITICAL), first_at=None))
-    several = [change("PutKeyPolicy", at(3, hour), who=f"user/{hour}") for hour in (10, 12)]
-    found = period([record(d, public if d == 3 else None) for d in range(6)], changes(*several))
+@pytest.mark.parametrize(
+    ("rule", "call"), [("kms-key-public", "PutKeyPolicy"), ("trail-undelivered", "UpdateTrail")]
+)
+def test_a_change_of_which_nothing_certain_is_known_is_an_inference_and_moves_no_moment(
+    rule: str, call: str
+) -> None:
+    wrong = findings(replace(finding(rule, Severity.CRITICAL), first_at=None))
+    several = [change(call, at(3, hour), who=f"user/{hour}") for hour in (10, 12)]
+    found = period([record(d, wrong if d == 3 else None) for d in range(6)], changes(*several))
     assert (lapse := _only(found)).before == at(4)
-    assert "inferred: PutKeyPolicy by user/12" in lapse.ended_by
+    assert f"inferred: {call} by user/12" in lapse.ended_by
     assert "the last of 2 such changes" in lapse.ended_by
 
 
