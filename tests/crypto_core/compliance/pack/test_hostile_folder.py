@@ -46,7 +46,9 @@ def manifest(**changes: object) -> Manifest:
 def test_the_day_on_which_a_pack_was_made_lacks_no_record_yet() -> None:
     made = manifest(made_at=datetime(2026, 1, 3, 9, tzinfo=UTC))
     assert PackVerdict(manifest=made).gaps == (date(2026, 1, 1), date(2026, 1, 2))
-    endless = PackVerdict(manifest=manifest(since=date.min, until=date.max, made_at=datetime.max))
+    endless = PackVerdict(
+        manifest=manifest(since=date.min, until=date.max, made_at=datetime.max.replace(tzinfo=UTC))
+    )
     assert len(endless.gaps) == 4_000
 
 
