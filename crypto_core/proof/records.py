@@ -70,9 +70,15 @@ def packed_record(line: bytes) -> PackedRecord:
     outer = document_of(line)
     document, because = text_in(outer["document"]), text_in(outer["unsigned_because"])
     signature = None if outer["signature"] is None else signature_in(outer["signature"])
+    if record_line(document, signature, because).encode() != line.rstrip(b"\n") + b"\n":
+        raise ValueError("it is not written as Keydeck writes it")
+    return framed_record(document, signature, because)
+
+
+def framed_record(document: str, signature: Signature | None, because: str) -> PackedRecord:
+    """Return the record of a document. Raises what is in UNREADABLE."""
     told = document_of(document)
-    same = record_line(document, signature, because).encode() == line.rstrip(b"\n") + b"\n"
-    if not same or canonical(told) != document or told["keydeck_evidence_record"] != FORM:
+    if canonical(told) != document or told["keydeck_evidence_record"] != FORM:
         raise ValueError("it is not written as Keydeck writes it")
     taken = moment_in(told["taken_at"])
     if moment_in(told["snapshot"].get("taken_at", told["taken_at"])) != taken:
@@ -184,13 +190,21 @@ def wrong_records(
                 map(named.removed, range(before.number + 1, last + 1))
             ):
                 yield f"Records {before.number + 1} to {last} are missing."
-        if one.journal_seq and digests.get(one.journal_seq) != one.journal_digest:
-            yield f"{what} was made behind entry {one.journal_seq} of the journal, which is another here."
-        made = named.first(one.number)
-        if made and one.journal_seq >= made.entry:
-            yield f"{what} names an end of the journal that came after its own entry."
-        yield another_database(what, database_id, one.database_id)
+        yield from wrong_end(one, named, digests, database_id)
         before = one
+
+
+def wrong_end(
+    one: PackedRecord, named: NamedRecords, digests: Mapping[int, bytes], database_id: str
+) -> Iterator[str]:
+    """Yield what is wrong with the end of the journal that a record names, and with its database."""
+    what = f"Record {one.number}"
+    if one.journal_seq and digests.get(one.journal_seq) != one.journal_digest:
+        yield f"{what} was made behind entry {one.journal_seq} of the journal, which is another here."
+    made = named.first(one.number)
+    if made and one.journal_seq >= made.entry:
+        yield f"{what} names an end of the journal that came after its own entry."
+    yield another_database(what, database_id, one.database_id)
 
 
 def left_out(records: Iterable[PackedRecord], named: NamedRecords, since: date, until: date) -> Iterator[str]:

@@ -94,7 +94,6 @@ def record_of(number: int, day: date, previous: bytes) -> EvidenceRecord:
         database_id=clean("d1"),
         recorded_by=clean("arn:aws:sts::123456789012:assumed-role/keydeck/cron"),
         journal_seq=number * 3,
-        journal_digest=bytes(32),
         signature=Signature(clean(arn), clean("ECDSA_SHA_256"), b"s"),
         unsigned_because=NO_TEXT,
         catalogues={OWN: clean(OWN_DIGEST)},

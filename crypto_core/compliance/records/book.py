@@ -15,9 +15,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.database.state.evidence_records import EvidenceRecordTable, RecordOutline, StoredRecord
 from crypto_core.guard.signature import Signer, asking
-from crypto_core.proof.forms import another_database
+from crypto_core.proof.forms import UNREADABLE
 from crypto_core.proof.journal import NamedRecords
-from crypto_core.proof.records import RecordLink, made_twice, wrong_link, wrong_signatures
+from crypto_core.proof.records import (
+    RecordLink,
+    framed_record,
+    made_twice,
+    wrong_end,
+    wrong_link,
+    wrong_signatures,
+)
 from crypto_core.text.cleaning import CleanText, clean, cleans
 
 
@@ -76,7 +83,13 @@ class RecordBook:
         digests = self.table.journal_digests([one.journal_seq for one in records])
         database_id = self.database_id()
         for record in records:
-            problems += _wrong(record, rows.get(record.number), digests, database_id)
+            problems += _wrong(record, rows.get(record.number))
+            try:
+                framed = framed_record(record.document, record.signature, record.unsigned_because)
+            except UNREADABLE:
+                problems.append(f"Record {record.number} is not written as Keydeck writes it.")
+            else:
+                problems += wrong_end(framed, named, digests, database_id)
         signed = [(_link(record), record.signed) for record in records]
         signatures, unchecked = wrong_signatures(signed, named, asking(self.signer))
         wrong = tuple(map(clean, filter(None, (*problems, *signatures))))
@@ -107,9 +120,7 @@ def _lacking(rows: Mapping[int, RecordOutline], named: NamedRecords) -> Iterator
             yield f"The document of record {row.number} was taken away, and the journal does not tell."
 
 
-def _wrong(
-    record: EvidenceRecord, row: RecordOutline | None, digests: Mapping[int, bytes], database_id: str
-) -> Iterator[str]:
+def _wrong(record: EvidenceRecord, row: RecordOutline | None) -> Iterator[str]:
     what = f"Record {record.number}"
     if row is None:
         yield f"{what} is not in the database."
@@ -118,10 +129,6 @@ def _wrong(
         yield f"{what} is not the one that is kept."
     if record.signature != row.signature:
         yield f"{what} has another signature than the one that is kept."
-    if record.journal_seq and digests.get(record.journal_seq) != record.journal_digest:
-        seq = record.journal_seq
-        yield f"{what} was made behind entry {seq} of the journal, which is not that entry any more."
-    yield another_database(what, database_id, record.database_id)
 
 
 def _record(row: StoredRecord) -> EvidenceRecord | None:

@@ -34,8 +34,7 @@ class EvidenceRecord:
     database_id: CleanText
     recorded_by: CleanText
     journal_seq: int
-    """The journal's last entry when the record was made, and that entry's digest."""
-    journal_digest: bytes
+    """The number of the journal's last entry when the record was made."""
     signature: Signature | None
     unsigned_because: CleanText
     catalogues: Mapping[str, CleanText] = field(default_factory=dict)
@@ -74,7 +73,6 @@ def read_record(document: str, signature: Signature | None, unsigned_because: st
             database_id=clean(told["database_id"], 100),
             recorded_by=clean(told["recorded_by"], 500),
             journal_seq=int(told["journal"]["seq"]),
-            journal_digest=bytes.fromhex(told["journal"]["digest"]),
             signature=signature,
             unsigned_because=clean(unsigned_because, 500),
             catalogues={clean(one["id"], 100): clean(one["sha256"], 64) for one in told["catalogues"]},

@@ -138,6 +138,11 @@ def test_nobody_writes_the_table_but_its_function_which_takes_no_forged_record(
             records.table.write(canonical(true | change), None, "")
     assert len(records.book.check(()).problems) == 0
     assert records.table.write(canonical(true), None, "unsigned") == 2
+    second = records.book.records(today(), today())[-1]
+    spaced = json.dumps(true | {"number": 3, "previous": second.digest.hex()})
+    assert records.table.write(spaced, None, "unsigned") == 3
+    found = records.book.records(today(), today())
+    assert records.book.check(found).problems == ("Record 3 is not written as Keydeck writes it.",)
 
 
 def test_read_only_records_nothing_and_a_dry_run_says_what_it_would_be(services: Container) -> None:
