@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock
 
 from crypto_core.errors import InterruptedRunError
+
+_PIPED = 1 << 20
+"""Bytes that are taken from a pipe at once."""
+_LOOK_SECONDS = 0.2
+"""How often a pipe that brings nothing is left to see whether the operator still waits."""
 
 
 class Cancellation(Event):
@@ -45,3 +52,19 @@ def stop_if(cancelled: Event | None) -> None:
     """Raise InterruptedRunError once `cancelled` is set."""
     if cancelled is not None and cancelled.is_set():
         raise InterruptedRunError("Cancelled.")
+
+
+def piped(descriptor: int, cancelled: Event | None) -> Iterator[bytes]:
+    """Yield what a pipe brings. Raises OSError, InterruptedRunError."""
+    while True:
+        stop_if(cancelled)
+        ready, _, _ = select.select([descriptor], [], [], _LOOK_SECONDS)
+        if not ready:
+            continue
+        try:
+            piece = os.read(descriptor, _PIPED)
+        except BlockingIOError:
+            continue
+        if not piece:
+            return
+        yield piece

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import select
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,20 +14,16 @@ from pathlib import Path
 from threading import Event
 from typing import IO, Any
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancelling import piped, stop_if
 from crypto_core.copies import values
 from crypto_core.copies.layers import Layers, PlainStream
 from crypto_core.copies.tally import Tally
 from crypto_core.envelope import STORED_PREFIXES, Format
 from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, of_pieces
 
 STDIN = "-"
-_LOOK_SECONDS = 0.2
-"""How often a pipe that brings nothing is left to see whether the operator still waits."""
-_PIPED = 1 << 20
-"""Bytes that are taken from a pipe at once."""
 
 
 @dataclass(eq=False)
@@ -121,22 +116,15 @@ def opened(path: str, cancelled: Event | None, read: Callable[[int], None]) -> I
 
 
 def _piped(descriptor: int, cancelled: Event | None, read: Callable[[int], None]) -> ByteStream:
-    def pull(size: int) -> bytes:
-        while True:
-            stop_if(cancelled)
-            ready, _, _ = select.select([descriptor], [], [], _LOOK_SECONDS)
-            if not ready:
-                continue
-            try:
-                piece = os.read(descriptor, min(size, _PIPED))
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise BrokenStreamError(_reason(error)) from error
-            read(len(piece))
-            return piece
+    def pieces() -> Iterator[bytes]:
+        try:
+            for piece in piped(descriptor, cancelled):
+                read(len(piece))
+                yield piece
+        except OSError as error:
+            raise BrokenStreamError(_reason(error)) from error
 
-    return ByteStream(pull)
+    return of_pieces(pieces())
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -16,7 +16,6 @@ import orjson
 from crypto_core.text.counting import counted
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign
 from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
-from crypto_core.unpacking.packings import PACKINGS
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of the largest record that is read, and of the largest document that isn't lines or an array."""
@@ -42,7 +41,7 @@ class Malformed:
 
 
 def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[Record | Malformed]:
-    source = _Source(unpacked(pieces, PACKINGS), largest)
+    source = _Source(unpacked(pieces), largest)
     begin = source.begin()
     if not begin:
         raise UnreadableError("It is empty.")

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import IO
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancelling import piped, stop_if
 from crypto_core.errors import InterruptedRunError
 from crypto_core.provider_logs.content import LARGEST, Malformed, records_in
 from crypto_core.provider_logs.event import ProviderEvent
@@ -18,6 +17,7 @@ from crypto_core.provider_logs.mappings import MalformedEventError, read_event
 from crypto_core.provider_logs.store import STATED, CoverBook, ProviderLog, batches
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.trail.seen_file import FileName
 from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.unpacking import UnreadableError
 
@@ -125,24 +125,18 @@ class _Reading:
     def events(self, paths: Sequence[str]) -> Iterator[ProviderEvent]:
         """Yield the events of files. Raises InterruptedRunError, once all that was read was yielded."""
         if STDIN in paths:
-            with open(0, "rb", closefd=False) as file:
-                yield from self._of_file("standard input", file)
+            self.files += 1
+            yield from self._of_file("standard input", piped(0, self._cancelled))
         for found in Walk([path for path in paths if path != STDIN]):
             name = os.fsdecode(found.path)
             if found.trouble:
                 self._damage(name, 0, found.trouble)
-                continue
-            try:
-                descriptor = os.open(found.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-                with os.fdopen(descriptor, "rb") as file:
-                    yield from self._of_file(name, file)
-            except OSError as error:
-                self._damage(name, 0, why(error) if error.errno else NO_FILE)
+            else:
+                yield from self._of_file(name, self._pieces(found.path))
 
-    def _of_file(self, name: str, file: IO[bytes]) -> Iterator[ProviderEvent]:
-        self.files += 1
+    def _of_file(self, name: str, pieces: Iterator[bytes]) -> Iterator[ProviderEvent]:
         try:
-            for record in records_in(self._pieces(file), largest=self._largest):
+            for record in records_in(pieces, largest=self._largest):
                 if isinstance(record, Malformed):
                     self._damage(name, record.number, record.reason)
                     continue
@@ -155,11 +149,16 @@ class _Reading:
                 yield found
         except UnreadableError as error:
             self._damage(name, 0, error.message)
+        except OSError as error:
+            self._damage(name, 0, why(error) if error.errno else NO_FILE)
 
-    def _pieces(self, file: IO[bytes]) -> Iterator[bytes]:
-        while piece := file.read(_PIECE):
-            stop_if(self._cancelled)
-            yield piece
+    def _pieces(self, path: FileName) -> Iterator[bytes]:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb") as file:
+            self.files += 1
+            while piece := file.read(_PIECE):
+                stop_if(self._cancelled)
+                yield piece
 
     def _note(self, found: ProviderEvent) -> None:
         self.number += 1

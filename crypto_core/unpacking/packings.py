@@ -135,7 +135,10 @@ PACKINGS = (
     _other("lzop", b"\x89LZO\x00\r\n\x1a\n", "lzop -d"),
     _other("compress", b"\x1f\x9d", "uncompress"),
     _other("Snappy", b"\xff\x06\x00\x00sNaPpY", "snzip -d"),
-    Packing("Parquet", b"PAR1", None, "is a Parquet file, which is not read here: write it as CSV first"),
+    Packing(
+        *("Parquet", b"PAR1", None),
+        "is Parquet, which is not read here: write it as JSON: duckdb -c \"COPY 'FILE' TO 'FILE.jsonl'\"",
+    ),
 )
 """Those that are recognised by how they begin."""
 

@@ -6,12 +6,14 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import random
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -181,7 +183,7 @@ def test_an_array_is_read_element_by_element_whatever_the_pieces(tmp_path: Path)
     [
         (b"", "It is empty."),
         (b"   \n ", "It is empty."),
-        (b"PAR1....", "is a Parquet file, which is not read here: write it as CSV first"),
+        (b"PAR1....", "is Parquet, which is not read here: write it as JSON: duckdb"),
         (json.dumps([github(1), github(2)]).encode()[:-20], "cut short after 1 element"),
         (gzip.compress(lines(github(1)))[:-9], "cut short"),
         (zstd.compress(lines(github(1)))[:-3], "cut short"),
@@ -207,10 +209,34 @@ def test_a_folder_is_read_and_what_is_no_file_is_named(log: ProviderLog, tmp_pat
     (folder / "deeper").mkdir(parents=True)
     (folder / "deeper" / "a.jsonl").write_bytes(lines(github(1)))
     (folder / "b.json").write_bytes(lines(slack(1)))
+    (folder / "c.jsonl.zst").write_bytes(zstd.compress(lines(slack(2))))
     (folder / "notes.txt").write_text("nothing")
     report = LogFiles(log).import_files([str(folder), "/dev/null", str(tmp_path / "gone")])
-    assert (report.files, report.new, report.damaged_number) == (2, 2, 2)
+    assert (report.files, report.new, report.damaged_number) == (3, 3, 2)
     assert {one.file for one in report.damaged} == {"/dev/null", str(tmp_path / "gone")}
+
+
+def test_a_pipe_is_read_and_one_that_brings_nothing_can_be_left(log: ProviderLog) -> None:
+    kept, (reading, writing) = os.dup(0), os.pipe()
+    cancelled = Event()
+    try:
+        os.dup2(reading, 0)
+        os.write(writing, lines(github(1)))
+        ends = Timer(10, os.close, [writing])
+        ends.start()
+        leaves = Timer(0.5, cancelled.set)
+        leaves.start()
+        report = LogFiles(log).import_files(["-"], cancelled=cancelled)
+        assert (report.files, report.interrupted) == (1, True)
+        assert ends.is_alive()
+        ends.cancel()
+        os.close(writing)
+        report = LogFiles(log).import_files(["-"])
+        assert (report.files, report.interrupted, report.damaged_number) == (1, False, 1)
+    finally:
+        os.dup2(kept, 0)
+        for descriptor in (kept, reading):
+            os.close(descriptor)
 
 
 def test_a_stated_period_is_covered_unless_something_was_damaged(log: ProviderLog, tmp_path: Path) -> None:

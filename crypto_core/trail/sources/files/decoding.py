@@ -26,13 +26,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _EXPORTED = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z (?=\{)")
 """What CloudWatch Logs writes before each message that it exports to S3."""
 _UNREAD_FORMATS = (
-    (rb"PAR1", "Parquet", "Select its rows as JSON: duckdb -c \"COPY 'FILE' TO 'FILE.jsonl'\""),
     (rb"Obj\x01", "Avro", "Write it as JSON lines."),
     (rb"ORC", "ORC", "Write it as JSON lines."),
-    (rb"\x28\xb5\x2f\xfd", "Zstandard", "Unpack it: unzstd FILE"),
-    (rb"\xfd7zXZ\x00", "xz", "Unpack it: unxz FILE"),
-    (rb"BZh[1-9]1AY&SY", "bzip2", "Unpack it: bunzip2 FILE"),
-    (rb"7z\xbc\xaf\x27\x1c", "7z", "Unpack it: 7z x FILE"),
     (rb"PK(?:\x03\x04|\x05\x06)", "a zip archive within another file or a pipe", "Name the archive itself."),
     (rb"SQLite format 3\x00", "a database of SQLite", "Import what it was made of."),
     (rb"(?:<[0-9]{1,3}>.{0,200}?)?(?:CEF:[0-9]|LEEF:[0-9])", "CEF or LEEF", "Export the original records."),

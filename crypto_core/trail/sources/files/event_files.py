@@ -9,7 +9,6 @@ what they bring is stored in the order in which the files are found, as if there
 from __future__ import annotations
 
 import os
-import select
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -18,13 +17,13 @@ from dataclasses import replace
 from itertools import islice
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancelling import piped
 from crypto_core.errors import InterruptedRunError
 from crypto_core.trail.seen_file import SeenFile
 from crypto_core.trail.sources.files.find_files import FoundFile, Walk
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
 from crypto_core.trail.sources.files.intake import Batches, Intake
-from crypto_core.trail.sources.files.one_file import PIECE, seen
+from crypto_core.trail.sources.files.one_file import seen
 from crypto_core.trail.sources.files.readers import Answer, Readers
 from crypto_core.trail.sources.files.readers import processes as reading_processes
 from crypto_core.trail.sources.files.unpacking import LARGEST
@@ -38,8 +37,6 @@ _AS_MUCH = 16 * 1024
 _FILES, _BYTES = 128, 4 * 1024 * 1024
 """Files to read of a chunk, and their bytes: some hundreds of events, so that no process waits for long."""
 _AT_ONCE = 500
-_LOOK_SECONDS = 0.2
-"""How often a pipe that brings nothing is left to see whether the operator still waits."""
 
 
 class FileImport:
@@ -79,7 +76,7 @@ class FileImport:
             intake = Intake(batches, self._largest, progress, cancelled, of)
             try:
                 if STDIN in named:
-                    intake.take_pipe(_piped(cancelled))
+                    intake.take_pipe(piped(0, cancelled))
                 for files, answer in self._read(walk, stack, cancelled, again=again):
                     intake.take_files(files, answer)
             except InterruptedRunError:
@@ -157,14 +154,3 @@ def _known(found: FoundFile, before: SeenFile | None) -> FoundFile:
     if before is not None and found.status is not None and before.same_as(seen(found.path, found.status)):
         return replace(found, known=before)
     return found
-
-
-def _piped(cancelled: Event | None) -> Iterator[bytes]:
-    while True:
-        stop_if(cancelled)
-        ready, _, _ = select.select([0], [], [], _LOOK_SECONDS)
-        if ready:
-            piece = os.read(0, PIECE)
-            if not piece:
-                return
-            yield piece

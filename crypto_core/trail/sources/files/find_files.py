@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from crypto_core.trail.seen_file import FileName, SeenFile
 
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz", ".csv", ".zip", ".tar", ".tgz")
+_SUFFIXES = (
+    *(".json", ".jsonl", ".ndjson", ".csv", ".zip", ".tar", ".tgz"),
+    *(".gz", ".zst", ".bz2", ".xz", ".lzma"),
+)
 _OTHERS = re.compile(r"_CloudTrail-(Digest|Insight)_")
 """Names of what CloudTrail delivers beside events: digests of files, and unusual activity."""
 

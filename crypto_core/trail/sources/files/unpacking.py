@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crypto_core.errors import TrailError
-from crypto_core.unpacking.packings import GZIP, Packing, packing_of
+from crypto_core.unpacking.packings import packing_of
 from crypto_core.unpacking.packings import unpacked as unpacked_stream
 from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 from crypto_core.unpacking.streams import BombError as StreamBombError
@@ -46,11 +46,11 @@ def unpacked_at_once(packed: bytes, most: int) -> bytes | None:
     return found if inflater.eof and not inflater.unused_data else None
 
 
-def unpacked(pieces: Iterable[bytes], packings: Sequence[Packing] = (GZIP,)) -> Iterator[bytes]:
-    """Yield bytes in bounded pieces, unpacked if packed in one of these forms. Raises UnreadableError."""
+def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield bytes in bounded pieces, unpacked if they are packed. Raises UnreadableError."""
     limit = UnpackingLimit(MOST_TIMES, TIMES_FROM)
     packed = of_pieces(limit.measured(iter(pieces)))
-    packing = packing_of(packed.peek(_MAGIC_BYTES), packings)
+    packing = packing_of(packed.peek(_MAGIC_BYTES))
     try:
         yield from readable(packed if packing is None else unpacked_stream(packed, packing, limit))
     except BrokenStreamError as error:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.crypto_core.trail.records import ACCOUNT, REGION
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Record = dict[str, Any]
 dumps = json.dumps
@@ -183,6 +191,9 @@ READ: dict[str, Callable[[list[Record]], bytes]] = {
     "a file of CloudTrail": lambda r: gzip.compress(text({"Records": r})),
     "a JSON list": text,
     "JSON lines": lines,
+    "bzip2": lambda r: bz2.compress(lines(r)),
+    "xz of tar": lambda r: lzma.compress(tarred(files(r), "w")),
+    "Zstandard": lambda r: zstd.compress(lines(r)),
     "LookupEvents": lambda r: text({"Events": [{"EventId": "x", "CloudTrailEvent": dumps(o)} for o in r]}),
     "EventBridge": lambda r: lines(map(envelope, r)),
     "EventBridge to SQS": lambda r: text(sqs(map(envelope, r))),
@@ -290,9 +301,8 @@ REFUSED: dict[str, tuple[Callable[[list[Record]], bytes], str]] = {
     ),
     "OCSF of another class": (lambda r: text(ocsf(r[0], class_uid=2004)), "not the API Activity"),
     "Parquet": (lambda r: b"PAR1" + bytes(100) + b"PAR1", "It is Parquet"),
-    "bzip2": (lambda r: b"BZh91AY&SY" + bytes(50), "bunzip2"),
-    "xz": (lambda r: b"\xfd7zXZ\x00" + bytes(50), "unxz"),
-    "Zstandard": (lambda r: b"\x28\xb5\x2f\xfd" + bytes(50), "unzstd"),
+    "bzip2 that is damaged": (lambda r: b"BZh91AY&SY" + bytes(50), "The bzip2 data is damaged"),
+    "7z": (lambda r: b"7z\xbc\xaf\x27\x1c" + bytes(50), "7z x"),
     "CEF": (lambda r: b"<14>Nov 25 12:00:00 h CEF:0|AWS|CloudTrail|1|Decrypt|x|3|src=10.0.0.1", "It is CEF"),
     "control messages alone": (
         lambda r: text({"messageType": "CONTROL_MESSAGE", "logEvents": [{"message": "x"}]}),
