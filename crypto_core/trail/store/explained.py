@@ -62,14 +62,15 @@ def mark_stored(connection: Connection, receipts: Sequence[Row], profiles: Profi
         for number, called, of in calls.get(request, ()):
             if operation == of and abs(called - at) <= APART:
                 bits[number] |= _bits(subject)
-    return _mark(connection, bits, profiles)
+    return add_marks(connection, bits, profiles)
 
 
 def _bits(subject: bytes) -> int:
     return _NAMING if subject else _EXPLAINED
 
 
-def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -> int:
+def add_marks(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -> int:
+    """Add marks to stored events, by number; return how many didn't have all of theirs."""
     moved: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     seconds: dict[int, int] = {}
     for some in chunks(sorted(bits)):

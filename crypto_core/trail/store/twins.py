@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, LargeBinary, Table, delete, select, update
+from sqlalchemy import Column, Connection, LargeBinary, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.store.bulk_insert import chunks
-from crypto_core.trail.store.hourly_counts import recount
+from crypto_core.trail.store.explained import add_marks
 from crypto_core.trail.store.schema import event, metadata, numbers, profile
-from crypto_core.trail.store.vocabulary import Profiles, profile_of
+from crypto_core.trail.store.vocabulary import Profiles
 
 TWIN = int(EventProperty.TWIN)
 APART = 60
@@ -73,7 +73,7 @@ def mark_twins(
             ),
             rows,
         )
-    _mark_stored(connection, sorted(fewer), profiles)
+    add_marks(connection, dict.fromkeys(fewer, TWIN), profiles)
     return marks
 
 
@@ -93,18 +93,3 @@ def _known(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, _Counte
         )
         found |= {row.key: _Counted(row.id, row.detail, row.at, row.name) for row in rows}
     return found
-
-
-def _mark_stored(connection: Connection, numbers: Sequence[int], profiles: Profiles) -> None:
-    seconds: set[int] = set()
-    changed: set[int] = set()
-    for number in numbers:
-        at, before = connection.execute(select(event.c.at, event.c.profile).where(event.c.id == number)).one()
-        *texts, marks = profile_of(connection, before)
-        if marks & TWIN:
-            continue
-        (after,) = profiles.numbers(connection, [(*texts, marks | TWIN)])
-        connection.execute(update(event).where(event.c.id == number).values(profile=after))
-        seconds.add(at)
-        changed |= {before, after}
-    recount(connection, seconds, changed)
