@@ -29,7 +29,7 @@ POLICY, BLOCK, ACL, LOGGING = "policy status", "public access block", "access li
 ACCOUNT_BLOCK = "public access block of the account"
 
 CONTROLS = (CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS)
-KMS = "kms.amazonaws.com"
+KMS, S3 = "kms.amazonaws.com", "s3.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,10 @@ class Trail:
     """What S3 answered to the latest file and to the latest digest, "" for no error."""
     delivered_at: datetime | None = None
     bucket: TrailBucket | None = None
+    started: datetime | None = None
+    """When it was switched on last."""
+    records_buckets: bool = False
+    """True if it is known to take changes of buckets."""
 
     @property
     def covers(self) -> bool | None:
@@ -381,23 +385,27 @@ def read_trails(
     buckets: dict[str, TrailBucket] = {}
     for arn, (raw, regions_) in described.trails.items():
         stop_if(cancelled)
-        home = clean(raw.get("HomeRegion") or min(regions_), 40)
-        validated = raw.get("LogFileValidationEnabled")
-        trail = Trail(
-            clean(arn, 300),
-            clean(raw.get("Name"), 128),
-            home,
-            regions_,
-            multi_region=raw.get("IsMultiRegionTrail") is True,
-            validated=validated if isinstance(validated, bool) else None,
-            key=clean(raw.get("KmsKeyId"), 300),
-        )
-        trail = _with_selectors(kms, _with_status(kms, trail, arn), arn)
+        trail = read_trail(kms, arn, raw, regions_)
         name = str(raw.get("S3BucketName") or "")
         if name and name not in buckets:
-            buckets[name] = read_bucket(kms, name, home, cancelled)
+            buckets[name] = read_bucket(kms, name, trail.home, cancelled)
         found.append(replace(trail, bucket=buckets.get(name)))
     return tuple(found), described.asked, tuple(gaps)
+
+
+def read_trail(kms: KmsApi, arn: str, raw: Mapping[str, Any], regions: frozenset[str]) -> Trail:
+    """Return a trail that is described, with its status and its selectors, without its bucket."""
+    validated = raw.get("LogFileValidationEnabled")
+    trail = Trail(
+        clean(arn, 300),
+        clean(raw.get("Name"), 128),
+        clean(raw.get("HomeRegion") or min(regions), 40),
+        regions,
+        multi_region=raw.get("IsMultiRegionTrail") is True,
+        validated=validated if isinstance(validated, bool) else None,
+        key=clean(raw.get("KmsKeyId"), 300),
+    )
+    return _with_selectors(kms, _with_status(kms, trail, arn), arn)
 
 
 def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
@@ -408,13 +416,14 @@ def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
     logging = answer.get("IsLogging")
     if logging is None:
         return replace(trail, missing={**trail.missing, "status": "CloudTrail does not say"})
-    delivered = answer.get("LatestDeliveryTime")
+    delivered, started = answer.get("LatestDeliveryTime"), answer.get("StartLoggingTime")
     return replace(
         trail,
         logging=bool(logging),
         delivery_error=clean(answer.get("LatestDeliveryError"), 120),
         digest_error=clean(answer.get("LatestDigestDeliveryError"), 120),
         delivered_at=delivered if isinstance(delivered, datetime) else None,
+        started=started if isinstance(started, datetime) else None,
     )
 
 
@@ -423,4 +432,4 @@ def _with_selectors(kms: KmsApi, trail: Trail, arn: str) -> Trail:
         answer = kms.read("cloudtrail", "GetEventSelectors", region=trail.home, TrailName=arn)
     except KmsError as error:
         return replace(trail, missing={**trail.missing, "event selectors": error.why})
-    return replace(trail, recorded=recorded(answer))
+    return replace(trail, recorded=recorded(answer), records_buckets=recorded(answer, S3).writes)

@@ -15,11 +15,10 @@ from threading import Event
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import KmsError, SettingsError
+from crypto_core.errors import SettingsError
 from crypto_core.key_names import AccountRegion
-from crypto_core.keys.posture.trails import describe_trails, recorded
+from crypto_core.keys.posture.trails import Trail, describe_trails, read_trail
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.event import S3
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import Bucket, Listed
 from crypto_core.trail.sources.pull_query import PullQuery
@@ -102,29 +101,28 @@ def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list
         if not described.asked:
             raise error
     places, told = [], []
-    for arn, (trail, covered) in described.trails.items():
-        if not trail.get("S3BucketName"):
+    for arn, (raw, covered) in described.trails.items():
+        if not raw.get("S3BucketName"):
             continue
         stop_if(cancelled)
-        home = str(trail.get("HomeRegion") or min(covered))
-        off, begins = _off(kms, arn, home)
-        left_out, files_told = _taken(kms, arn, home)
+        trail = read_trail(kms, arn, raw, covered)
+        left_out, off = _limits(trail)
         missing = [*left_out, *off]
-        late = begins if begins and begins > pull.asked.since else None
+        late = trail.started if trail.started and trail.started > pull.asked.since else None
         sentences = [*missing, *([_BEGINS.format(late.astimezone(UTC))] if late else [])]
         told.append((covered, [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
-        prefix = str(trail.get("S3KeyPrefix") or "")
+        prefix = str(raw.get("S3KeyPrefix") or "")
         places.append(
             TrailBucket(
-                str(trail["S3BucketName"]),
+                str(raw["S3BucketName"]),
                 f"{prefix}/" if prefix and not prefix.endswith("/") else prefix,
-                home,
+                trail.home,
                 covered,
-                str(trail.get("Name") or ""),
+                trail.name,
                 account=found[0] if (found := _ACCOUNT.findall(arn)) else "",
-                organisation=trail.get("IsOrganizationTrail") is True,
+                organisation=raw.get("IsOrganizationTrail") is True,
                 whole=not missing,
-                whole_of_buckets=files_told and not off,
+                whole_of_buckets=trail.records_buckets and not off,
                 begins=late,
             )
         )
@@ -135,26 +133,21 @@ def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list
     return places
 
 
-def _taken(kms: KmsApi, arn: str, home: str) -> tuple[list[str], bool]:
-    try:
-        answer = kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn)
-    except KmsError as error:
-        return [f"may leave out events of KMS: {why(error)}"], False
-    found = recorded(answer)
-    limits = f" ({found.limits})" if found.limits else ""
-    return [] if found.whole else [f"leaves out events of KMS{limits}."], recorded(answer, S3).writes
-
-
-def _off(kms: KmsApi, arn: str, home: str) -> tuple[list[str], datetime | None]:
-    try:
-        status = kms.read("cloudtrail", "GetTrailStatus", region=home, Name=arn)
-    except KmsError as error:
-        return [f"may be switched off: {why(error)}"], None
-    found = [] if status.get("IsLogging") else ["is switched off: it records nothing."]
-    trouble, started = status.get("LatestDeliveryError"), status.get("StartLoggingTime")
-    if trouble:
-        found.append(f"can't deliver to its bucket ({clean(trouble, 200)}).")
-    return found, started if isinstance(started, datetime) else None
+def _limits(trail: Trail) -> tuple[list[str], list[str]]:
+    """Return which events of KMS a trail leaves out, and why it may deliver none, in sentences."""
+    taken, off = [], []
+    if trail.recorded is None:
+        taken.append(f"may leave out events of KMS: {trail.missing['event selectors'].rstrip('.')}.")
+    elif not trail.recorded.whole:
+        limits = f" ({trail.recorded.limits})" if trail.recorded.limits else ""
+        taken.append(f"leaves out events of KMS{limits}.")
+    if trail.logging is None:
+        off.append(f"may be switched off: {trail.missing['status'].rstrip('.')}.")
+    elif not trail.logging:
+        off.append("is switched off: it records nothing.")
+    if trail.delivery_error:
+        off.append(f"can't deliver to its bucket ({trail.delivery_error}).")
+    return taken, off
 
 
 def folders(
