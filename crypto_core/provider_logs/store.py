@@ -20,6 +20,7 @@ from crypto_core.text.moments import in_utc
 from crypto_core.trail.packing import DictionaryPacker
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.pulls import add_window
 
 _COLUMNS = ("provider", "identity", "event_id", "at", *TEXTS, "token_hash", "body")
 _TOLD = tuple(event.c[name] for name in ("provider", "event_id", "at", *TEXTS, "token_hash", "body"))
@@ -261,10 +262,10 @@ class CoverBook:
         self._file = file
 
     def note(self, provider: str, place: str, since: datetime, until: datetime, origin: str) -> None:
-        values = {"since": milliseconds_of(since), "until": milliseconds_of(until), "origin": origin}
+        key = {"provider": provider, "place": place, "origin": origin}
         with self._file.writing() as connection:
             bring_up_to_date(connection)
-            connection.execute(cover.insert().values(provider=provider, place=place, **values))
+            add_window(connection, cover, key, milliseconds_of(since), milliseconds_of(until))
 
     def periods(self, provider: str = "") -> tuple[CoveredPeriod, ...]:
         asked = select(cover.c.provider, cover.c.place, cover.c.since, cover.c.until, cover.c.origin)

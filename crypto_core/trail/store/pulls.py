@@ -6,7 +6,7 @@ Times are in seconds since 1970, UTC. What an interrupted pull needs to go on is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -120,23 +120,8 @@ class PullBook:
         with self._file.writing() as connection:
             if not going_on:
                 connection.execute(sa.delete(unfinished).where(_of(unfinished, run)))
-            if window.until < window.since:
-                return
-            touching = (
-                _of(pulled, run),
-                pulled.c.since <= window.until + 1,
-                pulled.c.until >= window.since - 1,
-            )
-            rows = connection.execute(sa.select(pulled.c.since, pulled.c.until).where(*touching)).all()
-            connection.execute(sa.delete(pulled).where(*touching))
-            connection.execute(
-                sa.insert(pulled).values(
-                    **asdict(run),
-                    since=min([window.since, *(row[0] for row in rows)]),
-                    until=max([window.until, *(row[1] for row in rows)]),
-                    at=at,
-                )
-            )
+            if window.since <= window.until:
+                add_window(connection, pulled, asdict(run), window.since, window.until, at=at)
 
     def covered(
         self, scopes: Iterable[str] = (KMS_EVENTS, ALL_EVENTS)
@@ -218,6 +203,22 @@ def object_name(scope: str, bucket: str, key: str, etag: str) -> bytes:
     """Return how the store knows an object: another content or another scope is another object."""
     parts = (part.encode("utf-8", "surrogatepass") for part in (scope, bucket, key, etag))
     return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
+
+
+def add_window(
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, str], since: int, until: int, **more: int
+) -> None:
+    """Add a window to those of a key, as one with all that it touches."""
+    c = table.c
+    touching = (
+        *(c[name] == value for name, value in key.items()),
+        c.since <= until + 1,
+        c.until >= since - 1,
+    )
+    rows = connection.execute(sa.select(c.since, c.until).where(*touching)).all()
+    connection.execute(sa.delete(table).where(*touching))
+    since, until = min([since, *(row.since for row in rows)]), max([until, *(row.until for row in rows)])
+    connection.execute(sa.insert(table).values(**key, since=since, until=until, **more))
 
 
 def forget_pulls_before(connection: sa.Connection, at: int) -> None:

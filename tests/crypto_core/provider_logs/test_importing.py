@@ -22,7 +22,7 @@ from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.provider_logs.content import LARGEST, Malformed, records_in
 from crypto_core.provider_logs.importing import LogFiles, LogImport
 from crypto_core.provider_logs.mappings import MalformedEventError, read_event
-from crypto_core.provider_logs.store import STATED, CoverBook, EventChoice, ProviderLog, missing
+from crypto_core.provider_logs.store import PULLED, STATED, CoverBook, EventChoice, ProviderLog, missing
 from crypto_core.trail.store.database import StoreFile
 from tests.crypto_core.provider_logs.samples import HASH, atlassian, github, slack
 
@@ -254,6 +254,16 @@ def test_a_stated_period_is_covered_unless_something_was_damaged(log: ProviderLo
     later = end + timedelta(days=1)
     assert missing(CoverBook(log.file).periods("github"), begin, end) == ()
     assert missing(CoverBook(log.file).periods("github"), begin, later) == ((end, later),)
+    # Pull after pull, what follows on what is covered is one period with it.
+    for day in range(3):
+        CoverBook(log.file).note(
+            "github", "acme", end + timedelta(days=day), later + timedelta(days=day), STATED
+        )
+    CoverBook(log.file).note("github", "acme", begin, end, PULLED)
+    assert [(p.until, p.origin) for p in CoverBook(log.file).periods("github")] == [
+        (end, PULLED),
+        (end + timedelta(days=3), STATED),
+    ]
     assert missing((), begin, end) == ((begin, end),)
 
 
