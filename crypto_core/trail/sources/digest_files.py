@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -26,10 +26,12 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError
 from crypto_core.text.cleaning import clean
+from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.sources.answers import pages_of, why
 
 MOST_FILES = 100_000
+_MOST_SENTENCES = 200
 DIGEST_NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
 _ALGORITHM = "SHA256withRSA"
 _LARGEST_KEYS = 1024 * 1024
@@ -49,6 +51,33 @@ class Digest:
     def text(self, name: str) -> str:
         value = self.document.get(name)
         return value if isinstance(value, str) else ""
+
+    def files(self) -> list[Mapping[str, Any]] | None:
+        """Return what it says of each log file; None where these are too many."""
+        entries = self.document.get("logFiles")
+        files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
+        return None if len(files) > MOST_FILES else files
+
+
+@dataclass(frozen=True, slots=True)
+class DigestTally(JsonRecord):
+    """Counts of what digests say, added up, and what is wrong or worth a note, a sentence each."""
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: Self) -> Self:
+        both: dict[str, Any] = {
+            name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__
+        }
+        sentences = {name: both[name][:_MOST_SENTENCES] for name in ("problems", "notes")}
+        return type(self)(**(both | sentences))
+
+    def but(self, problem: str, **counts: Any) -> Self:
+        return self + type(self)(problems=(clean(problem, 600),), **counts)
+
+    def noting(self, note: str) -> Self:
+        return self + type(self)(notes=(clean(note, 600),))
 
 
 def digest_of(key: str, body: bytes, signature: str) -> Digest | str:

@@ -19,7 +19,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.json_records import shape
 from crypto_core.trail.sources import digest_files
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
@@ -29,7 +29,6 @@ from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.record_sql import iso
 from crypto_core.trail.sources.threads import side_by_side
 
-_MOST_PROBLEMS = 200
 _AFTER = timedelta(hours=3)
 _DAY = timedelta(days=1)
 """Whole days of digests are read, and one more for late delivery."""
@@ -37,7 +36,7 @@ _BACKFILL = "_backfill.json.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Validation(JsonRecord):
+class Validation(digest_files.DigestTally):
     """What validating found. Counts of digest files and log files; `breaks` are ends of the chain."""
 
     digests: int = 0
@@ -47,7 +46,6 @@ class Validation(JsonRecord):
     files_invalid: int = 0
     files_missing: int = 0
     breaks: int = 0
-    problems: tuple[str, ...] = ()
 
     json_shape = shape(
         "well digests files breaks problems",
@@ -75,17 +73,6 @@ class Validation(JsonRecord):
             f"{self.digests_missing:,} missing; {self.files:,} log files valid, {self.files_invalid:,} "
             f"invalid, {self.files_missing:,} missing; {self.breaks:,} breaks in the chain."
         )
-
-    def __add__(self, other: Validation) -> Validation:
-        both = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in self.__dataclass_fields__
-            if name != "problems"
-        }
-        return Validation(**both, problems=(*self.problems, *other.problems)[:_MOST_PROBLEMS])
-
-    def but(self, problem: str, **counts: int) -> Validation:
-        return self + Validation(**counts, problems=(clean(problem, 600),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +173,8 @@ class DigestValidator:
             return why(error)
 
     def _files(self, digest: digest_files.Digest) -> Validation:
-        entries = digest.document.get("logFiles")
-        files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
-        if len(files) > digest_files.MOST_FILES:
+        files = digest.files()
+        if files is None:
             return Validation().but(f"s3://{self._bucket.name}/{digest.key}: it names too many files.")
         result = Validation()
         for _, outcome in side_by_side(self._file, files, threads=THREADS, cancelled=self.cancelled):

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from crypto_core.cancelling import stop_if
 from crypto_core.key_names import AccountRegion
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import shape
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.sources.digest_files import DIGEST_NAME, MOST_FILES, Digest, broken, digest_of, wrong
+from crypto_core.trail.sources.digest_files import DIGEST_NAME, Digest, DigestTally, broken, digest_of, wrong
 from crypto_core.trail.sources.files.find_files import Walk, why
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError, unpacked
 from crypto_core.trail.sources.pull_query import LATE
@@ -41,11 +41,11 @@ LOG_NAME = re.compile(
 """The names of a trail's files; `stamp` is when one was delivered."""
 _HOUR = timedelta(hours=1)
 _PIECE = 1024 * 1024
-_MOST_PROBLEMS = 200
+_OF_FILES = ("proved", "altered", "missing", "unsigned", "not_covered")
 
 
 @dataclass(frozen=True, slots=True)
-class CopyValidation:
+class CopyValidation(DigestTally):
     """What became of a copy's log files, in numbers, and of its digests.
 
     `proved` are as signed digests say; `unsigned` as a digest says that nothing vouches for; `not_covered`
@@ -60,9 +60,17 @@ class CopyValidation:
     digests: int = 0
     digests_invalid: int = 0
     digests_missing: int = 0
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     windows: tuple[tuple[AccountRegion, TimeWindow], ...] = ()
+
+    json_shape = shape(
+        "well files digests problems notes",
+        files=lambda record: {name: getattr(record, name) for name in _OF_FILES},
+        digests=lambda record: {
+            "valid": record.digests,
+            "invalid": record.digests_invalid,
+            "missing": record.digests_missing,
+        },
+    )
 
     @property
     def well(self) -> bool:
@@ -78,40 +86,6 @@ class CopyValidation:
             f"{counted(self.digests, 'digest file')} valid, {self.digests_invalid:,} invalid, "
             f"{self.digests_missing:,} missing."
         )
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "well": self.well,
-            "files": {
-                "proved": self.proved,
-                "altered": self.altered,
-                "missing": self.missing,
-                "unsigned": self.unsigned,
-                "not_covered": self.not_covered,
-            },
-            "digests": {
-                "valid": self.digests,
-                "invalid": self.digests_invalid,
-                "missing": self.digests_missing,
-            },
-            "problems": list(self.problems),
-            "notes": list(self.notes),
-        }
-
-    def __add__(self, other: CopyValidation) -> CopyValidation:
-        both: dict[str, Any] = {
-            name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__
-        }
-        for name in ("problems", "notes"):
-            both[name] = both[name][:_MOST_PROBLEMS]
-        return CopyValidation(**both)
-
-    def but(self, problem: str, counted_as: str = "") -> CopyValidation:
-        counts: dict[str, Any] = {counted_as: 1} if counted_as else {}
-        return self + CopyValidation(**counts, problems=(clean(problem, 600),))
-
-    def noting(self, note: str) -> CopyValidation:
-        return replace(self, notes=(*self.notes, clean(note, 600))[:_MOST_PROBLEMS])
 
 
 def validate_copies(
@@ -161,7 +135,7 @@ class _Copies:
             stop_if(self._cancelled)
             digest = _read_digest(path)
             if isinstance(digest, str):
-                result, later = result.but(f"{path}: {digest}", "digests_invalid"), None
+                result, later = result.but(f"{path}: {digest}", digests_invalid=1), None
                 continue
             if keys is None:
                 keys = self._keys(place.region, *_span(paths))
@@ -184,9 +158,8 @@ class _Copies:
 
     def _files(self, digest: Digest, *, signed: bool) -> tuple[CopyValidation, bool]:
         """Hold each log file against its hash; also whether all are here and as they were delivered."""
-        entries = digest.document.get("logFiles")
-        files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
-        if len(files) > MOST_FILES:
+        files = digest.files()
+        if files is None:
             return CopyValidation().but(f"{digest.key}: it names too many files."), False
         result = CopyValidation()
         for entry in files:
@@ -200,14 +173,14 @@ class _Copies:
         self._named.add(name)
         paths = self._logs.get(name, ())
         if not paths:
-            return CopyValidation().but(f"{key}: it is not here.", "missing")
+            return CopyValidation().but(f"{key}: it is not here.", missing=1)
         result = CopyValidation()
         for path in paths:
             hashed = _hashed(path)
             if hashed == str(entry.get("hashValue")).lower():
                 result += CopyValidation(proved=int(signed), unsigned=int(not signed))
             else:
-                result = result.but(f"{path}: its content was changed after delivery.", "altered")
+                result = result.but(f"{path}: its content was changed after delivery.", altered=1)
         return result
 
 
@@ -222,12 +195,12 @@ def _vouched(
     gap = broken(later, digest, bucket)
     if gap:
         lacks = later.text("previousDigestS3Object") != digest.key
-        told = CopyValidation().but(f"{later.key}: {gap}", "digests_missing" if lacks else "")
+        told = CopyValidation().but(f"{later.key}: {gap}", digests_missing=int(lacks))
         return digest, False, told
     if isinstance(keys, str):
         return digest, False, None
     flaw = wrong(digest, bucket, keys)
-    told = CopyValidation().but(f"{digest.key}: {flaw}", "digests_invalid")
+    told = CopyValidation().but(f"{digest.key}: {flaw}", digests_invalid=1)
     return digest, not flaw, told if flaw else None
 
 
