@@ -9,6 +9,7 @@ from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.compliance import facts
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.envelope import Format
+from crypto_core.key_names import partition_of, region_of
 from crypto_core.text.cleaning import clean
 
 _OF_V1 = (("AES-256-GCM", "seals tokens in format v1: a data key and a 96-bit random nonce for each"),)
@@ -62,7 +63,7 @@ def uses_of_tokens(tokens: facts.TokenFacts, written: Format) -> Iterator[facts.
 
 def use_of_key(key: facts.KeyFact) -> facts.AlgorithmFact | None:
     """Return what wraps data keys by a KMS key; None where its spec isn't known."""
-    found = algorithm_of_spec(key.spec or "", _partition(key.arn))
+    found = algorithm_of_spec(key.spec or "", partition_of(region_of(key.arn) or ""))
     if found is None:
         return None
     return algorithm_fact(
@@ -137,10 +138,6 @@ def algorithm_fact(
 
 def _unknown(name: str) -> Algorithm:
     return Algorithm(name, Primitive.UNKNOWN, None, None, None, approved=None)
-
-
-def _partition(arn: str) -> str:
-    return arn.split(":", 2)[1] if arn.count(":") > 1 else "aws"
 
 
 _STANDINGS: tuple[tuple[str, Callable[[int | None], bool]], ...] = (
