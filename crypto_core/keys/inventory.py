@@ -17,7 +17,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, KmsRequestError, KmsUnreadableError, MissingOperationError
 from crypto_core.key_names import is_key_arn, parse_key_name, region_of
 from crypto_core.keys.grants import read_grants
-from crypto_core.keys.state import PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
+from crypto_core.keys.state import NOT_FOUND, PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.text.likeness import meant
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _ROTATES = ("AWS_KMS", "EXTERNAL")
 """Origins whose keys have key material of their own in KMS."""
-_GONE = (*PENDING_DELETION, "NotFound", None)
+_GONE = (*PENDING_DELETION, NOT_FOUND, None)
 
 
 def described(metadata: Mapping[str, Any], region: str) -> KeyState:
@@ -57,6 +57,13 @@ def described(metadata: Mapping[str, Any], region: str) -> KeyState:
         expires_at=metadata.get("ValidTo"),
         key_store=CustomKeyStore(clean(store, 64)) if store else None,
     )
+
+
+def undescribed(key_arn: str, error: KmsError) -> KeyState:
+    """Return a key that KMS doesn't describe: one that is gone, or one whose state is missing."""
+    if isinstance(error, errors.KeyNotFoundError):
+        return KeyState(key_arn, region_of(key_arn) or "", state=clean(NOT_FOUND))
+    return KeyState(key_arn, region_of(key_arn) or "", missing={"state": error.why})
 
 
 class KeyParts:
@@ -100,7 +107,7 @@ class KeyParts:
             rotations = self._optional("materials", missing, lambda: list(self._rotations(state)))
             if rotations is not None:
                 state = replace(state, materials=_materials(rotations, state))
-        if state.manager == "CUSTOMER" and state.state != "NotFound":
+        if state.manager == "CUSTOMER" and state.state != NOT_FOUND:
             tags = self._optional("tags", missing, lambda: dict(self._tags(state)))
             grants = self._optional(
                 "grants", missing, lambda: read_grants(self._kms, state.region, state.key_arn)
@@ -337,15 +344,10 @@ class KeyInventory:
     def _one(self, name: str, aliases: _Aliases) -> KeyState | None:
         try:
             state = self._describe(name)
-        except errors.KeyNotFoundError:
-            if not parse_key_name(name).is_key_arn:
-                return None
-            return KeyState(name, region_of(name) or "", state=clean("NotFound"))
         except errors.KmsError as error:
             if not parse_key_name(name).is_key_arn:
                 return None
-            unknown = KeyState(name, region_of(name) or "", missing={"state": error.why})
-            return self._with_aliases(unknown, aliases)
+            return self._with_aliases(undescribed(name, error), aliases)
         return self._in_short(state, aliases)
 
     def _in_short(self, state: KeyState, aliases: _Aliases) -> KeyState:

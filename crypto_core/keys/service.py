@@ -15,7 +15,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.column_guards.guard_states import read_guards
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution import Attributor, KeyCount
+from crypto_core.database.tokens.attribution import Attributor, KeyCount, lasting_silence
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, CensusProgress, take_census
@@ -28,18 +28,12 @@ from crypto_core.database.tokens.strays import Copies, Strays, find_copies, find
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.errors import (
-    CredentialsError,
-    DatabaseError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsUnreachableError,
-)
+from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.inventory import KeyInventory, undescribed
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
 from crypto_core.lists.coverage import Coverage, Elsewhere, Evidence
 from crypto_core.text.cleaning import clean
@@ -195,14 +189,13 @@ class StatusService:
                 continue
             try:
                 state = self.keys.describe(name)
-            except KmsAccessDeniedError as error:
-                if parse_key_name(name).is_key_arn:
-                    states[name] = KeyState(name, "", missing={"state": error.why})
-                trouble.append(f"State of {name} is not known: {error}")
             except KmsError as error:
-                trouble.append(f"State of {name} is not known: {error}")
+                if parse_key_name(name).is_key_arn:
+                    states[name] = undescribed(name, error)
+                if name not in states or states[name].state is None:
+                    trouble.append(f"State of {name} is not known: {error}")
                 # Asking on would only take the time limit again.
-                silent = error if isinstance(error, KmsUnreachableError | CredentialsError) else None
+                silent = lasting_silence(error)
             else:
                 states[state.key_arn] = states[name] = state
         return states, trouble
@@ -299,7 +292,7 @@ def _problems(
     problems = [
         *_format_problems(census),
         *_respelt_problems(census),
-        *_key_problems(shares, keyring, incident_of),
+        *_key_problems(shares, states, keyring, incident_of),
         *_unknown_problems(shares),
         *_write_key_problems(states, keyring.write_key),
         *_undeclared_problems(sweep),
@@ -375,7 +368,10 @@ def trusted_keys_line(keyring: KmsKeyring, key_arn: str) -> str:
 
 
 def _key_problems(
-    shares: tuple[KeyShare, ...], keyring: KmsKeyring, incident_of: Callable[[str], str]
+    shares: tuple[KeyShare, ...],
+    states: Mapping[str, KeyState],
+    keyring: KmsKeyring,
+    incident_of: Callable[[str], str],
 ) -> Iterator[Problem]:
     by_key: dict[str, list[KeyShare]] = {}
     for share in shares:
@@ -385,15 +381,13 @@ def _key_problems(
         tokens = sum(p.tokens for p in parts)
         name = f"{parts[0].alias} {short_key(key_arn)}" if parts[0].alias else key_arn
         about_key = partial(_problem, tokens=tokens, rows=f"key:{key_arn}", key_arn=key_arn)
-        state = parts[0].key_state
-        if state == "PendingDeletion":
-            title = f"under {name}, which is pending deletion"
-            remedy = "Cancel the deletion, or re-encrypt them under another key before it is deleted."
-            yield about_key(ProblemKind.KEY_PENDING_DELETION, Severity.CRITICAL, title, state, remedy)
-        elif state not in ("Enabled", None):
-            title = f"under {name}, which is not enabled"
-            remedy = "Enable the key, then re-encrypt them under another one."
-            yield about_key(ProblemKind.KEY_NOT_ENABLED, Severity.HIGH, title, state or "", remedy)
+        key = states.get(key_arn)
+        if key is not None and key.harm is not None:
+            severity, remedy = key.harm
+            pending = key.state in PENDING_DELETION
+            kind = ProblemKind.KEY_PENDING_DELETION if pending else ProblemKind.KEY_NOT_ENABLED
+            title = f"under {name}, which {'is pending deletion' if pending else 'is not enabled'}"
+            yield about_key(kind, severity, title, key.state or "", remedy)
         if not parts[0].trusted:
             title = f"under {name}, which is not trusted"
             remedy = "If the key is yours, name it in KEYDECK_TRUSTED_KEYS; else find out who wrote them."
@@ -471,7 +465,7 @@ def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -
         yield _problem(ProblemKind.WRITE_KEY, Severity.MEDIUM, title, "", remedy)
         return
     state = states.get(write_key)
-    if state is not None and state.state not in ("Enabled", None):
+    if state is not None and state.harm is not None:
         title = f"The key to write under is {state.state}"
         remedy = "Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, in the platform too."
         arn = state.key_arn

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crypto_core.key_names import region_of, short_key
+from crypto_core.findings.severity import Severity
+from crypto_core.key_names import is_multi_region, region_of, short_key
 from crypto_core.keys.grants import Grant
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
@@ -19,6 +20,10 @@ _IDENTITIES = ("key_arn", "region", "primary_arn", "replica_arns", "current_mate
 
 
 PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
+NOT_FOUND = "NotFound"
+"""Keydeck's word for a key that KMS does not have."""
+_PASSING = ("Creating", "Updating")
+"""States that end by themselves within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,26 @@ class KeyState(JsonRecord):
         if self.spec == "SYMMETRIC_DEFAULT" and self.usage in ("ENCRYPT_DECRYPT", None):
             return ""
         return f"{self.key_arn} is {self.spec}, for {self.usage}: it can't wrap data keys."
+
+    @property
+    def harm(self) -> tuple[Severity, str] | None:
+        """How bad its state is for tokens under it, and what mends that; None where nothing is to be done."""
+        if self.state in (None, "Enabled", *_PASSING):
+            return None
+        if self.state in PENDING_DELETION:
+            severity = Severity.HIGH if self.is_replica else Severity.CRITICAL
+            cancel = f"Cancel the deletion: keydeck keys cancel-deletion {self.key_arn}, then enable the key."
+            return severity, cancel
+        if self.state == "Disabled":
+            enable = f"Enable it: keydeck keys enable {self.key_arn}, or move its tokens under another key."
+            return Severity.HIGH, enable
+        if self.state != NOT_FOUND:
+            mend = "Bring the key back to Enabled: import its material, or connect its key store."
+            return Severity.HIGH, mend
+        lost = "tokens under a deleted key are lost."
+        if is_multi_region(self.key_arn):
+            lost = "replicas in other Regions, if there are any, still open its tokens."
+        return Severity.CRITICAL, f"Look for the key in its account and Region; {lost}"
 
     @property
     def rotatable(self) -> bool:

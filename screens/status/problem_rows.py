@@ -19,7 +19,7 @@ ADVICE: Mapping[str, str] = {
     ProblemKind.KEY_PENDING_DELETION: (
         "Enter, then C cancels the deletion. b moves the tokens to another key before it is deleted."
     ),
-    ProblemKind.KEY_NOT_ENABLED: "Enter, then e enables the key. Then b moves the tokens to another one.",
+    ProblemKind.KEY_NOT_ENABLED: "Enter, then e enables a disabled key. Then b moves the tokens to another one.",
     ProblemKind.KEY_NOT_TRUSTED: (
         "If the key is yours, name it in KEYDECK_TRUSTED_KEYS. If not, I starts an incident."
     ),
@@ -38,7 +38,7 @@ _OF_THE_KEY = frozenset(
 )
 _SAID_BY_STATUS = frozenset({"tokens-undeclared", "tokens-downgraded", "tokens-foreign"})
 """Rules whose findings are problems of the status already."""
-_SAID_OF_KEYS = frozenset({"kms-key-disabled", "kms-key-pending-deletion"})
+_SAID_OF_KEYS = frozenset({"kms-key-disabled", "kms-key-pending-deletion", "kms-key-unusable"})
 """Those whose findings are, where tokens are under the key."""
 
 

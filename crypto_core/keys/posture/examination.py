@@ -28,7 +28,7 @@ from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.keys.posture.trails import read_trails
 from crypto_core.keys.service import StatusService
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import NOT_FOUND, KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.json_records import JsonRecord, shape
@@ -163,7 +163,7 @@ class PostureService:
     def _read(
         self, state: KeyState, cancelled: Event | None
     ) -> tuple[tuple[Access, ...] | None, tuple[Grant, ...] | None, Mapping[str, str]]:
-        if state.manager != "CUSTOMER" or state.state == "NotFound":
+        if state.manager != "CUSTOMER" or state.state == NOT_FOUND:
             return None, None, {}
         missing: dict[str, str] = {}
         if state.grants is None:

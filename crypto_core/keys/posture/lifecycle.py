@@ -13,11 +13,9 @@ from crypto_core.findings.finding import Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.keys.state import PENDING_DELETION
+from crypto_core.keys.state import NOT_FOUND, PENDING_DELETION
 
 _AVAILABLE = (KEY_AVAILABILITY,)
-_PASSING = ("Creating", "Updating")
-"""States that end by themselves within minutes."""
 
 
 def state_unknown(facts: KeyFacts) -> Iterator[Gap]:
@@ -40,16 +38,17 @@ def pending_deletion(facts: KeyFacts, estate: Estate) -> Said:
     Where a replica alone goes, its tokens open in the other Regions.
     """
     key = facts.key
-    if not facts.customer or key.state not in PENDING_DELETION:
+    if not facts.customer or key.state not in PENDING_DELETION or key.harm is None:
         return
+    severity, cancel = key.harm
     left = (key.deletion_at - estate.now).days if key.deletion_at else None
     when = f"; deleted on {key.deletion_at:%Y-%m-%d}, in {left} days" if key.deletion_at else ""
-    severity = Severity.HIGH if key.is_replica or facts.tokens is None else Severity.CRITICAL
+    severity = severity.at_most(Severity.HIGH) if facts.tokens is None else severity
     yield facts.finding(
         severity if facts.guards else Severity.LOW,
         f"{key.name} is pending deletion" + (" while it guards tokens" if facts.guards else ""),
         f"DescribeKey: {key.state}{when}; {facts.tokens_in_words()}",
-        f"Cancel the deletion: keydeck keys cancel-deletion {facts.arn}, then enable the key."
+        cancel
         if facts.guards
         else "If the deletion is intended, do nothing; otherwise cancel it before the date.",
     )
@@ -65,13 +64,14 @@ def pending_deletion(facts: KeyFacts, estate: Estate) -> Said:
 )
 def disabled(facts: KeyFacts, _: Estate) -> Said:
     """Yield a disabled key. Without tokens it is low: it is either forgotten or kept for nothing."""
-    if facts.key.state != "Disabled" or not (facts.customer or facts.guards):
+    if facts.key.state != "Disabled" or not (facts.customer or facts.guards) or facts.key.harm is None:
         return
+    severity, enable = facts.key.harm
     yield facts.finding(
-        Severity.HIGH if facts.guards else Severity.LOW,
+        severity if facts.guards else Severity.LOW,
         f"{facts.key.name} is disabled" + (" while it guards tokens" if facts.guards else " and not used"),
         f"DescribeKey: Disabled; {facts.tokens_in_words()}",
-        f"Enable it: keydeck keys enable {facts.arn}, or move its tokens under another key."
+        enable
         if facts.guards
         else "Schedule its deletion once nothing else was sealed under it, or enable it.",
     )
@@ -87,16 +87,14 @@ def disabled(facts: KeyFacts, _: Estate) -> Said:
 )
 def unusable(facts: KeyFacts, _: Estate) -> Said:
     key = facts.key
-    if not facts.guards or key.state in (None, "Enabled", "Disabled", *PENDING_DELETION, *_PASSING):
+    if not facts.guards or key.state in ("Disabled", *PENDING_DELETION) or key.harm is None:
         return
-    gone = key.state == "NotFound"
+    severity, remedy = key.harm
     yield facts.finding(
-        Severity.CRITICAL if gone and facts.tokens else Severity.HIGH,
-        f"{key.name} does not exist" if gone else f"{key.name} can't be used: {key.state}",
+        severity if facts.tokens else severity.at_most(Severity.HIGH),
+        f"{key.name} does not exist" if key.state == NOT_FOUND else f"{key.name} can't be used: {key.state}",
         f"DescribeKey: {key.state}; {facts.tokens_in_words()}",
-        "Look for the key in its account and Region; tokens under a deleted key are lost."
-        if gone
-        else "Bring the key back to Enabled: import its material, or connect its key store.",
+        remedy,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from console.sandbox.endpoint import Denial
+from console.sandbox.endpoint import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
@@ -24,7 +24,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.keys import service as keys_service
-from crypto_core.keys.status import Status
+from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.slack_connections import connect
@@ -130,22 +130,37 @@ def test_tokens_under_a_disabled_key_are_a_high_problem(
     assert not status.well
 
 
-@pytest.mark.parametrize("state", ["PendingImport", "Unavailable"])
-def test_any_other_state_that_does_not_open_is_a_high_problem(
+@pytest.mark.parametrize(
+    ("state", "kind", "severity", "remedy"),
+    [
+        ("PendingImport", ProblemKind.KEY_NOT_ENABLED, Severity.HIGH, "Bring the key back"),
+        ("Unavailable", ProblemKind.KEY_NOT_ENABLED, Severity.HIGH, "Bring the key back"),
+        ("PendingReplicaDeletion", ProblemKind.KEY_PENDING_DELETION, Severity.CRITICAL, "Cancel the del"),
+        ("NotFound", ProblemKind.KEY_NOT_ENABLED, Severity.CRITICAL, "Look for the key"),
+    ],
+)
+def test_any_other_state_that_does_not_open_is_a_problem_with_its_own_remedy(
     services: Container,
     store_under: Callable[[str, int], None],
     new_key: Callable[[], str],
     sandbox: Sandbox,
     state: str,
+    kind: ProblemKind,
+    severity: Severity,
+    remedy: str,
 ) -> None:
     key = new_key()
     store_under(key, 2)
     services.services.status.take_census()
-    sandbox.control.set_key_state(key, state)
-    problem = next(
-        p for t, p in about(services.services.status.take_census(), key).items() if "not enabled" in t
-    )
-    assert (problem.severity, problem.evidence) == (Severity.HIGH, state)
+    if state == "NotFound":
+        sandbox.control.add_fault(Fault("DescribeKey", "NotFoundException", message=f"No key '{key}'"))
+    else:
+        sandbox.control.set_key_state(key, state)
+    status = services.services.status.take_census()
+    problem = next(p for p in about(status, key).values() if p.rule == kind)
+    assert (problem.severity, problem.evidence) == (severity, state)
+    assert problem.remedy.startswith(remedy)
+    assert not any(key in reason for reason in status.coverage.reasons)
 
 
 def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
