@@ -19,7 +19,7 @@ from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
-from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 _LINE = 600
 
@@ -192,9 +192,15 @@ class KeyFact:
     materials: tuple[MaterialFact, ...] = ()
 
 
+NOT_COUNTED = clean("Tokens are not counted: other keys may guard some")
+
+
 @dataclass(frozen=True, slots=True)
 class GuardingKeyFacts:
-    """The keys that guard tokens, and what they are held against, in days."""
+    """The keys that guard tokens, and what they are held against, in days.
+
+    Where tokens are not counted it is the one written under alone: others may guard tokens.
+    """
 
     keys: tuple[KeyFact, ...]
     rotation_days: int

@@ -198,7 +198,8 @@ class _Reading:
         return facts.GuardingKeyFacts(keys, limits.rotation_days, limits.material_days)
 
     def _access(self) -> facts.AccessFacts:
-        return measured.access_facts(self._states, self._policy)
+        found = measured.access_facts(self._states, self._policy)
+        return found if self._counted else replace(found, gaps=(facts.NOT_COUNTED, *found.gaps))
 
     def _policy(self, state: KeyState) -> KeyPolicy:
         if state.key_arn not in self._policies:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
-from crypto_core.compliance.facts import AccessFacts, GuardingKeyFacts, KeyFact
+from crypto_core.compliance.facts import NOT_COUNTED, AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted, listed
@@ -33,7 +33,8 @@ def _each(judged: Callable[[KeyFact], tuple[str, str]], facts: GuardingKeyFacts)
     for key in facts.keys:
         kind, line = judged(key)
         found[kind].append(cause(BY_TEST, key.arn, f"{key.name}: {line}"))
-    return answer(found["good"], bad=found["bad"], open_=found["open"])
+    unseen = [NOT_COUNTED] if any(key.tokens is None for key in facts.keys) else []
+    return answer(found["good"], bad=found["bad"], open_=found["open"], unseen=unseen)
 
 
 @control_test("keys-strong", SnapshotPart.KEYS)

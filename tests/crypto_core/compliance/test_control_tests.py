@@ -128,12 +128,14 @@ CASES: dict[str, Cases] = {
     "keys-strong": (
         (key(spec=clean("RSA_2048")), NOT_MET),
         (key(spec=None), PARTLY),
+        (key(tokens=None), PARTLY),
         (NO_KEYS, NOT_ASSESSED),
     ),
     "keys-kept-in-kms": (
         (key(manager=clean("AWS")), NOT_MET),
         (key(origin=clean("EXTERNAL")), PARTLY),
         (key(origin=None), PARTLY),
+        (key(tokens=None), PARTLY),
         (NO_KEYS, NOT_ASSESSED),
     ),
     "keys-inventoried": (
