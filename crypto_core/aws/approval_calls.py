@@ -27,6 +27,48 @@ _WAITS = (0.6, 0.6, 1.2, 2.4, 4.8)
 """Seconds before each further try where AWS asks to wait; its quota is two calls a second."""
 
 
+def event_pages(
+    kms: KmsApi,
+    region: str,
+    operation: str,
+    since: datetime,
+    *,
+    most: int,
+    rest: Callable[[float], None] = time.sleep,
+    **parameters: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield the pages of an operation's events in CloudTrail's event history, asking again where AWS is busy.
+
+    Raises KmsError; KmsRequestError, too, where there are more than `most` pages.
+    """
+    named = [{"AttributeKey": "EventName", "AttributeValue": operation}]
+    asked = {"LookupAttributes": named, "StartTime": since, "MaxResults": 50} | parameters
+    for _ in range(most):
+        page = _page(kms, region, asked, rest)
+        yield page
+        if not page.get("NextToken"):
+            return
+        asked["NextToken"] = page["NextToken"]
+    raise KmsRequestError(
+        f"CloudTrail has more than {50 * most:,} {operation} events in the time of this request.",
+        operation="LookupEvents",
+        remedy="Ask again, so that a shorter time has to be searched, or find out who makes so many.",
+    )
+
+
+def _page(
+    kms: KmsApi, region: str, asked: Mapping[str, Any], rest: Callable[[float], None]
+) -> dict[str, Any]:
+    for wait in (*_WAITS, None):
+        try:
+            return kms.read("cloudtrail", "LookupEvents", region=region, **asked)
+        except KmsError as error:
+            if wait is None or not error.transient:
+                raise
+        rest(wait)
+    raise AssertionError("unreachable")
+
+
 class KmsApprovalCalls:
     """An ApprovalCalls under one key, in the Region and account that its ARN names. Thread-safe; blocks."""
 
@@ -52,33 +94,11 @@ class KmsApprovalCalls:
 
         Raises KmsError; KmsRequestError, too, where AWS tells no time, or there are too many events to read.
         """
-        parameters: dict[str, Any] = {
-            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": OPERATION}],
-            "StartTime": since,
-        }
         calls: list[RecordedCall] = []
-        for _ in range(_PAGES):
-            answer = self._lookup(parameters)
-            calls += self._calls_in(answer)
-            token = answer.get("NextToken")
-            if not token:
-                return DeliveredCalls(tuple(calls), _time_of(answer))
-            parameters["NextToken"] = token
-        raise KmsRequestError(
-            f"CloudTrail has more than {50 * _PAGES:,} {OPERATION} events in the time of this request.",
-            operation="LookupEvents",
-            remedy="Ask again, so that a shorter time has to be searched, or find out who makes so many.",
-        )
-
-    def _lookup(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        for wait in (*_WAITS, None):
-            try:
-                return self._kms.read("cloudtrail", "LookupEvents", region=self._region, **parameters)
-            except KmsError as error:
-                if wait is None or not error.transient:
-                    raise
-            self._rest(wait)
-        raise AssertionError("unreachable")
+        page: dict[str, Any] = {}
+        for page in event_pages(self._kms, self._region, OPERATION, since, most=_PAGES, rest=self._rest):
+            calls += self._calls_in(page)
+        return DeliveredCalls(tuple(calls), _time_of(page))
 
     def _calls_in(self, answer: Mapping[str, Any]) -> Iterator[RecordedCall]:
         for event in answer.get("Events") or ():

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import Any
 
+from crypto_core.aws.approval_calls import event_pages
 from crypto_core.aws.kms import KmsApi
 from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
 from crypto_core.errors import EventStoreError, KmsError
@@ -101,20 +101,9 @@ def _made(kms: KmsApi, arn: str, region: str) -> tuple[str, ...]:
 
 
 def _recorded(kms: KmsApi, region: str, since: datetime) -> set[str]:
-    asked: dict[str, Any] = {
-        "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "Decrypt"}],
-        "StartTime": since - _NEAR,
-        "EndTime": since + PATIENCE,
-        "MaxResults": 50,
-    }
     found: set[str] = set()
-    for _ in range(_PAGES):
-        page = kms.read("cloudtrail", "LookupEvents", region=region, **asked)
-        for event in page.get("Events", ()):
-            found.add(_request_id(event.get("CloudTrailEvent")))
-        if not page.get("NextToken"):
-            break
-        asked["NextToken"] = page["NextToken"]
+    for page in event_pages(kms, region, "Decrypt", since - _NEAR, EndTime=since + _NEAR, most=_PAGES):
+        found |= {_request_id(event.get("CloudTrailEvent")) for event in page.get("Events", ())}
     return found - {""}
 
 

@@ -22,16 +22,19 @@ Look = Callable[..., Check]
 
 
 class Counted(KmsApi):
-    """Counts what is asked; `late` hides what CloudTrail has."""
+    """Counts what is asked; `late` hides what CloudTrail has, `busy` has it never come to an end."""
 
     asked: list[str]
     late = False
+    busy = False
 
     def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
         self.asked.append(operation)
         return super().call(operation, region=region, **parameters)
 
     def read(self, service: str, operation: str, *, region: str, **parameters: Any) -> dict[str, Any]:
+        if self.busy:
+            return {"Events": [], "NextToken": "more"}
         if self.late:
             return {
                 "Events": [{"CloudTrailEvent": text} for text in ("[/red]\x1b", "[]", '{"requestID": 7}')]
@@ -86,6 +89,16 @@ def test_calls_whose_records_never_come_are_made_anew(kms: Counted, look: Look) 
     assert again.outcome is CheckOutcome.WARNING
     assert "made anew" in again.said
     assert len(kms.asked) == 6
+
+
+def test_an_account_with_too_many_records_to_read_is_not_suspected_of_having_no_trail(
+    kms: Counted, look: Look
+) -> None:
+    kms.busy = True
+    look()
+    again = look(PATIENCE + timedelta(minutes=1))
+    assert again.outcome is CheckOutcome.UNKNOWN
+    assert "more than 1,000 Decrypt events" in again.said
 
 
 @pytest.mark.parametrize("more", [{"wanted": False}, {"read_only": True}, {"key": None}])
