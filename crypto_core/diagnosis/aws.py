@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from threading import Event, Lock
 from typing import Any
-from urllib.parse import urlsplit
 
 from crypto_core import errors
+from crypto_core.algorithms.aws_endpoints import endpoints_of
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -23,9 +23,9 @@ from crypto_core.diagnosis.check import (
     Clock,
     Topic,
     clock_check,
-    stays_here,
     system_clock,
 )
+from crypto_core.providers.endpoints import is_loopback
 
 AREA = "AWS"
 _CONFIGURATION, _REST = Topic(AREA, "configuration"), Topic(AREA, "the rest")
@@ -113,7 +113,7 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
         return
     profile = f"profile {place.profile}" if place.profile else "no profile named"
     yield _CONFIGURATION.ok(f"Regions: {', '.join(regions)}; {profile}.")
-    yield Topic(AREA, "endpoint").by(partial(_endpoint, session, regions[0]))
+    yield Topic(AREA, "endpoint").by(partial(_endpoint, apis.of(regions[0]), regions))
     if stop.is_set():
         return
     credentials = Topic(AREA, "credentials").by(partial(_credentials, session, apis.of(regions[0]), clock()))
@@ -147,16 +147,18 @@ def _session(place: AwsPlace) -> Any:
         raise error_from_exception(error, "", ()) from error
 
 
-def _endpoint(session: Any, region: str, topic: Topic) -> Check:
-    url = str(session.create_client("kms", region_name=region).meta.endpoint_url)
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host.endswith(_AWS_HOSTS):
-        return topic.ok(f"{url}: AWS's own.")
-    said = f"{url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
-    if parts.scheme == "http" and not stays_here(host):
-        said += " It is not encrypted: data keys can be read on the way."
-        return topic.warning(said, "Use an https URL.")
+def _endpoint(api: KmsApi, regions: Sequence[str], topic: Topic) -> Check:
+    endpoints = endpoints_of(api, regions)
+    first = endpoints[0]
+    said = f"{first.url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
+    if first.place[0].endswith(_AWS_HOSTS):
+        said = f"{first.url}: AWS's own."
+    plain = dict.fromkeys(
+        one.url for one in endpoints if not one.is_encrypted and not is_loopback(one.place[0])
+    )
+    if plain:
+        said += f" Not encrypted, so that data keys and records can be read on the way: {', '.join(plain)}."
+        return topic.warning(said, "Use https URLs.")
     return topic.ok(said)
 
 

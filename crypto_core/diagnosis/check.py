@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,14 +35,6 @@ class CheckOutcome(StrEnum):
     """It could not be found out; the text says why."""
     SKIPPED = "skipped"
     """It was not asked, because it doesn't apply or something before it failed."""
-
-
-def stays_here(host: str) -> bool:
-    """Return whether a host's name or address is this machine's own."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def heading(text: str) -> str:

@@ -14,8 +14,9 @@ from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModul
 from crypto_core.diagnosis.aws import Apis
 from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
 from crypto_core.errors import KeydeckError
+from crypto_core.providers.endpoints import is_loopback
 
-OUTDATED = ("SSLv3", "TLSv1", "TLSv1.1")
+_PROTOCOLS = ("TLSv1.2", "TLSv1.3")
 _ENDS_SOON = timedelta(days=14)
 _FIRST_HYBRID = (3, 5)
 _SHORT = {PYTHON: "Python's ssl", LIBRARY: "cryptography"}
@@ -80,21 +81,35 @@ def _fips_endpoints(topic: Topic, endpoints: tuple[EndpointFact, ...], *, requir
     return topic.warning(said, "Set AWS_USE_FIPS_ENDPOINT=true, in Regions where AWS has them.")
 
 
+def trouble_of(endpoint: EndpointFact, now: datetime) -> str:
+    """Return what is wrong with the way to an endpoint, "" where that is nothing, or not known."""
+    if not endpoint.encrypted:
+        return "" if is_loopback(endpoint.name) else "plain HTTP"
+    if endpoint.protocol not in (None, *_PROTOCOLS):
+        return "outdated protocol"
+    certificate = endpoint.certificate
+    if certificate is not None and certificate.not_after - now < _ENDS_SOON:
+        return f"certificate ends {certificate.not_after:%Y-%m-%d}"
+    return ""
+
+
 def _connection(topic: Topic, endpoint: EndpointFact, now: datetime) -> Check:
     where = f"{endpoint.host} ({endpoint.region})"
+    trouble = trouble_of(endpoint, now)
     if not endpoint.encrypted:
-        return topic.skipped(f"{where}: plain HTTP.")
+        said = f"{where}: plain HTTP."
+        return topic.warning(said, "Use an https URL.") if trouble else topic.skipped(said)
     if endpoint.protocol is None:
         return topic.unknown(f"{where}: {endpoint.problem}.")
     said = f"{where}: {endpoint.protocol}, {endpoint.cipher}, {_group(endpoint)}"
-    if endpoint.protocol in OUTDATED:
+    if trouble and endpoint.protocol not in _PROTOCOLS:
         return topic.warning(said, "Have the endpoint speak TLS 1.2 or 1.3.")
     certificate = endpoint.certificate
     if certificate is not None:
         said += f" Certificate: {certificate.key} {certificate.key_bits or ''}, {certificate.signature},"
         said += f" until {certificate.not_after:%Y-%m-%d}."
-        if certificate.not_after - now < _ENDS_SOON:
-            return topic.warning(said, "Renew it, or look whether its owner does.")
+    if trouble:
+        return topic.warning(said, "Renew it, or look whether its owner does.")
     return topic.ok(said, _hybrid_hint(endpoint))
 
 

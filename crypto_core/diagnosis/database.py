@@ -27,13 +27,13 @@ from crypto_core.diagnosis.check import (
     Clock,
     Topic,
     clock_check,
-    stays_here,
     system_clock,
 )
 from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns
 from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 from crypto_core.guard.signature import Signer
+from crypto_core.providers.endpoints import is_loopback
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, UNSEEN
 from crypto_core.text.counting import counted
 
@@ -189,7 +189,7 @@ def _encryption(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
         host = str(info.host or "")
     if info.ssl_in_use:
         return topic.ok(f"{info.ssl_attribute('protocol')}, {info.ssl_attribute('cipher')}.")
-    if not host or host.startswith(("/", "@")) or stays_here(host):  # a Unix socket, or loopback
+    if not host or host.startswith(("/", "@")) or is_loopback(host):  # a Unix socket, or loopback
         return topic.ok("Not encrypted; the connection stays on this machine.")
     return topic.warning(
         f"The connection to {host} is not encrypted: tokens in plaintext can be read on the way.",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.fips import lacking_fips
 from crypto_core.compliance.answer import BY_TEST, ControlAnswer, answer, cause, control_test, not_assessed
 from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
-from crypto_core.diagnosis.check import stays_here
+from crypto_core.diagnosis.cryptography import trouble_of
 from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted, listed
 
 LEAST_BITS = 128
 """OWASP ASVS 5.0, 11.2.3."""
-_PROTOCOLS = ("TLSv1.2", "TLSv1.3")
-_SOON = timedelta(days=14)
 _NOTHING = "no algorithm is known to be in use"
 
 
@@ -89,30 +86,22 @@ def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
 def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     """Endpoints of AWS agree on TLS 1.2 or 1.3, with certificates that last two weeks or more."""
     shaken = [one for one in facts.endpoints if one.protocol is not None]
-    plain = [one for one in facts.endpoints if not one.encrypted and not stays_here(one.name)]
-    if not shaken and not plain:
+    troubles = {one.host: trouble for one in facts.endpoints if (trouble := trouble_of(one, now))}
+    if not shaken and not troubles:
         reasons = [f"{one.host}: {one.problem}" for one in facts.endpoints] or list(facts.gaps)
         here = facts.endpoints and not any(one.encrypted for one in facts.endpoints)
         told = f"no TLS on this machine: {listed(reasons, 3)}" if here else listed(reasons, 3)
         return not_assessed(told or "no endpoint was looked at", Lack.NOTHING if here else Lack.FAILED)
-    bad = [cause(BY_TEST, one.host, f"{one.host}: {one.problem}") for one in plain]
-    good: list[Finding] = []
-    for one in shaken:
-        trouble = _trouble(one, now)
-        line = f"{one.host}: {one.protocol}, {one.cipher}, {one.group or 'group not named'}"
-        (bad if trouble else good).append(cause(BY_TEST, one.host, f"{line}{trouble}"))
-    failed = [one for one in facts.endpoints if one.protocol is None and one not in plain]
-    left = [cause(BY_TEST, one.host, f"{one.host}: {one.problem}") for one in failed]
-    return answer(good, bad=bad, open_=left)
-
-
-def _trouble(endpoint: EndpointFact, now: datetime) -> str:
-    if endpoint.protocol not in _PROTOCOLS:
-        return ": outdated protocol"
-    certificate = endpoint.certificate
-    if certificate is not None and certificate.not_after - now < _SOON:
-        return f": certificate ends {certificate.not_after:%Y-%m-%d}"
-    return ""
+    found: dict[str, list[Finding]] = {"good": [], "bad": [], "open": []}
+    for one in facts.endpoints:
+        trouble = troubles.get(one.host, "")
+        line = f"{one.host}: {trouble or one.problem}"
+        if one.protocol is not None:
+            agreed = f"{one.host}: {one.protocol}, {one.cipher}, {one.group or 'group not named'}"
+            line = f"{agreed}: {trouble}" if trouble else agreed
+        kind = "bad" if trouble else "good" if one.protocol is not None else "open"
+        found[kind].append(cause(BY_TEST, one.host, line))
+    return answer(found["good"], bad=found["bad"], open_=found["open"])
 
 
 @control_test("fips-as-required", SnapshotPart.CRYPTOGRAPHY)

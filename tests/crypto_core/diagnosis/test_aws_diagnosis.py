@@ -196,10 +196,11 @@ def test_no_route_to_aws_is_told_with_what_to_check(place: AwsPlace, monkeypatch
     assert checks["clock"].outcome is CheckOutcome.UNKNOWN
 
 
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_CLOUDTRAIL"])
 def test_an_endpoint_elsewhere_without_tls_is_a_warning(
-    place: AwsPlace, monkeypatch: pytest.MonkeyPatch
+    place: AwsPlace, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:secret-word@192.0.2.1:9/")
+    monkeypatch.setenv(variable, "http://user:secret-word@192.0.2.1:9/")
     monkeypatch.setattr(
         "crypto_core.diagnosis.aws._identity", lambda _: Check("AWS", "identity", CheckOutcome.OK, "")
     )

@@ -102,7 +102,9 @@ def ending(days: int) -> CertificateFact:
         ({"certificate": None, "group": clean("x25519")}, OK, "X25519MLKEM768"),
         ({"certificate": None, "group": None}, OK, "X25519MLKEM768"),
         ({"protocol": None, "problem": clean("no answer in time")}, UNKNOWN, ""),
-        ({"protocol": None, "encrypted": False}, SKIPPED, ""),
+        ({"protocol": None, "encrypted": False}, WARNING, "https"),
+        ({"protocol": None, "encrypted": False, "host": clean("127.0.0.1:80")}, SKIPPED, ""),
+        ({"certificate": None, "protocol": clean("TLSv0.9")}, WARNING, "TLS 1.2 or 1.3"),
     ],
 )
 def test_a_connection_is_judged_by_protocol_and_days_and_a_quantum_computer_is_a_hint(
