@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 
 from crypto_core.notices.apprise_process import TROUBLES
 from crypto_core.notices.notice import Message, Receiver
+from crypto_core.python_process import start_python
 
 SECONDS = 10.0
 """How long receivers have for one message, all together."""
 _LOOK_SECONDS = 0.05
 _MOST_AT_ONCE = 8
+_ON_THE_WAY = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF", "OPENSSL_MODULES", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "DISPLAY"),
+)
+"""Variables by which a message finds its way: proxies, certificate authorities, language, the desktop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +73,7 @@ def _sent(letters: Sequence[Letter], cancelled: Event | None, end: float) -> dic
 
 
 def _begin(letter: Letter) -> subprocess.Popen[bytes]:
-    # -P: what lies in the working directory is not imported.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "crypto_core.notices.apprise_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=_environment(),
-        start_new_session=True,
-    )
+    process = start_python("crypto_core.notices.apprise_process", *_ON_THE_WAY)
     content = {
         "url": letter.receiver.url,
         "title": letter.message.title,
@@ -103,14 +100,3 @@ def _end(process: subprocess.Popen[bytes]) -> str:
     if word.isdecimal():
         return f"It answered with HTTP status {word}."
     return TROUBLES.get(word, "Sending failed.")
-
-
-def _environment() -> dict[str, str]:
-    """This process's, without what only Keydeck needs: no URL of a database and no credentials of AWS."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("KEYDECK_", "AWS_", "DATABASE_", "PG", "TOKEN_", "DEV_"))
-    }
-    folder = str(Path(__file__).resolve().parents[2])
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, (folder, kept.get("PYTHONPATH"))))}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from threading import Event
+
+import pytest
 
 from crypto_core.notices.notice import Message, Receiver
 from crypto_core.notices.sender import Letter, send_letters
@@ -59,3 +63,17 @@ def test_sending_ends_at_its_deadline_and_when_it_is_cancelled() -> None:
         late = send_letters(letters, seconds=0.1)
         stopped = send_letters(letters, cancelled, seconds=600.0)
     assert late == stopped == {"silent": "It did not answer in time."}
+
+
+def test_the_process_that_sends_gets_the_proxy_and_the_authorities_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "environment.json"
+    program = f"import json, os\nopen({str(told)!r}, 'w').write(json.dumps(dict(os.environ)))\n"
+    (tmp_path / "sitecustomize.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    set_here = {"AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "GITHUB_TOKEN", "https_proxy", "SSL_CERT_FILE"}
+    for name in set_here:
+        monkeypatch.setenv(name, "unspoken")
+    send_letters([Letter(Receiver("unknown", f"nothing-like-it://{TOKEN}"), MESSAGE)], seconds=60.0)
+    assert json.loads(told.read_text()).keys() & set_here == {"https_proxy", "SSL_CERT_FILE"}

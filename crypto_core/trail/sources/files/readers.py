@@ -13,12 +13,12 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import IO, Any, Self, cast
 
 from crypto_core.cancelling import stop_if
+from crypto_core.python_process import start_python
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.reading_process import LEFT, READY, Part, send
@@ -27,8 +27,6 @@ MOST_PROCESSES = 8
 """One that stores is kept busy by fewer."""
 _LOOK_SECONDS = 0.1
 _END_SECONDS = 1.0
-_NEEDED = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONUTF8", "LD_LIBRARY_PATH")
-"""Variables by which Python finds what it loads. A process gets no other: it needs no secret."""
 _BROKE_OFF = "The process that read it broke off, twice."
 
 Answer = list[Part]
@@ -157,19 +155,8 @@ class Readers:
 class _Process:
     def __init__(self) -> None:
         """Raises GoneError if it can't be started."""
-        home = str(Path(__file__).resolve().parents[4])
-        kept = {name: os.environ[name] for name in _NEEDED if name in os.environ}
-        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (home, kept.get("PYTHONPATH"))))
         try:
-            self.popen = subprocess.Popen(
-                # -P: what lies in the working directory is not imported.
-                [sys.executable, "-P", "-m", "crypto_core.trail.sources.files.reading_process"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=kept,
-                start_new_session=True,
-            )
+            self.popen = start_python("crypto_core.trail.sources.files.reading_process")
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise GoneError from error
         self._questions = cast(IO[bytes], self.popen.stdin)
