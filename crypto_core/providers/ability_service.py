@@ -13,11 +13,12 @@ from crypto_core.guard.consent import Consent, require
 from crypto_core.providers.abilities import Ability, AbilityDraft, NotKnown, TokenAbilities, ask_further
 from crypto_core.providers.ability_book import AbilityBook
 from crypto_core.providers.answers import ByHand, Liveness, LivenessRequest, Progress
-from crypto_core.providers.messages import NoAnswer, Target
-from crypto_core.providers.registry import provider_of, question_of
+from crypto_core.providers.liveness_polling import BusyHosts, asked_of
+from crypto_core.providers.messages import Target
+from crypto_core.providers.registry import provider_of
 from crypto_core.providers.revocation import asked_digest
 from crypto_core.providers.token_asking import TokenAsking, hosts
-from crypto_core.providers.transport import GIVEN_UP_AFTER, Clock, Transport
+from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
@@ -27,8 +28,6 @@ ABOUT = "abilities"
 """Tells a consent to these questions from one to ask whether tokens are alive."""
 FRESH = timedelta(hours=24)
 """An answer that is younger is not asked for again, unless another age is named."""
-
-BUSY = "asked too often"
 _MOST_BYTES = 2 * 1024 * 1024
 """A page of a hundred repositories takes most of a megabyte."""
 
@@ -61,22 +60,6 @@ class AbilityAnswers:
     def unanswered(self) -> tuple[TokenAbilities, ...]:
         """Those of which not even whether they are alive is known, or not everything could be asked."""
         return tuple(one for one in self.answers if one.liveness is Liveness.UNKNOWN or not one.whole)
-
-
-class BusyHosts:
-    """Which hosts refuse one token after another for being asked too often: the rest is for another run."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._refused: dict[str, int] = {}
-
-    def note(self, host: str, *, throttled: bool) -> None:
-        with self._lock:
-            self._refused[host] = self._refused.get(host, 0) + 1 if throttled else 0
-
-    def given_up(self, host: str) -> bool:
-        with self._lock:
-            return self._refused.get(host, 0) >= GIVEN_UP_AFTER
 
 
 class AbilityService:
@@ -123,11 +106,7 @@ class AbilityService:
         lock, busy = Lock(), BusyHosts()
 
         def asked(target: Target, token: Secret, stored: StoredToken) -> None:
-            if busy.given_up(target.base):
-                not_asked(target.ref, target.provider, f"not asked: {BUSY}")
-                return
-            answer = self._ask_one(transport, target, token, cancelled)
-            busy.note(target.base, throttled=BUSY in answer.reason)
+            answer = self._ask_one(transport, target, token, busy, cancelled)
             if answer.liveness is not Liveness.UNKNOWN:
                 # Nobody's silence takes back what was said before.
                 self._book.keep(answer, self._book.mark_of_stored(stored.digest))
@@ -164,20 +143,13 @@ class AbilityService:
         }
 
     def _ask_one(
-        self, transport: Transport, target: Target, token: Secret, cancelled: Event | None
+        self, transport: Transport, target: Target, token: Secret, busy: BusyHosts, cancelled: Event | None
     ) -> TokenAbilities:
-        text = token.reveal()
-        provider = provider_of(target)
-        request = question_of(target, text)
-        if isinstance(request, str):
-            return self._unanswered(target.ref, target.provider, request)
-        reply = transport.send(request, cancelled)
-        if isinstance(reply, NoAnswer):
-            return self._unanswered(target.ref, target.provider, reply.reason)
-        said = provider.said(target, text, reply)
-        draft = AbilityDraft(target, text, self._clock.now())
-        if said.liveness is Liveness.UNKNOWN:
+        said, reply = asked_of(transport, target, token, cancelled, busy)
+        if reply is None or said.liveness is Liveness.UNKNOWN:
             return self._unanswered(target.ref, target.provider, said.reason)
+        provider = provider_of(target)
+        draft = AbilityDraft(target, token.reveal(), self._clock.now())
         if said.liveness is Liveness.ALIVE:
             if provider.abilities is None:
                 draft.miss("Keydeck knows no way to ask this provider", *Ability)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Lock
 
 from crypto_core.errors import InterruptedRunError
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.messages import NoAnswer, Said, Target, unknown
+from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Said, Target, unknown
 from crypto_core.providers.registry import provider_of, question_of
-from crypto_core.providers.transport import Clock, Transport
+from crypto_core.providers.transport import GIVEN_UP_AFTER, Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 WORKERS = 8
+_BUSY = "asked too often"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,51 @@ class PollingLimits:
     longest: float = 10.0
 
 
+class BusyHosts:
+    """Which hosts refuse one token after another for being asked too often: the rest is for another run."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._refused: dict[str, int] = {}
+
+    def note(self, host: str, *, throttled: bool) -> None:
+        with self._lock:
+            self._refused[host] = self._refused.get(host, 0) + 1 if throttled else 0
+
+    def given_up(self, host: str) -> bool:
+        with self._lock:
+            return self._refused.get(host, 0) >= GIVEN_UP_AFTER
+
+
 def ask(transport: Transport, target: Target, token: Secret, cancelled: Event | None = None) -> Said:
     """Return what a provider says of a token. Raises InterruptedRunError, ProviderError."""
+    return asked_of(transport, target, token, cancelled)[0]
+
+
+def asked_of(
+    transport: Transport,
+    target: Target,
+    token: Secret,
+    cancelled: Event | None = None,
+    busy: BusyHosts | None = None,
+) -> tuple[Said, ProviderAnswer | None]:
+    """Return what a provider says of a token, and the answer that says it; raises as `ask`.
+
+    A host that `busy` has given up is not asked.
+    """
+    if busy is not None and busy.given_up(target.base):
+        return unknown(f"not asked: {_BUSY}"), None
     text = token.reveal()
     request = question_of(target, text)
     if isinstance(request, str):
-        return unknown(request)
+        return unknown(request), None
     reply = transport.send(request, cancelled)
-    return (
-        unknown(reply.reason)
-        if isinstance(reply, NoAnswer)
-        else provider_of(target).said(target, text, reply)
-    )
+    if isinstance(reply, NoAnswer):
+        return unknown(reply.reason), None
+    said = provider_of(target).said(target, text, reply)
+    if busy is not None:
+        busy.note(target.base, throttled=_BUSY in said.reason)
+    return said, reply
 
 
 def prove(

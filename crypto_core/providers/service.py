@@ -33,7 +33,7 @@ from crypto_core.providers.answers import (
     RevocationResult,
     TokenLiveness,
 )
-from crypto_core.providers.liveness_polling import PollingLimits, ask
+from crypto_core.providers.liveness_polling import BusyHosts, PollingLimits, ask, asked_of
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.revocation import Draft, Revocation, asked_digest, draft
 from crypto_core.providers.token_asking import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
@@ -160,9 +160,10 @@ class ProviderService:
         if question.digest != asked_digest(question.tokens, question.endpoints):
             raise NotConfirmedError("The confirmation was given for a different question.")
         answers: dict[TokenRef, TokenLiveness] = {}
+        busy = BusyHosts()
 
         def asked(target: Target, token: Secret, _: StoredToken) -> None:
-            said = ask(transport, target, token, cancelled)
+            said, _ = asked_of(transport, target, token, cancelled, busy)
             answers[target.ref] = self._answer(target.ref, target.provider, said)
 
         def not_asked(ref: TokenRef, provider: str, why: str) -> None:

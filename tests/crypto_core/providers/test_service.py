@@ -81,6 +81,18 @@ def last_entries(services: Container) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def test_a_host_that_refuses_one_token_after_another_is_left_alone(
+    make: Make, platform: Engine, providers: ProviderControl
+) -> None:
+    refs = add_github(platform, *(github_token("ghp_", number) for number in range(60)))
+    providers.fault("github", "throttled", 1_000, retry_after="400")
+    service = make()
+    question = service.question(refs)
+    answers = service.ask(question, Consent.pressed(question))
+    assert {answer.liveness for answer in answers} == {Liveness.UNKNOWN}
+    assert len(providers.calls()) <= 3 + 8  # those under way beside the third refusal, and no more
+
+
 def test_every_token_of_a_database_is_asked_about_or_told_why_not(
     make: Make, world: World, providers: ProviderControl
 ) -> None:
