@@ -16,7 +16,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.columns import moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, TimeWindow
+from crypto_core.trail.store.pulls import PullBook, TimeWindow, joined
 
 STALE = timedelta(days=1)
 """So far behind the present the rules about CloudTrail's events, which look at the last day, are blind."""
@@ -87,7 +87,7 @@ def _fetched(topic: Topic, region: str, windows: Sequence[TimeWindow], now: date
     if not windows:
         said = "No events fetched yet; only imported files are known."
         return topic.warning(said, pull)
-    whole = _joined(windows)
+    whole = joined(windows)
     said = f"From {_at(whole[0].since)} to {_at(whole[-1].until)} UTC"
     if len(whole) > 1:
         first, second = whole[-2], whole[-1]
@@ -99,17 +99,6 @@ def _fetched(topic: Topic, region: str, windows: Sequence[TimeWindow], now: date
     if behind > STALE:
         return topic.warning(f"{said}, {behind.days:,} days behind.", pull)
     return topic.ok(f"{said}, without a gap.")
-
-
-def _joined(windows: Sequence[TimeWindow]) -> list[TimeWindow]:
-    """The windows without what lies in another one or begins where it ends, the earliest first."""
-    joined: list[TimeWindow] = []
-    for window in sorted(windows, key=lambda w: w.since):
-        if joined and window.since <= joined[-1].until + 1:
-            joined[-1] = TimeWindow(joined[-1].since, max(joined[-1].until, window.until))
-        else:
-            joined.append(window)
-    return joined
 
 
 def _at(second: int) -> str:

@@ -16,7 +16,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import BY_FILE_NAMES, PullBook, TimeWindow, unfetched
+from crypto_core.trail.store.pulls import BY_FILE_NAMES, PullBook, TimeWindow, lacking, unfetched
 from crypto_core.trail.use.reach import Reached
 
 _FOREVER = 2**62
@@ -64,9 +64,7 @@ class CoverageRecord:
         reasons = []
         for place in self._places(covered):
             windows = covered.get(place, [])
-            newest = max((window.until for window in windows), default=0)
-            last = min(seconds(until), newest) if newest >= fresh else seconds(until)
-            missing = unfetched(windows, seconds(since), last)
+            missing = lacking(windows, seconds(since), seconds(until), fresh)
             if missing:
                 first = f"{moment(missing[0].since):%Y-%m-%d %H:%M}"
                 until_ = f"{moment(missing[-1].until):%Y-%m-%d %H:%M}"

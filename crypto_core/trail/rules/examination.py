@@ -20,7 +20,7 @@ from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store.event_questions import Span
-from crypto_core.trail.store.pulls import unfetched
+from crypto_core.trail.store.pulls import lacking
 from crypto_core.trail.store.suppressions import Suppressed, Suppression
 
 WINDOW = timedelta(hours=24)
@@ -114,9 +114,7 @@ def unseen_changes(context: RuleContext, now: datetime) -> Iterator[Gap]:
     since, until = seconds(context.since), seconds(context.until)
     fresh = seconds(now - LATE - FRESH)
     for bucket, by_name in context.followed.items():
-        ends = [max((window.until for window in windows), default=0) for windows in by_name.values()]
-        last = min(until, *ends) if min(ends) >= fresh else until
-        missing = [gap for windows in by_name.values() for gap in unfetched(windows, since, last)]
+        missing = [gap for windows in by_name.values() for gap in lacking(windows, since, until, fresh)]
         if missing:
             first, end = min(gap.since for gap in missing), max(gap.until for gap in missing)
             yield Gap(

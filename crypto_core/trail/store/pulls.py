@@ -228,6 +228,23 @@ def forget_pulls_before(connection: sa.Connection, at: int) -> None:
     connection.execute(sa.delete(read_object).where(read_object.c.at < at))
 
 
+def joined(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
+    """Return windows without what lies in another one or begins where it ends, the earliest first."""
+    found: list[TimeWindow] = []
+    for window in sorted(windows, key=lambda w: w.since):
+        if found and window.since <= found[-1].until + 1:
+            found[-1] = TimeWindow(found[-1].since, max(found[-1].until, window.until))
+        else:
+            found.append(window)
+    return found
+
+
+def lacking(windows: Sequence[TimeWindow], since: int, until: int, fresh: int) -> list[TimeWindow]:
+    """Return what of a span no window holds; after one that ends at `fresh`, the rest is still to come."""
+    newest = max((window.until for window in windows), default=0)
+    return unfetched(windows, since, min(until, newest) if newest >= fresh else until)
+
+
 def unfetched(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:
     """Return what of a span no window holds, in order."""
     gaps: list[TimeWindow] = []

@@ -28,7 +28,7 @@ from crypto_core.trail.sources.digest_files import DIGEST_NAME, Digest, DigestTa
 from crypto_core.trail.sources.files.find_files import Walk, why
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError, unpacked
 from crypto_core.trail.sources.pull_query import LATE
-from crypto_core.trail.store.pulls import TimeWindow
+from crypto_core.trail.store.pulls import TimeWindow, joined
 
 PublicKeys = Callable[[str, datetime, datetime], dict[str, RSAPublicKey] | str]
 """CloudTrail's public keys of a Region and a time by fingerprint, or why they can't be had."""
@@ -153,7 +153,7 @@ class _Copies:
                 result = result.noting(f"{path}: no later digest vouches for it: its files are not proved.")
             if not backfill:
                 later = digest
-        proved = tuple((place, window) for window in _joined(windows))
+        proved = tuple((place, _settled(window)) for window in joined(windows))
         return result + CopyValidation(windows=proved)
 
     def _files(self, digest: Digest, *, signed: bool) -> tuple[CopyValidation, bool]:
@@ -264,19 +264,6 @@ def _window(digest: Digest) -> TimeWindow | None:
         return None
 
 
-def _joined(windows: Iterable[TimeWindow]) -> Iterator[TimeWindow]:
-    """Windows that follow one another as one, up to when nothing of them is delivered any more."""
-    held: TimeWindow | None = None
-    for window in sorted(windows, key=lambda one: one.since):
-        if held is not None and window.since <= held.until + 1:
-            held = TimeWindow(held.since, max(held.until, window.until))
-            continue
-        if held is not None:
-            yield _settled(held)
-        held = window
-    if held is not None:
-        yield _settled(held)
-
-
 def _settled(window: TimeWindow) -> TimeWindow:
+    """The window up to when nothing of it is delivered any more."""
     return TimeWindow(window.since, window.until - int(LATE.total_seconds()))
