@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from threading import Event
 
 from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.principal_names import SESSION, is_of
 from crypto_core.trail.event import KMS
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import asked_as, term
@@ -17,7 +17,6 @@ from crypto_core.trail.use.asking import asked_as, term
 SEEN_FOR = timedelta(days=90)
 """How far back events are looked at: as far as LookupEvents reaches."""
 _MOST = 1_000
-_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +99,8 @@ def responder_of(identity: str, known: Iterable[str] = ()) -> str:
 
     STS leaves out the path that IAM has in a role's ARN: `known` are ARNs among which the whole one may be.
     """
-    session = _SESSION.fullmatch(identity)
+    session = SESSION.fullmatch(identity)
     if session is None:
         return identity if is_principal(identity) else ""
-    partition, account, role = session.groups()
-    prefix = f"arn:{partition}:iam::{account}:role/"
-    for arn in known:
-        if arn.startswith(prefix) and arn.rsplit("/", 1)[-1] == role:
-            return arn
-    return f"{prefix}{role}"
+    whole = f"arn:{session['partition']}:iam::{session['account']}:role/{session['role']}"
+    return next((arn for arn in known if arn != identity and is_of(identity, arn)), whole)

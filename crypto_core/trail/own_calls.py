@@ -12,13 +12,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from crypto_core.lists.filter_language import Clause, Either, Term, written
+from crypto_core.principal_names import SESSION, is_of
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import parse
 
 OWN_AGENT = "app/keydeck"
 OWN = "own"
 
-_ASSUMED = re.compile(r"arn:[a-z0-9-]+:sts::(\d{12}):assumed-role/([^/]+)/(.+)")
 _CALLER = re.compile(r"arn:[a-z0-9-]+:(?:iam|sts)::\d{12}:[\w+=,.@/-]+", re.ASCII)
 """Whatever else an identity may be called is not hidden: a filter might mean more than it."""
 _NOBODY = "id:nobody"
@@ -29,16 +29,9 @@ def made_by(event: TrailEvent, caller: str) -> bool:
     """True if a call was made by Keydeck, working for `caller` (sts:GetCallerIdentity's ARN)."""
     if not caller or OWN_AGENT not in event.user_agent.split():
         return False
-    assumed = _ASSUMED.fullmatch(caller)
-    if assumed is None:
-        return event.principal.arn == caller
-    account, role, session = assumed.groups()
+    assumed = SESSION.fullmatch(caller)
     principal = event.principal
-    return (
-        principal.session == session
-        and principal.arn.rsplit("/", 1)[-1] == role
-        and f"::{account}:role/" in principal.arn
-    )
+    return is_of(caller, principal.arn) and (assumed is None or principal.session == assumed["session"])
 
 
 def with_callers(clauses: Sequence[Clause], callers: Iterable[str]) -> tuple[Clause, ...]:
@@ -64,9 +57,9 @@ def _spelt_out(one: Clause, filters: Sequence[str]) -> Clause:
 
 def _of(caller: str) -> str:
     agent = r"agent:/(^|\s)app\/keydeck(\s|$)/"
-    assumed = _ASSUMED.fullmatch(caller)
+    assumed = SESSION.fullmatch(caller)
     if assumed is None:
         return f"{agent} principal:{written(caller)}"
-    account, role, session = assumed.groups()
+    _, account, role, session = assumed.groups()
     arn = rf"^arn:[a-z0-9-]+:iam::{account}:role\/(.*\/)?{re.escape(role)}$"
     return f"{agent} principal:/{arn}/ session:{written(session)}"

@@ -8,7 +8,6 @@ one.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from crypto_core.keys.policy.blocking import BlockStatement, arns_of, grantees, 
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
+from crypto_core.principal_names import is_of
 from crypto_core.text.cleaning import NO_TEXT, clean, shortened
 
 POLICY = "policy"
@@ -31,7 +31,6 @@ GRANT = "grant"
 GONE = "gone"
 _OPENS, _SEALS = "Decrypt", "GenerateDataKey"
 _USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
-_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
 
 def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
@@ -135,30 +134,14 @@ def lockout_warnings(
 def _may_be(access: Access, caller: str) -> bool:
     """True if the caller is, or is of, an access's principal. Sessions are those of their role."""
     principal = access.principal
-    session = _SESSION.fullmatch(caller)
     if access.all_but:
-        return not _is(principal.value, caller, session)
+        return not is_of(caller, principal.value)
     if principal.is_everyone:
         return True
     parts = caller.split(":")
     if principal.is_account:
         return len(parts) > 4 and principal.account == parts[4]
-    return _is(principal.value, caller, session)
-
-
-def _is_caller(value: str, caller: str) -> bool:
-    """True if an ARN is the caller's, or that of the role whose session the caller is."""
-    return _is(value, caller, _SESSION.fullmatch(caller))
-
-
-def _is(value: str, caller: str, session: re.Match[str] | None) -> bool:
-    if value == caller:
-        return True
-    if session is None:
-        return False
-    # STS leaves out the path that IAM has in the role's ARN.
-    prefix = f"arn:{session[1]}:iam::{session[2]}:role/"
-    return value.startswith(prefix) and value.rsplit("/", 1)[-1] == session[3]
+    return is_of(caller, principal.value)
 
 
 def _access_warnings(
@@ -202,10 +185,8 @@ def _shut_out(reader: KeyReader, now: PolicyDocument, then: PolicyDocument, key_
         named = not (principal.is_account or principal.is_everyone or principal.is_gone)
         if named and principal in seals - kept and not any(a.is_public for a in after):
             yield f"{principal.name} makes data keys under the key and loses {_OPENS}: it is the platform's."
-    session = _SESSION.fullmatch(caller)
     others = [
-        any(a.all_but or not _is(a.principal.value, caller, session) for a in some)
-        for some in (before, after)
+        any(a.all_but or not is_of(caller, a.principal.value) for a in some) for some in (before, after)
     ]
     if others == [True, False]:
         yield f"Nobody but Keydeck keeps {_OPENS}: the platform can't open the tokens."
@@ -304,7 +285,7 @@ def _about_caller(reader: KeyReader, blocks: Sequence[BlockStatement]) -> Iterat
         yield f"Whether you would block yourself is not known: {error}"
         return
     for block in blocks:
-        if any(_is_caller(arn.replace("*/", ""), caller) for arn in arns_of(block.principal)):
+        if any(is_of(caller, arn.replace("*/", "")) for arn in arns_of(block.principal)):
             raise RefusedError(
                 f"{clean(block.principal, 200)} is who you are here: you could not take it back.",
                 remedy="Work as another principal, or block another one. Nothing was sent.",

@@ -22,6 +22,7 @@ from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
 from crypto_core.keys.principal import PolicyPrincipal
+from crypto_core.principal_names import is_of
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted, listed
 from crypto_core.text.moments import in_utc
@@ -134,7 +135,7 @@ class AccessComparison:
         own = self.identity() if used and used.by else ""
         for arn in used.by if used else ():
             access = seen(arn, source.accesses)
-            if access is None or _is_same(arn, own) or (used_target and arn in used_target.by):
+            if access is None or is_of(own, arn) or (used_target and arn in used_target.by):
                 continue
             for loss in losses([access], target.accesses, account=account, accepted=accepted):
                 lost[clean(f"{loss}; it used the old key in the last {SEEN_FOR.days} days", 600)] = None
@@ -285,14 +286,3 @@ def _same_denial(one: Statement, other: Statement) -> bool:
 def _is_accepted(principal: PolicyPrincipal, accepted: Sequence[str]) -> bool:
     names = (principal.value, principal.account if principal.is_account else None)
     return any(like(pattern, name) for pattern in accepted for name in names if name)
-
-
-def _is_same(principal: str, identity: str) -> bool:
-    """True for a role, as events name it, and its session, as STS does, which tells no path of the role."""
-    mine, yours = identity.split(":"), principal.split(":")
-    if len(mine) < 6 or len(yours) < 6 or mine[4] != yours[4]:
-        return False
-    kind, _, rest = mine[5].partition("/")
-    if kind != "assumed-role":
-        return mine == yours
-    return yours[5].startswith("role/") and yours[5].rsplit("/", 1)[-1] == rest.split("/")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -10,11 +9,11 @@ from threading import Event
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
 from crypto_core.lists.filter_language import unquoted, written
+from crypto_core.principal_names import SESSION
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 
 _MOST = 50
-_SESSION = re.compile(r"arn:[a-z0-9-]+:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/(?P<session>.+)")
 
 
 def term(field: str, *texts: str) -> str:
@@ -98,7 +97,7 @@ def named_principals(store: EventStore, name: str, *, cancelled: Event | None = 
     A whole ARN, what of it stands behind a colon or slash, the ARN of a session of a role; and if that is
     nobody, whoever has the name in the ARN. Upper and lower case don't count, as in IAM.
     """
-    session = _SESSION.fullmatch(name)
+    session = SESSION.fullmatch(name)
     if session:
         role = term("principal", f"role/{session['role']}")
         pathed = f"principal:*:{session['account']}:role/*{unquoted(session['role'])}"
