@@ -163,7 +163,7 @@ class ProviderService:
         busy = BusyHosts()
 
         def asked(target: Target, token: Secret, _: StoredToken) -> None:
-            said, _ = asked_of(transport, target, token, cancelled, busy)
+            said = asked_of(transport, target, token, cancelled, busy)[0]
             answers[target.ref] = self._answer(target.ref, target.provider, said)
 
         def not_asked(ref: TokenRef, provider: str, why: str) -> None:
