@@ -19,7 +19,7 @@ ADVICE: Mapping[str, str] = {
     ProblemKind.KEY_PENDING_DELETION: (
         "Enter, then C cancels the deletion. b moves the tokens to another key before it is deleted."
     ),
-    ProblemKind.KEY_NOT_ENABLED: "Enter, then e enables a disabled key. b then moves the tokens to another.",
+    ProblemKind.KEY_NOT_ENABLED: "Enter, then e enables the key. Then b moves the tokens to another one.",
     ProblemKind.KEY_NOT_TRUSTED: (
         "If the key is yours, name it in KEYDECK_TRUSTED_KEYS. If not, I starts an incident."
     ),
@@ -78,6 +78,8 @@ def _of_status(problem: Finding) -> ProblemRow:
     elif problem.rows:
         target = TokensRoute(problem.rows)
     advice = ADVICE.get(problem.rule, problem.remedy)
+    if problem.rule == ProblemKind.KEY_NOT_ENABLED and problem.evidence != "Disabled":
+        advice = problem.remedy  # KMS enables a key in no other state
     return ProblemRow(problem, problem.evidence, advice, advice, target)
 
 

@@ -80,10 +80,11 @@ def test_the_page_of_a_tripwires_key_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("kind", [*ProblemKind, "a-rule-to-come"])
 def test_a_problem_of_any_kind_is_listed_with_advice(kind: str) -> None:
-    problem = Finding(
-        kind, Severity.MEDIUM, "", "2 decoys gone", "gh_connection", "What the service advises."
-    )
+    problem = Finding(kind, Severity.MEDIUM, "", "2 decoys gone", "Disabled", "What the service advises.")
     status: Any = SimpleNamespace(problems=(problem,))
     unread: Any = SimpleNamespace(posture=SimpleNamespace(value=None), trail=SimpleNamespace(value=None))
     (row,) = problem_rows(status, unread)
     assert row.advice == ADVICE.get(kind, problem.remedy)
+    status.problems = (replace(problem, rule=ProblemKind.KEY_NOT_ENABLED, evidence="PendingImport"),)
+    (row,) = problem_rows(status, unread)
+    assert row.advice == "What the service advises."  # KMS enables a key in no such state
