@@ -83,7 +83,8 @@ def serve(
 
 def _check_reach(host: str, public_url: str | None, *, allow_remote: bool) -> None:
     """Raise UsageError where other machines would reach the server unasked, or by an unknown address."""
-    from console.web.addresses import is_every_interface, is_loopback
+    from console.web.addresses import is_every_interface
+    from crypto_core.providers.endpoints import is_loopback
 
     if is_loopback(host):
         return

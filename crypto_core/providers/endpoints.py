@@ -63,12 +63,11 @@ def host_of(url: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
+    """Whether only this machine can reach what listens on this host."""
     try:
         return ip_address(host or "").is_loopback
     except ValueError:
-        return False
+        return (host or "").lower() == "localhost"
 
 
 def atlassian_site(text: str) -> str:

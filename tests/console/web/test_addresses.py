@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from console.web.addresses import addresses, is_every_interface, is_loopback
+from console.web.addresses import addresses, is_every_interface
 from console.web.gate import security_headers
 from crypto_core.errors import SettingsError
+from crypto_core.providers.endpoints import is_loopback
 
 
 def test_a_loopback_server_is_known_by_every_name_of_loopback_with_its_port() -> None:
