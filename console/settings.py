@@ -8,7 +8,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -49,6 +49,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reading import SIZE_LIMIT, read_toml
 
+T = TypeVar("T")
 FILE_VARIABLE = "KEYDECK_SETTINGS"
 AUDIT_TOKENS = ("github_audit_token", "slack_audit_token", "atlassian_audit_token")
 """The settings with the tokens that read audit logs."""
@@ -121,10 +122,10 @@ def _described(table: TokenTable) -> dict[str, Any]:
     }
 
 
-def _checked_by(check: Callable[[str], str]) -> AfterValidator:
+def _checked_by(check: Callable[[T], T]) -> AfterValidator:
     """Return what takes a setting that `check` takes, or that is not there."""
 
-    def checked(value: str | None) -> str | None:
+    def checked(value: T | None) -> T | None:
         try:
             return None if value is None else check(value)
         except SettingsError as error:
@@ -133,6 +134,13 @@ def _checked_by(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def _key_names(names: Any) -> Any:
+    for name in [names] if isinstance(names, str) else names:
+        parse_key_name(name)
+    return names
+
+
+KeyNames = Annotated[Names, _checked_by(_key_names)]
 Binding = Annotated[str | None, _checked_by(require_binding)]
 BaseUrl = Annotated[str, _checked_by(lambda url: base_url(url) if url else url)]
 
@@ -159,10 +167,12 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, validation_alias="DATABASE_URL", repr=False)
     """The database with the tokens: `postgresql://user:password@host:5432/database`, or the app's own URL."""
 
-    write_key: str | None = Field(None, validation_alias="TOKEN_ENCRYPTION_KEY_ID")
+    write_key: Annotated[str | None, _checked_by(_key_names)] = Field(
+        None, validation_alias="TOKEN_ENCRYPTION_KEY_ID"
+    )
     """The KMS key that the platform and Keydeck write under."""
 
-    trusted_keys: Names = Field((), validation_alias="KEYDECK_TRUSTED_KEYS")
+    trusted_keys: KeyNames = Field((), validation_alias="KEYDECK_TRUSTED_KEYS")
     """Further KMS keys that may be read with, separated by commas."""
 
     regions: Names = Field((), validation_alias="KEYDECK_REGIONS")
@@ -289,7 +299,7 @@ class Settings(BaseSettings):
     events_days: int = Field(400, validation_alias="KEYDECK_EVENTS_DAYS", ge=0)
     """How long events are kept by `events vacuum`, in days; 0 is for ever."""
 
-    retired_keys: Names = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
+    retired_keys: KeyNames = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
     """Retired or compromised KMS keys; any use is a finding."""
 
     agreed_code: Names = Field((), validation_alias="KEYDECK_AGREED_CODE")
@@ -307,12 +317,12 @@ class Settings(BaseSettings):
     athena_workgroup: str = Field("", validation_alias="KEYDECK_ATHENA_WORKGROUP", max_length=128)
     """Athena's workgroup, if it has a place for results of its own."""
 
-    signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
+    signing_key: KeyNames = Field((), validation_alias="KEYDECK_SIGNING_KEY")
     """The KMS key that signs checkpoints and reports (`SIGN_VERIFY` or `GENERATE_VERIFY_MAC`);
     further ones, after commas, only verify.
     """
 
-    former_signing_keys: Annotated[dict[str, AwareDatetime], NoDecode] = Field(
+    former_signing_keys: Annotated[dict[str, AwareDatetime], NoDecode, _checked_by(_key_names)] = Field(
         default_factory=dict, validation_alias="KEYDECK_FORMER_SIGNING_KEYS"
     )
     """KMS keys that signed once, and when each ended: `KEY until 2026-11-28T12:00:00Z`, after commas; in the
@@ -501,7 +511,7 @@ class Settings(BaseSettings):
     @classmethod
     def _has_a_name(cls, value: str, info: ValidationInfo) -> str:
         if value == Format.V2_BOUND and info.data.get("binding", value) is None:
-            raise ValueError("v2-bound envelopes name their database: set KEYDECK_BINDING too")
+            raise ValueError("v2-bound envelopes name their database, which has no binding (KEYDECK_BINDING)")
         return value
 
     @field_validator("least_format")
@@ -602,17 +612,16 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         settings = Settings(**values)
     except (ValidationError, SettingsSourceError) as error:
         raise _explained(error, origins) from None  # the cause repeats the value, which may be secret
-    for name, keys in (
-        ("write_key", [settings.write_key]),
-        ("trusted_keys", list(settings.trusted_keys)),
-        ("retired_keys", list(settings.retired_keys)),
-        ("signing_key", list(settings.signing_key)),
-        ("former_signing_keys", list(settings.former_signing_keys)),
-    ):
-        for key in keys:
-            if key is not None:
-                _check_key(name, key, origins)
     return LoadedSettings(settings=settings, origins=origins)
+
+
+def changed(settings: Settings, update: Mapping[str, Any], where: str) -> Settings:
+    """Return settings with others in `update`, validated. Raises SettingsError that names `where`."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields} | dict(update)
+    try:
+        return Settings(**_by_variable(values))
+    except ValidationError as error:
+        raise _explained(error, {}, where) from None
 
 
 _URL = re.compile(r"\S*://\S*")
@@ -623,7 +632,7 @@ def _by_variable(values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(Settings.model_fields[name].validation_alias): value for name, value in values.items()}
 
 
-def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
+def _explained(error: Exception, origins: Mapping[str, str], where: str = "") -> SettingsError:
     variable, message = "", "can't be read"
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
@@ -633,19 +642,11 @@ def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
         # A URL that stands where a name belongs may hold a token.
         message = _URL.sub("(hidden)", f"{inner}: {said}" if inner else said)
     name = _VARIABLES.get(variable, variable)
+    origin = f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')})"
     return SettingsError(
-        f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')}): {message}.",
+        f"{f'{where}, {name}' if where else origin}: {message}.",
         remedy="keydeck help settings says what each setting takes.",
     )
-
-
-def _check_key(name: str, key: str, origins: Mapping[str, str]) -> None:
-    try:
-        parse_key_name(key)
-    except SettingsError as error:
-        raise SettingsError(
-            f"Setting {name} (from {origins.get(name)}): {error.message}", remedy=error.remedy
-        ) from error
 
 
 def settings_file() -> Path | None:

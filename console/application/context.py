@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from console.container import Container
 from console.lazy_services import if_made
-from console.settings import Settings, masked_url
+from console.settings import Settings, changed, masked_url
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
@@ -149,14 +149,7 @@ class ConsoleContexts:
         update: dict[str, object] = {"profile": chosen.profile or None}
         if chosen.database != DEFAULT:
             update = of_database(self._settings, chosen.database) | update
-        settings = self._settings.model_copy(update=update)
-        if settings.written_format.binds_database and settings.binding is None:
-            raise SettingsError(
-                f"v2-bound is written (KEYDECK_WRITE_FORMAT), and database {clean(chosen.database, 60)!r} "
-                "has no binding.",
-                remedy="Add its binding in the settings file, below [databases].",
-            )
-        return settings
+        return changed(self._settings, update, f"Database {clean(chosen.database, 60)}")
 
     def _checked_profile(self, name: str) -> str:
         if name == (self._settings.profile or ""):

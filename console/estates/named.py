@@ -6,27 +6,15 @@ from collections.abc import Set
 from typing import Any
 from urllib.parse import quote
 
+from console.estate_settings import OF_AN_ENVIRONMENT
 from console.own_folders import data_folder
-from console.settings import Settings
+from console.settings import Settings, changed
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 
 DEFAULT = "default"
 """The estate of the settings themselves."""
-OF_A_DATABASE = frozenset(
-    {"database_url", "state_url", "binding", "anchor_file", "anchor_bucket", "agreed_code"}
-)
-"""Settings that are about one database: another one has its own, or none."""
-OF_AN_ENVIRONMENT = frozenset(
-    {
-        *("environment", "environment_colour", "write_key", "write_alias"),
-        *("trusted_keys", "retired_keys", "administrators", "trusted_accounts", "signing_key"),
-        *("former_signing_keys", "events_file", "athena_table", "athena_output", "athena_workgroup"),
-        *("receipts", "receipts_complete_since", "approvals_key"),
-    }
-)
-"""Settings about trust, signing and events: an estate with a database_url inherits none of them."""
 SHARED = frozenset(
     {
         *("profile", "regions", "write_format", "least_format", "read_only", "fips", "receipts_grace"),
@@ -44,27 +32,27 @@ SHARED = frozenset(
 def estates_of(settings: Settings) -> dict[str, Settings]:
     """Return the settings of each estate by its name: the settings themselves, the databases, the estates.
 
-    Raises SettingsError for an estate whose database is not in the settings.
+    Raises SettingsError for an estate whose database is not in the settings, or with an invalid setting.
     """
-    found = {DEFAULT: settings} if settings.database_url else {}
-    named = {estate.database for estate in settings.estates.values()}
-    found |= {
-        name: settings.model_copy(update=of_database(settings, name))
-        for name in settings.databases
-        if name not in named
-    }
-    return found | {name: _of_estate(settings, name) for name in settings.estates}
+    return {name: _of_estate(settings, name) for name in _names(settings)}
 
 
 def estate_named(settings: Settings, name: str) -> Settings:
-    """Return the settings of one estate. Raises SettingsError with what may be meant."""
-    estates = estates_of(settings)
-    if name not in estates:
+    """Return the settings of one estate. Raises SettingsError as `estates_of`, or with what may be meant."""
+    names = _names(settings)
+    if name not in names:
         raise SettingsError(
             f"There is no estate {clean(name, 60)!r} in the settings.",
-            remedy=f"{meant(name, estates)}Estates: {', '.join(estates) or 'none'}.",
+            remedy=f"{meant(name, names)}Estates: {', '.join(names) or 'none'}.",
         )
-    return estates[name]
+    return _of_estate(settings, name)
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    named = {estate.database for estate in settings.estates.values()}
+    default = (DEFAULT,) if settings.database_url else ()
+    databases = (name for name in settings.databases if name not in named)
+    return tuple(dict.fromkeys((*default, *databases, *settings.estates)))
 
 
 def without(settings: Settings, kept: Set[str]) -> dict[str, Any]:
@@ -86,26 +74,18 @@ def of_database(settings: Settings, name: str) -> dict[str, Any]:
 
 
 def _of_estate(settings: Settings, name: str) -> Settings:
-    estate = settings.estates[name]
-    if estate.database and estate.database not in settings.databases:
+    estate = settings.estates.get(name)
+    if estate is None and name not in settings.databases:
+        return settings
+    database = name if estate is None else estate.database
+    if database and database not in settings.databases:
         raise SettingsError(
-            f"Estate {clean(name, 60)}: [databases] has no {clean(estate.database, 60)!r}.",
+            f"Estate {clean(name, 60)}: [databases] has no {clean(database, 60)!r}.",
             remedy="Add it there, or give the estate a database_url.",
         )
-    if estate.database:
-        base = of_database(settings, estate.database)
+    if database:
+        base = of_database(settings, database)
     else:
         own_events = str(data_folder() / f"events-{quote(name, safe='')}.sqlite")
         base = without(settings, SHARED) | {"environment": name[:20], "events_file": own_events}
-    given = {
-        field: value
-        for field in type(estate).model_fields
-        if field != "database" and (value := getattr(estate, field))
-    }
-    found = settings.model_copy(update=base | given)
-    if found.approvals_key and found.approvals_key in (found.write_key, *found.trusted_keys):
-        raise SettingsError(
-            f"Estate {clean(name, 60)}: tokens are sealed under its approvals_key.",
-            remedy="Make another key for approvals.",
-        )
-    return found
+    return changed(settings, base | (estate.given() if estate else {}), f"Estate {clean(name, 60)}")

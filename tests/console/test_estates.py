@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from console.container import Container
-from console.estate_settings import EstateSettings
-from console.estates.named import DEFAULT, OF_A_DATABASE, OF_AN_ENVIRONMENT, SHARED, estates_of
+from console.estate_settings import OF_A_DATABASE, OF_AN_ENVIRONMENT, EstateSettings
+from console.estates.named import DEFAULT, SHARED, estates_of
 from console.estates.overview import shared_keys
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, Settings, load, masked_url
@@ -143,10 +143,20 @@ def test_every_setting_says_whether_another_database_inherits_it() -> None:
     """A new setting belongs into one of the tables, and one that isn't shared can be named by an estate."""
     listed = Counter([*OF_A_DATABASE, *OF_AN_ENVIRONMENT, *SHARED])
     assert listed == Counter(dict.fromkeys(Settings.model_fields, 1))
-    assert set(EstateSettings.model_fields) >= (OF_A_DATABASE | OF_AN_ENVIRONMENT)
 
 
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+UNTIL = "2026-01-01T00:00:00Z"
 GIVEN: dict[str, object] = {
+    **dict.fromkeys(("write_key", "write_alias"), "alias/given"),
+    **dict.fromkeys(("trusted_keys", "retired_keys", "signing_key"), ("alias/given",)),
+    "administrators": ("arn:aws:iam::123456789012:role/given",),
+    "trusted_accounts": ("123456789012",),
+    "approvals_key": KEY,
+    "receipts": "table",
+    "anchor_bucket": "s3://given",
+    "athena_output": "s3://given",
+    "athena_table": "given.events",
     "former_signing_keys": {"alias/former": datetime(2026, 1, 1, tzinfo=UTC)},
     "receipts_complete_since": datetime(2026, 1, 1, tzinfo=UTC),
     "environment_colour": "red",
@@ -183,10 +193,43 @@ def test_no_estate_inherits_what_belongs_to_another_and_each_can_name_its_own(na
     assert getattr(found["named"], name) == own
 
 
-def test_no_estate_has_its_approvals_under_a_key_of_its_tokens() -> None:
-    estate = EstateSettings(database_url=GONE, write_key="arn:x", approvals_key="arn:x")
-    with pytest.raises(SettingsError, match="tokens are sealed under its approvals_key"):
-        estates_of(Settings().model_copy(update={"estates": {"x": estate}}))
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"write_key": KEY, "approvals_key": KEY}, "tokens are sealed under this key"),
+        ({"write_key": "gar bage"}, "write_key: Not a KMS key"),
+        ({"former_signing_keys": {"ghp_a secret of 20 or more": UNTIL}}, "former_signing_keys: Not a KMS"),
+        ({"binding": "ü ü"}, "binding: .*printable ASCII"),
+        ({"write_alias": "tokens"}, "write_alias"),
+        ({"anchor_bucket": "nope"}, "anchor_bucket"),
+        ({"athena_table": "x"}, "athena_table"),
+        ({"receipts": "tabel"}, "receipts"),
+        ({"administrators": ["me"]}, "administrators"),
+        ({"trusted_accounts": ["12"]}, "trusted_accounts"),
+        ({"signing_key": ["alias/s"], "former_signing_keys": {"alias/s": UNTIL}}, "is a signing key"),
+        ({"nonsense": "x"}, "'nonsense' is not a setting of an estate"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_an_estate_is_validated_as_elsewhere(
+    wrong: dict[str, object], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    lines = [f"{name} = {json.dumps(value).replace(': ', ' = ')}" for name, value in wrong.items()]
+    path.write_text("\n".join(["[estates.x]", f'database_url = "{GONE}"', *lines]))
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
+    with pytest.raises(SettingsError, match=says) as refused:
+        estates_of(load().settings)
+    assert "x" in refused.value.message
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_without_a_binding_is_no_estate_where_envelopes_name_theirs() -> None:
+    settings = Settings().model_copy(
+        update={"databases": {"copy": DatabaseSettings(url=GONE)}, "binding": "a", "write_format": "v2-bound"}
+    )
+    with pytest.raises(SettingsError, match=r"Estate copy.*no binding") as refused:
+        estates_of(settings)
+    assert "Sw0rdfish" not in str(refused.value)
 
 
 def test_replicas_are_one_key_and_one_environment_may_share_its_own() -> None:

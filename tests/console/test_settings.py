@@ -69,7 +69,7 @@ def test_what_is_written_as_v2_is_bound_where_there_is_a_binding(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('write_format = "v2-bound"', "KEYDECK_WRITE_FORMAT.*set KEYDECK_BINDING"),
+        ('write_format = "v2-bound"', "KEYDECK_WRITE_FORMAT.*no binding .KEYDECK_BINDING"),
         ('write_format = "v2"\nleast_format = "v2-bound"', "KEYDECK_LEAST_FORMAT.*v2 is written"),
         ('binding = "acme"\nleast_format = "v2-bound"', "KEYDECK_LEAST_FORMAT.*v1 is written"),
         ('binding = " acme"', "KEYDECK_BINDING.*1 to 64 printable ASCII"),
