@@ -21,7 +21,7 @@ from crypto_core.aws.kms import Identity, KmsApi
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.dialect import CURRENT_ROLE
-from crypto_core.key_names import account_of, parse_key_name, region_of
+from crypto_core.key_names import account_of, means, parse_key_name, region_of
 from crypto_core.text.cleaning import clean
 from screens.blocking import DaemonThreads
 from screens.services import Surroundings
@@ -129,7 +129,7 @@ def alias_of(key: str | None, aliases: Mapping[str, Sequence[str]]) -> str:
     if name.alias is not None:
         return name.alias
     for arn, found in aliases.items():
-        if found and (arn == key or (not name.is_key_arn and arn.endswith(f":key/{name.key_id}"))):
+        if found and means(key, arn, found):
             return found[0]
     return ""
 

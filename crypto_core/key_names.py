@@ -7,7 +7,7 @@ share a key id that begins with "mrk-" and the same key material.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -94,6 +94,12 @@ def may_mean(name: str, key_arn: str) -> bool:
     if parsed.key_id is not None:
         return key_arn.endswith(f":key/{parsed.key_id}")
     return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
+
+
+def means(name: str, key_arn: str, aliases: Collection[str]) -> bool:
+    """True if a name means the key, or a replica of it, that has these aliases."""
+    alias = parse_key_name(name).alias
+    return may_mean(name, key_arn) and (alias is None or alias in aliases)
 
 
 def region_of(name: str) -> str | None:

@@ -8,15 +8,6 @@ from crypto_core.key_names import same_key, short_key, short_material
 from crypto_core.keys.state import KeyState
 
 
-def is_named(key: KeyState, name: str | None) -> bool:
-    """Return whether a configured name, an ARN, key id or alias, means this key."""
-    return name is not None and (
-        same_key(key.key_arn, name)
-        or key.key_arn.endswith(f"/{name}")
-        or name.rsplit(":", 1)[-1] in key.aliases
-    )
-
-
 class KeyWords:
     """Names for the keys that KMS let this identity see; a key that isn't among them goes by its id's end."""
 
@@ -34,7 +25,7 @@ class KeyWords:
 
     def named(self, name: str | None) -> KeyState | None:
         """The key that a configured name means, as far as KMS listed it."""
-        return next((key for key in self._keys.values() if is_named(key, name)), None)
+        return next((key for key in self._keys.values() if key.is_named(name)), None)
 
     def state(self, key_arn: str | None) -> str | None:
         """KMS's word for the key's state, None where it isn't known."""

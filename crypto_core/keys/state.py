@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_core.findings.severity import Severity
-from crypto_core.key_names import is_multi_region, region_of, short_key
+from crypto_core.key_names import is_multi_region, means, region_of, short_key
 from crypto_core.keys.grants import Grant
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
@@ -127,6 +127,10 @@ class KeyState(JsonRecord):
     @property
     def name(self) -> str:
         return self.aliases[0] if self.aliases else short_key(self.key_arn)
+
+    def is_named(self, name: str | None) -> bool:
+        """True if a configured name means this key."""
+        return name is not None and means(name, self.key_arn, self.aliases)
 
     @property
     def usable(self) -> bool:

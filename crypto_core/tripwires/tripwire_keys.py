@@ -44,12 +44,10 @@ class TripwireKeys:
                 f"{state.key_arn} can't seal: it is {state.state or 'in an unknown state'}.",
                 remedy="Name an enabled symmetric key.",
             )
-        others = [
-            arn
-            for arn in (*self._keyring.trusted, *self._met())
-            if arn and (same_key(arn, state.key_arn) if is_key_arn(arn) else arn in state.aliases)
-        ]
-        if others and not format_.binds_row:
+        taken = any(map(state.is_named, self._keyring.trusted)) or any(
+            same_key(arn, state.key_arn) for arn in self._met()
+        )
+        if taken and not format_.binds_row:
             raise RefusedError(
                 f"Tokens are under {state.key_arn}, or it is trusted: each opened token would trip the wire.",
                 remedy="Name a key without tokens, have one made with --new-key, or use --format v2.",

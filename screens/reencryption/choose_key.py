@@ -11,7 +11,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.counting import counted
 from screens.facts import Facts
-from screens.key_words import KeyWords, is_named
+from screens.key_words import KeyWords
 from screens.plan_words import ABOUT
 from screens.widgets.cells import fit
 from screens.widgets.choice_dialog import ChoiceDialog
@@ -49,7 +49,7 @@ class ChooseKey(ChoiceDialog[KeyState]):
         )
 
     def _is_write_key(self, key: KeyState) -> bool:
-        return is_named(key, self._facts.services.write_key)
+        return key.is_named(self._facts.services.write_key)
 
     def _sorted(self, keys: Sequence[KeyState]) -> list[KeyState]:
         offered = [k for k in keys if not (self._without and same_key(k.key_arn, self._without))]

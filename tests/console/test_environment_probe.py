@@ -107,12 +107,15 @@ def test_an_alias_that_is_not_known_yet_is_not_asked_for(services: Container) ->
         ("arn:aws:kms:eu-west-1:123456789012:alias/whatever", "alias/whatever"),
         ("arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000000", ""),
         ("00000000-0000-4000-8000-000000000001", ""),
+        ("arn:aws:kms:us-east-1:123456789012:key/mrk-00000000000040008000000000000000", "alias/replica"),
         (None, ""),
     ],
 )
 def test_the_alias_is_found_in_whatever_form_the_key_is_named(key: str | None, alias: str) -> None:
     arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
-    assert alias_of(key, {arn: ("alias/a", "alias/b"), arn[:-1] + "9": ()}) == alias
+    replica = "arn:aws:kms:eu-west-1:123456789012:key/mrk-00000000000040008000000000000000"
+    known = {arn: ("alias/a", "alias/b"), arn[:-1] + "9": (), replica: ("alias/replica",)}
+    assert alias_of(key, known) == alias
 
 
 # One side does not answer

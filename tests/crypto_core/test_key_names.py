@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES
 from crypto_core.errors import InvalidReferenceError, SettingsError
-from crypto_core.key_names import is_key_arn, parse_key_name, region_of, same_key, short_key
+from crypto_core.key_names import is_key_arn, means, parse_key_name, region_of, same_key, short_key
 from crypto_core.references import parse_reference
 
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -145,3 +145,20 @@ def test_a_row_shows_the_end_of_a_key_id_or_the_whole_alias() -> None:
     assert short_key(KEY_ID) == "…90ab"
     assert short_key(f"{PREFIX}alias/tokens") == "alias/tokens"
     assert short_key("alias/tokens") == "alias/tokens"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        (f"{PREFIX}key/{KEY_ID}", True),
+        (KEY_ID, True),
+        ("alias/t", True),
+        (f"{PREFIX}alias/t", True),
+        (f"{PREFIX}key/{KEY_ID[:-1]}0", False),
+        ("alias/other", False),
+        ("arn:aws:kms:us-east-1:123456789012:alias/t", False),
+        ("arn:aws:kms:eu-west-1:999999999999:alias/t", False),
+    ],
+)
+def test_a_name_of_any_form_means_one_key(name: str, meant: bool) -> None:
+    assert means(name, f"{PREFIX}key/{KEY_ID}", ("alias/t",)) is meant

@@ -140,9 +140,7 @@ class KeyReader:
             return None
 
     def writes_under(self, state: KeyState) -> bool:
-        return self.write_key in (state.key_arn, key_id_of(state.key_arn), *state.aliases) or (
-            self.write_key is not None and self.write_key.rsplit(":", 1)[-1] in state.aliases
-        )
+        return state.is_named(self.write_key)
 
     def writes_by(self, alias: str) -> bool:
         return self.write_key is not None and self.write_key.rsplit(":", 1)[-1] == alias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, text
@@ -19,7 +20,7 @@ from crypto_core.reencryption.plan import Selection
 from crypto_core.references import parse_reference
 from crypto_core.tripwires.plan import AddRequest
 from crypto_core.tripwires.service import Tripwires
-from tests.crypto_core.tripwires.conftest import added, opened_under, tripwires_of
+from tests.crypto_core.tripwires.conftest import added, let_add_rows, opened_under, tripwires_of
 
 
 def rows(engine: Engine, table: str = "gh_connection") -> list[tuple[object, ...]]:
@@ -214,6 +215,16 @@ def test_what_cannot_be_a_decoy_is_refused(
     with pytest.raises(RefusedError, match=said) as refused:
         tripwires.plan_add(named)
     assert "\x1b" not in str(refused.value)
+
+
+def test_a_trusted_key_is_none_for_v1_decoys_in_whatever_form_it_is_named(
+    services: Container, superuser: Engine, new_key: Callable[[], str]
+) -> None:
+    let_add_rows(superuser)
+    key_arn = new_key()
+    services.keyring.trust(key_arn.rsplit("/", 1)[-1])
+    with pytest.raises(RefusedError, match="would trip the wire"):
+        tripwires_of(services).plan_add(AddRequest("gh_connection", key=key_arn))
 
 
 def test_without_the_grants_the_plan_names_them(services: Container) -> None:
