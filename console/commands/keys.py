@@ -118,7 +118,7 @@ def _materials(key: KeyState, taken: Status | None, now: datetime) -> Iterator[t
             f"since {day(material.since, now) if material.since else '?'}",
             (material.rotation or "").lower().replace("_", " "),
             material_note(key, material, now),
-            _tokens_on(material.key_material_id, taken),
+            _tokens_on(key.key_arn, material.key_material_id, taken),
         ]
         yield f"material {number}", "  ".join(word for word in words if word)
 
@@ -140,7 +140,8 @@ def _status(services: Container) -> tuple[Status | None, str]:
         return None, str(error)
 
 
-def _tokens_on(key_material_id: str, taken: Status | None) -> str:
+def _tokens_on(key_arn: str, key_material_id: str, taken: Status | None) -> str:
     if taken is None:
         return ""
-    return f"{sum(s.tokens for s in taken.keys if s.key_material_id == key_material_id):,} tokens"
+    under = (s.tokens for s in taken.shares_under(key_arn) if s.key_material_id == key_material_id)
+    return f"{sum(under):,} tokens"

@@ -37,4 +37,4 @@ class KeyDocument(JsonRecord):
     def tokens_by_material(self) -> tuple[MaterialShare, ...] | None:
         if self.taken is None:
             return None
-        return tuple(MaterialShare(one) for one in self.taken.keys if one.key_arn == self.state.key_arn)
+        return tuple(map(MaterialShare, self.taken.shares_under(self.state.key_arn)))

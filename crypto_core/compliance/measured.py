@@ -52,9 +52,7 @@ def materials_of(
 
     `compromised_at` is when incidents about a compromise of the key were declared.
     """
-    shares = (
-        [one for one in status.keys if one.key_arn and same_key(one.key_arn, state.key_arn)] if status else []
-    )
+    shares = status.shares_under(state.key_arn) if status else ()
     last = max(compromised_at, default=None)
     return tuple(
         MaterialFact(
@@ -166,7 +164,7 @@ def key_facts(
 
     `policy` is its own, "" where it wasn't read; `compromised_at` is when incidents about it were declared.
     """
-    shares = [s for s in status.keys if s.key_arn and same_key(s.key_arn, state.key_arn)] if status else []
+    shares = status.shares_under(state.key_arn) if status else ()
     used = {share.key_material_id for share in shares if share.tokens}
     since = [material.since for material in state.materials if material.key_material_id in used]
     known = [moment for moment in since if moment is not None]

@@ -136,5 +136,9 @@ class Status(JsonRecord):
         """True if every token is protected under a trusted, enabled key and nothing was left uncounted."""
         return self.coverage.complete and not any(problem.severity.grave for problem in self.problems)
 
+    def shares_under(self, key_arn: str) -> tuple[KeyShare, ...]:
+        """Of all replicas of the key together."""
+        return tuple(s for s in self.keys if s.key_arn and same_key(s.key_arn, key_arn))
+
     def tokens_under(self, key_arn: str) -> int:
-        return sum(share.tokens for share in self.keys if share.key_arn and same_key(share.key_arn, key_arn))
+        return sum(share.tokens for share in self.shares_under(key_arn))

@@ -13,11 +13,10 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import Inventory
-from crypto_core.key_names import same_key
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyMaterial, KeyState
-from crypto_core.keys.status import KeyShare, Status
+from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 from crypto_core.reencryption.verification import Verifier
@@ -102,7 +101,7 @@ class MaterialService:
         state = self.keys.show(key)
         status = self.status.take_census(cancelled=cancelled)
         listed = {m.key_material_id: m for m in state.materials}
-        names = (*listed, *(s.key_material_id for s in _shares(status, state)))
+        names = (*listed, *(s.key_material_id for s in status.shares_under(state.key_arn)))
         tried: dict[str | None, tuple[Verification, ...]] = {}
         for name in dict.fromkeys(names) if verify > 0 else ():
             stop_if(cancelled)
@@ -115,13 +114,14 @@ class MaterialService:
         if tried:
             # Who was asked about now counts as verified, and may be on another material than was inferred.
             status = self.status.take_census(cancelled=cancelled)
-        ordered = dict.fromkeys((*listed, *(s.key_material_id for s in _shares(status, state)), *tried))
+        under = (s.key_material_id for s in status.shares_under(state.key_arn))
+        ordered = dict.fromkeys((*listed, *under, *tried))
         found = tuple(_tokens(state, status, name, listed, tried.get(name, ())) for name in ordered)
         return KeyMaterials(state, found, Coverage(tuple(dict.fromkeys(_gaps(state, status)))))
 
     def _some(self, state: KeyState, status: Status, name: str | None, most: int) -> Iterator[TokenRef]:
         """The first tokens on a material, of each column in turn."""
-        arns = dict.fromkeys((state.key_arn, *(s.key_arn for s in _shares(status, state) if s.key_arn)))
+        arns = dict.fromkeys((state.key_arn, *(s.key_arn or "" for s in status.shares_under(state.key_arn))))
         material = "-material:*" if name is None else f'material:"{name}"'
         by_column: dict[tuple[str, str], list[TokenRef]] = {}
         for page in self.inventory.references(f"key:{','.join(arns)} {material}"):
@@ -132,11 +132,6 @@ class MaterialService:
             yield ref
 
 
-def _shares(status: Status, state: KeyState) -> Iterator[KeyShare]:
-    """What the census has under a key, all its replicas together."""
-    return (s for s in status.keys if s.key_arn and same_key(s.key_arn, state.key_arn))
-
-
 def _tokens(
     state: KeyState,
     status: Status,
@@ -144,7 +139,7 @@ def _tokens(
     listed: dict[str, KeyMaterial],
     tried: tuple[Verification, ...],
 ) -> MaterialTokens:
-    shares = [s for s in _shares(status, state) if s.key_material_id == name]
+    shares = [s for s in status.shares_under(state.key_arn) if s.key_material_id == name]
     evidence = {s.evidence for s in shares}
     return MaterialTokens(
         key_material_id=name,

@@ -83,7 +83,7 @@ def missing_lines(key: KeyState, width: int) -> Iterator[Line]:
 
 
 def material_lines(key: KeyState, status: Status | None, now: datetime, width: int) -> Iterator[Line]:
-    shares = by_material(s for s in (status.keys if status else ()) if s.key_arn == key.key_arn)
+    shares = by_material(status.shares_under(key.key_arn) if status else ())
     left = {share.key_material_id: share for share in shares}
     under = token_sum(shares)
     bar_width = max(min(width - 76, 40), 6)

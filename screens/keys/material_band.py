@@ -81,7 +81,7 @@ def timeline(key: KeyState, status: Status | None, now: datetime, width: int) ->
     """Return the picture as lines of at most `width` cells: names, the band, tokens, dates. Maybe none."""
     counts: dict[str, int] | None = None
     if status is not None:
-        shares = by_material(s for s in status.keys if s.key_arn == key.key_arn)
+        shares = by_material(status.shares_under(key.key_arn))
         counts = {share.key_material_id: share.tokens for share in shares if share.key_material_id}
     band = pieces(key, counts, now, width - len(_NOW))
     if not band:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.printed.key_document import KeyDocument
 from crypto_core.keys.state import KeyMaterial
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
+from screens.keys.detail import material_lines
 from screens.keys.material_band import NARROWEST, pieces, timeline
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW
 
@@ -47,6 +49,21 @@ def test_the_band_shows_tokens_and_dates() -> None:
     assert "12 Mar" in lines[3]
     bands = lines[1].split("▕")[1:]
     assert [band.count("█") for band in bands] == [0, 13, 14]
+
+
+def test_tokens_of_all_replicas_are_on_the_materials_of_the_key() -> None:
+    here, there = (
+        f"arn:aws:kms:{region}:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+        for region in ("eu-west-1", "us-east-1")
+    )
+    key, found = replace(KEY, key_arn=here), status(COUNTS)
+    first, second = found.keys
+    found = replace(found, keys=(replace(first, key_arn=here), replace(second, key_arn=there)))
+    assert [line.plain for line in timeline(key, found, NOW, 104)][2].split() == ["0", "2,493", "7,311"]
+    lines = [line.content.plain for line in material_lines(key, found, NOW, 120)]
+    assert any("7,311" in row for row in lines)
+    document = KeyDocument(key, found).as_json()
+    assert sum(one["tokens"] for one in document["tokens_by_material"]) == document["tokens"] == 9_804
 
 
 def test_what_is_not_counted_yet_is_a_question_mark() -> None:

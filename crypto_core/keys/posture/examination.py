@@ -217,8 +217,7 @@ def _guards(status: Status) -> tuple[ColumnGuard, ...]:
 
 def _by_material(state: KeyState, status: Status | None) -> dict[str, int]:
     found: dict[str, int] = {}
-    for share in status.keys if status else ():
-        if share.key_arn and same_key(share.key_arn, state.key_arn):
-            material = share.key_material_id or ""
-            found[material] = found.get(material, 0) + share.tokens
+    for share in status.shares_under(state.key_arn) if status else ():
+        material = share.key_material_id or ""
+        found[material] = found.get(material, 0) + share.tokens
     return found

@@ -18,7 +18,6 @@ from crypto_core.incidents.keys.rotation.verdict import (
     note,
 )
 from crypto_core.incidents.model import CheckState
-from crypto_core.key_names import same_key
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.text.counting import counted
 
@@ -112,9 +111,7 @@ def _is_left(look: RotationLook) -> bool:
 
 def _by_material(look: RotationLook) -> Iterator[str]:
     status = look.counted.status
-    for share in status.keys if status else ():
-        if share.key_arn is None or not same_key(share.key_arn, look.old.key_arn):
-            continue
+    for share in status.shares_under(look.old.key_arn) if status else ():
         number = look.old.material_number(share.key_material_id)
         named = share.key_material_id[:8] if share.key_material_id else "not told"
         which = f"material {number} ({named})" if number else f"material {named}"
