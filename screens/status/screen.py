@@ -201,10 +201,9 @@ class StatusScreen(ProblemActor):
         )
 
     def _keep_incidents(self, answer: tuple[IncidentView, ...] | Trouble) -> None:
-        """Show what is open; trouble with it is for the screen of incidents to tell."""
-        known = () if isinstance(answer, Trouble) else answer
-        if known != self._incidents:
-            self._incidents = known
+        """Show what is open; trouble with it is for the screen of incidents to tell, and closes none."""
+        if not isinstance(answer, Trouble) and answer != self._incidents:
+            self._incidents = answer
             self.query_one(LineList).write(self._lines)
 
     def _ask_use(self) -> None:
@@ -217,11 +216,12 @@ class StatusScreen(ProblemActor):
 
     def _keep_use(self, answer: RecentUse | Trouble | None) -> None:
         """Show how the keys were used; trouble with the store is for the screen of events to tell."""
-        use = None if isinstance(answer, Trouble) else answer
-        if use is not None and self._findings_due():
+        if isinstance(answer, Trouble):
+            return
+        if answer is not None and self._findings_due():
             self.facts.ask_trail()
-        if use != self._use:
-            self._use = use
+        if answer != self._use:
+            self._use = answer
             self.query_one(LineList).write(self._lines)
 
     def _findings_due(self) -> bool:

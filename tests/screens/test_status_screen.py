@@ -29,6 +29,7 @@ from screens.widgets.key_hints import KeyHints
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED
 from tests.screens.stage import Stage
+from tests.screens.stage_incidents import incident_view
 
 
 async def test_the_first_lines_say_how_many_problems_there_are_and_name_the_worst_first() -> None:
@@ -180,6 +181,17 @@ async def test_the_last_status_stays_when_a_refresh_fails_and_the_remedy_is_show
         d.stage.faults.clear()
         await d.press("r")
         assert "No connection" not in d.text()
+
+
+async def test_open_incidents_stay_when_asking_for_them_fails() -> None:
+    stage = Stage()
+    stage.incidents.add(incident_view())
+    async with deck(stage, size=LARGE) as d:
+        assert "incident  INC-7" in d.text()
+        stage.faults["incidents"] = DatabaseUnreachableError("No connection to pg-1:5432.")
+        d.clock.pass_(60)
+        await d.press("r")
+        assert "incident  INC-7" in d.text()
 
 
 async def test_the_last_status_stays_while_a_new_one_is_counted() -> None:
