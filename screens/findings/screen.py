@@ -14,6 +14,7 @@ from textual.widgets import Static
 from crypto_core.findings.finding import Finding
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.changes.change import number_of_days
+from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
@@ -167,9 +168,12 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         finding = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
         if finding is None:
             return None
-        if is_key_arn(finding.subject):
-            return Named((), (finding.subject,), finding.events)
-        return Named((finding.subject,), (), finding.events)
+        subject, events = finding.subject, finding.events
+        if subject == "*" or is_principal(subject):
+            return Named((subject,), (), events)
+        if is_key_arn(subject):
+            return Named((), (subject,), events)
+        return Named(events=events) if events else None
 
     def route_of(self, row: Finding) -> EventsRoute | KeyRoute | None:
         if events_filter(row):

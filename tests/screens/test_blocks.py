@@ -171,6 +171,18 @@ async def test_a_finding_about_a_key_leads_to_who_did_it() -> None:
         assert (change.key, change.principal) == (OLD, INTRUDER)
 
 
+async def test_a_finding_about_neither_key_nor_principal_leads_to_who_did_it_or_to_nobody() -> None:
+    trail = "arn:aws:cloudtrail:eu-west-1:123456789012:trail/main"
+    async with page("finding", there()) as d:
+        d.stage.trail_findings = (about(trail, 1),)
+        await d.press("r", "O")
+        assert [(change.key, change.principal) for change in d.stage.changes] == [(CURRENT, INTRUDER)]
+    async with page("finding", there()) as d:
+        d.stage.trail_findings = (about("eu-west-1"),)
+        await d.press("r", "O")
+        assert not isinstance(d.app.screen, ChooseBlock | ChangeDialog)
+
+
 async def test_without_a_key_in_the_record_the_listed_keys_are_proposed() -> None:
     stage = Stage()
     stage.events.add([event(1, "AssumeRole", key=None, who=records.user())])
