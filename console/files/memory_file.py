@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from console.own_folders import state_folder
+from crypto_core.lists.new_files import ExportError, replace_file
 from screens.memory import Memory
 
 _LARGEST = 1_000_000
@@ -40,16 +39,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
-    """Replace the file whole, so that a crash leaves the old one or the new one."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".console-", dir=file.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as temporary:
-                json.dump(content, temporary, ensure_ascii=True, indent=1)
-            Path(name).replace(file)
-        except BaseException:  # raised again; no half file is left
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        _log.info("The remembered answers can't be written to %s: %s", file, error.strerror)
+        replace_file(file, json.dumps(content, indent=1))
+    except (OSError, ExportError) as error:
+        _log.info("The remembered answers can't be written: %s", error)

@@ -71,7 +71,7 @@ def test_a_write_that_fails_midway_leaves_the_old_file(file: Path, monkeypatch: 
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json, "dump", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     memory.remember_theme("gruvbox")
     assert memory.theme == "gruvbox"
     assert remembered(file).theme == "nord"
@@ -118,6 +118,14 @@ async def test_the_console_opens_on_a_memory_of_things_that_are_gone(file: Path)
     async with deck(start="connections", memory=given(file, json.dumps(content).encode())) as d:
         assert "1 of 1,200 tokens" in d.lines()[1]
         assert "sort: state" in d.lines()[1]
+
+
+def test_a_link_of_the_users_stays_and_its_file_is_written(file: Path, tmp_path: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.symlink_to(tmp_path / "dotfiles.json")
+    remembered(file).remember_theme("nord")
+    assert file.is_symlink()
+    assert remembered(tmp_path / "dotfiles.json").theme == "nord"
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to itself"])
