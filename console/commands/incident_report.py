@@ -12,10 +12,8 @@ from console.commands.session import services_of
 from console.printed.printing import print_answer, print_line, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck
-from screens.incidents.work import incident_work
+from screens.incidents.work import ENDINGS, incident_work, write_report
 
-ENDINGS = {"markdown": ".md", "html": ".html", "json": ".json"}
-"""How the files of a report's forms end."""
 LARGEST_REPORT = 256 * 1024 * 1024
 """Bytes of a report that is verified."""
 
@@ -25,7 +23,7 @@ LARGEST_REPORT = 256 * 1024 * 1024
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(ENDINGS)),
+    type=click.Choice(list(ENDINGS.values())),
     help="The report's format [markdown, or what the name of --output ends in].",
 )
 @click.option(
@@ -50,24 +48,18 @@ def report(*, incident: int, form: str | None, output: Path | None, folder: Path
     with services_of() as services:
         work = incident_work(services)
         if folder is not None:
-            name = work.show(incident).incident.name
-            forms = work.reports(incident)
-            texts = {folder / f"{name}{ending}": forms[form] for form, ending in ENDINGS.items()}
+            written = write_report(work, incident, folder / work.show(incident).incident.name)
+        elif output is not None and output.suffix and form is None:
+            written = write_report(work, incident, output)
         else:
-            text = work.report(incident, form or _form_of(output))
+            text = work.report(incident, form or "markdown")
             if output is None:
                 click.echo(text)
                 return 0
-            texts = {output: text}
-    write_new(texts)
-    for path in texts:
+            write_new(written := {output: text})
+    for path in written:
         say(f"Written: {path}")
     return 0
-
-
-def _form_of(output: Path | None) -> str:
-    suffix = output.suffix.lower() if output is not None else ""
-    return next((form for form, ending in ENDINGS.items() if ending == suffix), "markdown")
 
 
 @click.command("verify-report")

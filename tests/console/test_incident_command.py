@@ -153,6 +153,9 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
     taken = keydeck("incident", "report", "1", "--output", str(report))
     assert (taken.exit_code, "already exists" in taken.stderr) == (2, True)
     assert report.read_text() == "mine"
+    no_form = keydeck("incident", "report", "1", "--output", str(tmp_path / "inc.pdf"))
+    assert (no_form.exit_code, "must end in .html" in no_form.stderr) == (2, True)
+    assert not (tmp_path / "inc.pdf").exists()
     for form in ("markdown", "html", "json"):
         text = keydeck("incident", "report", "1", "--format", form).stdout
         assert clean_of(text)
