@@ -6,7 +6,6 @@ would be kept in such a folder is not, and everything else works. XDG Base Direc
 
 from __future__ import annotations
 
-import getpass
 import os
 import tempfile
 from functools import cache
@@ -43,14 +42,6 @@ def settings_folder() -> Path | None:
 def keeps_data() -> bool:
     """True where the data folder stays."""
     return _folder("XDG_DATA_HOME", ".local/share") is not None
-
-
-def user_name() -> str:
-    """Return what the user is called on this machine, by number where there is no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _folder(variable: str, below_home: str) -> Path | None:

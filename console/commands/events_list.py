@@ -12,7 +12,6 @@ import click
 from console.commands import events_options
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option
-from console.own_folders import user_name
 from console.printed.event_document import EventDocument
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
@@ -27,6 +26,7 @@ from crypto_core.trail.store import StoredEvent
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
 from crypto_core.trail.use.tokens import joined
+from screens.identities import user_name
 
 _COUNTED = (*PIVOTS, "session", "access_key")
 _GROUPS = 100_000

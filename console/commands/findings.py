@@ -20,9 +20,7 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
-from console.container import Container
 from console.event_file import open_events
-from console.own_folders import user_name
 from console.printed.finding_document import FindingDocument
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
@@ -41,6 +39,7 @@ from crypto_core.trail.rules.sigma import export_sigma
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed
 from screens.findings.words import finding_facts
+from screens.identities import noted_by
 
 _NO_DATABASE = "Tokens, keys, access and trails are not examined: no database is configured (DATABASE_URL)"
 SHOWN_EVENTS = 3
@@ -259,7 +258,8 @@ def rules(*, form: Form) -> None:
 def suppress(rule: str, *, subject: str, reason: str, days: int) -> None:
     """Don't tell a rule's findings for a while. They are counted, and --suppressed lists them."""
     with services_of() as services:
-        made = services.services.trail_rules.suppress(rule, subject, reason, days, _by(services))
+        by = noted_by(services.services.surroundings())
+        made = services.services.trail_rules.suppress(rule, subject, reason, days, by)
     click.echo(f"Suppression {made.number}: {made.rule} about {made.subject} until {made.until:%Y-%m-%d}.")
 
 
@@ -289,8 +289,3 @@ def suppressions(*, expired: bool, form: Form) -> None:
         cells=lambda s: (str(s.number), s.rule, s.subject, f"{s.until:%Y-%m-%d}", s.by, s.reason),
     )
     print_listing(listing, form)
-
-
-def _by(services: Container) -> str:
-    """Who suppresses: the AWS identity, without an answer the user of this machine."""
-    return services.services.surroundings().identity or user_name()

@@ -8,7 +8,7 @@ from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import shortened
 from crypto_core.trail.store import StoredEvent
 from screens.asking import ask
-from screens.facts import Facts
+from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import Named
 from screens.routes import Followed, PrincipalRoute
@@ -61,12 +61,8 @@ class EventActor(BlockActor):
             given = await self.app.push_screen_wait(dialog)
         if given is None:
             return
-        events, event_id, kept, by = (
-            self.facts.services.events,
-            row.event.event_id,
-            given,
-            identity(self.facts),
-        )
+        events, event_id, kept = self.facts.services.events, row.event.event_id, given
+        by = noted_by(self.facts.surroundings.value)
         ask(
             self,
             lambda _: events.annotate(event_id, kept, by),
@@ -80,8 +76,3 @@ def named_by(row: StoredEvent) -> Named | None:
     who = row.event.principal.arn
     keys = tuple(arn for arn in row.event.key_arns if is_key_arn(arn))
     return Named((who,), keys, (row.event.event_id,)) if who else None
-
-
-def identity(facts: Facts) -> str:
-    place = facts.surroundings.value
-    return place.identity if place is not None else ""

@@ -18,9 +18,10 @@ from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
-from screens.events.event_actor import EventActor, identity
+from screens.events.event_actor import EventActor
 from screens.events.event_lines import field_lines
 from screens.facts import Facts
+from screens.identities import noted_by
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
@@ -90,7 +91,7 @@ class EventScreen(EventActor, AnswerScreen[EventPage]):
         if self.answer is None:
             return
         reviewed = self.answer.row.reviewed_at is None
-        events, by = self.facts.services.events, identity(self.facts)
+        events, by = self.facts.services.events, noted_by(self.facts.surroundings.value)
         ask(
             self,
             lambda _: events.review([self.event_id], by, reviewed=reviewed),

@@ -25,12 +25,13 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
 from screens.events.cover_line import CoverLine, nothing
-from screens.events.event_actor import EventActor, identity
+from screens.events.event_actor import EventActor
 from screens.events.event_lines import short_lines
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.pulling import Pulling
 from screens.facts import Facts
+from screens.identities import noted_by
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.widgets.notice import Notice
@@ -345,7 +346,7 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
     # What an operator notes
 
     def do_reviewed(self) -> None:
-        table, by = self.pane.table, identity(self.facts)
+        table, by = self.pane.table, noted_by(self.facts.surroundings.value)
         events = self.facts.services.events
         if table.marks.whole:
             query = replace(self.pane.feed.shown, filter=table.marks.filter or "")

@@ -23,6 +23,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
+from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import SIGN, Named, blocked_words
 from screens.list_screen import ListScreen
@@ -210,8 +211,7 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         days = await self.app.push_screen_wait(AskText(f"Suppress: {UNCHANGED}", about, str(DAYS)))
         if days is None:
             return
-        place = self.facts.surroundings.value
-        by = place.identity if place is not None and place.identity else "not known"
+        by = noted_by(self.facts.surroundings.value)
         rules, rule, subject = self.facts.services.trail_rules, finding.rule, finding.subject
         ask(
             self,

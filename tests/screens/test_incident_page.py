@@ -12,13 +12,14 @@ from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.incidents.key_callers import KeyCaller, KeyCallers
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, Present, StepState
 from crypto_core.incidents.suspects import Suspect, Suspects
-from screens.identities import person
+from screens.identities import noted_by, person, user_name
 from screens.incidents.evidence_screen import EvidenceListScreen
 from screens.incidents.incident_screen import LOOK_SECONDS, IncidentScreen
 from tests.screens.deck import BOTH, LARGE, SMALL, deck
 from tests.screens.incident_scene import at_step, pane, selected, staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE
 from tests.screens.samples import CURRENT, NOW
+from tests.screens.stage import Stage
 from tests.screens.stage_incidents import BEN, key_compromise, with_steps
 
 
@@ -278,6 +279,12 @@ async def test_an_incident_that_is_not_there_says_so() -> None:
         stage.incidents.views.clear()
         await d.press("enter")
         assert "There is no incident 7." in d.text()
+
+
+def test_a_note_is_kept_by_the_identity_or_else_by_the_user_of_this_machine() -> None:
+    place = replace(Stage().place, identity="arn:aws:iam::123456789012:user/ana")
+    assert noted_by(place) == place.identity
+    assert noted_by(replace(place, identity="")) == noted_by(None) == user_name() != ""
 
 
 def test_a_person_is_named_without_the_role_of_the_database() -> None:
