@@ -7,7 +7,7 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.errors import EventStoreError, KmsError, SettingsError
+from crypto_core.errors import EventStoreError, KeydeckError, KmsError, SettingsError
 from crypto_core.findings.finding import Gap, once_each
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
@@ -16,6 +16,7 @@ from crypto_core.trail.store.suppressions import Suppressed, sift
 
 if TYPE_CHECKING:
     from console.container import Container
+    from crypto_core.keys.status import Status
     from crypto_core.trail.rules.service import TrailRules
 
 
@@ -27,17 +28,22 @@ def examine(
     Where AWS can't be asked for the keys, that is a gap. Raises DatabaseError, InterruptedRunError.
     """
     rules = services.services.trail_rules
-    try:
-        posture = services.services.posture.examine_keys(cancelled=cancelled)
-    except (KmsError, SettingsError) as error:
-        posture = not_examined(error, rules.clock())
+    posture, _ = examine_keys(services, rules.clock(), cancelled=cancelled)
     return with_events(posture, rules, since, until, cancelled=cancelled)
 
 
-def not_examined(error: KmsError | SettingsError, now: datetime) -> Posture:
-    """Return the posture that says why keys, access and trails were not examined."""
-    reason = f"Keys, access and trails are not examined: {error}"
-    return Posture(now, (), (Gap(reason, Severity.CRITICAL),))
+def examine_keys(
+    services: Container, now: datetime, *, status: Status | None = None, cancelled: Event | None = None
+) -> tuple[Posture, KeydeckError | None]:
+    """Return what the keys show; where AWS can't be asked, a posture with that gap, and the error.
+
+    Raises InterruptedRunError.
+    """
+    try:
+        return services.services.posture.examine_keys(status=status, cancelled=cancelled), None
+    except (KmsError, SettingsError) as error:
+        gap = Gap(f"Keys, access and trails are not examined: {error}", Severity.CRITICAL)
+        return Posture(now, (), (gap,)), error
 
 
 def with_events(

@@ -13,14 +13,10 @@ import click
 from console.commands.estate_options import estate_option
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.container import Container
 from console.printed import printing
+from console.whole_posture import examine_keys
 from crypto_core.envelope import Format
-from crypto_core.errors import KmsError
-from crypto_core.findings.finding import Gap
-from crypto_core.findings.severity import Severity
 from crypto_core.key_names import short_key
-from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import ProtectedShare, Status
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
@@ -51,7 +47,7 @@ def check(*, as_json: bool) -> int:
     with services_of() as services:
         with census_progress() as progress:
             taken = services.services.status.take_census(progress=progress)
-        posture = _posture(services, taken)
+        posture, _ = examine_keys(services, taken.taken_at, status=taken)
     well = taken.well and posture.well
     grave = tuple(f for f in posture.findings if f.severity.grave)
     reasons = tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons)))
@@ -137,11 +133,3 @@ def _print_problems(taken: Status) -> None:
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()
-
-
-def _posture(services: Container, taken: Status) -> Posture:
-    """The posture; where AWS can't be asked, one that says so."""
-    try:
-        return services.services.posture.examine_keys(status=taken)
-    except KmsError as error:
-        return Posture(taken.taken_at, (), (Gap(f"Keys and trails: {error.message}", Severity.CRITICAL),))

@@ -10,10 +10,10 @@ from threading import Event
 
 from console.container import Container
 from console.watch.watch_metrics import WatchMetrics
-from console.whole_posture import not_examined, with_events
+from console.whole_posture import examine_keys, with_events
 from crypto_core.compliance.snapshot import Lack
 from crypto_core.database.state.duties import DutyLease, on_duty
-from crypto_core.errors import DutyLostError, KmsError, MissingGrantError, MissingSchemaError
+from crypto_core.errors import DutyLostError, MissingGrantError, MissingSchemaError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.service import Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
@@ -56,17 +56,13 @@ def _pull(work: DutyWork) -> str:
 
 
 def _findings(work: DutyWork) -> str:
-    services, rules, failure = work.services.services, work.services.services.trail_rules, None
-    try:
-        keys = services.posture.examine_keys(cancelled=work.stop)
-    except KmsError as error:
-        # What the events show is told all the same.
-        failure, keys = error, not_examined(error, rules.clock())
+    rules = work.services.services.trail_rules
+    keys, failure = examine_keys(work.services, rules.clock(), cancelled=work.stop)
     posture, _ = with_events(keys, rules, None, None, cancelled=work.stop)
     work.metrics.findings(Counter(one.severity for one in posture.findings), complete=posture.examined)
     now = datetime.now(UTC)
     _tell(work, "findings", standing_findings(posture.findings, now, whole=posture.examined))
-    if failure is not None:
+    if failure is not None:  # What the events show is told all the same.
         raise failure
     unseen = "" if posture.examined else ", and not all was examined"
     return f"{counted(len(posture.findings), 'finding')}{unseen}"
