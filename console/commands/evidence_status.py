@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
@@ -21,7 +21,8 @@ from console.printed.terminal import styled
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.assessment import Assessment, Judgement
 from crypto_core.text.counting import counted
-from screens.control_signs import CONTROL_SIGNS, control_state
+from screens.compliance.grid import count_words
+from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
 
 _INDENT = " " * 6
 _MOST_LINES = 4
@@ -109,26 +110,25 @@ def _listing(found: Assessment) -> Listing[Judgement]:
 
 
 def _text(found: Assessment, rows: Iterable[Judgement]) -> Iterator[str]:
-    yield f"{_counts(found.judgements)}, as measured {found.taken_at:%Y-%m-%d %H:%M} UTC"
+    yield f"{count_words(map(_state, found.judgements))}, as measured {found.taken_at:%Y-%m-%d %H:%M} UTC"
     for _, judged in groupby(rows, key=lambda one: one.control.framework.id):
         theirs = tuple(judged)
         standards = dict.fromkeys(
             f"{j.control.framework.title} {j.control.framework.edition}" for j in theirs
         )
         yield ""
-        yield f"{theirs[0].control.framework.id}: {'; '.join(standards)}: {_counts(theirs)}"
+        yield f"{theirs[0].control.framework.id}: {'; '.join(standards)}: {count_words(map(_state, theirs))}"
         for one in theirs:
             yield from _lines(one)
 
 
-def _counts(judged: Sequence[Judgement]) -> str:
-    numbers = {status: sum(one.status is status for one in judged) for status in ControlStatus}
-    return ", ".join(f"{number} {status}" for status, number in numbers.items() if number) or "no controls"
+def _state(one: Judgement) -> ControlState:
+    return control_state(one.status, excepted=one.exemption is not None, asked=bool(one.control.tests))
 
 
 def _lines(one: Judgement) -> Iterator[str]:
     control = one.control
-    sign, style = CONTROL_SIGNS[control_state(one.status, excepted=one.exemption is not None)]
+    sign, style = CONTROL_SIGNS[_state(one)]
     owner = f" [{control.owner}]" if control.owner else ""
     yield f"  {styled(sign, style)} {control.number} {control.title}{owner}"
     yield f"{_INDENT}{one.words}"

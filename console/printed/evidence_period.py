@@ -13,7 +13,7 @@ from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.text.counting import counted
 from screens.compliance.day_lines import bounds, ending, when
-from screens.compliance.grid import ControlRow, counts, rows_of
+from screens.compliance.grid import ControlRow, count_words, rows_of
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.signs import SIGNS
 
@@ -50,7 +50,7 @@ def _text(period: AuditPeriod, rows: Sequence[ControlRow]) -> Iterator[str]:
         titles = dict.fromkeys(f"{r.control.framework.title} {r.control.framework.edition}" for r in theirs)
         yield ""
         yield f"{framework}: {'; '.join(titles)}"
-        yield f"  now {', '.join(f'{number} {state}' for state, number in counts(theirs))}"
+        yield f"  now {count_words(row.latest for row in theirs)}"
         for row in theirs:
             yield from _control(row)
     yield from _lapses("Lapses", period.lapses, "No lapse is known.")

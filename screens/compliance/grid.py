@@ -195,7 +195,7 @@ def shown_rows(rows: Sequence[ControlRow], framework: str, *, only_wrong: bool) 
             titles = dict.fromkeys(
                 f"{one.title} {one.edition}" for one in (row.control.framework for row in theirs)
             )
-            shown += [FrameworkRow(name, "; ".join(titles), counts(theirs)), *listed]
+            shown += [FrameworkRow(name, "; ".join(titles), counts(row.latest for row in theirs)), *listed]
     return tuple(shown)
 
 
@@ -203,10 +203,14 @@ def frameworks_of(rows: Iterable[ControlRow]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.control.framework.id for row in rows))
 
 
-def counts(rows: Iterable[ControlRow]) -> tuple[tuple[ControlState, int], ...]:
-    """Return how many controls are in each state on the last day with a record, the worst first."""
-    found = Counter(row.latest for row in rows)
+def counts(states: Iterable[ControlState]) -> tuple[tuple[ControlState, int], ...]:
+    """Return how many controls are in each state, the worst first."""
+    found = Counter(states)
     return tuple((state, found[state]) for state in ControlState if found[state])
+
+
+def count_words(states: Iterable[ControlState]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in counts(states)) or "no controls"
 
 
 def _rank(state: ControlState) -> int:

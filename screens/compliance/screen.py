@@ -322,7 +322,7 @@ def summary(standing: Standing, rows: Sequence[ControlRow], width: int) -> Conte
 
 def _counts(rows: Sequence[ControlRow]) -> Content:
     parts: list[tuple[str, str]] = []
-    for state, number in counts(rows):
+    for state, number in counts(row.latest for row in rows):
         sign = CONTROL_SIGNS[state]
         lead = sign.text.strip()
         grave = state in (ControlState.NOT_MET, ControlState.NOT_ASSESSED)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from console.commands.evidence_status import _code, _listing
+from console.commands.evidence_status import _code, _listing, _text
 from console.printed.forms import Form
 from console.printed.listing import print_listing
 from console.sandbox.world import World
@@ -90,7 +90,7 @@ def test_text_has_the_worst_first_with_its_evidence_and_csv_a_row_for_each(
     controls = ControlLibrary().read()
     found = assess(controls, tokens(v1=2_060, plaintext=40), "pci")
     lines = printed(found, Form.TABLE, capsys).splitlines()
-    assert lines[0].startswith("1 not met, 4 not assessed, ")
+    assert lines[0].startswith("1 not met, 27 met, 4 not Keydeck's to say, ")
     assert lines[2].startswith("pci: PCI DSS 4.0.1: 1 not met, ")
     assert lines[3:7] == [
         "  ✖ 3.5.1 Stored data is unreadable",
@@ -98,7 +98,7 @@ def test_text_has_the_worst_first_with_its_evidence_and_csv_a_row_for_each(
         "      ✖ tokens-encrypted: 40 of 2,100 tokens in format plaintext",
         "        2,060 of 2,100 tokens in an envelope that only KMS opens",
     ]
-    assert "  ? 3.7.6 Cleartext key operations need two people" in lines
+    assert "  - 3.7.6 Cleartext key operations need two people" in lines
     rows = list(csv.DictReader(io.StringIO(printed(found, Form.CSV, capsys))))
     assert len(rows) == len(found.judgements)
     assert (rows[0]["number"], rows[0]["status"]) == ("3.5.1", "not met")
@@ -120,6 +120,8 @@ def test_the_exit_code_is_that_of_the_worst_that_nobody_excepted() -> None:
     assert _code(excepted(0)) == 0
     assert _code(excepted(-1)) == 1
     assert excepted(0).count(ControlStatus.NOT_MET) == len(failing)
+    first = next(iter(_text(excepted(0), ())))
+    assert first.startswith(f"{len(failing)} excepted, "), "as the page counts them"
     silent = Snapshot(
         NOW, SNAPSHOT.parts | {SnapshotPart.KEYS: MissingPart(Lack.FAILED, clean("KMS is silent"))}
     )
