@@ -422,7 +422,7 @@ class KeydeckApp(Actor, App[None]):
         if not jobs and not actions:
             self._leave(True)
             return
-        from screens.jobs.question import Leaving
+        from screens.widgets.question import Leaving
 
         if isinstance(self.screen, Leaving):
             self._leave(True)

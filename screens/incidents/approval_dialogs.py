@@ -16,20 +16,15 @@ from screens.ages import ago
 from screens.facts import Facts
 from screens.incidents.running import Waiting
 from screens.incidents.work import approval_gate
-from screens.widgets.dialog import Dialog, buttons, framed
+from screens.widgets.dialog import Dialog, Told, buttons, framed
 
 _MOST_LINES = 400
 
 
-class ApprovalNeeded(Dialog[None]):
+class ApprovalNeeded(Told):
     """Says that nothing was done yet: who has to approve, and how."""
 
     def __init__(self, waiting: Waiting) -> None:
-        super().__init__()
-        self._waiting = waiting
-
-    def compose(self) -> ComposeResult:
-        waiting = self._waiting
         lines = [Content(waiting.message)]
         if waiting.remedy:
             lines += [Content(""), Content.assemble((waiting.remedy, "bold"))]
@@ -40,13 +35,7 @@ class ApprovalNeeded(Dialog[None]):
             Content("Or in their console, not in yours: 5, then H. Once it is approved, press Enter on the"),
             Content("step again: the same plan runs."),
         ]
-        with framed("Not done yet: a second person has to approve it"):
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content("\n").join(lines))
-            yield buttons(("Close", "cancel"))
-
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
+        super().__init__("Not done yet: a second person has to approve it", Content("\n").join(lines))
 
 
 class DecideDialog(Dialog[bool | None]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date
 from typing import ClassVar
 
 from textual import on, work
@@ -159,7 +159,7 @@ class PeopleScreen(UseScreen[Standing]):
 
 
 def people_lines(standing: Standing, width: int, facts: Facts) -> Iterator[Line]:
-    people, today = standing.view.people, facts.clock().date()
+    people, today = standing.view.people, facts.clock().astimezone(UTC).date()
     open_ = standing.view.incident.state is IncidentState.OPEN
     yield line(("Roles", "bold"))
     for role in IncidentRole:

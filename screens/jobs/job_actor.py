@@ -11,10 +11,10 @@ from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.jobs.beginning import begin_job, begin_restore
-from screens.jobs.question import Question
 from screens.jobs.words import at_work, restorable
 from screens.jobs.work import job_work
 from screens.main_screen import MainScreen
+from screens.widgets.question import Question
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService

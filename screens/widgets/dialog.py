@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import ClassVar, TypeVar
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.screen import ModalScreen
-from textual.widgets import Button
+from textual.widgets import Button, Static
 
 Result = TypeVar("Result")
 
@@ -64,6 +65,23 @@ class Dialog(ModalScreen[Result]):
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+
+class Told(Dialog[None]):
+    """Says something; there is nothing to choose."""
+
+    def __init__(self, title: str, content: Content, below: str = "") -> None:
+        super().__init__()
+        self._title, self._content, self._below = title, content, below
+
+    def compose(self) -> ComposeResult:
+        with framed(self._title, self._below):
+            with VerticalScroll(classes="body"):
+                yield Static(self._content)
+            yield buttons(("Close", "cancel"))
+
+    def on_mount(self) -> None:
+        self.query_one("#cancel").focus()
 
 
 def button(label: str, id_: str) -> Button:

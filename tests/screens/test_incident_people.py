@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, timedelta, timezone
 
 from textual.widgets import Input
 
@@ -70,3 +70,13 @@ async def test_a_closed_incident_gives_no_role_and_its_follow_ups_go_on() -> Non
         await d.press("enter")
         assert stage.incidents.done() == [("follow-up done", (1, "Told."))]
         assert "✔ 1" in d.text()
+
+
+async def test_a_follow_up_is_overdue_by_the_day_in_utc_as_in_the_command_and_the_report() -> None:
+    due = FollowUp(1, clean("Tell the owners"), clean(BEN), NOW.date(), NOW, clean(ANA))
+    stage = staged(replace(key_compromise(), people=People(follow_ups=(due,))))
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        d.clock.now = (NOW + timedelta(days=1)).astimezone(timezone(-timedelta(hours=18)))
+        assert d.clock.now.date() == NOW.date()
+        await d.press("enter", "l")
+        assert "✖ 1" in d.text()

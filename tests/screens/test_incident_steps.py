@@ -14,7 +14,7 @@ from crypto_core.incidents.steps.step_contracts import ActionResult
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
-from screens.jobs.question import Leaving
+from screens.widgets.question import Leaving
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import at_step, pane, selected, staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE

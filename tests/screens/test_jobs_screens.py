@@ -14,9 +14,9 @@ from screens.connections.screen import ConnectionsScreen
 from screens.jobs.errors_screen import MOST, JobErrorsScreen
 from screens.jobs.job_screen import JobScreen
 from screens.jobs.lines import sparkline
-from screens.jobs.question import Question
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
+from screens.widgets.question import Question
 from tests.screens.deck import BOTH, LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.samples import NOW

@@ -7,7 +7,7 @@ from textual.widgets import Button
 
 from crypto_core.errors import JobError
 from crypto_core.reencryption.jobs.model import JobState
-from screens.jobs.question import Leaving, Question
+from screens.widgets.question import Leaving, Question
 from tests.screens.deck import BOTH, LARGE, deck
 from tests.screens.samples import CURRENT
 from tests.screens.stage import Stage

@@ -5,17 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Static
 
 from crypto_core.text.cleaning import clean, shortened
 from screens.user_command import CommandOutcome, UserCommand
 from screens.widgets.cells import fit
 from screens.widgets.choice_dialog import ChoiceDialog
-from screens.widgets.dialog import Dialog, buttons, framed
+from screens.widgets.dialog import Told
 from screens.widgets.line_list import Line, line
+from screens.widgets.question import Question
 
 NONE = "No command of your own is set for this list: user_commands in the settings file has them."
 
@@ -36,42 +34,13 @@ def _line(command: UserCommand, width: int) -> Line:
     return line(" ", (key, "bold $accent"), fit(command.title, max(width - 10, 8)).rstrip(), target=command)
 
 
-class AskToRun(Dialog[bool]):
-    """Returns True if it is to be run; the safe button has the focus."""
-
-    def __init__(self, command: UserCommand, arguments: Sequence[str]) -> None:
-        super().__init__()
-        self._command, self._arguments = command, arguments
-
-    def compose(self) -> ComposeResult:
-        with framed(shortened(self._command.title, 78)):
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content(clean(shlex.join(self._arguments), 16_000)))
-            yield Static(
-                Content("It may change something. Keydeck can't tell, nor undo it."), classes="about"
-            )
-            yield buttons(("Cancel", "cancel"), ("Run", "run"))
-
-    def on_mount(self) -> None:
-        self.query_one("#cancel").focus()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "run":
-            event.stop()
-            self.dismiss(True)
+def ask_to_run(command: UserCommand, arguments: Sequence[str]) -> Question:
+    about = clean(shlex.join(arguments), 16_000)
+    warning = "It may change something. Keydeck can't tell, nor undo it."
+    return Question(shortened(command.title, 78), (about, "", warning), "Run")
 
 
-class CommandSaid(Dialog[None]):
-    """What a command said, and how it ended."""
-
-    def __init__(self, command: UserCommand, outcome: CommandOutcome) -> None:
-        super().__init__()
-        self._command, self._outcome = command, outcome
-
-    def compose(self) -> ComposeResult:
-        outcome = self._outcome
-        end = outcome.trouble or f"Exit code {outcome.exit_code}."
-        with framed(shortened(self._command.title, 78), end):
-            with VerticalScroll(classes="body", can_focus=True):
-                yield Static(Content("\n".join(outcome.lines) or "It said nothing."))
-            yield buttons(("Close", "cancel"))
+def command_said(command: UserCommand, outcome: CommandOutcome) -> Told:
+    """Return what a command said, and how it ended."""
+    end = outcome.trouble or f"Exit code {outcome.exit_code}."
+    return Told(shortened(command.title, 78), Content("\n".join(outcome.lines) or "It said nothing."), end)

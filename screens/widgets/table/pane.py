@@ -30,7 +30,7 @@ from screens.widgets.table.columns import cell_of
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing, arrow, order_after, order_named
-from screens.widgets.table.own_commands import NONE, AskToRun, ChooseCommand, CommandSaid
+from screens.widgets.table.own_commands import NONE, ChooseCommand, ask_to_run, command_said
 from screens.widgets.table.saved_filters import SavedFilters
 from screens.widgets.table.table import Table
 
@@ -347,7 +347,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
             except RefusedError as error:
                 self.say(str(error), trouble=True)
                 return
-            if not await self.app.push_screen_wait(AskToRun(command, arguments)):
+            if not await self.app.push_screen_wait(ask_to_run(command, arguments)):
                 return
         self.say(f"Running: {command.title}")
         ask(
@@ -362,7 +362,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if isinstance(answer, Trouble):
             self.say(str(answer), trouble=True)
         else:
-            self.app.push_screen(CommandSaid(command, answer))
+            self.app.push_screen(command_said(command, answer))
 
     def do_cancel(self) -> None:
         self.feed.cancel()

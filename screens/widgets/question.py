@@ -1,4 +1,4 @@
-"""The question before a job is changed or left: what that does, and the safe button first."""
+"""The question before something is done: what that does, and the safe button first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from textual import on
 from textual.app import ComposeResult
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
@@ -31,7 +32,8 @@ class Question(Dialog[bool]):
 
     def compose(self) -> ComposeResult:
         with framed(self._title):
-            yield Static(Content("\n").join(Content(line) for line in self._about))
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content("\n").join(Content(line) for line in self._about))
             if self._typed:
                 line = LineInput(placeholder=f"Type {self._typed} to confirm", id="typed", compact=True)
                 line.cursor_blink = False
