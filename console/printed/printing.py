@@ -152,7 +152,10 @@ def meter(label: str, unit: str = "tokens") -> Iterator[Meter]:
 
 @contextmanager
 def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Give what draws a bar on a terminal: how many are done, of how many, and a word on them."""
+    """Give what draws a bar on a terminal: how many are done, of how many, and a word on them.
+
+    It is drawn only between the first and the last of them: around that, a prompt may need the line.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -162,9 +165,20 @@ def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[word]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task(label, total=None, word="")
-        yield lambda done, total, word: drawn.update(task, completed=done, total=total, word=word)
+    drawn = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = drawn.add_task(label, total=None, word="")
+
+    def draw(done: int, total: int, word: str) -> None:
+        drawn.update(task, completed=done, total=total, word=word)
+        if done < total:
+            drawn.live.start()
+        else:
+            drawn.live.stop()
+
+    try:
+        yield draw
+    finally:
+        drawn.live.stop()
 
 
 def json_text(document: Any, indent: int | None = None) -> str:

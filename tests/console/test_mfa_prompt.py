@@ -104,11 +104,16 @@ def test_the_code_is_typed_unseen_and_asked_again_with_awss_words(
     assert json.loads(out.read_text())["keys"]
 
 
-def test_enter_alone_gives_up(run_on_terminal: Callable[..., tuple[Terminal, Path]]) -> None:
-    terminal, _ = run_on_terminal("keys", "show", "alias/tokens")
-    terminal.read_until(b"MFA code for profile mfa")
+@pytest.mark.parametrize(("command", "code"), [("keys show alias/tokens", 3), ("check", 1)])
+def test_enter_alone_gives_up_and_till_then_nothing_is_drawn_over_the_prompt(
+    run_on_terminal: Callable[..., tuple[Terminal, Path]], command: str, code: int
+) -> None:
+    terminal, _ = run_on_terminal(*command.split())
+    terminal.read_until(f"MFA code for profile mfa ({DEVICE}):".encode())
+    assert not select.select([terminal.end], [], [], 0.5)[0] or terminal.read()
+    assert terminal.written.rstrip().endswith(b":")
     os.write(terminal.end, b"\n")
-    assert ended(terminal) == 3
+    assert ended(terminal) == code
     assert b"its MFA code was not entered" in terminal.written
 
 
