@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from typing import Any
@@ -46,18 +47,19 @@ def estate_option(command: Command) -> Command:
 def _of_each(answer: Callable[[], Any]) -> int:
     from console.estates.named import estates_of
 
-    form, codes, printed = chosen_form(), [0], {}
+    form, codes, printed, headings = chosen_form(), [0], {}, set[str]()
     for number, name in enumerate(estates_of(loaded().settings)):
         ask_for_estate(name)
         if form is Form.TABLE:
             click.echo(f"\nEstate {name}" if number else f"Estate {name}")
             codes.append(_answered(name, answer))
             continue
-        with redirect_stdout(io.StringIO()) as text:
+        rows = form in (Form.JSONL, Form.CSV)
+        with redirect_stdout(EstateRows(name, form, headings) if rows else io.StringIO()) as text:
             codes.append(_answered(name, answer))
         printed[name] = text.getvalue()
-    if form is not Form.TABLE:
-        click.echo("\n".join(_joined(printed, form)))
+    for line in _members(printed, form):
+        click.echo(line)
     return max(codes)
 
 
@@ -69,23 +71,37 @@ def _answered(name: str, answer: Callable[[], Any]) -> int:
         return NOT_ASKED
 
 
-def _joined(printed: Mapping[str, str], form: Form) -> Iterator[str]:
-    """Yield what was printed of each: a document has a member for each estate, a row begins with its."""
+def _members(printed: Mapping[str, str], form: Form) -> Iterator[str]:
+    """Yield the lines of a document with a member for each estate."""
     if form is Form.JSON:
         members = (f"{json.dumps(name)}: {text.strip() or 'null'}" for name, text in printed.items())
         yield "{\n" + ",\n".join(members) + "\n}"
-        return
-    headed = False
-    for name, text in printed.items():
-        lines = text.splitlines()
-        if form is Form.YAML:
+    elif form is Form.YAML:
+        for name, text in printed.items():
             yield f"{json.dumps(name)}:"
-            yield from (f"  {line}" for line in lines or ["null"])
-        elif form is Form.JSONL:
-            yield from (json.dumps({"estate": name})[:-1] + ", " + line.lstrip()[1:] for line in lines)
-        elif lines:
-            yield from () if headed else (f"estate,{lines[0]}",)
-            headed = True
-            named = io.StringIO()
-            csv.writer(named, lineterminator="").writerow([name])
-            yield from (f"{named.getvalue()},{line}" for line in lines[1:])
+            yield from (f"  {line}" for line in text.splitlines() or ["null"])
+
+
+class EstateRows(io.StringIO):
+    """Prints each row behind its estate's name once it is whole: a list of any length is not held."""
+
+    def __init__(self, name: str, form: Form, headings: set[str]) -> None:
+        """`headings` keeps CSV's headings, which are printed once for all estates."""
+        super().__init__()
+        self._name, self._headings = name, headings
+        self._out, self._rest = sys.stdout, ""
+        self._csv = self._heading = form is Form.CSV
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in filter(None, (one.rstrip("\r") for one in lines)):
+            if self._heading:
+                self._out.write("" if self._headings else f"estate,{line}\n")
+                self._headings.add(line)
+                self._heading = False
+            elif self._csv:
+                csv.writer(self._out, lineterminator="").writerow([self._name])
+                self._out.write(f",{line}\n")
+            else:
+                self._out.write(json.dumps({"estate": self._name})[:-1] + f", {line[1:]}\n")
+        return len(text)

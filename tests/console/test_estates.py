@@ -9,12 +9,16 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 
+from console.commands.estate_options import estate_option
+from console.commands.output_options import rows_option
 from console.container import Container
 from console.estate_settings import OF_A_DATABASE, OF_AN_ENVIRONMENT, EstateSettings
 from console.estates.named import DEFAULT, SHARED, estates_of
 from console.estates.overview import shared_keys
+from console.printed.forms import Form
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, Settings, load, masked_url
 from crypto_core.errors import SettingsError
@@ -90,6 +94,27 @@ def test_a_command_answers_for_one_estate_or_for_each(keydeck: Keydeck, estates:
     assert '"gone":\n  null\n' in yaml
     assert "Estate stage" in keydeck("check", "--estate", "all").stdout
     assert set(keydeck("findings", "--estate", "all", "--json").json) == {DEFAULT, "stage", "gone"}
+
+
+def test_rows_of_estates_are_printed_one_by_one_and_none_as_nothing(
+    estates: str, keydeck: Keydeck, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+
+    @click.command()
+    @estate_option
+    @rows_option
+    def numbers(*, form: Form) -> None:
+        for number in range(2):
+            click.echo(f'{{"n": {number}}}')
+            printed.append(capsys.readouterr().out)
+
+    numbers(["--estate", "all", "--output", "jsonl"], standalone_mode=False)
+    assert printed == [
+        f'{{"estate": "{name}", "n": {n}}}\n' for name in (DEFAULT, "stage", "gone") for n in (0, 1)
+    ]
+    none = keydeck("connections", "--filter", "id:nowhere", "--output", "jsonl", "--estate", "all")
+    assert none.stdout == ""
 
 
 def test_an_estate_that_is_none_is_refused_and_so_is_what_has_no_form_for_several(
