@@ -32,6 +32,8 @@ class WaitingDriver(LinuxDriver):
             if self.fileno in ready:
                 try:
                     read = os.read(self.fileno, 4096)
+                except BlockingIOError:  # another process of the terminal took it first
+                    continue
                 except OSError:  # Linux's word for a terminal whose other side is closed
                     read = b""
                 if not read:

@@ -43,8 +43,7 @@ def hear(leave: Callable[[int], None]) -> None:
     def end(number: int) -> None:
         for one in heard:
             loop.remove_signal_handler(one)
-        insist = Thread(target=_insist, args=(exit_code_of(number), give_back), daemon=True)
-        insist.start()
+        _begin_to_insist(number, give_back)
         leave(exit_code_of(number))
 
     for number in heard:
@@ -67,6 +66,10 @@ def _terminal() -> Callable[[], None]:
     return give_back
 
 
+def _begin_to_insist(number: int, give_back: Callable[[], None]) -> None:
+    Thread(target=_insist, args=(exit_code_of(number), give_back), daemon=True).start()
+
+
 def _insist(code: int, give_back: Callable[[], None]) -> None:
     time.sleep(GRACE_SECONDS)
     give_back()
@@ -85,9 +88,11 @@ def as_before() -> Iterator[None]:
 
 
 def hang_up() -> None:
-    """End a console whose terminal is gone, as SIGHUP does, which `nohup` has ignored.
+    """End a console whose terminal is gone, as SIGHUP does, even if its loop hangs.
 
-    The kernel sends it only to the terminal's own session.
+    The kernel sends it only to the terminal's own session, and `nohup` has it ignored.
     """
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGHUP)
+    number = signal.SIGTERM if ignored else signal.SIGHUP
+    _begin_to_insist(number, lambda: None)
+    os.kill(os.getpid(), number)

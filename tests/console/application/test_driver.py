@@ -6,6 +6,7 @@ import os
 from queue import Queue
 from threading import Thread
 
+import pytest
 from textual.app import App
 from textual.events import Key
 from textual.message import Message
@@ -28,6 +29,27 @@ class Keys(WaitingDriver):
         message = self.kept.get(timeout=20)
         assert isinstance(message, Key)
         return message.key
+
+
+async def test_input_that_another_process_took_first_is_no_hang_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    taken, read = iter([True]), os.read
+
+    def read_unless_taken(descriptor: int, most: int) -> bytes:
+        if next(taken, False):
+            raise BlockingIOError
+        return read(descriptor, most)
+
+    monkeypatch.setattr(os, "read", read_unless_taken)
+    monkeypatch.setattr("console.application.driver.hang_up", lambda: None)
+    driver = Keys(reading)
+    try:
+        os.write(writing, b"a")
+        assert driver.next_key() == "a"
+    finally:
+        driver.disable_input()
+        os.close(reading)
+        os.close(writing)
 
 
 async def test_keys_are_read_until_the_input_is_disabled() -> None:

@@ -124,7 +124,8 @@ def test_the_terminal_is_as_it_was_and_the_exit_code_tells_the_signal(
 
 
 HANGS = """
-import asyncio, sys, termios, tty
+import asyncio, sys, termios, time, tty
+from threading import Thread
 from console.application import ending_signals
 ending_signals.GRACE_SECONDS = 0.2
 async def run():
@@ -132,13 +133,26 @@ async def run():
     tty.setraw(0)
     sys.stdout.write("\\x1b[?1049h\\x1b[?1003h\\x1b[?25lready")
     sys.stdout.flush()
-    await asyncio.sleep(60)
+    {then}
 asyncio.run(run())
 """
 
 
+def hanging(then: str) -> list[str]:
+    return [sys.executable, "-c", HANGS.format(then=then)]
+
+
+def test_a_stuck_loop_ends_with_its_terminal_all_the_same() -> None:
+    stuck = "Thread(target=ending_signals.hang_up).start(); time.sleep(60)"
+    shown = Console(dict(os.environ) | {"PYTHONPATH": str(ROOT)}, hanging(stuck))
+    try:
+        assert shown.ended() == 128 + signal.SIGHUP
+    finally:
+        shown.close()
+
+
 def test_what_hangs_while_it_leaves_gives_the_terminal_back_and_ends_all_the_same() -> None:
-    shown = Console(dict(os.environ) | {"PYTHONPATH": str(ROOT)}, [sys.executable, "-c", HANGS])
+    shown = Console(dict(os.environ) | {"PYTHONPATH": str(ROOT)}, hanging("await asyncio.sleep(60)"))
     try:
         shown.read_until(b"ready")
         shown.process.send_signal(signal.SIGTERM)
