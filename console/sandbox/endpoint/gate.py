@@ -240,6 +240,9 @@ class EndpointGate:
         document = _document(call.request.body)
         record.request = records.recordable(document)
         self.faults.authorise(record, record.action)
+        for name in ("AdvancedEventSelectors", "EventCategory"):
+            if name in document:
+                raise unsupported(f"The sandbox doesn't simulate {name}.")
         if record.name == "LookupEvents":
             self.faults.check_lookup_rate(record.region)
             delivered = self.clock.now() - self.faults.lag

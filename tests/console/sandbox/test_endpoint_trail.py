@@ -310,6 +310,7 @@ def test_a_next_token_demands_the_same_parameters(trail: Any, kms: Any) -> None:
             "InvalidLookupAttributesException",
         ),
         ({"StartTime": 2_000_000, "EndTime": 1_000_000}, "InvalidTimeRangeException"),
+        ({"EventCategory": "insight"}, "UnsupportedOperationException"),
     ],
 )
 def test_a_lookup_that_cloudtrail_refuses_is_refused(trail: Any, request_: Any, code: str) -> None:
@@ -384,6 +385,9 @@ def test_a_trail_that_excludes_kms_or_is_stopped_gets_no_kms_events(
             }
         ],
     )
+    advanced = [{"FieldSelectors": [{"Field": "eventCategory", "Equals": ["Management"]}]}]
+    code, _ = refusal(trail.put_event_selectors, TrailName=bucket, AdvancedEventSelectors=advanced)
+    assert code == "UnsupportedOperationException"
     kms.describe_key(KeyId=key["Arn"])
     client("sts").get_caller_identity()
     endpoint.control.deliver()
