@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -70,17 +71,33 @@ def _python(topic: Topic, version: tuple[int, int]) -> Check:
 
 
 def _libraries(topic: Topic) -> Check:
-    found, missing = [], []
+    least, found, missing, old = _least_versions(), [], [], []
     for name in _SHOWN:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
             missing.append(name)
+            continue
+        found.append(f"{name} {version}")
+        if _numbers(version) < _numbers(least.get(name, "")):
+            old.append(f"{name} {version} (needed: {least[name]})")
+    remedy = "Reinstall Keydeck with its dependencies."
     if missing:
-        return topic.failed(
-            f"Not installed: {', '.join(missing)}.", "Reinstall Keydeck with its dependencies."
-        )
-    return topic.ok(", ".join(found))
+        return topic.failed(f"Not installed: {', '.join(missing)}.", remedy)
+    return topic.warning(f"Too old: {', '.join(old)}.", remedy) if old else topic.ok(", ".join(found))
+
+
+def _least_versions() -> dict[str, str]:
+    """The versions that Keydeck's own metadata asks for; none where it isn't installed as a package."""
+    try:
+        required = metadata.requires("keydeck") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    return dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(required), re.MULTILINE))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
 def _terminal(topic: Topic, terminal: Terminal) -> Check:

@@ -344,6 +344,14 @@ def test_python_and_the_libraries_are_told() -> None:
     assert "textual 8" in checks["libraries"].said
 
 
+def test_a_library_older_than_keydeck_asks_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.9.9" if "psycopg2" in name else "99")
+    check = machine(terminal())["libraries"]
+    assert (check.outcome, check.said) == (
+        *(CheckOutcome.WARNING, "Too old: psycopg2-binary 2.9.9 (needed: 2.9.10)."),
+    )
+
+
 def settings_checks() -> dict[str, Check]:
     try:
         loaded: Any = load()
