@@ -41,7 +41,7 @@ from crypto_core.envelope.encryption_context import require_binding
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.key_names import is_key_arn, parse_key_name
-from crypto_core.keys.posture.facts import Limits
+from crypto_core.keys.posture.limits import Limits
 from crypto_core.proof.forms import LEAST_DAYS
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 from crypto_core.receipts.destination import require_destination

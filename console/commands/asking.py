@@ -1,4 +1,4 @@
-"""What commands ask before they change something."""
+"""What commands ask for: an agreement before they change something, and what is too secret for an argument."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TypeVar
 import click
 
 from console.printed.printing import print_answer, say
-from crypto_core.errors import NotConfirmedError
+from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
+from crypto_core.secret import Secret
 
 Planned = TypeVar("Planned", bound=Subject)
 Result = TypeVar("Result")
@@ -121,3 +122,12 @@ def type_in(text: str, prompt: str, *, about: str, otherwise: str = "") -> str:
 def _need_terminal(about: str, otherwise: str) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{about} Without a terminal it needs --yes{otherwise}.")
+
+
+def read_stdin(most: int) -> Secret:
+    """Return the whole standard input. Raises RefusedError for more than so many bytes."""
+    secret = Secret.adopt(bytearray(sys.stdin.buffer.read(most + 1)))
+    if len(secret) > most:
+        secret.wipe()
+        raise RefusedError(f"The standard input has more than {most:,} bytes.")
+    return secret

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.commands.asking import consent_to
+from console.commands.asking import consent_to, read_stdin
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
@@ -108,15 +108,6 @@ def secret_from(path: str, *, most: int = MOST_SECRET_BYTES, lines: bool = False
         return secret if lines else stripped(secret)
     except (InvalidTokenError, RefusedError) as error:
         raise SettingsError(error.message, remedy=error.remedy) from None
-
-
-def read_stdin(most: int) -> Secret:
-    """Return the whole standard input. Raises RefusedError for more than so many bytes."""
-    secret = Secret.adopt(bytearray(sys.stdin.buffer.read(most + 1)))
-    if len(secret) > most:
-        secret.wipe()
-        raise RefusedError(f"The standard input has more than {most:,} bytes.")
-    return secret
 
 
 def asked(fields: tuple[InputField, ...], inputs: Mapping[str, str | Secret]) -> dict[str, str | Secret]:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.commands.asking import consent_to
-from console.commands.incident_doing import read_stdin
-from console.commands.incident_scope import completed_scope
+from console.commands.asking import consent_to, read_stdin
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of, trust_option
@@ -28,7 +26,6 @@ from crypto_core.reencryption.token_search.wanted import wipe
 from crypto_core.references import SHORT
 from crypto_core.secret import Secret
 from crypto_core.text.counting import counted, listed
-from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -128,6 +125,9 @@ def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> Tok
 
 def _declare(services: Container, found: TokenSearchResult, title: str) -> dict[str, Any]:
     """Declare the incident as `keydeck incident start` does; returns its document."""
+    from console.commands.incident_scope import completed_scope
+    from screens.incidents.work import incident_work
+
     work = incident_work(services)
     given = IncidentScope(
         references=tuple(map(str, found.references)),

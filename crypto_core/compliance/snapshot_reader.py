@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
     from crypto_core.keys.posture.examination import PostureService
-    from crypto_core.keys.posture.facts import Limits
+    from crypto_core.keys.posture.limits import Limits
     from crypto_core.keys.service import StatusService
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.rules.service import TrailRules

@@ -86,6 +86,23 @@ def test_a_service_is_loaded_when_it_is_used(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("events.sqlite"))
 
 
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [
+        (
+            "console.settings",
+            ("crypto_core.aws", "crypto_core.database.tokens.census"),
+        ),
+        ("console.commands.whose", ("textual",)),
+    ],
+)
+def test_a_module_draws_in_nothing_that_it_seldom_needs(
+    module: str, spared: tuple[str, ...], tmp_path: Path
+) -> None:
+    modules = loaded_by(f"import {module}", tmp_path)
+    assert not [found for name in spared for found in below(name, modules)]
+
+
 @pytest.mark.parametrize("command", ["--help", "events --help"])
 def test_help_loads_neither_services_nor_screens(command: str, tmp_path: Path) -> None:
     modules = loaded_by(f"from console.__main__ import run; run({command.split()!r})", tmp_path)

@@ -22,9 +22,10 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.access import policy_unknown
-from crypto_core.keys.posture.facts import Estate, KeyFacts, Limits
+from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.identities import IdentityPolicy, read_identities
 from crypto_core.keys.posture.lifecycle import state_unknown
+from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.keys.posture.trails import read_trails
 from crypto_core.keys.service import StatusService

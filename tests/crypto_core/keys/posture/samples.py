@@ -12,7 +12,8 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.keys.grants import Grant, parse_grant
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.keys.posture.facts import Estate, KeyFacts, Limits
+from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyMaterial, KeyState
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
