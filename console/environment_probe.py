@@ -94,7 +94,6 @@ class EnvironmentProbe:
             account=aws.identity.account if aws.identity else "",
             identity=aws.identity.arn if aws.identity else "",
             region=aws.regions[0] if aws.regions else "",
-            regions=tuple(aws.regions),
             profile=self._settings.profile or "",
             database=f"{name}@{host}",
             database_role=database.role,

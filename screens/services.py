@@ -70,8 +70,6 @@ class Surroundings:
     """The ground behind that word: red, amber, green, blue, magenta, or "" for none."""
     profile: str = ""
     """The AWS profile that was chosen; "" where boto3 finds credentials without one."""
-    regions: tuple[str, ...] = ()
-    """All Regions that attribution asks, `region` first."""
     write_key_alias: str = ""
     """The write key's alias, as far as it is known by now."""
     credentials_remedy: str = ""

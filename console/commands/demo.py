@@ -50,7 +50,6 @@ _PACE = 3.0
 @click.option(
     "--drill", is_flag=True, help="Play the drill, or a scenario by its defaults, on a terminal too."
 )
-@click.option("--player", type=click.Choice(["defaults"]), hidden=True, help="The same as --drill.")
 @click.option(
     "--scenario",
     type=click.Choice([*GAMES, _LIST]),
@@ -80,7 +79,6 @@ def demo(
     connections: int,
     seed: int,
     drill: bool,
-    player: str | None,
     scenario: str | None,
     pace: float,
     as_json: bool,
@@ -93,7 +91,6 @@ def demo(
     with status 0 if all its ends were reached, else 1. With --shell the status is the shell's. Nothing is
     left behind.
     """
-    drill = drill or player is not None
     if scenario is None and (as_json or pace != 1.0):
         raise click.UsageError("--pace and --json are for a game day: name one with --scenario.")
     if way and (scenario or drill):
