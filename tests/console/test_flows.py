@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from console.container import Container
 from console.sandbox.endpoint.control import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from console.settings import load
 from screens.connections.screen import ConnectionsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.console.test_shell import console
@@ -116,6 +118,21 @@ async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
         await deck.press("enter")
         await deck.press("escape")
     assert services.services.keys.describe(world.current_key.arn).state == "Enabled"
+
+
+async def test_read_only_is_shown_and_refuses_before_a_change_is_prepared(
+    services: Container, world: World, stored: Stored
+) -> None:
+    ref = world.plaintext_refs[0]
+    before = stored(ref)
+    with closing(Container(load({"read_only": True}).settings)) as reading:
+        async with console(reading.services, start="connections") as deck:
+            assert "[RO]" in deck.text()
+            await choose(deck, f"table:{ref.table} id:{ref.row_id}")
+            await deck.press("x")
+            assert "Read-only: encrypt in place is refused." in deck.text()
+            await deck.press("enter", "right", "enter")
+    assert stored(ref) == before
 
 
 async def test_a_denied_permission_is_named_and_the_rest_goes_on(
