@@ -26,6 +26,7 @@ from screens.status.key_lines import key_lines
 from screens.status.lines import protected_lines, sweep_lines
 from screens.status.screen import StatusScreen, column_lines
 from screens.widgets.key_hints import KeyHints
+from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED
 from tests.screens.stage import Stage
@@ -279,6 +280,10 @@ async def test_findings_stand_in_one_list_with_the_problems_and_are_not_repeated
         while not d.cursor_line().startswith("›alias/tokens-old"):
             await d.press("down")
         assert any(line[122:].startswith("alias/tokens-old …77ab ") for line in d.lines())
+        assert d.app.screen.query_one(LineList).size.width == 120
+        while not d.cursor_line().startswith("›gh_connection"):
+            await d.press("down")
+        assert d.app.screen.query_one(LineList).size.width == 200, "the list has the room that nothing takes"
         while "[/red]new" not in d.cursor_line():
             await d.press("up")
         await d.press("enter")
