@@ -43,7 +43,7 @@ def hear(leave: Callable[[int], None]) -> None:
     def end(number: int) -> None:
         for one in heard:
             loop.remove_signal_handler(one)
-        _begin_to_insist(number, give_back)
+        Thread(target=_insist, args=(exit_code_of(number), give_back), daemon=True).start()
         leave(exit_code_of(number))
 
     for number in heard:
@@ -64,10 +64,6 @@ def _terminal() -> Callable[[], None]:
             termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
 
     return give_back
-
-
-def _begin_to_insist(number: int, give_back: Callable[[], None]) -> None:
-    Thread(target=_insist, args=(exit_code_of(number), give_back), daemon=True).start()
 
 
 def _insist(code: int, give_back: Callable[[], None]) -> None:
@@ -94,5 +90,5 @@ def hang_up() -> None:
     """
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     number = signal.SIGTERM if ignored else signal.SIGHUP
-    _begin_to_insist(number, lambda: None)
+    Thread(target=_insist, args=(exit_code_of(number), lambda: None), daemon=True).start()
     os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""What commands ask for: an agreement before they change something, and what is too secret for an argument."""
+"""What commands ask for: consent before a change, and what is too secret for an argument."""
 
 from __future__ import annotations
 

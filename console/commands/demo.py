@@ -132,7 +132,7 @@ def _sandbox(connections: int, secrets: int, seed: int, *, loads_console: bool) 
         say(f"Starting the sandbox with {connections:,} connections …")
         if loads_console:
             # While its servers start.
-            Thread(target=_load, daemon=True).start()
+            Thread(target=lambda: [import_module(name) for name in _LOADED_AHEAD], daemon=True).start()
         with Sandbox.start(connections=connections, secrets=secrets, seed=seed) as sandbox:
             from console.container import Container
             from console.demonstration.surroundings import demo_settings
@@ -146,11 +146,6 @@ def _sandbox(connections: int, secrets: int, seed: int, *, loads_console: bool) 
             with closing(Container(load().settings)) as owner:
                 install(owner.engine)
             yield sandbox
-
-
-def _load() -> None:
-    for module in _LOADED_AHEAD:
-        import_module(module)
 
 
 def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:

@@ -91,7 +91,8 @@ def watch(
                 stop_if(cancelled)
                 continue
             if as_json:
-                _line({"type": "look", **_document(look, quiet)})
+                silent = look.is_quiet(quiet) if quiet is not None else None
+                _line({"type": "look", **look.as_json(), "quiet": silent})
             elif look.gaps != told:
                 print_gaps(look.gaps)
                 told = look.gaps
@@ -116,10 +117,6 @@ def _end(look: WatchStatus, quiet: timedelta | None, *, once: bool) -> int | Non
     if once:
         return 1 if look.used else 0
     return None
-
-
-def _document(look: WatchStatus, quiet: timedelta | None) -> dict[str, Any]:
-    return look.as_json() | {"quiet": look.is_quiet(quiet) if quiet is not None else None}
 
 
 def _print_use(use: KeyUse, *, as_json: bool) -> None:

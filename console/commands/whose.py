@@ -81,7 +81,8 @@ def whose(
         return None
     if title and not declare:
         raise click.UsageError("--title is the title of an incident: give --declare too.")
-    leak = _leak(path)
+    with _entered(path) as text:
+        leak = read_leak(text)
     with services_of(trust=trust) as services:
         found = _search(services, leak, everywhere=everywhere)
         incident = _declare(services, found, title) if declare and found.references else None
@@ -95,11 +96,6 @@ def whose(
     if declare and not found.references:
         return 1
     return 0 if found.certain else 1
-
-
-def _leak(path: str | None) -> LeakedTokens:
-    with _entered(path) as text:
-        return read_leak(text)
 
 
 def _entered(path: str | None) -> Secret:

@@ -65,7 +65,8 @@ def run_shell(environment: Mapping[str, str]) -> int:
     # Ctrl-C is the shell's. A handler, unlike SIG_IGN, isn't handed down to it.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        with subprocess.Popen([_shell()], env={**environment, **known}) as shell:
+        own = os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
+        with subprocess.Popen([own], env={**environment, **known}) as shell:
             try:
                 code = shell.wait()
             except BaseException:  # raised again: an interactive shell heeds no SIGTERM
@@ -87,7 +88,3 @@ def wait_until_ended() -> None:
                 signal.pause()
     except KeyboardInterrupt:
         return
-
-
-def _shell() -> str:
-    return os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"

@@ -99,7 +99,8 @@ class FileLogBook(logging.Handler):
         if self._file is None:
             return
         try:
-            lead = f"{_stamp(at)} {logging.getLevelName(level):8} {os.getpid()}"
+            stamp = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+            lead = f"{stamp} {logging.getLevelName(level):8} {os.getpid()}"
             self._file.write(f"{lead} {logger}: {message}\n")
         except LogFileError as error:
             if error.message != self._trouble:
@@ -162,10 +163,6 @@ def _told(error: BaseException) -> Iterator[str]:
         said = f": {redacted(cause.message)}" if isinstance(cause, KeydeckError) else ""
         yield f"{type_name(cause)}{said}"
         yield from (line.strip() for line in stack_lines(cause))
-
-
-def _stamp(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
 
 
 class LogFileError(KeydeckError, remedy="Set KEYDECK_LOG_FILE to a file that you may write, or to none."):

@@ -21,14 +21,11 @@ def markdown() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = default not in (PydanticUndefined, None, "", (), False) and name != "dev_key"
-        text = says[name] + (f" Default: `{_plain(default)}`." if shown else "")
+        plain = f"{default:g}" if isinstance(default, float) else default
+        text = says[name] + (f" Default: `{plain}`." if shown else "")
         variable = "" if _IN_THE_FILE in text else f"`{field.validation_alias}`"
         rows.append(f"| {variable} | `{name}` | {text} |")
     return "\n".join(rows)
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def described(model: type[Settings]) -> dict[str, str]:

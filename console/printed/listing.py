@@ -26,10 +26,6 @@ _DAY = "{:%Y-%m-%d}".format
 PRINTED = PaperReader(_DAY, _DAY, lambda key_arn, _: short_key(key_arn), lambda material: material[:8])
 
 
-def _nothing() -> Mapping[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Generic[Row]):
     """Rows, and how each is shown. They are read once, one by one.
@@ -48,7 +44,7 @@ class Listing(Generic[Row]):
     text: Callable[[Iterable[Row]], Iterable[str]] | None = None
     schema: str = ""
     """The published schema of a record, where there is one: CSV without rows has its names as headings."""
-    rest: Callable[[], Mapping[str, Any]] = _nothing
+    rest: Callable[[], Mapping[str, Any]] = dict
 
 
 def printed(sheet: Sheet[Row, Any], columns: str, reader: Any = PRINTED) -> dict[str, Any]:

@@ -126,10 +126,8 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
         if not refs:
             sure = answer.certain and not answer.decoys
             sign = ("● ", "$success") if sure else ("▲ ", "$warning")
-            words = "No row holds it." if sure else "Not found, and not proved absent: read above."
-            if answer.decoys:
-                words = "It is a decoy's: read above."
-            self._say(Content.assemble(sign, words))
+            missed = "Not found, and not proved absent" if not answer.decoys else "It is a decoy's"
+            self._say(Content.assemble(sign, "No row holds it." if sure else f"{missed}: read above."))
             return
         rows.styles.height = min(len(refs), _MOST_ROWS)
         rows.write(lambda size: _row_lines(refs, size))

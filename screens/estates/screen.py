@@ -79,15 +79,11 @@ def estate_lines(answer: EstatesAnswer, current: str, width: int, facts: Facts) 
         "incidents",
     )
     yield line(("".join(headings), "$muted"))
-    for one in sorted(answer.standings, key=_worst_first):
+    for one in sorted(answer.standings, key=lambda one: (not one.trouble, one.worst.rank, one.name)):
         yield _estate(one, current, width, facts)
     for key in answer.shared:
         yield BLANK
         yield from prose(key.words, width, lead="▲ ", lead_style="$warning")
-
-
-def _worst_first(one: EstateStanding) -> tuple[bool, int, str]:
-    return not one.trouble, one.worst.rank, one.name
 
 
 def _estate(one: EstateStanding, current: str, width: int, facts: Facts) -> Line:

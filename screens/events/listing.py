@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.trail.event import Principal, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
@@ -96,10 +94,6 @@ def values(row: StoredEvent, column: str) -> tuple[str, str]:
             return "id", event.event_id
 
 
-def _record(row: StoredEvent) -> dict[str, Any]:
-    return row.as_json() | {"raw": row.event.raw.decode("utf-8", "replace")}
-
-
 SHEET: Sheet[StoredEvent, Facts] = Sheet(
     "event",
     "events",
@@ -130,7 +124,7 @@ LISTING: Listing[StoredEvent] = Listing(
     identity=lambda row: row.event.event_id,
     reference=lambda row: row.event.event_id,
     sign=lambda row, _facts: sign_of(row),
-    record=_record,
+    record=lambda row: row.as_json() | {"raw": row.event.raw.decode("utf-8", "replace")},
     nothing="No events are in the store.",
 )
 EXAMPLE = "name:Decrypt error:* principal:*intruder* key:alias/tokens since:2h -service"

@@ -10,7 +10,7 @@ from typing import Any
 from textual.content import Content
 
 from crypto_core.reencryption.bulk.pace import Standing
-from crypto_core.reencryption.jobs.model import JobState, JobView, ThroughputSample
+from crypto_core.reencryption.jobs.model import JobState, JobView
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
 from screens.jobs.words import at_work, how_to_work, state_sign, to_go
@@ -57,11 +57,11 @@ def _progress(view: JobView, width: int) -> Line:
 
 def _rate(view: JobView, width: int) -> Line:
     sign = state_sign(view)
-    left = to_go(view)
+    left, spent = to_go(view), span(timedelta(seconds=view.seconds))
     words = [
         f"{view.tokens_per_second:,.0f} tokens/s",
         *([f"{left} remaining"] if left else []),
-        f"{span(timedelta(seconds=view.seconds))} so far" if not view.state.ended else _took(view),
+        f"took {spent}" if view.state.ended else f"{spent} so far",
         *([f"{_nth(view.wave)} wave"] if view.wave > 1 else []),
         *(["closing census: nothing left once"] if view.zeroes == 1 and not view.state.ended else []),
     ]
@@ -69,10 +69,6 @@ def _rate(view: JobView, width: int) -> Line:
         (f"{sign.text} {view.state.value}   ", f"bold {sign.style}"),
         cut(" · ".join(words), max(width - 13, 10)),
     )
-
-
-def _took(view: JobView) -> str:
-    return f"took {span(timedelta(seconds=view.seconds))}"
 
 
 def _nth(number: int) -> str:
@@ -98,6 +94,7 @@ def _kms(view: JobView, width: int) -> Iterator[Line]:
             yield fact("KMS", "no recent calls", width, style="$muted")
         return
     last = view.samples[-1]
+    sampled = span(last.at - view.samples[0].at + timedelta(seconds=1))
     throttled = sum(sample.throttled for sample in view.samples)
     for name, values, number, style in (
         ("tokens/s", [float(s.tokens) for s in view.samples], f"{last.tokens:,}", "$accent"),
@@ -106,17 +103,13 @@ def _kms(view: JobView, width: int) -> Iterator[Line]:
         (
             "throttled",
             [float(s.throttled) for s in view.samples],
-            f"{throttled:,} in {_window(view.samples)}",
+            f"{throttled:,} in {sampled}",
             "$warning" if throttled else "$muted",
         ),
     ):
         chart = sparkline(values, room)
         shown = fit(chart, room) if chart.strip() else fit("", room)
         yield line((fit(name, NAME_CELLS), "$muted"), (shown, style), (f"  {number}", "bold"))
-
-
-def _window(samples: Sequence[ThroughputSample]) -> str:
-    return span(samples[-1].at - samples[0].at + timedelta(seconds=1))
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:

@@ -135,7 +135,8 @@ _PARTS, _ALL = HEIGHTS[:-1], HEIGHTS[-1]
 
 def protected_lines(counts: Sequence[DayCount], now: datetime, width: int) -> list[Line]:
     """Return the line; none where no day of the thirty was counted. A day that wasn't counted is a dot."""
-    days, known = _thirty(counts, now)
+    days = [now.date() - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    known = {one.day: one for one in counts if one.day in days}
     if not known:
         return []
     first, last = (known[pick(known)] for pick in (min, max))
@@ -150,11 +151,6 @@ def protected_lines(counts: Sequence[DayCount], now: datetime, width: int) -> li
     return [
         line(("30 d  ", "$muted"), *bars, cut(words, room), (cut(counted_on, room - len(words)), "$muted"))
     ]
-
-
-def _thirty(counts: Sequence[DayCount], now: datetime) -> tuple[list[date], dict[date, DayCount]]:
-    days = [now.date() - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    return days, {one.day: one for one in counts if one.day in days}
 
 
 def _block(count: DayCount) -> str:

@@ -95,7 +95,9 @@ class Delivery:
                 destination.begins(min(record.time for record in accepted))
             delivered: dict[str, list[DeliveredFile]] = {}
             for batch in _files_of(accepted):
-                name, plain = _file_name(destination.prefix, batch), _document(batch)
+                document = {"Records": [record.as_cloudtrail() for record in batch]}
+                plain = json.dumps(document, separators=(",", ":")).encode()
+                name = _file_name(destination.prefix, batch)
                 try:
                     self._moto.put_object(destination.bucket, name, gzip.compress(plain, compresslevel=3))
                 except MissingBucket:
@@ -138,11 +140,6 @@ def _files_of(records: Iterable[Record]) -> list[list[Record]]:
         for group in days.values()
         for start in range(0, len(group), RECORDS_PER_FILE)
     ]
-
-
-def _document(records: list[Record]) -> bytes:
-    document = {"Records": [record.as_cloudtrail() for record in records]}
-    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _file_name(prefix: str, records: list[Record]) -> str:

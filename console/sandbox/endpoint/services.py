@@ -79,7 +79,8 @@ def _read_scope(scope: str, region: str) -> Credential:
 def read_s3_call(method: str, target: str) -> S3Call:
     path, _, query = target.partition("?")
     bucket, _, key = unquote(path).lstrip("/").partition("/")
-    subresource = next((name for name in _BUCKET_SUBRESOURCES if name in _query_names(query)), None)
+    queried = {pair.partition("=")[0] for pair in query.split("&")}
+    subresource = next((name for name in _BUCKET_SUBRESOURCES if name in queried), None)
     verb = _VERBS.get(method, method.title())
     if not bucket:
         return S3Call("s3:ListAllMyBuckets", "*", "ListBuckets", "")
@@ -166,7 +167,3 @@ def read_error(body: bytes) -> tuple[str, str]:
         return str(document.get("__type", "Unknown")).rpartition("#")[2], str(message)
     code, message = _CODE.search(text), _MESSAGE.search(text)
     return code.group(1) if code else "Unknown", message.group(1) if message else ""
-
-
-def _query_names(query: str) -> set[str]:
-    return {pair.partition("=")[0] for pair in query.split("&")}

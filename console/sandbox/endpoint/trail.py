@@ -65,7 +65,7 @@ class SandboxTrail:
         `after` resumes behind the record at that position; records that came in since don't shift it.
         """
         records = self._records
-        top = bisect_right(records, end, key=_second)
+        top = bisect_right(records, end, key=lambda record: int(record.time))
         if after is not None:
             top = min(top, bisect_left(records, after, key=position))
         for index in range(top - 1, -1, -1):
@@ -100,7 +100,3 @@ class SandboxTrail:
 
 def position(record: Record) -> Position:
     return record.time, record.sequence
-
-
-def _second(record: Record) -> int:
-    return int(record.time)
