@@ -101,7 +101,7 @@ def inspect(*, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
                 if isinstance(parsed, TokenRef):
                     raise
         if not found:
-            raise RowVanishedError(f"{parsed}: there is no such row, or it holds no token.")
+            raise RowVanishedError(f"{parsed}: {services.catalogue().why_nothing(parsed)}")
     if as_json:
         documents = [i.as_json() for i in found]
         print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})

@@ -169,7 +169,7 @@ class TokenAsking:
         found = {row.ref: row for row in self.inventory.rows(wanted)}
         missing = wanted.keys() - found.keys()
         if missing:
-            raise RowVanishedError(f"{min(missing)}: there is no such row, or it holds no token.")
+            raise RowVanishedError(f"{min(missing)}: {catalogue.why_nothing(min(missing))}")
         if decoy := next((row for row in found.values() if row.tripwire is not None), None):
             raise RefusedError(
                 f"{decoy.ref} is a decoy of tripwire {decoy.tripwire}: it is sent to no provider.",

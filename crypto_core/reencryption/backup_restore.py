@@ -215,9 +215,7 @@ class BackupRestoring:
                 tokens = self._parts.store.read_many(set().union(*meant.values()))
                 there = {token.ref.row for token in tokens} | {token.ref for token in tokens}
                 gone = [reference for reference, refs in meant.items() if not refs & (there | seen)]
-                refused += [
-                    Unwritten(str(ref), "There is no such row, or it holds no token.") for ref in gone
-                ]
+                refused += [Unwritten(str(ref), self._catalogue.last().why_nothing(ref)) for ref in gone]
                 yield [token for token in tokens if token.ref not in seen]
                 seen |= there.union(*meant.values())
 

@@ -164,8 +164,9 @@ class Planner:
     def _read(self, references: Iterable[TokenRef | RowRef]) -> Iterable[Sequence[StoredToken] | Unwritten]:
         """The tokens of each reference, or that there is none."""
         for reference in dict.fromkeys(references):
-            found = self.store.read_many(self.catalogue().references(reference))
-            yield found or Unwritten(str(reference), "there is no such row, or it holds no token")
+            catalogue = self.catalogue()
+            found = self.store.read_many(catalogue.references(reference))
+            yield found or Unwritten(str(reference), catalogue.why_nothing(reference))
 
     def _read_filtered(self, selection: Selection, cancelled: Event | None) -> Iterable[list[StoredToken]]:
         for page in filtered(self.inventory, selection, more=_MORE):

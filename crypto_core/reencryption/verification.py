@@ -119,7 +119,7 @@ class Verifier:
             catalogue = self._catalogue()
             found = self._store.read_many(catalogue.references(reference))
             if not found:
-                raise RowVanishedError(catalogue.why_nothing(reference))
+                raise RowVanishedError(f"{reference}: {catalogue.why_nothing(reference)}")
             refs += [token.ref for token in found]
         return TokenScope(references=tuple(dict.fromkeys(refs)))
 

@@ -75,12 +75,12 @@ class Catalogue:
         return tuple(clean(gap, 1_000) for gap in gaps)
 
     def why_nothing(self, reference: TokenRef | RowRef) -> str:
-        """Return a sentence on a reference where nothing is read."""
+        """Return why nothing is read at a reference, to follow its name."""
         column = reference.column if isinstance(reference, TokenRef) else ""
         decoy = self.decoys.at(TokenRef(reference.table, column, reference.row_id))
         if decoy is not None:
-            return f"{reference} is a decoy of tripwire {decoy.tripwire}: nothing opens it."
-        return f"{reference}: there is no such row, or it holds no token."
+            return f"it is a decoy of tripwire {decoy.tripwire}, which nothing opens."
+        return "there is no such row, or it holds no token."
 
     def leaving_out(self, decoys: Decoys) -> Catalogue:
         tables = (replace(table, decoys=decoys.of_table(table.name)) for table in self.tables)

@@ -227,7 +227,7 @@ class Inventory:
             known = self._answers.by_group(connection)
             rows = self._rows(connection, refs, known)
         if not rows:
-            raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
+            raise RowVanishedError(f"{ref}: {self._catalogue.last().why_nothing(ref)}")
         return rows[0]
 
     @contextmanager

@@ -171,7 +171,7 @@ class TokenStore:
         """Return one stored token. Raises InvalidReferenceError, RowVanishedError if it isn't there."""
         found = self.read_many([ref])
         if not found:
-            raise errors.RowVanishedError(self._catalogue.last().why_nothing(ref))
+            raise errors.RowVanishedError(f"{ref}: {self._catalogue.last().why_nothing(ref)}")
         return found[0]
 
     def read_many(self, refs: Iterable[TokenRef]) -> list[StoredToken]:

@@ -13,7 +13,7 @@ from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import is_key_arn
-from crypto_core.references import TokenRef, parse_reference
+from crypto_core.references import RowRef, TokenRef, parse_reference
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 
@@ -84,7 +84,7 @@ class ScopedTokens:
         catalogue = self._parts.catalogue()
         wanted: dict[TokenRef, None] = {}
         missing: list[str] = []
-        of_text: list[tuple[str, tuple[TokenRef, ...]]] = []
+        of_reference: list[tuple[TokenRef | RowRef, tuple[TokenRef, ...]]] = []
         for text in texts:
             try:
                 reference = parse_reference(text)
@@ -92,12 +92,12 @@ class ScopedTokens:
             except InvalidReferenceError as error:
                 missing.append(error.message)
                 continue
-            of_text.append((str(reference), refs))
+            of_reference.append((reference, refs))
             wanted |= dict.fromkeys(refs)
         there = self._there(sorted(wanted), cancelled)
-        for name, refs in of_text:
+        for reference, refs in of_reference:
             if not there.intersection(refs):
-                missing.append(f"{name}: there is no such row, or it holds no token.")
+                missing.append(f"{reference}: {catalogue.why_nothing(reference)}")
         kept = sorted(there)[:most]
         return InScope(tuple(kept), tuple(dict.fromkeys(missing)), len(there) - len(kept))
 

@@ -16,7 +16,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError, RowVanishedError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
-from crypto_core.reencryption.plan import Selection
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import parse_reference
 from crypto_core.tripwires.plan import AddRequest
 from crypto_core.tripwires.service import Tripwires
@@ -58,6 +58,8 @@ def test_a_tripwire_is_added_is_left_out_of_every_count_and_goes_without_a_trace
     assert services.inspector.inspect_token(listed[[r.tripwire for r in listed].index(1)].ref).wrapped_by
     with pytest.raises(RowVanishedError, match="decoy of tripwire 1"):
         services.store.read_token(refs[0])
+    planned = services.services.work.plan_reencryption(Verb.REENCRYPT, Selection((refs[0],)), state.key_arn)
+    assert "decoy of tripwire 1" in planned.refused[0].reason
     assert not set(refs) & {t.ref for page in services.store.pages(TokenScope()) for t in page}
     services.verifier.verify_selection(Selection())
     assert opened_under(sandbox, state.key_arn) == []
