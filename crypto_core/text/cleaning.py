@@ -11,6 +11,7 @@ is compared, written or authorised on stays as it came: a cleaned name is not th
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from enum import Enum
 from typing import Any, Final, NewType, TypeVar
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e\n]")
 _BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 
 CleanText = NewType("CleanText", str)
@@ -49,6 +51,15 @@ def clean(text: object, limit: int = DEFAULT_LIMIT) -> CleanText:
     if len(head) <= limit and len(raw) > limit * 16:
         head = f"{head[: max(limit - 1, 0)]}…"
     return CleanText(shortened(head, limit))
+
+
+def json_escaped(text: str) -> str:
+    """Return a JSON text in which what `clean` drops, but for line ends, is written as JSON escapes it."""
+    return _NOT_PLAIN.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1] if unicodedata.category(found[0]) in _DROPPED else found[0]
 
 
 def cleans(every: int = 0, *, raw: Iterable[str] = (), **limits: int) -> Callable[[type[Model]], type[Model]]:

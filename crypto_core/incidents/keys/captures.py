@@ -21,6 +21,8 @@ from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.state import KeyState
 
 _PRINCIPALS = 500
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import json_escaped
 
 Piece = tuple[str, dict[str, Any]]
 """A title and a content that is not cleaned yet."""
@@ -86,7 +88,7 @@ class KeyCaptures:
         """A key's policy: its text, line by line, and the SHA-256 of the text as KMS gave it."""
         policy = self._services.policies.of(state)
         lines = policy.text.split("\n")
-        shown = [_escaped(line) for line in lines]
+        shown = [json_escaped(line) for line in lines]
         return {
             "sha256": hashlib.sha256(policy.text.encode("utf-8", "surrogatepass")).hexdigest(),
             "text": [part for line in shown for part in _parts(line)],
@@ -234,18 +236,6 @@ _PART = 1_500
 def _parts(line: str) -> list[str]:
     """A line in parts that are kept whole."""
     return [line[i : i + _PART] for i in range(0, len(line), _PART)] or [""]
-
-
-def _escaped(line: str) -> str:
-    """A line of JSON without characters that act on a terminal: they are written as JSON escapes them."""
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() else "".join(f"\\u{unit:04x}" for unit in _units(c)) for c in line)
-
-
-def _units(character: str) -> list[int]:
-    raw = character.encode("utf-16-be", "surrogatepass")
-    return [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]
 
 
 def _unasked(state: KeyState) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +17,8 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.steps.step_contracts import Captured
 from crypto_core.log.redaction import redacted
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import CleanText, clean, json_escaped
+from crypto_core.text.counting import first_lines
 
 NOTHING: Mapping[str, Any] = {"found": None}
 """What is kept of a kind of evidence of which nothing was there."""
@@ -30,8 +30,6 @@ LINE_LIMIT = 500
 _LINES = 60
 _LEAST_SECRET = 6
 
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_NOT_PLAIN = re.compile(r"[^\x20-\x7e\n]")
 _TOKEN = re.compile(
     "(?<![A-Za-z0-9+/_-])(?:"
     + "|".join(re.escape(prefix) for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes)
@@ -91,7 +89,7 @@ class Hiding:
                 f"The evidence {captured.kind} is longer than {EVIDENCE_LIMIT:,} characters.",
                 remedy="Narrow the incident's scope or its time, and capture it again.",
             )
-        text = _TOKEN.sub("[hidden-token]", self._without(_NOT_PLAIN.sub(_escaped, text)))
+        text = _TOKEN.sub("[hidden-token]", self._without(json_escaped(text)))
         return EvidenceDraft(captured.kind.value, self.text(captured.title, 200), text)
 
     def _without(self, text: str) -> str:
@@ -115,10 +113,3 @@ def told_inputs(inputs: Mapping[str, str | Secret]) -> dict[str, Any]:
         "inputs": {clean(k, 60): kept_text(v, 200) for k, v in inputs.items() if isinstance(v, str)},
         "secrets": sorted(clean(k, 60) for k, v in inputs.items() if isinstance(v, Secret)),
     }
-
-
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
-    if unicodedata.category(character) not in _UNSAFE:
-        return character
-    return json.dumps(character)[1:-1]
