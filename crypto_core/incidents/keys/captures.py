@@ -6,7 +6,8 @@ Nothing here reads a token or an envelope; texts from outside are cleaned when t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, ever
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, IncidentCapture, Situation
 from crypto_core.incidents.tool_services import ToolServices
+from crypto_core.keys.last_use import LastUse, last_use_since
 from crypto_core.keys.state import KeyState
 
 _PRINCIPALS = 500
@@ -120,7 +122,7 @@ class KeyCaptures:
                     "last_used_at": shown.last_used_at,
                     "last_used_for": shown.last_used_for,
                     "tracked_since": shown.use_tracked_since,
-                    "not_known": shown.missing.get("last use") or _untold(shown),
+                    "not_known": shown.missing.get("last use") or _untold(shown, since),
                 }
             )
         begin = begin_of(situation.incident)
@@ -242,11 +244,10 @@ def _unasked(state: KeyState) -> dict[str, Any]:
     return {"key_arn": state.key_arn, "not_known": state.missing["state"]}
 
 
-def _untold(state: KeyState) -> str | None:
-    """Why nothing is known of a key's last use where KMS gave no reason; None where it is known."""
-    if state.last_used_at is not None or state.use_tracked_since is not None:
-        return None
-    return "KMS does not tell"
+def _untold(state: KeyState, since: datetime | None) -> str | None:
+    """Why a key's use since a moment is not known; None where the last one is."""
+    use = last_use_since(state, since)
+    return None if use in (LastUse.SEALED, LastUse.OTHER) else use.value
 
 
 def _is_about(finding: Finding, names: set[str]) -> bool:

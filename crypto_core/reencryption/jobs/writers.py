@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import short_key
-from crypto_core.key_uses import MAKES
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.last_use import LastUse, last_use_since
 from crypto_core.keys.replacement.access import UseWitness
 from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
@@ -66,17 +66,10 @@ class Writers:
             except KmsError as error:
                 untold.append(error.message)
                 continue
-            used, name = state.last_used_at, state.last_used_for
-            if used is not None and used > since and name in MAKES:
-                return f"{name} under {short_key(arn)} at {used.astimezone(UTC):%H:%M:%S} UTC", ""
-            if "last use" in state.missing:
-                untold.append(f"the last use of {short_key(arn)} is not known")
-            elif used is not None and used > since:
-                untold.append(f"{name} was its last use, which hides others")
-            elif used is None and (state.use_tracked_since is None or state.use_tracked_since > since):
-                untold.append(f"the use of {short_key(arn)} is not tracked")
-            else:
-                untold.append("KMS reports use with a delay")
+            use = last_use_since(state, since)
+            if use is LastUse.SEALED:
+                return f"{state.last_used_for} under {short_key(arn)} at {in_utc(state.last_used_at)}", ""
+            untold.append(f"{short_key(arn)}: {use}")
         return "", "; ".join(untold)
 
     def _by_trail(self, arns: Sequence[str], since: datetime, untold: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from crypto_core.incidents.keys.rotation.verdict import (
 )
 from crypto_core.incidents.model import CheckState
 from crypto_core.key_names import parse_key_name, region_of, same_key
-from crypto_core.key_uses import MAKES
+from crypto_core.keys.last_use import LastUse, last_use_since
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
@@ -29,10 +29,7 @@ RESTART = (
     "restart every instance once it is moved."
 )
 OWN_SETTING = "This is Keydeck's own setting. What the platform was given shows in the next step."
-LAST_ALONE = (
-    "GetKeyLastUsage reports the last use only: a data key made under the old key before that use does not "
-    "show. CloudTrail has them all."
-)
+NOT_KNOWN = "Whether data keys were made under the old key since is not known from KMS"
 
 
 def names_switched(look: RotationLook) -> RotationVerdict:
@@ -96,8 +93,8 @@ def platform_switched(look: RotationLook) -> RotationVerdict:
         do = (note("Whether data keys are still made under the old key is not known."),)
         return RotationVerdict(CheckState.UNKNOWN, (*evidence, *blind), do)
     proved = look.old_use is not None and look.old_use.proves_no_use
-    hidden = any(s.last_used_at and written.since and s.last_used_at > written.since for s in olds)
-    warnings = (LAST_ALONE,) if hidden and not proved else ()
+    silences = () if proved else dict.fromkeys(last_use_since(s, written.since) for s in olds)
+    warnings = tuple(f"{NOT_KNOWN}: {use}. CloudTrail has them all." for use in silences)
     return RotationVerdict(CheckState.PASSED, tuple(evidence), (), warnings)
 
 
@@ -172,7 +169,7 @@ def _still(look: RotationLook, olds: tuple[KeyState, ...], since: datetime | Non
             "a rollout ended later, say when: --since"
         )
     for state in olds:
-        if state.last_used_for in MAKES and state.last_used_at and since and state.last_used_at > since:
+        if last_use_since(state, since) is LastUse.SEALED:
             yield (
                 f"{state.last_used_for} under the old key at {in_utc(state.last_used_at)}, after "
                 f"{in_utc(since)}: it is still used to seal. If a rollout ended later, say when: --since"
@@ -181,12 +178,9 @@ def _still(look: RotationLook, olds: tuple[KeyState, ...], since: datetime | Non
 
 def _blind(olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
     for state in olds:
-        if why := _unread(state):
-            yield f"Not known: last use of {state.key_arn}: {why}"
-        elif state.last_used_at is None and (
-            state.use_tracked_since is None or (since and state.use_tracked_since > since)
-        ):
-            yield f"Not known: KMS does not report the last use of {state.key_arn}"
+        use = last_use_since(state, since)
+        if use in (LastUse.UNREAD, LastUse.UNTRACKED):
+            yield f"Not known: last use of {state.key_arn}: {_unread(state) or use}"
 
 
 def _unread(state: KeyState) -> str:
@@ -200,5 +194,5 @@ def _use(state: KeyState) -> str:
     if state.last_used_at:
         return f"last used {in_utc(state.last_used_at)} for {state.last_used_for}; KMS does not say by whom"
     if state.use_tracked_since:
-        return f"not used since {in_utc(state.use_tracked_since)}; before that KMS does not know"
+        return f"not used since {in_utc(state.use_tracked_since)}, as far as KMS has reported it"
     return "KMS does not report its last use"

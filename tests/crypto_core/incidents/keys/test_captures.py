@@ -12,9 +12,11 @@ from sqlalchemy import Engine, text
 
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
-from crypto_core.incidents.keys.captures import _escaped
+from crypto_core.incidents.keys.captures import _untold
 from crypto_core.incidents.keys.evidence_json import MOST_ITEMS, kept
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
+from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import json_escaped
 from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene
 
 HOSTILE = "[/red]\x1b]52;c;eA==\x07\u202e" + "x" * 5_000
@@ -65,8 +67,16 @@ def test_a_policy_is_kept_with_the_hash_of_what_kms_gave(scene: Scene) -> None:
     assert json.loads("".join(piece.content["text"])) == json.loads(given)
     assert any("user/build-bot may Decrypt" in line for line in piece.content["says"])
     hostile = '{"a": "\u202e\x1b\U000e0041"}'
-    assert json.loads(_escaped(hostile).replace("\\u001b", "?")) == {"a": "\u202e?\U000e0041"}
-    assert _escaped(hostile).isprintable()
+    assert json.loads(json_escaped(hostile).replace("\\u001b", "?")) == {"a": "\u202e?\U000e0041"}
+    assert json_escaped(hostile).isprintable()
+    assert json_escaped('{"a": "\u00a0\ue000"}') == '{"a": "\u00a0\ue000"}'
+
+
+def test_a_use_that_is_tracked_too_late_or_reported_late_is_not_known() -> None:
+    began, hour = datetime(2031, 1, 1, 10, tzinfo=UTC), timedelta(hours=1)
+    for tracked, why in ((None, "not report"), (began + hour, "not report"), (began - hour, "with a delay")):
+        assert why in str(_untold(KeyState("", "", use_tracked_since=tracked), began))
+    assert _untold(KeyState("", "", last_used_at=began + hour, last_used_for="Decrypt"), began) is None
 
 
 @pytest.mark.deep

@@ -89,7 +89,9 @@ def test_a_connection_under_the_old_key_afterwards_shows_an_instance_left_behind
 def test_connections_under_the_old_key_before_the_switch_do_not_count(stage: Stage, new: str) -> None:
     stage.connect(stage.old, 3)
     stage.connect(new)
-    assert stage.step(IN_USE, new).state is GuideStepState.DONE
+    step = stage.step(IN_USE, new)
+    assert step.state is GuideStepState.DONE
+    assert "is not known from KMS: KMS reports use with a delay" in told(step)
 
 
 def test_a_data_key_made_under_the_old_key_afterwards_is_seen(stage: Stage, new: str) -> None:
