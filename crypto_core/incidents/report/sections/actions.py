@@ -51,7 +51,7 @@ class ActionsSection(ReportSection):
     def read(cls, sources: Sources) -> Self:
         incident, journal = sources.view.incident, sources.journal
         until = incident.closed_at or sources.now
-        jobs = job_numbers(incident)
+        jobs = job_numbers(sources)
         details = [told_in(entry.detail) for entry in journal]
         runs = {detail["run"] for detail in details if detail.get("job") in jobs and _word(detail.get("run"))}
         names, references = _names(incident), frozenset(incident.scope.references)
@@ -98,10 +98,11 @@ class ActionsSection(ReportSection):
         )
 
 
-def job_numbers(incident: Incident) -> frozenset[int]:
-    """Return the jobs that the incident's steps have begun."""
-    values = (incident.values.get(name, "") for name in _JOB_VALUES)
-    return frozenset(int(value) for value in values if value.isascii() and value.isdigit())
+def job_numbers(sources: Sources) -> frozenset[int]:
+    """Return the jobs that the incident's steps have begun, also those that others have replaced since."""
+    values = (sources.view.incident.values.get(name, "") for name in _JOB_VALUES)
+    remembered = {int(value) for value in values if value.isascii() and value.isdigit()}
+    return frozenset(remembered.union(one.job.id for one in sources.exhibits if one.job is not None))
 
 
 def _names(incident: Incident) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class TokensSection(ReportSection):
             replaced=_counted_by(view, CheckKind.TOKENS_REPLACED),
         )
         jobs = {
-            number: ReportJob(number, "", "", None, None, None, None) for number in job_numbers(view.incident)
+            number: ReportJob(number, "", "", None, None, None, None) for number in job_numbers(sources)
         } | {exhibit.job.id: exhibit.job for exhibit in sources.exhibits if exhibit.job is not None}
         captured = next((exhibit for exhibit in sources.exhibits if exhibit.tokens), None)
         rows = [tuple(TOKEN.facts(row, _READER, *_COLUMNS)) for row in (captured.tokens if captured else ())]

@@ -286,6 +286,10 @@ def test_actions_are_those_of_the_time_and_of_the_jobs_and_say_whether_they_name
         (106, True),
     ]
     assert report.section(ActionsSection).actions[4].detail == "done: 9804 · remarks: 2 entries · run: r31"
+    values = {**finished.view.incident.values, "job": "33"}  # 31 was cancelled, and another one started
+    view = replace(finished.view, incident=replace(finished.view.incident, values=values))
+    actions = report_of(replace(finished, view=view)).section(ActionsSection).actions
+    assert {row.seq for row in actions if row.related} == {101, 102, 104, 105, 106}
 
 
 def test_many_actions_are_cut_to_those_that_name_the_incident_and_the_rest_is_counted(
@@ -326,6 +330,11 @@ def test_no_form_of_a_report_shows_a_token_or_an_envelope_wherever_one_was_writt
         assert "hidden-token" in text
         assert "hidden-envelope" in text
         assert not any(envelope[:40] in text for envelope in ENVELOPES)
+
+
+def test_reasons_beyond_the_tenth_are_counted(finished: Sample) -> None:
+    cut = finished.with_evidence("findings", {"complete": False, "reasons": [str(n) for n in range(12)]})
+    assert any(line.endswith("Not whole: and 2 more") for line in told(report_of(cut)))
 
 
 def test_a_very_long_text_is_shortened() -> None:
