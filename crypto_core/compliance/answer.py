@@ -11,6 +11,7 @@ from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, Snapsho
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counting import first_lines
 from crypto_core.text.json_records import JsonRecord, shape
 
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")
@@ -106,10 +107,8 @@ def lacking(missing: MissingPart) -> ControlAnswer:
     return not_assessed(missing.reason, missing.lack)
 
 
-def _first(found: Sequence[str | Finding]) -> list[str]:
-    more = len(found) - MOST_LINES
-    lines = [one if isinstance(one, str) else one.title for one in found[:MOST_LINES]]
-    return [*lines, *([f"and {more:,} more"] if more > 0 else [])]
+def _first(found: Sequence[str | Finding]) -> tuple[str, ...]:
+    return first_lines([one if isinstance(one, str) else one.title for one in found], MOST_LINES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counting import listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 
@@ -92,8 +93,7 @@ class IncidentScope(JsonRecord):
     def __str__(self) -> str:
         """The subject in one line, to be shown: the parts themselves are as they were declared."""
         if self.references:
-            more = len(self.references) - 3
-            return clean(", ".join(self.references[:3])) + (f" and {more:,} more" if more > 0 else "")
+            return clean(listed(self.references, 3))
         return clean(self.key or self.filter or self.database)
 
 

@@ -17,6 +17,7 @@ from crypto_core.incidents.keys.evidence_json import kept
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
+from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.tripwires.plan import TripwireState
@@ -70,7 +71,7 @@ class TripwireWatch:
         content |= {
             "since": begin_of(situation.incident),
             "trips": [trip.as_json() for trip in trips],
-            "coverage": {"complete": not gaps, "reasons": list(gaps)},
+            "coverage": Coverage(gaps).as_json(),
         }
         tripped = f", {counted(len(trips), 'finding')} about decoys" if states else ""
         return (

@@ -34,7 +34,7 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Unwritten, Verb
 from crypto_core.reencryption.run_ledger import RunLedger, run_sink
 from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 RESTORE = "backups restore"
@@ -59,8 +59,7 @@ class BackupSelection:
     def __str__(self) -> str:
         if self.since is not None:
             return f"tokens replaced since {self.since:%Y-%m-%d %H:%M:%S %Z}"
-        shown = ", ".join(str(reference) for reference in self.references[:3])
-        return shown if len(self.references) <= 3 else f"{shown} and {len(self.references) - 3} more"
+        return listed([str(reference) for reference in self.references], 3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import AccountRegion, homes_of, is_multi_region
 from crypto_core.key_uses import USES
+from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import MOST_SKEW, TrailEvent
@@ -87,7 +88,7 @@ class WatchStatus(JsonRecord):
         "at since counts last_use? quiet_since quiet_seconds covered_until? regions coverage",
         counts=lambda record: {**record.counts, "own": record.own},
         quiet_seconds=lambda record: int(record.quiet_for.total_seconds()),
-        coverage=lambda record: {"complete": not record.gaps, "reasons": list(record.gaps)},
+        coverage=lambda record: Coverage(record.gaps),
     )
 
     @property

@@ -32,7 +32,7 @@ from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.key_names import same_key
 from crypto_core.proof.pack import days_of
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 
 UNENDED = "begun"
 """How the outcome of a change begins whose end is not on record yet."""
@@ -247,9 +247,7 @@ def unknowns_of(
     catalogues of whose exceptions some held.
     """
     told = [*_told(records, before, days, set(removed)), *_granted_later(records, granting), *gaps]
-    more = len(told) - MOST_LISTED
-    ends = [f"and {more:,} more"] if more > 0 else []
-    return tuple(clean(one, 600) for one in (*told[:MOST_LISTED], *ends))
+    return tuple(clean(one, 600) for one in first_lines(told, MOST_LISTED))
 
 
 def _told(

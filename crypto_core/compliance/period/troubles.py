@@ -26,7 +26,7 @@ from crypto_core.compliance.period.turns import told
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.findings.finding import Finding
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 
 RANK = {status: status.rank for status in ControlStatus}
 
@@ -481,8 +481,7 @@ def _what(trouble: Trouble) -> CleanText:
         opened = [one for one in trouble.began.changes if one.opens]
         sentences = [f"{opened[0].opens}: {opened[0].subject}"] if opened else sentences
         sentences = sentences or [told(one) for one in trouble.began.changes[:1]]
-    more = len(sentences) - _MOST
-    return clean("; ".join([*sentences[:_MOST], *([f"and {more:,} more"] if more > 0 else [])]), 600)
+    return clean("; ".join(first_lines(sentences, _MOST)), 600)
 
 
 def _remarks(trouble: Trouble, finder: TroubleFinder) -> Iterable[CleanText]:

@@ -38,7 +38,7 @@ from crypto_core.incidents.steps.step_decisions import required_reason
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines, listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 OPERATION = "incident accept-lost"
@@ -81,8 +81,7 @@ class Acceptance(JsonRecord):
 
     def __str__(self) -> str:
         refs = [token.reference for token in self.tokens]
-        more = f" and {len(refs) - SHOWN:,} more" if len(refs) > SHOWN else ""
-        return f"{counted(len(refs), 'token')}: {', '.join(refs[:SHOWN])}{more}"
+        return f"{counted(len(refs), 'token')}: {listed(refs, SHOWN)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +223,7 @@ class LossAcceptance:
             confirmation=str(len(left.lost)),
             does=(
                 "Lets the proof that nothing is left under the key pass with exactly these values:",
-                *_first(str(token) for token in left.lost),
+                *first_lines([str(token) for token in left.lost], SHOWN),
                 f"Reason: {why}",
             ),
             does_not=(
@@ -293,12 +292,6 @@ def _token_json(token: TriedToken) -> dict[str, Any]:
         "sha256": token.value.sha256,
         "why": token.why,
     }
-
-
-def _first(lines: Iterable[str]) -> list[str]:
-    found = list(lines)
-    more = len(found) - SHOWN
-    return [*found[:SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def _beside(left: LeftTokens) -> str:

@@ -21,10 +21,10 @@ from crypto_core.incidents.steps.step_contracts import Captured, IncidentCapture
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.last_use import LastUse, last_use_since
 from crypto_core.keys.state import KeyState
-
-_PRINCIPALS = 500
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import json_escaped
+
+_PRINCIPALS = 500
 
 Piece = tuple[str, dict[str, Any]]
 """A title and a content that is not cleaned yet."""
@@ -255,6 +255,5 @@ def _is_about(finding: Finding, names: set[str]) -> bool:
     return any(name in said for name in names)
 
 
-def _coverage(reasons: Any) -> dict[str, Any]:
-    found = list(dict.fromkeys(str(reason) for reason in reasons))
-    return {"complete": not found, "reasons": found}
+def _coverage(reasons: Iterable[str]) -> dict[str, Any]:
+    return Coverage(tuple(dict.fromkeys(reasons))).as_json()

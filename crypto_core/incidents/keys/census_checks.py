@@ -20,7 +20,7 @@ from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.moments import in_utc
 
 _SHOWN = 10
@@ -172,14 +172,12 @@ def _told_lost(lost: Sequence[TriedToken], incident: int) -> list[str]:
     """The tokens that open for nobody, and how to go on without them."""
     if not lost:
         return []
-    more = len(lost) - _SHOWN
     return [
         (
             f"Of these {counted(len(lost), 'token')} can't be opened by anybody. Where no backup helps, "
             f"accept exactly these as lost: keydeck incident accept-lost {incident} --reason TEXT"
         ),
-        *(f"Can't be opened: {token}" for token in lost[:_SHOWN]),
-        *([f"and {more:,} more that can't be opened"] if more > 0 else []),
+        *first_lines([f"Can't be opened: {token}" for token in lost], _SHOWN),
     ]
 
 

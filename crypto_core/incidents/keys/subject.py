@@ -15,6 +15,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import first_lines
 
 NEW_KEY = "new_key"
 JOB = "job"
@@ -141,9 +142,7 @@ def remembered(arns: Iterable[str]) -> str:
 
 def said(lines: Iterable[object], most: int = 40) -> tuple[str, ...]:
     """Return lines as they are shown: cleaned, each once, at most so many and how many are left."""
-    found = list(dict.fromkeys(clean(line, 600) for line in lines))
-    more = len(found) - most
-    return (*found[:most], f"and {more:,} more") if more > 0 else tuple(found)
+    return first_lines(list(dict.fromkeys(clean(line, 600) for line in lines)), most)
 
 
 def key_check(look: IncidentCheck, clock: Callable[[], datetime]) -> IncidentCheck:

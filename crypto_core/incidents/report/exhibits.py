@@ -27,7 +27,7 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.reports.words import moment
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.json_records import JsonRecordError, record_of
 
 NO_KEY = "no KMS key, or not known"
@@ -201,7 +201,7 @@ def _parts(content: object) -> Iterator[Mapping[str, Any]]:
 def _gaps(part: Mapping[str, Any]) -> Iterator[str]:
     if part.get("complete") is False or part.get("whole") is False:
         reasons = _list(part, "reasons") + _list(part, "gaps")
-        yield from (reason for reason in reasons[:10] if isinstance(reason, str))
+        yield from first_lines([reason for reason in reasons if isinstance(reason, str)], 10)
         if not reasons:
             yield "It is not whole; why was not recorded."
     if isinstance(part.get("not_known"), str):

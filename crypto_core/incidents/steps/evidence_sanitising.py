@@ -66,9 +66,7 @@ class Hiding:
 
     def lines(self, lines: Iterable[object]) -> tuple[str, ...]:
         """Return lines as they may be kept; where there are too many, the last one says how many more."""
-        kept = tuple(self.text(line) for line in lines)
-        more = len(kept) - _LINES
-        return kept if more <= 0 else (*kept[:_LINES], f"and {more:,} more lines")
+        return first_lines([self.text(line) for line in lines], _LINES)
 
     def values(self, values: Mapping[str, str]) -> dict[str, str]:
         return {clean(name, 60): self.text(value, 2_000) for name, value in values.items()}

@@ -16,10 +16,11 @@ from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_uses import OPENS
+from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.named_use import NamedUse
@@ -91,7 +92,7 @@ class _Radius:
                 )
             ],
             "statements": [*list(self.statements)[:TOKENS], _OWN],
-            "coverage": {"complete": not self.gaps, "reasons": list(self.gaps)[:TOKENS]},
+            "coverage": Coverage(first_lines(list(self.gaps), TOKENS)).as_json(),
         }
 
 
@@ -181,11 +182,11 @@ class TrailCaptures:
         told = reach(
             self._parts.events, self._parts.covered, scope.since, None, cancelled=situation.cancelled
         )
-        reasons = list(dict.fromkeys((*notes, *not_fetched, *told.reasons)))
+        reasons = tuple(dict.fromkeys((*notes, *not_fetched, *told.reasons)))
         content |= {
             "since": scope.since.isoformat() if scope.since else None,
             "not_fetched": list(not_fetched),
-            "coverage": {"complete": not reasons, "reasons": reasons},
+            "coverage": Coverage(reasons).as_json(),
         }
         kept = counted(len(content["events"]), "event")
         return (Captured(CaptureKind.EVENTS, f"CloudTrail: {kept} of {content['number']:,}", content),)

@@ -29,7 +29,7 @@ from crypto_core.reencryption.replacing_token.validation import stripped
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counting import counted, first_lines, listed
 
 REFERENCE, TOKEN, SAVE_UNCHECKED = "reference", "token", "although_unchecked"  # names of fields
 FILE = "file"
@@ -242,8 +242,9 @@ class EnterToken(TokenAction):
         ]
         failed = [one for one in found if one.entered is None]
         lines = (
-            *(f"Line {one.line}, {one.ref}: not written: {one.reason}" for one in failed[:_NOT_WRITTEN]),
-            *([f"and {len(failed) - _NOT_WRITTEN:,} more lines"] if len(failed) > _NOT_WRITTEN else []),
+            *first_lines(
+                [f"Line {one.line}, {one.ref}: not written: {one.reason}" for one in failed], _NOT_WRITTEN
+            ),
             f"{len(said):,} of {counted(len(found), 'line')} written.",
             *(
                 f"Line {one.line}, {one.ref}: {_READ_BACK[one.entered.still_there]}"

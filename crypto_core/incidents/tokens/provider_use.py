@@ -18,13 +18,13 @@ from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.incidents.tool_services import ToolServices
+from crypto_core.lists.coverage import Coverage
 from crypto_core.provider_logs.store import CoverBook, uncovered
 from crypto_core.provider_logs.token_hashes import TokenHashBook, digest_of
 from crypto_core.provider_logs.token_use import FRESH, TokenUse, place_of
 from crypto_core.providers.answers import HashedQuery
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.moments import in_utc
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _content(uses: list[TokenUse]) -> dict[str, Any]:
         "old_tokens_used": sum(deed.old for use in uses for deed in use.deeds),
         "thefts": thefts[:_THEFTS],
         "by_token": [_shortened(use) for use in detail],
-        "coverage": {"complete": not gaps, "reasons": [clean(gap, 600) for gap in gaps[:TOKENS]]},
+        "coverage": Coverage(first_lines(gaps, TOKENS)).as_json(),
     }
 
 

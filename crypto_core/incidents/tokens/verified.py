@@ -18,7 +18,7 @@ from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
 from crypto_core.reencryption.plan import RunProgress, Verification
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.json_records import JsonRecord, shape
 
 _NAMED = 200
@@ -166,6 +166,4 @@ def _verified(
 
 def listed(lines: Iterable[str]) -> tuple[str, ...]:
     """Return the first lines, and how many more there are. Cleaned."""
-    told = [clean(line) for line in lines]
-    more = len(told) - _LISTED
-    return (*told[:_LISTED], *((f"… and {more:,} more.",) if more > 0 else ()))
+    return first_lines([clean(line) for line in lines], _LISTED)

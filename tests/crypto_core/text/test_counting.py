@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from crypto_core.text.counting import listed
+from crypto_core.text.counting import first_lines, listed
 from crypto_core.text.moments import in_utc
 
 
@@ -12,6 +12,8 @@ def test_so_many_are_listed_and_the_rest_is_counted() -> None:
     assert listed(["a", "b"], 2) == "a, b"
     assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
     assert listed([str(n) for n in range(2_000)], 1) == "0 and 1,999 more"
+    assert first_lines(["a", "b"], 2) == ("a", "b")
+    assert first_lines(["a", "b", "c"], 1) == ("a", "and 2 more")
 
 
 def test_a_moment_is_told_in_utc_wherever_it_was_noted() -> None:
