@@ -27,9 +27,8 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.token_asking import stored_alike
-from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntriesPlan, EntryOutcome, EntryPlan
-from crypto_core.reencryption.replacing_token.service import TokenEntering, already_there, digest_with
-from crypto_core.reencryption.replacing_token.validation import taken
+from crypto_core.reencryption.replacing_token.plan import VERB, EntriesPlan, EntryOutcome, EntryPlan
+from crypto_core.reencryption.replacing_token.service import TokenEntering, already_there, was_made_for
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.counting import counted, listed
@@ -90,10 +89,7 @@ class ManyEntries:
         def still() -> None:
             for line, entry in plan.entries:
                 token = tokens.get(line)
-                if (
-                    token is None
-                    or digest_with(entry, taken(token, entry.ref, entry.provider)) != entry.digest
-                ):
+                if token is None or not was_made_for(entry, token):
                     raise NotConfirmedError("The confirmation was given for different tokens.")
 
         change = GuardedChange.of(
@@ -169,28 +165,26 @@ class ManyEntries:
                 yield EntryOutcome(line, entry.ref, None, f"not tried: {gone or 'cancelled.'}")
                 continue
             run.so_far.clear()
-            run.so_far |= {"line": line}
+            run.so_far |= {"line": line, "to": entry.key_arn}
+            entering, subject = self._entering, str(entry.ref)
             try:
-                entered = self._enter(entry, tokens[line], run, although_unchecked=although_unchecked)
+                entered = entering.enter_row(
+                    entry,
+                    tokens[line],
+                    run,
+                    cancelled,
+                    although_unchecked=although_unchecked,
+                    subject=subject,
+                )
             except KeydeckError as error:
                 if _ends_all(error):
                     gone = error.message
                 yield EntryOutcome(line, entry.ref, None, error.message.removeprefix(f"{entry.ref}: "))
             else:
+                if not entering.same_database:
+                    entering.guard.try_to_record(VERB, subject, Outcome.DONE, run.detail | run.so_far)
                 yield EntryOutcome(line, entry.ref, entered)
         run.so_far.clear()
-
-    def _enter(self, entry: EntryPlan, raw: Secret, run: Run, *, although_unchecked: bool) -> Entered:
-        entering = self._entering
-        token = taken(raw, entry.ref, entry.provider)
-        old = entering.read_old(entry)
-        liveness, reason = entering.ask_provider(entry, token, although_unchecked=although_unchecked)
-        run.so_far |= {"to": entry.key_arn, "format": entry.format.value, "liveness": liveness.value}
-        sealed = entering.write_row(entry, old, token, run, subject=str(entry.ref))
-        if not entering.same_database:
-            entering.guard.try_to_record(VERB, str(entry.ref), Outcome.DONE, run.detail | run.so_far)
-        there = entering.is_there(entry.ref, sealed)
-        return Entered(entry.ref, True, liveness, reason, entry.key_arn, entry.format, there)
 
 
 def _ends_all(error: KeydeckError) -> bool:

@@ -52,13 +52,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    liveness: Liveness
-    reason: str
-    sealed: SealedToken
-
-
 @dataclass(eq=False, repr=False)
 class TokenEntering:
     """Plans and writes. Blocks on SQL, KMS and the provider: call it from a worker."""
@@ -125,7 +118,7 @@ class TokenEntering:
         """
 
         def still() -> None:
-            if digest_with(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
+            if not was_made_for(plan, raw):
                 raise errors.NotConfirmedError("The confirmation was given for a different token.")
             if not plan.already:
                 self.read_old(plan)
@@ -143,20 +136,10 @@ class TokenEntering:
             self.guard.agreed(change, consent)
             return already_there(plan)
 
-        def act(run: Run) -> _Written:
-            token = taken(raw, plan.ref, plan.provider)
-            old = self.read_old(plan)
-            liveness, reason = self.ask_provider(plan, token, although_unchecked=although_unchecked)
-            run.so_far |= {"format": plan.format.value, "liveness": liveness.value}
-            stop_if(cancelled)
-            run.begin(run.so_far)
-            return _Written(liveness, reason, self.write_row(plan, old, token, run))
+        def act(run: Run) -> Entered:
+            return self.enter_row(plan, raw, run, cancelled, although_unchecked=although_unchecked)
 
-        def read_back(run: Run, written: _Written) -> Ended[Entered]:
-            there = self.is_there(plan.ref, written.sealed)
-            entered = Entered(
-                *(plan.ref, True, written.liveness, written.reason, plan.key_arn, plan.format), there
-            )
+        def read_back(run: Run, entered: Entered) -> Ended[Entered]:
             # Where the journal is in the same database, the entry was written with the token.
             return Ended(entered, None if self.same_database else Outcome.DONE, run.so_far)
 
@@ -231,6 +214,37 @@ class TokenEntering:
         unknown = f"The state of {name} is not known: kms:DescribeKey is not allowed."
         return key.arn, [] if key.state else [unknown]
 
+    def enter_row(
+        self,
+        plan: EntryPlan,
+        raw: Secret,
+        run: Run,
+        cancelled: Event | None,
+        *,
+        although_unchecked: bool,
+        subject: str = "",
+    ) -> Entered:
+        """Ask the provider of a new token, write it unless cancelled meanwhile, and read it back.
+
+        `subject` is the row of a run over many rows. Raises as `enter_token`.
+        """
+        token = taken(raw, plan.ref, plan.provider)
+        old = self.read_old(plan)
+        liveness, reason = self._ask_provider(plan, token, although_unchecked=although_unchecked)
+        run.so_far |= {"format": plan.format.value, "liveness": liveness.value}
+        stop_if(cancelled)
+        if not subject:
+            run.begin(run.so_far)
+        sealed = self._write_row(plan, old, token, run, subject=subject)
+        there: bool | None
+        try:
+            there = self.store.read_token(plan.ref).digest == digest(sealed.stored)
+        except errors.RowVanishedError:
+            there = False
+        except errors.DatabaseError:
+            there = None
+        return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, there)
+
     def read_old(self, plan: EntryPlan) -> StoredToken:
         """Return the stored value that a plan was made for.
 
@@ -242,7 +256,7 @@ class TokenEntering:
             raise _changed(plan.ref)
         return old
 
-    def ask_provider(
+    def _ask_provider(
         self, plan: EntryPlan, token: Secret, *, although_unchecked: bool
     ) -> tuple[Liveness, str]:
         """Return what the provider says of a new token. Raises RefusedError where it may not be written.
@@ -269,8 +283,8 @@ class TokenEntering:
             )
         return liveness, reason
 
-    def write_row(
-        self, plan: EntryPlan, old: StoredToken, token: Secret, run: Run, *, subject: str = ""
+    def _write_row(
+        self, plan: EntryPlan, old: StoredToken, token: Secret, run: Run, *, subject: str
     ) -> SealedToken:
         """Write it, if KMS opens what is to be written and the old value is still there.
 
@@ -300,20 +314,11 @@ class TokenEntering:
             self.noted(plan.ref, digest(sealed.stored), token)
         return sealed
 
-    def is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
-        """Whether it is there when it is read back; None if it can't be read."""
-        try:
-            return self.store.read_token(ref).digest == digest(sealed.stored)
-        except errors.RowVanishedError:
-            return False
-        except errors.DatabaseError:
-            return None
 
-
-def digest_with(plan: EntryPlan, token: Secret) -> str:
-    """Return the digest that a plan has if it was made for this token."""
-    sealed = (plan.old_digest, plan.key_arn, plan.format)
-    return digest_of_entry(plan.ref, *sealed, token, already=plan.already, code=plan.code)
+def was_made_for(plan: EntryPlan, raw: Secret) -> bool:
+    """Return whether a plan was made for this token. Raises InvalidTokenError."""
+    token, sealed = taken(raw, plan.ref, plan.provider), (plan.old_digest, plan.key_arn, plan.format)
+    return plan.digest == digest_of_entry(plan.ref, *sealed, token, already=plan.already, code=plan.code)
 
 
 def already_there(plan: EntryPlan) -> Entered:

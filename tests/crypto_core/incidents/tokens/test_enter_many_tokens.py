@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import Engine
@@ -119,6 +121,22 @@ def test_a_row_that_cannot_be_written_is_named_by_its_line_and_the_others_are(
     assert_tells_nothing("\n".join(result.lines))
     unchecked = stage.run(ENTER, file=write(tmp_path, f"{refs[2]},{new(2)}"), although_unchecked="yes")
     assert "1 of 1 line written." in unchecked.lines
+
+
+def test_a_cancel_while_the_provider_is_asked_leaves_the_row_as_it_is(
+    stage: Stage, world: World, stored: Stored, tmp_path: Path
+) -> None:
+    refs = github(world, 2)
+    stage.about(*refs)
+    path = write(tmp_path, *(f"{ref},{new(n)}" for n, ref in enumerate(refs)))
+    before = [stored(ref) for ref in refs]
+    plan, cancelled = stage.plan(ENTER, file=path), Event()
+    stage.providers.before = cancelled.set
+    situation = replace(stage.situation(file=path), cancelled=cancelled)
+    result = stage.tools.actions[ENTER].run_action(situation, plan, Consent.pressed(plan))
+    assert "0 of 2 lines written." in result.lines
+    assert stage.providers.asked == refs[:1]
+    assert [stored(ref) for ref in refs] == before
 
 
 def test_a_plan_is_for_these_tokens_and_plaintext_takes_the_number_typed(
