@@ -214,37 +214,6 @@ class TokenEntering:
         unknown = f"The state of {name} is not known: kms:DescribeKey is not allowed."
         return key.arn, [] if key.state else [unknown]
 
-    def enter_row(
-        self,
-        plan: EntryPlan,
-        raw: Secret,
-        run: Run,
-        cancelled: Event | None,
-        *,
-        although_unchecked: bool,
-        subject: str = "",
-    ) -> Entered:
-        """Ask the provider of a new token, write it unless cancelled meanwhile, and read it back.
-
-        `subject` is the row of a run over many rows. Raises as `enter_token`.
-        """
-        token = taken(raw, plan.ref, plan.provider)
-        old = self.read_old(plan)
-        liveness, reason = self._ask_provider(plan, token, although_unchecked=although_unchecked)
-        run.so_far |= {"format": plan.format.value, "liveness": liveness.value}
-        stop_if(cancelled)
-        if not subject:
-            run.begin(run.so_far)
-        sealed = self._write_row(plan, old, token, run, subject=subject)
-        there: bool | None
-        try:
-            there = self.store.read_token(plan.ref).digest == digest(sealed.stored)
-        except errors.RowVanishedError:
-            there = False
-        except errors.DatabaseError:
-            there = None
-        return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, there)
-
     def read_old(self, plan: EntryPlan) -> StoredToken:
         """Return the stored value that a plan was made for.
 
@@ -313,6 +282,37 @@ class TokenEntering:
         if self.noted is not None:
             self.noted(plan.ref, digest(sealed.stored), token)
         return sealed
+
+    def enter_row(
+        self,
+        plan: EntryPlan,
+        raw: Secret,
+        run: Run,
+        cancelled: Event | None,
+        *,
+        although_unchecked: bool,
+        subject: str = "",
+    ) -> Entered:
+        """Ask the provider of a new token, write it unless cancelled meanwhile, and read it back.
+
+        `subject` is the row of a run over many rows. Raises as `enter_token`.
+        """
+        token = taken(raw, plan.ref, plan.provider)
+        old = self.read_old(plan)
+        liveness, reason = self._ask_provider(plan, token, although_unchecked=although_unchecked)
+        run.so_far |= {"format": plan.format.value, "liveness": liveness.value}
+        stop_if(cancelled)
+        if not subject:
+            run.begin(run.so_far)
+        sealed = self._write_row(plan, old, token, run, subject=subject)
+        there: bool | None
+        try:
+            there = self.store.read_token(plan.ref).digest == digest(sealed.stored)
+        except errors.RowVanishedError:
+            there = False
+        except errors.DatabaseError:
+            there = None
+        return Entered(plan.ref, True, liveness, reason, plan.key_arn, plan.format, there)
 
 
 def was_made_for(plan: EntryPlan, raw: Secret) -> bool:
