@@ -218,6 +218,11 @@ class KmsError(KeydeckError):
         self.key = clean(key)
 
     @property
+    def may_pass(self) -> bool:
+        """True where the same call may succeed later, or in another session of AWS's."""
+        return self.transient or isinstance(self, CredentialsError)
+
+    @property
     def why(self) -> str:
         return self.message
 

@@ -103,10 +103,6 @@ def gap_of(failure: KmsError, tokens: int) -> str:
     return ""
 
 
-def may_pass(failure: KmsError) -> bool:
-    return failure.transient or isinstance(failure, CredentialsError)
-
-
 def lasting_silence(failure: KmsError | None) -> KmsError | None:
     """The failure, if every further question would meet it too."""
     return failure if isinstance(failure, KmsUnreachableError | CredentialsError) else None
@@ -337,7 +333,7 @@ class Attributor:
                 counts.append(failed_count(probe.failure, tokens))
                 if probe.failure.key:
                     self.refused[prefix] = probe.failure.key
-                passing = probe.failure if may_pass(probe.failure) else None
+                passing = probe.failure if probe.failure.may_pass else None
                 return Found(asked, counts, gap_of(probe.failure, tokens), passing)
             elif probe.answer is not None and probe.answer.wrapping is None:
                 counts.append(damaged_count(1, probe.answer.reason))
@@ -374,7 +370,7 @@ class Attributor:
                     counts.append(failed_count(probe.failure, 1))
                     if gap_of(probe.failure, 1):
                         failures[str(probe.failure)] = failures.get(str(probe.failure), 0) + 1
-                    if may_pass(probe.failure):
+                    if probe.failure.may_pass:
                         stopped = probe.failure
                 elif probe.answer is not None:
                     wrapping, reason = probe.answer.wrapping, probe.answer.reason

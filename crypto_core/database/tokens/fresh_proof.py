@@ -562,7 +562,7 @@ class _Questions:
             self.gaps.append(gap)
 
     def _note_failure(self, failure: errors.KmsError | None) -> None:
-        if failure is not None and attribution.may_pass(failure):
+        if failure is not None and failure.may_pass:
             self.failure = self.failure or failure
             self.silent = self.silent or attribution.lasting_silence(failure)
 

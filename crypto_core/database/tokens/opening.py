@@ -8,7 +8,6 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import DEV_KEY, Format, open_dev
 from crypto_core.errors import (
-    CredentialsError,
     EnvelopeError,
     InvalidReferenceError,
     InvalidTokenError,
@@ -56,7 +55,7 @@ class ValueOpener:
         except (EnvelopeError, InvalidReferenceError, InvalidTokenError, SettingsError) as error:
             return OpenedValue(None, reason=error.message)
         except KmsError as error:
-            if error.transient or isinstance(error, CredentialsError):
+            if error.may_pass:
                 raise
             return OpenedValue(None, reason=error.message)
         return OpenedValue(opened.token, opened.wrapped_by)

@@ -11,7 +11,6 @@ from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.verdict import RotationVerdict
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
-    PENDING,
     READERS,
     RESPONDER,
     everywhere,
@@ -27,7 +26,7 @@ from crypto_core.key_names import account_of
 from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 
@@ -110,7 +109,7 @@ class KeyChecks:
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error), "KMS has no key of this name any more."))
         lines = [_is(state) for state in states]
-        accepted = PENDING if wanted == "PendingDeletion" else (wanted,)
+        accepted = PENDING_DELETION if wanted == "PendingDeletion" else (wanted,)
         # A replica that is still enabled opens what the key sealed.
         asked = states if wanted in ("Disabled", "PendingDeletion") else states[:1]
         behind = [state for state in asked if state.state not in accepted]

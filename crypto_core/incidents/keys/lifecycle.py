@@ -16,7 +16,7 @@ from crypto_core.errors import KeydeckError, KeyNotFoundError, KmsError, Refused
 from crypto_core.guard.consent import Origin
 from crypto_core.incidents.keys.bundle import KeyAction, agreed, bundled
 from crypto_core.incidents.keys.replacements import ReplacementOpener
-from crypto_core.incidents.keys.subject import PENDING, entered, everywhere, old_key, said, unasked
+from crypto_core.incidents.keys.subject import entered, everywhere, old_key, said, unasked
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -29,7 +29,7 @@ from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
 
 DAYS, REGION, REPLICA = "days", "region", "replica"
@@ -238,17 +238,20 @@ class Replicating(KeyAction):
 def lifecycle_actions(services: ToolServices) -> dict[ActionKind, ChangingState | Replicating]:
     return {
         ActionKind.DISABLE_KEY: ChangingState(
-            services, ChangeKind.DISABLE, "Disable", lambda s: s.state not in ("Disabled", *PENDING)
+            services, ChangeKind.DISABLE, "Disable", lambda s: s.state not in ("Disabled", *PENDING_DELETION)
         ),
         ActionKind.SCHEDULE_DELETION: ChangingState(
             services,
             ChangeKind.SCHEDULE_DELETION,
             "Schedule the deletion of",
-            lambda s: s.state not in PENDING,
+            lambda s: s.state not in PENDING_DELETION,
             replicas_first=True,
         ),
         ActionKind.CANCEL_DELETION: ChangingState(
-            services, ChangeKind.CANCEL_DELETION, "Cancel the deletion of", lambda s: s.state in PENDING
+            services,
+            ChangeKind.CANCEL_DELETION,
+            "Cancel the deletion of",
+            lambda s: s.state in PENDING_DELETION,
         ),
         ActionKind.ENABLE_KEY: ChangingState(
             services, ChangeKind.ENABLE, "Enable", lambda s: s.state != "Enabled"

@@ -18,7 +18,6 @@ from crypto_core.incidents.keys.rotation.new_key import unfit
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
     NEW_KEY,
-    PENDING,
     PLATFORM_PRINCIPALS,
     entered,
     listed,
@@ -42,7 +41,7 @@ from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.replacement.access import USES
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.cleaning import clean
 
 NEW = "new"
@@ -278,7 +277,7 @@ class MakingKey(KeyAction):
     def _made(incident: Incident, old: KeyState, states: Iterable[KeyState]) -> KeyState | None:
         wanted = description_of(incident, old.key_arn)
         for state in states:
-            if state.description == wanted and state.state not in PENDING and not state.is_replica:
+            if state.description == wanted and state.state not in PENDING_DELETION and not state.is_replica:
                 return state
         return None
 

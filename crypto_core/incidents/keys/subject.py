@@ -29,9 +29,6 @@ BLOCKED = "blocked"
 UNBLOCKED = "not_blocked"
 """The suspects that were left out of that, as was agreed to."""
 
-PENDING = ("PendingDeletion", "PendingReplicaDeletion")
-"""The states of a key that is to be deleted."""
-
 _VALUE_LIMIT = 1_900
 """Characters of a value: an incident keeps 2,000 of each."""
 

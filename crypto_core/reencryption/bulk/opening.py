@@ -63,7 +63,7 @@ async def opened(
         broken = answer_of_damage(token, error.message)
         return Opened(Verification(ref, False, None, None, error.message), broken)
     except errors.KmsError as error:
-        if error.transient or isinstance(error, errors.CredentialsError):
+        if error.may_pass:
             raise
         return Opened(Verification(ref, False, error.key or None, None, str(error)), None)
     key = found.wrapped_by

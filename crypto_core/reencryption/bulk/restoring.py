@@ -82,6 +82,6 @@ class Restoring:
 
 
 def _not_opened(token: StoredToken, error: errors.KmsError, words: str, calls: int) -> Poison:
-    if error.transient or isinstance(error, errors.CredentialsError):
+    if error.may_pass:
         raise error
     return Poison(token, "not-opened", f"{words} {error}", calls)

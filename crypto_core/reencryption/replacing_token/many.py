@@ -12,7 +12,6 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import (
-    CredentialsError,
     DatabaseError,
     InterruptedRunError,
     InvalidReferenceError,
@@ -190,5 +189,5 @@ class ManyEntries:
 def _ends_all(error: KeydeckError) -> bool:
     """True for what the next row would meet with, too."""
     if isinstance(error, KmsError):
-        return error.transient or isinstance(error, CredentialsError)
+        return error.may_pass
     return isinstance(error, DatabaseError | InterruptedRunError) and not isinstance(error, RowVanishedError)
