@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from crypto_core.database.qualified_sql import text
+from crypto_core.lists.new_files import ExportError, replace_file
+from crypto_core.lists.own_file import is_own
 
 
 @dataclass(slots=True)
@@ -61,8 +62,9 @@ class ReadingBook:
         if server == self._server:
             return
         self._server, self.tables = server, {}
+        file = self._file
         try:
-            kept = json.loads(self._file.read_text(encoding="utf-8")) if self._file else {}
+            kept = json.loads(file.read_text(encoding="utf-8")) if file and is_own(file) else {}
             if kept.get("server") == server:
                 self.tables = {int(oid): _reading(told) for oid, told in kept["tables"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -74,13 +76,9 @@ class ReadingBook:
         if file is None:
             return
         told = {"server": self._server, "tables": {oid: asdict(one) for oid, one in self.tables.items()}}
-        with suppress(OSError):
+        with suppress(OSError, ExportError):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Whole or not at all: a run may be killed here.
-            half = file.with_name(f"{file.name}.{os.getpid()}")
-            with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-                json.dump(told, out)
-            half.replace(file)
+            replace_file(file, json.dumps(told))
 
     @property
     def _file(self) -> Path | None:

@@ -227,13 +227,19 @@ def test_what_the_platforms_reader_opens_is_found_however_it_is_spelt(
     assert 990 <= kinds(services)["spelt"] <= 1_000
 
 
-def test_what_a_file_says_of_another_server_or_other_rules_counts_for_nothing(
-    services: Container, heap: str, fresh_sweeps: Callable[[], Container]
+def test_what_a_file_says_of_another_server_or_other_rules_or_by_a_link_counts_for_nothing(
+    services: Container, heap: str, fresh_sweeps: Callable[[], Container], tmp_path: Path
 ) -> None:
     assert kinds(services) == {}
     with ranges((other := fresh_sweeps()).engine) as read:
         kinds(other)
     assert read == []
+    (file,) = (Path(os.environ["XDG_STATE_HOME"]) / "keydeck").glob("reading-*.json")
+    file.rename(tmp_path / "elsewhere.json")
+    file.symlink_to(tmp_path / "elsewhere.json")
+    with ranges((other := fresh_sweeps()).engine) as read:
+        kinds(other)
+    assert len(read) > 3
     other = fresh_sweeps()
     other.sweeps._book.rules += " "
     with ranges(other.engine) as read:
