@@ -6,6 +6,8 @@ about to do, given in the way that its danger demands. So no screen that forgets
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +41,11 @@ class CodeRunning(Protocol):
     def unagreed(self) -> Sequence[str]:
         """By name, as far as the settings don't agree to it."""
         ...
+
+
+def document_digest(document: object) -> str:
+    """Return SHA-256, in hex, over a JSON document that tells one plan from another."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 class Subject(Protocol):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
@@ -11,6 +9,7 @@ from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, ProviderError
+from crypto_core.guard.consent import document_digest
 from crypto_core.guard.held_step import held_step, require_held
 from crypto_core.providers import messages
 from crypto_core.providers.answers import ByHand, Liveness, Progress, RevocationPlan, Revoked
@@ -233,18 +232,14 @@ def draft(
 
 def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str], about: str = "liveness") -> str:
     """Return what names a question: what it is about, its tokens and the hosts they would be sent to."""
-    return _hash([about, [astuple(ref) for ref in refs], list(endpoints)])
+    return document_digest([about, [astuple(ref) for ref in refs], list(endpoints)])
 
 
 def _digest(orders: Sequence[RevocationOrder], called: Sequence[str]) -> str:
     # Which tokens is agreed to; in which order they are revoked may change until then.
     by_ref = sorted(orders, key=lambda order: order.target.ref)
     told = [[*astuple(o.target.ref), o.stored.hex(), o.method.name, o.target.base] for o in by_ref]
-    return _hash([told, list(called)])
-
-
-def _hash(told: object) -> str:
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return document_digest([told, list(called)])
 
 
 def _calls(orders: Sequence[RevocationOrder]) -> dict[str, int]:

@@ -7,8 +7,6 @@ it does not open, nothing is lost by restoring what does, and the present value 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +21,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.consent import Consent, Danger, document_digest
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.bulk.engine import OpenEngine
@@ -101,7 +99,7 @@ class BackupRestorePlan(JsonRecord, RunsCode):
     def digest(self) -> str:
         told: list[Any] = [RESTORE, str(self.selection), [(str(ref), number) for ref, number in self.kept]]
         told += [[code.as_json() for code in self.code]]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return document_digest(told)
 
 
 @dataclass(frozen=True, slots=True)

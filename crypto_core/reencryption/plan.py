@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -11,7 +9,7 @@ from enum import StrEnum
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least, bound_format
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
@@ -188,7 +186,7 @@ class Plan(JsonRecord, RunsCode):
             "by_format": sorted(self.by_format.items()),
             "code": [code.as_json() for code in self.code],
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return document_digest(told)
 
 
 def _parts(value: Selection | TokenScope) -> list[tuple[str, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +9,7 @@ from typing import Any, ClassVar
 
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
@@ -75,7 +73,7 @@ class AddPlan(RunsCode):
             list(self.columns),
             [code.as_json() for code in self.code],
         ]
-        return _hashed(told)
+        return document_digest(told)
 
     def shown(self) -> dict[str, Any]:
         """The plan as the journal and the approvals keep it: nothing by which a decoy could be told."""
@@ -123,7 +121,7 @@ class RemovePlan(RunsCode):
 
     @property
     def digest(self) -> str:
-        return _hashed(
+        return document_digest(
             ["tripwire remove", self.salt, self.number, sorted(self.refs), self.gone, *map(repr, self.code)]
         )
 
@@ -155,7 +153,7 @@ class ResealPlan:
 
     @property
     def digest(self) -> str:
-        return _hashed(["tripwire reseal", self.key])
+        return document_digest(["tripwire reseal", self.key])
 
     def shown(self) -> dict[str, Any]:
         return {"does": "reseal", "plan": self.digest}
@@ -191,7 +189,3 @@ class TripwireResult(JsonRecord):
     unjournaled: str = ""
 
     json_shape = shape("tripwire=number ...")
-
-
-def _hashed(told: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

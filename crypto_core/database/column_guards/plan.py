@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +12,7 @@ from crypto_core.database.qualified_sql import qualified
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
@@ -135,7 +133,7 @@ class GuardPlan(JsonRecord, RunsCode):
         ]
         code = [code.as_json() for code in self.code]
         told = ["guard", self.request.removes, self.request.least.value, steps, *([code] if code else [])]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return document_digest(told)
 
 
 @dataclass(frozen=True, slots=True)

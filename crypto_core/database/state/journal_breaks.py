@@ -7,8 +7,6 @@ what comes later is held against that one, and the break is shown wherever the j
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +19,7 @@ from crypto_core.database.state.journal_checkpoints import JournalCheckpoints, s
 from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.errors import RefusedError
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.consent import Consent, Danger, document_digest
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.operations import BY_NAME
@@ -51,7 +49,7 @@ class BreakPlan:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self._what(), sort_keys=True).encode()).hexdigest()
+        return document_digest(self._what())
 
     @property
     def confirmation(self) -> str:

@@ -7,8 +7,6 @@ kept with its hash; it never holds a token, an envelope or a data key.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +15,7 @@ from typing import Any, Protocol
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.incidents.model import CheckResult, CheckState, Incident, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
@@ -118,7 +116,7 @@ class ActionResult:
 
 def plan_digest(*parts: object) -> str:
     """Return SHA-256, in hex, over what tells one plan from another."""
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
+    return document_digest([str(part) for part in parts])
 
 
 Progress = Callable[[int, int], None]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.lost_tokens import AcceptedLoss, accepted_words
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.text.cleaning import clean, cleans
@@ -207,7 +205,7 @@ class ChangePlan(JsonRecord, Draft):
             "danger": self.danger,
             "confirmation": self.confirmation,
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return document_digest(told)
 
 
 @dataclass(frozen=True, slots=True)

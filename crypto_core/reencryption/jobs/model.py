@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
@@ -11,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.keys.replacement.access import Compared
 from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
@@ -93,7 +91,7 @@ class JobPlan:
     @property
     def digest(self) -> str:
         told = {"plan": self.plan.digest, "losses": sorted(self.losses), "options": astuple(self.options)}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return document_digest(told)
 
     def at(self, calls_per_second: float) -> JobPlan:
         """Return the same plan at another rate, which is above 0."""
