@@ -129,7 +129,7 @@ class StatusService:
                 edk_prefixes=tuple(named),
             )
             # What the status counts under the key is there already; what it counts as damaged is not.
-            counted_there = sum(self.prover.store.count(scope).values())
+            counted_there = self.prover.store.count(scope).total()
             under[key] = status.tokens_under(key) + len(own) - counted_there
         return AcceptedUnderKey.by_key(still, under)
 

@@ -14,7 +14,7 @@ from time import monotonic
 
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
-from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
+from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.envelope import DEV_KEY
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.guarded_change import Run
@@ -123,13 +123,11 @@ class Runner:
             except RefusedError as error:
                 return left_over, str(error)
             scope = resolved.scope
-            left_over = self._count(scope) - self._count(replace(scope, references=tuple(ledger.left)))
+            left_over = store.count(scope).total()
+            left_over -= store.count(replace(scope, references=tuple(ledger.left))).total()
             if left_over <= 0 or ledger.counts.done == before:
                 break
         return left_over, ""
-
-    def _count(self, scope: TokenScope) -> int:
-        return sum(self.attributor.store.count(scope).values())
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -80,7 +80,7 @@ class Verifier:
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
         """Return one verification for each token of a scope; as `verify_selection`."""
-        found = _Verifications(sum(self._store.count(scope).values()), progress)
+        found = _Verifications(self._store.count(scope).total(), progress)
         self.open_tokens(self._store.pages(scope), found.hear, cancelled=cancelled)
         return tuple(sorted(found.all, key=lambda v: v.ref))
 

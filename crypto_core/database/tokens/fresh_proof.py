@@ -297,9 +297,9 @@ class FreshProver:
     def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
         scope = proof.scope_under(key_arn)
         given_up = {loss.value.ref for loss in proof.accepted}
-        number = sum(self.store.count(scope).values())
+        number = self.store.count(scope).total()
         if given_up:
-            number -= sum(self.store.count(replace(scope, references=tuple(given_up))).values())
+            number -= self.store.count(replace(scope, references=tuple(given_up))).total()
         if number != proof.tokens_under(key_arn):
             # Of some it isn't known whether they are under it; or what is stored has changed meanwhile.
             return replace(proof, overtaken=not proof.doubtful)

@@ -60,7 +60,7 @@ class LeftTokenSearch:
         groups = [g for g in proof.census.groups if g.format in ENVELOPE_FORMATS and not g.holding]
         prefixes = {g.edk_prefix for g in groups if g.edk_prefix in tied or g.edk_prefix not in proof.groups}
         scope = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=tuple(prefixes), but=proof.broken)
-        number = sum(self.store.count(scope).values()) if prefixes else 0
+        number = self.store.count(scope).total() if prefixes else 0
         if number > self.limit:
             raise RefusedError(
                 f"{counted(number, 'token')} may be left under the key: more than {self.limit:,} are not "

@@ -8,6 +8,7 @@ keydeck.envelope_backup in the same transaction; a plaintext or dev value is nev
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -187,8 +188,10 @@ class TokenStore:
                 found += _tokens(source, connection.execute(statement))
         return found
 
-    def count(self, scope: TokenScope) -> dict[str, int]:
-        return {column: sum(by_format.values()) for column, by_format in self.tally(scope).items()}
+    def count(self, scope: TokenScope, *, cancelled: Event | None = None) -> Counter[str]:
+        """Return how many tokens are in the scope, by column name. Raises as `tally`."""
+        tally = self.tally(scope, cancelled=cancelled)
+        return Counter({column: sum(by_format.values()) for column, by_format in tally.items()})
 
     def tally(self, scope: TokenScope, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
         """Return how many tokens are in the scope, by column name and format; no entry is zero.

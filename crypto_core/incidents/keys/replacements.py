@@ -169,7 +169,7 @@ class ReplacementOpener:
         prefixes = dict.fromkeys(prefix for scope in scopes for prefix in scope.edk_prefixes or ())
         digests = frozenset(self._lost(proof, found)).union(*(scope.digests for scope in scopes))
         scope = TokenScope(_FORMATS, edk_prefixes=tuple(prefixes), digests=digests)
-        tokens = sum(services.store.count(scope).values())
+        tokens = services.store.count(scope).total()
         if not tokens:
             moved = f"{counted(found.moved, 'token')} moved there by this incident, none is there now."
             return Opening(where, keys, None, moved if found.moved else "", proof.gaps)

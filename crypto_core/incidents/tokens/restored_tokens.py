@@ -56,14 +56,14 @@ class RestoredTokens:
         self._verifier = Verifier(keyring, self._store, self._catalogue, self._answers)
 
     def tokens(self) -> int:
-        return sum(self._store.count(TokenScope(_TOKENS)).values())
+        return self._store.count(TokenScope(_TOKENS)).total()
 
     def verify(
         self, sample: int, salt: str, *, progress: Progress | None = None, cancelled: Event | None = None
     ) -> Verified:
         """Open a sample of its tokens, each column by its share, 0 for all; `salt` decides which."""
         counts = self._store.count(TokenScope(_TOKENS))
-        number = sum(counts.values())
+        number = counts.total()
         scope = TokenScope(_TOKENS)
         if sample and sample < number:
             refs = tuple(sorted(self._sampled(sample, salt, counts, number)))

@@ -121,7 +121,7 @@ class RevokeTokens(TokenAction):
         """What a key's tokens leave out, where the database has leaked."""
         if not situation.incident.scope.key:
             return ()
-        number = sum(self._store.count(_UNSEALED).values())
+        number = self._store.count(_UNSEALED).total()
         if not number:
             return ()
         others = (

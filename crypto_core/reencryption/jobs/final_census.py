@@ -265,7 +265,7 @@ class Closer:
         """What is left to write, but for what can't be."""
         if selection_of(job).filter is None:
             scope = self._scope(job)
-            left = self._count(scope) - self._given_up(job, scope)
+            left = self._store.count(scope).total() - self._given_up(job, scope)
             return _Rest(
                 scope, left, lambda connection, wave: self._chunks.cut_scope(connection, job.id, wave, scope)
             )
@@ -335,13 +335,11 @@ class Closer:
             raise proof.failure
         return proof
 
-    def _count(self, scope: TokenScope) -> int:
-        return sum(self._store.count(scope).values())
-
     def _given_up(self, job: JobRow, scope: TokenScope) -> int:
         with connected(self._engine) as connection:
             pages = list(self._unwritable.pages(connection, job.id))
-        return sum(self._count(replace(scope, references=tuple(refs))) for refs in pages)
+        left = (self._store.count(replace(scope, references=tuple(refs))) for refs in pages)
+        return sum(found.total() for found in left)
 
 
 def scope_formats(verb: Verb) -> frozenset[Any]:

@@ -150,12 +150,12 @@ class TokenIndex:
 
     def status(self, *, cancelled: Event | None = None) -> IndexStatus:
         """Return how the index stands. Raises DatabaseError, InterruptedRunError."""
-        envelopes = self._count(_SEALED, cancelled)
+        envelopes = self.store.count(_SEALED, cancelled=cancelled).total()
         key = self.table.key() if self.table.may("SELECT") else None
         why_off = "" if self.on else OFF
         if key is None:
             return IndexStatus(why_off or "it was never filled", "", None, 0, envelopes, 0, 0)
-        unknown = self._count(replace(_SEALED, unindexed=key.number), cancelled)
+        unknown = self.store.count(replace(_SEALED, unindexed=key.number), cancelled=cancelled).total()
         shared = len(self.shared_tokens(limit=_MOST_SHARED))
         entries = self.table.count(key.number)
         return IndexStatus(why_off, key.key_arn, key.made_at, entries, envelopes, envelopes - unknown, shared)
@@ -203,7 +203,7 @@ class TokenIndex:
             silent += len(stored) - len(own)
             alike = self.table.of_tokens(key.number, [one.fingerprint for one in own])
             found |= {ref for ref, _ in self.held(alike)}
-        others = self._count(replace(_SEALED, unindexed=key.number), cancelled)
+        others = self.store.count(replace(_SEALED, unindexed=key.number), cancelled=cancelled).total()
         unknown = f"{counted(silent, 'token')} in scope and {counted(others, 'envelope')} in all"
         gap = f"Not known to the index: {unknown}. One of them may hold a token in scope." if others else ""
         return OutsideRows(tuple(sorted(found - set(refs))), gap)
@@ -329,7 +329,7 @@ class TokenIndex:
             )
         key = self.table.key()
         scope = _SEALED if key is None else replace(_SEALED, unindexed=key.number)
-        unknown = self._count(scope, None)
+        unknown = self.store.count(scope).total()
         arn = (self.keyring.write_key or "") if key is None else key.key_arn
         return IndexPlan(BUILD, unknown if limit is None else min(unknown, limit), arn)
 
@@ -339,9 +339,6 @@ class TokenIndex:
 
     def _change(self, action: str, plan: IndexPlan, still: Callable[[], None]) -> GuardedChange:
         return GuardedChange.of(plan, action, _SUBJECT, still=still)
-
-    def _count(self, scope: TokenScope, cancelled: Event | None) -> int:
-        return sum(sum(n.values()) for n in self.store.tally(scope, cancelled=cancelled).values())
 
     def _unknown(self, number: int, most: int) -> Iterator[list[StoredToken]]:
         pages = self.store.pages(replace(_SEALED, unindexed=number))

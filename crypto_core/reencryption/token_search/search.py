@@ -168,8 +168,8 @@ class TokenSearch:
         likely, others = _by_likelihood(self._catalogue(), wanted)
         if everywhere:
             likely, others = likely + others, ()
-        stored = self._count(_STORED, cancelled)
-        tally = self._count(scope, cancelled) if scope != _STORED else stored
+        stored = self._store.count(_STORED, cancelled=cancelled)
+        tally = self._store.count(scope, cancelled=cancelled) if scope != _STORED else stored
         searched: tuple[TokenColumn, ...] = ()
         for columns in (likely, others):
             if searched and all(found.rows.values()):
@@ -244,10 +244,6 @@ class TokenSearch:
             if rows:
                 found[one.number] = rows
         return found
-
-    def _count(self, scope: TokenScope, cancelled: Event | None) -> dict[str, int]:
-        tally = self._store.tally(scope, cancelled=cancelled)
-        return {name: sum(by_format.values()) for name, by_format in tally.items()}
 
     def _look_at_old(
         self, scope: TokenScope, columns: Sequence[TokenColumn], found: FoundRows, cancelled: Event | None
