@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from crypto_core.database.state.incident_records import EvidencePiece as EvidencePiece  # noqa: PLC0414
+from crypto_core.database.state.incident_records import Present as Present  # noqa: PLC0414
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.people import NOBODY, People
 from crypto_core.incidents.runbooks.catalogue import StepAction
@@ -173,23 +175,6 @@ class PrintedCheck(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(512)
-class EvidencePiece(JsonRecord):
-    """A piece of evidence without its content. `sha256` is in hex, over the content's UTF-8 text."""
-
-    id: int
-    step_id: CleanText
-    kind: str
-    title: CleanText
-    captured_at: datetime
-    captured_by: CleanText
-    sha256: CleanText
-    characters: int
-
-    json_shape = shape("id step=step_id ...")
-
-
-@dataclass(frozen=True, slots=True)
 class TimelineEntry(JsonRecord):
     at: datetime
     actor: CleanText
@@ -223,13 +208,6 @@ class StepView(JsonRecord):
         performs=made(StepAction | None, lambda view: view.step.action.does if view.step.action else None),
         check=made(PrintedCheck | None, lambda view: PrintedCheck(view.check) if view.check else None),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    actor: CleanText
-    host: CleanText
-    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 
-from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
-from crypto_core.database.state.incidents import IncidentWhole, PresenceRow
+from crypto_core.database.state.incident_changes import IncidentRow, StepRow
+from crypto_core.database.state.incidents import IncidentWhole
 from crypto_core.incidents.model import (
     CheckResult,
     EntryKind,
-    EvidencePiece,
     Incident,
     IncidentScope,
     IncidentState,
     IncidentView,
-    Present,
     StepState,
     StepView,
     TimelineEntry,
@@ -36,20 +33,16 @@ def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
         incident_of(whole.incident),
         runbook,
         step_views(runbook, whole.steps),
-        tuple(evidence_of(row) for row in whole.evidence),
+        whole.evidence,
         tuple(
             TimelineEntry(
                 row.at, clean(row.actor), EntryKind(row.kind), clean(row.step_id), clean(row.text, _LONG)
             )
             for row in whole.entries
         ),
-        present_of(whole.present),
+        whole.present,
         people_of(whole.people),
     )
-
-
-def present_of(rows: Iterable[PresenceRow]) -> tuple[Present, ...]:
-    return tuple(Present(clean(row.actor), clean(row.host), row.seen_at) for row in rows)
 
 
 def incident_of(row: IncidentRow) -> Incident:
@@ -96,7 +89,3 @@ def _step_view(step: RunbookStep, number: int, row: StepRow) -> StepView:
         trouble=clean(row.trouble, _LONG),
         check=record_of(CheckResult, row.check_result) if row.check_result else None,
     )
-
-
-def evidence_of(row: EvidenceRow) -> EvidencePiece:
-    return EvidencePiece(**{field.name: getattr(row, field.name) for field in fields(EvidencePiece)})

@@ -22,6 +22,7 @@ from crypto_core.database.schema import (
     incident_step,
     journal,
 )
+from crypto_core.database.state.incident_records import EvidencePiece
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import UnknownIncidentError
 from crypto_core.guard.outcome import Outcome
@@ -60,20 +61,6 @@ class StepRow:
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceRow:
-    """A piece of evidence without its content."""
-
-    id: int
-    step_id: str
-    kind: str
-    title: str
-    captured_at: datetime
-    captured_by: str
-    sha256: str
-    characters: int
-
-
-@dataclass(frozen=True, slots=True)
 class JournaledRow:
     """An entry of the journal about an incident's roles and follow-ups. `detail` is JSON."""
 
@@ -96,7 +83,7 @@ class EvidenceDraft:
 
 INCIDENT = [incident.c[name] for name in IncidentRow.__slots__]
 STEP = [incident_step.c[name] for name in StepRow.__slots__]
-EVIDENCE = [incident_evidence.c[name] for name in EvidenceRow.__slots__]
+EVIDENCE = [incident_evidence.c[name] for name in EvidencePiece.__slots__]
 
 
 def checked_number(number: int) -> int:
@@ -185,7 +172,7 @@ class IncidentChange:
                 update(incident).where(incident.c.id == self.incident.id).values(known=merged)
             )
 
-    def keep(self, step_id: str, draft: EvidenceDraft) -> EvidenceRow:
+    def keep(self, step_id: str, draft: EvidenceDraft) -> EvidencePiece:
         """Keep a piece of evidence; timeline and journal have its hash."""
         number = self._journal.call(
             "keep_evidence",
@@ -194,7 +181,7 @@ class IncidentChange:
             actor=self.actor,
         )
         found = select(*EVIDENCE).where(incident_evidence.c.id == number)
-        kept = EvidenceRow(*self._connection.execute(found).one())
+        kept = EvidencePiece(*self._connection.execute(found).one())
         self.tell("evidence", step_id, f"{draft.title} kept as evidence {kept.id}, SHA-256 {kept.sha256}.")
         return kept
 

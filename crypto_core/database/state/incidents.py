@@ -21,6 +21,7 @@ from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import incident, journal
 from crypto_core.database.state import incident_changes
+from crypto_core.database.state.incident_records import EvidencePiece, Present
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.state.step_lease import StepLease
@@ -64,19 +65,12 @@ class EntryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceRow:
-    actor: str
-    host: str
-    seen_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class IncidentWhole:
     incident: incident_changes.IncidentRow
     steps: tuple[incident_changes.StepRow, ...]
-    evidence: tuple[incident_changes.EvidenceRow, ...]
+    evidence: tuple[EvidencePiece, ...]
     entries: tuple[EntryRow, ...]
-    present: tuple[PresenceRow, ...]
+    present: tuple[Present, ...]
     people: tuple[incident_changes.JournaledRow, ...] = ()
 
 
@@ -141,7 +135,7 @@ class IncidentStore:
         return IncidentWhole(
             row,
             steps,
-            tuple(incident_changes.EvidenceRow(*one) for one in pieces),
+            tuple(EvidencePiece(*one) for one in pieces),
             tuple(EntryRow(*one) for one in entries),
             present,
             people,
@@ -161,7 +155,7 @@ class IncidentStore:
             steps = incident_changes.read_steps(connection, [row.id for row in rows])
         return tuple((row, steps[row.id]) for row in rows)
 
-    def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
+    def present(self, numbers: Collection[int]) -> dict[int, tuple[Present, ...]]:
         with connected(self._engine) as connection:
             return _present(connection, numbers)
 
@@ -270,13 +264,13 @@ class IncidentStore:
         )
 
 
-def _present(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
+def _present(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[Present, ...]]:
     c = schema.incident_presence.c
-    found: dict[int, list[PresenceRow]] = {}
+    found: dict[int, list[Present]] = {}
     for number, *row in connection.execute(
         select(c.incident_id, c.actor, c.host, c.seen_at)
         .where(c.incident_id.in_(numbers), c.seen_at > seconds_ago(PRESENT_SECONDS))
         .order_by(c.incident_id, c.actor, c.host)
     ):
-        found.setdefault(int(number), []).append(PresenceRow(*row))
+        found.setdefault(int(number), []).append(Present(*row))
     return {number: tuple(rows) for number, rows in found.items()}

@@ -20,7 +20,6 @@ from crypto_core.incidents.steps.evidence_sanitising import NOTHING, Hiding, kep
 from crypto_core.incidents.steps.own_checks import kept_kinds
 from crypto_core.incidents.steps.parts import IncidentParts, require_open
 from crypto_core.incidents.steps.step_contracts import Captured, Capturing, Situation
-from crypto_core.incidents.views import evidence_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class StepEvidence:
             row = change.step(step_id)
             if row.begun_at is None and not StepState(row.state).ended:
                 change.set_step(step_id, row.state, row.state, begun_at=change.now)
-            return [evidence_of(change.keep(step_id, draft)) for draft in drafts]
+            return [change.keep(step_id, draft) for draft in drafts]
 
     def _note_failures(self, number: int, step: StepView, failures: Sequence[CaptureFailure]) -> None:
         told = kept_text(f"Not captured: {_listed(failures)}", 2_000)

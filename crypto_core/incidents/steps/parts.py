@@ -27,7 +27,6 @@ from crypto_core.incidents.views import (
     UNREADABLE,
     incident_of,
     incident_view,
-    present_of,
     step_views,
     unreadable,
 )
@@ -95,7 +94,7 @@ class IncidentParts:
                 # One that can't be gone by hides no other; to open it tells why.
                 why = error.message
                 runbook = Runbook(clean(row.runbook_id), 0, why, SubjectKind.TOKENS, NO_TEXT, (), "")
-            near = present_of(present.get(row.id, ()))
+            near = present.get(row.id, ())
             try:
                 views.append(
                     IncidentView(

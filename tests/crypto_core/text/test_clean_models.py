@@ -30,8 +30,9 @@ from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
 from crypto_core.database.state.approval_book import _approval
-from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
-from crypto_core.database.state.incidents import EntryRow, IncidentWhole, PresenceRow
+from crypto_core.database.state.incident_changes import IncidentRow, StepRow
+from crypto_core.database.state.incident_records import EvidencePiece, Present
+from crypto_core.database.state.incidents import EntryRow, IncidentWhole
 from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
 from crypto_core.database.state.journal_verification import check
 from crypto_core.database.tokens.catalogue import Catalogue, Unreadable, Unsupported
@@ -232,9 +233,9 @@ def incident(text: str, _: Path) -> Built:
     scope = {"key": text, "references": [text], "filter": text, "database": text, "origin": text}
     head = IncidentRow(*(1, text, "open", "a", text, text, scope, {text: text}, NOW, text, None, text, text))
     step = StepRow("one", "to do", None, None, text, text, text, text, {"state": "failed", "lines": [text]})
-    piece = EvidenceRow(1, text, "census", text, NOW, text, text, 1)
+    piece = EvidencePiece(1, text, "census", text, NOW, text, text, 1)
     entry = EntryRow(NOW, text, "note", text, text)
-    present = PresenceRow(text, text, NOW)
+    present = Present(text, text, NOW)
     view = incident_view(IncidentWhole(head, (step,), (piece,), (entry,), (present,)), book)
     yield from (view, view.incident, *view.steps, *view.evidence, *view.entries, *view.present)
     assert is_clean(str(view.incident.scope))
