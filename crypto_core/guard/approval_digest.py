@@ -11,11 +11,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from crypto_core.guard.approvals import Approval
 from crypto_core.guard.signature import digest_of
+from crypto_core.proof.forms import moment_text
 
 PURPOSE = "approval request"
 
@@ -38,8 +38,8 @@ def parts_of(request: Approval) -> dict[str, str]:
         "database": request.database,
         "journal's database": request.database_id,
         "requester": request.requested_by,
-        "time of the request": _moment(request.requested_at),
-        "expiry": _moment(request.expires_at),
+        "time of the request": moment_text(request.requested_at),
+        "expiry": moment_text(request.expires_at),
     }
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in parts.items()}
 
@@ -84,7 +84,3 @@ def _without_moments(value: Any, name: str = "") -> Any:
         parts = [part for part in value if not (isinstance(part, str) and part.startswith(COUNTED_BY))]
         return [_without_moments(part, name) for part in parts]
     return _TIME.sub("", value) if name in _REMARKS and isinstance(value, str) else value
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

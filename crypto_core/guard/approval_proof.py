@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from crypto_core.errors import RefusedError
@@ -19,6 +19,7 @@ from crypto_core.guard.approval_purpose import PURPOSE, Purpose
 from crypto_core.guard.approvals import Approval
 from crypto_core.guard.distinct_people import same_person
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.moments import in_utc
 
 DELIVERY = "usually within 5 to 15 minutes"
 
@@ -78,12 +79,12 @@ def proof_of(request: Approval, delivered: DeliveredCalls) -> Proof:
     first = asked[0]
     end = first.at + (request.expires_at - request.requested_at)
     if delivered.now > end:
-        return _refused(f"By AWS's clock it expired at {_utc(end)}.")
+        return _refused(f"By AWS's clock it expired at {in_utc(end)}.")
     if denied := _about(request, Purpose.DENY, delivered.calls):
-        return _refused(f"{denied[0].identity} denied it at {_utc(denied[0].at)}.")
+        return _refused(f"{denied[0].identity} denied it at {in_utc(denied[0].at)}.")
     used = [c for c in _about(request, Purpose.USE, delivered.calls) if c.identity == request.requested_by]
     if used:
-        return _refused(f"It was used before, at {_utc(used[0].at)}.")
+        return _refused(f"It was used before, at {in_utc(used[0].at)}.")
     approved = [
         call
         for call in _about(request, Purpose.APPROVE, delivered.calls)
@@ -92,7 +93,7 @@ def proof_of(request: Approval, delivered: DeliveredCalls) -> Proof:
     others = [call for call in approved if not _one_person(first, call)]
     if others:
         by = others[0]
-        return Proof(True, False, clean(f"Confirmed by CloudTrail: {by.identity}, {_utc(by.at)}.", 600))
+        return Proof(True, False, clean(f"Confirmed by CloudTrail: {by.identity}, {in_utc(by.at)}.", 600))
     if approved:
         by = approved[0]
         return _refused(f"{by.identity} approved it, and is who asked for it, {first.identity}.")
@@ -119,7 +120,3 @@ def _waits(words: str) -> Proof:
 
 def _refused(words: str) -> Proof:
     return Proof(False, True, clean(f"By CloudTrail: {words}", 600))
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

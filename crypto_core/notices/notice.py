@@ -19,6 +19,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.moments import in_utc
 
 _LIMITS = {"title": 200, "subject": 300, "who": 300, "detail": 1_000, "remedy": 600, "command": 200}
 _MENTION = re.compile(r"@(?=(?:everyone|here|channel|all|team)\b)", re.IGNORECASE)
@@ -134,7 +135,7 @@ def _filled(line: str, values: dict[str, str]) -> str | None:
 def _values(notice: Notice, environment: str) -> dict[str, str]:
     return {
         **{name: str(getattr(notice, name)) for name in FIELDS if name not in ("at", "environment")},
-        "at": f"{notice.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "at": in_utc(notice.at),
         "environment": outward(environment, 40),
     }
 

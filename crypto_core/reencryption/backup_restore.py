@@ -34,6 +34,7 @@ from crypto_core.reencryption.run_ledger import RunLedger, run_sink
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.counting import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.moments import in_utc
 
 RESTORE = "backups restore"
 MOST = 50_000
@@ -56,7 +57,7 @@ class BackupSelection:
 
     def __str__(self) -> str:
         if self.since is not None:
-            return f"tokens replaced since {self.since:%Y-%m-%d %H:%M:%S %Z}"
+            return f"tokens replaced since {in_utc(self.since)}"
         return listed([str(reference) for reference in self.references], 3)
 
 

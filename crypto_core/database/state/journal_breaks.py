@@ -28,6 +28,7 @@ from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, Sign
 from crypto_core.proof.journal import JournalContents
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.moments import in_utc
 
 SUBJECT = "journal"
 _ACTION = BY_NAME["journal break"].journaled_as
@@ -65,8 +66,7 @@ class BreakPlan:
     @property
     def sentences(self) -> tuple[str, ...]:
         missing = [
-            f"Entry {one.seq}, signed on {one.at:%Y-%m-%d %H:%M:%S} UTC, is gone or another one."
-            for one in self.lost
+            f"Entry {one.seq}, signed on {in_utc(one.at)}, is gone or another one." for one in self.lost
         ]
         return (*missing, *self.problems)
 
@@ -74,7 +74,7 @@ class BreakPlan:
     def _signed_last(self) -> str:
         if self.last is None:
             return "it was never signed."
-        return f"it was signed last at entry {self.last.seq:,} on {self.last.at:%Y-%m-%d %H:%M:%S} UTC."
+        return f"it was signed last at entry {self.last.seq:,} on {in_utc(self.last.at)}."
 
     def as_json(self) -> dict[str, Any]:
         return {**self._what(), "digest": self.digest, "warnings": list(self.warnings)}

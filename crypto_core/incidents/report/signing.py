@@ -25,6 +25,7 @@ from crypto_core.reports.json import canonical, json_value, written
 from crypto_core.reports.masking import shown
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecord, shape
+from crypto_core.text.moments import in_utc
 
 SCHEMA = "keydeck incident report"
 SCHEMA_VERSION = 1
@@ -155,7 +156,7 @@ def check_report(
         clean(signature.key_arn, 300) if signature else "",
         clean(signature.algorithm, 60) if signature else "",
         named,
-        f"{when.at:%Y-%m-%d %H:%M:%S} UTC, {when.evidence}" if when else "",
+        f"{in_utc(when.at)}, {when.evidence}" if when else "",
     )
 
 

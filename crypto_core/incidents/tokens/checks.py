@@ -19,6 +19,7 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.reencryption.token_search.index_plan import OutsideRows
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 
 
 def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> CheckResult:
@@ -174,6 +175,6 @@ def _why(held: Held, reason: str) -> str:
 
 def _moment(at: str) -> str:
     try:
-        return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return in_utc(datetime.fromisoformat(at))
     except ValueError:
         return "never"

@@ -30,6 +30,7 @@ from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 
 RESTORE, PURGE = "jobs restore", "backups purge"
 
@@ -78,7 +79,7 @@ class PurgePlan:
     @property
     def summary(self) -> str:
         of = "" if self.job is None else f" of job {self.job}"
-        before = f" from before {self.before:%Y-%m-%d %H:%M:%S %Z}" if self.before else ""
+        before = f" from before {in_utc(self.before)}" if self.before else ""
         return f"Forget {counted(self.envelopes, 'replaced envelope')}{of}{before} for good"
 
     @property
