@@ -55,7 +55,6 @@ def record(day: int, parts: Parts | None = None, *, number: int = 0, hour: float
         clean("db"),
         clean("cron"),
         day,
-        bytes(32),
         None,
         clean("no key"),
     )
