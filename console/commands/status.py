@@ -82,7 +82,7 @@ def census_progress() -> Iterator[Callable[[CensusProgress], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with printing.bar("counting") as draw:
+    with printing.bar("counting", stops=True) as draw:
         yield lambda now: draw(now.done, now.pages, f"pages, {counted(now.tokens, 'token')} so far")
 
 

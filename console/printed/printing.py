@@ -151,10 +151,10 @@ def meter(label: str, unit: str = "tokens") -> Iterator[Meter]:
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+def bar(label: str, *, stops: bool = False) -> Iterator[Callable[[int, int, str], None]]:
     """Give what draws a bar on a terminal: how many are done, of how many, and a word on them.
 
-    It is drawn only between the first and the last of them: around that, a prompt may need the line.
+    Before the first word it is not there, for a prompt needs the line; with `stops` nor after the last one.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -170,10 +170,10 @@ def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
 
     def draw(done: int, total: int, word: str) -> None:
         drawn.update(task, completed=done, total=total, word=word)
-        if done < total:
-            drawn.live.start()
-        else:
+        if stops and done >= total:
             drawn.live.stop()
+        else:
+            drawn.live.start()
 
     try:
         yield draw

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ def test_a_record_is_one_line_in_the_file_and_in_memory(book: logfile.FileLogBoo
     assert (second.number, book.changes) == (2, 2)
     assert book.lines(after=1) == (second,)
     assert book.lines(after=2) == book.lines(after=99) == ()
+
+
+def test_threads_side_by_side_lose_no_line(book: logfile.FileLogBook) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(own.info, map(str, range(800))))
+    assert len(written(book)) == 800
+    assert [line.number for line in book.lines()] == list(range(1, 801))
 
 
 def test_ours_counts_from_info_and_others_from_warning(book: logfile.FileLogBook) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from console.printed.pace import Pace, pace_words
-from console.printed.printing import Meter
+from console.printed.printing import Meter, bar
 
 
 def paces(*seen: tuple[float, int]) -> list[float | None]:
@@ -57,3 +57,19 @@ def test_a_meter_claims_no_rate_that_nobody_measured(capsys: pytest.CaptureFixtu
     Meter("rewrap").show(5, 10)
     Meter("rewrap").show(5, 10, 200.0)
     assert capsys.readouterr().err.splitlines() == ["rewrap: 5 of 10", "rewrap: 5 of 10, 200 tokens/s"]
+
+
+def test_a_bar_begins_with_the_first_word_and_one_that_stops_ends_with_the_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    hides, shows = "\x1b[?25l", "\x1b[?25h"  # the cursor
+    for stops in (True, False):
+        with bar("counting", stops=stops) as draw:
+            assert capsys.readouterr().err == ""
+            draw(1, 3, "pages")
+            assert hides in capsys.readouterr().err
+            draw(3, 3, "pages")
+            assert (shows in capsys.readouterr().err) is stops
+        assert (shows in capsys.readouterr().err) is not stops
