@@ -57,7 +57,7 @@ def import_(
 ) -> int:
     """Read CloudTrail's files, and all below folders, into the local store.
 
-    In whatever shape they come: gzip, zip, tar or plain; JSON, JSON lines or CSV; from CloudTrail,
+    In whatever shape they come: packed, zip, tar or plain; JSON, JSON lines or CSV; from CloudTrail,
     EventBridge, CloudWatch Logs, Firehose, SQS, Athena, CloudTrail Lake, Splunk, Elastic or OCSF. - reads
     standard input.
     Files that were read before and are unchanged are not read again: their events count as duplicates.
