@@ -171,7 +171,7 @@ class StatusScreen(ProblemActor):
 
         target = self.target_in_hand
         key = self.facts.key_words.find(target.key_arn) if isinstance(target, KeyRoute) else None
-        content = side_content(self.problem_in_hand, key, self.facts, panes.detail_cells)
+        content = side_content(self.problem_in_hand, key, self._use, self.facts, panes.detail_cells)
         side = self.query_one("#side", Static)
         side.update(content, layout=False)
         side.set_class(not content, "-empty")

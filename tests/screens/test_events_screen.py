@@ -155,6 +155,9 @@ async def test_status_shows_the_last_day_and_leads_to_it() -> None:
             await d.press("down")
         await d.press("enter")
         assert expression(d) == "-service since:24h"
+    async with deck(there, size=(200, 50)) as d:
+        await d.until(lambda: "events in 24 h" in d.text())
+        assert "█" in "".join(line[122:] for line in d.lines())
 
 
 async def test_status_says_nothing_of_events_where_there_are_none_or_no_answer() -> None:
