@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from crypto_core.database.state.incident_records import EvidencePiece as EvidencePiece  # noqa: PLC0414
 from crypto_core.database.state.incident_records import Present as Present  # noqa: PLC0414
@@ -210,6 +211,28 @@ class StepView(JsonRecord):
     )
 
 
+class Stands(Protocol):
+    @property
+    def state(self) -> str:
+        """One of StepState."""
+
+    @property
+    def answer(self) -> str:
+        """What was decided, "" while nothing is."""
+
+
+StandsAt = Callable[[str], Stands]
+"""Where a step stands, by its id."""
+
+
+def undecided(runbook: Runbook, step_id: str, stands: StandsAt) -> RunbookStep | None:
+    """Return the decision that a step waits for, the earliest one, open or skipped; None if it was begun."""
+    if stands(step_id).state != StepState.TODO:
+        return None
+    steps = {step.id: step for step in runbook.steps}
+    return next((steps[c.step] for c in runbook.conditions_of(step_id) if not stands(c.step).answer), None)
+
+
 @dataclass(frozen=True, slots=True)
 class IncidentView(JsonRecord):
     incident: Incident
@@ -235,11 +258,9 @@ class IncidentView(JsonRecord):
         return next((s for s in self.steps if not s.state.ended and self.undecided(s) is None), None)
 
     def undecided(self, step: StepView) -> StepView | None:
-        """Return the decision that a step waits for, open or skipped; None if it was begun."""
-        if step.state is not StepState.TODO:
-            return None
-        decisions = (self.step(condition.step) for condition in self.runbook.conditions_of(step.step.id))
-        return next((decision for decision in decisions if decision.state is not StepState.DONE), None)
+        """Return the decision that a step waits for; see `undecided`."""
+        decision = undecided(self.runbook, step.step.id, self.step)
+        return None if decision is None else self.step(decision.id)
 
     @property
     def left_undecided(self) -> tuple[StepView, ...]:

@@ -36,7 +36,7 @@ _MODELS = {
         "console.printed.job_words:StartedJob",
     ),
     "forecast": ("crypto_core.reencryption.scale.forecast:Forecast",),
-    "whose": ("crypto_core.reencryption.token_search.result:WantedToken",),
+    "whose": ("crypto_core.reencryption.token_search.result:SearchedToken",),
     "scan": ("crypto_core.copies.report:ScanReport",),
     "control": ("crypto_core.compliance.assessment:Judgement",),
     "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),

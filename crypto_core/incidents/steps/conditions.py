@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from crypto_core.errors import RefusedError
-from crypto_core.incidents.model import StepState
+from crypto_core.incidents.model import StandsAt, StepState
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import clean
-
-
-class Stands(Protocol):
-    @property
-    def state(self) -> str:
-        """One of StepState."""
-
-    @property
-    def answer(self) -> str:
-        """What was decided, "" while nothing is."""
-
-
-StandsAt = Callable[[str], Stands]
-"""Where a step stands, by its id."""
 
 
 def consequences(runbook: Runbook, decided: str, stands: StandsAt) -> Iterator[tuple[RunbookStep, StepState]]:
@@ -42,14 +27,6 @@ def consequences(runbook: Runbook, decided: str, stands: StandsAt) -> Iterator[t
         after = StepState.NOT_NEEDED if unneeded else StepState.TODO
         if after is not before:
             yield step, after
-
-
-def undecided(runbook: Runbook, step_id: str, stands: StandsAt) -> RunbookStep | None:
-    """Return the decision that a step waits for, the earliest one; None if it was begun."""
-    if stands(step_id).state != StepState.TODO:
-        return None
-    steps = {step.id: step for step in runbook.steps}
-    return next((steps[c.step] for c in runbook.conditions_of(step_id) if not stands(c.step).answer), None)
 
 
 def require_decided(runbook: Runbook, number: int, step_id: str, stands: StandsAt) -> None:

@@ -14,13 +14,12 @@ from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import EvidenceError, RefusedError, RunbookError
 from crypto_core.guard.guard import Guard
-from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
+from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView, undecided
 from crypto_core.incidents.people import people_of
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
-from crypto_core.incidents.steps.conditions import undecided
 from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import (

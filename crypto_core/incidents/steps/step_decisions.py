@@ -8,9 +8,9 @@ from collections.abc import Callable
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
+from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView, undecided
 from crypto_core.incidents.runbooks.runbook import Runbook
-from crypto_core.incidents.steps.conditions import consequences, undecided
+from crypto_core.incidents.steps.conditions import consequences
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, kept_text
 from crypto_core.incidents.steps.parts import (

@@ -57,7 +57,7 @@ class DecoyRow(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class WantedToken(JsonRecord):
+class SearchedToken(JsonRecord):
     """A token that was looked for: its lines, its kind, and what holds it or held it."""
 
     lines: tuple[int, ...]
@@ -100,10 +100,10 @@ class TokenSearchResult(JsonRecord):
     )
 
     @property
-    def tokens(self) -> tuple[WantedToken, ...]:
+    def tokens(self) -> tuple[SearchedToken, ...]:
         """Each wanted token with what was found of it, as a document has it."""
         return tuple(
-            WantedToken(
+            SearchedToken(
                 self._lines_of(number),
                 self.asked[number].mask if number in self.asked else "",
                 refs,
