@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Cursor, Page, Query
+from screens.blocking import DaemonThreads
 from screens.memory import Memory
 from screens.services import Services
 
@@ -40,33 +42,16 @@ class _Ahead(Generic[T]):
     """The answer to one call, made in a thread that nobody waits for at exit."""
 
     def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._there = Event()
-        self._answer: T | None = None
-        self._error: Exception | None = None
-        self._given = False
-        Thread(target=self._ask, name="keydeck-foresight", daemon=True).start()
-
-    def _ask(self) -> None:
-        try:
-            self._answer = self._call()
-        except Exception as error:  # noqa: BLE001 - raised where the answer is wanted
-            self._error = error
-        self._there.set()
-
-    @property
-    def fresh(self) -> bool:
+        self._future = DaemonThreads().submit(call)
+        self.fresh = True
         """True until the answer was given out."""
-        return not self._given
 
     def take_census(self, cancelled: Event | None) -> T:
         """Return the answer when it's there. Raises what the call raised, or InterruptedRunError."""
-        self._given = True
-        while not self._there.wait(0.05):
+        self.fresh = False
+        while not wait([self._future], 0.05).done:
             stop_if(cancelled)
-        if self._error is not None:
-            raise self._error
-        return self._answer  # type: ignore[return-value]  # there was no error
+        return self._future.result()
 
 
 class _Inventory:

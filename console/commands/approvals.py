@@ -127,11 +127,7 @@ def _print(found: Approval, *, err: bool = False) -> None:
         f"until:    {utc(found.expires_at)} UTC",
         f"decision: {found.decision.value}{decided}",
         *([f"problem:  {found.problem}"] if found.problem else []),
-        *([f"trail:    {found.cloudtrail}"] if found.cloudtrail else []),
-        f"database: {found.database or '-'}",
-        f"journal:  of database {found.database_id or '-'}",
-        f"digest:   {found.request_digest or '-'}",
-        f"plan:     {found.digest}",
+        *(f"{name + ':':<9} {value}" for name, value in found.proof),
         *(f"  {line}" for line in _lines(found.plan)),
     ):
         print_line(text, err=err)

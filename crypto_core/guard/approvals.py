@@ -85,6 +85,17 @@ class Approval(JsonRecord):
         decided_at=lambda one: one.decided_at and one.decided_at.astimezone(UTC),
     )
 
+    @property
+    def proof(self) -> tuple[tuple[str, str], ...]:
+        """What whoever decides compares with what the requester sees: names and values."""
+        return (
+            *((("trail", self.cloudtrail),) if self.cloudtrail else ()),
+            ("database", self.database or "-"),
+            ("journal", f"of database {self.database_id or '-'}"),
+            ("digest", self.request_digest or "-"),
+            ("plan", self.digest),
+        )
+
 
 class ApprovalGate(Protocol):
     """Asked right before something that may need a second identity; see ApprovalBook."""

@@ -92,9 +92,7 @@ def plan_lines(request: Approval, facts: Facts) -> list[Content]:
             lines += [Content.assemble((lead, style), str(text)) for text in texts]
     lines += [
         Content(""),
-        Content.assemble(("database  ", "$muted"), request.database or "-"),
-        Content.assemble(("digest    ", "$muted"), request.request_digest or "-"),
-        Content.assemble(("plan      ", "$muted"), request.digest),
+        *(Content.assemble((f"{name:<10}", "$muted"), value) for name, value in request.proof),
     ]
     laid_out = json.dumps(rest, indent=2, ensure_ascii=False, default=str).splitlines()
     lines += [

@@ -86,7 +86,8 @@ async def test_a_request_that_was_changed_is_on_top_and_can_only_be_denied() -> 
 @pytest.mark.parametrize(("presses", "decision"), [(1, "denied"), (2, "approved")])
 async def test_a_request_is_decided_after_its_plan_was_shown(presses: int, decision: str) -> None:
     stage = staged()
-    stage.approvals.add(approval())
+    trail = clean("The request is in CloudTrail.")
+    stage.approvals.add(replace(approval(), database_id=clean("db-77"), cloudtrail=trail))
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.command("approvals")
         assert isinstance(d.app.screen, ApprovalsScreen)
@@ -96,6 +97,8 @@ async def test_a_request_is_decided_after_its_plan_was_shown(presses: int, decis
         assert "Nobody can use the key." in told
         assert "41 tokens are under it." in told
         assert BEN in told
+        assert trail in told
+        assert "of database db-77" in told
         await d.press("enter")
         assert "approval.decide" not in stage.calls
         await d.press("a", *["right"] * presses, "enter")
