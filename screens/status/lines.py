@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from crypto_core.cancelling import Cancellation
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.sweep.results import Sweep
+from crypto_core.findings.finding import Finding
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
 from screens.ages import ago, day
@@ -63,23 +64,16 @@ def sweep_lines(sweep: Sweep | None, now: datetime, width: int) -> list[Line]:
 
 
 SHOWN = "-service since:24h"
-BEFORE = "-service until:24h"
 BARS = 24
-MOST_PRINCIPALS = 1_000
-MOST_DAYS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class RecentUse:
-    """What happened in 24 hours, without the services' calls.
-
-    `new_principals` None: too many to compare, or too few days before to tell what is normal.
-    """
+    """What happened in 24 hours, without the services' calls."""
 
     histogram: Histogram | None
     decrypts: int
     denied: int
-    new_principals: int | None
 
 
 def recent_use(events: EventStore, cancelled: Cancellation) -> RecentUse | None:
@@ -89,32 +83,20 @@ def recent_use(events: EventStore, cancelled: Cancellation) -> RecentUse | None:
     histogram = events.histogram(SHOWN, bars=BARS, cancelled=cancelled)
     decrypts = events.count(Query(f"name:Decrypt {SHOWN}"), cancelled=cancelled)
     denied = events.count(Query(f"denied {SHOWN}"), cancelled=cancelled)
-    now = events.pivot("principal", SHOWN, limit=MOST_PRINCIPALS, cancelled=cancelled)
-    before = events.pivot("principal", BEFORE, limit=MOST_PRINCIPALS, cancelled=cancelled)
-    known = {value.text for value in before.values}
-    comparable = _has_baseline(events, cancelled) and not now.others and not before.others
-    new = sum(value.text not in known for value in now.values) if comparable else None
-    return RecentUse(histogram, decrypts, denied, new)
+    return RecentUse(histogram, decrypts, denied)
 
 
-def _has_baseline(events: EventStore, cancelled: Cancellation) -> bool:
-    """True if there were events on enough days before: else everybody would be new."""
-    from crypto_core.trail.rules.rule_context import BASELINE_DAYS
-
-    before = events.histogram(BEFORE, bars=MOST_DAYS, cancelled=cancelled)
-    days = {bar.at // 86_400 for bar in before.bars} if before is not None else set()
-    return len(days) >= BASELINE_DAYS
-
-
-def use_lines(use: RecentUse | None) -> Sequence[Line]:
+def use_lines(use: RecentUse | None, findings: Iterable[Finding]) -> Sequence[Line]:
     if use is None:
         return ()
+    from crypto_core.trail.rules.novelty import new_principal
+
+    new = sum(one.rule == new_principal.id for one in findings)
     parts: list[str | tuple[str, str]] = [("24 h  ", "$muted"), (_bars(use.histogram), "$accent")]
     parts += ["  decrypts ", (f"{use.decrypts:,}", "bold"), " · "]
     parts.append((f"{'✖ ' if use.denied else ''}denied {use.denied:,}", "$error" if use.denied else ""))
-    if use.new_principals is not None:
-        sign = "▲ " if use.new_principals else ""
-        parts += [" · ", (f"{sign}new principals {use.new_principals:,}", "$warning" if sign else "")]
+    if new:
+        parts += [" · ", (f"▲ new principals {new:,}", "$warning")]
     return (line(*parts, target=EventsRoute(SHOWN), hint="Enter: the events of the last 24 hours."),)
 
 

@@ -279,7 +279,7 @@ class StatusScreen(ProblemActor):
             *sweep_lines(status.sweep, now, width),
             *decoy_lines(status.decoys, width),
             blank,
-            *use_lines(self._use),
+            *use_lines(self._use, self.facts.trail.value.findings if self.facts.trail.value else ()),
             *protected_lines(self.facts.memory.day_counts(self.facts.counted_place), now, width),
         ]
         height = max(size.height - len(rest), 0)

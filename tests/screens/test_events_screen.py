@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from crypto_core.errors import EventStoreError
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from screens.event_filters import FIRST
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import expression, shown, stage
@@ -142,9 +145,9 @@ async def test_status_shows_the_last_day_and_leads_to_it() -> None:
     there = stage()
     async with deck(there, size=LARGE) as d:
         await d.until(lambda: "24 h " in d.text())
-        # One call before is no baseline: nobody can be called new.
         assert "new principals" not in d.text()
-    there.events.add([event(5_000 + day, ago=day * 86_400) for day in (2, 3, 4)])
+    new = Finding("event-decrypt-new-principal", Severity.HIGH, "arn:x", "never decrypted before", "", "")
+    there.trail_findings = (new, replace(new, subject="arn:y"), replace(new, rule="event-root"))
     async with deck(there, size=LARGE) as d:
         await d.until(lambda: "24 h " in d.text())
         line = d.line_with("24 h ")
