@@ -9,8 +9,7 @@ import re
 from datetime import datetime, timedelta
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Clause, Term, terms_of, written
-from crypto_core.text.cleaning import shortened
+from crypto_core.lists.filter_language import Clause, Term, read_moment, written
 from crypto_core.trail.query import enclosed, parse
 
 _NOISE = ("service", "own")
@@ -24,24 +23,13 @@ FIRST_WINDOW = timedelta(hours=24)
 """What is fetched where there is nothing yet."""
 KEPT = timedelta(days=90)
 """How far back LookupEvents reaches."""
-_TIMES = "Write it as 2026-11-24, 2026-11-24T12:00, or how long ago: 90s, 30m, 2h, 7d, 2w."
 _AND = re.compile(r"\s+AND$")
 
 
 def since(words: str, last: datetime | None, now: datetime) -> datetime:
     """Return the start of a fetch: `2h`, a date, or a little before `last`. Raises InvalidFilterError."""
     if words:
-        none = InvalidFilterError(f"{shortened(words, 40)!r} is not a valid time.", position=0, remedy=_TIMES)
-        if '"' in words:  # it would end the value
-            raise none
-        try:
-            found = next(terms_of(parse(f'since:"{words}"', now))).alternatives[0].at_least
-        except InvalidFilterError as error:
-            # Where in a filter it would stand tells nobody anything.
-            raise none from error
-        if not isinstance(found, datetime):
-            raise none
-        return found
+        return read_moment(words, now)
     if last is None:
         return now - FIRST_WINDOW
     return max(last - LATE, now - KEPT) if last <= now else now - FIRST_WINDOW

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_terms import (
@@ -42,7 +42,7 @@ from crypto_core.lists.filter_values import (
 )
 from crypto_core.lists.foreign_spellings import OBJECTS, foreign_value, foreign_word
 from crypto_core.lists.regular_expression import PatternError, lower, pattern
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, shortened
 from crypto_core.text.likeness import meant
 
 __all__ = [
@@ -94,6 +94,31 @@ def parse_filter(
             f"The filter has more than {MOST_CHARACTERS:,} characters.", position=MOST_CHARACTERS
         )
     return _Parser(expression, fields, now or datetime.now(UTC)).clauses()
+
+
+TIMES = "Write it as 2026-11-24, 2026-11-24T12:00 (UTC), or how long ago: 90s, 30m, 2h, 7d, 2w."
+_MOMENTS = {"since": Field("since", ValueKind.SINCE), "until": Field("until", ValueKind.UNTIL)}
+
+
+def read_moment(words: str, now: datetime, *, until: bool = False) -> datetime:
+    """Return the moment of a value of since:, or of until:. Raises InvalidFilterError.
+
+    Of a date without a time it is when the day begins, for `until` its last second.
+    """
+    refused = InvalidFilterError(f"{shortened(words, 40)!r} is not a valid time.", position=0, remedy=TIMES)
+    if '"' in words:  # it would end the value
+        raise refused
+    try:
+        (term,) = terms_of(parse_filter(f'{"until" if until else "since"}:"{words}"', _MOMENTS, now=now))
+    except InvalidFilterError:
+        # Where in a filter it would stand tells nobody anything.
+        raise refused from None
+    found = term.alternatives[0]
+    bound = found.at_most if until else found.at_least
+    if not isinstance(bound, datetime):
+        raise refused
+    # Events have whole seconds: a day ends with the last one before the next day.
+    return bound if found.include_most else bound - timedelta(seconds=1)
 
 
 def written(text: str) -> str:

@@ -8,7 +8,8 @@ from importlib import import_module
 import click
 import pytest
 
-from console.commands.moments import REMEDY, moment
+from console.commands.moments import moment
+from crypto_core.lists.filter_language import TIMES
 
 COMMANDS = (
     ("events_list", "list_", ("since", "until")),
@@ -54,7 +55,7 @@ def test_how_long_ago_is_counted_back_from_now(option: str) -> None:
 def test_what_is_no_time_is_refused_with_the_same_words(option: str, value: str) -> None:
     with pytest.raises(click.BadParameter) as refused:
         read(option, value)
-    assert refused.value.message == f"{value!r} is not a valid time. {REMEDY}"
+    assert refused.value.message == f"{value!r} is not a valid time. {TIMES}"
 
 
 @pytest.mark.parametrize(("module", "name", "options"), COMMANDS)
