@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.pace import Pace, pace_words
-from console.printed.printing import bar, print_json, say
+from console.printed.printing import bar, print_json, say, seldom
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.store import EventChoice, ProviderLog
@@ -235,7 +234,10 @@ def _size(number: int) -> str:
 def _progress() -> Iterator[Callable[[import_report.ImportProgress], None]]:
     """Give what shows progress on stderr: a bar on a terminal, else now and then a line."""
     if not sys.stderr.isatty():
-        yield _Lines().update
+        yield seldom(
+            _SAID_SECONDS,
+            lambda now: f"import: {now.files:,} of {now.of:,} files, {counted(now.records, 'event')}",
+        )
         return
     pace = Pace()
 
@@ -245,14 +247,3 @@ def _progress() -> Iterator[Callable[[import_report.ImportProgress], None]]:
 
     with bar("import") as draw:
         yield lambda progress: draw(progress.files, progress.of, words(progress))
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def update(self, progress: import_report.ImportProgress) -> None:
-        now = time.monotonic()
-        if now - self._said >= _SAID_SECONDS:
-            self._said = now
-            say(f"import: {progress.files:,} of {progress.of:,} files, {counted(progress.records, 'event')}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from console.copy_attribution import without_database
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
-from console.printed.printing import bar, print_gaps, print_json, say
+from console.printed.printing import bar, print_gaps, print_json, seldom
 from console.printed.scan_words import print_scan, scan_rows
 from crypto_core.copies.attribution import CopyAttribution
 from crypto_core.copies.report import ScanReport
@@ -78,18 +77,9 @@ def _attribution(*, offline: bool) -> Iterator[CopyAttribution]:
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
-        yield _Lines().update
+        yield seldom(
+            _SAID_SECONDS, lambda done, of: f"scan: {done >> 20:,}{f' of {of >> 20:,}' if of else ''} MiB"
+        )
         return
     with bar("scan") as draw:
         yield lambda done, of: draw(done >> 20, max(of, done) >> 20, "MiB")
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def update(self, done: int, of: int) -> None:
-        now = time.monotonic()
-        if now - self._said >= _SAID_SECONDS:
-            self._said = now
-            say(f"scan: {done >> 20:,}{f' of {of >> 20:,}' if of else ''} MiB")

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import reduce
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -101,15 +100,6 @@ def services_of(*, trust: Sequence[str] = ()) -> Iterator[Container]:
 
 def _print_reading() -> Callable[[ReadingProgress], None]:
     """Return what says on stderr how far a full reading is: on a terminal each time, else now and then."""
-    from console.printed.printing import say
+    from console.printed.printing import seldom
 
-    every = 1.0 if sys.stderr.isatty() else 30.0
-    last = monotonic()
-
-    def show(progress: ReadingProgress) -> None:
-        nonlocal last
-        if monotonic() - last >= every:
-            last = monotonic()
-            say(progress.words)
-
-    return show
+    return seldom(1.0 if sys.stderr.isatty() else 30.0, lambda progress: progress.words)

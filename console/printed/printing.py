@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.plan import RunProgress
 
 Answer = TypeVar("Answer")
+P = ParamSpec("P")
 
 
 def print_json(document: Any) -> None:
@@ -64,6 +66,19 @@ def print_styled(line: StyledLine, *, err: bool = False) -> None:
 def say(message: str) -> None:
     """Print a message for the operator on stderr."""
     print_line(message, err=True)
+
+
+def seldom(seconds: float, words: Callable[P, str]) -> Callable[P, None]:
+    """Return what says words at most every so many seconds, the first time after as many."""
+    said = time.monotonic()
+
+    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        nonlocal said
+        if time.monotonic() - said >= seconds:
+            said = time.monotonic()
+            say(words(*args, **kwargs))
+
+    return tell
 
 
 def say_unjournaled(why: str) -> None:
