@@ -123,10 +123,10 @@ def asked(fields: tuple[InputField, ...], inputs: Mapping[str, str | Secret]) ->
     for field in fields:
         if field.name in found:
             continue
-        if field.default:
-            found[field.name] = field.default
-        elif field.required:
+        if field.required and field.undecided:
             found[field.name] = _ask(field)
+        elif field.proposed:
+            found[field.name] = field.proposed
     return found
 
 

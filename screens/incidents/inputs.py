@@ -37,21 +37,6 @@ class FieldChoice:
     value: str
 
 
-def needs_input(field: InputField) -> bool:
-    """Return whether an action can't be planned before the operator says something to this field."""
-    single = len(field.choices) == 1 and not field.several
-    return field.secret or (field.required and not field.default and not single)
-
-
-def defaults(fields: Sequence[InputField]) -> dict[str, str]:
-    return {
-        field.name: field.default
-        or (field.choices[0][0] if field.choices and field.required and not field.several else "")
-        for field in fields
-        if not field.secret
-    }
-
-
 class InputsForm(VerticalScroll, can_focus=False):
     """The fields. Enter goes to the next one, and from the last one on."""
 

@@ -19,7 +19,7 @@ from crypto_core.text.cleaning import shortened
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.incidents.inputs import InputsForm, defaults, needs_input
+from screens.incidents.inputs import InputsForm
 from screens.incidents.words import action_lines
 from screens.incidents.work import incident_work
 from screens.styled import BLANK
@@ -94,11 +94,11 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
         if not open_ or self._rounds > _ROUNDS:
             self.tell("", Content(LOOKING))
             super().begin()
-        elif self._everything or any(needs_input(field) for field in open_):
+        elif self._everything or any(field.undecided for field in open_):
             self.query_one(".body").display = False
             self._ask_for(open_)
         else:
-            self._inputs.update(defaults(open_))
+            self._inputs.update({field.name: field.proposed for field in open_})
             self.begin()
 
     def _ask_for(self, fields: Sequence[InputField], refused: str = "", why: Trouble | None = None) -> None:

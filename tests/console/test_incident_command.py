@@ -6,13 +6,16 @@ import json
 import shlex
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from console.commands import incident_scope
+from console.commands.incident_doing import asked
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -20,6 +23,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in
+from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.references import TokenRef, parse_reference
 from tests.console.shapes import assert_shape
 from tests.crypto_core.trail import records
@@ -416,3 +420,12 @@ def test_an_incident_is_declared_from_an_event_a_finding_or_a_suspect(
     assert refused.exit_code == 2
     assert "Several keys were used" in refused.stderr
     assert "--key" in refused.stderr
+
+
+def test_a_field_with_one_choice_is_filled_in_as_the_form_fills_it_and_others_are_asked_for() -> None:
+    only = InputField("key", "Which key?", choices=(("arn:a", "a"),))
+    fields = (only, replace(only, name="note", required=False), replace(only, name="days", default="7"))
+    assert asked(fields, {}) == {"key": "arn:a", "days": "7"}
+    for undecided in (replace(only, choices=(*only.choices, ("arn:b", "b"))), replace(only, several=True)):
+        with pytest.raises(click.UsageError, match="give it with --set key=VALUE"):
+            asked((undecided,), {})

@@ -73,6 +73,18 @@ class InputField:
     suspects: tuple[str, ...] = ()
     instead_of: str = ""
 
+    @property
+    def proposed(self) -> str:
+        """Its default, else the first choice of one that has to be made."""
+        made = self.choices and self.required and not self.several
+        return self.default or (self.choices[0][0] if made else "")
+
+    @property
+    def undecided(self) -> bool:
+        """True if an action can't be planned before the operator says something to it."""
+        only = len(self.choices) == 1 and not self.several
+        return self.secret or (self.required and not self.default and not only)
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(title=300, does=1_000, does_not=1_000, warnings=1_000)
