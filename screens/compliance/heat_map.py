@@ -161,7 +161,6 @@ class HeatMap(CursorView):
     def on_resize(self, event: Resize) -> None:
         self.left = max(len(self.columns) - self.in_sight, 0)
         self._keep_column_in_sight()
-        super().on_resize(event)
 
     # Painting
 
@@ -254,8 +253,8 @@ class HeatMap(CursorView):
         again = place + self.left == self.column or place < 0
         if 0 <= place < self.in_sight:
             self.move_across(place + self.left)
-        if again or event.chain < 2:
-            super().on_click(event)
+        if not again and event.chain > 1:
+            event.prevent_default()
 
 
 def _painted(cell: grid.Cell, wide: int) -> Iterator[Part]:

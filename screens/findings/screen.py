@@ -125,7 +125,6 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self.show_list()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         if self.is_mounted and self.query(TablePane):
             self.show_facts()
 

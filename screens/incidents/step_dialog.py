@@ -64,7 +64,6 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
     def on_unmount(self) -> None:
         """Erase the inputs, unless they were handed on: the receiver erases them then."""
-        super().on_unmount()
         if not self._agreed:
             for value in self._inputs.values():
                 if isinstance(value, Secret):

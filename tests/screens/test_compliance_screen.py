@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -79,6 +80,19 @@ async def test_a_move_across_paints_the_cursors_line_and_no_other(monkeypatch: p
         monkeypatch.setattr(HeatMap, "line", lambda view, index: painted.append(index) or line(view, index))
         await d.press("left")
         assert set(painted) == {heat_map(d).cursor}
+
+
+async def test_two_clicks_on_a_cell_open_its_day_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with deck(start="compliance", size=LARGE) as d:
+        there, opened = heat_map(d), Counter[str]()
+        monkeypatch.setattr(HeatMap, "do_open", lambda _: opened.update(["day"]))
+        at = (there._label_cells + 2 * there._column_cells, there.STICKY + there.cursor)
+        await d.pilot.click(there, offset=at)
+        await d.settle()
+        assert (there.column, opened.total()) == (there.left + 2, 0)
+        await d.pilot.click(there, offset=at, times=2)
+        await d.settle()
+        assert opened.total() == 1
 
 
 async def test_a_column_can_be_a_week_or_a_month_and_the_cursor_keeps_its_day() -> None:
