@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +51,7 @@ class StepLease:
         }
         self._sure_until = 0.0
         """Until when, by this machine's clock, nobody else can have taken the step."""
+        self._lock = Lock()
 
     @repeated_if_rolled_back
     def take(self) -> None:
@@ -75,10 +77,11 @@ class StepLease:
     @repeated_if_rolled_back
     def renew(self) -> None:
         """Hold the step for longer. Raises StepLostError if another operator has it, DatabaseError."""
-        asked = _now()
-        with connected(self._engine, write=True) as connection:
-            self._require(self._act(connection, "renew"))
-        self._sure_until = asked + LEASE_SECONDS
+        with self._lock:
+            asked = _now()
+            with connected(self._engine, write=True) as connection:
+                self._require(self._act(connection, "renew"))
+            self._sure_until = asked + LEASE_SECONDS
 
     def require_until_commit(self, connection: Connection) -> None:
         """Pass if the step is held until the transaction's end. Raises StepLostError."""
