@@ -14,7 +14,6 @@ from console.commands.session import services_of, trust_option
 from console.completion.offers import job_numbers, token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_json, print_line, say
-from crypto_core.database.tokens.attached_code import code_warnings
 from crypto_core.reencryption.backup_restore import BackupRestoreResult, BackupSelection
 from crypto_core.references import parse_reference
 from crypto_core.text.counting import counted
@@ -52,7 +51,7 @@ def restore(
         if not (dry_run and as_json):
             under = f", under {', '.join(plan.key_arns)}" if plan.key_arns else ""
             say(f"{counted(plan.tokens, 'envelope')} to restore{under}.")
-            for warning in code_warnings(plan.code):
+            for warning in plan.warnings:
                 say(warning)
         if plan.tokens and not dry_run:
             about = "This restores tokens as they were stored before, under the key of that time."
@@ -99,6 +98,8 @@ def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool,
         if plan.envelopes and not dry_run:
             about = "They can't be restored afterwards."
             say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten. {about}")
+            for warning in plan.warnings:
+                say(warning)
             purged = services.undoing.purge_backups(plan, consent_to(plan, yes=yes, about=about))
     if as_json:
         print_json({"dry_run": dry_run, "envelopes": plan.envelopes, "purged": purged})

@@ -28,7 +28,6 @@ from console.printed.job_words import (
 )
 from console.printed.listing import print_listing
 from console.printed.printing import print_json, print_line, say
-from crypto_core.database.tokens.attached_code import code_warnings
 from crypto_core.errors import ReadOnlyError
 from crypto_core.text.counting import counted
 from screens.jobs.work import job_work
@@ -188,7 +187,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
             keys = ", ".join(plan.key_arns)
             kept = counted(plan.tokens, "envelope")
             say(f"{kept} that job {job} replaced, under {keys}: restored unless changed since. {about}")
-            for warning in code_warnings(plan.code):
+            for warning in plan.warnings:
                 say(warning)
         if dry_run:
             return 0

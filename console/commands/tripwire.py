@@ -136,6 +136,7 @@ def _print_remove(plan: RemovePlan, *, err: bool = False) -> None:
 
 def _print_reseal(plan: ResealPlan, *, err: bool = False) -> None:
     print_line(f"{plan.summary}: {plan.key}.", err=err)
+    _print_warnings(plan.warnings, err=err)
 
 
 def _print_warnings(warnings: Sequence[str], *, err: bool) -> None:

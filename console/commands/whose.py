@@ -168,7 +168,7 @@ def build(*, limit: int | None, trust: tuple[str, ...], dry_run: bool, yes: bool
         plan = services.token_index.plan_build(limit)
         filled = IndexFilling(0, 0, 0)
         if not dry_run:
-            say(f"{plan.summary}.")
+            say(" ".join((f"{plan.summary}.", *plan.warnings)))
             consent = consent_to(plan, yes=yes, about="Each envelope is opened by KMS, and none is changed.")
             with (
                 cancelled_by_interrupt("Stopping; what is noted stays.") as cancelled,

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from crypto_core import errors
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run, WarningPlan
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.guard.performing import require_named
 
@@ -28,7 +28,7 @@ READ_ONLY = "Keydeck is in read-only mode."
 
 
 A = TypeVar("A")
-P = TypeVar("P")
+P = TypeVar("P", bound="WarningPlan")
 R = TypeVar("R")
 
 
@@ -102,8 +102,8 @@ class Guard:
         shown: Callable[[P], Mapping[str, Any]],
         detail: Mapping[str, Any] | None = None,
         said: Callable[[errors.KeydeckError], str] = attrgetter("message"),
-    ) -> tuple[P, tuple[str, ...]]:
-        """Return the plan that `make` makes, journaled as a dry run, and the warnings besides its own.
+    ) -> P:
+        """Return the plan that `make` makes, journaled as a dry run, with warnings besides its own.
 
         They say that it could not be journaled, and what the approval that it needs is worth. Raises what
         `make` raises, journaled as by `recording`, and as `require_writable`.
@@ -115,7 +115,7 @@ class Guard:
         notes = [f"The dry run was not journaled: {unrecorded}"] if unrecorded else []
         if self.approvals is not None and self.approvals.advisory and self.approvals.needed(action):
             notes.append(self.approvals.advisory)
-        return plan, tuple(notes)
+        return replace(plan, warnings=(*plan.warnings, *notes))
 
     def agreed(self, change: GuardedChange, consent: Consent | None) -> Consent:
         """Return the consent to a change, once all is there that it takes.

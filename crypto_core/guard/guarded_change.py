@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from crypto_core.errors import RefusedError
@@ -52,6 +52,15 @@ class PlannedChange(Subject, Protocol):
     def summary(self) -> str: ...
 
     def as_json(self) -> Any: ...
+
+
+class WarningPlan(Protocol):
+    """A plan, of a dataclass, that warns whoever is to agree to it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

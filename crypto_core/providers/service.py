@@ -214,8 +214,7 @@ class ProviderService:
             with closing(self._draft(refs)) as drafted:
                 return drafted.plan
 
-        plan, notes = self._guard.plan(ACTION, subject_of(len(set(refs))), make, planned, {"plan": None})
-        return replace(plan, warnings=plan.warnings + notes)
+        return self._guard.plan(ACTION, subject_of(len(set(refs))), make, planned, {"plan": None})
 
     def revoke(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 
 from crypto_core import errors
 from crypto_core.database.tokens import backups
-from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode, code_warnings
 from crypto_core.database.tokens.backups import KeptEnvelope
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.store import StoredToken, TokenStore
@@ -72,6 +72,7 @@ class BackupRestorePlan(JsonRecord, RunsCode):
     """The keys that the envelopes are under, as far as known."""
     code: tuple[AttachedCode, ...] = ()
     """What others have had run when these tokens are written."""
+    warnings: tuple[str, ...] = ()
 
     json_shape = shape(
         "selection tokens references refused keys=key_arns code plan=digest",
@@ -140,10 +141,9 @@ class BackupRestoring:
 
         Raises InvalidReferenceError, DatabaseError; RefusedError for more tokens than one run takes.
         """
-        plan, _ = self._guard.plan(
+        return self._guard.plan(
             RESTORE, str(selection), lambda: self._planned(selection), BackupRestorePlan.as_json
         )
-        return plan
 
     def restore_envelopes(
         self, plan: BackupRestorePlan, consent: Consent | None, *, cancelled: Event | None = None
@@ -190,7 +190,8 @@ class BackupRestoring:
                 )
         columns = {str(TokenColumn(ref.table, ref.column)) for ref, _ in kept}
         code = self._parts.store.code_at(columns)
-        return BackupRestorePlan(selection, tuple(kept), tuple(refused), tuple(sorted(keys)), code)
+        key_arns, warnings = tuple(sorted(keys)), code_warnings(code)
+        return BackupRestorePlan(selection, tuple(kept), tuple(refused), key_arns, code, warnings)
 
     def _selected(self, selection: BackupSelection, refused: list[Unwritten]) -> Iterator[list[StoredToken]]:
         """The tokens as they are now, each once; `refused` gets what holds none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from threading import Event
 
 from sqlalchemy import Engine
@@ -51,14 +51,13 @@ class TokenWorkService:
         RefusedError (journaled too) where a run must not start, InvalidReferenceError, KmsError,
         DatabaseError.
         """
-        plan, notes = self._guard.plan(
+        return self._guard.plan(
             verb.value,
             str(selection),
             lambda: self.planner.plan_tokens(verb, selection, target, allow_downgrade=allow_downgrade),
             Plan.as_json,
             {"to": target},
         )
-        return replace(plan, warnings=plan.warnings + notes)
 
     def run_plan(
         self,

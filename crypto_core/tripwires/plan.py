@@ -142,6 +142,7 @@ class RemovePlan(RunsCode):
 class ResealPlan:
     danger: ClassVar[Danger] = Danger.CONFIRM
     key: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

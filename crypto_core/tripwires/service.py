@@ -111,8 +111,7 @@ class Tripwires:
         """Return what would be added; journaled as a dry run, a refusal too. Raises RefusedError,
         InvalidReferenceError, KmsError, DatabaseError.
         """
-        plan, notes = self._guard.plan(ADD, "tripwires", lambda: self._draft_add(request), AddPlan.shown)
-        return replace(plan, warnings=plan.warnings + notes)
+        return self._guard.plan(ADD, "tripwires", lambda: self._draft_add(request), AddPlan.shown)
 
     def add(self, plan: AddPlan, consent: Consent | None) -> TripwireResult:
         """Add the decoys, and read them back. Raises NotConfirmedError, ApprovalNeededError, ReadOnlyError,
@@ -135,8 +134,7 @@ class Tripwires:
     def plan_remove(self, number: int) -> RemovePlan:
         """Return what would be removed; journaled as a dry run, a refusal too. Raises as `plan_add`."""
         subject = f"tripwire {number}"
-        plan, notes = self._guard.plan(REMOVE, subject, lambda: self._draft_remove(number), RemovePlan.shown)
-        return replace(plan, warnings=plan.warnings + notes)
+        return self._guard.plan(REMOVE, subject, lambda: self._draft_remove(number), RemovePlan.shown)
 
     def remove(self, plan: RemovePlan, consent: Consent | None) -> TripwireResult:
         """Delete the rows that stand as they were made, then the list's entry. Raises as `add`."""
@@ -173,7 +171,7 @@ class Tripwires:
 
     def plan_reseal(self) -> ResealPlan:
         """Return the plan to seal the list anew. Raises RefusedError without a key to write under."""
-        return self._guard.plan(RESEAL, "tripwires", self._draft_reseal, ResealPlan.shown)[0]
+        return self._guard.plan(RESEAL, "tripwires", self._draft_reseal, ResealPlan.shown)
 
     def reseal(self, plan: ResealPlan, consent: Consent | None) -> TripwireResult:
         """Seal the list under the key that is written under now. Raises as `add`."""

@@ -191,6 +191,7 @@ def restore_content(plan: RestorePlan, words: KeyWords) -> Content:
             Content.assemble(
                 _WARNING, "That is the key they were moved from. Don't do this after a compromise."
             ),
+            *(Content.assemble(_WARNING, warning) for warning in plan.warnings),
         ]
     )
 

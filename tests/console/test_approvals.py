@@ -156,7 +156,7 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     assert undoing.plan_purge().envelopes == 2
     approve(container, caught.value)
     fewer = PurgePlan(1)
-    with pytest.raises(RefusedError, match="Now: Forget 2 replaced envelopes"):
+    with pytest.raises(RefusedError, match="has changed since the preview"):
         undoing.purge_backups(fewer, Consent.by_option(fewer))
     assert undoing.purge_backups(undoing.plan_purge(), Consent.by_option(purge)) == 2
     told = [(e.action, e.outcome) for e in container.journal.entries()]

@@ -16,10 +16,14 @@ class SecondPerson(ApprovalGate):
         self.approved: set[str] = set()
         self.asked: list[tuple[str, str, str]] = []
         self.shown: list[Mapping[str, Any]] = []
+        self.worth = ""
 
     @property
     def advisory(self) -> str:
-        return ""
+        return self.worth
+
+    def needed(self, action: str) -> bool:
+        return True
 
     def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
         self.asked.append((action, summary, digest))

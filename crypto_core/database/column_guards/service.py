@@ -128,10 +128,7 @@ class ColumnGuardService:
         Raises RefusedError where the role does not own a table, or Keydeck itself would be refused; else as
         `survey`.
         """
-        plan, notes = self._guard.plan(
-            ACTION, request.subject, lambda: self._allowed(request), GuardPlan.as_json
-        )
-        return replace(plan, warnings=plan.warnings + notes)
+        return self._guard.plan(ACTION, request.subject, lambda: self._allowed(request), GuardPlan.as_json)
 
     def _allowed(self, request: GuardRequest) -> GuardPlan:
         order = ENVELOPE_FORMATS.index

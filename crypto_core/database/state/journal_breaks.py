@@ -121,10 +121,9 @@ class JournalBreaks:
         RefusedError for a journal that is whole, whose end can't be reached, or whose signatures can't be
         checked; SettingsError without a signing key, DatabaseError.
         """
-        plan, notes = self._guard.plan(
+        return self._guard.plan(
             _ACTION, SUBJECT, lambda: self._plan(reason, look or self._checkpoints.verify), BreakPlan.as_json
         )
-        return replace(plan, warnings=tuple(clean(note, 1_000) for note in notes))
 
     def acknowledge_break(
         self, plan: BreakPlan, consent: Consent | None, *, look: Callable[[], JournalCheck] | None = None

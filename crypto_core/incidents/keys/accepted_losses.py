@@ -127,14 +127,13 @@ class LossAcceptance:
         """
         view = self._parts.view(number)
         told = {"incident": view.incident.name, "reason": kept_text(reason, 1_000)}
-        plan, notes = self._guard.plan(
+        return self._guard.plan(
             OPERATION,
             view.incident.name,
             lambda: self._planned(view, reason, cancelled),
             lambda plan: told | {"plan": plan.digest, "number": len(plan.inner.tokens)},
             told,
         )
-        return replace(plan, warnings=plan.warnings + notes)
 
     def accept(
         self, number: int, plan: ActionPlan, consent: Consent | None, *, cancelled: Event | None = None

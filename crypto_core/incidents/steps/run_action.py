@@ -72,7 +72,7 @@ class StepActions:
             with performing(does.operations):
                 return action.plan_action(Situation(view.incident, step.step, given, cancelled))
 
-        plan, _ = self._parts.guard.plan(
+        return self._parts.guard.plan(
             "incident plan",
             subject,
             make,
@@ -80,7 +80,6 @@ class StepActions:
             detail,
             lambda error: kept_text(error.message),
         )
-        return plan
 
     def run_action(
         self,

@@ -70,14 +70,13 @@ class KeyChangeService:
         name, KmsError, and InterruptedRunError once `cancelled` is set.
         """
         told = change.as_json()
-        plan, notes = self._guard.plan(
+        return self._guard.plan(
             _action(change),
             change.subject,
             lambda: self._draft(change, cancelled),
             lambda plan: told | _told(plan),
             told,
         )
-        return replace(plan, warnings=plan.warnings + notes)
 
     def watching_reading(self, show: Callable[[ReadingProgress], None]) -> AbstractContextManager[None]:
         """Have `show` called with how far the reading before a plan is, by the thread that plans."""

@@ -75,6 +75,8 @@ class JobPlan:
     quota: int
     """Calls a second that KMS allows this account in the target's Region."""
     losses: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Not yet among the plan's own."""
 
     @property
     def danger(self) -> Danger:

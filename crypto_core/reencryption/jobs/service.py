@@ -246,10 +246,11 @@ class JobService:
                 return tokens
             return self.planner.plan_job(tokens, options, cancelled=cancelled)
 
-        plan, notes = self._guard.plan(verb.value, str(selection), fitting, _told, {"to": target})
-        if isinstance(plan, JobPlan):
-            return replace(plan, plan=replace(plan.plan, warnings=plan.plan.warnings + notes))
-        return replace(plan, warnings=plan.warnings + notes)
+        plan = self._guard.plan(verb.value, str(selection), fitting, _told, {"to": target})
+        if not isinstance(plan, JobPlan):
+            return plan
+        tokens = replace(plan.plan, warnings=plan.plan.warnings + plan.warnings)
+        return replace(plan, plan=tokens, warnings=())
 
     def start_job(self, plan: JobPlan, consent: Consent | None) -> int:
         """Make the job of a plan and return its number.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -16,13 +15,13 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import database_identity
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
 from crypto_core.database.tokens import backups
-from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode, code_warnings
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others, unless_changed
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
@@ -33,6 +32,7 @@ from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 
 RESTORE, PURGE = "jobs restore", "backups purge"
+_CHANGED = "What is kept has changed since the preview."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class RestorePlan(RunsCode):
     """The keys that the envelopes are under, and tokens would be under again."""
     code: tuple[AttachedCode, ...] = ()
     """What others have had run when these tokens are written."""
+    warnings: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -61,7 +62,10 @@ class RestorePlan(RunsCode):
 
     @property
     def digest(self) -> str:
-        return _digest(RESTORE, asdict(self) | {"code": [code.as_json() for code in self.code]})
+        return _digest(RESTORE, _terms(self) | {"code": [code.as_json() for code in self.code]})
+
+    def as_json(self) -> dict[str, Any]:
+        return _told(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class PurgePlan:
     envelopes: int
     job: int | None = None
     before: datetime | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -92,7 +97,10 @@ class PurgePlan:
 
     @property
     def digest(self) -> str:
-        return _digest(PURGE, asdict(self))
+        return _digest(PURGE, _terms(self))
+
+    def as_json(self) -> dict[str, Any]:
+        return _told(self)
 
 
 class Undoing:
@@ -111,8 +119,7 @@ class Undoing:
         Raises UnknownJobError, KmsError, DatabaseError; RefusedError where there is nothing to put back, or a
         key that it was under can't be used.
         """
-        plan, _ = self._guard.plan(RESTORE, f"job {job}", lambda: self._restoring(job), _told)
-        return plan
+        return self._guard.plan(RESTORE, f"job {job}", lambda: self._restoring(job), _told)
 
     def _restoring(self, job: int) -> RestorePlan:
         row = self._parts.jobs.get(job)
@@ -134,7 +141,7 @@ class Undoing:
         if not tokens:
             raise RefusedError(f"No envelope is kept that job {job} has replaced.")
         code = self._parts.store.code_at(row.plan.get("by_column", ()))
-        return RestorePlan(job, tokens, arns, code)
+        return RestorePlan(job, tokens, arns, code, code_warnings(code))
 
     def start_restore(self, plan: RestorePlan, consent: Consent | None) -> int:
         """Make the job that undoes another and return its number; processes that join it do the work.
@@ -157,7 +164,8 @@ class Undoing:
                 run.begin(begun | told_terms(draft), within=within, actor=actor, by=BEGIN)
             return job
 
-        change = _guarded(RESTORE, f"job {plan.job}", plan, lambda: self._restoring(plan.job))
+        still = unless_changed(plan, lambda: self._restoring(plan.job), _CHANGED)
+        change = GuardedChange.of(plan, RESTORE, f"job {plan.job}", still=still)
         return self._guard.run(change, consent, act, ended_by_others)[0]
 
     def plan_purge(self, *, job: int | None = None, before: datetime | None = None) -> PurgePlan:
@@ -165,11 +173,8 @@ class Undoing:
 
         Raises UnknownJobError, DatabaseError.
         """
-
-        plan, _ = self._guard.plan(
-            PURGE, PurgePlan(0, job).subject, lambda: self._purging(job, before), _told
-        )
-        return plan
+        subject = PurgePlan(0, job).subject
+        return self._guard.plan(PURGE, subject, lambda: self._purging(job, before), _told)
 
     def _purging(self, job: int | None, before: datetime | None) -> PurgePlan:
         kept = backups.kept(self._parts.engine, run_id=self._run(job), before=before)
@@ -194,7 +199,8 @@ class Undoing:
         def read_back(_: Run, purged: int) -> Ended[int]:
             return Ended(purged, Outcome.DONE, told | {"purged": purged})
 
-        change = _guarded(PURGE, plan.subject, plan, lambda: self._purging(plan.job, plan.before))
+        still = unless_changed(plan, lambda: self._purging(plan.job, plan.before), _CHANGED)
+        change = GuardedChange.of(plan, PURGE, plan.subject, still=still)
         purged, unjournaled = self._guard.run(change, consent, act, read_back)
         if unjournaled:
             raise DatabaseError(
@@ -215,26 +221,13 @@ class Undoing:
         return None if job is None else self._parts.jobs.get(job).run_id
 
 
-def _guarded(
-    action: str, subject: str, plan: RestorePlan | PurgePlan, again: Callable[[], RestorePlan | PurgePlan]
-) -> GuardedChange:
-    """The change that a plan is, refused if planning it `again` comes to something else."""
-
-    def still() -> None:
-        now = again()
-        if now.digest != plan.digest:
-            raise RefusedError(
-                f"What is kept has changed since the preview. It was: {plan.summary}. Now: {now.summary}.",
-                remedy="Nothing was done. Open a new preview.",
-            )
-
-    words = plan.summary[0].lower() + plan.summary[1:]
-    return GuardedChange(action, subject, words, plan, plan.summary, _told(plan), still=still)
+def _terms(plan: RestorePlan | PurgePlan) -> dict[str, Any]:
+    return {name: value for name, value in asdict(plan).items() if name != "warnings"}
 
 
 def _told(plan: RestorePlan | PurgePlan) -> dict[str, Any]:
     """A plan as the journal keeps it, and as somebody who is to approve it reads it."""
-    told = {n: str(v) if isinstance(v, datetime) else v for n, v in asdict(plan).items()}
+    told = {n: str(v) if isinstance(v, datetime) else v for n, v in _terms(plan).items()}
     return told | {"plan": plan.digest}
 
 

@@ -57,14 +57,13 @@ class ManyEntries:
         Raises RefusedError that names the lines that can't be entered, and what `TokenEntering.plan_entry`
         raises of no single row.
         """
-        plan, notes = self._entering.guard.plan(
+        return self._entering.guard.plan(
             VERB,
             counted(len(rows), "token"),
             lambda: self._planned(rows, cancelled),
             lambda plan: plan.as_json() | {"cause": cause},
             {"cause": cause},
         )
-        return EntriesPlan(plan.entries, plan.warnings + notes)
 
     def enter_tokens(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -88,14 +88,13 @@ class TokenEntering:
         already is done, and not refused. Raises InvalidTokenError, InvalidReferenceError, RowVanishedError,
         RefusedError, SettingsError without a key to write under, KmsError, DatabaseError.
         """
-        plan, notes = self.guard.plan(
+        return self.guard.plan(
             VERB,
             str(ref),
             lambda: self.plan_row(ref, raw, replaced=replaced),
             lambda plan: plan.as_json() | {"cause": cause},
             {"cause": cause},
         )
-        return replace(plan, warnings=plan.warnings + notes)
 
     def enter_token(
         self,

@@ -213,8 +213,7 @@ class TokenIndex:
 
         Raises RefusedError where the index is off, DatabaseError, SettingsError without a key to write under.
         """
-        plan, _ = self.guard.plan(BUILD, _SUBJECT, lambda: self._planned(limit), IndexPlan.as_json)
-        return plan
+        return self.guard.plan(BUILD, _SUBJECT, lambda: self._planned(limit), IndexPlan.as_json)
 
     def build(
         self,
@@ -253,8 +252,7 @@ class TokenIndex:
 
     def plan_drop(self) -> IndexPlan:
         """Return how many entries would be forgotten; journaled as a dry run. Raises DatabaseError."""
-        plan, _ = self.guard.plan(DROP, _SUBJECT, self._planned_drop, IndexPlan.as_json)
-        return plan
+        return self.guard.plan(DROP, _SUBJECT, self._planned_drop, IndexPlan.as_json)
 
     def drop(self, plan: IndexPlan, consent: Consent | None) -> int:
         """Forget every entry and the key; returns how many entries there were.

@@ -26,6 +26,7 @@ class IndexPlan(JsonRecord):
     operation: str
     envelopes: int
     key_arn: str = ""
+    warnings: tuple[str, ...] = ()
 
     json_shape = shape("envelopes key_arn?")
 
@@ -45,7 +46,8 @@ class IndexPlan(JsonRecord):
 
     @property
     def digest(self) -> str:
-        told = json.dumps(asdict(self), sort_keys=True)
+        terms = {name: value for name, value in asdict(self).items() if name != "warnings"}
+        told = json.dumps(terms, sort_keys=True)
         return hashlib.sha256(f"keydeck index {told}".encode()).hexdigest()
 
 

@@ -504,7 +504,10 @@ def test_nothing_is_done_before_all_have_agreed_and_every_outcome_is_journaled(
     services.__dict__["approvals"] = second
     before = len(services.journal.entries())
     done_before = changes(sandbox, ground)
+    second.worth = "An approval proves nothing here."
     plan = how.plan(services)
+    if BY_NAME[name_of(recipe)].second_person:
+        assert getattr(plan, "plan", plan).warnings[-1] == second.worth
 
     reading = Container(load({"read_only": True}).settings)
     with pytest.raises(errors.ReadOnlyError):

@@ -50,17 +50,22 @@ def test_read_only_nothing_may_be_changed_and_nothing_is_journaled() -> None:
         one.may_change("disable a key")
     with pytest.raises(errors.ReadOnlyError, match="Cannot disable"):
         agree(one, Consent.pressed(Planned()))
-    assert plan(one) == ("p", ("The dry run was not journaled: Keydeck is in read-only mode.",))
+    assert plan(one).warnings == ("x", "The dry run was not journaled: Keydeck is in read-only mode.")
     assert paper.entries == []
 
 
-def plan(one: Guard) -> tuple[str, tuple[str, ...]]:
-    return one.plan(ACTION, SUBJECT, lambda: "p", lambda plan: {"plan": plan})
+@dataclass(frozen=True)
+class Warned:
+    warnings: tuple[str, ...] = ("x",)
+
+
+def plan(one: Guard) -> Warned:
+    return one.plan(ACTION, SUBJECT, Warned, lambda plan: {"plan": "p"})
 
 
 def test_a_plan_is_journaled_as_a_dry_run() -> None:
     paper = Paper()
-    assert plan(guard(paper)) == ("p", ())
+    assert plan(guard(paper)) == Warned()
     assert paper.entries == [(ACTION, SUBJECT, Outcome.DRY_RUN, {"plan": "p"})]
 
 
@@ -123,7 +128,7 @@ def test_a_journal_that_can_not_be_written_never_takes_the_place_of_the_error(
         raise errors.RefusedError("the reason")
     with pytest.raises(errors.NotConfirmedError):
         agree(one, None)
-    assert torn.message in plan(one)[1][0]
+    assert torn.message in plan(one).warnings[1]
 
 
 def test_only_a_consent_to_this_very_plan_passes() -> None:
