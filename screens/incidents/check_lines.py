@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from crypto_core.incidents.model import CheckResult, CheckState, StepView
 from crypto_core.text.cleaning import shortened
@@ -20,7 +17,7 @@ from screens.incidents.words import CHECKS, LATE
 from screens.signs import Sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import fit, progress
-from screens.widgets.dialog import Dialog, buttons, framed
+from screens.widgets.dialog import Told
 from screens.widgets.line_list import Line, line
 
 SHORT: Final = 6
@@ -81,16 +78,8 @@ def _sign_of(text: str, state: CheckState) -> Sign:
     return LATE if against else Sign("·", "$muted")
 
 
-class CheckDetails(Dialog[None]):
-    def __init__(self, step: StepView, seen: CheckResult) -> None:
-        super().__init__()
-        self._title = shortened(f"Check of step {step.number}: {seen.state.value}", 78)
-        self._seen = seen
-
-    def compose(self) -> ComposeResult:
-        signs = ((_sign_of(text, self._seen.state), text) for text in self._seen.lines)
-        lines = [Content.assemble((f"{sign.text} ", sign.style), text) for sign, text in signs]
-        with framed(self._title):
-            with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content("\n").join(lines) if lines else Content("It says nothing."))
-            yield buttons(("Close", "cancel"))
+def check_details(step: StepView, seen: CheckResult) -> Told:
+    signs = ((_sign_of(text, seen.state), text) for text in seen.lines)
+    lines = [Content.assemble((f"{sign.text} ", sign.style), text) for sign, text in signs]
+    title = shortened(f"Check of step {step.number}: {seen.state.value}", 78)
+    return Told(title, Content("\n").join(lines) if lines else Content("It says nothing."))

@@ -189,11 +189,11 @@ class IncidentActor(MainScreen):
             self.look_now(step.step.id)
 
     def do_check_lines(self) -> None:
-        from screens.incidents.check_lines import CheckDetails
+        from screens.incidents.check_lines import check_details
 
         step = self.step_in_hand
         if step is not None and (seen := self.seen_of(step)) is not None:
-            self.app.push_screen(CheckDetails(step, seen))
+            self.app.push_screen(check_details(step, seen))
 
     def do_capture(self) -> None:
         self._capture_and("Capturing evidence", incident_work(self.facts).capture)
