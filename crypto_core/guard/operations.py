@@ -571,13 +571,6 @@ def of_role(role: KeydeckRole) -> tuple[Operation, ...]:
     return tuple(one for one in OPERATIONS if one.role in role.includes or one.also is role)
 
 
-def token_key_actions(role: KeydeckRole) -> frozenset[str]:
-    """Return what a role's operations call about keys that tokens are under, as in KMS's API reference."""
-    calls = {call for operation in of_role(role) for call in operation.kms_calls}
-    elsewhere = _WITHOUT_RESOURCE | {_CALLS, *_SIGNING}
-    return frozenset(call for call in calls if f"kms:{call}" not in elsewhere)
-
-
 def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
     needed: dict[str, tuple[str, ...]] = {}
     for operation in of_role(role):

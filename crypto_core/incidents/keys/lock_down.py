@@ -265,7 +265,7 @@ def locked_policy(
     document = {"Version": now.raw.get("Version", "2012-10-17"), "Statement": statements}
     if not statements or not _administrators(document, key_arn):
         statements.append(_allow(_ACCOUNT, (_root(key_arn),), (f"kms:{a}" for a in sorted(ADMINISTERS))))
-    looks = (f"kms:{action}" for action in sorted(NEEDS[Role.INSPECTOR] - {"Decrypt"}))
+    looks = (f"kms:{action}" for action in sorted(NEEDS[Role.INSPECTOR]))
     statements.append(_allow(_RESPONDER, (responder,), ("kms:Decrypt", *looks)))
     if readers:
         statements.append(_allow(_READERS, readers, READS))

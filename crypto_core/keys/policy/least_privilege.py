@@ -1,7 +1,7 @@
 """The least that each of our roles needs, as a key policy.
 
-The platform makes and opens data keys; an inspector looks and verifies; an operator rewraps and re-encrypts
-too; a responder also locks a key down and names the one that takes its place. Administration goes to the
+The platform makes and opens data keys; an inspector looks; an operator rewraps and re-encrypts too; a
+responder also locks a key down and names the one that takes its place. Administration goes to the
 administrators that are named, else to the account, without the right to use the key: then its IAM policies
 can't give that either. AWS KMS Developer Guide, "Default key policy" and "Key administrators"; FACTS of each
 operation are in its API reference.
@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.errors import PolicyError
-from crypto_core.guard.operations import KeydeckRole, token_key_actions
 from crypto_core.keys.policy.actions import POWERS, Power
 from crypto_core.text.cleaning import clean
 
@@ -28,16 +27,40 @@ class Role(StrEnum):
     RESPONDER = "responder"
 
 
+_LOOKS = (
+    "DescribeKey",
+    "GetKeyLastUsage",
+    "GetKeyPolicy",
+    "GetKeyRotationStatus",
+    "ListGrants",
+    "ListKeyRotations",
+    "ListResourceTags",
+)
+_USES = ("Decrypt", "GenerateDataKey")
+_REWRAPS = ("ReEncryptFrom", "ReEncryptTo")
+_LOCKS_DOWN = (
+    "CancelKeyDeletion",
+    "CreateAlias",
+    "DisableKey",
+    "EnableKey",
+    "EnableKeyRotation",
+    "PutKeyPolicy",
+    "RevokeGrant",
+    "RotateKeyOnDemand",
+    "ScheduleKeyDeletion",
+    "UpdateAlias",
+)
+
 NEEDS: Mapping[Role, frozenset[str]] = {
     Role.ADMINISTRATOR: frozenset(
         action
         for action, power in POWERS.items()
         if power not in (Power.OPEN, Power.SEAL) and action != "CreateGrant"
     ),
-    Role.PLATFORM: frozenset(("Decrypt", "GenerateDataKey")),
-    Role.INSPECTOR: token_key_actions(KeydeckRole.INSPECTOR),
-    Role.OPERATOR: token_key_actions(KeydeckRole.OPERATOR),
-    Role.RESPONDER: token_key_actions(KeydeckRole.RESPONDER),
+    Role.PLATFORM: frozenset(_USES),
+    Role.INSPECTOR: frozenset(_LOOKS),
+    Role.OPERATOR: frozenset((*_LOOKS, *_USES, *_REWRAPS)),
+    Role.RESPONDER: frozenset((*_LOOKS, *_USES, *_REWRAPS, *_LOCKS_DOWN)),
 }
 """The actions on a key that each role needs. An administrator gives nobody grants and uses no key."""
 

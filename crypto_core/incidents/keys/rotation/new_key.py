@@ -154,10 +154,7 @@ def _warnings(look: RotationLook, new: KeyState) -> Iterator[str]:
 
 
 _REWRAPS = NEEDS[Role.OPERATOR] - NEEDS[Role.PLATFORM] - NEEDS[Role.INSPECTOR]
-_LOCKS_DOWN = (
-    NEEDS[Role.RESPONDER] - NEEDS[Role.OPERATOR] - {"DisableKeyRotation", "ReplicateKey", "TagResource"}
-)
-"""What tells a responder: the rest locks no key down."""
+_LOCKS_DOWN = NEEDS[Role.RESPONDER] - NEEDS[Role.OPERATOR]
 
 
 def making(old: KeyState, accesses: Iterable[Access] | None, region: str) -> tuple[str, tuple[str, ...]]:
@@ -214,8 +211,6 @@ def roles(actions: frozenset[str]) -> tuple[Role, ...]:
         found.append(Role.RESPONDER)
     elif actions & _REWRAPS and uses:
         found.append(Role.OPERATOR)
-    elif actions >= NEEDS[Role.INSPECTOR] and "GenerateDataKey" not in actions:
-        found.append(Role.INSPECTOR)
     elif uses:
         found.append(Role.PLATFORM)
     if "PutKeyPolicy" in actions and (Role.RESPONDER not in found or actions >= NEEDS[Role.ADMINISTRATOR]):
