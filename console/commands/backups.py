@@ -95,11 +95,11 @@ def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool,
     with services_of() as services:
         plan = services.undoing.plan_purge(job=job, before=before)
         purged = 0
+        for warning in plan.warnings:
+            say(warning)
         if plan.envelopes and not dry_run:
             about = "They can't be restored afterwards."
             say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten. {about}")
-            for warning in plan.warnings:
-                say(warning)
             purged = services.undoing.purge_backups(plan, consent_to(plan, yes=yes, about=about))
     if as_json:
         print_json({"dry_run": dry_run, "envelopes": plan.envelopes, "purged": purged})

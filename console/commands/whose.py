@@ -167,8 +167,8 @@ def build(*, limit: int | None, trust: tuple[str, ...], dry_run: bool, yes: bool
     with services_of(trust=trust) as services:
         plan = services.token_index.plan_build(limit)
         filled = IndexFilling(0, 0, 0)
+        say(" ".join((f"{plan.summary}.", *plan.warnings)))
         if not dry_run:
-            say(" ".join((f"{plan.summary}.", *plan.warnings)))
             consent = consent_to(plan, yes=yes, about="Each envelope is opened by KMS, and none is changed.")
             with (
                 cancelled_by_interrupt("Stopping; what is noted stays.") as cancelled,
@@ -245,6 +245,8 @@ def drop(*, dry_run: bool, yes: bool, as_json: bool) -> int:
     with services_of() as services:
         plan = services.token_index.plan_drop()
         dropped = 0
+        for warning in plan.warnings:
+            say(warning)
         if not dry_run:
             consent = consent_to(plan, yes=yes, about=f"{plan.summary}.")
             dropped = services.token_index.drop(plan, consent)

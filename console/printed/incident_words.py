@@ -11,6 +11,7 @@ import click
 
 from console.printed.listing import Listing
 from console.printed.printing import print_line, say, utc
+from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.keys.accepted_losses import Acceptance
@@ -84,11 +85,11 @@ def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Lis
     )
 
 
-def evidence_listing(found: Iterable[model.EvidencePiece]) -> Listing[model.EvidencePiece]:
+def evidence_listing(found: Iterable[EvidencePiece]) -> Listing[EvidencePiece]:
     return Listing(
         name="evidence",
         rows=found,
-        record=model.EvidencePiece.as_json,
+        record=EvidencePiece.as_json,
         headers=("id", "step", "kind", "captured", "sha256", "title"),
         cells=lambda e: (e.id, e.step_id, e.kind, f"{e.captured_at:%Y-%m-%d %H:%M:%S}", e.sha256, e.title),
     )

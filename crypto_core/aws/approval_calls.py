@@ -34,7 +34,7 @@ def event_pages(
     since: datetime,
     *,
     most: int,
-    rest: Callable[[float], None] = time.sleep,
+    rest: Callable[[float], object] = time.sleep,
     **parameters: Any,
 ) -> Iterator[dict[str, Any]]:
     """Yield the pages of an operation's events in CloudTrail's event history, asking again where AWS is busy.
@@ -50,14 +50,14 @@ def event_pages(
             return
         asked["NextToken"] = page["NextToken"]
     raise KmsRequestError(
-        f"CloudTrail has more than {50 * most:,} {operation} events in the time of this request.",
+        f"CloudTrail has more than {50 * most:,} {operation} events in the time that is searched.",
         operation="LookupEvents",
         remedy="Ask again, so that a shorter time has to be searched, or find out who makes so many.",
     )
 
 
 def _page(
-    kms: KmsApi, region: str, asked: Mapping[str, Any], rest: Callable[[float], None]
+    kms: KmsApi, region: str, asked: Mapping[str, Any], rest: Callable[[float], object]
 ) -> dict[str, Any]:
     for wait in (*_WAITS, None):
         try:

@@ -20,6 +20,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.json_records import JsonRecord, shape
 
 _LINE = 600
 
@@ -273,7 +274,7 @@ class JournalFacts:
 
 @dataclass(frozen=True, slots=True)
 @cleans(100, unread=_LINE)
-class IncidentFact:
+class IncidentFact(JsonRecord):
     """One incident with its times; `contained_in_time` is None without a budget, or while it is open."""
 
     name: CleanText
@@ -287,8 +288,10 @@ class IncidentFact:
     overdue: int = 0
     budget_seconds: int = 0
     """How soon it was to be contained, in seconds from the declaration; 0 for no budget."""
-    unread: CleanText = NO_TEXT
-    """Why what is stored of it can't be read, "" where it can."""
+    unread: CleanText | None = None
+    """Why what is stored of it can't be read; None where it can."""
+
+    json_shape = shape("... [unread]")
 
 
 @dataclass(frozen=True, slots=True)

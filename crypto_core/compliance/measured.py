@@ -272,5 +272,5 @@ def _incident(view: IncidentView, now: datetime) -> facts.IncidentFact:
         follow_ups=len(view.people.follow_ups),
         overdue=sum(one.overdue(now.date()) for one in view.people.follow_ups),
         budget_seconds=contain.budget_seconds,
-        unread=view.unread,
+        unread=view.unread or None,
     )

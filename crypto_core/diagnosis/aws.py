@@ -169,6 +169,8 @@ def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Chec
     except errors.CredentialsError as error:
         return topic.failed_by(error)
     found = session.get_credentials()
+    if found is None:
+        return topic.failed("boto3 finds no credentials.", errors.CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()
     source = _METHODS.get(found.method, str(found.method))
     if frozen.token is None:
@@ -179,6 +181,8 @@ def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Chec
         return topic.ok(f"From {source}: temporary; its expiry is not known.")
     left = expires.astimezone(UTC) - now
     until = f"until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if left <= timedelta(0):
+        return topic.failed(f"From {source}: expired, valid {until}.", api.renewal())
     if left < _EXPIRES_SOON:
         said = f"From {source}: valid only {until}, {left.total_seconds() / 60:.0f} min more."
         return topic.warning(said, f"Renew them before a long run. {api.renewal()}")

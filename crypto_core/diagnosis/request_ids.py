@@ -56,14 +56,16 @@ def look_at_request_ids(place: RequestIdPlace, stop: Event, clock: Clock = syste
     else:
         store = EventStore(place.store, clock=clock)
         try:
-            yield _compared(place, place.key, store, topic, clock())
+            yield _compared(place, place.key, store, topic, clock(), stop)
         except (KmsError, EventStoreError) as error:
             yield topic.unknown_by(error)
         finally:
             store.close()
 
 
-def _compared(place: RequestIdPlace, key: str, store: EventStore, topic: Topic, now: datetime) -> Check:
+def _compared(
+    place: RequestIdPlace, key: str, store: EventStore, topic: Topic, now: datetime, stop: Event
+) -> Check:
     arn = key if is_key_arn(key) else str(place.kms.call("DescribeKey", KeyId=key)["KeyMetadata"]["Arn"])
     account, region = account_of(arn) or "", region_of(arn) or place.kms.regions[0]
     known = proof_of(store.file, account)
@@ -75,7 +77,7 @@ def _compared(place: RequestIdPlace, key: str, store: EventStore, topic: Topic, 
         note_proof(store.file, account, known)
     else:
         again = False
-    if {*known.request_ids} <= _recorded(place.kms, region, known.asked_at):
+    if _are_recorded({*known.request_ids}, place.kms, region, known.asked_at, stop):
         known = replace(known, confirmed_at=now)
         note_proof(store.file, account, known)
         return topic.ok(_confirmed(account, now))
@@ -100,11 +102,16 @@ def _made(kms: KmsApi, arn: str, region: str) -> tuple[str, ...]:
     return tuple(str((answer.get("ResponseMetadata") or {}).get("RequestId") or "") for answer in answers)
 
 
-def _recorded(kms: KmsApi, region: str, since: datetime) -> set[str]:
-    found: set[str] = set()
-    for page in event_pages(kms, region, "Decrypt", since - _NEAR, EndTime=since + _NEAR, most=_PAGES):
-        found |= {_request_id(event.get("CloudTrailEvent")) for event in page.get("Events", ())}
-    return found - {""}
+def _are_recorded(wanted: set[str], kms: KmsApi, region: str, at: datetime, stop: Event) -> bool:
+    """Look page by page, until all are found. Raises KmsError, also for more pages than it reads."""
+    pages = event_pages(
+        kms, region, "Decrypt", at - _NEAR, EndTime=at + PATIENCE, most=_PAGES, rest=stop.wait
+    )
+    for page in pages:
+        wanted = wanted - {_request_id(event.get("CloudTrailEvent")) for event in page.get("Events", ())}
+        if not wanted:
+            return True
+    return False
 
 
 def _request_id(record: object) -> str:

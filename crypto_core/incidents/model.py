@@ -8,9 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from crypto_core.database.state.incident_records import EvidencePiece as EvidencePiece  # noqa: PLC0414
-from crypto_core.database.state.incident_records import Present as Present  # noqa: PLC0414
 from crypto_core.findings.finding import Finding
+from crypto_core.incident_records import EvidencePiece, Present
 from crypto_core.incidents.people import NOBODY, People
 from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER

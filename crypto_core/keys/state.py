@@ -22,8 +22,6 @@ _IDENTITIES = ("key_arn", "region", "primary_arn", "replica_arns", "current_mate
 PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
 NOT_FOUND = "NotFound"
 """Keydeck's word for a key that KMS does not have."""
-_PASSING = ("Creating", "Updating")
-"""States that end by themselves within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +144,10 @@ class KeyState(JsonRecord):
     @property
     def harm(self) -> tuple[Severity, str] | None:
         """How bad its state is for tokens under it, and what mends that; None where nothing is to be done."""
-        if self.state in (None, "Enabled", *_PASSING):
+        if self.state in (None, "Enabled", "Updating"):
             return None
+        if self.state == "Creating":
+            return Severity.HIGH, "KMS is still making it: look again in a minute."
         if self.state in PENDING_DELETION:
             severity = Severity.HIGH if self.is_replica else Severity.CRITICAL
             cancel = f"Cancel the deletion: keydeck keys cancel-deletion {self.key_arn}, then enable the key."

@@ -252,8 +252,9 @@ class PackVerdict:
 def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date]) -> Iterator[date]:
     """Yield the days of a period that are over, and today if there is a record of it already."""
     today = made_at.date()
-    last = min(until, today if today in set(recorded) else today - timedelta(days=1))
-    return (since + timedelta(days=n) for n in range((last - since).days + 1))
+    is_due = today in set(recorded)
+    days = (since + timedelta(days=n) for n in range((min(until, today) - since).days + 1))
+    return (day for day in days if day < today or is_due)
 
 
 def prove_pack(

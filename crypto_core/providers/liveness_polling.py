@@ -67,12 +67,15 @@ def asked_of(
     if isinstance(request, str):
         return unknown(request), None
     reply = transport.send(request, cancelled)
-    if isinstance(reply, NoAnswer):
-        return unknown(reply.reason), None
-    said = provider_of(target).said(target, text, reply)
+    answer = None if isinstance(reply, NoAnswer) else reply
+    said = (
+        unknown(reply.reason)
+        if isinstance(reply, NoAnswer)
+        else provider_of(target).said(target, text, reply)
+    )
     if busy is not None:
-        busy.note(target.base, throttled=_BUSY in said.reason)
-    return said, reply
+        busy.note(target.base, throttled=answer is not None and _BUSY in said.reason)
+    return said, answer
 
 
 def prove(

@@ -12,7 +12,8 @@ from textual import on
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.incidents.model import EvidencePiece, IncidentView
+from crypto_core.incident_records import EvidencePiece
+from crypto_core.incidents.model import IncidentView
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope

@@ -9,14 +9,8 @@ from textual import work
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import ApprovalNeededError
-from crypto_core.incidents.model import (
-    CheckResult,
-    EvidencePiece,
-    IncidentState,
-    IncidentView,
-    StepState,
-    StepView,
-)
+from crypto_core.incident_records import EvidencePiece
+from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepState, StepView
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted

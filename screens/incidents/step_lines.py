@@ -8,6 +8,7 @@ from datetime import datetime
 
 from textual.content import Content
 
+from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import MINUTES, KeyCaller, KeyCallers
 from crypto_core.incidents.runbooks import placeholders
@@ -211,7 +212,7 @@ def _evidence(view: model.IncidentView, step: model.StepView, width: int, now: d
 
 
 def evidence_lines(
-    pieces: Iterable[model.EvidencePiece], width: int, now: datetime, *, name: str
+    pieces: Iterable[EvidencePiece], width: int, now: datetime, *, name: str
 ) -> Iterator[Line]:
     for number, piece in enumerate(pieces):
         right = f"  sha256 {piece.sha256[:8]}…  {local(piece.captured_at, now):%H:%M}"

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from textual.content import Content
 
+from crypto_core.incident_records import Present
 from crypto_core.incidents import model
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
@@ -34,7 +35,7 @@ def step_sign(step: model.StepView, current: model.StepView | None) -> Sign:
     return STEPS[model.StepState.TODO]
 
 
-def there(present: Iterable[model.Present], now: datetime) -> str:
+def there(present: Iterable[Present], now: datetime) -> str:
     """Return the operators at work on an incident: "ana + ben", "" for none."""
     near = [p for p in present if (now - p.seen_at).total_seconds() <= PRESENT_SECONDS]
     return " + ".join(dict.fromkeys(person(p.actor) for p in near))

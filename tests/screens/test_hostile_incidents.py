@@ -8,7 +8,8 @@ from dataclasses import replace
 from crypto_core.database.state.approval_book import cleaned
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState
+from crypto_core.incident_records import Present
+from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole, People
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionResult, InputField

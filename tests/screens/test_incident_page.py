@@ -9,8 +9,9 @@ from threading import Event
 import pytest
 
 from crypto_core.errors import DatabaseUnreachableError, KmsError
+from crypto_core.incident_records import Present
 from crypto_core.incidents.key_callers import KeyCaller, KeyCallers
-from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, Present, StepState
+from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, StepState
 from crypto_core.incidents.suspects import Suspect, Suspects
 from screens.identities import noted_by, person, user_name
 from screens.incidents.evidence_screen import EvidenceListScreen

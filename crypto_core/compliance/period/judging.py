@@ -172,9 +172,10 @@ def access_of(
         for use in facts.uses:
             key = (use.who, use.action, use.key)
             uses[key] = _added(uses[key], use) if key in uses else use
-    reviews = {one.id: one for one in at_hand} | reviews
+    reviews = {one.id: one for one in at_hand} | {id_: one for id_, one in reviews.items() if one.accesses}
     for one in [one for one in reviews.values() if not one.accesses]:
-        gaps.append(f"Review of access in the journal's entry {one.id}: its detail can't be read")
+        if begin <= one.at < end:
+            gaps.append(f"Review of access in the journal's entry {one.id}: its detail can't be read")
         del reviews[one.id]
     within = sorted((one for one in reviews.values() if begin <= one.at < end), key=lambda one: one.at)
     every = tuple(reviews.values())

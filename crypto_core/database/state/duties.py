@@ -77,7 +77,7 @@ class DutyLease:
     def writing(self) -> Iterator[Connection]:
         """Give a transaction in which nobody else can take the duty. Raises DutyLostError, DatabaseError."""
         with connected(self._engine, write=True) as connection:
-            self._hold(connection, "look")
+            self._refuse_lost(self._act(connection, "look"))
             yield connection
 
     def remember(self, connection: Connection, position: Mapping[str, Any]) -> None:
@@ -90,14 +90,15 @@ class DutyLease:
 
     def renew(self) -> None:
         with connected(self._engine, write=True) as connection:
-            self._hold(connection, "renew")
+            row = self._act(connection, "renew")
+        self._refuse_lost(row)  # a hand-over to who asks is committed
 
     def end(self) -> None:
         with connected(self._engine, write=True) as connection:
             self._act(connection, "end")
 
-    def _hold(self, connection: Connection, act: str) -> None:
-        if not self._act(connection, act).held:
+    def _refuse_lost(self, row: Row[Any]) -> None:
+        if not row.held:
             raise DutyLostError(f"Duty {self.name} was taken over by another host, and stops here.")
 
     def _act(self, connection: Connection, act: str, position: Mapping[str, Any] | None = None) -> Row[Any]:

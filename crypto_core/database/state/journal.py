@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -118,7 +119,8 @@ class Journal:
         except DatabaseTimeoutError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
-            self._stuck = frozenset(holding(self.engine, *_END_LOCK))
+            with suppress(DatabaseError):
+                self._stuck = frozenset(holding(self.engine, *_END_LOCK))
             trouble = self._held_up()
             if not self._end_holder():
                 raise trouble from error

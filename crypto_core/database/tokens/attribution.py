@@ -309,7 +309,8 @@ class Attributor:
             return Probe(token, answer_of_damage(token, error.message))
         except errors.InvalidReferenceError as error:
             # It was moved here and opens in its own row: as KMS says of one whose row could be named.
-            return Probe(token, None, errors.InvalidCiphertextError(error.message))
+            remedy = "Put it back into its own row, or delete it."
+            return Probe(token, None, errors.InvalidCiphertextError(error.message, remedy=remedy))
         try:
             with CallSubject(token.ref):
                 answer = self.keyring.attribute(

@@ -19,9 +19,9 @@ from crypto_core.database.tokens.fresh_proof import SAMPLED
 from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, InvalidReferenceError, KeydeckError
+from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
 from crypto_core.incidents.keys.accepted_losses import acceptance_of
-from crypto_core.incidents.model import EvidencePiece
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference

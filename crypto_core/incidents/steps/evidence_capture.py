@@ -14,7 +14,8 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.state.incident_changes import EvidenceDraft
 from crypto_core.errors import InterruptedRunError, KeydeckError, RefusedError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.model import EntryKind, EvidencePiece, IncidentView, StepState, StepView
+from crypto_core.incident_records import EvidencePiece
+from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_sanitising import NOTHING, Hiding, kept_text
 from crypto_core.incidents.steps.own_checks import kept_kinds

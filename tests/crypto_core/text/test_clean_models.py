@@ -31,7 +31,6 @@ from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
 from crypto_core.database.state.approval_book import _approval
 from crypto_core.database.state.incident_changes import IncidentRow, StepRow
-from crypto_core.database.state.incident_records import EvidencePiece, Present
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole
 from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
 from crypto_core.database.state.journal_verification import check
@@ -43,6 +42,7 @@ from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.errors import AnchorError, KeydeckError
 from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall, proof_of
 from crypto_core.guard.signature import Signature
+from crypto_core.incident_records import EvidencePiece, Present
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.views import incident_view
 from crypto_core.keys.grants import parse_grant

@@ -17,6 +17,10 @@ MOST_BYTES = 256 * 1024 * 1024
 """A larger file is not read to its end, which is reported."""
 
 
+_INDENTED = 4
+"""How many times its length as a line a checkpoint may take as it is printed."""
+
+
 class AnchorFile:
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,7 +56,7 @@ class AnchorFile:
         yield from read_anchors(self._path)
 
 
-def read_anchors(path: Path, named: str = "") -> Iterator[Anchor | str]:
+def read_anchors(path: Path, named: str = "", *, piped: bool = False) -> Iterator[Anchor | str]:
     """Yield the anchors of a file, and a sentence for each line that is none, or for lines that aren't read.
 
     A checkpoint as it is printed stands on several lines: such a file begins with a brace alone. Raises
@@ -62,14 +66,14 @@ def read_anchors(path: Path, named: str = "") -> Iterator[Anchor | str]:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+            if not stat.S_ISREG(mode) and not (piped and stat.S_ISFIFO(mode)):
                 raise AnchorError(f"{where} is not a plain file.")
             size = 0
             number = 0
             while line := file.readline(LARGEST_ANCHOR + 1):
                 number += 1
                 if number == 1 and line.strip() == b"{":
-                    line += file.read(LARGEST_ANCHOR)
+                    line += file.read(_INDENTED * LARGEST_ANCHOR)
                 size += len(line)
                 if size > MOST_BYTES:
                     yield f"{where} was read up to line {number:,} only: it is too large."
@@ -93,7 +97,7 @@ def kept_in(path: Path) -> tuple[Anchor | str, ...]:
     Raises RefusedError for one that can't be read.
     """
     try:
-        found = tuple(read_anchors(path, path.name))
+        found = tuple(read_anchors(path, path.name, piped=True))
     except AnchorError as error:
         raise RefusedError(error.message) from error
     return found or (f"{clean(path.name)} holds no checkpoint.",)

@@ -91,6 +91,7 @@ class Walk:
         path = f"{folder.rstrip('/')}/{name}"
         if name.startswith("."):
             self.skipped["hidden"] += 1
+            self.skipped["hidden folder"] += os.path.isdir(path)  # noqa: PTH112
         elif not name.lower().endswith(self._suffixes) and not os.path.isdir(path):  # noqa: PTH112
             self.skipped["other"] += 1
         elif not self._is_other(path):

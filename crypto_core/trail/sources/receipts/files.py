@@ -12,6 +12,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import ReceiptError
 from crypto_core.receipts.receipt import LONGEST_LINE, LostReceipts, Receipt, read_receipt
 from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.one_file import PIECE
 from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
@@ -88,13 +89,16 @@ def take_files(
     can't be read is told in the report's gaps. Raises EventStoreError, InterruptedRunError.
     """
     total = ReceiptReport()
-    for found in Walk([os.fspath(path) for path in paths], ("",), digests=True):
+    walk = Walk([os.fspath(path) for path in paths], ("",), digests=True)
+    for found in walk:
         stop_if(cancelled)
         path = os.fsdecode(found.path)
         if found.trouble:
             total += ReceiptReport(files=1, gaps=(f"{clean(path, 300)}: {found.trouble}",))
         else:
             total += _taken(store, path, cancelled)
+    if hidden := walk.skipped["hidden folder"]:
+        total += ReceiptReport(gaps=(f"{counted(hidden, 'hidden folder')} passed over.",))
     if source and total.newest is not None:
         store.note_receipts_reached(source, "", total.newest)
     return total

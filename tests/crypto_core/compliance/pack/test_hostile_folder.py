@@ -50,6 +50,8 @@ def test_the_day_on_which_a_pack_was_made_lacks_no_record_yet() -> None:
         manifest=manifest(since=date.min, until=date.max, made_at=datetime.max.replace(tzinfo=UTC))
     )
     assert len(endless.gaps) == 4_000
+    first = manifest(since=date.min, until=date.max, made_at=datetime.min.replace(tzinfo=UTC))
+    assert PackVerdict(manifest=first).gaps == ()
 
 
 @pytest.mark.parametrize("content", MANIFESTS, ids=range(len(MANIFESTS)))

@@ -222,11 +222,19 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing() -> None:
     unread = ReviewFact(clean("17"), at(2, 12), clean("ann"), clean(""), clean(""))
     incident = replace(INCIDENT, name=clean("INC-2"), declared_at=at(1), unread=clean("Its runbook is gone."))
     told = {SnapshotPart.INCIDENTS: IncidentFacts((incident,), ())}
-    records = (record(0, _uses(0, _use(0, 1))), record(1, told))
-    hand = judging.AtHand(reviews=(unread,), gaps=("Drills by the stores at hand: no permission",))
+    again = replace(unread, id=clean("18"), accesses=clean("0" * 64))
+    records = (
+        record(0, _uses(0, _use(0, 1))),
+        record(1, told | _uses(1, reviews=(replace(unread, id=clean("18")),))),
+    )
+    before = replace(unread, id=clean("5"), at=at(-40))
+    hand = judging.AtHand(
+        reviews=(unread, again, before), gaps=("Drills by the stores at hand: no permission",)
+    )
     question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
     found = judging.audit_period(question, judging.CheckedRecords(records), CONTROLS, hand, at(9))
-    assert (found.reviews, len(found.unreviewed)) == ((), 1)
+    assert (found.reviews, len(found.unreviewed)) == ((again,), 0)
+    assert "5:" not in " ".join(found.unknown)
     assert {
         "Review of access in the journal's entry 17: its detail can't be read",
         "INC-2 can't be read: Its runbook is gone.",

@@ -23,7 +23,13 @@ from crypto_core.database.state.duties import DutyLease, on_duty
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.step_lease import LEASE_SECONDS, StepLease, leased
-from crypto_core.errors import DatabaseError, DatabaseTimeoutError, RefusedError, StepLostError
+from crypto_core.errors import (
+    DatabaseError,
+    DatabaseTimeoutError,
+    DutyLostError,
+    RefusedError,
+    StepLostError,
+)
 from crypto_core.guard.held_step import holding, require_held
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.reencryption.plan import Selection, Verb
@@ -208,6 +214,20 @@ def test_a_renewal_under_way_does_not_outlive_the_lease(
     for thread in set(enumerate_threads()) - before:
         thread.join()
     assert acts[-1] == "end"
+
+
+def test_a_duty_that_is_handed_over_when_it_is_renewed_is_lost_at_once(
+    engine: Engine, superuser: Engine
+) -> None:
+    lease = DutyLease(engine, "watch")
+    assert lease.take() is None
+    with superuser.begin() as connection:
+        asked = "since = since - interval '16 minutes', asked_by = 'other', asked_at = now()"
+        connection.execute(text(f"UPDATE keydeck.duty SET {asked} WHERE name = 'watch'"))
+    with pytest.raises(DutyLostError):
+        lease.renew()
+    with pytest.raises(DutyLostError), lease.writing():
+        pass
 
 
 @pytest.mark.usefixtures("still")

@@ -49,6 +49,7 @@ def test_a_key_pending_deletion_is_as_bad_as_what_is_lost(fields: dict[str, Any]
         ("Disabled", 1, "kms-key-disabled", Severity.HIGH, "Enable it"),
         ("Disabled", None, "kms-key-disabled", Severity.HIGH, "Enable it"),
         ("Disabled", 0, "kms-key-disabled", Severity.LOW, "Schedule its deletion"),
+        ("Creating", 1, "kms-key-unusable", Severity.HIGH, "KMS is still making it"),
         ("Unavailable", 1, "kms-key-unusable", Severity.HIGH, "Bring the key back"),
         ("PendingImport", 1, "kms-key-unusable", Severity.HIGH, "Bring the key back"),
         ("NotFound", 1, "kms-key-unusable", Severity.CRITICAL, "Look for the key"),
@@ -70,7 +71,7 @@ def test_a_key_that_does_not_open_is_told(
 
 @pytest.mark.parametrize(
     ("state", "tokens"),
-    [("Enabled", 9), ("Creating", 9), ("Updating", 9), ("Unavailable", 0), ("PendingImport", 0)],
+    [("Enabled", 9), ("Creating", 0), ("Updating", 9), ("Unavailable", 0), ("PendingImport", 0)],
 )
 def test_other_states_are_no_finding(state: str, tokens: int) -> None:
     assert ask(disabled, facts(state=state, tokens=tokens)) == []

@@ -18,7 +18,7 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.anchors import time_stamps
-from crypto_core.database.state.anchors.anchor import anchor_of
+from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.append_file import AnchorFile, kept_in, read_anchors
 from crypto_core.database.state.anchors.bucket import AnchorBucket
@@ -29,7 +29,7 @@ from crypto_core.errors import AbsentAnchorsError, AnchorError, KeydeckError, Km
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.signature import Signature
 from crypto_core.lists.new_files import ExportError
-from crypto_core.proof.forms import Anchor, Checkpoint
+from crypto_core.proof.forms import Anchor, Checkpoint, JournalBreak, SignedEntry
 from crypto_core.text.cleaning import NO_TEXT
 from tests.crypto_core.database.state.anchors.authority import Authority, authority
 from tests.crypto_core.database.state.conftest import END_MOVED, fill
@@ -369,6 +369,17 @@ def test_what_is_no_anchor_is_refused(line: bytes) -> None:
     with pytest.raises(RefusedError, match="not an anchor"):
         anchor_of(line, NO_TEXT)
     assert anchor_of(some().line(), NO_TEXT) == some()
+
+
+def test_a_checkpoint_with_a_large_break_is_read_as_it_is_printed(tmp_path: Path) -> None:
+    file, one = tmp_path / "checkpoint.json", some()
+    lost = tuple(SignedEntry(n, b"d" * 32, one.checkpoint.at) for n in range(1_000))
+    problems = tuple(f"Entry {n} is not there." for n in range(1_000))
+    broken = JournalBreak("Restored.", "ana", problems, 0, None, lost, b"c" * 32)
+    kept = replace(one, checkpoint=replace(one.checkpoint, broken=broken))
+    file.write_text(json.dumps(kept.as_json(), indent=4))
+    assert file.stat().st_size > LARGEST_ANCHOR > len(kept.line())
+    assert [isinstance(found, Anchor) for found in kept_in(file)] == [True]
 
 
 def test_a_file_of_anchors_is_read_to_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
