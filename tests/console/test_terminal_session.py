@@ -28,56 +28,6 @@ from tests.screens.samples import HOSTILE, hostile_rows
 
 ROOT = Path(__file__).parents[2]
 
-CONSOLE = """
-import sys
-from dataclasses import replace
-from datetime import UTC, datetime
-from console.application.app import KeydeckApp
-from crypto_core.lists.coverage import Coverage
-from crypto_core.findings.finding import Finding
-from crypto_core.log.logbook import Recent
-from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import clean
-from screens.memory import Memory
-from crypto_core.keys.principal import PolicyPrincipal
-from tests.screens.samples import GRANTS, HOSTILE, KEYS, hostile_rows
-from tests.screens.stage import Stage
-
-class Book(Recent):
-    path = None
-    trouble = clean(HOSTILE[2])
-
-every = "".join(HOSTILE)
-stage = Stage(rows=hostile_rows())
-stage.place = replace(
-    stage.place, account=HOSTILE[2], identity=every, region=HOSTILE[3], database=HOSTILE[2] + HOSTILE[3],
-    database_role=every, environment=HOSTILE[3] + HOSTILE[4], environment_colour="red", profile=every,
-    write_key_alias=every, database_trouble=every, aws_trouble=every, credentials_remedy=every,
-)
-stage.keys = tuple(
-    replace(k, aliases=("alias/" + t,), description=t, state=t, spec=t, missing={t: t})
-    for k, t in zip(KEYS, HOSTILE[2:], strict=False)
-)
-stage.problems = tuple(
-    Finding(t, Severity.CRITICAL, "", t, t, t, tokens=1, rows="org:" + t) for t in HOSTILE
-)
-stage.coverage = Coverage((every,))
-stage.findings = (Finding(every, Severity.HIGH, every, every, every, every, (every,)),)
-allowed = {"Sid": every, "Effect": "Allow", "Principal": {"AWS": every}, "Action": "kms:*"}
-stage.policy = {"Statement": [allowed]}
-stage.grants = (replace(GRANTS[0], name=every, grantee=PolicyPrincipal("AWS", every)),)
-log = Book()
-for text in HOSTILE:
-    log.add(datetime(2026, 7, 1, tzinfo=UTC), 40, text[:200], "MARK " + text)
-memory = Memory({
-    "history": {"command": list(HOSTILE), "filter connections": list(HOSTILE)},
-    "filters": {"connections": {t: t for t in HOSTILE}},
-})
-app = KeydeckApp(stage.services(), memory=memory, log=log)
-app.run()
-sys.exit(app.return_code or 0)
-"""
-
 CSI = re.compile(r"\x1b\[([0-?]*)([ -/]*)([@-~])")
 OSC = re.compile(r"\x1b\]([^\x07\x1b]*)\x07")
 TEXTUALS = {
@@ -89,6 +39,8 @@ TEXTUALS = {
     ("u", ""),  # how keys are reported
 }
 MODES = {"7", "25", "1000", "1003", "1004", "1006", "1015", "1049", "2004", "2026", "2048"}
+ESC = "\x1b[27u"
+"""Escape as terminals with Kitty's protocol send it: a key of its own whatever follows it."""
 BIDI = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u200e", "\u200f", "\u061c"}
 PASTED = "org:\x9b31m\u202eevil\x07\u2066\x9d52;c;aGk=\x9c"
 
@@ -134,7 +86,7 @@ class Terminal:
         width, height = self.size
         ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CONSOLE],
+            [sys.executable, "-m", "tests.console.hostile_console"],
             cwd=ROOT,
             env={
                 "PYTHONPATH": str(ROOT),
@@ -154,12 +106,6 @@ class Terminal:
         self.seen = len(self.output)
         os.write(self.master, keys.encode())
         self.wait_for(until)
-
-    def look(self, keys: str) -> None:
-        """Press keys, then read until nothing more comes: Esc is a key of its own once nothing follows it."""
-        os.write(self.master, keys.encode())
-        while select.select([self.master], [], [], 0.5)[0]:
-            assert self.read()
 
     def wait_for(self, words: str, times: int = 1) -> None:
         """Wait until something is sent that wasn't when keys were last pressed."""
@@ -205,28 +151,37 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
     terminal = Terminal(request.param)
     try:
         terminal.wait_for("problems")
+        terminal.press("\r", "Connections")
+        terminal.press(ESC, "problems")
         terminal.press("jjj2", "Connections")
         terminal.wait_for("sort: ")
-        before = len(terminal.output)
-        terminal.press("yj" * len(HOSTILE), "Sent to the clipboard")
-        terminal.wait_for("\x1b]52;", times=len(HOSTILE))
+        terminal.press("\r", "verified")
         terminal.press("/", "Enter applies")
         terminal.recall_all_then_paste(EXAMPLE)
-        terminal.press("\x1b", " filter\x1b")
-        terminal.press("F", "Saved filters")
-        terminal.look("\x1b")
-        terminal.press("s", "sort: token")
-        terminal.press("3", "Keys")
-        for keys in ("\r", "P", "\x1b", "\x1b", "7", "o", "\x1b"):
-            terminal.look(keys)
-        terminal.press("9", "Log")
+        terminal.press(ESC, " filter\x1b")
+        for keys, shown in (("F", "Saved filters"), (f"{ESC}s", "sort: token"), ("3", "Keys")):
+            terminal.press(keys, shown)
+        for keys, shown in (
+            *(("\r", "since"), ("P", "Who may do what"), (f"{ESC}z", "does not do that")),
+            *(
+                (f"{ESC}v", "a1a1a1a1"),
+                (f"{ESC}{ESC}7", "Findings"),
+                ("o", "As at first"),
+                (f"{ESC}9", "Log"),
+            ),
+        ):
+            terminal.press(keys, shown)
         terminal.wait_for("MARK")
-        terminal.press("?", "what can be done here")
-        terminal.look("\x1b")
-        terminal.press(":", "command; Tab completes")
+        terminal.press("j?", "what can be done here")
+        terminal.press(f"{ESC}:", "command; Tab completes")
         terminal.recall_all_then_paste("a command; Tab completes")
         terminal.press("\r", "No command :")
         terminal.press("1", "problems")
+        terminal.press("2", "sort: ")  # what is told about copies covers others' words: it comes last
+        before = len(terminal.output)
+        terminal.press("yj" * len(HOSTILE), "Sent to the clipboard")
+        terminal.wait_for("\x1b]52;", times=len(HOSTILE))
+        terminal.press("Y", "\x1b]52;")
         yield terminal, before, terminal.leave()
     finally:
         terminal.close()
@@ -272,12 +227,13 @@ def test_the_clipboard_is_written_only_by_y_and_with_the_cleaned_text(
 ) -> None:
     terminal, before, _ = session
     assert "\x1b]52;" not in terminal.output[:before]
-    copied = [
+    *copied, whole = [
         base64.b64decode(s.parameters.removeprefix("52;c;"), validate=True).decode()
         for s in parsed(terminal.output)[0]
         if s.parameters.startswith("52;")
     ]
     assert sorted(copied) == sorted(clean(LISTING.reference(row), 80_000) for row in hostile_rows())
+    assert not {c for c in whole if unicodedata.category(c) in ("Cc", "Cf")} - {"\t"}
 
 
 def test_what_is_hostile_is_shown_as_text(session: tuple[Terminal, int, int]) -> None:
