@@ -16,24 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pty
-import select
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import ioctl
 from pathlib import Path
 from statistics import median
-from termios import TIOCSWINSZ
 
 import psutil
 
 from tests.benchmarks.many_connections import many_connections
 from tests.benchmarks.measuring import Target, options, report
+from tests.pseudo_terminal import PseudoTerminal
 
 BARE = """
 from textual.app import App
@@ -102,55 +98,30 @@ DOWN, UP, PAGE_DOWN, PAGE_UP = b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"
 END = b"\x1b[4~"
 
 
-class Terminal:
+class Terminal(PseudoTerminal):
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        master, slave = pty.openpty()
-        ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.began = time.perf_counter()
-        self._process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
-        )
-        os.close(slave)
-        self._master = master
-        self._seen = b""
-        self.process = psutil.Process(self._process.pid)
+        super().__init__(command, environment)
+        self.used = psutil.Process(self.process.pid)
 
-    def wait_for(self, words: bytes, limit: float = 120.0) -> float:
+    def wait_for(self, words: bytes) -> float:
         """Return the seconds from the start until the words were written."""
-        while words not in self._seen:
-            if time.perf_counter() - self.began > limit:
-                raise TimeoutError(f"{words!r} was not painted within {limit} s")
-            self._read(0.01)
+        self.read_until(words)
         return time.perf_counter() - self.began
 
     def rest(self, quiet: float = 0.5, limit: float = 30.0) -> None:
         end = time.perf_counter() + limit
         last = time.perf_counter()
         while time.perf_counter() - last < quiet and time.perf_counter() < end:
-            if self._read(0.05):
+            if self.read(0.05):
                 last = time.perf_counter()
 
-    def press(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
     def cpu(self) -> float:
-        times = self.process.cpu_times()
+        times = self.used.cpu_times()
         return float(times.user + times.system)
 
     def megabytes(self) -> float:
-        return float(self.process.memory_info().rss) / 1e6
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._master)
-
-    def _read(self, wait: float) -> bool:
-        ready, _, _ = select.select([self._master], [], [], wait)
-        if not ready:
-            return False
-        self._seen = (self._seen + os.read(self._master, 65536))[-200_000:]
-        return True
+        return float(self.used.memory_info().rss) / 1e6
 
 
 def drain(terminals: list[Terminal], seconds: float) -> None:
@@ -171,7 +142,7 @@ def wait_until_loaded(terminals: list[Terminal]) -> None:
 
 
 def console(environment: dict[str, str], screen: str = "connections") -> Terminal:
-    return Terminal([sys.executable, "-m", "console", "--screen", screen], environment)
+    return Terminal(["-m", "console", "--screen", screen], environment)
 
 
 def first_rows(environment: dict[str, str], rounds: int) -> tuple[float, float, float]:
@@ -182,8 +153,8 @@ def first_rows(environment: dict[str, str], rounds: int) -> tuple[float, float, 
     ours, bare, loaded = [], [], []
     apps = (
         (ours, None),
-        (bare, [sys.executable, "-c", BARE]),
-        (loaded, [sys.executable, "-c", IMPORTS + BARE]),
+        (bare, ["-c", BARE]),
+        (loaded, ["-c", IMPORTS + BARE]),
     )
     for _ in range(rounds):
         for times, command in apps:
@@ -253,7 +224,7 @@ def measured(environment: dict[str, str], rounds: int, switches: int) -> Iterato
     wait_until_loaded([terminal])
     alone = libraries_megabytes(environment)
     yield Target("resident at the first row", terminal.megabytes(), 110, "MB", alone, "the libraries alone")
-    bare_table = Terminal([sys.executable, "-c", TABLE], environment)
+    bare_table = Terminal(["-c", TABLE], environment)
     bare_table.wait_for(ROW)
     both = (terminal, bare_table)
     yield from presses(both, "first", (("down", DOWN, 4), ("page down", PAGE_DOWN, 6), ("mark", b" ", 4)))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +12,9 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import KEY, context, denied, event, read, role, user
+from tests.pseudo_terminal import on_terminal
 
-ROOT = Path(__file__).parents[2]
-TERMINAL = {"TERM": "xterm-256color", "NO_COLOR": "1", "PAGER": "cat"}
+TERMINAL = {"TERM": "xterm-256color", "NO_COLOR": "1", "PAGER": "cat", "PYTHONUTF8": "1"}
 EVIL = "[/red][bold]OK[/]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2066\x00\x7f\r\nspoofed  line"
 
 
@@ -53,26 +50,6 @@ def hostile(services: Container, world: World) -> EventStore:
     return store
 
 
-def on_terminal(*arguments: str) -> tuple[int, bytes]:
-    """Run the command on a pseudo-terminal; return how it ended and all that it wrote."""
-    child, end = pty.fork()
-    if child == 0:
-        os.chdir(ROOT)
-        environment = {**os.environ, **TERMINAL, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
-        os.execve(sys.executable, [sys.executable, "-m", "console", *arguments], environment)
-    written = b""
-    while True:
-        try:
-            data = os.read(end, 65_536)
-        except OSError:  # Linux's word for a terminal whose other side is closed
-            break
-        if not data:
-            break
-        written += data
-    os.close(end)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written
-
-
 COMMANDS = [
     ("list", "--limit", "0"),
     ("list", "--json"),
@@ -95,20 +72,19 @@ COMMANDS = [
     "arguments", COMMANDS, ids=lambda a: " ".join(a)[:20].encode("ascii", "ignore").decode()
 )
 def test_no_byte_of_a_record_acts_on_the_terminal(hostile: EventStore, arguments: tuple[str, ...]) -> None:
-    code, written = on_terminal("events", *arguments)
-    text = written.decode("utf-8")
+    code, text = on_terminal(["events", *arguments], os.environ | TERMINAL)
     assert code in (0, 1, 2), text
     assert text.strip()
     assert not [c for c in text if c < " " and c not in "\r\n"]
     assert not [c for c in text if "\x7f" <= c <= "\x9f"]
     assert not [c for c in text if c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
     assert not [line for line in text.splitlines() if line.startswith("spoofed")]
-    assert len(written) < 1_000_000
+    assert len(text.encode()) < 1_000_000
 
 
 @pytest.mark.deep
 def test_a_record_of_ten_megabytes_is_shown_as_it_came(hostile: EventStore) -> None:
     found = next(iter(hostile.tally(("agent",), "principal:user/*").rows))
     assert len(found.texts[0]) <= 1_024
-    rows = json.loads(on_terminal("events", "list", "--json", "--limit", "0")[1])
+    rows = json.loads(on_terminal(["events", "list", "--json", "--limit", "0"], os.environ | TERMINAL)[1])
     assert all(len(one["user_agent"]) <= 1_024 for one in rows["events"])

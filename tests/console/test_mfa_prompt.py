@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +20,9 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import CodeNotEnteredError
 from crypto_core.secret import Secret
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles
+from tests.pseudo_terminal import ROOT, PseudoTerminal
 
-ROOT = Path(__file__).parents[2]
 CODE = "492817"
-
-
-@dataclass
-class Terminal:
-    """A child that runs in a pseudo-terminal, and all that it wrote."""
-
-    child: int
-    end: int
-    written: bytes = b""
-
-    def read_until(self, wanted: bytes) -> None:
-        while wanted not in self.written:
-            assert self.read(), f"{wanted!r} never came: {self.written[-3000:]!r}"
-
-    def read(self) -> bool:
-        """Take what was written; returns False at the end."""
-        assert select.select([self.end], [], [], 60)[0], "it is silent"
-        try:
-            data = os.read(self.end, 65_536)
-        except OSError:  # Linux's word for a terminal whose other side is closed
-            return False
-        self.written += data
-        return bool(data)
 
 
 @pytest.fixture
@@ -62,43 +36,34 @@ def profile(
 
 
 @pytest.fixture
-def run_on_terminal(profile: None, tmp_path: Path) -> Iterator[Callable[..., tuple[Terminal, Path]]]:
+def run_on_terminal(profile: None, tmp_path: Path) -> Iterator[Callable[..., tuple[PseudoTerminal, Path]]]:
     """Run the command on a pseudo-terminal, its stdout in a file."""
-    running: list[Terminal] = []
+    running: list[PseudoTerminal] = []
 
-    def start(*arguments: str) -> tuple[Terminal, Path]:
-        out = tmp_path / "out"
-        child, end = pty.fork()
-        if child == 0:
-            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
-            environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"}
-            os.execve(sys.executable, [sys.executable, "-m", "console", *arguments], environment)
-        running.append(Terminal(child, end))
+    def start(*arguments: str) -> tuple[PseudoTerminal, Path]:
+        out, place = tmp_path / "out", os.environ | {"TERM": "xterm", "COLUMNS": "200"}
+        with out.open("wb") as file:
+            command = ["-m", "console", *arguments]
+            running.append(PseudoTerminal(command, place, stdout=file, controlling=True))
         return running[-1], out
 
     yield start
     for terminal in running:
-        os.close(terminal.end)
-
-
-def ended(terminal: Terminal) -> int:
-    while terminal.read():
-        pass
-    return os.waitstatus_to_exitcode(os.waitpid(terminal.child, 0)[1])
+        terminal.close()
 
 
 def test_the_code_is_typed_unseen_and_asked_again_with_awss_words(
-    run_on_terminal: Callable[..., tuple[Terminal, Path]], sandbox: Sandbox
+    run_on_terminal: Callable[..., tuple[PseudoTerminal, Path]], sandbox: Sandbox
 ) -> None:
     wrong = "MultiFactorAuthentication failed with invalid MFA one time pass code."
     sandbox.control.add_fault(Fault("AssumeRole", "AccessDenied", count=1, message=f"{wrong}\u202e"))
     terminal, out = run_on_terminal("keys", "list", "--json")
     asked = f"MFA code for profile mfa ({DEVICE}):".encode()
     terminal.read_until(asked)
-    os.write(terminal.end, b"111111\n")
+    terminal.press(b"111111\n")
     terminal.read_until(f"{wrong}\r\n".encode() + asked)
-    os.write(terminal.end, f"{CODE}\n".encode())
-    assert ended(terminal) == 0, terminal.written
+    terminal.press(f"{CODE}\n".encode())
+    assert terminal.ended() == 0, terminal.written
     assert CODE.encode() not in terminal.written
     assert "\u202e".encode() not in terminal.written
     assert json.loads(out.read_text())["keys"]
@@ -106,14 +71,14 @@ def test_the_code_is_typed_unseen_and_asked_again_with_awss_words(
 
 @pytest.mark.parametrize(("command", "code"), [("keys show alias/tokens", 3), ("check", 1)])
 def test_enter_alone_gives_up_and_till_then_nothing_is_drawn_over_the_prompt(
-    run_on_terminal: Callable[..., tuple[Terminal, Path]], command: str, code: int
+    run_on_terminal: Callable[..., tuple[PseudoTerminal, Path]], command: str, code: int
 ) -> None:
     terminal, _ = run_on_terminal(*command.split())
     terminal.read_until(f"MFA code for profile mfa ({DEVICE}):".encode())
-    assert not select.select([terminal.end], [], [], 0.5)[0] or terminal.read()
+    terminal.read(0.5)
     assert terminal.written.rstrip().endswith(b":")
-    os.write(terminal.end, b"\n")
-    assert ended(terminal) == code
+    terminal.press(b"\n")
+    assert terminal.ended() == code
     assert b"its MFA code was not entered" in terminal.written
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -16,10 +15,11 @@ import pytest
 from console.__main__ import keydeck as command
 from console.exit_codes import EXIT_CODES
 from console.printed.encodings import plain_signs
+from tests import pseudo_terminal
 from tests.console.command_types import Keydeck
 from tests.console.test_output import every_command
+from tests.pseudo_terminal import ROOT
 
-ROOT = Path(__file__).parents[2]
 RULES = ("findings", "rules")
 """A long list that needs neither database nor AWS."""
 
@@ -30,22 +30,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def on_terminal(*arguments: str, **more: str) -> tuple[int, str]:
-    """Run the command on a terminal of 24 lines; return how it ended and what was shown."""
-    child, end = pty.fork()
-    if child == 0:
-        os.chdir(ROOT)
-        os.execve(sys.executable, [sys.executable, "-m", "console", *arguments], environment(**more))
-    shown = b""
-    while True:
-        try:
-            data = os.read(end, 65_536)
-        except OSError:  # Linux's word for a terminal whose other side is closed
-            break
-        if not data:
-            break
-        shown += data
-    os.close(end)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode()
+    return pseudo_terminal.on_terminal(arguments, environment(**more))
 
 
 def test_a_long_list_goes_through_the_pager_which_may_be_quit() -> None:

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import base64
-import codecs
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import sys
-import time
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fcntl import ioctl
-from pathlib import Path
-from termios import TIOCSWINSZ
+from dataclasses import dataclass
 
 import pytest
 
 from crypto_core.text.cleaning import clean
 from screens.connections.screen import EXAMPLE, LISTING
-from tests.screens.deck import LARGE, MOST_SECONDS, SMALL
+from tests.pseudo_terminal import PseudoTerminal
+from tests.screens.deck import LARGE, SMALL
 from tests.screens.samples import HOSTILE, hostile_rows
-
-ROOT = Path(__file__).parents[2]
 
 CSI = re.compile(r"\x1b\[([0-?]*)([ -/]*)([@-~])")
 OSC = re.compile(r"\x1b\]([^\x07\x1b]*)\x07")
@@ -72,77 +60,39 @@ def parsed(output: str) -> tuple[list[Sequence], str]:
     return sequences, "".join(text)
 
 
-@dataclass
-class Terminal:
-    size: tuple[int, int]
-    output: str = ""
-    seen: int = 0
-    decoder: codecs.IncrementalDecoder = field(
-        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("strict")
-    )
+class Terminal(PseudoTerminal):
+    """The hostile console; what it wrote is UTF-8."""
 
-    def __post_init__(self) -> None:
-        self.master, slave = pty.openpty()
-        width, height = self.size
-        ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.console.hostile_console"],
-            cwd=ROOT,
-            env={
-                "PYTHONPATH": str(ROOT),
-                "PATH": "/usr/bin:/bin",
-                "TERM": "xterm-256color",
-                "LANG": "C.UTF-8",
-            },
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
+    def __init__(self, size: tuple[int, int]) -> None:
+        place = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        super().__init__(["-m", "tests.console.hostile_console"], place, size=size)
+        self.seen = 0
 
-    def press(self, keys: str, until: str) -> None:
+    @property
+    def output(self) -> str:
+        return self.written.decode()
+
+    def type(self, keys: str, until: str) -> None:
         """Press keys, then wait until a text is sent that comes after them."""
-        self.seen = len(self.output)
-        os.write(self.master, keys.encode())
+        self.seen = len(self.written)
+        self.press(keys.encode())
         self.wait_for(until)
 
     def wait_for(self, words: str, times: int = 1) -> None:
         """Wait until something is sent that wasn't when keys were last pressed."""
-        end = time.monotonic() + MOST_SECONDS
-        while self.output.count(words, self.seen) < times:
-            assert time.monotonic() < end, f"{words!r} never came: {self.output[self.seen :][-3000:]!r}"
-            assert self.read(), f"it ended before {words!r}: {self.output[-3000:]!r}"
+        self.read_until(words.encode(), self.seen, times)
 
     def leave(self) -> int:
         """Press q, read what is still sent, and return the exit code."""
-        os.write(self.master, b"q")
-        while self.read():
-            pass
-        return self.process.wait(MOST_SECONDS)
-
-    def read(self) -> bool:
-        """Take what was sent; returns False at the end."""
-        ready, _, _ = select.select([self.master], [], [], MOST_SECONDS)
-        assert ready, "the console is silent"
-        try:
-            data = os.read(self.master, 65536)
-        except OSError:  # Linux says so when the last writer has gone
-            data = b""
-        self.output += self.decoder.decode(data, final=not data)
-        return bool(data)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
+        self.press(b"q")
+        return self.ended()
 
     def recall_all_then_paste(self, placeholder: str) -> None:
         """Call back what is remembered, text by text, then paste something into the emptied field."""
         for text in (HOSTILE[6][:40], *(clean(text)[-8:] + "\x1b" for text in HOSTILE[5:1:-1])):
-            self.press("\x1b[A", text)
-        self.press("\x15", placeholder[1:])
-        self.press(f"\x1b[200~{PASTED}\x1b[201~", "evil")
+            self.type("\x1b[A", text)
+        self.type("\x15", placeholder[1:])
+        self.type(f"\x1b[200~{PASTED}\x1b[201~", "evil")
 
 
 @pytest.fixture(scope="module", params=[SMALL, LARGE], ids=["80x24", "120x40"])
@@ -151,16 +101,16 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
     terminal = Terminal(request.param)
     try:
         terminal.wait_for("problems")
-        terminal.press("\r", "Connections")
-        terminal.press(ESC, "problems")
-        terminal.press("jjj2", "Connections")
+        terminal.type("\r", "Connections")
+        terminal.type(ESC, "problems")
+        terminal.type("jjj2", "Connections")
         terminal.wait_for("sort: ")
-        terminal.press("\r", "verified")
-        terminal.press("/", "Enter applies")
+        terminal.type("\r", "verified")
+        terminal.type("/", "Enter applies")
         terminal.recall_all_then_paste(EXAMPLE)
-        terminal.press(ESC, " filter\x1b")
+        terminal.type(ESC, " filter\x1b")
         for keys, shown in (("F", "Saved filters"), (f"{ESC}s", "sort: token"), ("3", "Keys")):
-            terminal.press(keys, shown)
+            terminal.type(keys, shown)
         for keys, shown in (
             *(("\r", "since"), ("P", "Who may do what"), (f"{ESC}z", "does not do that")),
             *(
@@ -170,18 +120,18 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
                 (f"{ESC}9", "Log"),
             ),
         ):
-            terminal.press(keys, shown)
+            terminal.type(keys, shown)
         terminal.wait_for("MARK")
-        terminal.press("j?", "what can be done here")
-        terminal.press(f"{ESC}:", "command; Tab completes")
+        terminal.type("j?", "what can be done here")
+        terminal.type(f"{ESC}:", "command; Tab completes")
         terminal.recall_all_then_paste("a command; Tab completes")
-        terminal.press("\r", "No command :")
-        terminal.press("1", "problems")
-        terminal.press("2", "sort: ")  # what is told about copies covers others' words: it comes last
+        terminal.type("\r", "No command :")
+        terminal.type("1", "problems")
+        terminal.type("2", "sort: ")  # what is told about copies covers others' words: it comes last
         before = len(terminal.output)
-        terminal.press("yj" * len(HOSTILE), "Sent to the clipboard")
+        terminal.type("yj" * len(HOSTILE), "Sent to the clipboard")
         terminal.wait_for("\x1b]52;", times=len(HOSTILE))
-        terminal.press("Y", "\x1b]52;")
+        terminal.type("Y", "\x1b]52;")
         yield terminal, before, terminal.leave()
     finally:
         terminal.close()

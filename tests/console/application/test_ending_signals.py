@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
-import select
 import signal
-import struct
-import subprocess
-import sys
 import termios
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from console.application.ending_signals import ENDING
+from tests.pseudo_terminal import PseudoTerminal
 
 pytestmark = pytest.mark.deep
 
-ROOT = Path(__file__).parents[3]
 PAINTED = b"gh_connection.access_token"
 MODES = (1000, 1003, 1004, 1006, 1049, 2004)
 """The mouse, focus, the alternate screen, bracketed paste: xterm's control sequences."""
@@ -42,50 +36,20 @@ def _heard_but(ignored: Collection[signal.Signals]) -> Iterator[None]:
             signal.signal(one, handler)
 
 
-class Console:
+class Console(PseudoTerminal):
+    """The console, or another child that begins with a terminal of its own; see `before`."""
+
     def __init__(
         self,
         environment: dict[str, str],
-        command: list[str] | None = None,
+        command: Sequence[str] = ("-m", "console", "--screen", "connections"),
         ignored: Collection[signal.Signals] = (),
     ) -> None:
-        self.end, own = pty.openpty()
-        fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        self.before = termios.tcgetattr(own)
-        command = command or [sys.executable, "-m", "console", "--screen", "connections"]
         with _heard_but(ignored):
-            self.process = subprocess.Popen(
-                command, stdin=own, stdout=own, stderr=own, env=environment, cwd=ROOT, start_new_session=True
-            )
-        self.own = own
-        self.written = b""
+            super().__init__(command, environment, keep_own=True)
 
-    def read_until(self, wanted: bytes) -> None:
-        stop = time.monotonic() + 60
-        while wanted not in self.written:
-            assert time.monotonic() < stop, self.written[-2000:]
-            self.read(0.2)
-
-    def read(self, seconds: float) -> bool:
-        if not select.select([self.end], [], [], seconds)[0]:
-            return False
-        self.written += os.read(self.end, 65_536)
-        return True
-
-    def ended(self) -> int:
-        stop = time.monotonic() + 60
-        while self.process.poll() is None:
-            assert time.monotonic() < stop
-            self.read(0.1)
-        while self.read(0.1):
-            pass
-        return self.process.returncode
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for descriptor in (self.own, self.end):
-            os.close(descriptor)
+    def before_start(self) -> None:
+        self.before = termios.tcgetattr(self.own)
 
     def is_set(self, mode: int) -> bool:
         """Whether what was written last of a mode sets it."""
@@ -97,8 +61,7 @@ def console(
     environment: dict[str, str], folder: Path, ignored: Collection[signal.Signals] = ()
 ) -> Iterator[Console]:
     made = Console(
-        {**os.environ, **environment, "TERM": "xterm-256color", "XDG_STATE_HOME": str(folder)}
-        | {"PYTHONPATH": str(ROOT)},
+        {**os.environ, **environment, "TERM": "xterm-256color", "XDG_STATE_HOME": str(folder)},
         ignored=ignored,
     )
     try:
@@ -139,12 +102,12 @@ asyncio.run(run())
 
 
 def hanging(then: str) -> list[str]:
-    return [sys.executable, "-c", HANGS.format(then=then)]
+    return ["-c", HANGS.format(then=then)]
 
 
 def test_a_stuck_loop_ends_with_its_terminal_all_the_same() -> None:
     stuck = "Thread(target=ending_signals.hang_up).start(); time.sleep(60)"
-    shown = Console(dict(os.environ) | {"PYTHONPATH": str(ROOT)}, hanging(stuck))
+    shown = Console(dict(os.environ), hanging(stuck))
     try:
         assert shown.ended() == 128 + signal.SIGHUP
     finally:
@@ -152,7 +115,7 @@ def test_a_stuck_loop_ends_with_its_terminal_all_the_same() -> None:
 
 
 def test_what_hangs_while_it_leaves_gives_the_terminal_back_and_ends_all_the_same() -> None:
-    shown = Console(dict(os.environ) | {"PYTHONPATH": str(ROOT)}, hanging("await asyncio.sleep(60)"))
+    shown = Console(dict(os.environ), hanging("await asyncio.sleep(60)"))
     try:
         shown.read_until(b"ready")
         shown.process.send_signal(signal.SIGTERM)
@@ -167,7 +130,7 @@ def test_what_hangs_while_it_leaves_gives_the_terminal_back_and_ends_all_the_sam
 def test_a_signal_that_is_ignored_stays_so(environment: dict[str, str], tmp_path: Path) -> None:
     with console(environment, tmp_path, ignored=[signal.SIGHUP]) as shown:
         shown.process.send_signal(signal.SIGHUP)
-        os.write(shown.end, b"?")
+        shown.press(b"?")
         shown.read_until(b"Esc")
         assert shown.process.poll() is None
         shown.process.send_signal(signal.SIGTERM)
