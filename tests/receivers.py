@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import Any
+
+from tests.http_answers import Answer, Asked, answering
 
 TOKEN = "canary-receiver-token"
 """What the URLs of receivers hold, and nothing may show."""
@@ -35,25 +36,13 @@ class Webhook:
 def webhook() -> Iterator[Webhook]:
     hook = Webhook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            hook.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(hook.status)
-            for name, value in hook.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            with suppress(OSError):
-                self.wfile.write(hook.answer)
+    def answer(asked: Asked) -> Answer:
+        hook.taken.append(json.loads(asked.body))
+        return hook.status, hook.headers, hook.answer
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        hook.port = server.server_port
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with answering(answer) as url:
+        hook.port = int(url.rpartition(":")[2])
         yield hook
-        server.shutdown()
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,6 +27,7 @@ from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.operations import KeydeckRole, iam_policy
 from crypto_core.guard.outcome import Outcome
 from tests.conftest import Databases
+from tests.http_answers import answering
 
 Keydeck = Callable[..., Any]
 ANA, BEN = "ASIATESTOFATTACKSANA", "ASIATESTOFATTACKSBEN"
@@ -330,34 +329,16 @@ def test_an_approval_for_staging_is_none_for_production(
     assert attack.again(*command).exit_code == 0
 
 
-class _FalseSts(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = (
-            '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-            f"<GetCallerIdentityResult><Arn>{BENS_ARN}</Arn><UserId>AROA:ben</UserId>"
-            "<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing on stderr."""
-
-
 @pytest.fixture
 def false_sts() -> Iterator[str]:
     """The address of a server that calls everybody Ben."""
-    server = HTTPServer(("127.0.0.1", 0), _FalseSts)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    body = (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<GetCallerIdentityResult><Arn>{BENS_ARN}</Arn><UserId>AROA:ben</UserId>"
+        "<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+    with answering(lambda _: (200, {"Content-Type": "text/xml"}, body.encode())) as url:
+        yield url
 
 
 @dataclass(slots=True)

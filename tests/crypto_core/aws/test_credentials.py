@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +16,7 @@ from console.sandbox.endpoint import ACCOUNT, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.sessions import LOOK_SECONDS
 from crypto_core.errors import CredentialsError, CredentialsExpiredError, SettingsError
+from tests.http_answers import Answer, Asked, answering
 
 OLD, NEW = "AKIAKEYDECKOLD000001", "AKIAKEYDECKNEW000001"
 
@@ -337,33 +335,19 @@ def test_a_call_does_not_wait_for_ever_for_a_credential_process_that_hangs(
 # SSO
 
 
-class Portal(BaseHTTPRequestHandler):
+def portal(asked: Asked) -> Answer:
     """The part of AWS's sign-in portal that hands out a role's credentials for an access token."""
-
-    valid = "signed in"
-
-    def do_GET(self) -> None:
-        granted = self.headers.get("x-amz-sso_bearer_token") == self.valid
-        until = int((datetime.now(UTC) + timedelta(hours=1)).timestamp() * 1000)
-        role = {"accessKeyId": NEW, "secretAccessKey": "s", "sessionToken": "t", "expiration": until}
-        body = json.dumps({"roleCredentials": role} if granted else {"message": "Session token not found"})
-        self.send_response(200 if granted else 401)
-        if not granted:
-            self.send_header("x-amzn-ErrorType", "UnauthorizedException")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Be quiet."""
+    if asked.headers.get("x-amz-sso_bearer_token") != "signed in":
+        told = {"message": "Session token not found"}
+        return 401, {"x-amzn-ErrorType": "UnauthorizedException"}, json.dumps(told).encode()
+    until = int((datetime.now(UTC) + timedelta(hours=1)).timestamp() * 1000)
+    role = {"accessKeyId": NEW, "secretAccessKey": "s", "sessionToken": "t", "expiration": until}
+    return 200, {}, json.dumps({"roleCredentials": role}).encode()
 
 
 @pytest.fixture
 def sign_in(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, timedelta], None]]:
     """Profile ops signs in by SSO; leave in the cache what `aws sso login` would leave."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Portal)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("HOME", str(home.folder))
     cache = home.folder / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
@@ -381,9 +365,9 @@ def sign_in(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
         until = (datetime.now(UTC) + valid_for).strftime("%Y-%m-%dT%H:%M:%SZ")
         (cache / f"{name}.json").write_text(json.dumps({"accessToken": token, "expiresAt": until}))
 
-    yield leave
-    server.shutdown()
-    server.server_close()
+    with answering(portal) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", url)
+        yield leave
 
 
 @pytest.mark.parametrize("state", ["never signed in", "token ran out", "token revoked"])

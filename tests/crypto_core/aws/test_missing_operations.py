@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +14,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, MissingOperationError
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.bulk.retrying import CallFailure, Refused, Retries
+from tests.http_answers import Answer, Asked, answering
 
 REGION = "eu-west-1"
 LACKS = (
@@ -109,40 +106,13 @@ def test_keys_are_listed_by_an_endpoint_that_has_little_else(
     }
 
 
-class _OnlyKms(BaseHTTPRequestHandler):
+def only_kms(asked: Asked) -> Answer:
     """Speaks KMS; anything else is answered as such servers do, in plain text."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("X-Amz-Target", "").startswith("TrentService."):
-            self._answer(200, json.dumps({"Keys": []}))
-        else:
-            self._answer(415, "Only content type application/x-amz-json-1.1 is supported")
-
-    def do_GET(self) -> None:
-        self._answer(405, "405 method not allowed")
-
-    def _answer(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def only_kms() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _OnlyKms)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    if asked.method == "GET":
+        return 405, {}, b"405 method not allowed"
+    if asked.headers.get("X-Amz-Target", "").startswith("TrentService."):
+        return 200, {}, b'{"Keys": []}'
+    return 415, {}, b"Only content type application/x-amz-json-1.1 is supported"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +128,7 @@ def test_other_services_asked_at_an_endpoint_of_kms_alone_are_told_with_the_sett
 ) -> None:
     for name, value in sandbox.settings().items():
         monkeypatch.setenv(name, value)
-    with only_kms() as url:
+    with answering(only_kms) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         kms = KmsApi([REGION], attempts=1)
         assert kms.call("ListKeys")["Keys"] == []

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -19,6 +16,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from tests.crypto_core.aws.kms.stage import NOWHERE
+from tests.http_answers import answering
 
 
 def chain_of(error: BaseException) -> str:
@@ -89,23 +87,8 @@ def someone_else() -> Iterator[tuple[str, list[bytes]]]:
     """An HTTP server that is not AWS and answers with the last body of the list."""
     bodies: list[bytes] = []
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(bodies[-1])))
-            self.end_headers()
-            self.wfile.write(bodies[-1])
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-        server.shutdown()
-        thread.join()
+    with answering(lambda _: (200, {}, bodies[-1])) as url:
+        yield url, bodies
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
+
+from tests.http_answers import Answer, Asked, answering
 
 Handler = Callable[[dict[str, Any]], Mapping[str, Any]]
 
@@ -45,27 +45,10 @@ Server = TypeVar("Server", bound="EngineServer")
 def serving(server: Server) -> Iterator[Server]:
     """Let it listen on the loopback interface while the block runs."""
 
-    class Handling(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-            status, document = server.answer(operation, json.loads(body or b"{}"))
-            written = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(written)))
-            self.end_headers()
-            self.wfile.write(written)
+    def answer(asked: Asked) -> Answer:
+        operation = asked.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        status, document = server.answer(operation, json.loads(asked.body or b"{}"))
+        return status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(document).encode()
 
-        def log_message(self, *args: object) -> None:
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handling) as listening:
-        server.url = f"http://127.0.0.1:{listening.server_port}"
-        thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            listening.shutdown()
-            thread.join()
+    with answering(answer) as server.url:
+        yield server

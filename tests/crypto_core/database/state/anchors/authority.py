@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from cryptography import x509
@@ -16,6 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tests.http_answers import Answer, Asked, answering
 
 _CONFIG = """
 [tsa]
@@ -100,27 +100,14 @@ def authority(folder: Path) -> Iterator[Authority]:
     certified(folder)
     one = Authority(folder)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = self.rfile.read(int(self.headers["Content-Length"]))
-            one.asked.append(request)
-            body = one.stamp(request) if one.instead is None else one.instead
-            self.send_response(one.status)
-            self.send_header("Content-Type", one.kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: Asked) -> Answer:
+        one.asked.append(asked.body)
+        return (
+            one.status,
+            {"Content-Type": one.kind},
+            one.stamp(asked.body) if one.instead is None else one.instead,
+        )
 
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    one.url = f"http://127.0.0.1:{server.server_port}/tsr"
-    try:
+    with answering(answer) as url:
+        one.url = f"{url}/tsr"
         yield one
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
