@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Button
 
 from console.application.app import KeydeckApp
-from console.sandbox import access_keys, platform
+from console.sandbox import access_keys
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
@@ -30,6 +29,7 @@ from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
 from screens.services import Services
 from screens.widgets.line_list import LineList
+from tests.platform_rows import connect_slack, put
 from tests.screens.deck import LARGE
 
 PATIENCE = 400
@@ -178,19 +178,13 @@ def put_under(
     `engine` is the platform's, `key` None the keyring's own.
     """
     cipher = TokenCipher(keyring)
-    with engine.begin() as connection:
-        for ref in refs:
-            stored = cipher.encrypt(world.token_for(ref), key, ref=ref).stored
-            statement = text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id")
-            connection.execute(statement, {"stored": stored, "id": ref.row_id})
+    for ref in refs:
+        put(engine, ref, cipher.encrypt(world.token_for(ref), key, ref=ref).stored)
 
 
 def connect(engine: Engine, sandbox: Sandbox, key: str, token: str) -> TokenRef:
     """Make a connection as the platform does that was started with this key: its role asks for a data key."""
     made = sandbox.client("kms", access_keys.PLATFORM).generate_data_key(KeyId=key, KeySpec="AES_256")
     envelope = EnvelopeV1.seal(Secret.of(token), DataKey(made["Plaintext"]), made["CiphertextBlob"])
-    table, now = platform.slack_connection, datetime.now(UTC)
-    row = {"org_id": "org-ember", "team_id": "T0TEST", "bot_token": serialise(envelope)}
-    with engine.begin() as connection:
-        added = connection.execute(insert(table).values(**row, created_at=now, updated_at=now))
-    return TokenRef(table.name, "bot_token", str(added.inserted_primary_key[0]))
+    (ref,) = connect_slack(engine, serialise(envelope))
+    return ref

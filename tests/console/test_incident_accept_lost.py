@@ -14,7 +14,8 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import parse, serialise
 from tests.conftest import Ran
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.database.tokens.attribution.scene import only, put
+from tests.crypto_core.database.tokens.attribution.scene import only
+from tests.platform_rows import connect_github
 
 WHY = "Their owners were asked to connect again."
 
@@ -28,7 +29,7 @@ def lost(services: Container, platform: Engine, sandbox: Sandbox) -> str:
     for number in range(2):
         envelope = parse(sealing.encrypt(f"gho_{number}", key).stored)
         broken = replace(envelope, encrypted_data_key=damaged(envelope.encrypted_data_key))
-        put(platform, f"gh-{number}", serialise(broken))
+        connect_github(platform, f"gh-{number}", serialise(broken))
     return key
 
 

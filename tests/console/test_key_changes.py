@@ -21,7 +21,7 @@ from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.keys.changes import service
 from crypto_core.keys.changes.change import ChangeKind
-from tests.slack_connections import connect
+from tests.platform_rows import connect_slack
 
 Keydeck = Callable[..., Any]
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
@@ -142,7 +142,7 @@ def test_the_number_of_tokens_is_the_one_at_run_time(
     keydeck: Keydeck, services: Container, kms: Any, key: str, platform: Engine
 ) -> None:
     sealed = TokenCipher(services.keyring.trusting(key)).encrypt("xoxb-1-2-test", key).stored
-    connect(platform, sealed, sealed)
+    connect_slack(platform, sealed, sealed)
     assert keydeck("keys", "disable", key, "--yes", "--lose-tokens", "1").exit_code == 2
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
     ran = keydeck("keys", "disable", key, "--yes", "--lose-tokens", "2")

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from console.game_day.platform_part import PlatformPart
 from console.game_day.stage import providers_of
@@ -29,6 +28,7 @@ from crypto_core.secret import Secret
 from tests.console.faults.crew import Crew, crew_of
 from tests.console.faults.incident_aftermath import assert_told_whole, opened_tokens
 from tests.console.faults.mortal import CALL
+from tests.platform_rows import put
 
 pytestmark = pytest.mark.deep
 
@@ -283,7 +283,4 @@ def _issued(crew: Crew, ref: TokenRef) -> str:
 
 
 def _reconnect(crew: Crew, ref: TokenRef, token: str) -> None:
-    stored = TokenCipher(crew.container.keyring).encrypt(token, ref=ref).stored
-    with crew.superuser.begin() as connection:
-        statement = f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"
-        connection.execute(text(statement), {"stored": stored, "id": ref.row_id})
+    put(crew.superuser, ref, TokenCipher(crew.container.keyring).encrypt(token, ref=ref).stored)

@@ -54,6 +54,7 @@ from tests.console.incident_flows.operation import (
     view,
     write_reports,
 )
+from tests.platform_rows import put
 from tests.screens.deck import Deck
 from tests.screens.test_token_timeline import go_to
 
@@ -97,14 +98,6 @@ def written_down(superuser: Engine, folder: Path) -> dict[str, str]:
         if file.is_file():
             found[file.name] = file.read_bytes().decode("latin-1")
     return found
-
-
-def put(platform: Engine, ref: TokenRef, stored: str) -> None:
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
-            {"stored": stored, "id": ref.row_id},
-        )
 
 
 def pull_logs(services: Container) -> None:

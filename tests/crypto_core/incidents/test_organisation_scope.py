@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event
 
 from console.container import Container
 from crypto_core.database.tokens.token_groups import GroupBy
@@ -11,19 +11,9 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.scope_check import checked_scope, organisation_filter
+from tests.platform_rows import connect_github
 
 HOSTILE = ('[/red]\x1b[2J"x"', "a, b", "a*", "acme\u202egro", 'quo"te', "-org:x")
-
-
-def put(platform: Engine, organisation: str, row_id: str) -> None:
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes,"
-                " created_at) VALUES (:id, :org, 'user', 'ghp_x', 'oauth', '[]', now())"
-            ),
-            {"id": row_id, "org": organisation},
-        )
 
 
 def test_organisations_are_listed_with_most_tokens_first_and_each_leads_to_its_tokens(
@@ -31,7 +21,7 @@ def test_organisations_are_listed_with_most_tokens_first_and_each_leads_to_its_t
 ) -> None:
     for number, name in enumerate((*HOSTILE, "busy", "o" * 10_000)):
         for row in range(400 if name == "busy" else 1):
-            put(platform, name, f"org-{number}-{row}")
+            connect_github(platform, f"org-{number}-{row}", "ghp_x", name)
     listed = services.inventory.groups(GroupBy.ORGANISATION).rows
     assert (listed[0].value, listed[0].tokens) == ("busy", 400)
     assert {one.value for one in listed} >= {*HOSTILE}

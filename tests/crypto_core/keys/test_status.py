@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.endpoint import Denial, Fault
@@ -27,7 +27,7 @@ from crypto_core.keys import service as keys_service
 from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
-from tests.slack_connections import connect
+from tests.platform_rows import connect_slack, put
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def store_under(services: Container, platform: Engine) -> Callable[[str, int], N
 
     def fill(key: str, tokens: int) -> None:
         cipher = TokenCipher(services.keyring.trusting(key))
-        connect(platform, *(cipher.encrypt(f"xoxb-{n}", key).stored for n in range(tokens)), alone=True)
+        connect_slack(platform, *(cipher.encrypt(f"xoxb-{n}", key).stored for n in range(tokens)), alone=True)
 
     return fill
 
@@ -291,12 +291,8 @@ def test_after_everything_is_put_right_the_status_is_well(
         planned = work.plan_reencryption(verb, selection, key)
         work.run_plan(planned, Consent.by_option(planned))
     assert not services.services.status.take_census().well
-    with platform.begin() as connection:
-        for ref in world.corrupt:
-            connection.execute(
-                text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
-                {"new": encrypt_token(world.token_for(ref)), "id": ref.row_id},
-            )
+    for ref in world.corrupt:
+        put(platform, ref, encrypt_token(world.token_for(ref)))
     status = services.services.status.take_census()
     assert status.problems == ()
     assert status.well

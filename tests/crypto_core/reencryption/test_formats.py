@@ -22,6 +22,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import RunResult, Selection, Verb
 from crypto_core.references import TokenRef
 from tests.console.command_types import NewKey, Stored
+from tests.platform_rows import put
 
 
 @pytest.fixture
@@ -238,11 +239,7 @@ def test_a_v2_envelope_that_names_another_key_than_the_one_that_wrapped_it_is_no
     mark, arn, *rest = base64.b64decode(stored(ref)).split(b"|")
     assert base64.b64decode(arn).decode() == world.current_key.arn
     forged = b"|".join([mark, base64.b64encode(world.old_key.arn.encode()), *rest])
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
-            {"new": base64.b64encode(forged).decode(), "id": ref.row_id},
-        )
+    put(platform, ref, base64.b64encode(forged).decode())
     (verified,) = v2.services.work.verify_tokens(Selection((ref,)))
     assert not verified.opened
     assert world.old_key.arn in verified.reason

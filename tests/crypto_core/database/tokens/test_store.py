@@ -24,6 +24,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from tests.crypto_core.statements import execute, sent_by
+from tests.platform_rows import put
 
 RUN = UUID(int=7)
 Sent = list[tuple[str, Any]]
@@ -43,16 +44,6 @@ def everything(platform: Engine) -> dict[TokenRef, str | None]:
                 rows = connection.execute(text(f"SELECT id::text, {column} FROM {table.name}"))
                 found |= {TokenRef(table.name, column, row_id): stored for row_id, stored in rows}
     return found
-
-
-def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
-    """Write a value as the platform does."""
-    execute(
-        platform,
-        f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id",
-        stored=stored,
-        id=ref.row_id,
-    )
 
 
 def backups(superuser: Engine) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from crypto_core.guard.performing import performing
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
+from tests.platform_rows import connect_slack
 
 DISABLE, SCHEDULE = ActionKind.DISABLE_KEY, ActionKind.SCHEDULE_DELETION
 
@@ -34,14 +35,7 @@ def put_unopenable(scene: Scene, platform: Engine, key: str) -> tuple[str, str]:
     flipped[7] ^= 1
     sealed = EnvelopeV1.seal(Secret.of("xoxb-lost"), DataKey(flipped), answer["CiphertextBlob"])
     stored = serialise(sealed)
-    with platform.begin() as connection:
-        row_id = connection.scalar(
-            text(
-                "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                " VALUES ('o', 't', :token, now(), now()) RETURNING id::text"
-            ),
-            {"token": stored},
-        )
+    (ref,) = connect_slack(platform, stored)
     forged = (
         "INSERT INTO keydeck.key_answer (envelope_digest, edk_prefix, key_arn, asked_at)"
         " VALUES (:digest, :prefix, :key, now())"
@@ -49,7 +43,7 @@ def put_unopenable(scene: Scene, platform: Engine, key: str) -> tuple[str, str]:
     with scene.container.engine.begin() as connection:
         told = {"digest": digest(stored), "prefix": sealed.edk_prefix, "key": key}
         connection.execute(text(forged), told)
-    return f"slack_connection.bot_token:{row_id}", str(row_id)
+    return str(ref), ref.row_id
 
 
 def state_of(scene: Scene) -> str:

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Engine, text
-
 from console.container import Container
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
@@ -271,24 +269,3 @@ def build(
         most=most,
     )
     return Stage(container, providers, parts, token_tools(parts, open_restored), open_restored, kept)
-
-
-def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
-            {"stored": stored, "id": ref.row_id},
-        )
-
-
-def insert(platform: Engine, row_id: str, stored: str, organisation: str = "org-new") -> TokenRef:
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO gh_connection"
-                " (id, org_id, user_id, access_token, token_type, scopes, created_at)"
-                " VALUES (:id, :org, 'user-new', :stored, 'oauth', '[]', now())"
-            ),
-            {"id": row_id, "stored": stored, "org": organisation},
-        )
-    return TokenRef("gh_connection", "access_token", row_id)

@@ -17,7 +17,8 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, Ch
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.providers.ability_service import AbilityService
 from crypto_core.references import TokenRef
-from tests.crypto_core.incidents.tokens.staging import Stage, insert
+from tests.crypto_core.incidents.tokens.staging import Stage
+from tests.platform_rows import connect_github
 
 ASK, REVOKE, CHECK = ActionKind.ASK_ABILITIES, ActionKind.REVOKE_TOKENS, CheckKind.ABILITIES_ASKED
 
@@ -38,7 +39,7 @@ def test_the_worst_token_is_revoked_first_and_the_incident_does_not_say_what_it_
     real: Stage, platform: Engine, sandbox: Sandbox, world: World
 ) -> None:
     harmless, mighty = classic(set()), classic({"repo", "read:org", "admin:org"})
-    refs = insert(platform, "one", harmless), insert(platform, "two", mighty)
+    refs = connect_github(platform, "one", harmless), connect_github(platform, "two", mighty)
     stage = real.about(*refs)
     assert stage.look(CHECK).state is CheckState.NOT_YET
     plan = stage.plan(REVOKE)
@@ -71,7 +72,7 @@ def test_the_worst_token_is_revoked_first_and_the_incident_does_not_say_what_it_
 def test_a_token_that_nobody_can_be_asked_about_is_named_and_revoked_first(
     real: Stage, platform: Engine, sandbox: Sandbox, world: World
 ) -> None:
-    harmless = insert(platform, "one", classic(set()))
+    harmless = connect_github(platform, "one", classic(set()))
     refresh = next(
         r for r in sorted(world.tokens) if (r.table, r.column) == ("gh_connection", "refresh_token")
     )
@@ -91,7 +92,7 @@ def test_a_token_that_nobody_can_be_asked_about_is_named_and_revoked_first(
 def test_revocation_does_not_wait_for_an_order_that_can_not_be_had(
     real: Stage, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref: TokenRef = insert(platform, "one", classic(set()))
+    ref: TokenRef = connect_github(platform, "one", classic(set()))
 
     def broken(*_: object) -> None:
         raise AbilityBookError("The answers are damaged.")

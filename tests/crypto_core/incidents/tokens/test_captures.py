@@ -16,8 +16,9 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
-from tests.crypto_core.incidents.tokens.staging import Stage, put
+from tests.crypto_core.incidents.tokens.staging import Stage
 from tests.crypto_core.trail.records import NOW, event, user
+from tests.platform_rows import put
 
 HOSTILE = "[/red]\x1b]0;x\x07\u202e"
 

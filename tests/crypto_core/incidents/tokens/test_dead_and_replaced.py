@@ -16,7 +16,8 @@ from crypto_core.incidents.tokens.scoped import ScopedTokens
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of, put
+from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of
+from tests.platform_rows import put
 
 ASK, REVOKE, ENTER = ActionKind.ASK_LIVENESS, ActionKind.REVOKE_TOKENS, ActionKind.ENTER_TOKEN
 DEAD, REPLACED = CheckKind.TOKENS_DEAD, CheckKind.TOKENS_REPLACED

@@ -23,7 +23,8 @@ from crypto_core.incidents.tokens.enter_token import SAVE_UNCHECKED
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
-from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of, put
+from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of
+from tests.platform_rows import put
 
 ENTER = ActionKind.ENTER_TOKEN
 Stored = Callable[[TokenRef], str]

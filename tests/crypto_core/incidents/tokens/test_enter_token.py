@@ -26,8 +26,9 @@ from crypto_core.reencryption.replacing_token.plan import VERB
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
-from tests.crypto_core.incidents.tokens.staging import Stage, build, insert, name_of, put
+from tests.crypto_core.incidents.tokens.staging import Stage, build, name_of
 from tests.crypto_core.second_person import SecondPerson
+from tests.platform_rows import connect_github, put
 
 ENTER = ActionKind.ENTER_TOKEN
 Stored = Callable[[TokenRef], str]
@@ -298,7 +299,9 @@ def test_killed_before_or_after_the_commit_the_row_holds_one_whole_token_and_it_
 
 def test_hostile_rows_can_be_chosen_and_harm_nothing(stage: Stage, platform: Engine, stored: Stored) -> None:
     sealed = TokenCipher(stage.container.keyring).encrypt("ghp_" + "h" * 36).stored
-    ref = insert(platform, "gh\x1b]0;x\x07-[/red]\u202e", sealed, organisation="[bold]\x1b[2J" + "o" * 5_000)
+    ref = connect_github(
+        platform, "gh\x1b]0;x\x07-[/red]\u202e", sealed, organisation="[bold]\x1b[2J" + "o" * 5_000
+    )
     stage.about(filter="org:*[bold]*")
     told = stage.capture(CaptureKind.TOKENS)
     fields = stage.tools.actions[ENTER].fields(stage.situation())

@@ -17,7 +17,8 @@ from crypto_core.guard.performing import performing
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.secret import Secret
-from tests.crypto_core.incidents.tokens.staging import Stage, insert
+from tests.crypto_core.incidents.tokens.staging import Stage
+from tests.platform_rows import connect_github
 
 OLD, NEW = f"ghp_{MARKER}{1:025}", f"ghp_{MARKER}{2:025}"
 
@@ -29,7 +30,7 @@ def performed(stage: Stage) -> set[str]:
 
 def test_a_token_is_revoked_at_its_provider(stage: Stage, platform: Engine, sandbox: Sandbox) -> None:
     sandbox.providers.clear()
-    stage.about(insert(platform, "own", OLD))
+    stage.about(connect_github(platform, "own", OLD))
     tools = token_tools(replace(stage.parts, providers=stage.container.providers), stage.open_restored)
     replace(stage, tools=tools).run(ActionKind.REVOKE_TOKENS)
     assert performed(stage) == {"revoke"}
@@ -66,7 +67,7 @@ def test_what_only_looks_calls_nothing_but_what_it_names_and_journals_nothing(
 def test_what_an_action_does_not_name_is_refused_before_anything_is_sent(
     stage: Stage, platform: Engine, sandbox: Sandbox
 ) -> None:
-    stage.about(insert(platform, "own", OLD))
+    stage.about(connect_github(platform, "own", OLD))
     tools = token_tools(replace(stage.parts, providers=stage.container.providers), stage.open_restored)
     calls = len(sandbox.providers.calls())
     with (

@@ -24,7 +24,8 @@ from crypto_core.incidents.tokens.verify_tokens import picked
 from crypto_core.references import TokenRef
 from tests.crypto_core.copies.test_register import NOW
 from tests.crypto_core.copies.test_scan_reading import COPY, NEED
-from tests.crypto_core.incidents.tokens.staging import Stage, insert
+from tests.crypto_core.incidents.tokens.staging import Stage
+from tests.platform_rows import connect_github
 
 OPEN = CheckKind.TOKENS_OPEN
 
@@ -138,10 +139,10 @@ def test_a_replica_is_asked_itself(stage: Stage, sandbox: Sandbox, platform: Eng
     kms = sandbox.client("kms")
     key = str(kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
     v1 = TokenCipher(stage.container.keyring.trusting(key)).encrypt("ghp_" + "r" * 36, key).stored
-    insert(platform, "gh-replicated-1", v1)
+    connect_github(platform, "gh-replicated-1", v1)
     ref = TokenRef("gh_connection", "access_token", "gh-replicated-2")
     v2 = TokenCipher(stage.container.keyring.trusting(key), write_format=Format.V2)
-    insert(platform, ref.row_id, v2.encrypt("ghp_" + "s" * 36, key, ref=ref).stored)
+    connect_github(platform, ref.row_id, v2.encrypt("ghp_" + "s" * 36, key, ref=ref).stored)
     stage.about(key=key)
     answers = CheckKind.REPLICA_ANSWERS
     assert stage.look(answers).state is CheckState.NOT_YET

@@ -30,7 +30,6 @@ from crypto_core.keys.policy.blocking import (
     without_block,
 )
 from crypto_core.keys.policy.document import parse_policy
-from tests.crypto_core.database.tokens.attribution.scene import put
 from tests.crypto_core.keys.changes.test_policies import (
     ACCOUNT,
     ADMINISTERED,
@@ -39,6 +38,7 @@ from tests.crypto_core.keys.changes.test_policies import (
     policy,
     statement,
 )
+from tests.platform_rows import connect_github
 
 INTRUDER = f"arn:aws:iam::{ACCOUNT}:role/intruder"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/intruder/anything"
@@ -164,7 +164,7 @@ def test_the_platform_is_blocked_only_by_whoever_types_how_many_tokens_that_shut
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(ADMINISTERED, uses))
     sealing = TokenCipher(services.keyring.trusting(key))
     for number in range(2):
-        put(platform, f"gh-blocked-{number}", sealing.encrypt(f"gho_{number}", key).stored)
+        connect_github(platform, f"gh-blocked-{number}", sealing.encrypt(f"gho_{number}", key).stored)
     plan = changes.plan_change(block(key, PLATFORM))
     assert (plan.danger, plan.confirmation) == (Danger.TYPED, "2")
     assert any("makes data keys under the key" in warning for warning in plan.warnings)

@@ -20,7 +20,7 @@ from crypto_core.keys.changes.reading import normal
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.principal import PolicyPrincipal
-from tests.crypto_core.database.tokens.attribution.scene import put
+from tests.platform_rows import connect_github
 
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
@@ -247,7 +247,7 @@ def test_a_policy_that_shuts_out_the_platform_or_keydeck_takes_the_number_of_tok
 ) -> None:
     sealing = TokenCipher(services.keyring.trusting(key))
     for number in range(3):
-        put(platform, f"gh-under-{number}", sealing.encrypt(f"gho_{number}", key).stored)
+        connect_github(platform, f"gh-under-{number}", sealing.encrypt(f"gho_{number}", key).stored)
     made(KeyChange(ChangeKind.PUT_POLICY, key, policy=policy(ADMINISTERED, *before)))
     plan = planned(changes, key, policy(*then))
     assert plan.refused_unless_typed is bool(said)

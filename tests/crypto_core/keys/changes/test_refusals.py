@@ -24,7 +24,7 @@ from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.keys.changes.conftest import agreed
-from tests.slack_connections import connect
+from tests.platform_rows import connect_slack
 
 Made = Callable[[KeyChange], ChangeResult]
 Journaled = Callable[[], list[tuple[str, str]]]
@@ -231,7 +231,7 @@ def test_backups_under_the_key_are_told_but_do_not_keep_it(
 
 def put_under(services: Container, platform: Engine, key: str) -> None:
     """Seal one more token, under `key`."""
-    connect(platform, TokenCipher(services.keyring.trusting(key)).encrypt("xoxb-1-2-test", key).stored)
+    connect_slack(platform, TokenCipher(services.keyring.trusting(key)).encrypt("xoxb-1-2-test", key).stored)
 
 
 def test_tokens_that_cannot_be_counted_may_be_there(

@@ -21,7 +21,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.keys.policy import reading
 from crypto_core.keys.posture.examination import Posture
 from tests.plain_moto import plain_moto
-from tests.slack_connections import connect
+from tests.platform_rows import connect_slack
 
 
 class Endpoint:
@@ -71,7 +71,7 @@ class Endpoint:
         container = Container(load().settings)
         cipher = TokenCipher(container.keyring)
         sealed = [cipher.encrypt(f"xoxb-{number}", key).stored for number in range(tokens)]
-        connect(self._platform, *sealed, alone=True)
+        connect_slack(self._platform, *sealed, alone=True)
         container.close()
 
     def examine(self) -> Posture:

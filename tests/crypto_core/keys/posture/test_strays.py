@@ -19,6 +19,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.conftest import Ran
+from tests.platform_rows import put
 
 Keydeck = Callable[..., Ran]
 Stored = Callable[[TokenRef], str]
@@ -37,12 +38,6 @@ def copies(services: Container) -> tuple[Copies, ...]:
 
 def problems(services: Container, word: str) -> tuple[Finding, ...]:
     return tuple(p for p in services.status.take_census().problems if word in p.title)
-
-
-def put(platform: Engine, ref: TokenRef, value: str) -> None:
-    with platform.begin() as connection:
-        statement = text(f"UPDATE {ref.table} SET {ref.column} = :v WHERE CAST(id AS text) = :id")
-        assert connection.execute(statement, {"v": value, "id": ref.row_id}).rowcount == 1
 
 
 def add(platform: Engine, provider: str, document: dict[str, str]) -> str:

@@ -35,27 +35,6 @@ def everything(platform: Engine) -> dict[TokenRef, str]:
     return found
 
 
-def put(platform: Engine, ref: TokenRef, stored: str | None) -> None:
-    with platform.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
-            {"stored": stored, "id": ref.row_id},
-        )
-
-
-def insert(platform: Engine, row_id: str, stored: str) -> TokenRef:
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO gh_connection"
-                " (id, org_id, user_id, access_token, token_type, scopes, created_at)"
-                " VALUES (:id, 'org-new', 'user-new', :stored, 'oauth', '[]', now())"
-            ),
-            {"id": row_id, "stored": stored},
-        )
-    return TokenRef("gh_connection", "access_token", row_id)
-
-
 def plan(services: Container, verb: Verb, selection: Selection, target: str) -> Plan:
     return services.services.work.plan_reencryption(verb, selection, target)
 

@@ -18,7 +18,8 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption import runner
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import TokenRef
-from tests.crypto_core.reencryption.running.runs import everything, insert, plan, put, run, under
+from tests.crypto_core.reencryption.running.runs import everything, plan, run, under
+from tests.platform_rows import connect_github, put
 
 
 class Writer:
@@ -41,7 +42,7 @@ class Writer:
         ref = self._draw.choice(sorted(self.expected))
         what = self._draw.choice(["update", "update", "update", "delete", "insert"])
         if what == "insert":
-            ref = insert(self._platform, f"gh-a-{self._number}", sealed)
+            ref = connect_github(self._platform, f"gh-a-{self._number}", sealed)
             self.expected[ref] = token
         elif what == "delete" and ref.column == "access_token":
             with self._platform.begin() as connection:
@@ -191,7 +192,7 @@ def test_a_platform_that_never_stops_is_told_as_not_complete(
     def progress(_: RunProgress) -> None:
         nonlocal number
         number += 1
-        insert(platform, f"gh-a-{number}", cipher.encrypt(f"gho_{number}", world.old_key.arn).stored)
+        connect_github(platform, f"gh-a-{number}", cipher.encrypt(f"gho_{number}", world.old_key.arn).stored)
 
     result = services.services.work.run_plan(made, Consent.by_option(made), progress=progress)
     assert result.remaining >= 1

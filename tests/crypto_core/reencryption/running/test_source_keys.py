@@ -16,7 +16,8 @@ from crypto_core.envelope import parse
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.console.command_types import NewKey
-from tests.crypto_core.reencryption.running.runs import everything, insert, plan, run
+from tests.crypto_core.reencryption.running.runs import everything, plan, run
+from tests.platform_rows import connect_github
 
 
 def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
@@ -24,7 +25,7 @@ def test_tokens_under_a_key_that_is_not_trusted_are_told_and_left_alone(
 ) -> None:
     foreign = new_key()
     sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
-    ref = insert(platform, "gh-foreign", sealed)
+    ref = connect_github(platform, "gh-foreign", sealed)
     other = world.sealed_under(world.old_key)[0]
     result = run(services, Verb.REENCRYPT, Selection((ref, other)), world.current_key.arn)
     assert result.done == 1
@@ -39,7 +40,7 @@ def test_a_key_named_as_source_is_trusted_for_the_run(
 ) -> None:
     foreign = new_key()
     sealed = TokenCipher(services.keyring.trusting(foreign)).encrypt("gho_foreign", foreign).stored
-    ref = insert(platform, "gh-foreign", sealed)
+    ref = connect_github(platform, "gh-foreign", sealed)
     assert run(services, Verb.REENCRYPT, Selection(under_key=foreign), world.current_key.arn).done == 1
     assert cipher.decrypt(everything(platform)[ref]).reveal() == "gho_foreign"
 
@@ -79,7 +80,9 @@ def test_a_multi_region_key_is_emptied_whichever_replica_kms_has_named(
     primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     replica = kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
     sealing = TokenCipher(services.keyring.trusting(primary))
-    refs = [insert(platform, f"gh-mrk-{n}", sealing.encrypt(f"gho_{n}", primary).stored) for n in range(4)]
+    refs = [
+        connect_github(platform, f"gh-mrk-{n}", sealing.encrypt(f"gho_{n}", primary).stored) for n in range(4)
+    ]
     envelopes = [services.store.read_token(ref) for ref in refs]
     AttributionCache(services.engine).remember(
         KnownAttribution(t.digest, parse(t.value.reveal()).edk_prefix, replica, "m") for t in envelopes[:2]

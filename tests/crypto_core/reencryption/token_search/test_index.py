@@ -32,6 +32,7 @@ from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_tok
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
+from tests.platform_rows import put
 
 
 @pytest.fixture
@@ -59,10 +60,7 @@ def of_github(world: World) -> list[TokenRef]:
 
 def store_anew(container: Container, platform: Engine, ref: TokenRef, token: str) -> None:
     """Write a token as the platform does, past Keydeck."""
-    stored = TokenCipher(container.keyring).encrypt(token, ref=ref).stored
-    with platform.begin() as connection:
-        statement = text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id")
-        connection.execute(statement, {"stored": stored, "id": ref.row_id})
+    put(platform, ref, TokenCipher(container.keyring).encrypt(token, ref=ref).stored)
 
 
 def everything_kept(superuser: Engine) -> bytes:

@@ -34,6 +34,7 @@ from crypto_core.reencryption.token_search.wanted import (
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
+from tests.platform_rows import connect_github
 
 TABLES = (
     *("gh_connection", "jira_connection", "slack_connection", "confluence_connection"),
@@ -50,19 +51,7 @@ def wanted(*tokens: str) -> tuple[WantedToken, ...]:
 def seal_into(container: Container, platform: Engine, row_id: str, token: str) -> TokenRef:
     """Make a GitHub connection that holds a token."""
     ref = TokenRef("gh_connection", "access_token", row_id)
-    put(platform, row_id, TokenCipher(container.keyring).encrypt(token, ref=ref).stored)
-    return ref
-
-
-def put(platform: Engine, row_id: str, stored: str) -> None:
-    with platform.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes,"
-                " created_at) VALUES (:id, 'org', 'user', :stored, 'oauth', '[]', now())"
-            ),
-            {"id": row_id, "stored": stored},
-        )
+    return connect_github(platform, row_id, TokenCipher(container.keyring).encrypt(token, ref=ref).stored)
 
 
 def githubs_hash(token: str) -> str:
@@ -105,7 +94,7 @@ def test_all_rows_that_hold_a_token_are_found_and_no_other(
     seal_into(services, platform, "longer", f"{CANARY}0")
     seal_into(services, platform, "shorter", CANARY[:-1])
     held.append(seal_into(services, platform, "with-blanks", f"\t{CANARY} \r\n"))
-    put(platform, "plain", f"{CANARY}\n")
+    connect_github(platform, "plain", f"{CANARY}\n")
     held.append(TokenRef("gh_connection", "access_token", "plain"))
     document = {"a": TokenCipher(services.keyring).encrypt(CANARY).stored, "b": "x"}
     with platform.begin() as connection:
@@ -298,8 +287,8 @@ def test_an_envelope_of_another_length_is_not_opened_in_any_format(
         cipher = TokenCipher(keyring, write_format=format_)
         for length in (len(token) - 1, len(token) + MOST_BLANKS + 1):
             stored = cipher.encrypt("ghp_".ljust(length, "x"), ref=one).stored
-            put(platform, f"{one.row_id}-{length}", stored)
-        put(platform, one.row_id, cipher.encrypt(f"{token} \r\n", ref=one).stored)
+            connect_github(platform, f"{one.row_id}-{length}", stored)
+        connect_github(platform, one.row_id, cipher.encrypt(f"{token} \r\n", ref=one).stored)
     bound.close()
     after = services.token_search.find_rows(wanted(token))
     assert (after.looked_at, after.unopened - before.unopened) == (unsealed + 3, 1)  # bound elsewhere

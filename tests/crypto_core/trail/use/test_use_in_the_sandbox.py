@@ -30,6 +30,7 @@ from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.use.radius import tokens_of
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import UNNAMED
+from tests.platform_rows import connect_slack, put
 
 
 def looked_up(sandbox: Sandbox) -> Iterator[TrailEvent]:
@@ -65,9 +66,7 @@ def write_v2(services: Container, platform: Engine, world: World) -> Callable[[T
 
     def write(ref: TokenRef) -> str:
         sealed = cipher.encrypt(Secret.of(world.token_for(ref)), ref=ref).stored
-        statement = text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id = :id")
-        with platform.begin() as connection:
-            assert connection.execute(statement, {"stored": sealed, "id": ref.row_id}).rowcount == 1
+        put(platform, ref, sealed)
         return sealed
 
     return write
@@ -222,13 +221,8 @@ def test_a_token_that_went_from_v1_to_v2_has_both_told(
         told = {"key": world.current_key.arn, "material": world.tokens[ref].key_material_id}
         column = f"{ref.table}.{ref.column}"
         connection.execute(insert, {"column": column, "id": ref.row_id, **told})
-        sealed = TokenCipher(services.keyring, write_format=Format.V2).encrypt(
-            Secret.of(world.token_for(ref)), ref=ref
-        )
-        connection.execute(
-            text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id = :id"),
-            {"stored": sealed.stored, "id": ref.row_id},
-        )
+    cipher = TokenCipher(services.keyring, write_format=Format.V2)
+    put(superuser, ref, cipher.encrypt(Secret.of(world.token_for(ref)), ref=ref).stored)
     pull()
     timeline = use.token_timeline(ref)
     assert timeline.named.sealed >= 1
@@ -245,19 +239,11 @@ def unsealed(world: World, superuser: Engine) -> Iterator[tuple[TokenRef, ...]]:
         stored = connection.execute(
             text(f"SELECT {dev.column} FROM {dev.table} WHERE id = :id"), {"id": dev.row_id}
         ).scalar_one()
-        made = [
-            connection.execute(
-                text(
-                    "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                    " VALUES ('o', 't', :token, now(), now()) RETURNING id"
-                ),
-                {"token": token},
-            ).scalar_one()
-            for token in ("xoxb-of-a-test", stored)
-        ]
-    yield tuple(TokenRef("slack_connection", "bot_token", str(row)) for row in made)
+    made = connect_slack(superuser, "xoxb-of-a-test", stored)
+    yield made
     with superuser.begin() as connection:
-        connection.execute(text("DELETE FROM slack_connection WHERE id = ANY(:ids)"), {"ids": made})
+        ids = [int(ref.row_id) for ref in made]
+        connection.execute(text("DELETE FROM slack_connection WHERE id = ANY(:ids)"), {"ids": ids})
 
 
 def test_of_plaintext_and_dev_it_is_said_that_cloudtrail_says_nothing(

@@ -5,31 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, text
 
-from console.sandbox.platform import gh_connection
 from crypto_core.envelope import Format, parse, serialise
 from crypto_core.keys.status import KeyShare, Status
-from crypto_core.references import TokenRef
 
 OTHER_ARN = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-00000000aaaa"
 TABLES = ("gh_connection", "jira_connection", "slack_connection", "confluence_connection")
-
-
-def put(platform: Engine, row_id: str, stored: str) -> TokenRef:
-    """Insert a GitHub connection with that stored access token."""
-    values = {
-        "id": row_id,
-        "org_id": "org-test",
-        "user_id": "user-1",
-        "access_token": stored,
-        "token_type": "oauth",
-        "scopes": ["repo"],
-        "created_at": text("now()"),
-    }
-    with platform.begin() as connection:
-        connection.execute(insert(gh_connection).values(values))
-    return TokenRef("gh_connection", "access_token", row_id)
 
 
 def only(platform: Engine) -> None:

@@ -21,6 +21,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.database.tokens.attribution import scene
 from tests.crypto_core.statements import execute, scalar
+from tests.platform_rows import connect_github, put
 
 
 def test_a_census_asks_kms_one_question_for_each_key_material(
@@ -128,7 +129,7 @@ def test_a_group_of_which_every_token_was_asked_is_verified(
     services: Container, platform: Engine, environment: dict[str, str]
 ) -> None:
     scene.only(platform)
-    scene.put(platform, "gh-only", encrypt_token("gho_only"))
+    connect_github(platform, "gh-only", encrypt_token("gho_only"))
     (share,) = services.services.status.take_census().keys
     assert (share.tokens, share.asked, share.evidence) == (1, 1, Evidence.VERIFIED)
 
@@ -185,11 +186,6 @@ def test_a_token_written_anew_loses_its_answer_and_keeps_its_group(
     services.services.work.verify_tokens(Selection(everything=True))
     ref = world.sealed_under(world.current_key)[0]
     assert services.services.inventory.row(ref).evidence is Evidence.VERIFIED
-    execute(
-        platform,
-        f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id",
-        new=encrypt_token("gho_new"),
-        id=ref.row_id,
-    )
+    put(platform, ref, encrypt_token("gho_new"))
     row = services.services.inventory.row(ref)
     assert (row.evidence, row.key_arn) == (Evidence.INFERRED, world.current_key.arn)

@@ -15,7 +15,8 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import take_census
 from crypto_core.envelope import Format, parse, serialise
 from crypto_core.lists.coverage import Evidence
-from tests.crypto_core.database.tokens.attribution.scene import adds_up, only, put, without_header
+from tests.crypto_core.database.tokens.attribution.scene import adds_up, only, without_header
+from tests.platform_rows import connect_github
 
 
 def test_envelopes_without_a_kms_header_are_asked_one_by_one(
@@ -24,7 +25,7 @@ def test_envelopes_without_a_kms_header_are_asked_one_by_one(
     only(platform)
     sealed = encrypt_token("gho_x")
     for number in range(7):
-        put(platform, f"gh-{number}", without_header(sealed))
+        connect_github(platform, f"gh-{number}", without_header(sealed))
     before = decrypts()
     status = services.services.status.take_census()
     assert decrypts() - before == 7
@@ -36,10 +37,10 @@ def test_envelopes_without_a_kms_header_are_asked_one_by_one(
 def test_an_edk_that_is_too_short_is_a_group_of_its_own(services: Container, platform: Engine) -> None:
     only(platform)
     envelope = parse(encrypt_token("gho_x"))
-    put(platform, "gh-whole", serialise(envelope))
+    connect_github(platform, "gh-whole", serialise(envelope))
     for length in (1, 36, 37):
         cut = envelope.encrypted_data_key[:length]
-        put(platform, f"gh-{length}", serialise(replace(envelope, encrypted_data_key=cut)))
+        connect_github(platform, f"gh-{length}", serialise(replace(envelope, encrypted_data_key=cut)))
     census = take_census(services.engine, services.catalogue, AttributionCache(services.engine))
     assert {(g.edk_prefix, g.tokens) for g in census.groups} == {(envelope.edk_prefix, 1), (None, 3)}
     status = services.services.status.take_census()
@@ -52,10 +53,10 @@ def test_a_damaged_member_of_a_group_is_passed_over_and_counted_as_damaged(
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
-    put(platform, "gh-1", sealed[: len(sealed) // 2])
-    put(platform, "gh-2", sealed[:-8] + "*" + sealed[-7:])
-    put(platform, "gh-3", encrypt_token("gho_3"))
-    put(platform, "gh-4", encrypt_token("gho_4"))
+    connect_github(platform, "gh-1", sealed[: len(sealed) // 2])
+    connect_github(platform, "gh-2", sealed[:-8] + "*" + sealed[-7:])
+    connect_github(platform, "gh-3", encrypt_token("gho_3"))
+    connect_github(platform, "gh-4", encrypt_token("gho_4"))
     before = decrypts()
     status = services.services.status.take_census()
     assert decrypts() - before == 1
@@ -75,8 +76,8 @@ def test_an_edk_that_kms_cannot_open_lets_the_next_member_be_asked(
     envelope = parse(encrypt_token("gho_x"))
     edk = envelope.encrypted_data_key
     flipped = serialise(replace(envelope, encrypted_data_key=edk[:-1] + bytes([edk[-1] ^ 1])))
-    put(platform, "gh-1", flipped)
-    put(platform, "gh-2", encrypt_token("gho_2"))
+    connect_github(platform, "gh-1", flipped)
+    connect_github(platform, "gh-2", encrypt_token("gho_2"))
     (share,) = services.services.status.take_census().keys
     assert (share.tokens, share.evidence, bool(share.key_arn)) == (2, Evidence.INFERRED, True)
 
@@ -88,7 +89,7 @@ def test_a_group_whose_members_are_all_damaged_is_unknown_and_says_so(
     sealed = encrypt_token("gho_x")
     tokens = MEMBERS_TRIED + 3
     for number in range(tokens):
-        put(platform, f"gh-{number}", sealed[: 200 + 4 * number])
+        connect_github(platform, f"gh-{number}", sealed[: 200 + 4 * number])
     first = services.services.status.take_census()
     assert adds_up(first)
     assert not first.well
@@ -101,7 +102,7 @@ def test_a_broken_v2_envelope_is_counted_and_its_field_told(
     services: Container, platform: Engine, decrypts: Callable[[], int]
 ) -> None:
     only(platform)
-    put(platform, "gh-v2", base64.b64encode(b"v2|" + b"A" * 90).decode())
+    connect_github(platform, "gh-v2", base64.b64encode(b"v2|" + b"A" * 90).decode())
     status = services.services.status.take_census()
     assert decrypts() == 0
     (share,) = status.keys
@@ -116,7 +117,7 @@ def test_an_envelope_too_broken_to_be_asked_about_is_remembered(
 ) -> None:
     only(platform)
     edk = base64.b64encode(b"short").decode()
-    put(platform, "gh-1", base64.b64encode(f"v1|{edk}|AAAA|AAAA".encode()).decode())
+    connect_github(platform, "gh-1", base64.b64encode(f"v1|{edk}|AAAA|AAAA".encode()).decode())
     status = services.services.status.take_census()
     (share,) = status.keys
     assert (share.tokens, share.asked, share.evidence) == (1, 1, Evidence.UNKNOWN)

@@ -25,8 +25,9 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse, serialise
 from crypto_core.errors import DatabaseError
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
-from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, put, without_header
+from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, without_header
 from tests.crypto_core.statements import execute, scalar
+from tests.platform_rows import connect_github, connect_slack
 
 Decrypts = Callable[[], int]
 
@@ -106,7 +107,7 @@ def test_a_group_that_contradicts_itself_is_asked_about_token_by_token(
 ) -> None:
     only(platform)
     for number in range(6):
-        put(platform, f"gh-{number}", encrypt_token(f"gho_{number}"))
+        connect_github(platform, f"gh-{number}", encrypt_token(f"gho_{number}"))
     ((honest, _),) = [c.wrapping for c in services.status.prove().counts if c.wrapping]
     odd = encrypt_token("gho_odd")
     execute(platform, "UPDATE gh_connection SET refresh_token = :odd WHERE id = 'gh-0'", odd=odd)
@@ -126,9 +127,8 @@ def test_what_a_contradiction_leaves_unasked_is_in_doubt(
     services: Container, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(platform)
-    refs = [put(platform, f"gh-{n}", encrypt_token(f"gho_{n}")) for n in range(6)]
-    slack = "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-    execute(platform, f"{slack} VALUES ('a', 't', :stored, now(), now())", stored=encrypt_token("xoxb-1"))
+    refs = [connect_github(platform, f"gh-{n}", encrypt_token(f"gho_{n}")) for n in range(6)]
+    connect_slack(platform, encrypt_token("xoxb-1"))
     lied = {parse(services.store.read_token(ref).value.reveal()).encrypted_data_key for ref in refs}
     _lie(monkeypatch, services, OTHER_ARN, lied)
     prover = FreshProver(
@@ -149,7 +149,7 @@ def test_every_envelope_without_a_kms_header_is_asked_about(
     only(platform)
     sealed = encrypt_token("gho_x")
     for number in range(7):
-        put(platform, f"gh-{number}", without_header(sealed))
+        connect_github(platform, f"gh-{number}", without_header(sealed))
     services.status.take_census()
     before = decrypts()
     proof = services.status.prove()
@@ -163,7 +163,7 @@ def test_tokens_that_change_between_count_and_question_are_counted_anew(
     services: Container, platform: Engine, monkeypatch: pytest.MonkeyPatch, headed: bool, in_full: bool
 ) -> None:
     only(platform)
-    put(platform, "gh-0", encrypt_token("gho_0"))
+    connect_github(platform, "gh-0", encrypt_token("gho_0"))
     ((honest, _),) = [c.wrapping for c in services.status.prove().counts if c.wrapping]
     changed = 0
 
@@ -232,14 +232,14 @@ def test_damaged_tokens_that_are_left_are_opened_and_are_under_no_key(
     for number, stored in enumerate(broken):
         envelope = parse(stored)
         flipped = bytes([envelope.ciphertext[0] ^ 1]) + envelope.ciphertext[1:]
-        put(platform, f"gh-broken-{number}", serialise(replace(envelope, ciphertext=flipped)))
+        connect_github(platform, f"gh-broken-{number}", serialise(replace(envelope, ciphertext=flipped)))
     assert services.status.prove().tokens_under(key) == 8
     proof = services.status.prove(about=key)
     assert (proof.tokens_under(key), proof.doubtful, proof.complete) == (0, 0, True)
     (damaged,) = [c for c in proof.counts if c.wrapping is None]
     assert (damaged.tokens, damaged.asked) == (8, 8)
     assert f"Its data key is under {key}." in damaged.note
-    put(platform, "gh-whole", whole)
+    connect_github(platform, "gh-whole", whole)
     assert services.status.prove(about=key).tokens_under(key) == 1
 
 
@@ -250,8 +250,8 @@ def test_an_envelope_in_a_row_that_no_context_can_name_stays_under_its_key(
     key = new_key()
     sealing = TokenCipher(services.keyring.trusting(key), write_format=Format.V2)
     ref = TokenRef("gh_connection", "access_token", "gh-own")
-    put(platform, "gh-own", sealing.encrypt("gho_own", key, ref=ref).stored)
-    put(platform, "gh" * 600, sealing.encrypt("gho_moved", key, ref=ref).stored)
+    connect_github(platform, "gh-own", sealing.encrypt("gho_own", key, ref=ref).stored)
+    connect_github(platform, "gh" * 600, sealing.encrypt("gho_moved", key, ref=ref).stored)
     assert services.status.prove(about=key).tokens_under(key) == 2
     execute(platform, "DELETE FROM gh_connection WHERE id = 'gh-own'")
     proof = services.status.prove(about=key)
@@ -265,7 +265,7 @@ def test_tokens_that_are_no_whole_envelopes_are_all_told_for_themselves(
     only(platform)
     sealed = encrypt_token("gho_x")
     for number in range(7):
-        put(platform, f"gh-{number}", sealed[: len(sealed) // 2])
+        connect_github(platform, f"gh-{number}", sealed[: len(sealed) // 2])
     proof = services.status.prove()
     assert [(c.wrapping, c.tokens, c.asked) for c in proof.counts] == [(None, 7, 7)]
     assert (proof.doubtful, proof.complete) == (0, True)
@@ -303,7 +303,7 @@ def test_an_envelope_among_other_text_is_no_zero(
     )
     only(platform)
     assert services.status.prove(about=world.old_key.arn).doubtful == 0
-    ref = put(platform, "odd", how.format(old=old, new=new))
+    ref = connect_github(platform, "odd", how.format(old=old, new=new))
     for _ in range(2):
         proof = services.status.prove(about=world.old_key.arn)
         assert proof.doubtful or proof.tokens_under(world.old_key.arn) or not proof.complete
@@ -320,5 +320,5 @@ def test_an_envelope_that_has_its_mark_twice_by_chance_is_not_taken_for_two(
     nonce = base64.b64decode("A" * 14 + "v1")
     twice = replace(parse(encrypt_token("t" * 400)), encrypted_data_key=os.urandom(189), nonce=nonce)
     assert "djF8" in serialise(twice)[4:]
-    put(platform, "twice", serialise(twice))
+    connect_github(platform, "twice", serialise(twice))
     assert not any(group.holding for group in services.status.prove().census.groups)

@@ -14,8 +14,9 @@ from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import edk_prefix, parse
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.paging import Query
-from tests.crypto_core.database.tokens.attribution.scene import only, put
+from tests.crypto_core.database.tokens.attribution.scene import only
 from tests.plain_moto import plain_moto
+from tests.platform_rows import connect_github
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
     for number in range(5):
         stored = encrypt_token(f"gho_{number}")
         assert edk_prefix(parse(stored).encrypted_data_key) is None
-        put(platform, f"gh-{number}", stored)
+        connect_github(platform, f"gh-{number}", stored)
     container = fresh()
     status = container.services.status.take_census()
     (share,) = status.keys

@@ -21,9 +21,10 @@ from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.status import ProblemKind
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
-from tests.crypto_core.database.tokens.attribution.scene import only, put
+from tests.crypto_core.database.tokens.attribution.scene import only
 from tests.crypto_core.envelope.spellings import published_fields, respelt_value, stored_text
 from tests.crypto_core.statements import scalar
+from tests.platform_rows import connect_github
 
 TOKENS = 19
 INSERT = (
@@ -78,7 +79,7 @@ def test_a_value_that_only_the_platforms_reader_opens_counts_under_its_key_and_i
         stored = encrypt_token(f"gho_{number:0{10 + number % 3}}")
         respelt[f"gh-{number}"] = SPELLINGS[spelling](stored)
         assert parse(respelt[f"gh-{number}"]) == parse(stored)
-        put(platform, f"gh-{number}", respelt[f"gh-{number}"])
+        connect_github(platform, f"gh-{number}", respelt[f"gh-{number}"])
     proof = services.status.prove()
     assert (proof.tokens_under(key), proof.doubtful, proof.complete) == (TOKENS, 0, True)
     status = services.status.take_census()
@@ -177,7 +178,7 @@ def test_no_conclusion_about_a_key_leaves_out_what_the_platforms_reader_opens_wh
         if text_of_it.startswith("\\x"):
             continue
         if place == "column":
-            put(platform, f"gh-{number}", text_of_it)
+            connect_github(platform, f"gh-{number}", text_of_it)
         else:
             document = PLACES[place](text_of_it)
             coding = random.choice(("utf-8", "utf-8", "utf-16", "utf-32", "utf-8-sig"))

@@ -17,7 +17,8 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.census import take_census
 from crypto_core.envelope import Format
 from crypto_core.lists.coverage import Evidence
-from tests.crypto_core.database.tokens.attribution.scene import adds_up, only, put, share_of, without_header
+from tests.crypto_core.database.tokens.attribution.scene import adds_up, only, share_of, without_header
+from tests.platform_rows import connect_github
 
 
 def test_a_disabled_key_is_named_by_kmss_refusal(
@@ -29,10 +30,10 @@ def test_a_disabled_key_is_named_by_kmss_refusal(
 ) -> None:
     key = new_key()
     only(platform)
-    put(platform, "gh-ok", encrypt_token("gho_ok"))
+    connect_github(platform, "gh-ok", encrypt_token("gho_ok"))
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", key)
     for number in range(3):
-        put(platform, f"gh-{number}", encrypt_token(f"gho_{number}"))
+        connect_github(platform, f"gh-{number}", encrypt_token(f"gho_{number}"))
     sandbox.client("kms").disable_key(KeyId=key)
     status = services.services.status.take_census()
     share = share_of(status, key)
@@ -117,7 +118,7 @@ def test_a_kms_that_is_gone_ends_asking_one_by_one(
     only(platform)
     sealed = encrypt_token("gho_x")
     for number in range(120):
-        put(platform, f"gh-{number}", without_header(sealed))
+        connect_github(platform, f"gh-{number}", without_header(sealed))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = fresh()
     status = container.services.status.take_census()
@@ -131,9 +132,9 @@ def test_the_limit_of_questions_is_told_in_the_coverage(
 ) -> None:
     only(platform)
     sealed = encrypt_token("gho_x")
-    put(platform, "gh-whole", sealed)
+    connect_github(platform, "gh-whole", sealed)
     for number in range(8):
-        put(platform, f"gh-{number}", without_header(sealed))
+        connect_github(platform, f"gh-{number}", without_header(sealed))
     answers = AttributionCache(services.engine)
     attributor = Attributor(services.store, services.keyring, answers, limit=5)
     census = take_census(services.engine, services.catalogue, answers)

@@ -23,6 +23,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.incidents.keys.rotation.guide import Guide, GuideStep
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.secret import DataKey, Secret
+from tests.platform_rows import connect_slack
 
 
 class Stage:
@@ -62,30 +63,15 @@ class Stage:
 
     def connect(self, key: str, number: int = 1, *, at: datetime | None = None) -> None:
         kms = self.platform_kms()
-        with self._platform.begin() as connection:
-            for _ in range(number):
-                answer = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
-                sealed = EnvelopeV1.seal(
-                    Secret.of("xoxb-of-a-test"), DataKey(answer["Plaintext"]), answer["CiphertextBlob"]
-                )
-                connection.execute(
-                    text(
-                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                        " VALUES ('o', 't', :token, coalesce(:at, clock_timestamp()), now())"
-                    ),
-                    {"token": serialise(sealed), "at": at},
-                )
+        for _ in range(number):
+            answer = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+            sealed = EnvelopeV1.seal(
+                Secret.of("xoxb-of-a-test"), DataKey(answer["Plaintext"]), answer["CiphertextBlob"]
+            )
+            connect_slack(self._platform, serialise(sealed), at=at)
 
     def connect_in_plaintext(self, number: int) -> None:
-        with self._platform.begin() as connection:
-            for n in range(number):
-                connection.execute(
-                    text(
-                        "INSERT INTO slack_connection (org_id, team_id, bot_token, created_at, updated_at)"
-                        " VALUES ('o', 't', :token, clock_timestamp(), now())"
-                    ),
-                    {"token": f"xoxb-{n}"},
-                )
+        connect_slack(self._platform, *(f"xoxb-{n}" for n in range(number)))
 
     @contextmanager
     def container(self) -> Iterator[Container]:
