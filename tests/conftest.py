@@ -22,6 +22,7 @@ from sqlalchemy import Engine, make_url, text
 from console.__main__ import run
 from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
+from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
@@ -260,6 +261,14 @@ def services(environment: dict[str, str]) -> Iterator[Container]:
         install(container.engine)
     yield container
     container.close()
+
+
+@pytest.fixture
+def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
+    """The sandbox's providers, where nothing is revoked and nothing goes wrong yet."""
+    sandbox.providers.clear()
+    yield sandbox.providers
+    sandbox.providers.clear()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,10 @@ from console.event_file import abilities_file
 from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.providers_control import ProviderControl
-from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.references import TokenRef
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
-
-
-@pytest.fixture
-def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
-    """The sandbox's providers, where nothing is revoked and nothing goes wrong yet."""
-    sandbox.providers.clear()
-    yield sandbox.providers
-    sandbox.providers.clear()
 
 
 def some(world: World, table: str, number: int) -> list[TokenRef]:

@@ -24,16 +24,9 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.errors import CredentialsExpiredError, KmsError
+from tests.clock import Clock
 
 OLD, NEW = "AKIAKEYDECKOLD000002", "AKIAKEYDECKNEW000002"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import fcntl
 import gzip
-import io
 import json
 import os
 import signal
@@ -13,19 +12,17 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from console.__main__ import run
 from console.event_file import open_events
 from console.settings import load
 from crypto_core.lists.paging import Query
 from crypto_core.trail.record_reader import load as load_record
 from crypto_core.trail.record_reader import read_record
-from tests.conftest import Ran
+from tests.conftest import run_here as keydeck
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.bucket.digest_chain import KEY, Chain, public
 from tests.crypto_core.trail.sources.hostile import NASTY, hostile
@@ -47,14 +44,6 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "files"
     folder.mkdir()
     return folder
-
-
-def keydeck(*arguments: str) -> Ran:
-    """Run the command in this process, without a terminal."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = run(list(arguments))
-    return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
 def put(path: Path, *records: object) -> None:

@@ -16,19 +16,10 @@ from console.sandbox.endpoint import ACCOUNT, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.sessions import LOOK_SECONDS
 from crypto_core.errors import CredentialsError, CredentialsExpiredError, SettingsError
+from tests.clock import Clock
 from tests.http_answers import Answer, Asked, answering
 
 OLD, NEW = "AKIAKEYDECKOLD000001", "AKIAKEYDECKNEW000001"
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Home:

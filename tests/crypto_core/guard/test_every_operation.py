@@ -48,6 +48,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.tripwires.plan import AddRequest
+from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.second_person import SecondPerson
@@ -116,12 +117,6 @@ class Ground:
         )
         execute(self.platform, statement, token=value)
         return TokenRef("gh_connection", "access_token", "own")
-
-
-def agreed(plan: Subject) -> Consent:
-    """The consent that a plan demands."""
-    typed = plan.danger is Danger.TYPED
-    return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
 
 
 def through(service: str, plan: str, run: str, *given: object) -> Recipe:

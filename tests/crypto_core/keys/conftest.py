@@ -1,13 +1,12 @@
-"""A KMS key of the test's own, and IAM actions that are refused."""
+"""A KMS key of the test's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 
 
@@ -20,15 +19,3 @@ def kms(sandbox: Sandbox) -> Any:
 @pytest.fixture
 def key(new_key: Callable[[], str]) -> str:
     return new_key()
-
-
-@pytest.fixture
-def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Refuse IAM actions to everybody until the test ends."""
-
-    def add(*actions: str, resource: str = "*") -> None:
-        for action in actions:
-            sandbox.control.add_denial(Denial("*", action, resource))
-
-    yield add
-    sandbox.control.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Event
 from time import sleep
@@ -11,7 +10,6 @@ import pytest
 
 from console.container import Container
 from console.sandbox.providers_control import ProviderControl
-from console.sandbox.sandbox import Sandbox
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.token_asking import TokenAsking
 from crypto_core.providers.transport import Clock
@@ -39,14 +37,6 @@ def asking_at(services: Container, endpoints: Endpoints) -> TokenAsking:
 @pytest.fixture
 def waited() -> Waited:
     return Waited()
-
-
-@pytest.fixture
-def providers(sandbox: Sandbox) -> Iterator[ProviderControl]:
-    """The sandbox's providers, where nothing is revoked and nothing goes wrong yet."""
-    sandbox.providers.clear()
-    yield sandbox.providers
-    sandbox.providers.clear()
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from console.sandbox.endpoint import EndpointControl
-from tests.crypto_core.aws.region_failover.scene import Clock, Outage
+from tests.clock import Clock
+from tests.crypto_core.aws.region_failover.scene import Outage
 
 
 @pytest.fixture

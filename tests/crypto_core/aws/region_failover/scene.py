@@ -9,16 +9,6 @@ from crypto_core.aws.kms import KmsApi
 HOME, AWAY, FAR = "eu-west-1", "us-east-1", "ap-southeast-2"
 
 
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 5_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Outage(KmsApi):
     """KMS of several Regions, some of which do not answer. Notes whom it was asked about where."""
 

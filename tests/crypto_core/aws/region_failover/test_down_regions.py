@@ -14,7 +14,8 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.region_failover import DOWN_SECONDS, Routes
 from crypto_core.errors import KmsError, KmsUnreachableError
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Clock, Outage, replica, wrapped
+from tests.clock import Clock
+from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Outage, replica, wrapped
 
 
 def test_a_region_that_did_not_answer_is_asked_last_for_thirty_seconds(

@@ -12,7 +12,8 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.errors import KeyDisabledError, KmsAccessDeniedError, KmsThrottledError, KmsUnreachableError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.secret import exposed
-from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Clock, Outage, replica, wrapped
+from tests.clock import Clock
+from tests.crypto_core.aws.region_failover.scene import AWAY, FAR, HOME, Outage, replica, wrapped
 
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 

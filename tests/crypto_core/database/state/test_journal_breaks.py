@@ -15,7 +15,7 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.state.checkpoint import break_from
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.state.journal_breaks import BreakPlan, JournalBreaks
+from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.diagnosis import CheckOutcome
 from crypto_core.diagnosis.database import DatabasePlace, look_at_database
@@ -25,6 +25,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
 from crypto_core.proof.forms import Checkpoint, checkpoint_in
+from tests.crypto_core.agreed import agreed
 from tests.crypto_core.database.state.conftest import END_MOVED, fill, new_signer
 from tests.crypto_core.incidents.sample import sample
 
@@ -36,10 +37,6 @@ TRUNCATED = ("DELETE FROM keydeck.journal WHERE seq > 3", END_MOVED)
 @pytest.fixture
 def breaks(checkpoints: JournalCheckpoints) -> JournalBreaks:
     return JournalBreaks(checkpoints, read_only=False)
-
-
-def agreed(plan: BreakPlan) -> Consent:
-    return Consent.typed(plan, plan.confirmation)
 
 
 def begin_anew(breaks: JournalBreaks) -> Checkpoint:

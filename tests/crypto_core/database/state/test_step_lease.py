@@ -34,8 +34,8 @@ from crypto_core.guard.held_step import holding, require_held
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from tests.crypto_core.agreed import agreed
 from tests.crypto_core.database.state.test_incidents import DRAFT
-from tests.crypto_core.guard.test_every_operation import agreed
 from tests.crypto_core.statements import execute, scalar
 from tests.pooler import pooler
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -15,10 +15,10 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.lazy_services import if_made
 from console.sandbox import access_keys
-from console.sandbox.endpoint import Denial, Fault, PastCall
+from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.consent import Consent
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.performing import performing
 from crypto_core.incidents.keys.toolbox import key_tools
@@ -35,6 +35,7 @@ from crypto_core.incidents.steps.step_contracts import (
 )
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.changes.service import KeyChangeService
+from tests.crypto_core.agreed import agreed
 from tests.crypto_core.incidents.keys.rotation.conftest import Stage
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
@@ -151,11 +152,6 @@ class Scene:
         self.container.event_puller.pull_events(since=now - since, until=now)
 
 
-def agreed(plan: ActionPlan) -> Consent:
-    typed = plan.danger is Danger.TYPED
-    return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
-
-
 def told(result: CheckResult | ActionResult) -> str:
     return "\n".join(result.lines)
 
@@ -190,27 +186,4 @@ def scene(
     container = Container(load().settings)
     yield Scene(stage, sandbox, container)
     container.close()
-    sandbox.control.clear()
-
-
-@pytest.fixture
-def deny(sandbox: Sandbox) -> Iterator[Callable[..., None]]:
-    """Refuse IAM actions, to a principal or of a resource if one is named, until the test ends."""
-
-    def add(*actions: str, principal: str = "*", resource: str = "*") -> None:
-        for action in actions:
-            sandbox.control.add_denial(Denial(principal, action, resource))
-
-    yield add
-    sandbox.control.clear()
-
-
-@pytest.fixture
-def fail(sandbox: Sandbox) -> Iterator[Callable[[str, str], None]]:
-    """Make a KMS operation fail with an error until the test ends."""
-
-    def add(operation: str, error: str) -> None:
-        sandbox.control.add_fault(Fault(operation, error))
-
-    yield add
     sandbox.control.clear()

@@ -20,8 +20,9 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState, EntryKind, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan
+from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
+from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 REENCRYPT, DISABLE, SCHEDULE = ActionKind.REENCRYPT, ActionKind.DISABLE_KEY, ActionKind.SCHEDULE_DELETION
 EMPTY, STATE = CheckKind.NOTHING_UNDER_KEY, CheckKind.KEY_STATE

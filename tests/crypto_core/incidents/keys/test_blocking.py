@@ -29,7 +29,8 @@ from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.incidents.steps.step_contracts import looked_at
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from tests.adversary.ground import role_of
-from tests.crypto_core.incidents.keys.conftest import ACCOUNT, PLATFORM, SUSPECT, Scene, agreed, told
+from tests.crypto_core.agreed import agreed
+from tests.crypto_core.incidents.keys.conftest import ACCOUNT, PLATFORM, SUSPECT, Scene, told
 
 BLOCK, BLOCKED_ALL = ActionKind.BLOCK_SUSPECTS, CheckKind.SUSPECTS_BLOCKED
 DAYS = 3 * 24 * 60

@@ -13,9 +13,10 @@ from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from tests.crypto_core.agreed import agreed
 from tests.crypto_core.copies.test_register import NOW
 from tests.crypto_core.copies.test_scan_reading import COPY, NEED, UNKNOWN
-from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
+from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 STATE = CheckKind.KEY_STATE
 DISABLE, ENABLE = ActionKind.DISABLE_KEY, ActionKind.ENABLE_KEY

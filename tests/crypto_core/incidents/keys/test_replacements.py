@@ -15,7 +15,8 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.performing import performing
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind
 from crypto_core.secret import DataKey, Secret
-from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
+from tests.crypto_core.agreed import agreed
+from tests.crypto_core.incidents.keys.conftest import Scene, told
 from tests.platform_rows import connect_slack
 
 DISABLE, SCHEDULE = ActionKind.DISABLE_KEY, ActionKind.SCHEDULE_DELETION

@@ -16,7 +16,7 @@ from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ApprovalGate
-from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.performing import performing
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
@@ -49,6 +49,7 @@ from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN
 from crypto_core.reencryption.replacing_token.service import TokenEntering
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from tests.crypto_core.agreed import agreed
 
 DECLARED = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
@@ -188,9 +189,7 @@ class Stage:
         situation = self.situation(options, **inputs)
         with performing(kind.does.operations):
             plan = self.tools.actions[kind].plan_action(situation)
-            typed = plan.danger is Danger.TYPED
-            consent = Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
-            result = self.tools.actions[kind].run_action(situation, plan, consent)
+            result = self.tools.actions[kind].run_action(situation, plan, agreed(plan))
         return self.keep(result)
 
     def keep(self, result: ActionResult) -> ActionResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crypto_core.secret import DataKey
-from tests.crypto_core.keyring.cache.scene import Clock
+from tests.clock import Clock
 from tests.crypto_core.keyring.scene import data_keys_of
 
 

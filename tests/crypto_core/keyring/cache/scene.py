@@ -14,14 +14,6 @@ ROW = {"keydeck:table": "gh_connection", "keydeck:column": "access_token", "keyd
 ANOTHER_ROW = ROW | {"keydeck:id": "gh-43"}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def is_wiped(data_key: DataKey) -> bool:
     try:
         return bytes(exposed(data_key)) == bytes(len(data_key))

@@ -10,7 +10,8 @@ import pytest
 from crypto_core.errors import SettingsError
 from crypto_core.keyring.cache import CacheLimits, DataKeyCache
 from crypto_core.secret import DataKey
-from tests.crypto_core.keyring.cache.scene import Clock, holds, is_wiped, keep
+from tests.clock import Clock
+from tests.crypto_core.keyring.cache.scene import holds, is_wiped, keep
 
 
 def test_an_entry_ends_by_age(clock: Clock, held: list[DataKey]) -> None:

@@ -12,8 +12,9 @@ from crypto_core.keyring.cache import CacheLimits, DataKeyCache
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import Silent
 from crypto_core.secret import exposed
+from tests.clock import Clock
 from tests.crypto_core.damaging import damaged
-from tests.crypto_core.keyring.cache.scene import ANOTHER_ROW, KEY, ROW, Clock
+from tests.crypto_core.keyring.cache.scene import ANOTHER_ROW, KEY, ROW
 from tests.crypto_core.keyring.scene import NewKey, wrapped
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from console.container import Container
 from console.lazy_services import if_made
-from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.state.journal import JournalEntry
-from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
+from tests.crypto_core.agreed import agreed
 
 
 @pytest.fixture
@@ -39,12 +38,6 @@ def made(changes: KeyChangeService) -> Callable[[KeyChange], ChangeResult]:
     return make
 
 
-def agreed(plan: ChangePlan) -> Consent:
-    """The consent that a plan demands."""
-    typed = plan.danger is Danger.TYPED
-    return Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
-
-
 @pytest.fixture
 def journaled(services: Container) -> Callable[[], list[tuple[str, str]]]:
     """What the journal has, oldest first: action and outcome. The chain must be whole."""
@@ -60,17 +53,6 @@ def journaled(services: Container) -> Callable[[], list[tuple[str, str]]]:
 def last_entry(services: Container) -> Callable[[], JournalEntry]:
     """Read the journal's newest entry."""
     return lambda: services.journal.entries()[-1]
-
-
-@pytest.fixture
-def fail(sandbox: Sandbox) -> Iterator[Callable[[str, str], None]]:
-    """Make a KMS operation fail with an error until the test ends."""
-
-    def add(operation: str, error: str) -> None:
-        sandbox.control.add_fault(Fault(operation, error))
-
-    yield add
-    sandbox.control.clear()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.least_privilege import Role
-from tests.crypto_core.keys.changes.conftest import agreed
+from tests.crypto_core.agreed import agreed
 
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
 

@@ -20,7 +20,7 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.lists.coverage import Evidence
-from tests.crypto_core.keys.changes.conftest import agreed
+from tests.crypto_core.agreed import agreed
 
 OTHER = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
 

@@ -23,7 +23,7 @@ from crypto_core.keys.changes.service import RECIPES, KeyChangeService
 from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
-from tests.crypto_core.keys.changes.conftest import agreed
+from tests.crypto_core.agreed import agreed
 from tests.platform_rows import connect_slack
 
 Made = Callable[[KeyChange], ChangeResult]
