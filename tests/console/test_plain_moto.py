@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 
 import boto3
 import pytest
 from sqlalchemy import insert, make_url, text
 
+from console.container import Container
 from console.sandbox.platform import create_tables, gh_connection, slack_connection
 from console.sandbox.sandbox import Sandbox
+from console.settings import load
 from crypto_core import encrypt_token
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.plain_moto import plain_moto
 
@@ -122,6 +126,12 @@ def test_every_command_works_on_plain_moto(plain: tuple[str, str], keydeck: Call
     assert (share["key_arn"], share["tokens"], share["evidence"]) == (first, TOKENS, "verified")
     assert share["key_material_id"] is None
     assert keydeck("check").exit_code == 1
+    with closing(Container(load().settings)) as services:
+        again = services.status.take_census()
+        assert [k.tokens for k in again.keys] == [TOKENS]
+        asked_for = TokenScope(key_arns=frozenset({first}), edk_prefixes=())
+        assert sum(services.store.count(asked_for).values()) == TOKENS
+        assert services.kms.calls < TOKENS  # each token was asked about once, and that is kept
 
     listed = keydeck("connections", "--json", "--filter", f"key:{first}").json
     assert listed["total"] == TOKENS
