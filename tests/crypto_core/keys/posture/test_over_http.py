@@ -12,6 +12,7 @@ from console.sandbox.cloudtrail import LOG_ARCHIVE_KEY
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.findings.severity import Severity
+from crypto_core.keys.posture.examination import Posture
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 ACCOUNT = "123456789012"
@@ -28,118 +29,88 @@ def allow(principal: Any, actions: Any = "kms:*", condition: Any = None) -> dict
 OWN = allow({"AWS": ROOT})
 
 
-def rotating(aws: Endpoint, key: str, days: int = 365) -> str:
-    aws.kms.enable_key_rotation(KeyId=key_id(key), RotationPeriodInDays=days)
-    return key
+PARTNER = f"arn:aws:iam::{OTHER}:role/partner"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/dev"
+ALIAS = "alias/the-platforms"
+EVERYONE = "kms-key-public"
+ABROAD = "kms-key-cross-account"
 
 
-def test_a_key_in_order_is_no_finding(aws: Endpoint) -> None:
-    assert aws.findings(rotating(aws, aws.key())) == {}
+def make_keys(aws: Endpoint) -> dict[str, tuple[str, set[str]]]:
+    """Keys by what is said of them: each with its rules."""
+    made: dict[str, tuple[str, set[str]]] = {}
+
+    def key(about: str, *rules: str, days: int = 365, policy: Any = None, **parameters: str) -> str:
+        arn = aws.key(**parameters)
+        if days and not parameters:
+            aws.kms.enable_key_rotation(KeyId=key_id(arn), RotationPeriodInDays=days)
+        if policy:
+            aws.put_policy(arn, OWN, policy)
+        made[about] = arn, set(rules)
+        return key_id(arn)
+
+    key("in order")
+    key("does not rotate", "kms-rotation-off", days=0)
+    key("rotates seldom", *["kms-rotation-period"] * (aws.name == "sandbox"), days=400)
+    key("a key pair", KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
+    key("signs", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    key("authenticates", KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    key("brought along", Origin="EXTERNAL")
+    key("open to everyone", EVERYONE, policy=allow("*", "kms:Decrypt"))
+    key("abroad by policy", ABROAD, policy=allow({"AWS": PARTNER}, "kms:Decrypt"))
+    granted = key("abroad by grant", ABROAD)
+    aws.kms.create_grant(KeyId=granted, GranteePrincipal=PARTNER, Operations=["Decrypt"])
+    key("in a role's hands", "kms-key-full-control", policy=allow({"AWS": ROLE}))
+    pending = key("pending deletion", "kms-key-pending-deletion", days=0)
+    aws.kms.schedule_key_deletion(KeyId=pending, PendingWindowInDays=7)
+    aws.kms.disable_key(KeyId=key("disabled", "kms-key-disabled", days=0))
+    return made
 
 
-def test_rotation_off_and_on(aws: Endpoint) -> None:
-    key = aws.key()
-    assert set(aws.findings(key)) == {"kms-rotation-off"}
-    rotating(aws, key)
-    assert aws.findings(key) == {}
+def told(posture: Posture, subject: str) -> set[str]:
+    return {finding.rule for finding in posture.findings if finding.subject == subject}
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"},
-        {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"},
-        {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
-        {"Origin": "EXTERNAL"},
-    ],
-)
-def test_no_alarm_for_keys_that_cannot_rotate(aws: Endpoint, parameters: dict[str, str]) -> None:
-    assert "kms-rotation-off" not in aws.findings(aws.key(**parameters))
+def test_each_rule_about_keys_speaks_of_what_is_answered_unless_the_settings_expect_it(aws: Endpoint) -> None:
+    keys = make_keys(aws)
+    posture = aws.examine()
+    assert {about: told(posture, arn) for about, (arn, _) in keys.items()} == {
+        about: rules for about, (_, rules) in keys.items()
+    }
+    seldom = f"{keys['rotates seldom'][0]}: rotation period: KMS does not tell"
+    assert (seldom in posture.coverage.reasons) is (aws.name == "plain moto")  # it rotates, moto says no more
+    aws.configure(
+        KEYDECK_ROTATION_DAYS="400",
+        KEYDECK_TRUSTED_ACCOUNTS=OTHER,
+        KEYDECK_ADMINISTRATORS=ROLE,
+        KEYDECK_WRITE_ALIAS=ALIAS,
+    )
+    aws.fill(keys["open to everyone"][0], 3)
+    posture = aws.examine()
+    for expected in ("rotates seldom", "abroad by policy", "abroad by grant", "in a role's hands"):
+        assert told(posture, keys[expected][0]) == set(), expected
+    (found,) = [f for f in posture.findings if f.rule == EVERYONE and "3 tokens under it" in f.evidence]
+    assert (found.subject, found.severity) == (keys["open to everyone"][0], Severity.CRITICAL)
+    assert told(posture, ALIAS) == {"kms-alias-elsewhere"}  # of no key
 
 
 @pytest.mark.deep
-def test_rotation_by_hand_behind_an_alias(aws: Endpoint, sandbox: Sandbox) -> None:
-    old, name = aws.key(), f"alias/{key_id(aws.key())}"
+def test_aliases_say_which_key_is_written_under_and_which_came_after(aws: Endpoint, sandbox: Sandbox) -> None:
+    old, new, name = aws.key(), aws.key(), f"{ALIAS}-{aws.name[:5]}"
+    aws.kms.create_alias(AliasName=name, TargetKeyId=key_id(new))
+    aws.configure(TOKEN_ENCRYPTION_KEY_ID=old, KEYDECK_WRITE_ALIAS=name)
+    posture = aws.examine()
+    (found,) = [finding for finding in posture.findings if finding.subject == name]
+    assert (found.rule, new in found.evidence) == ("kms-alias-elsewhere", True)
+    assert "kms-rotation-off" in told(posture, old)
+    aws.configure(TOKEN_ENCRYPTION_KEY_ID=new)
     aws.kms.create_alias(AliasName=f"{name}-old", TargetKeyId=key_id(old))
-    assert set(aws.findings(old)) == {"kms-rotation-off"}
+    assert told(aws.examine(), name) == set()
     if aws.name == "sandbox":  # moto's keys are all of this moment, so none of them is older
         sandbox.control.backdate(old, created=datetime.now(UTC) - timedelta(days=400))
-        new = aws.key()
-        aws.kms.create_alias(AliasName=name, TargetKeyId=key_id(new))
-        assert set(aws.findings(old)) == {"kms-unused"}
-        assert aws.findings(new) == {}
-
-
-def test_a_period_over_the_limit(aws: Endpoint) -> None:
-    key = rotating(aws, aws.key(), 400)
-    if aws.name == "plain moto":  # it rotates, and moto does not say how often
-        assert f"{key}: rotation period: KMS does not tell" in aws.examine().coverage.reasons
-        return
-    assert set(aws.findings(key)) == {"kms-rotation-period"}
-    aws.configure(KEYDECK_ROTATION_DAYS="400")
-    assert aws.findings(key) == {}
-
-
-def test_a_public_key_is_critical_where_tokens_depend_on_it(aws: Endpoint) -> None:
-    key = rotating(aws, aws.key())
-    aws.put_policy(key, OWN, allow("*", "kms:Decrypt"))
-    assert aws.findings(key)["kms-key-public"].severity is Severity.MEDIUM
-    aws.fill(key, 3)
-    found = aws.findings(key)["kms-key-public"]
-    assert found.severity is Severity.CRITICAL
-    assert "3 tokens under it" in found.evidence
-
-
-@pytest.mark.deep
-def test_another_account_by_policy_and_by_grant(aws: Endpoint) -> None:
-    key = rotating(aws, aws.key())
-    aws.put_policy(key, OWN, allow({"AWS": f"arn:aws:iam::{OTHER}:role/x"}, "kms:Decrypt"))
-    aws.configure(TOKEN_ENCRYPTION_KEY_ID=key)
-    assert aws.findings(key)["kms-key-cross-account"].severity is Severity.HIGH
-    aws.put_policy(key, OWN)
-    assert "kms-key-cross-account" not in aws.findings(key)
-    aws.kms.create_grant(
-        KeyId=key_id(key), GranteePrincipal=f"arn:aws:iam::{OTHER}:role/y", Operations=["Decrypt"]
-    )
-    assert (
-        f"role/y of account {OTHER} may Decrypt (grant" in aws.findings(key)["kms-key-cross-account"].evidence
-    )
-    aws.configure(KEYDECK_TRUSTED_ACCOUNTS=OTHER)
-    assert "kms-key-cross-account" not in aws.findings(key)
-
-
-@pytest.mark.deep
-def test_full_control_beyond_the_administrators(aws: Endpoint) -> None:
-    key, role = rotating(aws, aws.key()), f"arn:aws:iam::{ACCOUNT}:role/dev"
-    aws.put_policy(key, OWN, allow({"AWS": role}))
-    aws.configure(TOKEN_ENCRYPTION_KEY_ID=key)
-    assert aws.findings(key)["kms-key-full-control"].severity is Severity.MEDIUM
-    aws.configure(KEYDECK_ADMINISTRATORS=f"arn:aws:iam::{ACCOUNT}:role/admin")
-    assert aws.findings(key)["kms-key-full-control"].severity is Severity.HIGH
-    aws.configure(KEYDECK_ADMINISTRATORS=role)
-    assert "kms-key-full-control" not in aws.findings(key)
-
-
-@pytest.mark.parametrize(("tokens", "severity"), [(0, Severity.LOW), (2, Severity.CRITICAL)])
-def test_pending_deletion(aws: Endpoint, tokens: int, severity: Severity) -> None:
-    key = aws.key()
-    if tokens:
-        aws.fill(key, tokens)
-    aws.kms.schedule_key_deletion(KeyId=key_id(key), PendingWindowInDays=7)
-    found = aws.findings(key)
-    assert set(found) == {"kms-key-pending-deletion"}
-    assert found["kms-key-pending-deletion"].severity is severity
-
-
-@pytest.mark.parametrize(("tokens", "severity"), [(0, Severity.LOW), (2, Severity.HIGH)])
-def test_disabled(aws: Endpoint, tokens: int, severity: Severity) -> None:
-    key = aws.key()
-    if tokens:
-        aws.fill(key, tokens)
-    aws.kms.disable_key(KeyId=key_id(key))
-    found = aws.findings(key)
-    assert set(found) == {"kms-key-disabled"}
-    assert found["kms-key-disabled"].severity is severity
+        posture = aws.examine()
+        assert told(posture, old) == {"kms-unused"}
+        assert told(posture, new) == {"kms-single-region"}
 
 
 def test_replicas_rotate_with_their_primary_and_are_not_alone(aws: Endpoint) -> None:
@@ -157,58 +128,34 @@ def test_replicas_rotate_with_their_primary_and_are_not_alone(aws: Endpoint) -> 
     assert not [reason for reason in posture.coverage.reasons if "replica" in reason]
 
 
-@pytest.mark.deep
-def test_an_alias_that_points_elsewhere(aws: Endpoint) -> None:
-    writing, other = aws.key(), aws.key()
-    alias = f"alias/{key_id(writing)}"
-    aws.configure(TOKEN_ENCRYPTION_KEY_ID=writing, KEYDECK_WRITE_ALIAS=alias)
-    assert "points to no key" in aws.findings(alias)["kms-alias-elsewhere"].title
-    aws.kms.create_alias(AliasName=alias, TargetKeyId=key_id(other))
-    assert other in aws.findings(alias)["kms-alias-elsewhere"].evidence
-    aws.kms.update_alias(AliasName=alias, TargetKeyId=key_id(writing))
-    assert aws.findings(alias) == {}
+ADVANCED = [
+    {"Field": "eventCategory", "Equals": ["Management"]},
+    {"Field": "eventSource", "NotEquals": ["kms.amazonaws.com"]},
+]
+LEAVING_KMS_OUT: list[dict[str, Any]] = [
+    {"EventSelectors": [{"ExcludeManagementEventSources": ["kms.amazonaws.com"]}]},
+    {"EventSelectors": [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]},
+    {"EventSelectors": [{"IncludeManagementEvents": False}]},
+    {"AdvancedEventSelectors": [{"Name": "not kms", "FieldSelectors": ADVANCED}]},
+]
 
 
-@pytest.mark.parametrize(
-    "selectors",
-    [
-        {"EventSelectors": [{"ExcludeManagementEventSources": ["kms.amazonaws.com"]}]},
-        {"EventSelectors": [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]},
-        {"EventSelectors": [{"IncludeManagementEvents": False}]},
-        {
-            "AdvancedEventSelectors": [
-                {
-                    "Name": "not kms",
-                    "FieldSelectors": [
-                        {"Field": "eventCategory", "Equals": ["Management"]},
-                        {"Field": "eventSource", "NotEquals": ["kms.amazonaws.com"]},
-                    ],
-                }
-            ]
-        },
-    ],
-)
-def test_a_trail_that_leaves_kms_out(aws: Endpoint, trail: Trails, selectors: dict[str, Any]) -> None:
-    if aws.name == "sandbox" and "AdvancedEventSelectors" in selectors:
-        pytest.skip("the sandbox refuses them")
+def test_each_rule_about_trails_speaks_of_what_is_answered(aws: Endpoint, trail: Trails) -> None:
     aws.key()
-    found = aws.findings(trail("leaves-kms-out", **selectors))["trail-excludes-kms"]
-    # The sandbox's own trail records them.
-    assert found.severity is (Severity.LOW if aws.name == "sandbox" else Severity.HIGH)
-
-
-def test_a_trail_that_is_not_logging(aws: Endpoint, trail: Trails) -> None:
-    aws.key()
-    assert set(aws.findings(trail("stands-still", logging=False))) == {"trail-stopped"}
-
-
-def test_a_trail_in_order(aws: Endpoint, trail: Trails) -> None:
-    aws.key()
-    if aws.name == "plain moto":
-        assert set(aws.findings("eu-west-1")) == {"trail-none"}
-    arn = trail("takes-all")
-    assert aws.findings(arn) == {}
-    assert aws.findings("eu-west-1") == {}
+    # The sandbox has a trail of its own, and refuses advanced selectors.
+    alone = aws.name == "plain moto"
+    assert told(aws.examine(), "eu-west-1") == ({"trail-none"} if alone else set())
+    few = LEAVING_KMS_OUT if alone else LEAVING_KMS_OUT[:-1]
+    partial = [trail(f"leaves-out-{number}", **selectors) for number, selectors in enumerate(few)]
+    stopped = trail("stands-still", logging=False)
+    posture = aws.examine()
+    assert [told(posture, arn) for arn in partial] == [{"trail-excludes-kms"}] * len(few)
+    assert told(posture, stopped) == {"trail-stopped"}
+    bad = {finding.severity for finding in posture.findings if finding.subject in {*partial, stopped}}
+    assert bad == {Severity.HIGH if alone else Severity.LOW}
+    whole = trail("takes-all")
+    posture = aws.examine()
+    assert told(posture, whole) == told(posture, "eu-west-1") == set()
 
 
 @pytest.mark.deep
