@@ -7,12 +7,10 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.text.cleaning import clean
 from screens.connections import detail
 from screens.connections.detail import TokenDetail
 from screens.connections.screen import ConnectionsScreen
-from screens.widgets.table.table import Table
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.many_rows import many
 from tests.screens.stage import Stage
@@ -105,47 +103,6 @@ async def test_a_command_sorts_by_any_column_and_says_which_there_are() -> None:
         assert "sort: org ↓" in d.lines()[1]
 
 
-@pytest.mark.deep
-async def test_while_the_next_page_is_on_its_way_the_table_says_so_and_stays_usable() -> None:
-    async with deck(start="connections") as d:
-        d.stage.hold("page")
-        for _ in range(23):
-            await d.press("pagedown")
-        assert d.table.cursor == 199
-        assert "more tokens follow…" in d.text()
-        await d.press("home")
-        assert "confluence_c" in d.cursor_line()
-
-
-async def test_a_failed_refresh_keeps_the_rows_and_tells_the_remedy() -> None:
-    async with deck(start="connections") as d:
-        d.stage.faults["page"] = DatabaseUnreachableError("No connection to pg-1:5432.")
-        await d.press("r")
-        assert "No connection to pg-1:5432. Check DATABASE_URL" in d.text()
-        assert "confluence_c" in d.cursor_line()
-
-
-async def test_a_late_answer_to_an_earlier_question_is_dropped() -> None:
-    async with deck(start="connections") as d:
-        gate = d.stage.hold("page")
-        await d.press("r")
-        del d.stage.gates["page"]
-        await d.filter("provider:slack")
-        gate.set()
-        await d.settle()
-        assert "provider:slack" in d.lines()[1]
-        assert all(row.provider == "slack" for row in rows(d))
-
-
-async def test_marks_are_set_with_space_and_taken_away_with_u() -> None:
-    async with deck(start="connections") as d:
-        await d.press("space", "space")
-        assert "2 marked" in d.lines()[1]
-        assert [line[0] for line in d.lines()[4:7]] == ["▌", "▌", "›"]
-        await d.press("u")
-        assert "marked" not in d.lines()[1]
-
-
 @pytest.mark.parametrize(
     ("width", "headings"),
     [
@@ -171,16 +128,6 @@ async def test_materials_go_by_number_and_keys_by_alias() -> None:
         assert "tokens · 2" in d.line_with("access_token:gh-0 ")
         assert "tokens · 3" in d.line_with("access_token:gh-1 ")
         assert "tokens-old · 1" in d.line_with("access_token:gh-103 ")
-
-
-async def test_a_click_moves_the_cursor_and_a_second_one_asks_kms() -> None:
-    async with deck(start="connections") as d:
-        await d.pilot.click(Table, offset=(10, 3))
-        await d.settle()
-        assert ".access_token:14" in d.cursor_line()
-        await d.pilot.click(Table, offset=(10, 3), times=2)
-        await d.settle()
-        assert "inspect_kms" in d.stage.calls
 
 
 async def test_the_terminal_can_be_resized_at_any_moment() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.errors import DatabaseUnreachableError
 from screens.widgets.table.feed import PAGE
 from screens.widgets.table.window import MOST
 from tests.screens.deck import LARGE, Deck, deck
@@ -126,20 +127,24 @@ async def test_only_one_page_is_asked_for_at_a_time() -> None:
             await d.pilot.press("pagedown")
         await d.settle()
         assert d.stage.calls.count("page") == before + 1
+        assert d.table.cursor == 199
+        assert "more tokens follow…" in d.text()
+        await d.press("home")
+        assert "gh-00000" in d.cursor_line()
         gate.set()
         await d.until(lambda: len(ids(d)) >= 400)
 
 
 async def test_a_page_that_does_not_come_is_told_and_asked_for_again_on_the_next_move() -> None:
     async with deck(long_stage(), start="connections") as d:
-        d.stage.faults["page"] = RuntimeError("x")
+        d.stage.faults["page"] = DatabaseUnreachableError("No connection to pg-1:5432.")
         await jump(d, 190)
-        assert "Unexpected: RuntimeError." in d.text()
+        assert "✖ No connection to pg-1:5432. Check DATABASE_URL" in d.text()
         assert len(ids(d)) == 200
         d.stage.faults.clear()
         await d.press("down")
         assert len(ids(d)) == 400
-        assert "Unexpected" not in d.text()
+        assert "No connection" not in d.text()
 
 
 async def test_the_count_is_asked_for_once_the_rows_are_there() -> None:

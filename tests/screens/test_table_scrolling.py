@@ -65,8 +65,12 @@ async def test_a_click_on_the_track_leads_to_the_end_that_is_nearer() -> None:
         assert here(d) == 0
 
 
-async def test_a_double_click_asks_kms_once() -> None:
+async def test_a_click_moves_the_cursor_and_a_double_click_asks_kms_once() -> None:
     async with deck(Stage(rows=many(100)), start="connections") as d:
+        await d.pilot.click(Table, offset=(10, 5))
+        await d.settle()
+        assert here(d) == 4
+        assert "inspect_kms" not in d.stage.calls
         await d.pilot.click(Table, offset=(10, 3), times=2)
         await d.settle()
         assert here(d) == 2

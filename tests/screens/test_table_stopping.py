@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_core.errors import DatabaseUnreachableError
 from tests.screens.deck import deck
 from tests.screens.many_rows import here, many, numbers
 from tests.screens.stage import Stage
-
-UNREACHABLE = DatabaseUnreachableError("No connection to pg-1:5432.")
 
 
 async def test_the_answer_to_an_earlier_query_is_dropped_whenever_it_comes() -> None:
@@ -46,30 +43,3 @@ async def test_a_query_that_hangs_is_stopped_and_what_was_there_stays(key: str) 
         await d.press("r")
         assert "Cancelled" not in d.text()
         assert "2 of 1,000 tokens" in d.lines()[1]
-
-
-@pytest.mark.deep
-async def test_a_filter_whose_query_is_stopped_leaves_the_filter_that_was_there() -> None:
-    async with deck(Stage(rows=many(1000)), start="connections") as d:
-        await d.filter("org:acme")
-        d.stage.hold("page", "count")
-        await d.filter("org:globex")
-        # The first Esc closes the filter that is still being edited, the second one stops asking.
-        while d.pane.feed.asking:
-            await d.press("escape")
-        assert "Connections › org:acme" in d.lines()[1]
-        assert {n % 5 for n in numbers(d)} == {0}
-
-
-@pytest.mark.deep
-async def test_a_page_that_does_not_come_says_what_to_do_and_is_asked_for_again() -> None:
-    async with deck(Stage(rows=many(1000)), start="connections") as d:
-        d.stage.faults["page"] = UNREACHABLE
-        while here(d) < 199:
-            await d.press("pagedown")
-        assert "✖ No connection to pg-1:5432. Check DATABASE_URL" in d.text()
-        assert numbers(d) == list(range(200))
-        d.stage.faults.clear()
-        await d.press("up")
-        assert "No connection" not in d.text()
-        assert numbers(d) == list(range(400))
