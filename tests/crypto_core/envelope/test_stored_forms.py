@@ -158,22 +158,14 @@ def test_an_envelope_cut_at_any_length_does_not_open(envelope: Envelope) -> None
         samples.assert_tells_nothing_of(caught.value, stored[:length])
 
 
-@pytest.mark.parametrize("place", [0, 4, 5, 200, -1, -4])
-def test_a_foreign_character_anywhere_is_refused(place: int) -> None:
+@pytest.mark.parametrize("place", [0, 4, 5, 200, -1, -4, None])
+def test_a_foreign_character_anywhere_and_behind_it_is_refused(place: int | None) -> None:
     stored = stored_as()
-    place %= len(stored)
+    place = len(stored) if place is None else place % len(stored)
     for character in ("-", "_", " ", "\n", "\r\n", "\t", "\0", "=", "|", "é", "\ud800", "\u200b", "٣"):
         refused(stored[:place] + character + stored[place:])
-        if stored[place] != character:
+        if stored[place : place + 1] != character:
             refused(stored[:place] + character + stored[place + 1 :])
-
-
-@pytest.mark.parametrize(
-    "character", ["\n", "\r\n", " ", "\t", "\0", "=", "==", "A", "é", "\ud800", "\u200b"]
-)
-def test_nothing_may_follow_or_precede_the_envelope(character: str) -> None:
-    assert refused_field(stored_as() + character) == "envelope"
-    refused(character + stored_as())
 
 
 @EACH_FIELD
@@ -189,27 +181,10 @@ def test_a_field_that_is_no_strict_base64_is_refused_by_its_name(envelope: Envel
         assert refused_field(written_with(envelope, name, wrong)) == name
 
 
-@pytest.mark.parametrize("length", [184, 185])  # two padding characters, one
-def test_padding_must_be_there_and_no_more_than_needed(length: int) -> None:
-    text = b64(os.urandom(length))
-    assert text.endswith("=")
-    assert parse_strictly(with_field("encrypted data key", text))
-    for wrong in (text.rstrip("="), text[:-1], text + "=", text + "====", text.replace("=", "")):
-        if wrong != text:
-            assert refused_field(with_field("encrypted data key", wrong)) == "encrypted data key"
-
-
-def test_padding_of_the_whole_must_be_there_and_no_more_than_needed() -> None:
-    lengths = set()
-    for extra in range(3):
-        stored = stored_as(edk=EDK + bytes(3 * extra), ciphertext=CIPHERTEXT + bytes(extra))
-        padding = len(stored) - len(stored.rstrip("="))
-        lengths.add(padding)
-        assert parse_strictly(stored)
-        assert refused_field(stored + "=") == "envelope"
-        for kept in range(padding):
-            assert refused_field(stored.rstrip("=") + "=" * kept) == "envelope"
-    assert lengths & {1, 2}
+@pytest.mark.parametrize(("name", "length"), [("encrypted data key", 183), ("nonce", 12), ("ciphertext", 42)])
+def test_padding_behind_a_whole_group_is_refused(name: str, length: int) -> None:
+    assert parse_strictly(with_field(name, b64(bytes(length))))
+    assert refused_field(with_field(name, b64(bytes(length)) + "=")) == name
 
 
 @pytest.mark.parametrize("name", V1.field_names)
@@ -222,16 +197,6 @@ def test_bits_behind_the_last_byte_are_refused(name: str) -> None:
     assert base64.b64decode(spelled_otherwise) == raw
     assert refused_field(with_field(name, spelled_otherwise)) == name
     assert "canonical" in str(refused(with_field(name, spelled_otherwise)))
-
-
-def test_bits_behind_the_last_byte_of_the_whole_are_refused() -> None:
-    stored = next(
-        s for n in range(3) if (s := stored_as(edk=bytes(184), ciphertext=bytes(40 + 3 * n))).endswith("=")
-    )
-    last = stored.rstrip("=")[-1]
-    spelled_otherwise = stored.rstrip("=")[:-1] + chr(ord(last) + 1) + "=" * stored.count("=")
-    assert base64.b64decode(spelled_otherwise) == base64.b64decode(stored)
-    assert refused_field(spelled_otherwise) == "envelope"
 
 
 # Bounds
