@@ -159,7 +159,7 @@ def test_inspect_of_plaintext_says_so_and_shows_nothing_of_it(keydeck: Keydeck, 
 
 def test_verify_tells_only_whether_tokens_open(keydeck: Keydeck, world: World) -> None:
     good = world.sealed_under(world.current_key)[0]
-    ran = keydeck("verify", str(good))
+    ran = keydeck("--read-only", "verify", str(good))
     assert (ran.exit_code, "opened" in ran.stdout) == (0, True)
     assert world.token_for(good) not in ran.stdout + ran.stderr
     assert keydeck("verify", str(world.plaintext_refs[0])).exit_code == 1
