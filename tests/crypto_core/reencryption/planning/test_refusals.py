@@ -42,17 +42,6 @@ def refused(
 ANYTHING = Selection(everything=True)
 
 
-def test_a_disabled_target_is_refused(
-    services: Container, platform: Engine, new_key: NewKey, kms: Any
-) -> None:
-    key = new_key()
-    kms.disable_key(KeyId=key)
-    error = refused(services, platform, Verb.REENCRYPT, ANYTHING, key)
-    assert isinstance(error, errors.RefusedError)
-    assert f"Target key {key} is Disabled" in error.message
-    assert "Enable it" in error.remedy
-
-
 def test_a_key_for_codes_is_no_key_to_write_a_new_token_under(
     services: Container, world: World, kms: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,56 +54,58 @@ def test_a_key_for_codes_is_no_key_to_write_a_new_token_under(
     assert "TOKEN_ENCRYPTION_KEY_ID" in caught.value.remedy
 
 
-def test_a_target_pending_deletion_is_refused(
-    services: Container, platform: Engine, new_key: NewKey, kms: Any
-) -> None:
-    key = new_key()
-    kms.schedule_key_deletion(KeyId=key)
-    error = refused(services, platform, Verb.REWRAP, ANYTHING, key)
-    assert isinstance(error, errors.RefusedError)
-    assert "PendingDeletion" in error.message
-
-
-@pytest.mark.parametrize("name", [GONE, "alias/not-there", "00000000-0000-0000-0000-000000000000"])
-def test_a_target_that_is_not_there_is_refused(services: Container, platform: Engine, name: str) -> None:
-    error = refused(services, platform, Verb.REENCRYPT, ANYTHING, name)
-    assert isinstance(error, errors.KeyNotFoundError)
-    assert name in error.message
-
-
-def test_what_is_no_key_name_is_refused(services: Container, platform: Engine) -> None:
-    assert isinstance(refused(services, platform, Verb.REENCRYPT, ANYTHING, "tokens"), errors.SettingsError)
+def target(kms: Any, what: str) -> str:
+    """A key that nothing may be written under, or a name of none."""
+    if what in ("Disabled", "PendingDeletion"):
+        key = str(kms.create_key()["KeyMetadata"]["Arn"])
+        kms.disable_key(KeyId=key) if what == "Disabled" else kms.schedule_key_deletion(KeyId=key)
+        return key
+    usage = {"RSA_2048": "SIGN_VERIFY", "HMAC_256": "GENERATE_VERIFY_MAC"}.get(what)
+    return str(kms.create_key(KeySpec=what, KeyUsage=usage)["KeyMetadata"]["Arn"]) if usage else what
 
 
 @pytest.mark.parametrize(
-    ("spec", "usage"), [("RSA_2048", "SIGN_VERIFY"), ("HMAC_256", "GENERATE_VERIFY_MAC")]
+    ("verb", "what", "error", "says", "remedy"),
+    [
+        (Verb.REENCRYPT, "Disabled", errors.RefusedError, "Target key {} is Disabled", "Enable it"),
+        (Verb.REWRAP, "PendingDeletion", errors.RefusedError, "{} is PendingDeletion", ""),
+        (Verb.ENCRYPT, "RSA_2048", errors.RefusedError, "RSA_2048", "symmetric"),
+        (Verb.ENCRYPT, "HMAC_256", errors.RefusedError, "HMAC_256", "symmetric"),
+        (Verb.REENCRYPT, GONE, errors.KeyNotFoundError, "{}", ""),
+        (Verb.REENCRYPT, "alias/not-there", errors.KeyNotFoundError, "{}", ""),
+        (Verb.REENCRYPT, GONE.rpartition("/")[2], errors.KeyNotFoundError, "{}", ""),
+        (Verb.REENCRYPT, "tokens", errors.SettingsError, "Not a KMS key", ""),
+    ],
 )
-def test_a_target_that_cannot_wrap_is_refused(
-    services: Container, platform: Engine, kms: Any, spec: str, usage: str
+def test_a_target_that_cannot_be_written_under_is_refused(
+    services: Container,
+    platform: Engine,
+    kms: Any,
+    verb: Verb,
+    what: str,
+    error: type[errors.KeydeckError],
+    says: str,
+    remedy: str,
 ) -> None:
-    key = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]
-    error = refused(services, platform, Verb.ENCRYPT, Selection(unprotected=True), key)
+    key = target(kms, what)
+    selection = Selection(unprotected=True) if verb is Verb.ENCRYPT else ANYTHING
+    told = refused(services, platform, verb, selection, key)
+    assert isinstance(told, error)
+    assert says.format(key) in told.message
+    assert remedy in told.remedy
+
+
+@pytest.mark.parametrize("name", ["arn", "key_id", "alias", "a replica"])
+def test_a_key_is_not_emptied_into_itself_nor_into_its_replica(
+    services: Container, platform: Engine, world: World, kms: Any, name: str
+) -> None:
+    if name == "a replica":
+        key = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+        into = kms.replicate_key(KeyId=key, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
+    else:
+        key, into = world.current_key.alias, getattr(world.current_key, name)
+    error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key), into)
     assert isinstance(error, errors.RefusedError)
-    assert spec in error.message
-    assert "symmetric" in error.remedy
-
-
-@pytest.mark.parametrize("name", ["arn", "key_id", "alias"])
-def test_a_key_is_not_emptied_into_itself(
-    services: Container, platform: Engine, world: World, name: str
-) -> None:
-    key = world.current_key
-    error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=key.alias), getattr(key, name))
-    assert isinstance(error, errors.RefusedError)
-    assert "same key" in error.message
-
-
-def test_a_multi_region_key_is_not_emptied_into_its_replica(
-    services: Container, platform: Engine, kms: Any
-) -> None:
-    primary = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
-    replica = kms.replicate_key(KeyId=primary, ReplicaRegion="us-east-1")["ReplicaKeyMetadata"]["Arn"]
-    error = refused(services, platform, Verb.REENCRYPT, Selection(under_key=primary), replica)
     assert "same key" in error.message
 
 
