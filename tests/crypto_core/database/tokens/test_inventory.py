@@ -135,16 +135,6 @@ def test_the_smallest_pages_cover_every_token_once(read_only: Inventory, limit: 
             assert len({row.ref for row in rows}) == len(rows) == read_only.count(Query(filter_)) == 5
 
 
-def test_a_page_goes_on_behind_the_last_row_even_if_that_row_is_gone(
-    inventory: Inventory, platform: Engine
-) -> None:
-    query = Query("table:slack_connection", SortKey.REFERENCE)
-    first = inventory.page(query, limit=5)
-    execute(platform, "DELETE FROM slack_connection WHERE id IN (3, 5)")
-    second = inventory.page(query, first.last, limit=5)
-    assert [row.ref.row_id for row in second.rows] == ["6", "7", "8", "9", "10"]
-
-
 def test_a_row_says_what_is_stored_without_the_value(
     services: Container, inventory: Inventory, world: World, platform: Engine
 ) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.database.tokens import surveying, table_scan
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
-from crypto_core.errors import InterruptedRunError, InvalidFilterError, KeydeckError
+from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
@@ -224,11 +224,6 @@ def test_an_order_that_there_is_not_is_refused_with_those_that_there_are(invento
     with pytest.raises(KeydeckError, match="no order 'user_id'") as caught:
         inventory.page(Query(sort="user_id"))
     assert all(sort.value in caught.value.remedy for sort in SortKey)
-
-
-def test_a_wrong_filter_is_told_before_anything_is_asked(inventory: Inventory) -> None:
-    with pytest.raises(InvalidFilterError):
-        inventory.page(Query("nofield:x"), backwards=True)
 
 
 def test_some_rows_are_read_in_the_order_asked_without_those_that_are_gone(inventory: Inventory) -> None:
