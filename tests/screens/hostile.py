@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
+from rich.cells import cell_len
 
 from crypto_core.text.cleaning import clean
-from tests.screens.deck import LARGE, SMALL
+from tests.screens.deck import LARGE, SMALL, Deck
 from tests.screens.samples import HOSTILE
 
 T = TypeVar("T")
@@ -64,3 +66,20 @@ EACH_TEXT_AND_SIZE = pytest.mark.parametrize(
         ),
     ],
 )
+
+
+def assert_harmless(d: Deck, size: tuple[int, int]) -> None:
+    width, height = size
+    lines = d.lines()
+    assert len(lines) == height
+    for line in lines:
+        assert cell_len(line) == width
+        assert not [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Cs")]
+
+
+async def harmless_after(d: Deck, size: tuple[int, int], *presses: str) -> None:
+    """Press keys, one after another where a word has several; all that is shown on the way is harmless."""
+    assert_harmless(d, size)
+    for keys in presses:
+        await d.press(*keys.split())
+        assert_harmless(d, size)

@@ -24,14 +24,13 @@ from screens.key_changes.change_dialog import ChangeDialog
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, harmless_after
 from tests.screens.incident_scene import pane
 from tests.screens.sample_events import event
 from tests.screens.samples import CURRENT, NOW, OLD
 from tests.screens.stage import Stage
 from tests.screens.stage_incidents import incident_view
 from tests.screens.test_hostile_events import hostile
-from tests.screens.test_hostile_text import assert_harmless
 
 INTRUDER = records.user()["arn"]
 BOT = INTRUDER.replace("intruder", "build-bot")
@@ -269,7 +268,4 @@ async def test_hostile_names_are_harmless_wherever_somebody_is_blocked(
                 if way:
                     await d.press(way)
                 await d.tick(1)
-                assert_harmless(d, size)
-                for key in ("O", "down", "escape", "U", "down", "enter", "escape"):
-                    await d.press(key)
-                    assert_harmless(d, size)
+                await harmless_after(d, size, "O", "down", "escape", "U", "down", "enter", "escape")

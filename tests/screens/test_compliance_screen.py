@@ -19,10 +19,10 @@ from screens.compliance.screen import ComplianceScreen
 from screens.evidence_standing import Standing
 from screens.findings.screen import FindingsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import harmless_after
 from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
 from tests.screens.stage_compliance import OFF_UNTIL, TODAY, sample_period
-from tests.screens.test_hostile_text import assert_harmless
 
 DAY = timedelta(days=1)
 PERIOD = sample_period(TODAY - 89 * DAY, TODAY)
@@ -315,12 +315,4 @@ async def test_hostile_texts_in_controls_lapses_and_changes_are_text(size: tuple
     stage = Stage()
     stage.periods.made = hostile_period(text)
     async with deck(stage, start="compliance", size=size) as d:
-        assert_harmless(d, size)
-        await d.press("N", "N")
-        assert_harmless(d, size)
-        await d.press("enter")
-        assert_harmless(d, size)
-        await d.press("end")
-        assert_harmless(d, size)
-        await d.press("escape", "o")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "N N", "enter", "end", "escape o")

@@ -15,10 +15,9 @@ from screens.services import Context, Contexts, DatabaseChoice, Offered, Service
 from screens.status.screen import StatusScreen
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, SMALL, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT, harmless_after
 from tests.screens.samples import KEYS
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 
 @dataclass
@@ -230,10 +229,7 @@ async def test_hostile_names_are_inert_in_the_dialog(text: str) -> None:
     stage.contexts.profiles = ("", text)
     stage.contexts.trouble = text
     async with deck(stage) as d:
-        await d.press("c")
-        assert_harmless(d, SMALL)
-        await d.press("enter", "end", "enter")
-        assert_harmless(d, SMALL)
+        await harmless_after(d, SMALL, "c", "enter end enter")
 
 
 async def test_a_dialog_whose_lists_hang_can_be_left() -> None:

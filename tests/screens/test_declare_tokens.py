@@ -16,11 +16,11 @@ from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import assert_harmless
 from tests.screens.incident_scene import TOKEN
 from tests.screens.sample_events import a_day
 from tests.screens.samples import HOSTILE, NOW, hostile_rows
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 TO_TOKENS = ("n", "down", "enter")
 """From the list of incidents to the question of what is known of the tokens."""

@@ -13,13 +13,12 @@ from screens.incidents.declare import DeclareDialog, SubjectChoice, key_choices
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, harmless_after
 from tests.screens.sample_events import event
 from tests.screens.samples import CURRENT, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_blocks import INTRUDER, about, there
 from tests.screens.test_hostile_events import hostile
-from tests.screens.test_hostile_text import assert_harmless
 
 
 def offered(d: Deck) -> list[str]:
@@ -91,9 +90,7 @@ async def test_hostile_principals_are_declared_without_harm(text: str, size: tup
             if start == "events":
                 await d.filter("*")
             await d.press(*ways)
-            for key in ("I", "enter", "enter", "enter"):
-                await d.press(key)
-                assert_harmless(d, size)
+            await harmless_after(d, size, "I", "enter", "enter", "enter")
 
 
 def test_a_multi_region_key_is_offered_once_by_its_primary_as_far_as_that_answers() -> None:

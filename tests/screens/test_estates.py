@@ -10,10 +10,10 @@ from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
 from screens.estate_standing import EstateStanding, SharedKey
 from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.hostile import assert_harmless
 from tests.screens.samples import CURRENT, HOSTILE, NOW
 from tests.screens.stage import Stage
 from tests.screens.test_context import StageContexts
-from tests.screens.test_hostile_text import assert_harmless
 
 AT = NOW - timedelta(minutes=1)
 PROD = EstateStanding(

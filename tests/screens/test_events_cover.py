@@ -20,10 +20,9 @@ from screens.findings.screen import FindingsScreen
 from screens.moments import seconds
 from tests.crypto_core.trail.records import ACCOUNT, event, role, user
 from tests.screens.deck import LARGE, SMALL, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT, assert_harmless
 from tests.screens.samples import HOSTILE, NOW
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 from tests.screens.test_token_timeline import there
 
 

@@ -12,12 +12,11 @@ from crypto_core.findings.severity import Severity
 from screens.findings.screen import STORE_SECONDS, FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, harmless_after
 from tests.screens.sample_events import event
 from tests.screens.samples import CURRENT, FINDINGS
 from tests.screens.stage import Stage
 from tests.screens.test_context import places
-from tests.screens.test_hostile_text import assert_harmless
 
 GAP = Gap("alias/reports: policy: kms:GetKeyPolicy is not allowed", Severity.HIGH)
 
@@ -162,8 +161,4 @@ async def test_hostile_text_in_findings_is_harmless(text: str, size: tuple[int, 
     async with deck(
         Stage(findings=(finding, about_a_key), gaps=(Gap(text, Severity.HIGH),)), start="findings", size=size
     ) as d:
-        assert_harmless(d, size)
-        await d.press("down")
-        assert_harmless(d, size)
-        await d.press("o")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "down", "o")

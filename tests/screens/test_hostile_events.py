@@ -12,10 +12,9 @@ from crypto_core.trail.event import TrailEvent
 from screens.events.event_screen import LONGEST_LINE, MOST_CHARACTERS, EventScreen, readable
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck
-from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE, assert_harmless
 from tests.screens.sample_events import event
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 
 def hostile(number: int, text: str, **more: Any) -> TrailEvent:

@@ -15,12 +15,11 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionResult, InputField
 from crypto_core.incidents.suspects import Suspect, Suspects
 from tests.screens.deck import SMALL, deck
-from tests.screens.hostile import EACH_TEXT, as_built
+from tests.screens.hostile import EACH_TEXT, as_built, assert_harmless, harmless_after
 from tests.screens.incident_scene import staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE
 from tests.screens.samples import NOW
 from tests.screens.stage_incidents import approval, key_compromise
-from tests.screens.test_hostile_text import assert_harmless
 
 
 @EACH_TEXT  # each alone is deep
@@ -86,24 +85,9 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
     plan = cleaned({text: text, "does": [text]})
     stage.approvals.add(as_built(approval(action=text, summary=text, requested_by=text, plan=plan)))
     async with deck(stage, start="incidents", size=size) as d:
-        await d.press("enter")
-        assert_harmless(d, size)
-        for key in ("pagedown", "a", "tab", "escape", "d", "escape", "s", "escape", "e", "enter", "escape"):
-            await d.press(key)
-            assert_harmless(d, size)
-        await d.press("down", "enter")
-        assert_harmless(d, size)
-        await d.press("escape", "escape", "T")
-        assert_harmless(d, size)
-        await d.press("escape", "l")
-        assert_harmless(d, size)
-        for key in ("enter", "escape", "end", *["up"] * 8, "escape"):
-            await d.press(key)
-            assert_harmless(d, size)
-        await d.press("H")
-        assert_harmless(d, size)
-        await d.press("enter")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "enter", "pagedown", "a", "tab", "escape", "d", "escape", "s", "escape")
+        await harmless_after(d, size, "e", "enter", "escape", "down enter", "escape escape T", "escape l")
+        await harmless_after(d, size, "enter", "escape", "end", *["up"] * 8, "escape", "H", "enter")
         await d.press("escape", "escape")
         d.stage.faults["incident.show"] = DatabaseUnreachableError(text, remedy=text)
         d.stage.faults["incident.fields"] = KmsError(text, remedy=text)

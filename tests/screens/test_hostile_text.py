@@ -6,7 +6,6 @@ import unicodedata
 from dataclasses import replace
 
 import pytest
-from rich.cells import cell_len
 
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding
@@ -14,19 +13,10 @@ from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Unwritten
 from screens.memory import Memory
-from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE
+from tests.screens.deck import LARGE, SMALL, deck
+from tests.screens.hostile import EACH_TEXT, EACH_TEXT_AND_SIZE, assert_harmless, harmless_after
 from tests.screens.samples import HOSTILE, KEYS, hostile_rows
 from tests.screens.stage import Stage
-
-
-def assert_harmless(d: Deck, size: tuple[int, int]) -> None:
-    width, height = size
-    lines = d.lines()
-    assert len(lines) == height
-    for line in lines:
-        assert cell_len(line) == width
-        assert not [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Cs")]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -66,13 +56,7 @@ async def test_hostile_text_anywhere_else_neither_crashes_nor_acts(text: str) ->
     )
     stage.coverage = Coverage((text,))
     async with deck(stage) as d:
-        assert_harmless(d, SMALL)
-        await d.press("down", "enter")
-        assert_harmless(d, SMALL)
-        await d.press("1", "question_mark")
-        assert_harmless(d, SMALL)
-        await d.press("escape", "3")
-        assert_harmless(d, SMALL)
+        await harmless_after(d, SMALL, "down enter", "1 question_mark", "escape 3")
 
 
 @pytest.mark.deep

@@ -21,13 +21,12 @@ from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
 from tests.crypto_core.trail.records import read, record
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT, as_built
+from tests.screens.hostile import EACH_TEXT, as_built, assert_harmless, harmless_after
 from tests.screens.sample_events import a_day
 from tests.screens.sample_runbooks import TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, HOSTILE, NOW, OLD
 from tests.screens.stage import Stage
 from tests.screens.stage_incidents import approval, incident_view, key_compromise
-from tests.screens.test_hostile_text import assert_harmless
 
 
 def two() -> Stage:
@@ -314,13 +313,7 @@ async def test_hostile_text_in_incidents_and_runbooks_is_harmless(text: str) -> 
     stage.incidents.due = text
     stage.approvals.add(as_built(approval(action=text, summary=text)))
     async with deck(stage) as d:
-        assert_harmless(d, SMALL)
-        await d.press("5")
-        assert_harmless(d, SMALL)
-        await d.press("n")
-        assert_harmless(d, SMALL)
-        await d.press("enter")
-        assert_harmless(d, SMALL)
+        await harmless_after(d, SMALL, "5", "n", "enter")
 
 
 def test_whom_an_event_or_a_finding_names_is_kept_as_a_suspect() -> None:

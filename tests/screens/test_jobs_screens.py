@@ -18,11 +18,10 @@ from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.widgets.question import Question
 from tests.screens.deck import BOTH, LARGE, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless, harmless_after
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
 from tests.screens.stage_jobs import DONE, job_view, seen_at
-from tests.screens.test_hostile_text import assert_harmless
 from tests.screens.test_token_timeline import go_to
 
 PLACES = pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
@@ -322,15 +321,10 @@ async def test_hostile_texts_of_a_job_are_inert(text: str, size: tuple[int, int]
     }
     stage.jobs.tokens = [(text, Unwritten(text, text)), (text, Unwritten("a.b:c", text))]
     async with deck(stage, size=size, start="jobs") as d:
-        assert_harmless(d, size)
-        await d.press("a")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "a")
         await d.press("escape", "enter")
         assert isinstance(d.app.screen, JobScreen)
-        assert_harmless(d, size)
-        for key in ("down", "down", "G", "g", "enter"):
-            await d.press(key)
-            assert_harmless(d, size)
+        await harmless_after(d, size, "down", "down", "G", "g", "enter")
         assert isinstance(d.app.screen, JobErrorsScreen)
         await d.press("enter")
         assert_harmless(d, size)

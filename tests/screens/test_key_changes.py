@@ -18,10 +18,9 @@ from screens.key_changes.change_dialog import ChangeDialog
 from screens.keys.key_actor import ChooseGrant, CreateDialog
 from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless, harmless_after
 from tests.screens.samples import CURRENT, GRANTS, POLICY
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 ROLE = "arn:aws:iam::123456789012:role"
 SUSPECT = f"{ROLE}/somebody-else"
@@ -406,12 +405,7 @@ async def test_hostile_text_in_a_change_is_harmless(text: str, size: tuple[int, 
         result_more={"stopped_by": text, "unverified": text, "next_steps": (text,), "unjournaled": text},
     )
     async with deck(stage, start="keys", size=size) as d:
-        await d.press("z")
-        assert_harmless(d, size)
-        await d.press("escape", "v")
-        assert_harmless(d, size)
-        await d.press("escape", "L")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "z", "escape v", "escape L")
         await d.press("escape")
         stage.change_more = {"title": text}
         await d.press("e", "right", "enter")

@@ -16,10 +16,9 @@ from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
 from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless, harmless_after
 from tests.screens.samples import ACCOUNT, GRANTS, KEYS, NOW
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 PRIMARY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/mrk-{'1' * 32}"
 REPLICA = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/mrk-{'1' * 32}"
@@ -300,13 +299,7 @@ async def test_hostile_text_of_a_key_and_its_policy_is_harmless(text: str, size:
     )
     async with deck(stage, start="keys", size=size) as d:
         await page(d)
-        assert_harmless(d, size)
-        await d.press("end")
-        assert_harmless(d, size)
-        await d.press("P")
-        assert_harmless(d, size)
-        await d.press("end")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "end", "P", "end")
 
 
 async def test_an_unknown_key_is_said_to_be_asked_for() -> None:

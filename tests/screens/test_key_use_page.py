@@ -11,12 +11,11 @@ from crypto_core.lists.coverage import Coverage
 from screens.keys.key_screen import KeyScreen
 from screens.use.key_use_screen import KeyUseScreen
 from tests.screens.deck import LARGE, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless
 from tests.screens.sample_events import denied, event
 from tests.screens.samples import ACCOUNT, KEYS
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
-from tests.screens.test_hostile_text import assert_harmless
 from tests.screens.test_token_timeline import go_to, shown, there
 
 TALL = (120, 60)

@@ -13,10 +13,9 @@ import pytest
 from crypto_core.log.logbook import Recent
 from crypto_core.text.cleaning import clean
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT, assert_harmless
 from tests.screens.samples import NOW
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 
 class Book(Recent):

@@ -20,10 +20,9 @@ from screens.keys.key_screen import KeyScreen
 from screens.reencryption.choose_key import ChooseKey
 from screens.status.screen import StatusScreen
 from tests.screens.deck import BOTH, LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless, harmless_after
 from tests.screens.samples import CURRENT, OLD
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 UNDER_OLD = Selection(under_key=OLD)
 
@@ -422,6 +421,4 @@ async def test_hostile_texts_of_a_plan_are_inert(text: str, size: tuple[int, int
         assert_harmless(d, size)
         stage.faults["job.start"] = RefusedError(text, remedy=text)
         await agree(d)
-        assert_harmless(d, size)
-        await d.press("escape", "enter")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "escape enter")

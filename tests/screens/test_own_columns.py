@@ -14,9 +14,9 @@ from crypto_core.text.cleaning import clean
 from screens.own_column import OwnColumn
 from tests.console.application.test_keymap import DATABASE, settings_file
 from tests.screens.deck import LARGE, deck
+from tests.screens.hostile import assert_harmless
 from tests.screens.samples import HOSTILE, hostile_rows
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 __all__ = ["settings_file"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from crypto_core.text.cleaning import clean
 from screens.user_command import CommandOutcome, UserCommand
 from tests.screens.deck import SMALL, deck
+from tests.screens.hostile import assert_harmless
 from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 TICKET = UserCommand(
     clean("ticket"), clean("open a ticket"), ("ticket", "--about", "{reference}"), ("connections",), "f6"

@@ -14,11 +14,10 @@ from screens.principals.screen import PrincipalScreen
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, assert_harmless
 from tests.screens.sample_events import event
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
-from tests.screens.test_hostile_text import assert_harmless
 from tests.screens.test_token_timeline import go_to, shown, there
 
 

@@ -16,10 +16,9 @@ from crypto_core.lists.coverage import Coverage
 from screens.keys.guide_screen import GuideScreen
 from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.hostile import EACH_TEXT_AND_SIZE, harmless_after
 from tests.screens.samples import CURRENT, GUIDE, OLD
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 
 async def guide(d: Deck, new: str = "alias/tokens-2") -> None:
@@ -171,8 +170,4 @@ async def test_hostile_text_in_a_guide_is_harmless(text: str, size: tuple[int, i
     hostile = replace(GUIDE, steps=steps, outside=text, coverage=Coverage((text,)))
     async with deck(Stage(guide=hostile), start="keys", size=size) as d:
         await guide(d, "x[/red]")
-        assert_harmless(d, size)
-        await d.press("end")
-        assert_harmless(d, size)
-        await d.press("y")
-        assert_harmless(d, size)
+        await harmless_after(d, size, "end", "y")

@@ -20,9 +20,9 @@ from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter, inert
 from screens.widgets.clipboard import MOST, rows_as_text
 from screens.widgets.table.export_dialog import ExportDialog, ExportError, export
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import assert_harmless
 from tests.screens.samples import hostile_rows
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 from tests.screens.test_table_paging import long_stage
 
 FIRST = "confluence_connection.access_token:10"

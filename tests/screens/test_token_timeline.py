@@ -23,12 +23,11 @@ from screens.use.token_screen import TokenScreen
 from tests.crypto_core.trail import records
 from tests.crypto_core.trail.test_receipts import receipt
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT, assert_harmless
 from tests.screens.sample_events import a_day, event
 from tests.screens.samples import CURRENT, MATERIALS, NOW, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
-from tests.screens.test_hostile_text import assert_harmless
 
 V2 = "id:gh-2 format:v2"
 V1 = "format:v1 evidence:verified"

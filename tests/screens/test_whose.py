@@ -11,10 +11,10 @@ from screens.connections.whose_dialog import WhoseDialog
 from screens.incidents.declare import DeclareDialog
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.hostile import assert_harmless
 from tests.screens.incident_scene import TOKEN
 from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
-from tests.screens.test_hostile_text import assert_harmless
 
 
 def paste(d: Deck, text: str) -> None:
