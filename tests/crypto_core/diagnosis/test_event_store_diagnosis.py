@@ -170,28 +170,26 @@ def mine() -> Iterator[Path]:
             Path(folder).chmod(0o700)
 
 
-@pytest.mark.parametrize("mode", [0o000, 0o200])
-def test_a_file_that_may_not_be_read_is_told_with_what_to_do(mine: Path, mode: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "mode", "says"),
+    [
+        ("events.sqlite", 0o000, "can't be opened"),
+        ("events.sqlite", 0o200, "can't be opened"),
+        ("", 0o000, "its folder"),
+    ],
+)
+def test_a_file_that_may_not_be_read_is_told_with_what_to_do(
+    mine: Path, name: str, mode: int, says: str
+) -> None:
     path = mine / "events.sqlite"
     kept = EventStore(path)
     kept.add([event()])
     kept.close()
-    path.chmod(mode)
+    (mine / name).chmod(mode)
     (check,) = look(path).values()
     assert check.outcome is CheckOutcome.FAILED
-    assert "can't be opened" in check.said
+    assert says in check.said
     assert f"chmod u+rw {path}" in check.remedy
-
-
-def test_a_folder_that_may_not_be_entered_is_told_with_what_to_do(mine: Path) -> None:
-    path = mine / "events.sqlite"
-    kept = EventStore(path)
-    kept.add([event()])
-    kept.close()
-    mine.chmod(0o000)
-    (check,) = look(path).values()
-    assert check.outcome is CheckOutcome.FAILED
-    assert "its folder" in check.said
 
 
 def test_a_file_that_may_only_be_read_is_told_with_what_to_do(mine: Path) -> None:

@@ -14,31 +14,22 @@ from tests.crypto_core.keyring.preflight.scene import DECRYPT, FROM, GENERATE, T
 from tests.crypto_core.keyring.scene import ELSEWHERE, NOBODYS, REGION, NewKey
 
 
-def test_a_missing_permission_to_generate_is_named_with_its_key(
-    aws: EndpointControl, preflight: Preflight, new_key: NewKey
+@pytest.mark.parametrize("action", [GENERATE, DECRYPT])
+def test_a_missing_permission_is_named_with_its_key(
+    aws: EndpointControl, preflight: Preflight, new_key: NewKey, blob_of: BlobOf, action: str
 ) -> None:
-    denied, other = new_key(), new_key()
-    aws.add_denial(Denial("keydeck-oncall", GENERATE, denied))
-    found = preflight.may_generate(denied)
-    assert (found.action, found.key, found.allowed) == (GENERATE, denied, False)
-    assert GENERATE in found.reason
-    assert denied in found.reason
-    assert f"Allow {GENERATE}" in found.remedy
-    assert preflight.may_generate(other).allowed is True
+    def may(key: str) -> Permission:
+        return preflight.may_decrypt(key, blob_of(key)) if action == DECRYPT else preflight.may_generate(key)
 
-
-def test_a_missing_permission_to_decrypt_is_named_with_its_key(
-    aws: EndpointControl, preflight: Preflight, new_key: NewKey, blob_of: BlobOf
-) -> None:
     denied, other = new_key(), new_key()
-    aws.add_denial(Denial("keydeck-oncall", DECRYPT, denied))
-    found = preflight.may_decrypt(denied, blob_of(denied))
-    assert (found.action, found.key, found.allowed) == (DECRYPT, denied, False)
-    assert DECRYPT in found.reason
+    aws.add_denial(Denial("keydeck-oncall", action, denied))
+    found = may(denied)
+    assert (found.action, found.key, found.allowed) == (action, denied, False)
+    assert action in found.reason
     assert denied in found.reason
-    assert f"Allow {DECRYPT}" in found.remedy
-    assert preflight.may_decrypt(other, blob_of(other)).allowed is True
-    assert preflight.may_generate(denied).allowed is True
+    assert f"Allow {action}" in found.remedy
+    assert may(other).allowed is True
+    assert preflight.may_generate(denied).allowed is (action == DECRYPT)
 
 
 def test_a_denied_source_leaves_the_destination_not_known(

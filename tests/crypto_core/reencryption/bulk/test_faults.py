@@ -106,26 +106,31 @@ def test_what_lasts_is_told_after_so_many_attempts(
     assert watch.calls == 3
 
 
-def test_a_denied_target_ends_the_run_and_poisons_nothing(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
+REFUSING = {
+    "target": errors.KmsAccessDeniedError,
+    "source": errors.KeyDisabledError,
+    "credentials": errors.CredentialsExpiredError,
+}
+
+
+@pytest.mark.parametrize("broken", REFUSING)
+def test_what_refuses_every_call_ends_the_run_and_poisons_nothing(
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], broken: str
 ) -> None:
     old, new = keys
     table = Table(enveloped(aws, old, 30))
-    aws.add_denial(Denial("*", "kms:GenerateDataKey", new))
-    with pytest.raises(errors.KmsAccessDeniedError, match="kms:GenerateDataKey"):
+    if broken == "target":
+        aws.add_denial(Denial("*", "kms:GenerateDataKey", new))
+    elif broken == "source":
+        aws.set_key_state(old, "Disabled")
+    else:
+        aws.add_fault(Fault("*", "ExpiredTokenException"))
+    with pytest.raises(REFUSING[broken]) as raised:
         written(table, task(Verb.REENCRYPT, new, old), kms)
+    assert raised.value.remedy
+    assert ("kms:GenerateDataKey" in raised.value.message) is (broken == "target")
+    assert (kms.refusal is not None) is (broken == "credentials")
     assert not table.changed
-    assert not table.poisoned
-
-
-def test_a_disabled_source_ends_the_run_of_one_key(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
-) -> None:
-    old, new = keys
-    table = Table(enveloped(aws, old, 30))
-    aws.set_key_state(old, "Disabled")
-    with pytest.raises(errors.KeyDisabledError):
-        written(table, task(Verb.REENCRYPT, new, old), kms)
     assert not table.poisoned
 
 
@@ -290,19 +295,6 @@ def test_credentials_that_run_out_in_the_middle_are_renewed(
     table.committing = expire
     tally = written(table, task(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
     assert (tally.written, tally.poisoned, tally.complete) == (100, 0, True)
-
-
-def test_credentials_that_are_not_renewed_end_the_run_with_the_remedy(
-    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
-) -> None:
-    old, new = keys
-    table = Table(enveloped(aws, old, 30))
-    aws.add_fault(Fault("*", "ExpiredTokenException"))
-    with pytest.raises(errors.CredentialsExpiredError) as raised:
-        written(table, task(Verb.REENCRYPT, new, old), kms)
-    assert raised.value.remedy
-    assert kms.refusal is not None
-    assert not table.poisoned
 
 
 def test_a_pace_can_be_changed_while_calls_wait(

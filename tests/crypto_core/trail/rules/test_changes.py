@@ -201,19 +201,6 @@ def put(text: object, **more: Any) -> dict[str, Any]:
     return change("PutKeyPolicy", {"keyId": KEY, "policy": text}, **({"ago": 60} | more))
 
 
-def test_a_policy_that_lets_everybody_in_is_critical(watch: Watch) -> None:
-    (found,) = of(watch([put(policy(statement("*", "kms:Decrypt")))]), POLICY)
-    assert found.severity is Severity.CRITICAL
-    assert found.title == "role/platform opened alias/tokens to everybody"
-    assert "open to everybody by S" in found.evidence
-
-
-def test_everybody_of_ones_own_account_is_not_everybody(watch: Watch) -> None:
-    bound = statement("*", "kms:Decrypt", Condition={"StringEquals": {"kms:CallerAccount": ACCOUNT}})
-    (found,) = of(watch([put(policy(bound))]), POLICY)
-    assert found.severity is Severity.MEDIUM
-
-
 def test_another_account_is_critical_unless_it_is_expected(watch: Watch) -> None:
     text = policy(statement({"AWS": f"arn:aws:iam::{FOREIGN}:role/x"}, "kms:Decrypt"))
     (found,) = of(watch([put(text)]), POLICY)
@@ -231,16 +218,28 @@ def test_what_a_policy_changes_is_told_from_the_last_one_known(watch: Watch) -> 
     assert "since 2026-11-16 12:00 UTC: role/ana gains: " in found.evidence
 
 
-def test_without_an_earlier_policy_that_is_said(watch: Watch) -> None:
-    (found,) = of(watch([put(policy())]), POLICY)
-    assert found.severity is Severity.MEDIUM
-    assert "the policy before is not in the store" in found.evidence
+OWN = {"StringEquals": {"kms:CallerAccount": ACCOUNT}}
+UNREADABLE = ("{", "[]", None, 5, ["x"], "[" * 50_000, '{"Statement": "[/red]\x1b[2J"}')
 
 
-@pytest.mark.parametrize("text", ["{", "[]", None, 5, ["x"], "[" * 50_000, '{"Statement": "[/red]\x1b[2J"}'])
-def test_a_policy_that_cannot_be_read_is_high(watch: Watch, text: object) -> None:
+@pytest.mark.parametrize(
+    ("text", "severity", "says"),
+    [
+        (policy(statement("*", "kms:Decrypt")), Severity.CRITICAL, "open to everybody by S"),
+        (policy(statement("*", "kms:Decrypt", Condition=OWN)), Severity.MEDIUM, ""),
+        (policy(), Severity.MEDIUM, "the policy before is not in the store"),
+        *((text, Severity.HIGH, "") for text in UNREADABLE),
+    ],
+)
+def test_a_policy_is_as_bad_as_what_it_lets_in_and_one_that_cannot_be_read_is_high(
+    watch: Watch, text: object, severity: Severity, says: str
+) -> None:
     (found,) = of(watch([put(text)]), POLICY)
-    assert found.severity is Severity.HIGH
+    assert found.severity is severity
+    assert (found.title == "role/platform opened alias/tokens to everybody") is (
+        severity is Severity.CRITICAL
+    )
+    assert says in found.evidence
     assert "\x1b" not in found.evidence
 
 
