@@ -193,7 +193,7 @@ def test_edited_packs_are_judged_alike(
             changed.write_bytes(b"".join(line + b"\n" for line in lines))
         sealed = draw.random() < 0.4 and told in ("journal.jsonl", "records.jsonl")
         if sealed:
-            _seal(table, pack)
+            table.seal(pack)
         found = keydeck(evidence_verify, pack, "--public-key", key)
         assert found == file(pack=str(pack), public_key=[str(key)]), (part, number, told, kind, sealed)
         codes[found[0]] += 1
@@ -204,20 +204,6 @@ def test_edited_packs_are_judged_alike(
         for each, content in own.items():
             (pack / each).write_bytes(content)
     assert codes[1] > 0
-
-
-def _seal(table: Any, pack: Path) -> None:
-    """Write manifest and signature anew, as whoever has the signing key can."""
-    from dataclasses import replace
-
-    from crypto_core.proof.pack import PackedFile, PackedFolder, PackSignature, read_manifest, signed_manifest
-
-    manifest = read_manifest((pack / "manifest.json").read_bytes())
-    files = tuple(PackedFile(f.path, *PackedFolder(pack).digest(f.path)) for f in manifest.files)
-    text = replace(manifest, files=files).text()
-    (pack / "manifest.json").write_text(text + "\n")
-    seal = PackSignature(PackSignature.digest_of(text), table.signer.sign(signed_manifest(text)), "")
-    (pack / "signature.json").write_text(seal.text())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer
-from crypto_core.proof.pack import PackedFolder
+from crypto_core.proof.pack import PackedFile, PackedFolder, PackSignature, read_manifest, signed_manifest
+from crypto_core.text.cleaning import NO_TEXT
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon
 from tests.crypto_core.compliance.records.recorded import move_clock
@@ -69,6 +70,16 @@ class PackingTable:
 
     def write(self, folder: Path) -> PackMade:
         return self.writer().write(self.period, folder)
+
+    def seal(self, folder: Path) -> None:
+        """Write manifest and signature anew, as whoever has the signing key can."""
+        manifest = read_manifest((folder / "manifest.json").read_bytes())
+        files = tuple(PackedFile(f.path, *PackedFolder(folder).digest(f.path)) for f in manifest.files)
+        written = replace(manifest, files=files).text()
+        (folder / "manifest.json").write_text(f"{written}\n")
+        signature = self.signer.sign(signed_manifest(written))
+        sealed = PackSignature(PackSignature.digest_of(written), signature, NO_TEXT)
+        (folder / "signature.json").write_text(sealed.text())
 
     def public_key(self) -> PublicKey:
         """The key as an outsider has it."""
