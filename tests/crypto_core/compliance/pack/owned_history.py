@@ -70,6 +70,8 @@ class History:
     records: list[tuple[str, Signature]] = field(default_factory=list)
     begins: list[int] = field(default_factory=list)
     """How many entries there were before each step."""
+    since: str = "2000-01-01"
+    """The day on which a pack's period begins."""
 
     def enter(self, at: datetime, action: str, subject: str, detail: Mapping[str, Any]) -> None:
         text = json.dumps(detail, sort_keys=True)
@@ -161,7 +163,7 @@ class History:
             {
                 "keydeck_evidence_pack": 1,
                 "database_id": DATABASE,
-                "since": "2000-01-01",
+                "since": self.since,
                 "until": "2100-01-01",
                 "framework": "",
                 "made_at": self.entries[-1].at.isoformat(),

@@ -303,6 +303,11 @@ def test_a_record_that_is_none_of_the_journals_is_found(
     assert "Wrong" not in found(lambda lines: None)
     assert "Wrong: Records 2 to 2 are missing." in found(lambda lines: lines.pop(1))
     assert "Wrong: Record 4 is left out" in found(lambda lines: lines.pop())
+    assert "Wrong: Record 1 is left out, which record 2 follows." in found(lambda lines: lines.pop(0))
+    after_all = replace(honest, records=[], since="2099-01-01")
+    assert "left out" not in verify(after_all.pack(tmp_path / "after all"))[1]
+    assert "does not come after" in found(lambda lines: lines.reverse())
+    assert "The journal does not name record 5." in found(lambda lines: edit(lines[3], number=5))
     told = found(lambda lines: edit(lines[1], snapshot={"tokens": "0"}))
     assert "Record 2 is not the one that the journal's entry 9 names." in told
     assert "The signature of record 2 is not valid." in told
@@ -657,7 +662,7 @@ def test_records_whose_documents_the_journal_says_were_taken_away_are_no_gap_and
 
     def told_after(days: int) -> tuple[int, str]:
         made = History(signer, list(honest.entries), list(honest.stored), list(honest.records))
-        later = honest.entries[-1].at + timedelta(days=days)
+        later = honest.entries[8].at + timedelta(days=days)  # so long after record 2
         made.do(Step("evidence record", later, "later"))
         made.records = made.records[2:]
         made.enter(later, *purge)
@@ -666,8 +671,9 @@ def test_records_whose_documents_the_journal_says_were_taken_away_are_no_gap_and
     code, told = told_after(401)
     assert (code, "Acknowledged: Taken away: 2 records, of 1 to 2." in told) == (0, True)
     # Keydeck keeps documents for 400 days at least: what says otherwise excuses nothing.
-    code, told = told_after(300)
-    assert (code, "Wrong: Record 2 is left out, which record 3 follows." in told) == (1, True)
+    for days in (10, 399):
+        code, told = told_after(days)
+        assert (code, "Wrong: Record 2 is left out, which record 3 follows." in told) == (1, True)
     # Nor does it where no function of Keydeck's made the entry.
     made = History(signer, list(honest.entries), list(honest.stored), honest.records[2:])
     made.enter(honest.entries[-1].at + timedelta(days=500), *purge)
@@ -676,6 +682,19 @@ def test_records_whose_documents_the_journal_says_were_taken_away_are_no_gap_and
     code, told = verify(made.pack(tmp_path / "alone"))
     assert (code, "(evidence purge) is mere text and counts for nothing" in told) == (1, True)
     assert "Wrong: Record 2 is left out, which record 3 follows." in told
+    # Nor from before each entry said whether it was checked, nor where it can't be read.
+    begin, far = honest.entries[0].at, honest.entries[-1].at + timedelta(days=500)
+    former = History(signer)
+    for at in (begin, far):
+        former.do(Step("rewrap", at))
+        former.do(Step("evidence record", at))
+    former.enter(far, *purge[:2], {"first": 1, "last": 1})
+    del former.records[0]
+    told = verify(former.pack(tmp_path / "former"))[1]
+    assert "Wrong: Record 1 is left out, which record 2 follows." in told
+    made.entries.pop()
+    made.enter(far, *purge[:2], {"first": "garbage"})
+    assert "(evidence purge) can't be read: Keydeck did not write it." in verify(made.pack(tmp_path / "x"))[1]
 
 
 def test_a_record_that_names_an_end_of_the_journal_behind_its_own_entry_is_found(
