@@ -58,6 +58,6 @@ def test_a_watch_records_once_a_day_and_doctor_tells_days_without_a_record(
         with time_machine.travel(datetime.now(UTC) + timedelta(days=days)):
             if days == 4:
                 assert "None since." in look().said
-            signed.record()
+            signed.record_day()
     with time_machine.travel(datetime.now(UTC) + timedelta(days=4)):
         assert ": 2 days." in look().said

@@ -10,15 +10,11 @@ from pathlib import Path
 from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.lists.new_files import followed, open_to_append
-from crypto_core.proof.forms import Anchor
+from crypto_core.proof.forms import Anchor, kept_anchors
 from crypto_core.text.cleaning import CleanText, clean
 
 MOST_BYTES = 256 * 1024 * 1024
 """A larger file is not read to its end, which is reported."""
-
-
-_INDENTED = 4
-"""How many times its length as a line a checkpoint may take as it is printed."""
 
 
 class AnchorFile:
@@ -56,24 +52,20 @@ class AnchorFile:
         yield from read_anchors(self._path)
 
 
-def read_anchors(path: Path, named: str = "", *, piped: bool = False) -> Iterator[Anchor | str]:
+def read_anchors(path: Path) -> Iterator[Anchor | str]:
     """Yield the anchors of a file, and a sentence for each line that is none, or for lines that aren't read.
 
-    A checkpoint as it is printed stands on several lines: such a file begins with a brace alone. Raises
-    AbsentAnchorsError for a file that is not there, AnchorError.
+    Raises AbsentAnchorsError for a file that is not there, AnchorError.
     """
-    where = clean(named or path)
+    where = clean(path)
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode) and not (piped and stat.S_ISFIFO(mode)):
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise AnchorError(f"{where} is not a plain file.")
             size = 0
             number = 0
             while line := file.readline(LARGEST_ANCHOR + 1):
                 number += 1
-                if number == 1 and line.strip() == b"{":
-                    line += file.read(_INDENTED * LARGEST_ANCHOR)
                 size += len(line)
                 if size > MOST_BYTES:
                     yield f"{where} was read up to line {number:,} only: it is too large."
@@ -96,8 +88,11 @@ def kept_in(path: Path) -> tuple[Anchor | str, ...]:
 
     Raises RefusedError for one that can't be read.
     """
+    name = clean(path.name)
     try:
-        found = tuple(read_anchors(path, path.name, piped=True))
-    except AnchorError as error:
-        raise RefusedError(error.message) from error
-    return found or (f"{clean(path.name)} holds no checkpoint.",)
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise RefusedError(f"{clean(path)} can't be read: {clean(error.strerror)}.") from error
+    more = () if len(content) <= MOST_BYTES else (f"{name} was read in part only: it is too large.",)
+    return (*kept_anchors(name, content[:MOST_BYTES]), *more)

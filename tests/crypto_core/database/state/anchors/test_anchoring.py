@@ -388,4 +388,4 @@ def test_a_file_of_anchors_is_read_to_its_bound(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("crypto_core.database.state.anchors.append_file.MOST_BYTES", len(some(1).line()) * 2)
     assert [isinstance(one, Anchor) for one in read_anchors(file)] == [True, True, False]
     *_, told = kept_in(file)
-    assert told == f"{file.name} was read up to line 3 only: it is too large."
+    assert told == f"{file.name} was read in part only: it is too large."
