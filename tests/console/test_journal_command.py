@@ -145,7 +145,7 @@ def test_a_signing_key_that_is_no_key_is_named(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEYDECK_SIGNING_KEY", "alias/journal, not a key")
-    with pytest.raises(SettingsError, match="signing_key"):
+    with pytest.raises(SettingsError, match="KEYDECK_SIGNING_KEY"):
         load()
     monkeypatch.setenv("KEYDECK_SIGNING_KEY", "alias/journal, alias/journal-before")
     assert load().settings.signing_key == ("alias/journal", "alias/journal-before")
