@@ -18,6 +18,7 @@ from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES, classify
 from crypto_core.errors import InvalidTokenError
 from crypto_core.reencryption.replacing_token.validation import pasted
 from crypto_core.reencryption.token_search.wanted import (
+    HASH_FIELD,
     MOST_WANTED,
     WantedToken,
     hash_of,
@@ -91,17 +92,19 @@ def _decoded(text: Secret) -> str:
 
 @dataclass(slots=True)
 class _Collected:
-    """Tokens and hashes by their SHA-256, with the lines that they stand in."""
+    """Tokens and hashes by their SHA-256, with the lines that they stand in.
+
+    What may be a hash and doesn't say so is looked for as both.
+    """
 
     lines: dict[bytes, list[int]] = field(default_factory=dict)
     tokens: dict[bytes, Secret] = field(default_factory=dict)
     silent: int = 0
 
     def add(self, token: str, number: int) -> None:
-        digest = hash_of(token)
-        if not digest:
-            digest = hashlib.sha256(token.encode()).digest()
-            self.tokens.setdefault(digest, Secret.of(token))
+        digest = hash_of(token) or hashlib.sha256(token.encode()).digest()
+        if not token.startswith(HASH_FIELD):
+            self.tokens.setdefault(digest, Secret.of(token.strip('"')))
         lines = self.lines.setdefault(digest, [])
         if number not in lines[-1:]:
             lines.append(number)
@@ -112,7 +115,7 @@ class _Collected:
                 number,
                 _issuer(self.tokens.get(digest)),
                 self.tokens.get(digest),
-                b"" if digest in self.tokens else digest,
+                _hash_in(self.tokens.get(digest), digest),
                 tuple(lines),
             )
             for number, (digest, lines) in enumerate(self.lines.items(), 1)
@@ -135,6 +138,10 @@ def _collect(content: str, reader: Callable[[str], Iterator[str] | None], collec
                 return True
         collected.silent += not any_found
     return True
+
+
+def _hash_in(token: Secret | None, digest: bytes) -> bytes:
+    return digest if token is None or hash_of(token.reveal()) else b""
 
 
 def _issuer(token: Secret | None) -> str:
@@ -166,7 +173,7 @@ def _of_report(line: str) -> Iterator[str]:
 def _by_field(text: str) -> Iterator[str]:
     for match in _HASHES.finditer(text):
         if hash_of(match[1]):
-            yield match[1]
+            yield HASH_FIELD + match[1]
     for match in _FIELDS.finditer(text):
         token = pasted(match[1])
         if not (_SHAPES.search(token) or why_not_wanted(token)):

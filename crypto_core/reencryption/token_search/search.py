@@ -35,7 +35,7 @@ from crypto_core.reencryption.token_search.result import (
     TokenSearchResult,
     UnopenedToken,
 )
-from crypto_core.reencryption.token_search.wanted import TokenMatcher, WantedToken, lengths_of, sha256_of
+from crypto_core.reencryption.token_search.wanted import TokenMatcher, WantedToken, hashes_of, lengths_of
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -204,8 +204,8 @@ class TokenSearch:
     def _find_indexed(self, asking: Fingerprinter, wanted: Sequence[WantedToken], found: FoundRows) -> None:
         by_mark: dict[bytes, list[int]] = {}
         for one in wanted:
-            mark = asking.of_hash(one.sha256) if one.token is None else asking.of_token(one.token)
-            by_mark.setdefault(mark, []).append(one.number)
+            for sha256 in hashes_of(one):
+                by_mark.setdefault(asking.of_hash(sha256), []).append(one.number)
         entries = self._index.entries(asking, list(by_mark))
         held = self._index.held(entries)
         for entry in entries:
@@ -235,11 +235,11 @@ class TokenSearch:
         found: dict[int, tuple[DecoyRow, ...]] = {}
         listed = [(decoy, token) for decoy in self._catalogue().decoys.rows for token in decoy.tokens]
         for one in wanted if listed else ():
-            sha256 = sha256_of(one)
+            hashes = hashes_of(one)
             rows = tuple(
                 DecoyRow(TokenRef(decoy.table, token.column, decoy.row_id), decoy.tripwire)
                 for decoy, token in listed
-                if compare_digest(token.token, sha256)
+                if any(compare_digest(token.token, sha256) for sha256 in hashes)
             )
             if rows:
                 found[one.number] = rows

@@ -24,12 +24,14 @@ MOST_WANTED = 10_000
 """Tokens that are looked for at a time."""
 
 HASH_BYTES = 32
+HASH_FIELD = "hashed_token:"
+"""What says that a text is a hash, and no token."""
 _SHOWN_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class WantedToken:
-    """A token that is looked for: itself, or the SHA-256 of it.
+    """A token that is looked for: itself, or the SHA-256 of it; both where a text may be either.
 
     `issuer` is whose it is (github, slack, atlassian), "" where its beginning does not tell. `lines` are the
     lines of a file that it stands in, where these are not its number alone.
@@ -48,6 +50,8 @@ class WantedToken:
             return "a hashed_token of GitHub's"
         length = counted(len(self.token), "character")
         beginning = _beginning(self.token)
+        if self.sha256:
+            return f"{length}: a token, or a hashed_token of GitHub's"
         return f"{self.issuer} {beginning}, {length}" if beginning else length
 
     @property
@@ -73,7 +77,7 @@ def hashed_token(value: str, number: int = 1) -> WantedToken:
 
 def hash_of(value: str) -> bytes:
     """Return the SHA-256 that a value of GitHub's field `hashed_token` is; b"" for what is none."""
-    text = value.strip().removeprefix("hashed_token:").strip().strip('"')
+    text = value.strip().removeprefix(HASH_FIELD).strip().strip('"')
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -120,7 +124,7 @@ class TokenMatcher:
         for one in wanted:
             if one.token is not None:
                 self._tokens.setdefault(self._mark(exposed(one.token)), []).append((one.number, one.token))
-            elif one.sha256:
+            if one.sha256:
                 self._hashes.setdefault(self._mark(one.sha256), []).append((one.number, one.sha256))
 
     def numbers(self, opened: Secret) -> tuple[int, ...]:
@@ -143,9 +147,10 @@ class TokenMatcher:
         return hmac.digest(self._key, content, "sha256")
 
 
-def sha256_of(wanted: WantedToken) -> bytes:
-    """Return the SHA-256 of a token that is looked for, as GitHub's audit log has it."""
-    return wanted.sha256 if wanted.token is None else hashlib.sha256(exposed(wanted.token)).digest()
+def hashes_of(wanted: WantedToken) -> tuple[bytes, ...]:
+    """Return the SHA-256s that a token that is looked for may have, as GitHub's audit log has it."""
+    own = hashlib.sha256(exposed(wanted.token)).digest() if wanted.token is not None else b""
+    return tuple(filter(None, (wanted.sha256, own)))
 
 
 def lengths_of(wanted: Sequence[WantedToken]) -> frozenset[int]:
@@ -153,7 +158,7 @@ def lengths_of(wanted: Sequence[WantedToken]) -> frozenset[int]:
 
     A hash says nothing of the length.
     """
-    if any(one.token is None for one in wanted):
+    if any(one.sha256 for one in wanted):
         return frozenset()
     lengths = {len(one.token) for one in wanted if one.token is not None}
     return frozenset(length + blanks for length in lengths for blanks in range(MOST_BLANKS + 1))

@@ -52,16 +52,32 @@ def test_a_list_has_one_token_a_line_whatever_it_begins_with() -> None:
     leak = read(text)
     assert (leak.is_list, leak.silent_lines) == (True, 0)
     assert found(text) == {CANARY: (1, 5), OPAQUE: (3,), SLACK: (4,), HASH: (6,)}
-    assert [one.issuer for one in leak.wanted] == ["github", "", "slack", "github"]
+    assert [one.issuer for one in leak.wanted] == ["github", "", "slack", ""]
     assert [one.place for one in leak.wanted] == ["Lines 1, 5", "Line 3", "Line 4", "Line 6"]
     assert [one.mask for one in leak.wanted] == [
         "github ghp, 26 characters",
         "35 characters",
         "slack xoxb, 56 characters",
-        "a hashed_token of GitHub's",
+        "44 characters: a token, or a hashed_token of GitHub's",
     ]
     assert_tells_nothing(repr(leak).replace("github ghp", ""))
     assert found(text.encode("utf-16")) == found(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        (HASH, HASH),
+        (f'"{HASH}"', HASH),
+        (json.dumps({"Secret": HASH}), HASH),
+        (f'hashed_token:"{HASH}"', None),
+        (json.dumps({"hashed_token": HASH}), None),
+    ],
+)
+def test_only_what_says_so_is_a_hash_alone(text: str, token: str | None) -> None:
+    (one,) = read(text).wanted
+    assert (one.token and one.token.reveal(), one.sha256) == (token, base64.b64decode(HASH))
+    assert one.issuer == ("" if token else "github")
 
 
 @pytest.mark.parametrize("token", ALL)
