@@ -120,8 +120,8 @@ def start(
 
     Exit 1 if a token was found in no row; where none was, no incident is declared.
     """
-    wanted = incident_scope.wanted_tokens(leaked, hashes)
-    if sum(map(bool, (references, expression, wanted, organisation, opener))) > 1:
+    leak = incident_scope.wanted_tokens(leaked, hashes)
+    if sum(map(bool, (references, expression, leak.wanted, organisation, opener))) > 1:
         raise click.UsageError("Name the tokens in one way.")
     with services_of(trust=trust) as services:
         work = incident_work(services)
@@ -129,11 +129,11 @@ def start(
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
         found = FoundScope(references, "", ())
-        if wanted or opener:
-            found = incident_scope.found_tokens(services, wanted, opener, since, everywhere=everywhere)
+        if leak.wanted or opener:
+            found = incident_scope.found_tokens(services, leak, opener, since, everywhere=everywhere)
         elif organisation:
             expression = organisation_filter(services.inventory, organisation)
-        if (wanted or opener) and not found.references:
+        if (leak.wanted or opener) and not found.references:
             say("No incident was declared.")
             if as_json:
                 print_json({"incident": None, **found.document})

@@ -20,8 +20,8 @@ from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.lists.secret_file import MOST_BYTES
-from crypto_core.reencryption.token_search.leak_reading import read_leak
-from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token
+from crypto_core.reencryption.token_search.leak_reading import LeakedTokens, read_leak
+from crypto_core.reencryption.token_search.wanted import hashed_token
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.incidents.about import About, about_event, about_finding, used_keys
@@ -60,7 +60,7 @@ found_options = together(
 )
 
 
-def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...]:
+def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> LeakedTokens:
     """Return the tokens that --secret and --hashed-token name. Raises UsageError, SettingsError."""
     try:
         return _wanted(leaked, hashes)
@@ -68,9 +68,9 @@ def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToke
         raise click.UsageError(str(error)) from None
 
 
-def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...]:
+def _wanted(leaked: str | None, hashes: Sequence[str]) -> LeakedTokens:
     if leaked is None:
-        return tuple(hashed_token(value, number) for number, value in enumerate(hashes, 1))
+        return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(hashes, 1)))
     if hashes:
         raise click.UsageError("Choose --secret or --hashed-token.")
     if leaked == "-" and sys.stdin.isatty():
@@ -78,30 +78,26 @@ def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...
     else:
         text = secret_from(leaked, most=MOST_BYTES, lines=True)
     with text:
-        leak = read_leak(text)
-    if leak.remark:
-        say(leak.remark)
-    return leak.wanted
+        return read_leak(text)
 
 
 def found_tokens(
     services: Container,
-    wanted: Sequence[WantedToken],
+    leak: LeakedTokens,
     opener: str,
     since: datetime | None,
     *,
     everywhere: bool,
 ) -> FoundScope:
-    """Look for rows that hold `wanted` tokens, or for what a principal opened; say what is known of that.
+    """Look for rows that hold tokens of a leak, or for what a principal opened; say what is known of that.
 
     Raises KmsError, DatabaseError, InterruptedRunError.
     """
     with cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled:
-        if wanted:
+        if leak.wanted:
             with meter("search") as shown:
-                found = search_rows(
-                    services.token_search, wanted, shown.update, cancelled, everywhere=everywhere
-                )
+                search = services.token_search
+                found = search_rows(search, leak, shown.update, cancelled, everywhere=everywhere)
         else:
             found = search_opened(services.event_use, opener, since, cancelled)
     for line in found.lines:

@@ -85,7 +85,7 @@ def whose(
         leak = read_leak(text)
     with services_of(trust=trust) as services:
         found = _search(services, leak, everywhere=everywhere)
-        incident = _declare(services, found, title) if declare and found.references else None
+        incident = _declare(services, leak, found, title) if declare and found.references else None
     if as_json:
         told = _document(leak, found)
         print_json(told | ({"incident": incident and incident["incident"]} if declare else {}))
@@ -119,7 +119,7 @@ def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> Tok
         wipe(leak.wanted)
 
 
-def _declare(services: Container, found: TokenSearchResult, title: str) -> dict[str, Any]:
+def _declare(services: Container, leak: LeakedTokens, found: TokenSearchResult, title: str) -> dict[str, Any]:
     """Declare the incident as `keydeck incident start` does; returns its document."""
     from console.commands.incident_scope import completed_scope
     from screens.incidents.work import incident_work
@@ -128,7 +128,7 @@ def _declare(services: Container, found: TokenSearchResult, title: str) -> dict[
     given = IncidentScope(
         references=tuple(map(str, found.references)),
         origin="the command line",
-        found_by=f"a leaked token: {found.summary}",
+        found_by=leak.found_by(found.summary),
     )
     number = work.declare(RUNBOOK, completed_scope(services, RUNBOOK, given), title)
     view = work.show(number)
@@ -137,8 +137,8 @@ def _declare(services: Container, found: TokenSearchResult, title: str) -> dict[
 
 
 def _document(leak: LeakedTokens, found: TokenSearchResult) -> dict[str, Any]:
-    silent = {} if leak.is_list else {"lines_without_token": leak.silent_lines}
-    return found.as_json() | {"held": len(found.rows) - len(found.missing)} | silent
+    held = len(found.rows) - len(found.missing)
+    return found.as_json() | {"held": held, "lines_without_token": leak.silent_lines}
 
 
 def _print(leak: LeakedTokens, found: TokenSearchResult) -> None:

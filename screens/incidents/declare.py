@@ -21,7 +21,7 @@ from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.leak_reading import read_leak
+from crypto_core.reencryption.token_search.leak_reading import LeakedTokens, read_leak
 from crypto_core.reencryption.token_search.wanted import hashed_token
 from crypto_core.references import parse_reference
 from crypto_core.secret import Secret
@@ -395,10 +395,10 @@ class DeclareDialog(Dialog[int | None]):
                 raise InvalidTokenError("Nothing was entered.", remedy=remedy)
             if isinstance(known, Secret):
                 with known:
-                    wanted = read_leak(known).wanted
+                    leak = read_leak(known)
             else:
-                wanted = (hashed_token(known),)
-            return search_rows(facts.services.token_search, wanted, self._note_progress, cancelled)
+                leak = LeakedTokens((hashed_token(known),))
+            return search_rows(facts.services.token_search, leak, self._note_progress, cancelled)
 
         self._searched = None
         self._fault(Content(_LOOKING))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,8 @@ from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_uses import OPENS
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.wanted import WantedToken
+from crypto_core.reencryption.token_search.leak_reading import LeakedTokens
+from crypto_core.reencryption.token_search.wanted import wipe
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from screens.facts import Facts
@@ -87,7 +88,7 @@ def principals(facts: Facts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
 
 def search_rows(
     search: TokenSearch,
-    wanted: Sequence[WantedToken],
+    leak: LeakedTokens,
     progress: Callable[[RunProgress], None],
     cancelled: Event,
     *,
@@ -95,15 +96,13 @@ def search_rows(
 ) -> FoundScope:
     """Return the rows that hold tokens, and wipe these."""
     try:
-        found = search.find_rows(wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
+        found = search.find_rows(leak.wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
     finally:
-        for one in wanted:
-            if one.token is not None:
-                one.token.wipe()
-    words = "a leaked token" if wanted[0].token is not None else "GitHub's hashed_token"
-    by = f"{words}: {found.summary}"
-    told = {"search": found.as_json()}
-    return FoundScope(tuple(map(str, found.references)), by, found.lines, told, bool(found.missing))
+        wipe(leak.wanted)
+    lines = (*found.lines, leak.remark) if leak.remark else found.lines
+    told = {"search": found.as_json() | {"lines_without_token": leak.silent_lines}}
+    by = leak.found_by(found.summary)
+    return FoundScope(tuple(map(str, found.references)), by, lines, told, bool(found.missing))
 
 
 def search_opened(use: EventUse, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:

@@ -78,15 +78,19 @@ def test_a_report_is_read_as_whose_reads_it(
     leaked = tmp_path / "leaked"
     leaked.touch(0o600)
     for content, remark in (
-        (f"{digest}\n{digest}\n".encode(), False),
-        (world.token_for(ref).encode("utf-16"), False),
-        (f'[{{"Secret": "{world.token_for(ref)}"}},\n{{}}]'.encode(), True),
+        (f"{digest}\n{digest}\n".encode(), ""),
+        (world.token_for(ref).encode("utf-16"), ""),
+        (f'[{{"Secret": "{world.token_for(ref)}"}},\n{{}}]'.encode(), "1 line held nothing"),
+        (f"{world.token_for(ref)}\nshort".encode(), "1 line not looked for"),
     ):
         leaked.write_bytes(content)
         declared = keydeck(*START, "--secret", str(leaked), "--json")
         assert str(ref) in declared.json["scope"]["references"]
         assert declared.json["scope"]["found_by"].find("1 of 1 token found") > 0
-        assert ("1 line held nothing" in declared.stderr) is remark
+        assert declared.json["search"]["lines_without_token"] == bool(remark)
+        for kept in (declared.stderr, declared.json["scope"]["found_by"]):
+            assert remark in kept
+        assert ("1 line" in kept) is bool(remark)
 
 
 def test_a_token_comes_by_standard_input_and_none_as_an_argument(

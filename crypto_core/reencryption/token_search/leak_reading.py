@@ -42,18 +42,29 @@ class LeakedTokens:
     """
 
     wanted: tuple[WantedToken, ...]
-    is_list: bool
-    silent_lines: int
+    is_list: bool = True
+    silent_lines: int = 0
 
     @property
     def remark(self) -> str:
-        """What of a report held no token, "" for a list."""
-        if self.is_list or not self.silent_lines:
+        """What of the text was not looked for, "" for nothing."""
+        if not self.silent_lines:
             return ""
+        lines = counted(self.silent_lines, "line")
+        if self.is_list:
+            return f"{lines} not looked for: {LEAST_OF_A_TOKEN} characters or fewer are no token."
         return (
-            f"{counted(self.silent_lines, 'line')} held nothing that begins like a provider's token. "
+            f"{lines} held nothing that begins like a provider's token. "
             "Others are recognised only where each line is one token."
         )
+
+    def found_by(self, summary: str) -> str:
+        """Return how tokens were found, by a search's summary, as an incident keeps it."""
+        hashes = sum(one.token is None for one in self.wanted)
+        words = "leaked tokens" if hashes else "a leaked token"
+        if hashes == len(self.wanted):
+            words = "GitHub's hashed_token"
+        return ". ".join(filter(None, (f"{words}: {summary}", self.remark)))
 
 
 def read_leak(text: Secret) -> LeakedTokens:

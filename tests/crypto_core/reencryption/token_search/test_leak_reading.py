@@ -143,6 +143,16 @@ def test_where_there_is_no_token_that_is_told(text: str) -> None:
         read(text)
 
 
+def test_what_was_not_looked_for_and_of_what_kind_is_kept() -> None:
+    short = read(f"{CANARY}\nhunter2\nhashed_token:{HASH}")
+    assert (short.is_list, short.remark) == (
+        True,
+        "1 line not looked for: 10 characters or fewer are no token.",
+    )
+    assert short.found_by("x") == f"leaked tokens: x. {short.remark}"
+    assert read(f"hashed_token:{HASH}").found_by("x") == "GitHub's hashed_token: x"
+
+
 def test_too_many_are_refused_and_no_error_repeats_one() -> None:
     for between in ("\n", ", "):
         with pytest.raises(InvalidTokenError, match="more than 10,000") as refused:
