@@ -29,16 +29,22 @@ SHARED = frozenset(
 """Settings that every estate has alike. What is in none of these tables no estate inherits."""
 
 
-def estates_of(settings: Settings) -> dict[str, Settings]:
+def estates_of(settings: Settings) -> dict[str, Settings | SettingsError]:
     """Return the settings of each estate by its name: the settings themselves, the databases, the estates.
 
-    Raises SettingsError for an estate whose database is not in the settings, or with an invalid setting.
+    An error for one whose database is not in the settings, or with an invalid setting: the others stand.
     """
-    return {name: _of_estate(settings, name) for name in _names(settings)}
+    found: dict[str, Settings | SettingsError] = {}
+    for name in _names(settings):
+        try:
+            found[name] = _of_estate(settings, name)
+        except SettingsError as error:
+            found[name] = error
+    return found
 
 
 def estate_named(settings: Settings, name: str) -> Settings:
-    """Return the settings of one estate. Raises SettingsError as `estates_of`, or with what may be meant."""
+    """Return the settings of one estate. Raises SettingsError for what is wrong, with what may be meant."""
     names = _names(settings)
     if name not in names:
         raise SettingsError(

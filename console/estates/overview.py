@@ -12,7 +12,7 @@ from threading import Event
 from console.container import Container
 from console.settings import Settings
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError
+from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError, SettingsError
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_multi_region
 from crypto_core.text.cleaning import clean
@@ -22,7 +22,9 @@ AT_ONCE = 4
 """Estates that are asked at a time: each has its own connections, and takes a census."""
 
 
-def look_at(estates: Mapping[str, Settings], cancelled: Event | None = None) -> tuple[EstateStanding, ...]:
+def look_at(
+    estates: Mapping[str, Settings | SettingsError], cancelled: Event | None = None
+) -> tuple[EstateStanding, ...]:
     """Return how each estate stands now, in their order. Raises InterruptedRunError alone."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         asked = [pool.submit(_standing, name, settings, cancelled) for name, settings in estates.items()]
@@ -46,10 +48,13 @@ def shared_keys(standings: Iterable[EstateStanding]) -> tuple[SharedKey, ...]:
     return tuple(SharedKey(clean(shown[key]), tuple(shared[key])) for key in sorted(shared))
 
 
-def _standing(name: str, settings: Settings, cancelled: Event | None) -> EstateStanding:
+def _standing(name: str, settings: Settings | SettingsError, cancelled: Event | None) -> EstateStanding:
     stop_if(cancelled)
-    shown, environment = clean(name, 60), clean(settings.environment, 20)
+    shown, environment = clean(name, 60), clean("")
     try:
+        if isinstance(settings, SettingsError):
+            raise settings
+        environment = clean(settings.environment, 20)
         with closing(Container(settings)) as services:
             taken = services.status.take_census(cancelled=cancelled)
             grave = [one.severity for one in taken.problems]

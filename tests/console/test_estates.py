@@ -16,8 +16,8 @@ from console.commands.estate_options import estate_option
 from console.commands.output_options import rows_option
 from console.container import Container
 from console.estate_settings import OF_A_DATABASE, OF_AN_ENVIRONMENT, EstateSettings
-from console.estates.named import DEFAULT, SHARED, estates_of
-from console.estates.overview import shared_keys
+from console.estates.named import DEFAULT, SHARED, estate_named, estates_of
+from console.estates.overview import look_at, shared_keys
 from console.printed.forms import Form
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, Settings, load, masked_url
@@ -72,7 +72,9 @@ def test_every_estate_is_asked_and_a_key_of_two_environments_is_told(
     assert masked_url(estates) in shown
 
 
-def test_a_command_answers_for_one_estate_or_for_each(keydeck: Keydeck, estates: str, world: World) -> None:
+def test_a_command_answers_for_one_estate_or_for_each(
+    keydeck: Keydeck, estates: str, world: World, tmp_path: Path
+) -> None:
     alone = keydeck("status", "--json").json
     assert keydeck("status", "--estate", "stage", "--json").json["by_format"] == alone["by_format"]
     every = keydeck("status", "--estate", "all", "--json")
@@ -94,6 +96,11 @@ def test_a_command_answers_for_one_estate_or_for_each(keydeck: Keydeck, estates:
     assert '"gone":\n  null\n' in yaml
     assert "Estate stage" in keydeck("check", "--estate", "all").stdout
     assert set(keydeck("findings", "--estate", "all", "--json").json) == {DEFAULT, "stage", "gone"}
+    with (tmp_path / "settings.toml").open("a") as file:
+        file.write(f'\n[estates.pink]\ndatabase_url = "{GONE}"\nenvironment_colour = "pink"\n')
+    wrong = keydeck("status", "--estate", "all", "--json")
+    assert (wrong.exit_code, wrong.json["pink"], wrong.json["stage"] is None) == (3, None, False)
+    assert "Estate pink, environment_colour: " in wrong.stderr
 
 
 def test_rows_of_estates_are_printed_one_by_one_and_none_as_nothing(
@@ -161,7 +168,7 @@ def test_an_estate_brings_its_own_and_leaves_the_rest(estates: str, tmp_path: Pa
     for wrong in ("", 'database = "copy"\ndatabase_url = "postgresql://x@y/z"', 'database = "nowhere"'):
         path.write_text(f"[estates.x]\n{wrong}\n")
         with pytest.raises(Exception, match=r"database_url|nowhere"):
-            estates_of(load().settings)
+            estate_named(load().settings, "x")
 
 
 def test_every_setting_says_whether_another_database_inherits_it() -> None:
@@ -243,18 +250,20 @@ def test_a_setting_of_an_estate_is_validated_as_elsewhere(
     path.write_text("\n".join(["[estates.x]", f'database_url = "{GONE}"', *lines]))
     monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
     with pytest.raises(SettingsError, match=says) as refused:
-        estates_of(load().settings)
+        estate_named(load().settings, "x")
     assert "x" in refused.value.message
     assert "secret" not in str(refused.value)
 
 
-def test_a_database_without_a_binding_is_no_estate_where_envelopes_name_theirs() -> None:
+def test_an_estate_with_a_wrong_setting_hides_no_other() -> None:
     settings = Settings().model_copy(
         update={"databases": {"copy": DatabaseSettings(url=GONE)}, "binding": "a", "write_format": "v2-bound"}
     )
-    with pytest.raises(SettingsError, match=r"Estate copy.*no binding") as refused:
-        estates_of(settings)
-    assert "Sw0rdfish" not in str(refused.value)
+    found = estates_of(settings.model_copy(update={"database_url": GONE}))
+    assert (list(found), isinstance(found[DEFAULT], Settings)) == ([DEFAULT, "copy"], True)
+    (standing,) = look_at({"copy": found["copy"]})
+    assert standing.trouble.startswith("Estate copy, write_format: v2-bound envelopes name their database")
+    assert "Sw0rdfish" not in str(found["copy"])
 
 
 def test_replicas_are_one_key_and_one_environment_may_share_its_own() -> None:
