@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from console.estates.named import estates_of
 from console.files.logfile import log_path
 from console.settings import FILE_VARIABLE, LoadedSettings, Settings, left_out, masked_url, settings_file
 from crypto_core.database.connection.urls import parse_database_url
@@ -32,6 +33,9 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
     yield _places(area, loaded)
     yield _write_key(area, settings)
     yield _binding(area, loaded)
+    for name, found in estates_of(settings).items():
+        if isinstance(found, SettingsError):
+            yield Topic(area, f"estate {clean(name, 60)}").failed(found.message, found.remedy)
     if settings.approvals:
         yield _four_eyes(area, settings)
     yield Topic(area, "log file").by(partial(_log, settings))

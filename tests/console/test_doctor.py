@@ -442,6 +442,18 @@ def test_the_binding_in_force_is_told(
         assert check.said.startswith(f'"acme", from {path}')
 
 
+def test_an_estate_whose_settings_are_wrong_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "settings.toml"
+    colours = {"pink": "pink", "well": "red"}
+    estate = '[estates.{}]\ndatabase_url = "postgresql://db.example/x"\nenvironment_colour = "{}"\n'
+    path.write_text("".join(estate.format(*one) for one in colours.items()))
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
+    checks = settings_checks()
+    assert [name for name in checks if name.startswith("estate")] == ["estate pink"]
+    assert checks["estate pink"].outcome is CheckOutcome.FAILED
+    assert "environment_colour" in checks["estate pink"].said
+
+
 @pytest.mark.deep
 def test_on_a_terminal_it_tells_the_terminal(bare: dict[str, str]) -> None:
     controller, worker = pty.openpty()
