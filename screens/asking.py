@@ -58,8 +58,8 @@ class PendingCall(Generic[T]):
 class PolledCall(Generic[T]):
     """Makes a call again and again, one at a time; one that takes long is made less often.
 
-    `every` is in seconds; after one that took long it rests `factor` times as long. `changed` is called with
-    each new answer.
+    `every` is in seconds; after a call that took long, in trouble too, it rests `factor` times as long.
+    `changed` is called with each new answer.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class PolledCall(Generic[T]):
     def _keep(self, answer: T | Trouble) -> None:
         now = self._clock()
         took = (now - self._at).total_seconds() if self._at is not None else 0.0
-        self._at, self._rest = now, self._every
+        self._at, self._rest = now, max(self._every, took * self._factor)
         if not isinstance(answer, Trouble):
-            self.good, self._rest = answer, max(self._every, took * self._factor)
+            self.good = answer
         if answer != self.known:
             self.known = answer
             self._changed()
