@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import methodcaller
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
@@ -182,18 +183,24 @@ def bar(label: str, *, stops: bool = False) -> Iterator[Callable[[int, int, str]
     )
     drawn = Progress(*columns, console=Console(stderr=True), transient=True)
     task = drawn.add_task(label, total=None, word="")
+    ended, lock = Event(), Lock()  # a thread that is left behind may still tell its progress
 
     def draw(done: int, total: int, word: str) -> None:
-        drawn.update(task, completed=done, total=total, word=word)
-        if stops and done >= total:
-            drawn.live.stop()
-        else:
-            drawn.live.start()
+        with lock:
+            if ended.is_set():
+                return
+            drawn.update(task, completed=done, total=total, word=word)
+            if stops and done >= total:
+                drawn.live.stop()
+            else:
+                drawn.live.start()
 
     try:
         yield draw
     finally:
-        drawn.live.stop()
+        with lock:
+            ended.set()
+            drawn.live.stop()
 
 
 def json_text(document: Any, indent: int | None = None) -> str:

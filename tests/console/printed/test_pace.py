@@ -73,3 +73,5 @@ def test_a_bar_begins_with_the_first_word_and_one_that_stops_ends_with_the_last(
             draw(3, 3, "pages")
             assert (shows in capsys.readouterr().err) is stops
         assert (shows in capsys.readouterr().err) is not stops
+        draw(2, 3, "pages, told too late")
+        assert capsys.readouterr().err == ""
