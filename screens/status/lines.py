@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from crypto_core.cancelling import Cancellation
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.sweep.results import Sweep
-from crypto_core.findings.finding import Finding
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
 from screens.ages import ago, day
@@ -20,6 +19,7 @@ from screens.widgets.cells import HEIGHTS, columns, cut, percent
 from screens.widgets.line_list import Line, line
 
 if TYPE_CHECKING:
+    from crypto_core.trail.rules.examination import Examined
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.store.counts import Histogram
 
@@ -86,17 +86,20 @@ def recent_use(events: EventStore, cancelled: Cancellation) -> RecentUse | None:
     return RecentUse(histogram, decrypts, denied)
 
 
-def use_lines(use: RecentUse | None, findings: Iterable[Finding]) -> Sequence[Line]:
+def use_lines(use: RecentUse | None, examined: Examined | None) -> Sequence[Line]:
+    """Return the line; no new principals only where the whole trail of the day was examined, else "?"."""
     if use is None:
         return ()
     from crypto_core.trail.rules.novelty import new_principal
 
-    new = sum(one.rule == new_principal.id for one in findings)
+    new = sum(one.rule == new_principal.id for one in examined.findings) if examined else 0
     parts: list[str | tuple[str, str]] = [("24 h  ", "$muted"), (_bars(use.histogram), "$accent")]
     parts += ["  decrypts ", (f"{use.decrypts:,}", "bold"), " · "]
     parts.append((f"{'✖ ' if use.denied else ''}denied {use.denied:,}", "$error" if use.denied else ""))
     if new:
         parts += [" · ", (f"▲ new principals {new:,}", "$warning")]
+    else:
+        parts.append(f" · new principals {'0' if examined and examined.coverage.complete else '?'}")
     return (line(*parts, target=EventsRoute(SHOWN), hint="Enter: the events of the last 24 hours."),)
 
 

@@ -217,9 +217,9 @@ class StatusScreen(ProblemActor):
         )
 
     def _keep_use(self, answer: RecentUse | Trouble | None) -> None:
-        """Show how the keys were used; trouble with the store is for the screen of events to tell."""
+        """Show how the keys were used, nothing in trouble: that is for the screen of events to tell."""
         if isinstance(answer, Trouble):
-            return
+            answer = None
         if answer is not None and self._findings_due():
             self.facts.ask_trail()
         if answer != self._use:
@@ -269,7 +269,7 @@ class StatusScreen(ProblemActor):
                     ),
                 ]
             )
-        blank, now = Line(Content("")), self.facts.clock()
+        blank, now, trail = Line(Content("")), self.facts.clock(), self.facts.trail
         rest = [
             blank,
             *key_lines(status, self.facts.key_words, now, width, self.facts.services.write_key),
@@ -279,7 +279,7 @@ class StatusScreen(ProblemActor):
             *sweep_lines(status.sweep, now, width),
             *decoy_lines(status.decoys, width),
             blank,
-            *use_lines(self._use, self.facts.trail.value.findings if self.facts.trail.value else ()),
+            *use_lines(self._use, None if trail.trouble else trail.value),
             *protected_lines(self.facts.memory.day_counts(self.facts.counted_place), now, width),
         ]
         height = max(size.height - len(rest), 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.errors import EventStoreError
-from crypto_core.findings.finding import Finding
+from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from screens.event_filters import FIRST
 from tests.screens.deck import LARGE, deck
@@ -145,7 +145,16 @@ async def test_status_shows_the_last_day_and_leads_to_it() -> None:
     there = stage()
     async with deck(there, size=LARGE) as d:
         await d.until(lambda: "24 h " in d.text())
-        assert "new principals" not in d.text()
+        assert "new principals 0" in d.line_with("24 h ")
+        there.faults["events.histogram"] = EventStoreError("Damaged.")
+        d.clock.pass_(60)
+        await d.press("r")
+        assert "24 h " not in d.text()
+    there.faults.clear()
+    there.trail_gaps = (Gap("Nothing was delivered since noon.", Severity.HIGH),)
+    async with deck(there, size=LARGE) as d:
+        await d.until(lambda: "24 h " in d.text())
+        assert "new principals ?" in d.line_with("24 h ")
     new = Finding("event-decrypt-new-principal", Severity.HIGH, "arn:x", "never decrypted before", "", "")
     there.trail_findings = (new, replace(new, subject="arn:y"), replace(new, rule="event-root"))
     async with deck(there, size=LARGE) as d:
