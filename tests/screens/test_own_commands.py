@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
@@ -67,3 +67,10 @@ async def test_read_only_only_what_looks_is_run_and_what_it_says_does_nothing() 
         await d.command("own look")
         assert len(own.ran) == 1
         assert_harmless(d, SMALL)
+
+
+async def test_the_warning_is_seen_however_long_the_command_is() -> None:
+    command = replace(TICKET, arguments=("ticket", *("word" * 20,) * 200))
+    async with deck(Stage(user_commands=Own((command,))), start="connections", size=SMALL) as d:
+        await d.press("f6")
+        assert "It may change something." in d.text()

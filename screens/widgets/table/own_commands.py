@@ -37,7 +37,7 @@ def _line(command: UserCommand, width: int) -> Line:
 def ask_to_run(command: UserCommand, arguments: Sequence[str]) -> Question:
     about = clean(shlex.join(arguments), 16_000)
     warning = "It may change something. Keydeck can't tell, nor undo it."
-    return Question(shortened(command.title, 78), (about, "", warning), "Run")
+    return Question(shortened(command.title, 78), (warning, "", about), "Run")
 
 
 def command_said(command: UserCommand, outcome: CommandOutcome) -> Told:
