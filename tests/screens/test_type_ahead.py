@@ -60,38 +60,28 @@ async def test_letters_that_are_keys_of_the_screen_do_nothing_there(text: str) -
         assert "targets" not in d.stage.calls
 
 
-@pytest.mark.quick(1)
-@pytest.mark.parametrize(
-    "text", ["org:globex -id:gh-4", Pasted("org:globex -id:gh-4")], ids=["typed", "pasted"]
-)
+@pytest.mark.quick(2)
+@pytest.mark.parametrize("kind", [str, Pasted], ids=["typed", "pasted"])
 @pytest.mark.parametrize("bar", ["open", "yet to be opened"])
-async def test_a_filter_typed_over_a_recalled_one_in_one_burst_arrives_whole(
-    bar: str, text: str | Pasted
+@pytest.mark.parametrize(
+    ("before", "opens", "key", "text"),
+    [("/org:acme", "/", "slash", "org:globex -id:gh-4"), (":sort provider", ":", "colon", "sort org desc")],
+    ids=["a filter", "a command"],
+)
+async def test_what_is_typed_over_what_is_recalled_in_one_burst_arrives_whole(
+    before: str, opens: str, key: str, text: str, kind: type[str] | type[Pasted], bar: str
 ) -> None:
     async with deck(start="connections", size=LARGE) as d:
-        await burst(d, "/org:acme\n")
+        await burst(d, f"{before}\n")
         if bar == "open":
-            await d.press("slash")
-            await burst(d, UP, CLEAR, text, "\n")
+            await d.press(key)
+            await burst(d, UP, CLEAR, kind(text), "\n")
         else:
-            await burst(d, "/", UP, CLEAR, text, "\n")
-        assert d.pane.feed.shown.filter == "org:globex -id:gh-4"
-
-
-@pytest.mark.quick(1)
-@pytest.mark.parametrize("text", ["sort org desc", Pasted("sort org desc")], ids=["typed", "pasted"])
-@pytest.mark.parametrize("line", ["open", "yet to be opened"])
-async def test_a_command_typed_over_a_recalled_one_in_one_burst_arrives_whole(
-    line: str, text: str | Pasted
-) -> None:
-    async with deck(start="connections", size=LARGE) as d:
-        await burst(d, ":sort provider\n")
-        if line == "open":
-            await d.press("colon")
-            await burst(d, UP, CLEAR, text, "\n")
+            await burst(d, opens, UP, CLEAR, kind(text), "\n")
+        if key == "slash":
+            assert d.pane.feed.shown.filter == text
         else:
-            await burst(d, ":", text, "\n")
-        assert "sort: org ↓" in d.lines()[1]
+            assert "sort: org ↓" in d.lines()[1]
 
 
 async def test_letters_that_are_taken_back_in_the_same_burst_are_gone() -> None:

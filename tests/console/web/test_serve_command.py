@@ -168,41 +168,26 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     assert ran.stderr.strip().endswith("pip install 'keydeck[web]'")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "keydeck.example"])
-def test_a_host_that_others_reach_needs_to_be_allowed(keydeck: Keydeck, host: str) -> None:
-    ran = keydeck("serve", "--host", host)
-    assert ran.exit_code == 2
-    assert "--allow-remote" in ran.stderr
-
-
-def test_all_interfaces_have_no_address_to_print(keydeck: Keydeck) -> None:
-    ran = keydeck("serve", "--host", "0.0.0.0", "--allow-remote")
-    assert ran.exit_code == 2
-    assert "--public-url" in ran.stderr
-
-
-def test_what_others_reach_is_warned_about(keydeck: Keydeck) -> None:
-    # 192.0.2.0/24 is for documentation (RFC 5737): no machine has such an address to listen on.
-    ran = keydeck("serve", "--host", "192.0.2.7", "--allow-remote")
-    assert ran.exit_code == 2
-    assert "isn't encrypted. Put it behind TLS" in ran.stderr
-    assert "Can't listen on 192.0.2.7" in ran.stderr
-
-
-def test_a_malformed_public_url_is_refused(keydeck: Keydeck) -> None:
-    ran = keydeck("serve", "--public-url", "keydeck.example")
-    assert ran.exit_code == 2
-    assert "https://keydeck.example" in ran.stderr
+REMOTE = ("--host", "192.0.2.7", "--allow-remote")
+"""192.0.2.0/24 is for documentation (RFC 5737): no machine has such an address to listen on."""
+HEADER = ("--identity-header", "X-Forwarded-Email")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--identity-header", "X-Forwarded-Email"], "--public-url"),
-        (["--identity-header", "a: b", "--public-url", "https://keydeck.example"], "name of a header"),
+        *((("--host", host), "--allow-remote") for host in ("0.0.0.0", "::", "192.0.2.7", "keydeck.example")),
+        pytest.param(("--host", "0.0.0.0", "--allow-remote"), "--public-url", id="no address to print"),
+        (REMOTE, "isn't encrypted. Put it behind TLS"),
+        (REMOTE, "Can't listen on 192.0.2.7"),
+        (("--public-url", "keydeck.example"), "https://keydeck.example"),
+        pytest.param(HEADER, "--public-url", id="who uses it is believed of a proxy alone"),
+        ((HEADER[0], "a: b", "--public-url", "https://keydeck.example"), "name of a header"),
     ],
 )
-def test_who_uses_it_is_believed_of_a_proxy_alone(keydeck: Keydeck, options: list[str], said: str) -> None:
+def test_where_it_may_not_be_reached_and_what_is_malformed_is_refused(
+    keydeck: Keydeck, options: tuple[str, ...], said: str
+) -> None:
     ran = keydeck("serve", *options)
     assert ran.exit_code == 2
     assert said in ran.stderr

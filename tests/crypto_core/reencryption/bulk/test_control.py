@@ -158,30 +158,17 @@ async def test_a_token_that_is_gone_when_it_is_read_again_is_left() -> None:
     assert (tally.written, tally.vanished, tally.poisoned, tally.complete) == (9, 1, 0, True)
 
 
-async def test_a_lost_lease_ends_the_run() -> None:
+@pytest.mark.parametrize("error", [LeaseLostError("Lost."), DatabaseUnreachableError("No answer.")])
+async def test_a_lost_lease_and_a_failing_database_end_the_run(error: Exception) -> None:
     table = Table(stored_envelopes(2_000))
 
-    def lost(batch: Sequence[Outcome]) -> None:
+    def fail(batch: Sequence[Outcome]) -> None:
         if table.batches:
-            raise LeaseLostError("The chunk is another process's by now.")
+            raise error
 
-    table.committing = lost
-    with pytest.raises(LeaseLostError):
+    table.committing = fail
+    with pytest.raises(type(error)):
         await write_tokens(table, ORDER, KmsInMemory(), Control())
-    assert len(table.changed) == table.tally.written == len(table.batches[0])
-
-
-async def test_a_failing_database_ends_the_run_with_its_error() -> None:
-    table = Table(stored_envelopes(2_000))
-
-    def down(batch: Sequence[Outcome]) -> None:
-        if table.batches:
-            raise DatabaseUnreachableError("No connection.")
-
-    table.committing = down
-    control = Control()
-    with pytest.raises(DatabaseUnreachableError):
-        await write_tokens(table, ORDER, KmsInMemory(), control)
     assert len(table.changed) == table.tally.written == len(table.batches[0])
 
 
