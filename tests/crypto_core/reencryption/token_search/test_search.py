@@ -243,7 +243,7 @@ def test_a_bare_line_like_a_hash_finds_the_rows_of_the_token_and_of_the_hash(
     services: Container, world: World, platform: Engine
 ) -> None:
     ref, opaque = github(world), githubs_hash("a secret key")
-    put(platform, "opaque", opaque)
+    connect_github(platform, "opaque", opaque)
     found = services.token_search.find_rows(wanted(opaque, githubs_hash(world.token_for(ref))))
     of_token, of_hash = found.rows.values()
     assert (of_token, ref in of_hash) == ((TokenRef("gh_connection", "access_token", "opaque"),), True)
