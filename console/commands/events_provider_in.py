@@ -82,7 +82,8 @@ def import_(*, paths: tuple[str, ...], since: datetime | None, until: datetime |
 @click.option(
     "--token-file",
     metavar="FILE",
-    help="The token that reads the log; - is standard input [the setting, else a prompt].",
+    help="The token that reads the log, in a file that only you may read; - is standard input, which takes a "
+    "pipe [the setting, else a prompt].",
 )
 @json_option
 def pull(

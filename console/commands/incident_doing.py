@@ -57,7 +57,8 @@ _secret = click.option(
     "secrets",
     multiple=True,
     metavar="NAME=FILE",
-    help="A secret that the action asks for, such as a new token, from a file; - is the standard input.",
+    help="A secret that the action asks for, such as a new token, from a file that only you may read; - is "
+    "the standard input, which takes a pipe.",
 )
 
 

@@ -28,14 +28,15 @@ def read_secret_file(path: str, *, most: int = MOST_BYTES) -> Secret:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise RefusedError(f"{name} is no file.")
+            raise RefusedError(f"{name} is no file.", remedy="For a pipe, use - for standard input.")
         if found.st_uid not in (os.geteuid(), 0):
             raise RefusedError(f"{name} belongs to another user, who can read and change it.")
         mode = stat.S_IMODE(found.st_mode)
         if mode & 0o077:
             raise RefusedError(
                 f"{name} may be read or written by others (mode {mode:04o}): they may know its tokens.",
-                remedy="chmod 600 it. If others use this host, have the tokens issued again.",
+                remedy="chmod 600 it. For root's file, such as a Kubernetes secret, use - for standard "
+                "input. If others use this host, have the tokens issued again.",
             )
         content = bytearray()
         while len(content) <= most and (part := os.read(descriptor, 1 << 20)):

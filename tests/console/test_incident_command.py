@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import stat
 from collections.abc import Callable
@@ -257,6 +258,10 @@ def test_a_secret_comes_from_a_file_alone_and_a_dry_run_changes_nothing(
     file.write_text(NEW_TOKEN + "\n")
     readable = keydeck("incident", "next", "1", "--secret", f"{secret}={file}")
     assert (readable.exit_code, "may be read or written by others" in readable.stderr) == (2, True)
+    assert "such as a Kubernetes secret, use - for standard input" in readable.stderr
+    os.mkfifo(pipe := tmp_path / "pipe")
+    refused = keydeck("incident", "next", "1", "--secret", f"{secret}={pipe}")
+    assert (refused.exit_code, "use - for standard input" in refused.stderr) == (2, True)
     file.chmod(0o600)
     given = ("incident", "next", "1", "--secret", f"{secret}={file}")
     dry = keydeck(*given, "--dry-run", "--json")
