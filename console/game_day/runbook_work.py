@@ -199,7 +199,7 @@ class RunbookWork:
     def _filled(self, field: InputField, inputs: Mapping[str, str | Secret]) -> str | Secret:
         if field.secret:
             return self.platform.new_token(_reference_in(inputs))
-        return field.default or (field.choices[0][0] if field.choices and not field.several else "")
+        return field.proposed
 
 
 def _reference_in(inputs: Mapping[str, str | Secret]) -> TokenRef | None:

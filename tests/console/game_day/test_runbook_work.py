@@ -141,6 +141,20 @@ def test_a_failing_step_is_skipped_with_its_reason_and_hostile_text_does_no_harm
     assert not {"\x1b", "\x07", "\u202e"} & set("".join(told))
 
 
+def test_an_input_is_what_the_form_proposes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = InputField("key", "Which?", choices=(("a", "A"), ("b", "B")))
+    incidents, given = MemoryIncidents(), []
+    monkeypatch.setattr(incidents, "fields", lambda *_, **__: (asks, replace(asks, name="x", required=False)))
+
+    def plan_action(_incident: int, step: str, inputs: dict[str, Any], **_: Any) -> ActionPlan:
+        given.append(inputs)
+        return ActionPlan(step, step, Danger.CONFIRM)
+
+    monkeypatch.setattr(incidents, "plan_action", plan_action)
+    at_work(incidents)[0].work(1, "over")
+    assert given[0] == {"key": "a", "x": ""}
+
+
 def test_a_refused_close_and_a_step_that_the_demos_incident_needs_end_the_work() -> None:
     with pytest.raises(RefusedError):
         at_work(MemoryIncidents(close=RefusedError("Read only.")))[0].work(1, "over")
