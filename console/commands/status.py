@@ -16,6 +16,7 @@ from console.commands.session import services_of
 from console.printed import printing
 from console.whole_posture import examine_keys
 from crypto_core.envelope import Format
+from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.keys.status import ProtectedShare, Status
 from crypto_core.text.counting import counted
@@ -47,7 +48,9 @@ def check(*, as_json: bool) -> int:
     with services_of() as services:
         with census_progress() as progress:
             taken = services.services.status.take_census(progress=progress)
-        posture, _ = examine_keys(services, taken.taken_at, status=taken)
+        posture, error = examine_keys(services, taken.taken_at, status=taken)
+        if isinstance(error, SettingsError):
+            raise error
     well = taken.well and posture.well
     grave = tuple(f for f in posture.findings if f.severity.grave)
     reasons = tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons)))

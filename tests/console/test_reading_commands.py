@@ -73,6 +73,14 @@ def test_check_passes_once_every_token_is_protected(
     assert keydeck("check").exit_code == 0
 
 
+def test_check_with_aws_settings_that_cannot_be_used_exits_2(
+    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    ran = keydeck("check")
+    assert (ran.exit_code, "nobody" in ran.stderr) == (2, True)
+
+
 def test_check_fails_under_an_untrusted_key(
     keydeck: Keydeck, superuser: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
