@@ -67,8 +67,8 @@ class ConsoleContexts:
     def estates(
         self, cancelled: Event | None = None
     ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
-        from console.estates.named import estates_of
-        from console.estates.overview import look_at, shared_keys
+        from console.estates import estates_of
+        from console.estates_overview import look_at, shared_keys
 
         found = look_at(estates_of(self._first), cancelled)
         return found, shared_keys(found)
@@ -85,7 +85,7 @@ class ConsoleContexts:
             before, settings = self._chosen, self._settings
             try:
                 if estate is not None:
-                    from console.estates.named import estate_named
+                    from console.estates import estate_named
 
                     self._settings = estate_named(self._first, estate)
                     before = Context(self._settings.profile or "", DEFAULT, estate)
@@ -144,7 +144,7 @@ class ConsoleContexts:
             engine.dispose()
 
     def _settings_for(self, chosen: Context) -> Settings:
-        from console.estates.named import of_database
+        from console.estates import of_database
 
         update: dict[str, object] = {"profile": chosen.profile or None}
         if chosen.database != DEFAULT:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from console.estates.named import estates_of
+from console.estates import estates_of
 from console.files.logfile import log_path
 from console.settings import FILE_VARIABLE, LoadedSettings, Settings, left_out, masked_url, settings_file
 from crypto_core.database.connection.urls import parse_database_url

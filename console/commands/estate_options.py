@@ -45,7 +45,7 @@ def estate_option(command: Command) -> Command:
 
 
 def _of_each(answer: Callable[[], Any]) -> int:
-    from console.estates.named import estates_of
+    from console.estates import estates_of
 
     form, codes, printed, headings = chosen_form(), [0], {}, set[str]()
     for number, name in enumerate(estates_of(loaded().settings)):

@@ -21,8 +21,8 @@ def estates(*, form: Form) -> int:
     Estates are the settings themselves, their databases, and what [estates] names. Exit code 1 if one has a
     problem, or environments share a KMS key; 3 if none has, but one could not be asked.
     """
-    from console.estates.named import estates_of
-    from console.estates.overview import look_at, shared_keys
+    from console.estates import estates_of
+    from console.estates_overview import look_at, shared_keys
 
     with cancelled_by_interrupt() as cancelled:
         found = look_at(estates_of(loaded().settings), cancelled)

@@ -72,7 +72,7 @@ def loaded() -> LoadedSettings:
 
     found = load({"read_only": read_only_asked()})
     if name := estate_asked():
-        from console.estates.named import estate_named
+        from console.estates import estate_named
 
         found = found.model_copy(update={"settings": estate_named(found.settings, name)})
     if not found.settings.events_file and not keeps_data():

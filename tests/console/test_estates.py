@@ -16,8 +16,8 @@ from console.commands.estate_options import estate_option
 from console.commands.output_options import rows_option
 from console.container import Container
 from console.estate_settings import OF_A_DATABASE, OF_AN_ENVIRONMENT, EstateSettings
-from console.estates.named import DEFAULT, SHARED, estate_named, estates_of
-from console.estates.overview import look_at, shared_keys
+from console.estates import DEFAULT, SHARED, estate_named, estates_of
+from console.estates_overview import look_at, shared_keys
 from console.printed.forms import Form
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, Settings, load, masked_url

@@ -1,1 +1,0 @@
-"""Estates: one operator's databases and AWS accounts, side by side."""
