@@ -62,23 +62,19 @@ found_options = together(
 
 def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> LeakedTokens:
     """Return the tokens that --secret and --hashed-token name. Raises UsageError, SettingsError."""
+    if leaked is not None and hashes:
+        raise click.UsageError("Choose --secret or --hashed-token.")
     try:
-        return _wanted(leaked, hashes)
+        if leaked is None:
+            return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(hashes, 1)))
+        if leaked == "-" and sys.stdin.isatty():
+            text = Secret.of(click.prompt("The leaked token", hide_input=True, err=True))
+        else:
+            text = secret_from(leaked, most=MOST_BYTES, lines=True)
+        with text:
+            return read_leak(text)
     except InvalidTokenError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _wanted(leaked: str | None, hashes: Sequence[str]) -> LeakedTokens:
-    if leaked is None:
-        return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(hashes, 1)))
-    if hashes:
-        raise click.UsageError("Choose --secret or --hashed-token.")
-    if leaked == "-" and sys.stdin.isatty():
-        text = Secret.of(click.prompt("The leaked token", hide_input=True, err=True))
-    else:
-        text = secret_from(leaked, most=MOST_BYTES, lines=True)
-    with text:
-        return read_leak(text)
 
 
 def found_tokens(
