@@ -76,9 +76,9 @@ def test_check_passes_once_every_token_is_protected(
 def test_check_with_aws_settings_that_cannot_be_used_exits_2(
     keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", "nonsense")
     ran = keydeck("check")
-    assert (ran.exit_code, "nobody" in ran.stderr) == (2, True)
+    assert (ran.exit_code, "nonsense" in ran.stderr) == (2, True)
 
 
 def test_check_fails_under_an_untrusted_key(
