@@ -164,13 +164,13 @@ def _endpoint(api: KmsApi, regions: Sequence[str], topic: Topic) -> Check:
 
 def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Check:
     """Where credentials come from and how long they last. Reading them may ask SSO or a role's service."""
+    found = session.get_credentials()
+    if found is None:
+        return topic.failed("boto3 finds no credentials.", errors.CredentialsError.default_remedy)
     try:
         api.access_key()  # It asks for a code where one is needed; then the session has it, too.
     except errors.CredentialsError as error:
         return topic.failed_by(error)
-    found = session.get_credentials()
-    if found is None:
-        return topic.failed("boto3 finds no credentials.", errors.CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()
     source = _METHODS.get(found.method, str(found.method))
     if frozen.token is None:
