@@ -91,7 +91,7 @@ class Approval(JsonRecord):
         return (
             *((("trail", self.cloudtrail),) if self.cloudtrail else ()),
             ("database", self.database or "-"),
-            ("journal", f"of database {self.database_id or '-'}"),
+            *((("journal", f"of database {self.database_id}"),) if self.database_id else ()),
             ("digest", self.request_digest or "-"),
             ("plan", self.digest),
         )
