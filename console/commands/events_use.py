@@ -199,7 +199,7 @@ def _print_radius(radius: BlastRadius) -> None:
     at_most = "" if most is None else f"; these opened at most {most:,} of them"
     click.echo(
         f"could have opened (v1, never exact): {count}, "
-        f"by {counted(radius.calls, 'call')} of which neither record nor receipt names one{at_most}"
+        f"by {counted(radius.calls, 'call')} that no record or receipt ties to a token{at_most}"
     )
     if radius.could:
         rows = [

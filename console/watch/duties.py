@@ -62,7 +62,7 @@ def _findings(work: DutyWork) -> str:
     work.metrics.findings(Counter(one.severity for one in posture.findings), complete=posture.examined)
     now = datetime.now(UTC)
     _tell(work, "findings", standing_findings(posture.findings, now, whole=posture.examined))
-    if failure is not None:  # What the events show is told all the same.
+    if failure is not None:  # The findings about events are told by now.
         raise failure
     unseen = "" if posture.examined else ", and not all was examined"
     return f"{counted(len(posture.findings), 'finding')}{unseen}"

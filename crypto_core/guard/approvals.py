@@ -89,10 +89,10 @@ class Approval(JsonRecord):
     def proof(self) -> tuple[tuple[str, str], ...]:
         """What whoever decides compares with what the requester sees: names and values."""
         return (
+            ("digest", self.request_digest or "-"),
             *((("trail", self.cloudtrail),) if self.cloudtrail else ()),
             ("database", self.database or "-"),
             *((("journal", f"of database {self.database_id}"),) if self.database_id else ()),
-            ("digest", self.request_digest or "-"),
             ("plan", self.digest),
         )
 

@@ -240,7 +240,7 @@ class PackVerdict:
 
     @property
     def gaps(self) -> tuple[date, ...]:
-        """The days of the period of which a record is due, and there is none."""
+        """The days of the period whose record is missing."""
         told = self.manifest
         if told is None:
             return ()

@@ -1,6 +1,6 @@
 """A child process for test_terminal_session.py: the console over a stage that holds nothing but hostile text.
 
-It runs until it is told to quit.
+It runs until `q`.
 """
 
 from __future__ import annotations

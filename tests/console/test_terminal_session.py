@@ -127,7 +127,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
         terminal.recall_all_then_paste("a command; Tab completes")
         terminal.type("\r", "No command :")
         terminal.type("1", "problems")
-        terminal.type("2", "sort: ")  # what is told about copies covers others' words: it comes last
+        terminal.type("2", "sort: ")  # last, for its toasts cover other text
         before = len(terminal.output)
         terminal.type("yj" * len(HOSTILE), "Sent to the clipboard")
         terminal.wait_for("\x1b]52;", times=len(HOSTILE))

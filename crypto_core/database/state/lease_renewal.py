@@ -28,7 +28,7 @@ def renewed(name: str, seconds: float, renew: Callable[[], None], end: Callable[
                 try:
                     renew()
                 except (StepLostError, DutyLostError):
-                    return  # whoever writes next is told
+                    return  # the next write raises it
                 except DatabaseError as error:
                     _log.info("The lease of %s can't be renewed for now: %s", name, error.message)
 

@@ -46,7 +46,7 @@ def context_wrong(context: RuleContext) -> Said:
     """Yield who offered envelopes that KMS could not open: of another row, changed, or of another key.
 
     Keydeck itself does so while it looks for the Region of a v1 envelope. The record often names no key, so
-    all of them count. Services are left out: what they can't open is their own.
+    calls under every key count. Services are left out: they open data of their own.
     """
     terms = (OF_KMS, NO_SERVICE, has("name", "Decrypt", "ReEncrypt"), has("error", *_INVALID))
     for group in context.history.groups(("principal",), terms, context.window):

@@ -197,7 +197,7 @@ def named_plainly(accesses: Iterable[Access]) -> tuple[dict[str, frozenset[str]]
 
 
 def by_role(actions: Mapping[str, frozenset[str]]) -> dict[Role, tuple[str, ...]]:
-    """Return principals by role; their roles together allow what they may do."""
+    """Return the principals that need each role, to do what they may do now."""
     given = {who: roles(may) for who, may in actions.items()}
     found = {role: tuple(who for who, held in given.items() if role in held) for role in Role}
     return {role: whos for role, whos in found.items() if whos}

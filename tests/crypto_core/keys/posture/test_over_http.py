@@ -37,7 +37,7 @@ ABROAD = "kms-key-cross-account"
 
 
 def make_keys(aws: Endpoint) -> dict[str, tuple[str, set[str]]]:
-    """Keys by what is said of them: each with its rules."""
+    """Make keys, and return each ARN with the rules that find something there."""
     made: dict[str, tuple[str, set[str]]] = {}
 
     def key(about: str, *rules: str, days: int = 365, policy: Any = None, **parameters: str) -> str:
