@@ -211,10 +211,12 @@ _CALLS = {
     ),
 }
 _SIGNED = "'key_arn', 'arn:x', 'algorithm', 'ECDSA_SHA_256', 'signature', encode(sha256('x'), 'base64')"
+# JSON leaves out the zeros at a moment's end, and the journal's readers take all six digits.
+_NOW = "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
 _CALLS |= {
     "keydeck.record_checkpoint": (
         "SELECT keydeck.record_checkpoint('ana', 'host', 'j', json_build_object('seq', j.seq, 'digest',"
-        f" encode(j.digest, 'hex'), 'at', now(), 'database_id', j.database_id, {_SIGNED})::text, '')"
+        f" encode(j.digest, 'hex'), 'at', {_NOW}, 'database_id', j.database_id, {_SIGNED})::text, '')"
         " FROM keydeck.journal j ORDER BY j.seq DESC LIMIT 1"
     ),
     "keydeck.record_approval": (
