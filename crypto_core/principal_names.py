@@ -19,3 +19,8 @@ def is_of(identity: str, principal: str) -> bool:
         return False
     prefix = f"arn:{session['partition']}:iam::{session['account']}:role/"
     return principal.startswith(prefix) and principal.rsplit("/", 1)[-1] == session["role"]
+
+
+def is_service_linked(principal: str) -> bool:
+    """True for a role that an AWS service made for itself. IAM User Guide, "Service-linked roles"."""
+    return principal.rsplit("/", 1)[-1].startswith("AWSServiceRoleFor")

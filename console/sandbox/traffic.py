@@ -56,6 +56,8 @@ _ANALYST = Caller(access_keys.ANALYST, OFFICE_ADDRESS, _CONSOLE_AGENT)
 _BACKUP = Caller(access_keys.BACKUP, "backup.amazonaws.com", "backup.amazonaws.com")
 _DEPLOYMENT = Caller(access_keys.DEPLOYMENT, "10.20.9.5", _DEPLOYMENT_AGENT)
 
+_ONE_WRITES = 8
+"""Of so many calls of the platform one makes a data key."""
 _SHARES = {"platform": 0.86, "analyst": 0.01, "intruder": 0.04, "backup": 0.07, "deployment": 0.02}
 
 
@@ -84,9 +86,10 @@ def intrusion_begins(now: datetime) -> datetime:
 
 
 def _platform(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    """It writes in every world, however few calls there are and at whatever hour the world is made."""
     old_share = len(world.sealed_under(world.old_key)) / max(1, len(world.tokens))
-    for _ in range(count):
-        reads = draw.random() < 0.88
+    for number in range(count):
+        reads = number % _ONE_WRITES != 0
         key = world.old_key if reads and draw.random() < old_share else world.current_key
         operation = "Decrypt" if reads else "GenerateDataKey"
         moment = _by_day_and_night(world.now, draw)

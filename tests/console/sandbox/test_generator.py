@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine, column, select, table
@@ -373,3 +373,20 @@ def test_the_traffic_tells_of_the_intruder(sandbox: Sandbox, made: dict[int, tup
     assert min(event["EventTime"] for event in events) == begins
     assert (begins.hour, begins.minute, (now.date() - begins.date()).days) == (3, 12, 2)
     assert max(event["EventTime"] for event in events) < begins + timedelta(minutes=5)
+
+
+def test_at_whatever_hour_a_small_world_is_made_its_platform_has_written(
+    made: dict[int, tuple[World, Engine]],
+) -> None:
+    world = replace(made[2000][0], rows={"gh_connection": 20})
+    told: list[str] = []
+
+    class Control:
+        def history(self, calls: list[Any]) -> int:
+            told.extend(c.operation for c in calls if c.access_key_id == access_keys.PLATFORM)
+            return len(calls)
+
+    for hour in range(24):
+        traffic.record_traffic(cast(Any, Control()), replace(world, now=NOW + timedelta(hours=hour)))
+        assert told.count("GenerateDataKey") == 2 < told.count("Decrypt")
+        told.clear()
