@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from console.capabilities import manifests, not_installed, placed
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
@@ -20,7 +21,6 @@ from console.printed.pager import no_pager_option
 from console.secrecy import guard_process
 
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("console.commands.demo", "Start the sandbox and open the console, or play the drill."),
     "status": ("console.commands.status", "Count tokens by format, column, KMS key and key material."),
     "check": ("console.commands.status", "Exit 1 unless every token is protected."),
     "estates": (
@@ -61,9 +61,15 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("console.commands.doctor", "Check that everything is in place."),
     "help": ("console.commands.help", "The manual: the filter language, questions and their answers."),
     "completion": ("console.commands.completion", "Print the script that completes commands in a shell."),
-    "serve": ("console.commands.serve", "Serve the console to a browser."),
 }
-
+COMMANDS = placed(
+    _COMMANDS,
+    (
+        (name, (one.module, one.does), one.after)
+        for manifest in manifests()
+        for name, one in manifest.commands.items()
+    ),
+)
 
 _BEHIND = "keydeck.behind"
 OPEN = frozenset({"completion", "doctor", "help", "settings"})
@@ -75,6 +81,13 @@ UNREAD = 128 + signal.SIGPIPE
 
 class _Keydeck(LazyGroup):
     """All commands. Where nobody reads what one prints, it ends without a word."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and (sentence := not_installed(args[0])):
+            ctx.fail(sentence)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         ctx.meta[_BEHIND] = tuple(ctx.args)  # the command reads them later
@@ -88,7 +101,7 @@ class _Keydeck(LazyGroup):
 
 @click.group(
     cls=_Keydeck,
-    table=_COMMANDS,
+    table=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exit_codes_text(),

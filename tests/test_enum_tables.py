@@ -32,8 +32,8 @@ PARTS: Mapping[type[Enum], tuple[frozenset[Enum], ...]] = {
 _JOINED = "its members are joined with those of the other toolboxes, which a test of the container counts"
 INTENDED: Mapping[str, str] = {
     "console.commands.key_changes:_TAKES": "the commands of the others take a key and its argument",
-    "console.game_day.runbook_work:ROLES": "whom the game's keys are for: a value, no table",
-    "console.game_day.score:_WORDS": "closing an incident has no time that counts",
+    "console.practice.game_day.runbook_work:ROLES": "whom the game's keys are for: a value, no table",
+    "console.practice.game_day.score:_WORDS": "closing an incident has no time that counts",
     "crypto_core.compliance.control_tests.tokens:_ALGORITHMS": "an empty value holds no token",
     "crypto_core.incidents.keys.captures:by_kind": _JOINED,
     "crypto_core.incidents.keys.lifecycle:lifecycle_actions": _JOINED,
@@ -148,7 +148,8 @@ def test_every_table_over_an_enum_is_total_or_says_why_not(partial: dict[str, st
 
 
 def test_no_table_is_excused_that_is_total(partial: dict[str, str]) -> None:
-    assert sorted(set(INTENDED) - set(partial)) == []
+    here = {module.__name__ for module in modules()}  # a capability may be left out
+    assert sorted(n for n in INTENDED if n.partition(":")[0] in here and n not in partial) == []
 
 
 def test_a_missing_member_is_found_at_any_depth() -> None:

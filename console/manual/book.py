@@ -11,7 +11,7 @@ from console.manual.contents import CONTENTS, ENTRIES
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
-from screens.manual_page import ManualPage
+from screens.manual_page import ManualPage, topic_of
 
 PARTS: dict[str, str] = {
     "actions": "console.manual.actions",
@@ -25,6 +25,7 @@ PARTS: dict[str, str] = {
 }
 """What stands in a page as `<!-- NAME -->`, by the module whose `markdown` writes it."""
 
+_LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 _PART = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 _CHAPTERS = {entry.topic: chapter for chapter, entries in CONTENTS.items() for entry in entries}
 
@@ -47,9 +48,15 @@ class Book:
 @cache
 def _page(topic: str) -> ManualPage:
     entry = ENTRIES[topic]
-    text = _PART.sub(lambda found: _part(found[1]), source(topic))
+    text = _PART.sub(lambda found: _part(found[1]), _LINK.sub(_led, source(topic)))
     title = text.partition("\n")[0].removeprefix("# ")
     return ManualPage(topic, title, entry.summary, _CHAPTERS[topic], text)
+
+
+def _led(link: re.Match[str]) -> str:
+    """A link as it stands, or its words alone where it leads to a page of a capability that is not here."""
+    topic = topic_of(link[2])
+    return link[0] if not topic or topic in ENTRIES else link[1]
 
 
 def source(topic: str) -> str:

@@ -1,8 +1,11 @@
-"""The manual's pages, in their order. Each is a file of Markdown in the package."""
+"""The manual's pages, in their order. Each is a file of Markdown in the package; capabilities add theirs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from console.capabilities import manifests, placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +21,11 @@ def _chapter(*entries: tuple[str, str] | tuple[str, str, str]) -> tuple[Entry, .
     return tuple(Entry(*entry) for entry in entries)
 
 
-CONTENTS: dict[str, tuple[Entry, ...]] = {
+_OWN: dict[str, tuple[Entry, ...]] = {
     "Begin": _chapter(
-        ("tour", "Five minutes in the sandbox."),
         ("concepts", "Envelope, data key, key material; inferred and verified; rewrap and re-encrypt."),
         ("connect", "Your own database and AWS, read-only first."),
         ("console", "The console's screens and keys."),
-        ("browser", "The console in a browser."),
     ),
     "The worst day": _chapter(
         ("key-compromise", "One page to print: a KMS key is compromised."),
@@ -35,7 +36,6 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ("providers", "What GitHub, Slack and Atlassian are asked, and how tokens are revoked."),
         ("abilities", "What a token can do, and in which order to revoke them."),
         ("own-runbooks", "How to write runbooks of your own."),
-        ("game-day", "An intruder in the sandbox, and a score."),
     ),
     "Every day": _chapter(
         ("daily", "What to run by cron."),
@@ -97,6 +97,18 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
     ),
 }
 
+
+def _added(chapter: str) -> Iterator[tuple[str, Entry, str]]:
+    for manifest in manifests():
+        for topic, page in manifest.pages.items():
+            if page.chapter == chapter:
+                yield topic, Entry(topic, page.summary, page.file), page.after
+
+
+CONTENTS = {
+    chapter: tuple(placed({one.topic: one for one in entries}, _added(chapter)).values())
+    for chapter, entries in _OWN.items()
+}
 ENTRIES: dict[str, Entry] = {entry.topic: entry for entries in CONTENTS.values() for entry in entries}
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from console.server_addresses import bracketed, hosts_of
 from console.watch.watch_metrics import WatchMetrics
-from console.web.addresses import bracketed, hosts_of
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 

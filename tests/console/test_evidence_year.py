@@ -22,8 +22,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys, platform
+from console.sandbox.platform_part import PlatformPart
 from console.sandbox.provider_tokens import Style, issue
 from console.sandbox.sandbox import Sandbox
 from console.settings import load

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from console.__main__ import _COMMANDS, OPEN, require_fips_for
+from console.__main__ import COMMANDS, OPEN, require_fips_for
 from console.application.console_session import open_console
 from console.container import Container
 from console.host.runners import environment_of
@@ -40,7 +40,7 @@ def test_without_it_no_command_starts_but_those_that_say_why(
 ) -> None:
     required(active=False)
     before = sandbox.control.stats()
-    for command in (name for name in _COMMANDS if name not in OPEN):
+    for command in (name for name in COMMANDS if name not in OPEN):
         ran = keydeck(command)
         assert (ran.exit_code, ran.stdout) == (2, ""), command
         assert "FIPS provider is not active in Python's ssl and hashlib" in ran.stderr, command
@@ -87,9 +87,9 @@ def test_the_settings_file_requires_it_as_well_and_a_wrong_value_is_named(
     path = tmp_path / "settings.toml"
     monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
     path.write_text('fips = "require"\n')
-    assert (keydeck("demo").exit_code, keydeck("help").exit_code) == (2, 0)
+    assert (keydeck("check").exit_code, keydeck("help").exit_code) == (2, 0)
     path.write_text('fips = "perhaps"\n')
     assert "KEYDECK_FIPS" in keydeck("status").stderr
     path.write_text("")
     monkeypatch.setenv("KEYDECK_FIPS", "perhaps")
-    assert (keydeck("demo").exit_code, keydeck("demo").stderr.count("KEYDECK_FIPS")) == (2, 1)
+    assert (keydeck("check").exit_code, keydeck("check").stderr.count("KEYDECK_FIPS")) == (2, 1)

@@ -15,11 +15,11 @@ import pytest
 from console.__main__ import run
 from console.application.context import ConsoleContexts
 from console.container import Container
-from console.game_day.loot import envelopes, read_all
 from console.sandbox import access_keys
 from console.sandbox.endpoint import Fault
 from console.sandbox.platform import platform_engine
 from console.sandbox.sandbox import Sandbox
+from console.sandbox.stored_values import envelopes, read_all
 from console.settings import load
 from crypto_core.database.state.installation import install
 from crypto_core.envelope import open_envelope

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from console.__main__ import keydeck
+from console.capabilities import manifests
 from console.commands.operation_command import OperationCommand
 from console.container import Container
 from crypto_core.guard.operations import OPERATIONS
@@ -69,8 +70,9 @@ LOOKING = {
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
 }
 """The commands that change nothing."""
+ADDED = {name for one in manifests() for name in one.commands}
 OWN_MACHINE = {
-    *("abilities", "demo", "serve", "events export", "events import", "events pull"),
+    *("abilities", *ADDED, "events export", "events import", "events pull"),
     *("events receipts", "events review", "events vacuum"),
     *("events provider hash", "events provider import", "events provider pull"),
 }

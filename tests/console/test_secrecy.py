@@ -18,9 +18,9 @@ import pytest
 from sqlalchemy import text
 
 from console.__main__ import run
-from console.commands.drill import PASSED, Drill
 from console.event_file import abilities_file, events_file
 from console.files.logfile import logging_to
+from console.practice.drill import PASSED, Drill
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.settings import load

@@ -19,8 +19,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
+from console.sandbox.platform_part import PlatformPart
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine

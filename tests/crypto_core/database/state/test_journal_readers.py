@@ -18,7 +18,7 @@ CHECKED = {
     "crypto_core/diagnosis/own_schema.py": "the chain itself, and checkpoints by checked entries",
 }
 SHOWN = {
-    "console/commands/drill.py": "a count is printed",
+    "console/practice/drill.py": "a count is printed",
     "console/commands/journal.py": "the list of entries",
     "console/container.py": "hands actors to a remark of the block",
     "crypto_core/compliance/journal_changes.py": "changes according to the journal; who approved is checked",
@@ -58,7 +58,8 @@ def test_nothing_reads_the_journals_text_but_what_is_named_here() -> None:
         for path in (ROOT / floor).rglob("*.py")
         if "migrations" not in path.parts and _reads(path)
     }
-    assert found == CHECKED.keys() | SHOWN.keys()
+    # A capability may be left out.
+    assert found == {name for name in CHECKED.keys() | SHOWN.keys() if (ROOT / name).exists()}
 
 
 def test_what_decides_by_entries_selects_the_checked_ones() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from console.container import Container
-from console.game_day.runbook_work import change_key
 from console.sandbox.sandbox import Sandbox
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.rotation.guide import CHECKS, GuideStep, GuideStepState, in_turn
 from crypto_core.incidents.keys.rotation.verdict import DoKind, RotationVerdict
 from crypto_core.incidents.model import CheckState
@@ -23,7 +23,11 @@ DONE, NOW, WAITING, UNKNOWN = "done", "now", "waiting", "not known"
 
 def changed(stage: Stage, change: KeyChange) -> None:
     with stage.container() as container:
-        change_key(container, change)
+        changes = container.services.key_changes
+        plan = changes.plan_change(change)
+        typed = plan.danger is Danger.TYPED
+        consent = Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
+        assert changes.make_change(plan, consent).verified
 
 
 def lines(step: GuideStep, kind: DoKind) -> list[tuple[str, str]]:

@@ -1,0 +1,72 @@
+"""Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
+
+Nothing else knows of it. Without its folder its commands and pages are gone, and who asks for one is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+_Entry = TypeVar("_Entry")
+
+
+@dataclass(frozen=True, slots=True)
+class AddedCommand:
+    """A command: its module, what it does, and the command `after` which it is listed; "" for the first."""
+
+    module: str
+    does: str
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedPage:
+    """A page of the manual: its chapter, summary and file, and the topic `after` which it is listed."""
+
+    chapter: str
+    summary: str
+    file: str
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a capability adds. `extras` are names of modules by the extra that brings them."""
+
+    name: str
+    commands: Mapping[str, AddedCommand] = field(default_factory=dict)
+    pages: Mapping[str, AddedPage] = field(default_factory=dict)
+    extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+OWN = {"demo": "practice", "serve": "browser"}
+"""By their commands, the capabilities that belong to Keydeck."""
+
+
+@cache
+def manifests() -> tuple[Manifest, ...]:
+    """Return the manifests of the capabilities whose folders are here, by name."""
+    folders = sorted(found.parent.name for found in Path(__file__).parent.glob("*/manifest.py"))
+    return tuple(import_module(f"console.{folder}.manifest").MANIFEST for folder in folders)
+
+
+def not_installed(command: str) -> str:
+    """Return the sentence for a command of a capability that is not here; "" for every other."""
+    name = OWN.get(command)
+    if name is None or any(one.name == name for one in manifests()):
+        return ""
+    return f"keydeck {command} is not installed: this installation leaves the capability {name} out."
+
+
+def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) -> dict[str, _Entry]:
+    """Return a table with what is added in its place: name, entry and the name after which it stands."""
+    names, entries = list(own), dict(own)
+    for name, entry, after in added:
+        names.insert(names.index(after) + 1 if after in entries else 0, name)
+        entries[name] = entry
+    return {name: entries[name] for name in names}

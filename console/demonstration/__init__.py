@@ -1,1 +1,0 @@
-"""What `keydeck demo` adds to the sandbox: its story, a platform that plays along, a shell over all of it."""

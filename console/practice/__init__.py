@@ -1,0 +1,1 @@
+"""Practising in the sandbox: the demo with its story, its drill, and game days with a score."""

@@ -1,0 +1,87 @@
+"""Keydeck without one of its capabilities: a copy of the tree lacks its folder and its tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console.capabilities import OWN
+
+pytestmark = pytest.mark.deep
+
+ROOT = Path(__file__).resolve().parents[2]
+CARRIED = ("console", "crypto_core", "screens", "tests", "pyproject.toml", "README.md", "CHANGELOG.md")
+NOT_IMPORTED = ("__main__", "crypto_core.database.state.migrations.env")
+IMPORT_ALL = f"""
+import importlib, pkgutil
+import console, crypto_core, screens
+for root in (console, crypto_core, screens):
+    for found in pkgutil.walk_packages(root.__path__, root.__name__ + "."):
+        if not found.name.endswith({NOT_IMPORTED!r}):
+            importlib.import_module(found.name)
+"""
+NEEDING_IT = (
+    "tests/console/test_manual.py",
+    "tests/console/test_manual_pages.py",
+    "tests/console/test_operations_named.py",
+    "tests/console/test_start.py",
+    "tests/screens/test_manual.py",
+    "tests/test_enum_tables.py",
+    "tests/crypto_core/database/state/test_journal_readers.py",
+)
+"""Tests that walk all commands, pages and modules."""
+
+
+class Copy:
+    """A copy of the tree without some folders of `console` and their tests."""
+
+    def __init__(self, folder: Path, without: tuple[str, ...]) -> None:
+        self.folder = folder
+        left_out = {ROOT / where / name for name in without for where in ("console", "tests/console")}
+
+        def ignored(where: str, names: list[str]) -> set[str]:
+            return {name for name in names if name == "__pycache__" or Path(where, name) in left_out}
+
+        for name in CARRIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, folder / name)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # The folder is first on the path of what is started in it, before what is installed.
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("command", "name"), OWN.items())
+def test_without_a_capability_all_else_works_and_its_command_says_that_it_is_not_installed(
+    tmp_path: Path, command: str, name: str
+) -> None:
+    copy = Copy(tmp_path, (name,))
+    imported = copy.python("-c", IMPORT_ALL)
+    assert imported.returncode == 0, imported.stderr
+    helped = copy.python("-m", "console", "--help")
+    assert (helped.returncode, f"  {command} " in helped.stdout) == (0, False)
+    asked = copy.python("-m", "console", command)
+    assert asked.returncode == 2
+    assert f"leaves the capability {name} out" in asked.stderr
+    written = copy.python("-m", "console", "help", "--html", "manual")
+    assert written.returncode == 0, written.stderr
+    tested = copy.python("-m", "pytest", "-q", "-n0", *NEEDING_IT)
+    assert tested.returncode == 0, tested.stdout[-3000:]
+    collected = copy.python("-m", "pytest", "-q", "-n0", "-m", "deep or not deep", "--collect-only")
+    assert collected.returncode == 0, collected.stdout[-3000:]
+
+
+def test_without_the_sandbox_everything_but_practice_works(tmp_path: Path) -> None:
+    copy = Copy(tmp_path, ("sandbox", "practice"))
+    imported = copy.python("-c", IMPORT_ALL)
+    assert imported.returncode == 0, imported.stderr
+    assert copy.python("-m", "console", "--help").returncode == 0
+    asked = copy.python("-m", "console", "demo")
+    assert (asked.returncode, "practice" in asked.stderr) == (2, True)
