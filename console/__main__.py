@@ -46,8 +46,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "incident": ("console.commands.incident", "Guided response: declare, work through, prove, report."),
     "approvals": ("console.commands.approvals", "Approve or deny what needs a second identity."),
-    "watch": ("console.commands.watch", "Do all that at intervals, as a service; metrics over HTTP."),
-    "notify": ("console.commands.notify", "Send notifications, test receivers, list what was not sent."),
     "evidence": (
         "console.commands.evidence",
         "Controls of SOC 2, PCI DSS, ISO 27001, …; a record every day.",

@@ -44,7 +44,7 @@ class Manifest:
     extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-OWN = {"demo": "practice", "serve": "browser"}
+OWN = {"demo": "practice", "serve": "browser", "watch": "service", "notify": "service"}
 """By their commands, the capabilities that belong to Keydeck."""
 
 

@@ -89,7 +89,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison
     from crypto_core.keys.service import StatusService
-    from crypto_core.notices.service import NoticeService
     from crypto_core.provider_logs.token_hashes import TokenHashing
     from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.ability_service import AbilityService
@@ -1001,18 +1000,6 @@ class Container:
 
         loaded = LoadedSettings(settings=self.settings, origins={})
         return connection_areas(loaded, ask_code=self._ask_code)
-
-    @deferred_property
-    def notices(self) -> NoticeService:
-        from crypto_core.notices.service import NoticeService
-
-        return NoticeService(
-            self.state_engine,
-            self.journal,
-            self.settings.notify.built(self.settings.environment),
-            lambda: self.incidents.incidents(closed=False),
-            read_only=self.settings.read_only,
-        )
 
     def _callers_of(
         self, view: IncidentView, suspects: Suspects, cancelled: Event | None

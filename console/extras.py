@@ -11,13 +11,10 @@ LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""
 CBOM = "cbom"
 """Bills of materials in CycloneDX."""
-NOTIFY = "notify"
-"""Notifications to chats, pagers and mail."""
 
 MODULES = {
     LAKE: ("duckdb",),
     CBOM: ("cyclonedx",),
-    NOTIFY: ("apprise",),
 }
 """What each brings, by the names that are imported; capabilities add theirs."""
 

@@ -7,6 +7,7 @@ would be kept in such a folder is not, and everything else works. XDG Base Direc
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -56,3 +57,9 @@ def _folder(variable: str, below_home: str) -> Path | None:
 @cache
 def _passing_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="keydeck-")
+
+
+def this_command() -> str:
+    """Return the path of the command that runs here, or of the one beside this Python."""
+    executable = Path(sys.argv[0]).resolve()
+    return str(executable if executable.name == "keydeck" else Path(sys.executable).with_name("keydeck"))

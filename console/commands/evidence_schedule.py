@@ -7,8 +7,8 @@ import shlex
 
 import click
 
+from console.own_folders import this_command
 from console.printed.printing import say
-from console.watch.deployment import this_command
 from crypto_core.guard.operations import BY_NAME
 
 PULL, RECORD = ("events", "pull", "--yes"), ("evidence", "record", "--yes")

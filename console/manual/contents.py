@@ -39,8 +39,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
     ),
     "Every day": _chapter(
         ("daily", "What to run by cron."),
-        ("watch", "The same as a service: at intervals, with notifications and metrics over HTTP."),
-        ("notifications", "Slack, PagerDuty, Teams, mail: who is told of what, and when."),
         ("findings", "What is wrong with keys, access, trails and events."),
         ("checks", "The checks of AWS Config, Security Hub, Prowler and CIS, and what Keydeck has for each."),
         ("coverage", "Whether the count has every token; copies and downgrades."),

@@ -58,9 +58,9 @@ class Copy:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("command", "name"), OWN.items())
+@pytest.mark.parametrize(("name", "command"), {name: command for command, name in OWN.items()}.items())
 def test_without_a_capability_all_else_works_and_its_command_says_that_it_is_not_installed(
-    tmp_path: Path, command: str, name: str
+    tmp_path: Path, name: str, command: str
 ) -> None:
     copy = Copy(tmp_path, (name,))
     imported = copy.python("-c", IMPORT_ALL)

@@ -31,11 +31,11 @@ from sqlalchemy.exc import ProgrammingError
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
-from console.watch import watcher as watching
-from console.watch.duties import DUTIES, Duty, DutyWork
-from console.watch.http_server import serving
-from console.watch.watch_metrics import WatchMetrics
-from console.watch.watcher import LEAD, Watcher, chosen_duties, waiting_seconds
+from console.service import watcher as watching
+from console.service.duties import DUTIES, Duty, DutyWork
+from console.service.http_server import serving
+from console.service.watch_metrics import WatchMetrics
+from console.service.watcher import LEAD, Watcher, chosen_duties, waiting_seconds
 from crypto_core.cancelling import Cancellation
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.duties import on_duty

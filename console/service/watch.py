@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import click
 
 from console.commands.session import loaded
-from console.extras import NOTIFY, missing_modules
+from console.extras import missing_modules
 from console.printed.printing import say
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.likeness import meant
 
 if TYPE_CHECKING:
+    from console.service.watcher import Watcher
     from console.settings import Settings
-    from console.watch.watcher import Watcher
 
 PORT = 9464
 """Prometheus's port for OpenMetrics exporters."""
@@ -96,12 +96,12 @@ def watch(
     given += [f"--name={name}" for name in names]
     given += [] if source == "lookup" else [f"--from={source}"]
     if print_unit is not None:
-        from console.watch.deployment import systemd_unit
+        from console.service.deployment import systemd_unit
 
         click.echo(systemd_unit(["watch", *given, f"--host={host}", f"--port={port}"]), nl=False)
         return 0
     if print_manifest is not None:
-        from console.watch.deployment import kubernetes_manifest
+        from console.service.deployment import kubernetes_manifest
 
         arguments = ["watch", *given, "--host=0.0.0.0", f"--port={port or PORT}"]
         click.echo(kubernetes_manifest(arguments, port or PORT), nl=False)
@@ -114,10 +114,10 @@ def _watch(
 ) -> int:
     from console.container import Container
     from console.files.logfile import logging_to
-    from console.watch.duties import DUTIES, DutyWork
-    from console.watch.http_server import serving
-    from console.watch.watch_metrics import WatchMetrics
-    from console.watch.watcher import Watcher, chosen_duties
+    from console.service.duties import DUTIES, DutyWork
+    from console.service.http_server import serving
+    from console.service.watch_metrics import WatchMetrics
+    from console.service.watcher import Watcher, chosen_duties
     from crypto_core.cancelling import Cancellation
     from crypto_core.metrics import Metrics
 
@@ -144,7 +144,7 @@ def _may_tell(settings: Settings) -> bool:
     """Whether notifications can be sent at all; says why not where it is meant to be so."""
     if not settings.notify.receivers:
         return False
-    if missing_modules(NOTIFY):
+    if missing_modules("notify"):
         say("No notifications are sent: extra notify is not installed (pip install 'keydeck[notify]').")
         return False
     return True

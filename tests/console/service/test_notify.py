@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
+from console.service.notices import notice_service
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.duties import DutyLease, on_duty
@@ -322,4 +323,4 @@ def python_path() -> dict[str, str]:
 
 def test_read_only_remembers_nothing(services: Container, notices: NoticeService) -> None:
     with closing(Container(load({"read_only": True}).settings)) as reading, pytest.raises(ReadOnlyError):
-        reading.notices.tell()
+        notice_service(reading).tell()

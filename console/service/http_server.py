@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from console.server_addresses import bracketed, hosts_of
-from console.watch.watch_metrics import WatchMetrics
+from console.service.watch_metrics import WatchMetrics
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 

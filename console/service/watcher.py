@@ -15,8 +15,8 @@ from threading import Event, Thread
 
 from sqlalchemy import Engine
 
-from console.watch.duties import Duty, DutyWork
-from console.watch.watch_metrics import STATES
+from console.service.duties import Duty, DutyWork
+from console.service.watch_metrics import STATES
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.errors import (

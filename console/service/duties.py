@@ -6,23 +6,25 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from threading import Event
 
 from console.container import Container
-from console.watch.watch_metrics import WatchMetrics
+from console.service.notices import notice_service
+from console.service.watch_metrics import WatchMetrics
 from console.whole_posture import examine_keys, with_events
 from crypto_core.compliance.snapshot import Lack
 from crypto_core.database.state.duties import DutyLease, on_duty
 from crypto_core.errors import DutyLostError, MissingGrantError, MissingSchemaError
 from crypto_core.metrics import Metrics
-from crypto_core.notices.service import Standing, standing_findings, standing_problems
+from crypto_core.notices.service import NoticeService, Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
 
 _IDLE_SECONDS = 120.0
 """How long another process may hold a duty that takes moments, without having done it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DutyWork:
     """What duties work with. `telling` is False where no notices are made; `source` is where events are."""
 
@@ -32,6 +34,10 @@ class DutyWork:
     stop: Event
     telling: bool
     source: str = "lookup"
+
+    @cached_property
+    def notices(self) -> NoticeService:
+        return notice_service(self.services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,8 @@ def _evidence(work: DutyWork) -> str:
 
 
 def _notices(work: DutyWork) -> str:
-    done = work.services.notices.tell(work.stop)
-    work.metrics.notices(work.services.notices.counts())
+    done = work.notices.tell(work.stop)
+    work.metrics.notices(work.notices.counts())
     troubles = "; ".join(f"{receiver}: {trouble}" for receiver, trouble in done.troubles.items())
     sent = f"{done.sent:,} sent" if done.sent else ""
     if done.holder is not None and done.holder.idle > _IDLE_SECONDS:
@@ -109,7 +115,7 @@ def _tell(work: DutyWork, name: str, standing: Standing) -> None:
         return
     with on_duty(work.services.state_engine, name) as lease:
         if isinstance(lease, DutyLease):
-            work.services.notices.tell_standing(lease, standing)
+            work.notices.tell_standing(lease, standing)
             lease.finish()
         elif lease.idle > _IDLE_SECONDS:
             raise DutyLostError(f"No notices of {name} are made: their duty is {lease}.")

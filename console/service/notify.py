@@ -9,10 +9,11 @@ import click
 from console.commands.output_options import rows_option
 from console.commands.session import limit_option, services_of
 from console.container import Container
-from console.extras import NOTIFY, require_extra
+from console.extras import require_extra
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import say, utc
+from console.service.notices import notice_service
 from crypto_core.database.state.notices import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.errors import SettingsError
 from crypto_core.notices.notice import outward
@@ -35,7 +36,7 @@ def test(*, form: Form) -> int:
     """Send each receiver a test at once. Exit code 3 unless all took it."""
     with services_of() as services:
         _require_receivers(services)
-        told = services.notices.test()
+        told = notice_service(services).test()
     listing = Listing(
         name="receivers",
         rows=tuple(told.items()),
@@ -55,7 +56,7 @@ def send() -> int:
     """
     with services_of() as services:
         _require_receivers(services)
-        done = services.notices.tell()
+        done = notice_service(services).tell()
     for line in delivery_lines(done):
         say(line)
     return 3 if done.troubles else 0
@@ -69,7 +70,7 @@ def list_(*, all_: bool, limit: int, form: Form) -> int:
     """List the notices that wait or were given up, the newest first. Exit code 1 if any was given up."""
     with services_of() as services:
         states = STATES if all_ else (WAITING, GIVEN_UP)
-        found = services.notices.listed(states, limit)
+        found = notice_service(services).listed(states, limit)
     listing = Listing(
         name="notices",
         rows=found,
@@ -100,7 +101,7 @@ def _require_receivers(services: Container) -> None:
             "There is no receiver of notifications.",
             remedy="Name one in the settings file under [notify.receivers], or in KEYDECK_NOTIFY.",
         )
-    require_extra(NOTIFY, "Notifications")
+    require_extra("notify", "Notifications")
 
 
 def _cells(one: NoticeRow) -> tuple[Any, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from importlib import metadata, resources
-from pathlib import Path
+
+from console.own_folders import this_command
 
 UNIT, MANIFEST = "keydeck-watch.service", "keydeck-watch.yaml"
 
@@ -16,11 +16,6 @@ def systemd_unit(arguments: Sequence[str]) -> str:
     # In a unit a percent sign begins a specifier.
     command = shlex.join([this_command(), *arguments]).replace("%", "%%")
     return _text(UNIT).replace("{command}", command)
-
-
-def this_command() -> str:
-    executable = Path(sys.argv[0]).resolve()
-    return str(executable if executable.name == "keydeck" else Path(sys.executable).with_name("keydeck"))
 
 
 def kubernetes_manifest(arguments: Sequence[str], port: int) -> str:
