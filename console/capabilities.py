@@ -1,6 +1,6 @@
 """Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
 
-Nothing else knows of it. Without its folder its commands and pages are gone, and who asks for one is told.
+Nothing imports it. Without its folder its commands and pages are gone, and who asks for one is told.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Manifest:
 
 
 OWN = {"demo": "practice", "serve": "browser", "watch": "service", "notify": "service"}
-"""By their commands, the capabilities that belong to Keydeck."""
+"""By their commands, the capabilities that belong to Keydeck: who asks for one that is not here is told."""
 
 
 @cache
@@ -63,10 +63,18 @@ def not_installed(command: str) -> str:
     return f"keydeck {command} is not installed: this installation leaves the capability {name} out."
 
 
+def if_installed(command: str, sentence: str) -> str:
+    return "" if not_installed(command) else sentence
+
+
 def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) -> dict[str, _Entry]:
-    """Return a table with what is added in its place: name, entry and the name after which it stands."""
+    """Return a table with what is added in its place: name, entry and the name after which it stands.
+
+    Where that is left out it stands last.
+    """
     names, entries = list(own), dict(own)
     for name, entry, after in added:
-        names.insert(names.index(after) + 1 if after in entries else 0, name)
+        place = names.index(after) + 1 if after in entries else len(names) if after else 0
+        names.insert(place, name)
         entries[name] = entry
     return {name: entries[name] for name in names}

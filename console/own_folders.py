@@ -1,4 +1,4 @@
-"""The user's own folders for state, data and settings, also of a user who has none.
+"""The user's own folders for state, data and settings, also of a user who has none; and the command itself.
 
 A container may run a process as a user without HOME and without an entry in the system's list of users: what
 would be kept in such a folder is not, and everything else works. XDG Base Directory Specification.

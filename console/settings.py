@@ -30,6 +30,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
+from console.capabilities import if_installed
 from console.estate_settings import Colour, EstateSettings
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
@@ -573,7 +574,8 @@ class Settings(BaseSettings):
         if not self.database_url:
             raise SettingsError(
                 "No database is configured.",
-                remedy="Set DATABASE_URL, or database_url in the settings file. To try it: keydeck demo.",
+                remedy="Set DATABASE_URL, or database_url in the settings file."
+                + if_installed("demo", " To try it: keydeck demo."),
             )
         return self.database_url
 

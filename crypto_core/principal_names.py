@@ -8,6 +8,7 @@ SESSION = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):sts::(?P<account>[0-9]{12})"
     r":assumed-role/(?P<role>[^/]+)/(?P<session>.+)"
 )
+_SERVICE_LINKED = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:role/(?:[^:]*/)?AWSServiceRoleFor[^/:]*")
 
 
 def is_of(identity: str, principal: str) -> bool:
@@ -22,5 +23,5 @@ def is_of(identity: str, principal: str) -> bool:
 
 
 def is_service_linked(principal: str) -> bool:
-    """True for a role that an AWS service made for itself. IAM User Guide, "Service-linked roles"."""
-    return principal.rsplit("/", 1)[-1].startswith("AWSServiceRoleFor")
+    """True for the ARN of a role that is named as an AWS service names its own. IAM, "Service-linked roles"."""
+    return _SERVICE_LINKED.fullmatch(principal) is not None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from threading import Event
 
+from console.capabilities import if_installed
 from console.checks.machine import look_at_machine
 from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings, Settings
@@ -71,7 +72,8 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
     if not settings.database_url:
         check = Topic(DATABASE, "address").failed(
             "No database is configured.",
-            "Set DATABASE_URL, or database_url in the settings file. To try Keydeck: keydeck demo.",
+            "Set DATABASE_URL, or database_url in the settings file."
+            + if_installed("demo", " To try Keydeck: keydeck demo."),
         )
         yield Area(DATABASE, lambda _: [check])
     else:

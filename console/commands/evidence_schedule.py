@@ -35,8 +35,7 @@ def cron_line(minute: int) -> str:
 def schedule(*, minute: int | None) -> None:
     """Print a crontab's line that fetches events and makes a record every day. Changes nothing.
 
-    No secret is printed. keydeck watch records every day, too, under systemd or Kubernetes: one of them is
-    enough.
+    No secret is printed. Where keydeck watch runs, it records every day, too: one of them is enough.
     """
     click.echo(cron_line(secrets.randbelow(60) if minute is None else minute), nl=False)
     role = BY_NAME["evidence record"].role

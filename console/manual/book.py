@@ -55,7 +55,7 @@ def _page(topic: str) -> ManualPage:
 
 def _led(link: re.Match[str]) -> str:
     """A link as it stands, or its words alone where it leads to a page of a capability that is not here."""
-    topic = topic_of(link[2])
+    topic = "" if link[2].startswith("https:") else topic_of(link[2])
     return link[0] if not topic or topic in ENTRIES else link[1]
 
 

@@ -1,1 +1,1 @@
-"""What `keydeck watch` does: duties at their intervals, by one host at a time; metrics over HTTP."""
+"""Keydeck as a service: `keydeck watch`, its duties at their intervals by one host at a time; notices."""

@@ -9,7 +9,7 @@ from threading import Event
 
 from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.principal_names import SESSION, is_of, is_service_linked
+from crypto_core.principal_names import SESSION, is_of
 from crypto_core.trail.event import KMS
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import asked_as, term
@@ -21,10 +21,7 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class KeyUser:
-    """A principal that used a key, as ARN: how often it opened and made data keys, when first and last.
-
-    What an AWS service makes with its own role is for that service, and counts beside what was opened.
-    """
+    """A principal that used a key, as ARN: how often it opened and made data keys, when first and last."""
 
     arn: str
     opened: int
@@ -63,7 +60,7 @@ def key_users(
         who, name = row.texts
         if not is_principal(who):
             continue
-        sealed = row.events if name in MAKES and not is_service_linked(who) else 0
+        sealed = row.events if name in MAKES else 0
         one = KeyUser(who, row.events - sealed, sealed, row.first, row.last, row.first if sealed else None)
         users[who] = _together(users[who], one) if who in users else one
     return KeyUsers(users, found.others, bool(found.rows))

@@ -26,6 +26,7 @@ from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import KeyState
+from crypto_core.principal_names import is_service_linked
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import listed
 from crypto_core.trail.rules.rule_context import name_of
@@ -81,7 +82,7 @@ class Workers:
 
     @property
     def platform(self) -> tuple[str, ...]:
-        """Who makes and opens data keys under it, but for operators, the responder and suspects.
+        """Who makes and opens data keys under it, but for operators, the responder, suspects and AWS's own roles.
 
         Where nobody is known to make any, it is `steady_user`.
         The platform's own principal may be a suspect: what would leave the platform without one is refused
@@ -93,7 +94,9 @@ class Workers:
         }
         sealing = (arn for arn, user in self.users.items() if user.sealed)
         found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *sealing))
-        left = self.suspects.without(arn for arn in found if arn not in working)
+        left = self.suspects.without(
+            arn for arn in found if arn not in working and not is_service_linked(arn)
+        )
         steady = "" if left else self.steady_user(working)
         return (steady,) if steady else left
 
@@ -104,7 +107,9 @@ class Workers:
         Keydeck, and twice as many as any suspect: the platform may be one. "" for nobody.
         """
         others = {
-            arn: n for arn in self.suspects.without(self.days) if (n := self.days[arn]) and arn not in working
+            arn: n
+            for arn in self.suspects.without(self.days)
+            if (n := self.days[arn]) and arn not in working and not is_service_linked(arn)
         }
         steady = max(others, key=lambda arn: others[arn], default="")
         suspected = max((n for arn, n in self.days.items() if self.suspects.named(arn)), default=0)
