@@ -23,5 +23,5 @@ def is_of(identity: str, principal: str) -> bool:
 
 
 def is_service_linked(principal: str) -> bool:
-    """True for the ARN of a role that is named as an AWS service names its own. IAM, "Service-linked roles"."""
+    """True for a role that is named as AWS services name theirs. IAM User Guide, "Service-linked roles"."""
     return _SERVICE_LINKED.fullmatch(principal) is not None

@@ -82,7 +82,7 @@ class Workers:
 
     @property
     def platform(self) -> tuple[str, ...]:
-        """Who makes and opens data keys under it, but for operators, the responder, suspects and AWS's own roles.
+        """Who makes and opens data keys under it, but for operators, the responder, suspects and AWS's roles.
 
         Where nobody is known to make any, it is `steady_user`.
         The platform's own principal may be a suspect: what would leave the platform without one is refused
@@ -94,9 +94,8 @@ class Workers:
         }
         sealing = (arn for arn, user in self.users.items() if user.sealed)
         found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *sealing))
-        left = self.suspects.without(
-            arn for arn in found if arn not in working and not is_service_linked(arn)
-        )
+        others = (arn for arn in found if arn not in working and not is_service_linked(arn))
+        left = self.suspects.without(others)
         steady = "" if left else self.steady_user(working)
         return (steady,) if steady else left
 
