@@ -56,6 +56,7 @@ _ANALYST = Caller(access_keys.ANALYST, OFFICE_ADDRESS, _CONSOLE_AGENT)
 _BACKUP = Caller(access_keys.BACKUP, "backup.amazonaws.com", "backup.amazonaws.com")
 _DEPLOYMENT = Caller(access_keys.DEPLOYMENT, "10.20.9.5", _DEPLOYMENT_AGENT)
 
+_KNOWN = timedelta(days=2)
 _ONE_WRITES = 8
 """Of so many calls of the platform one makes a data key."""
 _SHARES = {"platform": 0.86, "analyst": 0.01, "intruder": 0.04, "backup": 0.07, "deployment": 0.02}
@@ -97,10 +98,14 @@ def _platform(world: World, draw: random.Random, count: int) -> Iterator[PastCal
 
 
 def _analyst(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:
+    """Nothing that the rules take for new on the last day, at whatever hour the world is made."""
     for _ in range(count):
         operation = draw.choice(("Decrypt", "DescribeKey", "ListAliases"))
         key = None if operation == "ListAliases" else world.current_key.arn
-        yield _ANALYST.call(_in_office_hours(world.now, draw), operation, key)
+        moment = _in_office_hours(world.now, draw)
+        while operation == "Decrypt" and moment > world.now - _KNOWN:
+            moment = _in_office_hours(world.now, draw)
+        yield _ANALYST.call(moment, operation, key)
 
 
 def _intruder(world: World, draw: random.Random, count: int) -> Iterator[PastCall]:

@@ -14,13 +14,14 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 from uv import find_uv_bin
 
+from console.manual.book import source
 from console.sandbox.postgres_files import PostgresFiles
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.envelope import parse
 from tests.console.test_grants import called
-from tests.packages.conftest import HOME, Built, Installed, outside
+from tests.packages.conftest import Built, Installed, outside
 
 pytestmark = pytest.mark.deep
 
@@ -40,8 +41,7 @@ SLOW_TYPIST = 250
 
 
 def printed(page: str, section: str) -> str:
-    text = (HOME / f"console/manual/pages/{page}.md").read_text(encoding="utf-8")
-    return text.partition(f"# {section}\n")[2].partition("```sh\n")[2].partition("```")[0]
+    return source(page).partition(f"# {section}\n")[2].partition("```sh\n")[2].partition("```")[0]
 
 
 @pytest.fixture

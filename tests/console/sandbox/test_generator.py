@@ -375,18 +375,22 @@ def test_the_traffic_tells_of_the_intruder(sandbox: Sandbox, made: dict[int, tup
     assert max(event["EventTime"] for event in events) < begins + timedelta(minutes=5)
 
 
-def test_at_whatever_hour_a_small_world_is_made_its_platform_has_written(
+def test_at_whatever_hour_a_small_world_is_made_its_platform_has_written_and_its_analyst_is_known(
     made: dict[int, tuple[World, Engine]],
 ) -> None:
     world = replace(made[2000][0], rows={"gh_connection": 20})
-    told: list[str] = []
+    told: list[Any] = []
 
     class Control:
         def history(self, calls: list[Any]) -> int:
-            told.extend(c.operation for c in calls if c.access_key_id == access_keys.PLATFORM)
+            told.extend(calls)
             return len(calls)
 
-    for hour in range(24):
-        traffic.record_traffic(cast(Any, Control()), replace(world, now=NOW + timedelta(hours=hour)))
-        assert told.count("GenerateDataKey") == 2 < told.count("Decrypt")
+    for hour in range(7 * 24):
+        now = NOW + timedelta(hours=hour)
+        traffic.record_traffic(cast(Any, Control()), replace(world, now=now))
+        platform = [c.operation for c in told if c.access_key_id == access_keys.PLATFORM]
+        assert platform.count("GenerateDataKey") == 2 < platform.count("Decrypt")
+        opened = [c for c in told if c.access_key_id == access_keys.ANALYST and c.operation == "Decrypt"]
+        assert all(now - timedelta(days=7) < c.time < now - timedelta(days=1) for c in opened)
         told.clear()
