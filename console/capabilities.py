@@ -1,22 +1,20 @@
 """Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
 
-Nothing imports it. Without its folder its commands and pages are gone, and who asks for one is told.
+Nothing imports a capability. Without its folder its commands and pages are missing; asking for one says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 _Entry = TypeVar("_Entry")
 
 
-@dataclass(frozen=True, slots=True)
-class AddedCommand:
+class AddedCommand(NamedTuple):
     """A command: its module, what it does, and the command `after` which it is listed; "" for the first."""
 
     module: str
@@ -24,8 +22,7 @@ class AddedCommand:
     after: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AddedPage:
+class AddedPage(NamedTuple):
     """A page of the manual: its chapter, summary and file, and the topic `after` which it is listed."""
 
     chapter: str
@@ -34,18 +31,17 @@ class AddedPage:
     after: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What a capability adds. `extras` are names of modules by the extra that brings them."""
 
     name: str
-    commands: Mapping[str, AddedCommand] = field(default_factory=dict)
-    pages: Mapping[str, AddedPage] = field(default_factory=dict)
-    extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    commands: Mapping[str, AddedCommand]
+    pages: Mapping[str, AddedPage]
+    extras: Mapping[str, tuple[str, ...]]
 
 
 OWN = {"demo": "practice", "serve": "browser", "watch": "service", "notify": "service"}
-"""By their commands, the capabilities that belong to Keydeck: who asks for one that is not here is told."""
+"""Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 
 
 @cache
@@ -61,10 +57,6 @@ def not_installed(command: str) -> str:
     if name is None or any(one.name == name for one in manifests()):
         return ""
     return f"keydeck {command} is not installed: this installation leaves the capability {name} out."
-
-
-def if_installed(command: str, sentence: str) -> str:
-    return "" if not_installed(command) else sentence
 
 
 def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) -> dict[str, _Entry]:

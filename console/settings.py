@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
-from console.capabilities import if_installed
+from console.capabilities import not_installed
 from console.estate_settings import Colour, EstateSettings
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
@@ -158,6 +158,12 @@ class DatabaseSettings(BaseModel, extra="forbid", frozen=True):
     @classmethod
     def _url_alone(cls, value: Any) -> Any:
         return {"url": value} if isinstance(value, str) else value
+
+
+def database_remedy() -> str:
+    """Return what to do where no database is configured."""
+    trying = "" if not_installed("demo") else " To try Keydeck: keydeck demo."
+    return f"Set DATABASE_URL, or database_url in the settings file.{trying}"
 
 
 class Settings(BaseSettings):
@@ -574,8 +580,7 @@ class Settings(BaseSettings):
         if not self.database_url:
             raise SettingsError(
                 "No database is configured.",
-                remedy="Set DATABASE_URL, or database_url in the settings file."
-                + if_installed("demo", " To try it: keydeck demo."),
+                remedy=database_remedy(),
             )
         return self.database_url
 

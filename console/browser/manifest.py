@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from console.capabilities import AddedCommand, AddedPage, Manifest
 
+_DOES = "The console in a browser."
+
 MANIFEST = Manifest(
     "browser",
-    commands={
-        "serve": AddedCommand("console.browser.serve", "Serve the console to a browser.", after="completion")
-    },
-    pages={
-        "browser": AddedPage(
-            "Begin", "The console in a browser.", "console/browser/browser.md", after="console"
-        )
-    },
-    extras={"web": ("textual_serve",)},
+    {"serve": AddedCommand("console.browser.serve", "Serve the console to a browser.", "completion")},
+    {"browser": AddedPage("Begin", _DOES, "console/browser/browser.md", "console")},
+    {"web": ("textual_serve",)},
 )

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 from threading import Event
 
-from console.capabilities import if_installed
 from console.checks.machine import look_at_machine
 from console.checks.settings_check import look_at_settings
-from console.settings import LoadedSettings, Settings
+from console.settings import LoadedSettings, Settings, database_remedy
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.diagnosis import Area, Check, Topic
 from crypto_core.errors import SettingsError
@@ -72,8 +71,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
     if not settings.database_url:
         check = Topic(DATABASE, "address").failed(
             "No database is configured.",
-            "Set DATABASE_URL, or database_url in the settings file."
-            + if_installed("demo", " To try Keydeck: keydeck demo."),
+            database_remedy(),
         )
         yield Area(DATABASE, lambda _: [check])
     else:

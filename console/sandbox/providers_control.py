@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +12,16 @@ from console.sandbox.audit_logs import AUDIT_TOKEN
 from console.sandbox.endpoint.control import LOCAL
 from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
 
 _TIMEOUT = 30.0
+_ASKED = 5
 _AUDIT_TOKENS = ("KEYDECK_GITHUB_AUDIT_TOKEN", "KEYDECK_SLACK_AUDIT_TOKEN", "KEYDECK_ATLASSIAN_AUDIT_TOKEN")
 
 
 class ProviderControl:
-    """The sandbox's providers. Each call raises OSError if the endpoint doesn't answer."""
+    """The sandbox's providers. Each call but `takes` raises OSError if the endpoint doesn't answer."""
 
     def __init__(self, endpoint_url: str, token: str) -> None:
         self._token = token
@@ -58,6 +62,31 @@ class ProviderControl:
     def exported(self, provider: str) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = self._call("export", provider=provider)
         return records
+
+    def takes(self, ref: TokenRef, token: Secret) -> bool | None:
+        """Ask as anybody who holds a token: whether it works, None if it says so only with something else."""
+        text = token.reveal()
+        if text.startswith(("gho_", "ghu_", "ghp_", "ghs_", "github_pat_")):
+            return self._says("github/user", text)
+        if text.startswith("xox"):
+            return self._says("slack/api/auth.test", text)
+        if text.startswith("eyJ"):
+            return self._says("atlassian/oauth/token/accessible-resources", text)
+        return None
+
+    def _says(self, path: str, token: str) -> bool | None:
+        headers = {"Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(f"{self._url}{path}", headers=headers)  # noqa: S310 (the URL is ours)
+        try:
+            with LOCAL.open(request, timeout=_ASKED) as answer:
+                told = json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                # 403: it is known, and may not do this.
+                return {401: False, 403: True}.get(error.code)
+        except (OSError, ValueError):
+            return None
+        return bool(told.get("ok", True)) if isinstance(told, dict) else True
 
     def calls(self) -> tuple[ProviderCall, ...]:
         return tuple(ProviderCall(**call) for call in self._call("calls"))

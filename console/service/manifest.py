@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from console.capabilities import AddedCommand, AddedPage, Manifest
 
+_WATCH = "Do all that at intervals, as a service; metrics over HTTP."
+_NOTIFY = "Send notifications, test receivers, list what was not sent."
+_SERVICE = "The same as a service: at intervals, with notifications and metrics over HTTP."
+_TOLD = "Slack, PagerDuty, Teams, mail: who is told of what, and when."
+
 MANIFEST = Manifest(
     "service",
-    commands={
-        "watch": AddedCommand(
-            "console.service.watch",
-            "Do all that at intervals, as a service; metrics over HTTP.",
-            after="approvals",
-        ),
-        "notify": AddedCommand(
-            "console.service.notify",
-            "Send notifications, test receivers, list what was not sent.",
-            after="watch",
-        ),
+    {
+        "watch": AddedCommand("console.service.watch", _WATCH, "approvals"),
+        "notify": AddedCommand("console.service.notify", _NOTIFY, "watch"),
     },
-    pages={
-        "watch": AddedPage(
-            "Every day",
-            "The same as a service: at intervals, with notifications and metrics over HTTP.",
-            "console/service/watch.md",
-            after="daily",
-        ),
-        "notifications": AddedPage(
-            "Every day",
-            "Slack, PagerDuty, Teams, mail: who is told of what, and when.",
-            "console/service/notifications.md",
-            after="watch",
-        ),
+    {
+        "watch": AddedPage("Every day", _SERVICE, "console/service/watch.md", "daily"),
+        "notifications": AddedPage("Every day", _TOLD, "console/service/notifications.md", "watch"),
     },
-    extras={"notify": ("apprise",)},
+    {"notify": ("apprise",)},
 )

@@ -71,7 +71,7 @@ def test_spellings_are_found_where_they_are() -> None:
 
 
 @pytest.mark.skipif(
-    bool(not_installed("demo") or not_installed("watch")), reason="a capability of which it looks is left out"
+    bool(not_installed("demo") or not_installed("watch")), reason="needs practice and service"
 )
 @pytest.mark.deep
 def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from console.practice.game_day.scenario import Persona, Scenario
 from console.sandbox import access_keys
 from console.sandbox.cloudtrail import TRAIL
-from console.sandbox.provider_calls import SandboxProviders
 from console.sandbox.stored_values import Stored, envelopes, read_all
 from console.sandbox.traffic import PLATFORM_ADDRESSES
 from crypto_core.references import TokenRef
@@ -58,11 +57,7 @@ def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = 
     def within_reach() -> tuple[Stored, ...]:
         return tuple(s for s in database() if s.envelope is None or s.envelope.edk_prefix not in spared)
 
-    return Stage(sandbox.world.current_key.arn, client, within_reach, providers or providers_of(sandbox))
-
-
-def providers_of(sandbox: Sandbox) -> TokenUse:
-    return SandboxProviders(sandbox.providers.settings())
+    return Stage(sandbox.world.current_key.arn, client, within_reach, providers or sandbox.providers)
 
 
 def client_of(sandbox: Sandbox, service: str, persona: Persona) -> Any:

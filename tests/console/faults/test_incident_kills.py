@@ -18,7 +18,6 @@ import pytest
 
 from console.sandbox.endpoint import ACCOUNT
 from console.sandbox.platform_part import PlatformPart
-from console.sandbox.provider_calls import SandboxProviders
 from console.sandbox.provider_tokens import issue
 from crypto_core.cipher import TokenCipher
 from crypto_core.incidents.model import IncidentScope
@@ -251,7 +250,7 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
         assert {"revoke", "dead", "enter"} <= {*crew.kills}
         assert view.step("enter").check is not None
         assert opened_tokens(crew) == before | {str(ref): token for ref, token in new.items()}
-        providers = SandboxProviders(crew.sandbox.providers.settings())
+        providers = crew.sandbox.providers
         for ref, token in new.items():
             assert providers.takes(ref, Secret.of(token)), ref
             assert providers.takes(ref, Secret.of(before[str(ref)])) is False, ref
@@ -259,7 +258,7 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
 
 
 def _revoked(crew: Crew, tokens: Mapping[TokenRef, str]) -> TokenRef:
-    providers, until = SandboxProviders(crew.sandbox.providers.settings()), time.monotonic() + 30
+    providers, until = crew.sandbox.providers, time.monotonic() + 30
     while time.monotonic() < until:
         for ref, token in tokens.items():
             if providers.takes(ref, Secret.of(token)) is False:
