@@ -74,7 +74,7 @@ def make_pages_small(change: Callable[[object, str, object], object]) -> None:
     change(runner, "PAGE", 5)
     change(pipeline, "BATCH", 5)
     change(pipeline, "ROOM", 5)
-    change(pipeline, "MOST", 10)
+    change(pipeline, "MOST", 5)
     change(engine, "IN_FLIGHT", 5)
 
 
