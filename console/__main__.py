@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from console.capabilities import manifests, not_installed, placed
+from console.capabilities import main_screens, manifests, not_installed, placed
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
@@ -46,10 +46,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "incident": ("console.commands.incident", "Guided response: declare, work through, prove, report."),
     "approvals": ("console.commands.approvals", "Approve or deny what needs a second identity."),
-    "evidence": (
-        "console.commands.evidence",
-        "Controls of SOC 2, PCI DSS, ISO 27001, …; a record every day.",
-    ),
     "journal": ("console.commands.journal", "List, verify and sign the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
@@ -63,7 +59,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 COMMANDS = placed(
     _COMMANDS,
     (
-        (name, (one.module, one.does), one.after)
+        (name, (f"console.{manifest.name}.{name}", one.does), one.after)
         for manifest in manifests()
         for name, one in manifest.commands.items()
     ),
@@ -107,9 +103,7 @@ class _Keydeck(LazyGroup):
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
     "--screen",
-    type=click.Choice(
-        ["status", "connections", "keys", "events", "incidents", "jobs", "findings", "compliance", "log"]
-    ),
+    type=click.Choice(main_screens()),
     default="status",
     show_default=True,
     help="The console's first screen.",

@@ -1,46 +1,75 @@
 """Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
 
-Nothing imports a capability. Without its folder its commands and pages are missing; asking for one says so.
+Nothing imports it. Without its folder its commands and pages are gone, and who asks for one is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from pkgutil import resolve_name
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 _Entry = TypeVar("_Entry")
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class AddedCommand(NamedTuple):
-    """A command: its module, what it does, and the command `after` which it is listed; "" for the first."""
+    """A command: what it does, and the command `after` which it is listed; "" for the first."""
 
-    module: str
     does: str
     after: str = ""
 
 
 class AddedPage(NamedTuple):
-    """A page of the manual: its chapter, summary and file, and the topic `after` which it is listed."""
+    """A page of the manual: its chapter and summary, and the topic `after` which it is listed."""
 
     chapter: str
     summary: str
-    file: str
     after: str = ""
 
 
+class AddedDuty(NamedTuple):
+    """A duty of a service: seconds between runs, what it does, a `module:function` of container and stop."""
+
+    seconds: float
+    does: str
+    run: str
+
+
 class Manifest(NamedTuple):
-    """What a capability adds. `extras` are names of modules by the extra that brings them."""
+    """What a capability adds. `extras` are names of modules by the extra that brings them.
+
+    Its name is that of its folder, in which each command is a module of that name, each page a file.
+    """
 
     name: str
     commands: Mapping[str, AddedCommand]
     pages: Mapping[str, AddedPage]
     extras: Mapping[str, tuple[str, ...]]
+    services: Mapping[str, str] = _NONE
+    """The services that its screens use: each an attribute of a `module:class`, made of a container."""
+    screens: Mapping[str, str] = _NONE
+    """Its main screens, each with the one after which it stands."""
+    duties: Mapping[str, AddedDuty] = _NONE
+    parts: Mapping[str, str] = _NONE
+    """The modules that write parts of its pages."""
+    checks: tuple[str, ...] = ()
+    """Doctor's checks of what it keeps in schema `keydeck`, each as `module:name`."""
+    schemas: Mapping[str, tuple[str, ...]] = _NONE
+    """The models of what its commands print, each as `module:class`."""
 
 
-OWN = {"demo": "practice", "serve": "browser", "watch": "service", "notify": "service"}
+OWN = {
+    "demo": "practice",
+    "serve": "browser",
+    "watch": "service",
+    "notify": "service",
+    "evidence": "evidence",
+}
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 
 
@@ -51,6 +80,20 @@ def manifests() -> tuple[Manifest, ...]:
     return tuple(import_module(f"console.{folder}.manifest").MANIFEST for folder in folders)
 
 
+def added_services() -> dict[str, Callable[[Any], Any]]:
+    """Return what makes each service of the capabilities from a container; modules are imported when used."""
+
+    def made(name: str, path: str, container: Any) -> Any:
+        return getattr(container.of(resolve_name(path)), name)
+
+    return {name: partial(made, name, path) for one in manifests() for name, path in one.services.items()}
+
+
+def added_checks() -> tuple[Any, ...]:
+    """Return doctor's checks of what the capabilities keep."""
+    return tuple(resolve_name(path) for one in manifests() for path in one.checks)
+
+
 def not_installed(command: str) -> str:
     """Return the sentence for a command of a capability that is not here; "" for every other."""
     name = OWN.get(command)
@@ -59,14 +102,25 @@ def not_installed(command: str) -> str:
     return f"keydeck {command} is not installed: this installation leaves the capability {name} out."
 
 
+def main_screens() -> tuple[str, ...]:
+    """Return the names of the main screens, in the order in which they stand side by side."""
+    own = ("status", "connections", "keys", "events", "incidents", "jobs", "findings", "log")
+    added = ((name, name, after) for one in manifests() for name, after in one.screens.items())
+    return tuple(placed({name: name for name in own}, added))
+
+
 def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) -> dict[str, _Entry]:
     """Return a table with what is added in its place: name, entry and the name after which it stands.
 
     Where that is left out it stands last.
     """
-    names, entries = list(own), dict(own)
-    for name, entry, after in added:
-        place = names.index(after) + 1 if after in entries else len(names) if after else 0
-        names.insert(place, name)
-        entries[name] = entry
+    entries, left = dict(own), list(added)
+    names = list(own)
+    while left:
+        # One may stand after another that is added.
+        ready = [one for one in left if one[2] in entries or not one[2]] or left
+        for name, entry, after in ready:
+            names.insert(names.index(after) + 1 if after in entries else len(names) if after else 0, name)
+            entries[name] = entry
+        left = [one for one in left if one not in ready]
     return {name: entries[name] for name in names}

@@ -6,16 +6,17 @@ it is first used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
+from console.capabilities import added_services
 from console.event_file import abilities_file, events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
-from console.lazy_services import deferred_property, if_made
+from console.lazy_services import deferred, deferred_property, if_made
 from console.manual.book import Book
 from console.own_folders import data_folder, state_folder
 from console.settings import Settings
@@ -42,22 +43,10 @@ if TYPE_CHECKING:
     from console.environment_probe import EnvironmentProbe
     from console.host.host_processes import HostProcesses
     from crypto_core.aws.approval_calls import KmsApprovalCalls
-    from crypto_core.compliance.access_review import AccessReviewer
-    from crypto_core.compliance.assessment import ComplianceService
-    from crypto_core.compliance.change_reader import ChangeReader
-    from crypto_core.compliance.library import ControlLibrary
-    from crypto_core.compliance.pack.cbom import BillService
-    from crypto_core.compliance.pack.writer import PackWriter
-    from crypto_core.compliance.period.service import PeriodService
-    from crypto_core.compliance.records.book import RecordBook
-    from crypto_core.compliance.records.recording import EvidenceRecorder
-    from crypto_core.compliance.snapshot import Snapshot
-    from crypto_core.compliance.snapshot_reader import SnapshotReader
     from crypto_core.copies.attribution import CopyAttribution
     from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
-    from crypto_core.database.state.evidence_records import EvidenceRecordTable
     from crypto_core.database.state.incidents import IncidentStore
     from crypto_core.database.state.journal import Journal
     from crypto_core.database.state.journal_breaks import JournalBreaks
@@ -70,7 +59,6 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.store import Carrier, TokenStore
     from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
     from crypto_core.database.tokens.sweep.service import SweepService
-    from crypto_core.diagnosis import Area
     from crypto_core.guard.guard import Guard
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
@@ -120,14 +108,9 @@ if TYPE_CHECKING:
     from crypto_core.tripwires.service import Tripwires
 
 
+Kept = TypeVar("Kept")
 _INCIDENTS = 100
 """The newest incidents are asked whether a key is theirs."""
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("keydeck")
 
 
 class _Guard(TypedDict):
@@ -155,7 +138,8 @@ class Container:
             require_fips()
         read_only = settings.read_only
         self.settings = settings
-        self._ask_code = ask_code
+        self._kept: dict[object, object] = {}
+        self.ask_code = ask_code
         self.show_reading: Callable[[ReadingProgress], None] = lambda _: None
         self.observer = observer
         self.trusted_keys = (*settings.trusted_keys, *trust)
@@ -205,6 +189,10 @@ class Container:
         if events is not None:
             events.close()
 
+    def of(self, kind: Callable[[Container], Kept]) -> Kept:
+        """Return a capability's services over this container, made once."""
+        return cast("Kept", self._kept.setdefault(kind, kind(self)))
+
     def _receipts(self) -> ReceiptRecorder | None:
         """What records Keydeck's own KMS calls. Read-only, nothing is written to the database: to a file."""
         setting = self.settings.receipts
@@ -245,8 +233,7 @@ class Container:
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
             token_search=self.token_search,
-            compliance=self.compliance,
-            periods=self.periods,
+            added={name: deferred(partial(make, self)) for name, make in added_services().items()},
             user_commands=self._user_commands(),
             own_columns=tuple(one.column() for one in self.settings.columns),
         )
@@ -386,7 +373,7 @@ class Container:
 
         return JournalCheckpoints(
             self.journal,
-            self._signer(),
+            self.signer(),
             read_only=self.settings.read_only,
             anchoring=anchoring_of(self.settings, self.kms),
         )
@@ -397,7 +384,7 @@ class Container:
 
         return JournalBreaks(self.checkpoints, **self._guard)
 
-    def _signer(self) -> Signer | None:
+    def signer(self) -> Signer | None:
         if not self.settings.signing_key:
             return None
         from crypto_core.aws.kms_signer import KmsSigner
@@ -842,7 +829,7 @@ class Container:
         from crypto_core.incidents.service import IncidentService
         from crypto_core.incidents.tokens.scope_providers import ScopeProviders
 
-        signer = self._signer()
+        signer = self.signer()
         return IncidentService(
             self.state_engine,
             self.journal,
@@ -865,141 +852,6 @@ class Container:
     def _waiting_requests(self) -> tuple[str, ...]:
         pending = self.approvals.requests(pending=True) if self.settings.approvals else ()
         return tuple(f"{one.action}: {one.summary}, asked by {one.requested_by}" for one in pending)
-
-    @deferred_property
-    def compliance(self) -> ComplianceService:
-        from crypto_core.compliance.assessment import ComplianceService
-
-        return ComplianceService(self.controls, self.snapshots)
-
-    @deferred_property
-    def periods(self) -> PeriodService:
-        from crypto_core.compliance.period.service import PeriodService
-
-        return PeriodService(self.controls, self.record_book, self.snapshots)
-
-    @deferred_property
-    def controls(self) -> ControlLibrary:
-        from crypto_core.compliance.library import ControlLibrary
-
-        return ControlLibrary(self.settings.controls)
-
-    @deferred_property
-    def evidence_records(self) -> EvidenceRecordTable:
-        from crypto_core.database.state.evidence_records import EvidenceRecordTable
-
-        return EvidenceRecordTable(self.state_engine, self.journal)
-
-    @deferred_property
-    def record_book(self) -> RecordBook:
-        from crypto_core.compliance.records.book import RecordBook
-
-        return RecordBook(self.evidence_records, self._signer(), self.journal.database_id)
-
-    @deferred_property
-    def bills(self) -> BillService:
-        from crypto_core.compliance.pack.cbom import BillService
-
-        return BillService(self.snapshots, self.journal.database_id, _version())
-
-    @deferred_property
-    def evidence_recorder(self) -> EvidenceRecorder:
-        from crypto_core.compliance.records.recording import EvidenceRecorder
-
-        return EvidenceRecorder(
-            self.snapshots,
-            self.controls,
-            self.evidence_records,
-            self.journal,
-            self.checkpoints,
-            self._signer(),
-            version=_version(),
-            read_only=self.settings.read_only,
-            keep_days=self.settings.evidence_days,
-        )
-
-    @deferred_property
-    def access_reviewer(self) -> AccessReviewer:
-        from crypto_core.compliance.access_review import AccessReviewer
-
-        return AccessReviewer(self.snapshots, self._changes, self.journal, read_only=self.settings.read_only)
-
-    @property
-    def _changes(self) -> ChangeReader:
-        from crypto_core.compliance.change_reader import ChangeReader
-
-        return ChangeReader(self.journal, self.trail_rules, self.event_coverage, self.settings.review_days)
-
-    @deferred_property
-    def packs(self) -> PackWriter:
-        from socket import gethostname
-
-        from crypto_core.aws.public_keys import fetched_public_keys
-        from crypto_core.compliance.pack.writer import PackWriter
-
-        settings = self.settings
-
-        def public_keys(named: Collection[str]) -> dict[str, dict[str, Any]]:
-            names = (*settings.signing_key, *settings.former_signing_keys, *named)
-            return fetched_public_keys(self.kms.call, tuple(dict.fromkeys(names)))
-
-        return PackWriter(
-            self.checkpoints,
-            self._signer(),
-            lambda number: self.record_book.before(number),  # noqa: PLW0108  # the book is made when asked
-            lambda: self.controls.read().catalogues,
-            public_keys,
-            version=_version(),
-            host=gethostname(),
-            read_only=settings.read_only,
-        )
-
-    @deferred_property
-    def snapshots(self) -> SnapshotReader:
-        from crypto_core.compliance.cryptography_reader import CryptographyReader
-        from crypto_core.compliance.facts import SettingFacts
-        from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
-
-        settings = self.settings
-        return SnapshotReader(
-            self.status,
-            self.keys,
-            self.policies,
-            self.posture,
-            self.trail_rules,
-            self.event_coverage,
-            self.approvals,
-            self.checkpoints,
-            self.incidents,
-            self.incident_store,
-            ComplianceSettings(
-                SettingFacts(
-                    settings.written_format, Format(settings.least_format), clean(settings.receipts)
-                ),
-                settings.limits,
-                events_days=settings.events_days,
-                drill_days=settings.drill_days,
-                approval_minutes=settings.approval_minutes,
-                signs=bool(settings.signing_key),
-            ),
-            CryptographyReader(
-                self.kms, settings.signing_key, settings.former_signing_keys, bool(settings.fips)
-            ),
-            self._changes,
-            self._recorded_before,
-            self._connection_areas,
-        )
-
-    def _recorded_before(self) -> Snapshot | None:
-        last = self.record_book.last()
-        return last.snapshot if last else None
-
-    def _connection_areas(self) -> tuple[Area, ...]:
-        from console.checks.diagnosis import connection_areas
-        from console.settings import LoadedSettings
-
-        loaded = LoadedSettings(settings=self.settings, origins={})
-        return connection_areas(loaded, ask_code=self._ask_code)
 
     def _callers_of(
         self, view: IncidentView, suspects: Suspects, cancelled: Event | None

@@ -9,12 +9,9 @@ from crypto_core.errors import SettingsError
 
 LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""
-CBOM = "cbom"
-"""Bills of materials in CycloneDX."""
 
 MODULES = {
     LAKE: ("duckdb",),
-    CBOM: ("cyclonedx",),
 }
 """What each brings, by the names that are imported; capabilities add theirs."""
 

@@ -93,7 +93,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     def possible(self, action: Action) -> bool | None:
         """False where the service that the action calls isn't there."""
         service = action.calls.partition(".")[0]
-        if service and getattr(self.facts.services, service) is None:
+        if service and self.facts.services.named(service) is None:
             return False
         return super().possible(action)
 

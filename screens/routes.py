@@ -1,23 +1,23 @@
-"""Where Enter on a line leads: one route for each kind of screen, with what that screen needs to know."""
+"""Where Enter on a line leads: one route for each kind of screen, with what that screen needs to know.
+
+`SCREEN` is the screen's path below `screens`; it takes the route's fields.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import date
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import ClassVar
 
 from textual.message import Message
 
 from crypto_core.references import TokenRef
-
-if TYPE_CHECKING:
-    from screens.evidence_standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
 class TokensRoute:
     """The connections that a filter expression lets through."""
 
+    SCREEN: ClassVar = "connections.screen.ConnectionsScreen"
     filter: str
 
 
@@ -25,12 +25,14 @@ class TokensRoute:
 class TokenGroupsRoute:
     """The connections of a filter, counted by what they have in common: a word of GroupBy."""
 
+    SCREEN: ClassVar = "connections.groups_screen.TokenGroupsScreen"
     filter: str
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRoute:
+    SCREEN: ClassVar = "keys.key_screen.KeyScreen"
     key_arn: str
 
 
@@ -38,11 +40,13 @@ class KeyRoute:
 class KeyUseRoute:
     """The use of one KMS key, all its replicas together."""
 
+    SCREEN: ClassVar = "use.key_use_screen.KeyUseScreen"
     key_arn: str
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRoute:
+    SCREEN: ClassVar = "keys.policy_screen.PolicyScreen"
     key_arn: str
 
 
@@ -50,6 +54,7 @@ class PolicyRoute:
 class RotationRoute:
     """The guide through a manual rotation, from one KMS key to another, or to one that there isn't yet."""
 
+    SCREEN: ClassVar = "keys.guide_screen.GuideScreen"
     old: str
     new: str | None
 
@@ -58,11 +63,13 @@ class RotationRoute:
 class FindingsRoute:
     """The findings that a filter expression lets through."""
 
+    SCREEN: ClassVar = "findings.screen.FindingsScreen"
     filter: str
 
 
 @dataclass(frozen=True, slots=True)
 class JobRoute:
+    SCREEN: ClassVar = "jobs.job_screen.JobScreen"
     job: int
 
 
@@ -70,6 +77,7 @@ class JobRoute:
 class JobErrorsRoute:
     """The tokens that a job can't write, of one kind."""
 
+    SCREEN: ClassVar = "jobs.errors_screen.JobErrorsScreen"
     job: int
     kind: str
 
@@ -78,6 +86,7 @@ class JobErrorsRoute:
 class EventsRoute:
     """The CloudTrail events that a filter expression lets through."""
 
+    SCREEN: ClassVar = "events.screen.EventsScreen"
     filter: str
 
 
@@ -94,6 +103,7 @@ class NarrowedEventsRoute:
 
 @dataclass(frozen=True, slots=True)
 class EventRoute:
+    SCREEN: ClassVar = "events.event_screen.EventScreen"
     event_id: str
 
 
@@ -101,6 +111,7 @@ class EventRoute:
 class PivotsRoute:
     """The values of events by field, with their counts; of one field, or of all."""
 
+    SCREEN: ClassVar = "events.pivot_screen.PivotScreen"
     filter: str
     field: str = ""
 
@@ -109,16 +120,19 @@ class PivotsRoute:
 class PrincipalRoute:
     """What one principal opened and could have opened, by its ARN without the session."""
 
+    SCREEN: ClassVar = "principals.screen.PrincipalScreen"
     arn: str
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineRoute:
+    SCREEN: ClassVar = "use.token_screen.TokenScreen"
     ref: TokenRef
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentRoute:
+    SCREEN: ClassVar = "incidents.incident_screen.IncidentScreen"
     incident: int
 
 
@@ -126,6 +140,7 @@ class IncidentRoute:
 class EvidenceListRoute:
     """The evidence of one incident; of one step, or of all."""
 
+    SCREEN: ClassVar = "incidents.evidence_screen.EvidenceListScreen"
     incident: int
     step: str = ""
 
@@ -134,6 +149,7 @@ class EvidenceListRoute:
 class EvidenceRoute:
     """The content of one piece of evidence. `title` and `sha256` are what it was captured with."""
 
+    SCREEN: ClassVar = "incidents.evidence_screen.EvidenceScreen"
     incident: int
     evidence: int
     title: str
@@ -142,17 +158,21 @@ class EvidenceRoute:
 
 @dataclass(frozen=True, slots=True)
 class EntriesRoute:
+    SCREEN: ClassVar = "incidents.timeline_screen.IncidentTimelineScreen"
     incident: int
 
 
 @dataclass(frozen=True, slots=True)
 class PeopleRoute:
+    SCREEN: ClassVar = "incidents.people_screen.PeopleScreen"
     incident: int
 
 
 @dataclass(frozen=True, slots=True)
 class EstatesRoute:
     """All estates."""
+
+    SCREEN: ClassVar = "estates.screen.EstatesScreen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,27 +186,14 @@ class EstateRoute:
 class ApprovalsRoute:
     """Pending approvals."""
 
-
-@dataclass(frozen=True, slots=True)
-class ControlDayRoute:
-    """The evidence behind one day of a control, by its id, as the screen that leads there has loaded it."""
-
-    control: str
-    day: date
-    standing: Standing = field(compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPointsRoute:
-    """What is open for the next audit, as the screen that leads there has loaded it."""
-
-    standing: Standing = field(compare=False, repr=False)
+    SCREEN: ClassVar = "incidents.approvals_screen.ApprovalsScreen"
 
 
 @dataclass(frozen=True, slots=True)
 class ManualRoute:
     """The manual's pages that a filter expression lets through."""
 
+    SCREEN: ClassVar = "manual.screen.ManualScreen"
     filter: str = ""
 
 
@@ -194,6 +201,7 @@ class ManualRoute:
 class ManualPageRoute:
     """One page of the manual; at what a filter expression looks for."""
 
+    SCREEN: ClassVar = "manual.page_screen.ManualPageScreen"
     topic: str
     filter: str = ""
 

@@ -6,7 +6,7 @@ Every call here blocks on SQL or AWS: screens call it from a thread worker. All 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from crypto_core.text.cleaning import cleans
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     # A service is loaded when it is first used.
     from threading import Event
 
-    from crypto_core.compliance.assessment import ComplianceService
-    from crypto_core.compliance.period.service import PeriodService
     from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
@@ -206,8 +204,6 @@ class Services:
     """Whether events are kept, alike."""
     copy_register: CopyRegister
     token_search: TokenSearch
-    compliance: ComplianceService
-    periods: PeriodService
     token_uses: TokenUses | None = None
     contexts: Contexts | None = None
     """None for a command: its place can't be changed."""
@@ -216,6 +212,12 @@ class Services:
     user_commands: UserCommands | None = None
     """None where no command of the team's own is set."""
     own_columns: Sequence[OwnColumn] = ()
+    added: Mapping[str, Any] = field(default_factory=dict)
+    """The services of capabilities, by name; their screens know the types."""
+
+    def named(self, name: str) -> Any:
+        """Return a service by its name, of a capability too."""
+        return self.added[name] if name in self.added else getattr(self, name)
 
 
 class HasServices(Protocol):

@@ -40,12 +40,17 @@ made_once.share()
 own_path.keep()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "leave out what has passed by this file, and note there what passes"
+    parser.addoption("--resume", type=Path, metavar="FILE", help=text)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the lane, and keep what all processes of a run would make again."""
     gc.set_threshold(100_000, 20, 100)  # all that is imported and collected lives to the end
     lanes.choose(config)
-    config.pluginmanager.register(_LongOnesFirst())
+    config.pluginmanager.register(_SlowOnesFirst())
     _keep_compiled()
     _keep_in_memory()
     if hasattr(config, "workerinput"):
@@ -54,15 +59,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return f"Using --hypothesis-seed={config.option.hypothesis_seed}" if lanes.is_deep(config) else None
+    is_fixed = lanes.lane_of(config) is lanes.Lane.DEFAULT
+    return None if is_fixed else f"Using --hypothesis-seed={config.option.hypothesis_seed}"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import for the deep lane alone no module that has nothing of it."""
+    """Import for a longer lane alone no module that has nothing of it."""
     is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
     return (
         True
-        if is_module and lanes.is_only_deep(config) and not lanes.can_have_deep(collection_path)
+        if is_module and lanes.leaves_default_out(config) and not lanes.can_have_deep(collection_path)
         else None
     )
 
@@ -71,14 +77,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     lanes.mark_cases(items)
     lanes.check_modules(items)
-    if lanes.is_deep(config):
-        lanes.mark_properties(items)
+    lanes.mark_properties(items)
 
 
-class _LongOnesFirst:
+class _SlowOnesFirst:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        lanes.long_ones_first(items, getattr(config, "workerinput", {}).get("workercount", 1))
+        lanes.slow_ones_first(items, getattr(config, "workerinput", {}).get("workercount", 1))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

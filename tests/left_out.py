@@ -7,7 +7,17 @@ from pathlib import Path
 from console.capabilities import OWN
 
 ROOT = Path(__file__).resolve().parents[1]
-_GONE = tuple(f"console/{name}/" for name in set(OWN.values()) if not (ROOT / "console" / name).exists())
+FLOORS_BELOW = {"evidence": ("screens/compliance", "crypto_core/compliance")}
+
+
+def folders_of(name: str) -> tuple[str, ...]:
+    """Return the folders of a capability; its tests stand in the same ones below `tests`."""
+    return (f"console/{name}", *FLOORS_BELOW.get(name, ()))
+
+
+_GONE = tuple(
+    f"{folder}/" for name in set(OWN.values()) for folder in folders_of(name) if not (ROOT / folder).exists()
+)
 
 
 def is_left_out(path: str) -> bool:

@@ -12,30 +12,26 @@ import pytest
 from hypothesis import settings
 
 from tests import lanes
+from tests.lanes import Lane
+
+
+def config_of(expression: str) -> pytest.Config:
+    return cast(pytest.Config, SimpleNamespace(option=SimpleNamespace(markexpr=expression)))
 
 
 @pytest.mark.parametrize(
-    ("expression", "deep"),
-    [("not deep", False), ("deep", True), ("", True), ("deep or not deep", True), ("not (deep)", False)],
-)
-def test_a_lane_is_deep_if_it_runs_what_is_marked_so(expression: str, deep: bool) -> None:
-    config: Any = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
-    assert lanes.is_deep(cast(pytest.Config, config)) is deep
-
-
-@pytest.mark.parametrize(
-    ("expression", "only"),
+    ("expression", "lane", "is_alone"),
     [
-        ("not deep", False),
-        ("deep", True),
-        ("", False),
-        ("deep or not deep", False),
-        ("deep and not long", True),
+        *(("not deep and not long", Lane.DEFAULT, False), ("not deep", Lane.DEFAULT, False)),
+        *(("deep", Lane.DEEP, True), ("deep and not slow", Lane.DEEP, True), ("not long", Lane.DEEP, False)),
+        *(("long", Lane.LONG, True), ("deep or long", Lane.LONG, True), ("", Lane.LONG, False)),
     ],
 )
-def test_only_deep_tests_are_run_if_no_other_would_be(expression: str, only: bool) -> None:
-    config: Any = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
-    assert lanes.is_only_deep(cast(pytest.Config, config)) is only
+def test_the_lane_is_the_longest_one_that_an_expression_runs(
+    expression: str, lane: Lane, is_alone: bool
+) -> None:
+    assert lanes.lane_of(config_of(expression)) is lane
+    assert lanes.leaves_default_out(config_of(expression)) is is_alone
 
 
 def test_a_deep_test_is_never_in_a_module_that_the_deep_lane_leaves_out(tmp_path: Path) -> None:
@@ -49,16 +45,32 @@ def test_a_deep_test_is_never_in_a_module_that_the_deep_lane_leaves_out(tmp_path
 
 
 def test_properties_are_tried_alike_in_every_run_of_the_default_lane(pytestconfig: pytest.Config) -> None:
-    deep = lanes.is_deep(pytestconfig)
-    assert settings.default.derandomize is not deep
-    assert lanes.examples(400) == (400 if deep else lanes.EXAMPLES)
-    assert lanes.examples(400, quick=20) == (400 if deep else 20)
+    lane = lanes.lane_of(pytestconfig)
+    assert settings.default.derandomize is (lane is Lane.DEFAULT)
+    of_lane = {Lane.DEFAULT: (lanes.EXAMPLES, 20, 25), Lane.DEEP: (lanes.DEEP_EXAMPLES, 100, 60)}
+    found = (lanes.examples(400), lanes.examples(400, quick=20), lanes.examples(400, deep=60))
+    assert found == of_lane.get(lane, (400, 400, 400))
     assert lanes.examples(10) == 10
 
 
 @pytest.mark.deep
 def test_the_deep_lane_has_a_seed_that_can_be_given_again(pytestconfig: pytest.Config) -> None:
     assert str(pytestconfig.getoption("--hypothesis-seed")).isdecimal()
+
+
+def test_a_lane_that_is_resumed_leaves_out_what_has_passed_and_keeps_its_seed(tmp_path: Path) -> None:
+    path = tmp_path / "passed"
+    first = lanes.Resuming(path)
+    first.begin("7")
+    for name, passed in (("test_it.py::test_one", True), ("test_it.py::test_two", False)):
+        report: Any = SimpleNamespace(nodeid=name, when="call", passed=passed)
+        first.pytest_runtest_logreport(report)
+    second = lanes.Resuming(path)
+    second.begin("8")
+    items: Any = [SimpleNamespace(nodeid=f"test_it.py::test_{name}") for name in ("one", "two", "three")]
+    second.pytest_collection_modifyitems(items)
+    assert (second.seed, [item.nodeid[-3:] for item in items]) == ("7", ["two", "ree"])
+    assert path.read_text() == "7\ntest_it.py::test_one\n"
 
 
 @dataclass
@@ -68,6 +80,7 @@ class Case:
     nodeid: str
     place: int
     quick: int | None
+    deep: int | None = None
     path: Path = Path("test_it.py")
     marked: list[str] = field(default_factory=list)
 
@@ -76,7 +89,8 @@ class Case:
         return SimpleNamespace(indices={"n": self.place})
 
     def get_closest_marker(self, name: str) -> SimpleNamespace | None:
-        return SimpleNamespace(args=(self.quick,)) if name == "quick" and self.quick else None
+        given = {} if self.deep is None else {"deep": self.deep}
+        return SimpleNamespace(args=(self.quick,), kwargs=given) if name == "quick" and self.quick else None
 
     def add_marker(self, name: str) -> None:
         self.marked.append(name)
@@ -97,15 +111,24 @@ def test_so_many_cases_as_are_quick_are_in_the_default_lane(quick: int | None, d
 
 
 @pytest.mark.parametrize(
-    ("tests", "long", "workers"), [(20, 5, 3), (7, 7, 2), (5, 0, 4), (2, 1, 6), (0, 0, 2)]
+    ("deep", "marked"), [(None, "-dd-ddd"), (2, "-dl-dll"), (0, "-ll-lll"), (9, "-dd-ddd")]
 )
-def test_each_process_begins_with_its_share_of_the_long_tests(tests: int, long: int, workers: int) -> None:
-    names = [f"{'long' if n >= tests - long else 'short'} {n}" for n in range(tests)]
+def test_the_deep_lane_has_as_many_of_the_others_as_the_mark_says(deep: int | None, marked: str) -> None:
+    cases = [Case(f"test_it.py::test_one[{n}]", n, 2, deep) for n in range(7)]
+    lanes.mark_cases(cast(list[pytest.Item], cases))
+    assert "".join(case.marked[0][0] if case.marked else "-" for case in cases) == marked
+
+
+@pytest.mark.parametrize(
+    ("tests", "slow", "workers"), [(20, 5, 3), (7, 7, 2), (5, 0, 4), (2, 1, 6), (0, 0, 2)]
+)
+def test_each_process_begins_with_its_share_of_the_slow_tests(tests: int, slow: int, workers: int) -> None:
+    names = [f"{'slow' if n >= tests - slow else 'short'} {n}" for n in range(tests)]
     items: Any = [
         SimpleNamespace(name=name, get_closest_marker=lambda mark, name=name: name.startswith(mark) or None)
         for name in names
     ]
-    lanes.long_ones_first(items, workers)
+    lanes.slow_ones_first(items, workers)
     ordered = [item.name for item in items]
     assert sorted(ordered) == sorted(names)
     for worker in range(workers):
@@ -114,7 +137,7 @@ def test_each_process_begins_with_its_share_of_the_long_tests(tests: int, long: 
         mine, ordered = ordered[:part], ordered[part:]
         kinds = [name.startswith("short") for name in mine]
         assert kinds == sorted(kinds)
-        if part > long // workers + 1:
-            assert abs(kinds.count(False) - long / workers) < 1
+        if part > slow // workers + 1:
+            assert abs(kinds.count(False) - slow / workers) < 1
     short = [item.name for item in items if item.name.startswith("short")]
     assert short == [name for name in names if name.startswith("short")]

@@ -18,7 +18,6 @@ from textual.widgets import Input
 from textual.worker import WorkerFailed
 
 from console.application import ending_signals
-from console.application.destinations import NAMES, main_screen, screen_for
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from console.garbage import collect_again
 from console.heap import give_back
@@ -50,6 +49,39 @@ if TYPE_CHECKING:
     from crypto_core.log.logbook import LogBook
     from screens.context.screen import ContextChange
     from screens.help.screen import Doable
+from dataclasses import fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from console.capabilities import main_screens
+
+if TYPE_CHECKING:
+    from screens.facts import Facts
+    from screens.main_screen import MainScreen
+
+
+NAMES = main_screens()
+"""The main screens, in the order in which they stand side by side."""
+
+
+def main_screen(name: str, facts: Facts) -> MainScreen:
+    return cast("MainScreen", load_screen(f"{name}.screen.{name.capitalize()}Screen")(facts))
+
+
+def screen_for(target: object, facts: Facts) -> MainScreen | None:
+    """Return the screen that a route names; None where it leads to a screen that is open."""
+    path = getattr(target, "SCREEN", None)
+    if path is None:
+        return None
+    given = [getattr(target, field.name) for field in fields(cast("Any", target))]
+    return cast("MainScreen", load_screen(path)(facts, *given))
+
+
+def load_screen(path: str) -> type[Any]:
+    module, _, name = path.rpartition(".")
+    screen: type[Any] = getattr(import_module(f"screens.{module}"), name)
+    return screen
+
 
 _RANKS = dict.fromkeys(ActionScope, 0) | {
     ActionScope.EVERYWHERE: 1,

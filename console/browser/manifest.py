@@ -8,7 +8,7 @@ _DOES = "The console in a browser."
 
 MANIFEST = Manifest(
     "browser",
-    {"serve": AddedCommand("console.browser.serve", "Serve the console to a browser.", "completion")},
-    {"browser": AddedPage("Begin", _DOES, "console/browser/browser.md", "console")},
+    {"serve": AddedCommand("Serve the console to a browser.", "completion")},
+    {"browser": AddedPage("Begin", _DOES, "console")},
     {"web": ("textual_serve",)},
 )

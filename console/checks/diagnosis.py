@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from threading import Event
 
+from console.capabilities import added_checks
 from console.checks.machine import look_at_machine
 from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings, Settings, database_remedy
@@ -83,6 +84,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
             anchoring=None if apart else anchoring,
             token_source=kms.database_token,
             apart=apart,
+            added=() if apart else added_checks(),
         )
         yield Area(DATABASE, partial(look_at_database, place))
     if settings.state_url and apart:
@@ -92,6 +94,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
             signer=signer,
             anchoring=anchoring,
             token_source=kms.database_token,
+            added=added_checks(),
         )
         yield Area(STATE, partial(look_at_database, state))
 

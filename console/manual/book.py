@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module, resources
 
+from console.capabilities import manifests
 from console.manual.contents import CONTENTS, ENTRIES
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
@@ -17,13 +18,12 @@ PARTS: dict[str, str] = {
     "actions": "console.manual.actions",
     "commands": "console.manual.commands",
     "filters": "console.manual.filters",
-    "controls": "console.manual.controls",
     "large_jobs": "console.manual.large_jobs",
     "runbooks": "console.manual.runbooks",
     "schemas": "console.manual.schemas",
     "settings": "console.manual.settings",
 }
-"""What stands in a page as `<!-- NAME -->`, by the module whose `markdown` writes it."""
+"""What stands in a page as `<!-- NAME -->`, by the module whose `markdown` writes it; not capabilities'."""
 
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 _PART = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
@@ -64,6 +64,10 @@ def source(topic: str) -> str:
     return resources.files(package).joinpath(file).read_text(encoding="utf-8")
 
 
+def _added_parts() -> dict[str, str]:
+    return {name: module for one in manifests() for name, module in one.parts.items()}
+
+
 def _part(name: str) -> str:
-    write: Callable[[], str] = import_module(PARTS[name]).markdown
+    write: Callable[[], str] = import_module((PARTS | _added_parts())[name]).markdown
     return write().strip("\n")

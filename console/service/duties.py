@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from pkgutil import resolve_name
 from threading import Event
 
+from console.capabilities import AddedDuty, manifests
 from console.container import Container
 from console.service.notices import notice_service
 from console.service.watch_metrics import WatchMetrics
 from console.whole_posture import examine_keys, with_events
-from crypto_core.compliance.snapshot import Lack
 from crypto_core.database.state.duties import DutyLease, on_duty
-from crypto_core.errors import DutyLostError, MissingGrantError, MissingSchemaError
+from crypto_core.errors import DutyLostError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.service import NoticeService, Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
@@ -85,19 +86,9 @@ def _census(work: DutyWork) -> str:
     return f"{counted(taken.tokens, 'token')}, {taken.protected:,} protected{incomplete}"
 
 
-def _evidence(work: DutyWork) -> str:
-    """Record, unless this day has its record; whoever may not write records leaves it to others."""
-    services = work.services
-    try:
-        last = services.record_book.last()
-        if services.settings.read_only or (last is not None and last.day >= datetime.now(UTC).date()):
-            return ""
-        made = services.evidence_recorder.record_day(work.stop)
-    except (MissingGrantError, MissingSchemaError) as error:
-        return f"not recorded: {error.message}"
-    missing = ", ".join(part.value for part, one in made.missing.items() if one.lack is not Lack.NOTHING)
-    unsigned = "" if made.record.signature else ", unsigned"
-    return f"record {made.record.number:,}{unsigned}{f', without {missing}' if missing else ''}"
+def _added(duty: AddedDuty, work: DutyWork) -> str:
+    done: str = resolve_name(duty.run)(work.services, work.stop)
+    return done
 
 
 def _notices(work: DutyWork) -> str:
@@ -125,7 +116,11 @@ DUTIES: tuple[Duty, ...] = (
     Duty("pull", 300, "fetch CloudTrail's events", _pull, standing_by=True),
     Duty("findings", 900, "look for findings", _findings, standing_by=True),
     Duty("census", 3_600, "count tokens", _census, standing_by=True),
-    Duty("evidence", 3_600, "record evidence, once a day", _evidence),
+    *(
+        Duty(name, one.seconds, one.does, partial(_added, one))
+        for capability in manifests()
+        for name, one in capability.duties.items()
+    ),
     Duty("notices", 15, "send notifications", _notices, tells=True),
 )
 """All of them, in the order in which they begin. What else is to be done at an interval is a line here."""

@@ -12,12 +12,12 @@ _TOLD = "Slack, PagerDuty, Teams, mail: who is told of what, and when."
 MANIFEST = Manifest(
     "service",
     {
-        "watch": AddedCommand("console.service.watch", _WATCH, "approvals"),
-        "notify": AddedCommand("console.service.notify", _NOTIFY, "watch"),
+        "watch": AddedCommand(_WATCH, "approvals"),
+        "notify": AddedCommand(_NOTIFY, "watch"),
     },
     {
-        "watch": AddedPage("Every day", _SERVICE, "console/service/watch.md", "daily"),
-        "notifications": AddedPage("Every day", _TOLD, "console/service/notifications.md", "watch"),
+        "watch": AddedPage("Every day", _SERVICE, "daily"),
+        "notifications": AddedPage("Every day", _TOLD, "watch"),
     },
     {"notify": ("apprise",)},
 )

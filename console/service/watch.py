@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.capabilities import manifests
 from console.commands.session import loaded
 from console.extras import missing_modules
 from console.printed.printing import say
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PORT = 9464
 """Prometheus's port for OpenMetrics exporters."""
-NAMES = ("pull", "findings", "census", "evidence", "notices")
+NAMES = ("pull", "findings", "census", *(name for one in manifests() for name in one.duties), "notices")
 GRACE_SECONDS = 1.5
 """How long duties have to end after a signal."""
 _PRINTED = {"systemd": "unit", "kubernetes": "manifest"}

@@ -17,18 +17,9 @@ from sqlalchemy import Engine
 
 from console.service.duties import Duty, DutyWork
 from console.service.watch_metrics import STATES
+from crypto_core import errors
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
-from crypto_core.errors import (
-    DatabaseError,
-    DatabaseReadOnlyError,
-    DutyLostError,
-    InterruptedRunError,
-    KeydeckError,
-    MissingGrantError,
-    MissingSchemaError,
-    NewerSchemaError,
-)
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import clean
 
@@ -41,7 +32,12 @@ ROUNDS_MISSED, LEAST_PATIENCE_SECONDS = 3, 60.0
 SELDOM = 4
 """Intervals after which a process that stands by does a duty itself."""
 _LEADING, _STANDING_BY, _ALONE, _NO_DATABASE, _RELIEVING = STATES
-_CANNOT_LEAD = (MissingGrantError, MissingSchemaError, DatabaseReadOnlyError, NewerSchemaError)
+_CANNOT_LEAD = (
+    errors.MissingGrantError,
+    errors.MissingSchemaError,
+    errors.DatabaseReadOnlyError,
+    errors.NewerSchemaError,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -106,9 +102,9 @@ class Watcher:
             except _CANNOT_LEAD as error:
                 self._go_alone(error)
                 self._stop.wait(LONGEST_WAIT_SECONDS)
-            except DutyLostError as error:
+            except errors.DutyLostError as error:
                 self._show(_STANDING_BY, error.message, run=False)
-            except DatabaseError as error:
+            except errors.DatabaseError as error:
                 locked = error.sqlstate == LOCK_NOT_AVAILABLE
                 held = lock_holders(self._engine, "keydeck.duty", "RowExclusiveLock") if locked else ""
                 state = _RELIEVING if locked else _NO_DATABASE
@@ -137,14 +133,14 @@ class Watcher:
                 else:
                     with lease.writing():
                         pass
-            except DatabaseError as error:
+            except errors.DatabaseError as error:
                 failures += 1
                 self._show(_NO_DATABASE, str(error), run=False)
             else:
                 failures = 0
                 self._show(_LEADING, "Watching.", run=True)
 
-    def _go_alone(self, error: KeydeckError) -> None:
+    def _go_alone(self, error: errors.KeydeckError) -> None:
         self._work = replace(self._work, telling=False)
         self._show(
             _ALONE,
@@ -184,9 +180,9 @@ class Watcher:
         begun = time.monotonic()
         try:
             words = duty.run(self._work)
-        except InterruptedRunError:
+        except errors.InterruptedRunError:
             return True
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             words = f"failed: {error}"
         except Exception as error:  # noqa: BLE001  # whatever it is, the others go on; its text may hold values
             _log.exception("Duty %s failed.", duty.name)

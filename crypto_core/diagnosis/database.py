@@ -21,15 +21,8 @@ from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.upkeep import backlogs, vacuuming
-from crypto_core.diagnosis.check import (
-    Check,
-    CheckOutcome,
-    Clock,
-    Topic,
-    clock_check,
-    system_clock,
-)
-from crypto_core.diagnosis.own_schema import own_schema
+from crypto_core.diagnosis.check import Check, CheckOutcome, Clock, Topic, clock_check, system_clock
+from crypto_core.diagnosis.own_schema import TableCheck, own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns
 from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 from crypto_core.guard.signature import Signer
@@ -114,6 +107,8 @@ class DatabasePlace:
     """What is asked for a token where the URL says iam=true."""
     apart: bool = False
     """True if the journal has a login or a database of its own."""
+    added: tuple[TableCheck, ...] = ()
+    """Checks of what capabilities keep beside the journal."""
 
 
 def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
@@ -145,6 +140,7 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
             signer=place.signer,
             anchoring=place.anchoring,
             tokens=place.apart,
+            added=place.added,
         )
         for look in (*tokens, own):
             if stop.is_set():

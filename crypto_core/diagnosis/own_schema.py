@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES, clock_now
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.schema import SCHEMA, evidence_record, function_of, journal, journal_end, metadata
-from crypto_core.database.schema import evidence_record as table
+from crypto_core.database.schema import SCHEMA, function_of, journal, journal_end, metadata
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import Journal
@@ -26,7 +25,7 @@ from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_lo
 from crypto_core.guard.signature import Signer
 from crypto_core.proof.forms import WrittenLast
 from crypto_core.proof.journal import NOT_ANCHORED, Chain, anchor_outcomes
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counting import counted
 
 _LATEST = 100
 """So many checkpoints are looked at for one that is anchored."""
@@ -53,10 +52,6 @@ _WRITERS = text(
 )
 _AHEAD = text("SELECT at > clock_timestamp() + interval '1 minute' FROM keydeck.journal_end")
 
-_LOOKED_AT = 30
-"""Days before today that are looked at."""
-_FRESH = timedelta(hours=36)
-_SCHEDULE = "Print what makes one every day: keydeck evidence schedule."
 _NEEDED = own_tables(KeydeckRole.RESPONDER)
 """The privileges on each table that all of Keydeck's operations need."""
 _OF_TOKENS = token_login_tables(KeydeckRole.RESPONDER)
@@ -124,6 +119,14 @@ def own_anchors(engine: Engine, places: Sequence[str], topic: Topic) -> Check:
     return topic.warning(said, "Make a checkpoint: keydeck journal checkpoint.")
 
 
+class TableCheck(NamedTuple):
+    """A check of what a capability keeps in a table of schema `keydeck`: made where that can be read."""
+
+    name: str
+    table: str
+    look: Callable[[Engine, Topic], Check]
+
+
 def _way_on(chain: Chain, last: WrittenLast | None) -> str:
     """What to do about a damaged journal: keep what shows it; rows behind the end can go then."""
     keep = "List all damage with: keydeck journal verify. Keep its output and a copy of keydeck.journal."
@@ -140,33 +143,6 @@ def _way_on(chain: Chain, last: WrittenLast | None) -> str:
     )
 
 
-def own_records(engine: Engine, topic: Topic) -> Check:
-    """Say whether there is a signed record of each of the last days. Raises DatabaseError."""
-    c = table.c
-    now = datetime.now(UTC)
-    recent = select(c.taken_at, c.signature).where(c.taken_at >= now - timedelta(days=_LOOKED_AT))
-    with connected(engine) as connection:
-        rows = connection.execute(recent).all()
-        first, last = connection.execute(select(func.min(c.taken_at), func.max(c.taken_at))).one()
-    if last is None:
-        return topic.ok("None was made yet: see keydeck evidence schedule.")
-    begun = max(first.astimezone(UTC).date(), (now - timedelta(days=_LOOKED_AT)).date())
-    there = {row.taken_at.astimezone(UTC).date() for row in rows}
-    days = [begun + timedelta(days=n) for n in range((now.date() - begun).days)]
-    gaps = [day.isoformat() for day in days if day not in there]
-    said = f"The last one is of {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
-    if now - last > _FRESH:
-        return topic.warning(f"{said} None since.", _SCHEDULE)
-    if gaps:
-        return topic.warning(f"{said} None of {listed(gaps, 5)}: {counted(len(gaps), 'day')}.", _SCHEDULE)
-    if unsigned := sum(not bytes(row.signature) for row in rows):
-        return topic.warning(
-            f"{said} {counted(unsigned, 'record')} of the last {_LOOKED_AT} days unsigned.",
-            "Set KEYDECK_SIGNING_KEY, and let whoever records sign: keydeck grants operator.",
-        )
-    return topic.ok(f"{said} Each of the last days has one, signed.")
-
-
 def own_schema(
     engine: Engine,
     *,
@@ -176,6 +152,7 @@ def own_schema(
     signer: Signer | None = None,
     anchoring: Anchoring | None = None,
     tokens: bool = False,
+    added: Sequence[TableCheck] = (),
 ) -> Iterator[Check]:
     """Yield whether schema `keydeck` is there and current, and a check for each of its tables.
 
@@ -215,8 +192,9 @@ def own_schema(
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
         yield Topic(area, "journal").by(partial(own_journal, engine, signer, anchoring))
-    if evidence_record.name in present and (evidence_record.name, "SELECT") in held:
-        yield Topic(area, "records of evidence").by(partial(own_records, engine))
+    for check in added:
+        if (check.table, "SELECT") in held:
+            yield Topic(area, check.name).by(partial(check.look, engine))
     if present >= {journal.name, journal_end.name} and anchors is not None:
         yield Topic(area, "anchors").by(partial(own_anchors, engine, anchors))
 

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
+from crypto_core import errors
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
-from crypto_core.errors import (
-    IncorrectKeyError,
-    InvalidCiphertextError,
-    KeyDisabledError,
-    KeyNotFoundError,
-    KeyStateError,
-    KmsAccessDeniedError,
-    KmsError,
-    KmsRequestError,
-    KmsUnreachableError,
-    UntrustedKeyError,
-)
 from crypto_core.key_names import is_key_arn, may_mean, region_of, same_key, short_key
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
 from crypto_core.secret import DataKey
 from crypto_core.text.cleaning import clean
 
-REFUSALS = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
+REFUSALS = (
+    errors.KmsAccessDeniedError,
+    errors.KeyDisabledError,
+    errors.KeyStateError,
+    errors.KeyNotFoundError,
+)
 """What KMS refuses because of the key, its state or its policy."""
 
-ANOTHER_KEY = (IncorrectKeyError, UntrustedKeyError)
+ANOTHER_KEY = (errors.IncorrectKeyError, errors.UntrustedKeyError)
 """What says that a data key is under another key than the one that was asked."""
 
-TRY_THE_NEXT = (*ANOTHER_KEY, InvalidCiphertextError, *REFUSALS)
+TRY_THE_NEXT = (*ANOTHER_KEY, errors.InvalidCiphertextError, *REFUSALS)
 """What KMS may say of a trusted key that is not the one that wrapped the EDK."""
 
 
@@ -48,10 +41,10 @@ class KeySearch:
     def __init__(self) -> None:
         self.asked: list[str] = []
         """The names of the keys that were asked."""
-        self.failures: list[KmsError] = []
+        self.failures: list[errors.KmsError] = []
         self.silent: set[str] = set()
         """The Regions that did not answer."""
-        self._unreachable: KmsUnreachableError | None = None
+        self._unreachable: errors.KmsUnreachableError | None = None
 
     def asking(self, key: str, region: str = "") -> Self:
         """Ask one key, in its Region, in a block; what that fails with is kept if another key may open it."""
@@ -67,7 +60,7 @@ class KeySearch:
     ) -> bool:
         if isinstance(error, TRY_THE_NEXT):
             self.failures.append(error)
-        elif isinstance(error, KmsUnreachableError):
+        elif isinstance(error, errors.KmsUnreachableError):
             self._unreachable = self._unreachable or error
             self.silent.add(self._region)
         else:
@@ -80,7 +73,7 @@ class KeySearch:
         return bool(self.failures) and isinstance(self.failures[-1], ANOTHER_KEY)
 
     @property
-    def failure(self) -> KmsError:
+    def failure(self) -> errors.KmsError:
         """Why no key opened it; a Region that did not answer comes first."""
         return self._unreachable or closest(self.failures)
 
@@ -91,7 +84,7 @@ def take_plaintext(answer: dict[str, Any], operation: str, key: str) -> DataKey:
     if len(data_key) != DATA_KEY_BYTES:
         length = len(data_key)
         data_key.wipe()
-        raise KmsRequestError(
+        raise errors.KmsRequestError(
             f"KMS returned a data key of {length} bytes, expected {DATA_KEY_BYTES}.",
             operation=operation,
             key=key,
@@ -103,7 +96,7 @@ def encrypted_data_key_of(answer: dict[str, Any], operation: str, key: str) -> b
     """Return the data key as KMS wrapped it. Raises KmsRequestError unless it has 1 to 6,144 bytes."""
     blob = bytes(answer.get("CiphertextBlob", b""))
     if not 1 <= len(blob) <= MAX_EDK_BYTES:
-        raise KmsRequestError(
+        raise errors.KmsRequestError(
             f"KMS returned an encrypted data key of {len(blob):,} bytes.", operation=operation, key=key
         )
     return blob
@@ -112,7 +105,7 @@ def encrypted_data_key_of(answer: dict[str, Any], operation: str, key: str) -> b
 def key_arn_of(value: object, operation: str, key: str) -> str:
     """Return the key ARN that KMS names in an answer. Raises KmsRequestError for anything else."""
     if not is_key_arn(value):
-        raise KmsRequestError("KMS did not say which key it used.", operation=operation, key=key)
+        raise errors.KmsRequestError("KMS did not say which key it used.", operation=operation, key=key)
     return value
 
 
@@ -128,7 +121,7 @@ def pinned(pins: dict[str, str], name: str, answer: object, operation: str) -> s
     # Later answers may come from a replica of the pinned key, in another Region than the name's.
     agrees = may_mean(pins.get(name, name), answered)
     if not (agrees and same_key(pins.setdefault(name, answered), answered)):
-        raise UntrustedKeyError(
+        raise errors.UntrustedKeyError(
             f"KMS used {answered} where {name} was expected.", operation=operation, key=answered
         )
     return answered
@@ -142,8 +135,11 @@ def data_key_of(
     Otherwise the data key is wiped. Raises KmsRequestError, UntrustedKeyError.
     """
     data_key = take_plaintext(answer, operation, key)
-    with wiped_if_refused(data_key):
+    try:
         key_arn = pinned(pins, key, answer.get("KeyId"), operation)
+    except errors.KmsError:
+        data_key.wipe()
+        raise
     return data_key, _key_answer(key_arn, material_of(answer.get("KeyMaterialId")))
 
 
@@ -174,7 +170,7 @@ def rewrapped_of(
 def require_same_region(source: str, destination: str) -> None:
     """Raise KmsRequestError for keys of two Regions, which ReEncrypt can't bridge."""
     if len({region_of(source), region_of(destination)} - {None}) > 1:
-        raise KmsRequestError(
+        raise errors.KmsRequestError(
             f"KMS can't rewrap from {source} to {destination}: they are in different Regions.",
             operation="ReEncrypt",
             key=source,
@@ -182,21 +178,11 @@ def require_same_region(source: str, destination: str) -> None:
         )
 
 
-@contextmanager
-def wiped_if_refused(data_key: DataKey) -> Iterator[None]:
-    """Wipe the data key if the block finds fault with where it comes from."""
-    try:
-        yield
-    except KmsError:
-        data_key.wipe()
-        raise
-
-
 def must_be_named(answered: str, named: str | None, operation: str) -> None:
     """Raise UntrustedKeyError unless KMS used the key that the envelope names; None names none."""
     if named is None or same_key(answered, named):
         return
-    raise UntrustedKeyError(
+    raise errors.UntrustedKeyError(
         f"KMS used {answered} where the envelope names {named}.", operation=operation, key=answered
     )
 
@@ -211,18 +197,20 @@ _key_answer = lru_cache(maxsize=64)(KeyAnswer)
 """There are few keys and key materials, and thousands of answers a second name them."""
 
 
-def closest(failures: Sequence[KmsError]) -> KmsError:
+def closest(failures: Sequence[errors.KmsError]) -> errors.KmsError:
     """Return the failure that tells most: a key that refuses says more than one that was the wrong one."""
-    told = [f for f in failures if not isinstance(f, IncorrectKeyError | InvalidCiphertextError)]
+    told = [
+        f for f in failures if not isinstance(f, errors.IncorrectKeyError | errors.InvalidCiphertextError)
+    ]
     if told:
         return told[0]
-    if len(failures) > 1 and all(isinstance(f, IncorrectKeyError) for f in failures):
+    if len(failures) > 1 and all(isinstance(f, errors.IncorrectKeyError) for f in failures):
         keys = ", ".join(short_key(f.key) for f in failures)
-        return IncorrectKeyError(
+        return errors.IncorrectKeyError(
             f"None of the {len(failures)} trusted keys ({keys}) wrapped this encrypted data key.",
             operation=failures[0].operation,
         )
     if len({region_of(f.key) for f in failures}) == 1:
         # In one Region the key that made a blob finds it damaged, and every other key finds it another's.
-        return next((f for f in failures if isinstance(f, InvalidCiphertextError)), failures[0])
+        return next((f for f in failures if isinstance(f, errors.InvalidCiphertextError)), failures[0])
     return failures[0]

@@ -143,8 +143,11 @@ class KmsKeyring:
             with search.asking(name, home):
                 with self._purging(name):
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
-                    with checked_answers.wiped_if_refused(unwrapped.data_key):
+                    try:
                         checked_answers.must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
+                    except errors.KmsError:
+                        unwrapped.data_key.wipe()
+                        raise
                 if not only:
                     self.remember_likely(encrypted_data_key, name)
                     if self._cache is not None:

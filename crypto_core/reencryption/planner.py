@@ -13,10 +13,7 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attached_code import (
-    code_warnings,
-    column_limits,
-)
+from crypto_core.database.tokens.attached_code import code_warnings, column_limits
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.catalogue import LiveCatalogue

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from crypto_core import errors
 from crypto_core.cipher import seal_under
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import job
@@ -27,21 +28,9 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.decoys import Decoy, DecoyToken
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.database.tokens.tripwire_list import (
-    FRESH_SECONDS,
-    Tripwire,
-    TripwireDocument,
-    TripwireList,
-)
+from crypto_core.database.tokens.tripwire_list import FRESH_SECONDS, Tripwire, TripwireDocument, TripwireList
 from crypto_core.database.tokens.written_rows import writing_rows
 from crypto_core.envelope import Format, bound_format, version_of
-from crypto_core.errors import (
-    ConflictError,
-    InvalidReferenceError,
-    KeydeckError,
-    MissingSchemaError,
-    RefusedError,
-)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -139,7 +128,7 @@ class Tripwires:
     def remove(self, plan: RemovePlan, consent: Consent | None) -> TripwireResult:
         """Delete the rows that stand as they were made, then the list's entry. Raises as `add`."""
         if plan.changed:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{plan.changed[0]} is not as it was made: somebody has changed it since.",
                 remedy="Nothing was removed. See what is in the row; remove it by hand if nobody needs it.",
             )
@@ -194,7 +183,7 @@ class Tripwires:
 
     def _draft_add(self, request: AddRequest) -> AddPlan:
         if not 1 <= request.count <= MOST_ROWS:
-            raise RefusedError(f"{request.count} is not a valid number of decoys (1-{MOST_ROWS}).")
+            raise errors.RefusedError(f"{request.count} is not a valid number of decoys (1-{MOST_ROWS}).")
         document = self._list.document()
         self._require_no_job()
         table = self._table(request.table)
@@ -204,7 +193,7 @@ class Tripwires:
         given = dict(request.given)
         for name in given:
             if name in (*table.token_columns, *table.id_columns):
-                raise RefusedError(f"{clean(name, 100)} can't be given: it is made up.")
+                raise errors.RefusedError(f"{clean(name, 100)} can't be given: it is made up.")
             shape.column(name)
         format_ = Format(request.format or sample.format)
         warnings = [_USED, *shape.remarks]
@@ -235,10 +224,10 @@ class Tripwires:
         try:
             with connected(self._engine) as connection:
                 running = connection.scalars(select(job.c.id).where(job.c.state == RUNNING)).all()
-        except MissingSchemaError:
+        except errors.MissingSchemaError:
             return
         if running:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"Job {running[0]} is running: it may open decoys that are added meanwhile.",
                 remedy="Wait for its end, or pause it.",
             )
@@ -269,9 +258,13 @@ class Tripwires:
     def _draft_reseal(self) -> ResealPlan:
         document = self._list.document()
         if not document.version:
-            raise RefusedError("There is no list of tripwires yet.", remedy="keydeck tripwire add makes one.")
+            raise errors.RefusedError(
+                "There is no list of tripwires yet.", remedy="keydeck tripwire add makes one."
+            )
         if not self._keyring.write_key:
-            raise RefusedError("No key to write under is configured.", remedy="Set TOKEN_ENCRYPTION_KEY_ID.")
+            raise errors.RefusedError(
+                "No key to write under is configured.", remedy="Set TOKEN_ENCRYPTION_KEY_ID."
+            )
         return ResealPlan(self._keyring.write_key)
 
     def _add(self, plan: AddPlan, run: Run) -> Tripwire:
@@ -282,7 +275,7 @@ class Tripwires:
             try:
                 one = self._list_one(run, plan, table, key_arn, sealed)
                 break
-            except ConflictError:
+            except errors.ConflictError:
                 if not left:
                     raise
         run.so_far["tripwire"] = one.number
@@ -318,7 +311,7 @@ class Tripwires:
         def added(document: TripwireDocument) -> TripwireDocument:
             taken = {decoy.row_id for t in document.tripwires if t.table == table.name for decoy in t.decoys}
             if taken & {decoy.row_id for decoy in sealed.decoys}:
-                raise ConflictError("Another tripwire has taken an id meanwhile.")
+                raise errors.ConflictError("Another tripwire has taken an id meanwhile.")
             number = document.last_number + 1
             decoys = tuple(replace(decoy, tripwire=number) for decoy in sealed.decoys)
             made[:] = [Tripwire(number, datetime.now(UTC), table.name, plan.format, key_arn, decoys)]
@@ -334,7 +327,7 @@ class Tripwires:
                 if decoy_rows.standing(connection, replace(table, decoys=()), one.decoys):
                     return
             self._write(run, lambda document: document.without(one.number), one.number)
-        except KeydeckError as error:
+        except errors.KeydeckError as error:
             _log.warning("Tripwire %d stays in the list: %s", one.number, error.message)
 
     def _seal(
@@ -382,7 +375,7 @@ class Tripwires:
 
             try:
                 self._list.write(document, self._journal, actor, {**run.detail, **told})
-            except ConflictError:
+            except errors.ConflictError:
                 if not left:
                     raise
             else:
@@ -395,7 +388,7 @@ class Tripwires:
             with connected(self._engine) as connection:
                 standing = decoy_rows.standing(connection, replace(table, decoys=()), one.decoys)
             gone = tuple(d for d in one.decoys if d not in standing)
-        except InvalidReferenceError:
+        except errors.InvalidReferenceError:
             _log.info("Table %s of tripwire %d is not there.", clean(one.table, 100), one.number)
         return TripwireState(
             one.number,

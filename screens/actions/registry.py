@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from crypto_core.guard.operations import BY_NAME
 from screens.actions.action import Action, ActionScope
+
+
+@cache
+def _added() -> tuple[Mapping[str, tuple[Action, ...]], ...]:
+    """Return the actions of each capability's screens, by the one after which they stand."""
+    folders = sorted(found.parent.name for found in Path(__file__).parents[1].glob("*/manifest.py"))
+    return tuple(import_module(f"screens.{folder}.manifest").ACTIONS for folder in folders)
+
+
+def with_added(actions: Iterable[Action]) -> Iterator[Action]:
+    """Yield the actions, each followed by those that stand after it."""
+    for action in actions:
+        yield action
+        for added in _added():
+            yield from added.get(action.id, ())
 
 
 def _does(
@@ -40,7 +58,7 @@ def _start_incident(scope: str, explanation: str) -> Action:
     return _does("incident declare", f"{scope}.incident", "I", explanation=explanation, calls=calls)
 
 
-ACTIONS: tuple[Action, ...] = (
+_OWN: tuple[Action, ...] = (
     # Places
     Action("everywhere.status", "status", "Status: are we all right?", "1", shown=True),
     Action(
@@ -63,14 +81,6 @@ ACTIONS: tuple[Action, ...] = (
         "Findings: what is wrong with keys, access and trails?",
         "7",
         calls="posture.examine_keys",
-        shown=True,
-    ),
-    Action(
-        "everywhere.compliance",
-        "compliance",
-        "Compliance: which controls were met, on which days, and what proves it?",
-        "8",
-        calls="compliance.assess_now",
         shown=True,
     ),
     Action("everywhere.log", "log", "Log: what happened to the console's calls?", "9"),
@@ -470,77 +480,6 @@ ACTIONS: tuple[Action, ...] = (
         "findings unsuppress", "findings.unsuppress", "Z", calls="trail_rules.unsuppress", argument="NUMBER"
     ),
     _start_incident("findings", "Start an incident about what the finding under the cursor is about"),
-    # Compliance
-    Action("compliance.left", "day before", "One column to the left", "left,h"),
-    Action("compliance.right", "next day", "One column to the right", "right,l"),
-    Action(
-        "compliance.earlier",
-        "earlier",
-        "As many columns earlier as are in sight",
-        "left_square_bracket",
-        display="[",
-    ),
-    Action(
-        "compliance.later",
-        "later",
-        "As many columns later as are in sight",
-        "right_square_bracket",
-        display="]",
-    ),
-    Action(
-        "compliance.last-wrong",
-        "day before that isn't met",
-        "To the day before on which the control was less than met",
-        "N",
-    ),
-    Action(
-        "compliance.next-wrong",
-        "next day that isn't met",
-        "To the next day on which the control was less than met",
-        "n",
-    ),
-    Action(
-        "compliance.zoom-in", "zoom in", "A column is a week instead of a month, a day instead of a week", "z"
-    ),
-    Action(
-        "compliance.zoom-out",
-        "zoom out",
-        "A column is a week instead of a day, a month instead of a week",
-        "Z",
-        shown=True,
-    ),
-    Action(
-        "compliance.framework",
-        "framework",
-        "Only the next framework's controls, or the named one's; behind the last one all",
-        "f",
-        argument="NAME|all",
-        shown=True,
-    ),
-    Action(
-        "compliance.worst",
-        "less than met",
-        "Only controls that were less than met on a day, or all",
-        "w",
-        shown=True,
-    ),
-    Action(
-        "compliance.period",
-        "period",
-        "The last 30 days, 90 days or year; or from one date to another, such as 2026-01-01 2026-06-30",
-        "d",
-        calls="periods.of",
-        argument="30d|90d|1y|FROM TO",
-        shown=True,
-    ),
-    Action(
-        "compliance.points",
-        "open points",
-        "What is open for the next audit, each with the command or the screen that settles it",
-        "o",
-        shown=True,
-    ),
-    Action("compliance.copy", "copy", "Copy the control, the day, and what it came to", "y"),
     # Manual rotation
     Action("rotation.copy-line", "copy", "Copy the command or line under the cursor", "y", shown=True),
     # Log
@@ -674,6 +613,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("manual.next", "next", "To the next line that has them", "n", shown=True),
 )
+
+ACTIONS: tuple[Action, ...] = tuple(with_added(_OWN))
 
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 

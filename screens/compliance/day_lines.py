@@ -17,9 +17,9 @@ from crypto_core.compliance.period.period import ControlPeriod, Lapse, LapseSour
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.proof.forms import FIRST
 from screens.ages import span
+from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
 from screens.compliance.grid import Cell, ControlRow, DayColumn
-from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
-from screens.evidence_standing import Standing
+from screens.compliance.standing import Standing
 from screens.identities import person
 from screens.routes import EventRoute, JobRoute
 from screens.styled import BAD, StyledLine, plain

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.period import ControlPeriod
-from screens.control_signs import ControlState, control_state
+from screens.compliance.control_signs import ControlState, control_state
 
 _DAY = timedelta(days=1)
 

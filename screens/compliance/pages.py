@@ -16,8 +16,8 @@ from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.day_lines import DayEvidence, day_evidence, day_lines
+from screens.compliance.standing import Standing
 from screens.event_filters import FIRST
-from screens.evidence_standing import Standing
 from screens.facts import Facts
 from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, Followed, TokensRoute
 from screens.signs import SIGNS

@@ -19,14 +19,15 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
+from screens.compliance.control_signs import CONTROL_SIGNS, ControlState
 from screens.compliance.day_lines import row_content
 from screens.compliance.grid import ControlRow, Zoom, counts, frameworks_of, rows_of, shown_rows
 from screens.compliance.heat_map import HeatMap
-from screens.control_signs import CONTROL_SIGNS, ControlState
+from screens.compliance.routes import ControlDayRoute, OpenPointsRoute
+from screens.compliance.standing import Standing, load_standing
 from screens.event_filters import since as moment_since
-from screens.evidence_standing import Standing, load_standing
 from screens.facts import Facts
-from screens.routes import ControlDayRoute, Followed, OpenPointsRoute
+from screens.routes import Followed
 from screens.widgets.cells import cut, spread
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.cursor_view import CursorView
@@ -98,7 +99,11 @@ class ComplianceScreen(AnswerScreen[Standing]):
     def ask_for(self, cancelled: Cancellation) -> Standing:
         services = self.facts.services
         return load_standing(
-            services.compliance, services.periods, self.chosen.on(self.today), self._known, cancelled
+            services.named("compliance"),
+            services.named("periods"),
+            self.chosen.on(self.today),
+            self._known,
+            cancelled,
         )
 
     def ask_anew(self) -> None:

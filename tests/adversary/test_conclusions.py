@@ -1,8 +1,8 @@
 """Whatever an adversary does in a role, no conclusion is false.
 
-Each kind of object is played with each conclusion; beside that, combinations are drawn, some hundred in the
-deep lane. `ADVERSARY_DRAWS=5000 pytest -m deep -n 4 tests/adversary/test_conclusions.py -k drawn` draws so
-many, and `ADVERSARY_SEED=<n>` others; each line of a failure is one conclusion that was false.
+Each kind of object is played with each conclusion; beside that, combinations are drawn, 75 in the deep lane
+and a thousand in the long one. `ADVERSARY_DRAWS=5000 pytest -m long -n 4 tests/adversary` draws so many, and
+`ADVERSARY_SEED=<n>` others; each line of a failure is one conclusion that was false.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from tests.adversary.attacks import ATTACKS, Attack
 from tests.adversary.conclusions import CONCLUSIONS, Conclusion
 from tests.adversary.stage import Ground, made_ground, play
 from tests.conftest import Databases
+from tests.lanes import examples
 
-DRAWS = int(os.environ.get("ADVERSARY_DRAWS", "200"))
+DRAWS = int(os.environ.get("ADVERSARY_DRAWS") or examples(2_000, deep=200))
 SEED = os.environ.get("ADVERSARY_SEED", "1")
 PARTS = 8
 
@@ -78,8 +79,8 @@ def test_no_conclusion_is_false_where_an_adversary_was(
         assert not false, (attack.cause, notes)
 
 
-@pytest.mark.deep
-@pytest.mark.long
+@pytest.mark.quick(0, deep=3)
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_conclusion_is_false_whatever_is_drawn(ground: Ground, part: int) -> None:
     found: list[object] = []

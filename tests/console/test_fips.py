@@ -19,7 +19,7 @@ from crypto_core import decrypt_token, encrypt_token
 from crypto_core.algorithms import fips
 from crypto_core.errors import SettingsError
 from tests.console.command_types import Keydeck
-from tests.crypto_core.compliance.snapshots import MODULES
+from tests.crypto_core.algorithms.facts import MODULES
 
 LACKING = tuple(replace(one, fips=False) for one in MODULES)
 
@@ -87,10 +87,10 @@ def test_the_settings_file_requires_it_as_well_and_a_wrong_value_is_named(
     path = tmp_path / "settings.toml"
     monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
     path.write_text('fips = "require"\n')
-    assert (keydeck("evidence", "verifier").exit_code, keydeck("help").exit_code) == (2, 0)
+    assert (keydeck("jobs", "list").exit_code, keydeck("help").exit_code) == (2, 0)
     path.write_text('fips = "perhaps"\n')
     assert "KEYDECK_FIPS" in keydeck("status").stderr
     path.write_text("")
     monkeypatch.setenv("KEYDECK_FIPS", "perhaps")
-    assert (ran := keydeck("evidence", "verifier")).exit_code == 2
+    assert (ran := keydeck("jobs", "list")).exit_code == 2
     assert ran.stderr.count("KEYDECK_FIPS") == 1

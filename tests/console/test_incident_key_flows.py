@@ -88,7 +88,7 @@ async def close(works: Operator) -> None:
     )
 
 
-@pytest.mark.long(115)
+@pytest.mark.slow(115)
 @pytest.mark.deep
 async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_than_forty_keys(
     large: Sandbox, tmp_path: Path, record_property: Callable[[str, object], None]
@@ -314,7 +314,7 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     assert f"{other}: opened 3 tokens." in written
 
 
-@pytest.mark.long(115)
+@pytest.mark.slow(115)
 @pytest.mark.deep
 def test_both_runbooks_are_worked_through_by_commands_alone(
     small: Sandbox, monkeypatch: pytest.MonkeyPatch

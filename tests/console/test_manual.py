@@ -199,7 +199,7 @@ def test_a_line_that_is_no_command_would_be_found() -> None:
     for wrong in ("keydeck statsu", "keydeck status --jsno", "keydeck status extra", "keydeck jobs show x"):
         with pytest.raises(click.UsageError):
             parsed(wrong)
-    assert len(list(written_lines("daily"))) == 11
+    assert len(list(written_lines("daily"))) == 10
 
 
 @pytest.mark.parametrize("topic", [topic for topic in ENTRIES if "\n$ keydeck " in source(topic)])

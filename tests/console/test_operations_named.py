@@ -20,6 +20,7 @@ from crypto_core.guard.operations import OPERATIONS
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from screens.actions.action import Action
 from screens.actions.registry import ACTIONS
+from tests.left_out import is_left_out
 
 GATES = {"may_change", "agreed", "_may_write", "ReadOnlyError"}
 """What is called before anything is changed, or refuses it."""
@@ -113,7 +114,8 @@ def test_every_operation_that_changes_anything_can_be_performed() -> None:
     performed = {action.operation.name for action in ACTIONS if action.operation is not None}
     performed |= {c.operation.name for _, c in commands(keydeck) if isinstance(c, OperationCommand)}
     performed |= {operation.name for kind in ActionKind for operation in kind.does.operations}
-    assert {operation.name for operation in OPERATIONS if operation.changes} <= performed
+    here = (one for one in OPERATIONS if not is_left_out(f"console/{one.name.split()[0]}/"))
+    assert {operation.name for operation in here if operation.changes} <= performed
 
 
 def gated(called: Any, seen: set[tuple[type, str]]) -> bool:
@@ -153,7 +155,7 @@ def test_an_action_that_calls_what_can_be_refused_read_only_names_an_operation(
     calls: str, services: Container
 ) -> None:
     service, _, method = calls.partition(".")
-    target = services.approvals if service == "approvals" else getattr(services.services, service)
+    target = services.approvals if service == "approvals" else services.services.named(service)
     changing = {changes(action) for action in ACTIONS if action.calls == calls and not stops(action)}
     assert changing == {gated(getattr(target, method), set())}
 

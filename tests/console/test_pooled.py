@@ -39,14 +39,8 @@ from tests.console.test_job_flows import (  # noqa: F401
     contexts,
     test_a_job_that_a_console_is_left_with_goes_on_wherever_it_is_joined,
 )
-from tests.console.test_jobs_for_real import (  # noqa: F401
-    remove_corrupt,
-    test_a_job_empties_a_key_and_its_document_adds_up,
-)
-from tests.console.test_journal_command import (  # noqa: F401
-    signing_key,
-    test_the_journal_is_signed_verified_and_found_out,
-)
+from tests.console.test_jobs_for_real import remove_corrupt, test_a_job_empties_a_key_and_its_document_adds_up  # noqa: F401
+from tests.console.test_journal_command import signing_key, test_the_journal_is_signed_verified_and_found_out  # noqa: F401
 from tests.crypto_core.database.state.test_journal import (  # noqa: F401
     test_concurrent_appends_keep_the_chain_whole_whatever_isolation_the_database_defaults_to,
 )

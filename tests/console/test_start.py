@@ -15,7 +15,7 @@ CONSOLE = """
 from console.application.app import KeydeckApp
 from console.application.context import ConsoleContexts
 from console.application.prefetch import foreseen
-from console.application.destinations import main_screen
+from console.application.app import main_screen
 from console.settings import load
 contexts = ConsoleContexts(load().settings)
 app = KeydeckApp(contexts.services, start_screen="{screen}")

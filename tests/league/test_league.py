@@ -1,6 +1,6 @@
 """The rules against techniques, over the traffic of a healthy platform: recall and false findings.
 
-The default lane plays two worlds, the deep one three more. `LEAGUE_WORLDS=50` plays so many, and prints each
+The default lane plays two worlds, the deep one three more, the long one 50 or LEAGUE_WORLDS; it prints each
 rule's figures (with `-s`); `LEAGUE_SEED=1000` begins with another seed. Rules are written against the seeds
 below 1000, and judged by others.
 """
@@ -26,7 +26,7 @@ from tests.league.world import World
 
 IN_SCOPE: Sequence[Technique] = (*OPENINGS, *KEY_CHANGES, *TRAIL_CHANGES)
 FIRST = int(os.environ.get("LEAGUE_SEED", "0"))
-WORLDS = int(os.environ.get("LEAGUE_WORLDS", "0"))
+WORLDS = int(os.environ.get("LEAGUE_WORLDS", "50"))
 MOST_FALSE_A_WEEK = 1.0
 FEW = 10
 """So few worlds are no measure of how often something happens by chance."""
@@ -64,8 +64,7 @@ def test_every_technique_in_scope_is_found_and_little_is_imagined(seeds: list[in
     assert tally.played.total() > len(seeds) * (len(IN_SCOPE) - 3)
 
 
-@pytest.mark.deep
-@pytest.mark.skipif(not WORLDS, reason="LEAGUE_WORLDS says how many worlds to play")
+@pytest.mark.long
 def test_the_whole_league(tmp_path: Path) -> None:
     tally = played(range(FIRST, FIRST + WORLDS), tmp_path)
     print(f"\n{tally.table()}", *tally.missed, *tally.imagined, sep="\n")

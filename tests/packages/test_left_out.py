@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from console.capabilities import OWN
+from tests.left_out import folders_of
 
 pytestmark = pytest.mark.deep
 
@@ -38,11 +40,11 @@ NEEDING_IT = (
 
 
 class Copy:
-    """A copy of the tree without some folders of `console` and their tests."""
+    """A copy of the tree without some folders and their tests."""
 
     def __init__(self, folder: Path, without: tuple[str, ...]) -> None:
         self.folder = folder
-        left_out = {ROOT / where / name for name in without for where in ("console", "tests/console")}
+        left_out = {ROOT / where / name for name in without for where in ("", "tests")}
 
         def ignored(where: str, names: list[str]) -> set[str]:
             return {name for name in names if name == "__pycache__" or Path(where, name) in left_out}
@@ -63,7 +65,7 @@ class Copy:
 def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_not_installed(
     tmp_path: Path, name: str
 ) -> None:
-    copy = Copy(tmp_path, (name,))
+    copy = Copy(tmp_path, folders_of(name))
     imported = copy.python("-c", IMPORT_ALL)
     assert imported.returncode == 0, imported.stderr
     helped = copy.python("-m", "console", "--help")
@@ -77,12 +79,26 @@ def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_
     assert written.returncode == 0, written.stderr
     tested = copy.python("-m", "pytest", "-q", "-n0", *NEEDING_IT)
     assert tested.returncode == 0, tested.stdout[-3000:]
-    collected = copy.python("-m", "pytest", "-q", "-n0", "-m", "deep or not deep", "--collect-only")
-    assert collected.returncode == 0, collected.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", sorted(set(OWN.values())))
+def test_no_other_test_needs_a_capability_as_it_is_collected(name: str) -> None:
+    """A module that imports it inside of a function excuses what it tests with that."""
+    folders = folders_of(name)
+    own = [ROOT / "tests" / folder for folder in ("benchmarks", *folders)]
+    gone = tuple(f"{where}{folder.replace('/', '.')}." for folder in folders for where in ("", "tests."))
+    needing = {
+        str(module)
+        for module in (ROOT / "tests").rglob("*.py")
+        if not any(map(module.is_relative_to, own))
+        for node in ast.parse(module.read_text("utf-8")).body
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(gone)
+    }
+    assert not needing
 
 
 def test_without_the_sandbox_everything_but_practice_works(tmp_path: Path) -> None:
-    copy = Copy(tmp_path, ("sandbox", "practice"))
+    copy = Copy(tmp_path, ("console/sandbox", "console/practice"))
     imported = copy.python("-c", IMPORT_ALL)
     assert imported.returncode == 0, imported.stderr
     assert copy.python("-m", "console", "--help").returncode == 0

@@ -11,7 +11,7 @@ from uv import find_uv_bin
 
 from tests.packages.conftest import Built, outside, uv
 
-pytestmark = [pytest.mark.deep, pytest.mark.long]
+pytestmark = [pytest.mark.deep, pytest.mark.slow]
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -29,7 +31,6 @@ from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
 from tests.screens.stage_abilities import StageAbilities
 from tests.screens.stage_approvals import StageApprovals
-from tests.screens.stage_compliance import StageCompliance, StagePeriods
 from tests.screens.stage_events import StageEvents
 from tests.screens.stage_findings import StagePosture, StageRules
 from tests.screens.stage_incidents import StageIncidents
@@ -150,8 +151,11 @@ class Stage:
         return StageSearch(self.enter)
 
     @cached_property
-    def periods(self) -> StagePeriods:
-        return StagePeriods(self)
+    def added(self) -> dict[str, Any]:
+        """The services of the capabilities that are here, each from `stage.py` beside its tests."""
+        folders = sorted(found.parent.name for found in Path(__file__).parent.glob("*/stage.py"))
+        tables = (import_module(f"tests.screens.{folder}.stage").SERVICES for folder in folders)
+        return {name: service(self) for table in tables for name, service in table.items()}
 
     @cached_property
     def puller(self) -> StagePuller:
@@ -212,8 +216,7 @@ class Stage:
             token_search=self.search,
             copy_register=StageCopies(self),  # type: ignore[arg-type]
             token_uses=self.token_uses,
-            compliance=StageCompliance(self),  # type: ignore[arg-type]
-            periods=self.periods,  # type: ignore[arg-type]
+            added=self.added,
             user_commands=self.user_commands,
             own_columns=self.own_columns,
         )

@@ -14,7 +14,6 @@ from uuid import UUID
 from crypto_core import errors
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.incidents.handover import handover_lines
 from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.model import (
     CheckResult,
@@ -34,6 +33,7 @@ from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole
 from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.service import handover_lines
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.secret import Secret

@@ -96,15 +96,6 @@ async def test_main_screens(picture: SnapshotAssertion) -> None:
     assert_none_differs(differing)
 
 
-async def test_compliance(picture: SnapshotAssertion) -> None:
-    looks: Looks = {"small": (SMALL, DARK), "large": (LARGE, DARK), "large-light": (LARGE, LIGHT)}
-    async with album(picture, start="compliance", size=LARGE) as a:
-        await a.d.press("N", "N", *["left"] * 4)
-        await a.take(looks, "map")
-        await a.d.press("enter")
-        await a.take({"large": (LARGE, DARK)}, "day")
-
-
 async def test_status_large_and_light(picture: SnapshotAssertion) -> None:
     async with deck(size=LARGE, theme=LIGHT) as d:
         assert d.app.export_screenshot() == picture

@@ -13,6 +13,7 @@ from importlib import resources
 from pkgutil import resolve_name
 from typing import Any
 
+from console.capabilities import manifests
 from console.manual.schema_of import Schema, schema_of
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
@@ -38,10 +39,7 @@ _MODELS = {
     "forecast": ("crypto_core.reencryption.scale.forecast:Forecast",),
     "whose": ("crypto_core.reencryption.token_search.result:SearchedToken",),
     "scan": ("crypto_core.copies.report:ScanReport",),
-    "control": ("crypto_core.compliance.assessment:Judgement",),
-    "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),
-    "evidence-record": ("crypto_core.compliance.records.recording:RecordedDay",),
-    "pack-check": ("crypto_core.compliance.pack.verification:PackCheck",),
+    **{name: models for one in manifests() for name, models in one.schemas.items()},
 }
 """The model of each; what only its others have is in some documents."""
 

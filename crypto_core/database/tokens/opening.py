@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crypto_core import errors
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import DEV_KEY, Format, open_dev
-from crypto_core.errors import (
-    EnvelopeError,
-    InvalidReferenceError,
-    InvalidTokenError,
-    KmsError,
-    SettingsError,
-)
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
@@ -52,9 +46,14 @@ class ValueOpener:
             if stored.format is Format.DEV:
                 return OpenedValue(open_dev(stored.value.reveal(), self._dev_key))
             opened = self._cipher.open(stored.value.reveal(), ref=stored.ref)
-        except (EnvelopeError, InvalidReferenceError, InvalidTokenError, SettingsError) as error:
+        except (
+            errors.EnvelopeError,
+            errors.InvalidReferenceError,
+            errors.InvalidTokenError,
+            errors.SettingsError,
+        ) as error:
             return OpenedValue(None, reason=error.message)
-        except KmsError as error:
+        except errors.KmsError as error:
             if error.may_pass:
                 raise
             return OpenedValue(None, reason=error.message)

@@ -29,11 +29,7 @@ from crypto_core.incidents.report.sections.census import CensusSection
 from crypto_core.incidents.report.sections.harm import LossesSection, SuspectsSection, UsesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
-from crypto_core.incidents.report.sections.records import (
-    EvidenceSection,
-    StepsSection,
-    TimelineSection,
-)
+from crypto_core.incidents.report.sections.records import EvidenceSection, StepsSection, TimelineSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, exported, sign
 from crypto_core.reports.cells import Page

@@ -20,16 +20,8 @@ from operator import attrgetter
 from threading import Event
 from typing import Any, TypeVar
 
+from crypto_core import errors
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.errors import (
-    KeyUnavailableError,
-    KmsDependencyTimeoutError,
-    KmsError,
-    KmsInternalError,
-    KmsThrottledError,
-    LeaseLostError,
-    WrongDataKeyError,
-)
 from crypto_core.reencryption.bulk import ports
 
 IN_FLIGHT = 128
@@ -42,10 +34,15 @@ GRACE_SECONDS = 0.5
 """How long what is under way may go on once a run is held back or stopped."""
 
 
-_PASSING = (KmsThrottledError, KmsInternalError, KmsDependencyTimeoutError, KeyUnavailableError)
+_PASSING = (
+    errors.KmsThrottledError,
+    errors.KmsInternalError,
+    errors.KmsDependencyTimeoutError,
+    errors.KeyUnavailableError,
+)
 
 
-def is_passing(error: KmsError) -> bool:
+def is_passing(error: errors.KmsError) -> bool:
     """Return whether a failure is worth waiting out while somebody waits for the end."""
     return isinstance(error, _PASSING)
 
@@ -66,9 +63,9 @@ class Control:
     """Set, the run ends: what is sealed is written, what is not is left."""
     in_flight: int = IN_FLIGHT
     patience_seconds: float = PATIENCE_SECONDS
-    passing: Callable[[KmsError], bool] = attrgetter("transient")
+    passing: Callable[[errors.KmsError], bool] = attrgetter("transient")
     """Which failures of KMS are waited out."""
-    outlasted: tuple[type[KmsError], ...] = ()
+    outlasted: tuple[type[errors.KmsError], ...] = ()
     """Of those, what is waited out for as long as it takes: the pace has all but stopped by then."""
 
 
@@ -332,7 +329,7 @@ class _Run:
         while True:
             try:
                 return await self._ask(entry.token)
-            except KmsError as error:
+            except errors.KmsError as error:
                 in_vain = self._loop.time() - self._succeeded_at
                 impatient = in_vain > self._control.patience_seconds
                 if not self._control.passing(error) or (
@@ -401,8 +398,8 @@ class _Run:
         if task is self._writing:
             self._writing = None
         failure = None if task.cancelled() else task.exception()
-        if isinstance(failure, WrongDataKeyError):
+        if isinstance(failure, errors.WrongDataKeyError):
             self._is_writable = False  # what was sealed meanwhile may not open either
-        if failure is not None and (self._failure is None or isinstance(failure, LeaseLostError)):
+        if failure is not None and (self._failure is None or isinstance(failure, errors.LeaseLostError)):
             self._failure = failure
         self._turn.set()

@@ -10,18 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
 
+from crypto_core import errors
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import (
-    DatabaseError,
-    InterruptedRunError,
-    InvalidReferenceError,
-    InvalidTokenError,
-    KeydeckError,
-    KmsError,
-    NotConfirmedError,
-    RefusedError,
-    RowVanishedError,
-)
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
@@ -88,7 +78,7 @@ class ManyEntries:
             for line, entry in plan.entries:
                 token = tokens.get(line)
                 if token is None or not was_made_for(entry, token):
-                    raise NotConfirmedError("The confirmation was given for different tokens.")
+                    raise errors.NotConfirmedError("The confirmation was given for different tokens.")
 
         change = GuardedChange.of(
             plan,
@@ -132,12 +122,17 @@ class ManyEntries:
             lines[row.ref] = row.line
             try:
                 entry = self._entering.plan_row(row.ref, row.token, replaced=row.replaced)
-            except (RefusedError, InvalidTokenError, InvalidReferenceError, RowVanishedError) as error:
+            except (
+                errors.RefusedError,
+                errors.InvalidTokenError,
+                errors.InvalidReferenceError,
+                errors.RowVanishedError,
+            ) as error:
                 faults.append(f"Line {row.line}: {error.message.rstrip('.')}")
             else:
                 entries.append((row.line, entry))
         if faults:
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"{listed(faults, _FAULTS)}.", remedy="Nothing was written. Correct the file, then try again."
             )
         warnings = dict.fromkeys(warning for _, entry in entries for warning in entry.warnings)
@@ -174,7 +169,7 @@ class ManyEntries:
                     although_unchecked=although_unchecked,
                     subject=subject,
                 )
-            except KeydeckError as error:
+            except errors.KeydeckError as error:
                 if _ends_all(error):
                     gone = error.message
                 yield EntryOutcome(line, entry.ref, None, error.message.removeprefix(f"{entry.ref}: "))
@@ -185,8 +180,10 @@ class ManyEntries:
         run.so_far.clear()
 
 
-def _ends_all(error: KeydeckError) -> bool:
+def _ends_all(error: errors.KeydeckError) -> bool:
     """True for what the next row would meet with, too."""
-    if isinstance(error, KmsError):
+    if isinstance(error, errors.KmsError):
         return error.may_pass
-    return isinstance(error, DatabaseError | InterruptedRunError) and not isinstance(error, RowVanishedError)
+    return isinstance(error, errors.DatabaseError | errors.InterruptedRunError) and not isinstance(
+        error, errors.RowVanishedError
+    )

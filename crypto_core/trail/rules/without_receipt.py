@@ -12,15 +12,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, STEAL_TOKEN
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.rules.rule_context import (
-    RuleContext,
-    calls,
-    found,
-    listed,
-    name_of,
-    short,
-    where_from,
-)
+from crypto_core.trail.rules.rule_context import RuleContext, calls, found, listed, name_of, short, where_from
 from crypto_core.trail.store.event_questions import Span, flag
 from crypto_core.trail.store.receipt_history import Allowance
 from crypto_core.trail.store.receipt_questions import Contradiction

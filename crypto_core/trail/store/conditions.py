@@ -29,13 +29,7 @@ from sqlalchemy import (
     true,
 )
 
-from crypto_core.lists.filter_language import (
-    Alternative,
-    Clause,
-    Term,
-    simplified,
-    terms_of,
-)
+from crypto_core.lists.filter_language import Alternative, Clause, Term, simplified, terms_of
 from crypto_core.text.cleaning import DEFAULT_LIMIT
 from crypto_core.trail import term_sql
 from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, not_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
@@ -18,15 +18,15 @@ from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
-from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
+from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_fields import PIVOTS
+from crypto_core.trail.event_fields import DETAILS, PIVOTS, ROLLED
 from crypto_core.trail.own_calls import without_own
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import counts, new_since, receipt_questions, statistics
-from crypto_core.trail.store.blocks import Row, event_of, with_records
+from crypto_core.trail.store.blocks import Row, blocks_of, event_of, forget_records, with_records
 from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
@@ -34,17 +34,64 @@ from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
 from crypto_core.trail.store.files_seen import any_file, recall, remember
+from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.pages import read_page
+from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent, ReceiptOfEvent
 from crypto_core.trail.store.receipt_tables import receipt_reached
-from crypto_core.trail.store.receipt_writer import AddedReceipts
+from crypto_core.trail.store.receipt_writer import AddedReceipts, forget_receipts_before
 from crypto_core.trail.store.request_id_proof import confirmed
-from crypto_core.trail.store.retention import Vacuumed, forget_before
-from crypto_core.trail.store.schema import event, keeping, note
+from crypto_core.trail.store.schema import (
+    COLUMNS,
+    daily,
+    event,
+    identity,
+    keeping,
+    note,
+    presence,
+    profile,
+    rollup,
+    term,
+)
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Day, Tallies, days_of
+from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """How many events were forgotten, and the store's size before and after, in bytes."""
+
+    forgotten: int
+    bytes_before: int
+    bytes_after: int
+
+
+def forget_before(connection: Connection, at: int) -> int:
+    """Forget the events before a second, but those with a note or a review; return how many."""
+    old = (event.c.at < at, event.c.id.not_in(select(note.c.id)))
+    blocks = blocks_of(connection, event.c.id, *old)
+    gone = connection.execute(delete(event).where(*old)).rowcount
+    forget_records(connection, blocks)
+    forget_twins(connection)
+    forget_receipts_before(connection, at)
+    forget_pulls_before(connection, at)
+    gone_ids = identity.c.event.not_in(select(event.c.id))
+    connection.execute(delete(identity).where(identity.c.day <= at // DAY, gone_ids))
+    connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
+    connection.execute(delete(daily).where(daily.c.day <= at // DAY))
+    connection.execute(delete(presence).where(presence.c.hour <= at // HOUR))
+    # Both halves of the hour that is cut are counted anew, and so is its day.
+    count_all(connection, until=at // HOUR)
+    connection.execute(delete(profile).where(profile.c.id.not_in(select(rollup.c.profile))))
+    for name, kind in (ROLLED | DETAILS).items():
+        used = select(COLUMNS[name]).distinct()
+        connection.execute(delete(term).where(term.c.kind == kind, not_(term.c.id.in_(used))))
+    changed(connection, forgotten=True)
+    return int(gone)
+
 
 AT_ONCE = 10_000
 _EVERY = 10_000_000

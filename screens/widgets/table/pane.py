@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -14,6 +15,7 @@ from textual.message import Message
 
 from crypto_core.errors import RefusedError
 from crypto_core.lists.paging import Query
+from crypto_core.text.cleaning import clean, shortened
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, Host
 from screens.asking import ask
@@ -22,17 +24,52 @@ from screens.facts import Facts
 from screens.memory import SortOrder
 from screens.services import UserCommands
 from screens.user_command import CommandOutcome, UserCommand
+from screens.widgets.cells import fit
+from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipboard
+from screens.widgets.dialog import Told
 from screens.widgets.filter_bar import FilterBar
+from screens.widgets.line_list import Line, line
 from screens.widgets.notice import Notice
+from screens.widgets.question import Question
 from screens.widgets.table.column_chooser import ColumnChooser
 from screens.widgets.table.columns import cell_of
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing, arrow, order_after, order_named
-from screens.widgets.table.own_commands import NONE, ChooseCommand, ask_to_run, command_said
 from screens.widgets.table.saved_filters import SavedFilters
 from screens.widgets.table.table import Table
+
+NONE = "No command of your own is set for this list: user_commands in the settings file has them."
+
+
+class ChooseCommand(ChoiceDialog[UserCommand]):
+    """Returns the command, None if the operator went back."""
+
+    def __init__(self, commands: Sequence[UserCommand]) -> None:
+        super().__init__("Your commands", "For the row under the cursor.")
+        self._commands = commands
+
+    def on_mount(self) -> None:
+        self.offer(self._commands, _line)
+
+
+def _line(command: UserCommand, width: int) -> Line:
+    key = fit(command.key, 8)
+    return line(" ", (key, "bold $accent"), fit(command.title, max(width - 10, 8)).rstrip(), target=command)
+
+
+def ask_to_run(command: UserCommand, arguments: Sequence[str]) -> Question:
+    about = clean(shlex.join(arguments), 16_000)
+    warning = "It may change something. Keydeck can't tell, nor undo it."
+    return Question(shortened(command.title, 78), (warning, "", about), "Run")
+
+
+def command_said(command: UserCommand, outcome: CommandOutcome) -> Told:
+    """Return what a command said, and how it ended."""
+    end = outcome.trouble or f"Exit code {outcome.exit_code}."
+    return Told(shortened(command.title, 78), Content("\n".join(outcome.lines) or "It said nothing."), end)
+
 
 Row = TypeVar("Row")
 

@@ -14,7 +14,7 @@ HOUR = 3600
 JUMPING = ("-P", "-m", "tests.console.faults.jumping", "jobs", "join")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_clock_that_jumps_by_hours_takes_no_chunk_away_and_ends_no_runner(
     monkeypatch: pytest.MonkeyPatch, others: int

@@ -38,7 +38,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         yield made
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_sessions_that_are_ended_at_random_moments_are_opened_again(scene: Scene) -> None:
     dice = random.Random(SEED)
     scene.write(SEED, 0.15)
@@ -71,7 +71,7 @@ def test_a_server_that_is_frozen_or_stopped_and_started_is_waited_for(scene: Sce
     assert_all_is_well(scene, scene.finish(runner))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_commit_whose_answer_is_lost_counts_once(scene: Scene) -> None:
     port = scene.sandbox.postgres.port
     scene.write(SEED, 0.15)
@@ -110,7 +110,7 @@ def free_the_disk(database: Engine) -> None:
         connection.execute(text("DROP SEQUENCE public.refusals"))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_full_disk_is_waited_out_and_a_lease_that_ran_out_meanwhile_costs_nothing(scene: Scene) -> None:
     scene.write(SEED, 0.3)
     runner = scene.join()
@@ -133,7 +133,7 @@ def test_a_full_disk_is_waited_out_and_a_lease_that_ran_out_meanwhile_costs_noth
     assert_all_is_well(scene, scene.finish(runner))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_journal_of_its_own_that_has_no_space_is_waited_for_and_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

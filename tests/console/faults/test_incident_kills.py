@@ -1,6 +1,7 @@
 """Consoles that are killed at every step of an incident: the next operator goes on, and nothing is lost.
 
-Each step is ended with SIGKILL at the moments that matter, and INCIDENT_KILLS times at a random one.
+Each step is ended with SIGKILL at the moments that matter (about a key at one of them in the deep lane), and
+INCIDENT_KILLS times at a random one.
 FAULTS_SEED repeats what the dice came to:
 
     INCIDENT_KILLS=5 FAULTS_SEED=7 python -m pytest -s tests/console/faults/test_incident_kills.py
@@ -27,9 +28,10 @@ from crypto_core.secret import Secret
 from tests.console.faults.crew import Crew, crew_of
 from tests.console.faults.incident_aftermath import assert_told_whole, opened_tokens
 from tests.console.faults.mortal import CALL
+from tests.lanes import examples
 from tests.platform_rows import put
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.deep, pytest.mark.long]
 
 KILLS = int(os.environ.get("INCIDENT_KILLS", "1"))
 """How often each step is killed at a random moment."""
@@ -139,10 +141,14 @@ def told(crew: Crew, began: float) -> None:
     print(", ".join(f"{step} {number}" for step, number in crew.kills.items()))
 
 
-@pytest.mark.long(150)
+@pytest.mark.slow(150)
 def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dice: random.Random
 ) -> None:
+    moments = {
+        step: tuple(sorted(dice.sample(all_, examples(len(all_), deep=1)), key=all_.index))
+        for step, all_ in MOMENTS.items()
+    }
     with crew_of(monkeypatch, tmp_path, dice, connections=150) as crew:
         began = time.monotonic()
         key = crew.sandbox.world.current_key.arn
@@ -165,7 +171,7 @@ def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing
                 return ["--set", f"platform=arn:aws:iam::{ACCOUNT}:role/keydeck-platform"]
             return ["--answer", ANSWERS[step]] if step in ANSWERS else []
 
-        worked_through(crew, MOMENTS, each, SKIPPED)
+        worked_through(crew, moments, each, SKIPPED)
         assert crew.platform is not None
         written = crew.platform.stop()
         view = assert_told_whole(crew)
@@ -209,7 +215,7 @@ def _assert_one_job_a_step(crew: Crew) -> None:
     assert str(made[Verb.ENCRYPT].job.id) == crew.value("encrypt_job")
 
 
-@pytest.mark.long(95)
+@pytest.mark.slow(95)
 def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and_revokes_no_new_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dice: random.Random
 ) -> None:

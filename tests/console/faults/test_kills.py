@@ -24,7 +24,7 @@ LIFE_SECONDS = 1.5
 """How long at most a runner works before it is killed."""
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_runner_that_is_killed_at_random_moments_costs_retries_and_no_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

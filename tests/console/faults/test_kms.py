@@ -38,7 +38,7 @@ def throttled(scene: Scene) -> int:
     return sum(sample.throttled for sample in scene.view().samples)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_whatever_kms_does_a_runner_goes_on_and_so_does_its_end(
     monkeypatch: pytest.MonkeyPatch, sign_in: Callable[[str], str]
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_job_at_rate_auto_says_that_kms_leaves_it_nothing_and_loses_no_token(
         assert_all_is_well(scene, scene.finish(runner))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_credentials_that_run_out_for_good_stop_a_job_until_they_are_renewed(
     monkeypatch: pytest.MonkeyPatch, sign_in: Callable[[str], str]
 ) -> None:

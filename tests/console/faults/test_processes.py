@@ -36,7 +36,7 @@ def beside(scene: Scene, first: Child, number: int) -> list[int]:
     return others()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_processes_whose_first_one_is_killed_give_their_chunks_back_and_end(scene: Scene) -> None:
     first = scene.join("--processes", "3")
     others = beside(scene, first, 2)
@@ -49,7 +49,7 @@ def test_processes_whose_first_one_is_killed_give_their_chunks_back_and_end(scen
     assert_all_is_well(scene, scene.finish(scene.join("--processes", "2")))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_one_of_several_that_is_killed_is_told_and_the_others_go_on(scene: Scene) -> None:
     first = scene.join("--processes", "3")
     killed, other = beside(scene, first, 2)
@@ -62,7 +62,7 @@ def test_one_of_several_that_is_killed_is_told_and_the_others_go_on(scene: Scene
     assert [scene.enlisted(pid) for pid in (first.pid, killed, other)] == [False, True, False]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_of_several_runners_those_that_are_told_to_end_do_and_another_finishes(scene: Scene) -> None:
     interrupted, terminated, other = scene.join(), scene.join(), scene.join()
     scene.until_enlisted(interrupted, terminated, other)
@@ -79,7 +79,7 @@ def test_of_several_runners_those_that_are_told_to_end_do_and_another_finishes(s
     assert len(view.runners) == 3
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_all_processes_end_with_the_one_that_is_told_to(scene: Scene) -> None:
     first = scene.join("--processes", "3")
     others = beside(scene, first, 2)

@@ -103,7 +103,7 @@ async def from_census_to_report(works: Operator) -> None:
     await works.press("enter")
 
 
-@pytest.mark.long(130)
+@pytest.mark.slow(130)
 async def test_a_second_operator_ends_what_the_first_was_killed_in_the_middle_of(
     busy: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -180,7 +180,7 @@ async def test_a_second_operator_ends_what_the_first_was_killed_in_the_middle_of
     assert "keydeck-oncall/ben" in written
 
 
-@pytest.mark.long(240)
+@pytest.mark.slow(240)
 async def test_a_region_that_is_down_keeps_the_key_from_being_taken_away_nowhere_else(
     busy: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

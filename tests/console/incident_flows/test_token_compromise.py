@@ -107,7 +107,7 @@ def pull_logs(services: Container) -> None:
         assert puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since).finished
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.deep
 async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
     sandbox: Sandbox,

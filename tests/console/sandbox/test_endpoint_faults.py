@@ -8,12 +8,7 @@ from http.client import HTTPConnection, IncompleteRead
 from typing import Any
 
 import pytest
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    EndpointConnectionError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from console.sandbox.endpoint import (
     ANALYST,

@@ -7,12 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem
 
-from crypto_core.algorithms.algorithm import (
-    ALGORITHMS,
-    QUANTUM_SAFE_SIGNING,
-    Primitive,
-    algorithm_of_spec,
-)
+from crypto_core.algorithms.algorithm import ALGORITHMS, QUANTUM_SAFE_SIGNING, Primitive, algorithm_of_spec
 from crypto_core.algorithms.tls_probe import GROUPS
 from crypto_core.aws.kms_signer import ALGORITHMS as SIGNING
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.algorithms.algorithm import ALGORITHMS
-from crypto_core.algorithms.aws_endpoints import EndpointFact
-from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
-from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.compliance.algorithm_uses import algorithm_fact
 from crypto_core.compliance.facts import (
     AccessFact,
@@ -44,9 +40,7 @@ from crypto_core.findings.registry import rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.text.cleaning import clean
-
-NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-DAY = timedelta(days=1)
+from tests.crypto_core.algorithms.facts import DAY, ENDPOINT, MODULES, NOW
 
 KEY = KeyFact(
     arn=clean("arn:aws:kms:eu-west-1:123456789012:key/1"),
@@ -75,31 +69,6 @@ OPERATIONS = tuple(map(clean, ("keys disable", "revoke tokens")))
 OF_EVENTS = (RuleFacts.EVENTS, RuleFacts.PROVIDERS)
 CHECKS = ("encryption", "role", "endpoint", "clock")
 
-CERTIFICATE = CertificateFact(
-    subject=clean("CN=kms.eu-west-1.amazonaws.com"),
-    issuer=clean("CN=Amazon"),
-    serial=clean("1f"),
-    key=clean("RSA"),
-    key_bits=2048,
-    key_classical_bits=112,
-    signature=clean("RSA_WITH_SHA256"),
-    signature_oid=clean("1.2.840.113549.1.1.11"),
-    not_before=NOW - 30 * DAY,
-    not_after=NOW + 300 * DAY,
-    sha256=clean("ab" * 32),
-)
-ENDPOINT = EndpointFact(
-    services=(clean("kms"),),
-    region=clean("eu-west-1"),
-    host=clean("kms.eu-west-1.amazonaws.com:443"),
-    encrypted=True,
-    fips=False,
-    protocol=clean("TLSv1.3"),
-    cipher=clean("TLS_AES_128_GCM_SHA256"),
-    cipher_bits=128,
-    group=clean("X25519MLKEM768"),
-    certificate=CERTIFICATE,
-)
 REVIEW = ReviewFact(
     id=clean("12"),
     at=NOW - 30 * DAY,
@@ -110,10 +79,6 @@ REVIEW = ReviewFact(
 )
 SEALS = algorithm_fact(
     ALGORITHMS["AES-256-GCM"], "seals tokens in format v2", protects=["a.b"], tokens=100, why="counted"
-)
-MODULES = tuple(
-    OpensslModule(clean(name), clean("TLS"), clean("OpenSSL 3.5"), fips=True, why=clean("it is in FIPS mode"))
-    for name in (PYTHON, LIBRARY)
 )
 
 

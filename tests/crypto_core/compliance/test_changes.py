@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from console.container import Container
+from console.evidence.services import EvidenceServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.compliance import change_reader
@@ -100,7 +101,7 @@ def assert_records_examine_since_the_one_before(reader: SnapshotReader) -> None:
 
 
 def read(services: Container) -> tuple[ChangeFacts, UseFacts]:
-    snapshot = services.snapshots.take([SnapshotPart.CHANGES, SnapshotPart.USES])
+    snapshot = services.of(EvidenceServices).snapshots.take([SnapshotPart.CHANGES, SnapshotPart.USES])
     changes, uses = snapshot.part(SnapshotPart.CHANGES), snapshot.part(SnapshotPart.USES)
     assert isinstance(changes, ChangeFacts)
     assert isinstance(uses, UseFacts)
@@ -134,7 +135,7 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     services.journal.record("keys retire-grant", "alias/x", Outcome.DONE)  # of an earlier version
     assert keydeck("events", "pull", "--yes").exit_code == 0
 
-    assert_records_examine_since_the_one_before(services.snapshots)
+    assert_records_examine_since_the_one_before(services.of(EvidenceServices).snapshots)
     changes, uses = read(services)
     assert changes.gaps == ()
     told = [(one.kind, one.what, one.opens, one.closes) for one in changes.changes if one.subject == key]
@@ -153,7 +154,7 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     assert journaled[0].detail == f"under {key}; done 1"
     assert f":{ref.row_id}" not in str(changes)
     digest = next(one.detail for one in changes.changes if one.closes)
-    keys = services.snapshots.take([SnapshotPart.KEYS]).part(SnapshotPart.KEYS)
+    keys = services.of(EvidenceServices).snapshots.take([SnapshotPart.KEYS]).part(SnapshotPart.KEYS)
     assert isinstance(keys, GuardingKeyFacts)
     assert f"policy {next(one.policy_sha256 for one in keys.keys if one.arn == key)}" == digest
     assert {one.purpose for one in keys.keys if one.writes} == {"data keys of tokens"}

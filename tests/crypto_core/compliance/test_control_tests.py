@@ -19,8 +19,8 @@ from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
 from crypto_core.text.cleaning import clean
+from tests.crypto_core.algorithms.facts import CERTIFICATE
 from tests.crypto_core.compliance.snapshots import (
-    CERTIFICATE,
     DAY,
     NOW,
     OPERATIONS,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from console.container import Container
+from console.evidence.services import EvidenceServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
@@ -21,7 +22,7 @@ from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapsho
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import clean
 from tests.conftest import ForReading
-from tests.crypto_core.compliance.snapshots import ENDPOINT
+from tests.crypto_core.algorithms.facts import ENDPOINT
 
 C = SnapshotPart.CRYPTOGRAPHY
 END = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +33,7 @@ def using(facts: Iterable[AlgorithmFact], words: str) -> list[AlgorithmFact]:
 
 
 def measured(services: Container) -> CryptographyFacts:
-    snapshot = services.compliance.reader.take([C])
+    snapshot = services.of(EvidenceServices).compliance.reader.take([C])
     facts = snapshot.part(C)
     assert isinstance(facts, CryptographyFacts)
     assert read_snapshot(json.loads(json.dumps(snapshot_json(snapshot)))) == snapshot

@@ -20,17 +20,7 @@ from crypto_core.trail.query import FIELDS, enclosed, parse, values
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.conftest import ALIASES
-from tests.crypto_core.trail.records import (
-    KEY,
-    NOW,
-    OTHER_KEY,
-    context,
-    denied,
-    event,
-    read,
-    role,
-    user,
-)
+from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, event, read, role, user
 from tests.lanes import examples
 
 

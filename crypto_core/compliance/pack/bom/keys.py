@@ -17,13 +17,7 @@ from cyclonedx.model.crypto import (
 from crypto_core.algorithms.algorithm import Primitive
 from crypto_core.compliance import measured
 from crypto_core.compliance.algorithm_uses import use_of_key, use_of_signing_key
-from crypto_core.compliance.facts import (
-    AlgorithmFact,
-    KeyFact,
-    MaterialFact,
-    SigningKeyFact,
-    TokenFacts,
-)
+from crypto_core.compliance.facts import AlgorithmFact, KeyFact, MaterialFact, SigningKeyFact, TokenFacts
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
 from crypto_core.compliance.pack.recorded_keys import SeenKey

@@ -9,13 +9,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 from crypto_core.incidents.keys.rotation.look import RotationLook
-from crypto_core.incidents.keys.rotation.verdict import (
-    Instruction,
-    RotationVerdict,
-    command,
-    enabling,
-    note,
-)
+from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, enabling, note
 from crypto_core.incidents.model import CheckState
 from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS

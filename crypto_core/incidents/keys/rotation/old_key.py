@@ -10,13 +10,7 @@ from collections.abc import Iterator
 
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.switching import is_trusted, platform_switched, trust
-from crypto_core.incidents.keys.rotation.verdict import (
-    Instruction,
-    RotationVerdict,
-    command,
-    enabling,
-    note,
-)
+from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, enabling, note
 from crypto_core.incidents.model import CheckState
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.text.counting import counted

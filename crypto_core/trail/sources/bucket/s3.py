@@ -13,14 +13,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
 
+from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
-    CredentialsError,
-    InterruptedRunError,
-    KeydeckError,
-    KmsError,
-    KmsUnreachableError,
-)
 from crypto_core.key_names import AccountRegion
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
@@ -119,9 +113,9 @@ class BucketSource:
                 lambda one: self._read(bucket, one, pull), wanted, threads=THREADS, cancelled=cancelled
             ):
                 name = f"s3://{bucket.name}/{clean(listed.key, 300)}"
-                if isinstance(result, KeydeckError):
+                if isinstance(result, errors.KeydeckError):
                     complete = False
-                    unanswered = unanswered + 1 if isinstance(result, KmsUnreachableError) else 0
+                    unanswered = unanswered + 1 if isinstance(result, errors.KmsUnreachableError) else 0
                     if unanswered > THREADS:
                         raise result
                     tally.gap(f"{name}: {why(result)}")
@@ -138,10 +132,10 @@ class BucketSource:
                 if len(kept) >= _AT_ONCE or len(read) >= _FILES_AT_ONCE:
                     write()
             write()
-        except (CredentialsError, InterruptedRunError):
+        except (errors.CredentialsError, errors.InterruptedRunError):
             write()
             raise
-        except KmsError as error:
+        except errors.KmsError as error:
             write()
             tally.gap(f"{place}: {where}: {why(error)}")
             return False
@@ -157,7 +151,9 @@ class BucketSource:
             there = self.book.known(names)
             yield from (wanted for wanted in zip(some, names, strict=True) if wanted[1] not in there)
 
-    def _read(self, bucket: Bucket, wanted: _Wanted, pull: PullRun) -> Read | KmsError | BrokenObjectError:
+    def _read(
+        self, bucket: Bucket, wanted: _Wanted, pull: PullRun
+    ) -> Read | errors.KmsError | BrokenObjectError:
         try:
             content = bucket.read_object(wanted[0].key, pull.cancelled)
             # One at a time: unpacked, and as objects of Python, a file takes many times its size.
@@ -165,9 +161,9 @@ class BucketSource:
                 return kept_of(
                     read_records(records_of(load_foreign(unpacked(content.body)))), pull.asked.wants
                 )
-        except CredentialsError:
+        except errors.CredentialsError:
             raise
-        except (BrokenObjectError, KmsError) as error:
+        except (BrokenObjectError, errors.KmsError) as error:
             return error
         except OversizeDocumentError as error:
             return BrokenObjectError(f"{error}.")

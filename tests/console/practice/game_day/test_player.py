@@ -23,8 +23,8 @@ FAST = 500.0
 SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "1")))
 
 
-@pytest.mark.long(260)
-@pytest.mark.deep
+@pytest.mark.slow(260)
+@pytest.mark.quick(0, deep=2)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", list(SCENARIOS))
 def test_whoever_accepts_every_default_ends_safe(

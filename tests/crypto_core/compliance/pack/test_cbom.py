@@ -22,22 +22,17 @@ from crypto_core.compliance.facts import (
     SigningKeyFact,
     TokenFacts,
 )
-from crypto_core.compliance.measured import (
-    ACTIVE,
-    COMPROMISED,
-    DEACTIVATED,
-    DESTROYED,
-    PRE_ACTIVE,
-    SUSPENDED,
-)
+from crypto_core.compliance.measured import ACTIVE, COMPROMISED, DEACTIVATED, DESTROYED, PRE_ACTIVE, SUSPENDED
 from crypto_core.compliance.pack.bom.document import bill_document
 from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import CleanText, clean
+from tests.crypto_core.algorithms.facts import ENDPOINT
 from tests.crypto_core.compliance.pack.foreign_readers import bill_trouble
 from tests.crypto_core.compliance.pack.small_periods import CONTEXT, HOSTILE, period
-from tests.crypto_core.compliance.snapshots import ENDPOINT, KEY, NOW, WELL
+from tests.crypto_core.compliance.snapshots import KEY, NOW, WELL
+from tests.crypto_core.test_imports import loaded_by
 
 STATES = {
     PRE_ACTIVE: "pre-activation",
@@ -369,3 +364,7 @@ def test_every_algorithm_and_primitive_has_a_place_in_the_schema() -> None:
     assert set(told) == set(ALGORITHMS)
     assert {one.primitive for one in facts} <= set(Primitive)
     assert all(one["cryptoProperties"]["algorithmProperties"]["cryptoFunctions"] for one in told.values())
+
+
+def test_a_bill_of_materials_loads_its_library_once_it_is_made() -> None:
+    assert "cyclonedx" not in loaded_by("import crypto_core.compliance.pack.cbom")

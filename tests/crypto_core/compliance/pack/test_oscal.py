@@ -22,14 +22,7 @@ from crypto_core.compliance.period.period import AuditPeriod, LapseSource
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.text.cleaning import CleanText, clean
 from tests.crypto_core.compliance.pack.foreign_readers import read_results
-from tests.crypto_core.compliance.pack.small_periods import (
-    CONTEXT,
-    CONTROLS,
-    HOSTILE,
-    SINCE,
-    lapse,
-    period,
-)
+from tests.crypto_core.compliance.pack.small_periods import CONTEXT, CONTROLS, HOSTILE, SINCE, lapse, period
 from tests.crypto_core.compliance.snapshots import KEY, changed, key
 
 HOUSE = Framework(clean("house"), clean("House rules"), clean("2026"))

@@ -15,13 +15,7 @@ from crypto_core.errors import MissingGrantError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import Checkpoint
 from tests.crypto_core.checked import checked
-from tests.crypto_core.compliance.records.recorded import (
-    Records,
-    move_clock,
-    records_of,
-    signer_of,
-    tampered,
-)
+from tests.crypto_core.compliance.records.recorded import Records, move_clock, records_of, signer_of, tampered
 
 ROW = "UPDATE keydeck.evidence_record SET "
 SHA = "digest = sha256(convert_to(document, 'UTF8'))"

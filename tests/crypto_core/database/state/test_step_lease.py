@@ -23,13 +23,7 @@ from crypto_core.database.state.duties import DutyLease, on_duty
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.step_lease import LEASE_SECONDS, StepLease, leased
-from crypto_core.errors import (
-    DatabaseError,
-    DatabaseTimeoutError,
-    DutyLostError,
-    RefusedError,
-    StepLostError,
-)
+from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DutyLostError, RefusedError, StepLostError
 from crypto_core.guard.held_step import holding, require_held
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.reencryption.plan import Selection, Verb

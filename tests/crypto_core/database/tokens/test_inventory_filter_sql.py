@@ -134,9 +134,11 @@ def everything(services: Container, inventory: Inventory) -> dict[TokenRef, dict
     return {row.ref: read(row, raw) for row in inventory.page(Query(), limit=1000).rows}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.deep
-@settings(max_examples=examples(250, quick=8), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(250, quick=8, deep=30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(_filters, _sorts)
 @example("key:unknown -leaked:*", SortKey.STATE)
 @example("-evidence:verified id:7,gh-3", SortKey.REFERENCE)

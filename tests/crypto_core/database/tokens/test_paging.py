@@ -138,8 +138,10 @@ FILTERS = [
 ]
 
 
-@pytest.mark.long
-@settings(max_examples=examples(60, quick=10), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(
+    max_examples=examples(60, quick=10, deep=30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.sampled_from(list(WAYS)),
     st.sampled_from(FILTERS),

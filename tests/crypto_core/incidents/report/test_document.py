@@ -21,16 +21,7 @@ from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown, told
-from tests.crypto_core.incidents.sample import (
-    ANA,
-    BEN,
-    NEW_KEY,
-    OLD_KEY,
-    Sample,
-    at,
-    journal_entry,
-    sample,
-)
+from tests.crypto_core.incidents.sample import ANA, BEN, NEW_KEY, OLD_KEY, Sample, at, journal_entry, sample
 
 ENVELOPES = [b64encode(mark + b"canary, canary" * 9).decode() for mark in (b"v1|", b"v2|", b"dev|")]
 

@@ -16,13 +16,7 @@ from crypto_core.envelope import Format, classify, seal, serialise
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
-from crypto_core.reencryption.bulk.ports import (
-    BulkKms,
-    Outcome,
-    Poison,
-    Sealed,
-    TokenTask,
-)
+from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb

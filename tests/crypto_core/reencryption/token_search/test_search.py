@@ -26,11 +26,7 @@ from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.leak_reading import read_leak
 from crypto_core.reencryption.token_search.result import TokenSearchResult
-from crypto_core.reencryption.token_search.wanted import (
-    MOST_BLANKS,
-    WantedToken,
-    hashed_token,
-)
+from crypto_core.reencryption.token_search.wanted import MOST_BLANKS, WantedToken, hashed_token
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing

@@ -15,11 +15,7 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import EndpointProcess
-from crypto_core.errors import (
-    InterruptedRunError,
-    KmsThrottledError,
-    PageTokenError,
-)
+from crypto_core.errors import InterruptedRunError, KmsThrottledError, PageTokenError
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord

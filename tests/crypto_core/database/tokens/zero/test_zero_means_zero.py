@@ -2,7 +2,7 @@
 
 Keydeck works as a role with the printed rights alone; what is left is counted with all rights, in every
 table, by looking for the very envelopes that are under the key. In the deep lane 120 databases are drawn;
-`ZERO_DRAWS=10000 pytest -m deep -n auto <this file>` draws so many, and `ZERO_SEED=<n>` others.
+`ZERO_DRAWS=10000 pytest -m long -n auto <this file>` draws so many, and `ZERO_SEED=<n>` others.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from crypto_core.secret import Secret
 from tests.conftest import Databases, point_at
 from tests.crypto_core.database.tokens.zero.drawing import Draw, drawn
 from tests.crypto_core.reencryption.jobs.working import jobs_of
+from tests.lanes import examples
 
-DRAWS = int(os.environ.get("ZERO_DRAWS", "120"))
+DRAWS = int(os.environ.get("ZERO_DRAWS") or examples(1_200, deep=120))
 SEED = os.environ.get("ZERO_SEED", "1")
 MOVED = 0.85
 """The share of draws in which the tokens have been moved before: they cost a quarter of the others."""
@@ -279,8 +280,8 @@ def make(superuser: Engine, statements: list[str]) -> None:
                 continue
 
 
-@pytest.mark.deep
-@pytest.mark.long
+@pytest.mark.quick(0, deep=3)
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_zero_is_false(bench: Bench, part: int) -> None:
     said: Counter[str] = Counter()

@@ -14,13 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.crypto_core.trail.sources.amazon import (
-    ACCOUNT,
-    HERE,
-    dated,
-    log_file,
-    log_key,
-)
+from tests.crypto_core.trail.sources.amazon import ACCOUNT, HERE, dated, log_file, log_key
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

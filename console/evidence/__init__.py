@@ -1,0 +1,1 @@
+"""Evidence for auditors: controls, a record every day, packs, bills of materials."""

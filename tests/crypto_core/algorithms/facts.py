@@ -1,0 +1,42 @@
+"""How a connection to AWS and the OpenSSL modules stand where nothing is wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from crypto_core.algorithms.aws_endpoints import EndpointFact
+from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
+from crypto_core.algorithms.tls_probe import CertificateFact
+from crypto_core.text.cleaning import clean
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+CERTIFICATE = CertificateFact(
+    subject=clean("CN=kms.eu-west-1.amazonaws.com"),
+    issuer=clean("CN=Amazon"),
+    serial=clean("1f"),
+    key=clean("RSA"),
+    key_bits=2048,
+    key_classical_bits=112,
+    signature=clean("RSA_WITH_SHA256"),
+    signature_oid=clean("1.2.840.113549.1.1.11"),
+    not_before=NOW - 30 * DAY,
+    not_after=NOW + 300 * DAY,
+    sha256=clean("ab" * 32),
+)
+ENDPOINT = EndpointFact(
+    services=(clean("kms"),),
+    region=clean("eu-west-1"),
+    host=clean("kms.eu-west-1.amazonaws.com:443"),
+    encrypted=True,
+    fips=False,
+    protocol=clean("TLSv1.3"),
+    cipher=clean("TLS_AES_128_GCM_SHA256"),
+    cipher_bits=128,
+    group=clean("X25519MLKEM768"),
+    certificate=CERTIFICATE,
+)
+MODULES = tuple(
+    OpensslModule(clean(name), clean("TLS"), clean("OpenSSL 3.5"), fips=True, why=clean("it is in FIPS mode"))
+    for name in (PYTHON, LIBRARY)
+)
