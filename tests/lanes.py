@@ -33,11 +33,8 @@ class Lane(Enum):
     DEFAULT, DEEP, LONG = "default", "deep", "long"
 
 
-_PROFILES = {
-    Lane.DEFAULT: settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None),
-    Lane.DEEP: settings(max_examples=DEEP_EXAMPLES, deadline=None, database=None, print_blob=True),
-    Lane.LONG: settings(max_examples=DEEP_EXAMPLES, deadline=None, database=None, print_blob=True),
-}
+_DEFAULT = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+_DEEP = settings(max_examples=DEEP_EXAMPLES, deadline=None, database=None, print_blob=True)
 _chosen = Lane.DEFAULT
 
 
@@ -50,7 +47,7 @@ def choose(config: pytest.Config) -> None:
     """Set up properties for the lane that is run; in a longer one with a new seed, unless one is given."""
     global _chosen  # one lane a process, and modules ask as they are imported
     _chosen = lane_of(config)
-    settings.register_profile("lane", _PROFILES[_chosen])
+    settings.register_profile("lane", _DEFAULT if _chosen is Lane.DEFAULT else _DEEP)
     settings.load_profile("lane")
     path = config.getoption("--resume")
     resuming = Resuming(path) if path is not None else None
