@@ -1,6 +1,7 @@
 """Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
 
-Nothing imports it. Without its folder its commands and pages are gone, and who asks for one is told.
+Nothing imports a capability. Without its folders its commands, pages and screens are missing; asking for a
+command says so.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ JOURNALS, PACKS = 7_200, 2_800
 QUICK_JOURNALS, QUICK_PACKS = 260, 60
 REAL = 4
 """So many of a lane's edits are verified by the file itself, in an interpreter of its own."""
-# Of the parts below the first is for the default lane, and all others are for the deep one.
+# Of the parts below the first is for the default lane, some are deep, and all others long.
 
 outsider = assembled()
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the verifier asks openssl")
@@ -117,7 +117,7 @@ def in_a_process(*arguments: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.quick(1)
+@pytest.mark.quick(1, deep=3)
 @pytest.mark.parametrize("part", range(10))
 def test_edited_journals_are_judged_alike(
     part: int, signer: LocalSigner, histories: list[History], by_library: None, tmp_path: Path
@@ -129,7 +129,7 @@ def test_edited_journals_are_judged_alike(
     path, kept, program = tmp_path / "journal.jsonl", tmp_path / "kept", tmp_path / "verifier.py"
     program.write_bytes(verifier_source())
     codes: Counter[int] = Counter()
-    for number in range(examples(JOURNALS // 9, quick=QUICK_JOURNALS)):
+    for number in range(examples(JOURNALS // 9, quick=QUICK_JOURNALS, deep=JOURNALS // 9)):
         history = draw.choice(histories)
         name, lines = edited(draw, [line.encode() for line in history.journal().splitlines()])
         path.write_bytes(b"".join(line + b"\n" for line in lines))
@@ -160,7 +160,7 @@ def test_edited_journals_are_judged_alike(
     assert codes[1] > codes[0] > 0
 
 
-@pytest.mark.quick(1)
+@pytest.mark.quick(1, deep=2)
 @pytest.mark.parametrize("part", range(6))
 def test_edited_packs_are_judged_alike(
     part: int, services: Container, sandbox: Sandbox, by_library: None, tmp_path: Path
@@ -175,7 +175,7 @@ def test_edited_packs_are_judged_alike(
     program = tmp_path / "verifier.py"
     program.write_bytes(verifier_source())
     codes: Counter[int] = Counter()
-    for number in range(examples(PACKS // 5, quick=QUICK_PACKS)):
+    for number in range(examples(PACKS // 5, quick=QUICK_PACKS, deep=PACKS // 5)):
         told = draw.choice(
             ("journal.jsonl", "records.jsonl", "manifest.json", "signature.json", "any", "folder")
         )
