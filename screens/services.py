@@ -216,8 +216,8 @@ class Services:
     """The services of capabilities, by name; their screens know the types."""
 
     def named(self, name: str) -> Any:
-        """Return a service by its name, of a capability too."""
-        return self.added[name] if name in self.added else getattr(self, name)
+        """Return a service by its name, of a capability too; None for one that isn't there."""
+        return self.added[name] if name in self.added else getattr(self, name, None)
 
 
 class HasServices(Protocol):

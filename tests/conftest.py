@@ -40,11 +40,6 @@ made_once.share()
 own_path.keep()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    text = "leave out what has passed by this file, and note there what passes"
-    parser.addoption("--resume", type=Path, metavar="FILE", help=text)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the lane, and keep what all processes of a run would make again."""
@@ -75,9 +70,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    lanes.mark_cases(items)
-    lanes.check_modules(items)
-    lanes.mark_properties(items)
+    lanes.mark_and_choose(config, items)
 
 
 class _SlowOnesFirst:

@@ -11,6 +11,7 @@ others to the long one.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ class Lane(Enum):
 _DEFAULT = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 _DEEP = settings(max_examples=DEEP_EXAMPLES, deadline=None, database=None, print_blob=True)
 _chosen = Lane.DEFAULT
+_SEED, _KEPT = "KEYDECK_TESTS_SEED", "KEYDECK_TESTS_KEPT"
+"""What all processes of a run have in common, by the environment."""
 
 
 def examples(wanted: int, *, quick: int = EXAMPLES, deep: int = DEEP_EXAMPLES) -> int:
@@ -49,14 +52,15 @@ def choose(config: pytest.Config) -> None:
     _chosen = lane_of(config)
     settings.register_profile("lane", _DEFAULT if _chosen is Lane.DEFAULT else _DEEP)
     settings.load_profile("lane")
-    path = config.getoption("--resume")
-    resuming = Resuming(path) if path is not None else None
-    given = config.getoption("--hypothesis-seed")
-    if _chosen is not Lane.DEFAULT and given is None:
+    path = os.environ.get("RESUME") if _chosen is not Lane.DEFAULT else None
+    resuming = Resuming(Path(path)) if path else None
+    if _chosen is not Lane.DEFAULT and config.getoption("--hypothesis-seed") is None:
         kept = resuming.seed if resuming is not None else ""
-        config.option.hypothesis_seed = kept or str(random.SystemRandom().getrandbits(32))
+        new = str(random.SystemRandom().getrandbits(32))
+        # By the environment: what a process of a run is given by options hypothesis does not see.
+        config.option.hypothesis_seed = os.environ.setdefault(_SEED, kept or new)
     if resuming is not None:
-        config.pluginmanager.register(resuming)
+        config.pluginmanager.register(resuming, "resuming")
         if not hasattr(config, "workerinput"):
             resuming.begin(str(config.option.hypothesis_seed))
 
@@ -82,6 +86,16 @@ def can_have_deep(module: Path) -> bool:
     """False for a module that names nothing of what makes a test deep or long: they need not import it."""
     text = module.read_text(encoding="utf-8")
     return any(word in text for word in ("deep", "mark.long", "quick(", "hypothesis"))
+
+
+def mark_and_choose(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what belongs to which lane, then leave out what has passed in a run that is resumed."""
+    mark_cases(items)
+    check_modules(items)
+    mark_properties(items)
+    resuming: Resuming | None = config.pluginmanager.get_plugin("resuming")
+    if resuming is not None:
+        resuming.leave_out(items)
 
 
 def mark_cases(items: Sequence[pytest.Item]) -> None:
@@ -159,8 +173,12 @@ class Resuming:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        seed, *passed = path.read_text("utf-8").splitlines() if path.exists() else ("",)
-        self.seed, self.passed, self.notes = seed, frozenset(passed), False
+        kept = path.read_bytes() if path.exists() else b""
+        # What the file had at the start is left out: processes that come later, too, have the same tests.
+        size = int(os.environ.setdefault(_KEPT, str(len(kept))))
+        self.seed, *passed = kept[:size].decode().splitlines() or [""]
+        self.passed, self.notes = frozenset(passed), False
+        self._called: set[str] = set()
 
     def begin(self, seed: str) -> None:
         """Note what passes from now on: of all processes of a run the one that hears of each test."""
@@ -168,11 +186,14 @@ class Resuming:
         if not self.seed:
             self.path.write_text(f"{seed}\n", "utf-8")
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def leave_out(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item.nodeid not in self.passed]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if self.notes and report.when == "call" and report.passed:
+        if not self.notes or not report.passed:
+            return
+        if report.when == "call":
+            self._called.add(report.nodeid)
+        elif report.when == "teardown" and report.nodeid in self._called:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{report.nodeid}\n")

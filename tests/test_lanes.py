@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,19 +61,54 @@ def test_the_deep_lane_has_a_seed_that_can_be_given_again(pytestconfig: pytest.C
     assert str(pytestconfig.getoption("--hypothesis-seed")).isdecimal()
 
 
-def test_a_lane_that_is_resumed_leaves_out_what_has_passed_and_keeps_its_seed(tmp_path: Path) -> None:
-    path = tmp_path / "passed"
-    first = lanes.Resuming(path)
-    first.begin("7")
-    for name, passed in (("test_it.py::test_one", True), ("test_it.py::test_two", False)):
-        report: Any = SimpleNamespace(nodeid=name, when="call", passed=passed)
-        first.pytest_runtest_logreport(report)
-    second = lanes.Resuming(path)
-    second.begin("8")
-    items: Any = [SimpleNamespace(nodeid=f"test_it.py::test_{name}") for name in ("one", "two", "three")]
-    second.pytest_collection_modifyitems(items)
-    assert (second.seed, [item.nodeid[-3:] for item in items]) == ("7", ["two", "ree"])
-    assert path.read_text() == "7\ntest_it.py::test_one\n"
+RESUMED = """
+import pytest
+from tests import lanes
+
+def pytest_configure(config):
+    lanes.choose(config)
+
+pytest_configure = pytest.hookimpl(tryfirst=True)(pytest_configure)
+
+def pytest_collection_modifyitems(config, items):
+    lanes.mark_and_choose(config, items)
+"""
+CASES = """
+import os, pytest
+from hypothesis import given, strategies as st
+
+@pytest.mark.quick(0, deep=3)
+@pytest.mark.parametrize("n", range(8))
+def test_case(n):
+    assert n in (1, 3) or os.environ.get("MENDED")
+
+@given(st.integers())
+def test_property(n): ...
+"""
+
+
+@pytest.mark.deep
+def test_a_lane_that_is_resumed_leaves_out_what_has_passed_and_keeps_its_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("PYTEST_", "KEYDECK_TESTS_"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "conftest.py").write_text(RESUMED)
+    (tmp_path / "test_it.py").write_text(CASES)
+    monkeypatch.setenv("PYTHONPATH", str(Path(lanes.__file__).parents[1]))
+    monkeypatch.setenv("RESUME", str(tmp_path / "passed"))
+    options = [*("-p", "no:cacheprovider", "-p", "no:randomly"), *("-m", "long", "-n2")]
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={tmp_path}", *options]
+
+    def passed() -> tuple[str, list[str]]:
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+        seed, *names = (tmp_path / "passed").read_text().splitlines()
+        return seed, sorted(name.partition("::")[2] for name in names)
+
+    seed, first = passed()
+    assert first == ["test_case[1]", "test_case[3]", "test_property"]
+    monkeypatch.setenv("MENDED", "1")
+    assert passed() == (seed, sorted([*first, "test_case[4]", "test_case[6]", "test_case[7]"]))
 
 
 @dataclass

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual import on
@@ -19,6 +20,7 @@ from textual.worker import WorkerFailed
 
 from console.application import ending_signals
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
+from console.capabilities import main_screens
 from console.garbage import collect_again
 from console.heap import give_back
 from crypto_core.log.tracebacks import crash_lines
@@ -49,15 +51,6 @@ if TYPE_CHECKING:
     from crypto_core.log.logbook import LogBook
     from screens.context.screen import ContextChange
     from screens.help.screen import Doable
-from dataclasses import fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
-
-from console.capabilities import main_screens
-
-if TYPE_CHECKING:
-    from screens.facts import Facts
-    from screens.main_screen import MainScreen
 
 
 NAMES = main_screens()
@@ -78,6 +71,7 @@ def screen_for(target: object, facts: Facts) -> MainScreen | None:
 
 
 def load_screen(path: str) -> type[Any]:
+    """Return the screen of a path below `screens`; its module is imported when it is first opened."""
     module, _, name = path.rpartition(".")
     screen: type[Any] = getattr(import_module(f"screens.{module}"), name)
     return screen

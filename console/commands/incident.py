@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,24 +27,19 @@ from console.printed.incident_words import (
     runbook_listing,
 )
 from console.printed.listing import print_listing
-from console.printed.printing import print_json, say
-from crypto_core.errors import EvidenceError
+from console.printed.printing import print_answer, print_json, print_line, say
+from crypto_core.errors import EvidenceError, SettingsError
 from crypto_core.incidents.model import IncidentScope, IncidentState
+from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from screens.incidents.token_scope import FoundScope
-from screens.incidents.work import incident_work
+from screens.incidents.work import ENDINGS, incident_work, write_report
 
 if TYPE_CHECKING:
     from crypto_core.incidents.keys.accepted_losses import Acceptance
     from crypto_core.incidents.service import IncidentService
-from pathlib import Path
-
-from console.printed.printing import print_answer, print_line
-from crypto_core.errors import SettingsError
-from crypto_core.incidents.report.signing import ReportCheck
-from screens.incidents.work import ENDINGS, write_report
 
 LARGEST_REPORT = 256 * 1024 * 1024
 """Bytes of a report that is verified."""

@@ -14,7 +14,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("console.evidence.pack", "A period as a folder for an auditor, signed."),
     "record": ("console.evidence.record", "Measure everything, and keep that, signed."),
     "verify": ("console.evidence.verify", "Is a pack what was signed, and what its records give?"),
-    "verifier": ("console.evidence.verify", "Write the outsider's program that verifies packs."),
+    "verifier": ("console.evidence.verifier", "Write the outsider's program that verifies packs."),
 }
 
 

@@ -9,7 +9,7 @@ _CHAPTER = "Under control"
 MANIFEST = Manifest(
     "evidence",
     commands={
-        "evidence": AddedCommand("Controls of SOC 2, PCI DSS, ISO 27001, …; a record every day.", "notify")
+        "evidence": AddedCommand("Controls of SOC 2, PCI DSS, ISO 27001, …; a record every day.", "approvals")
     },
     pages={
         "compliance": AddedPage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,13 +12,14 @@ from console.commands.asking import confirm, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.evidence.services import EvidenceServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.own_folders import this_command
 from console.printed.printing import print_answer, print_line, say, utc
-from crypto_core.compliance.records.recording import RecordedDay
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.text.counting import counted
+
+if TYPE_CHECKING:
+    from crypto_core.compliance.records.recording import RecordedDay
 
 PULL, RECORD = ("events", "pull", "--yes"), ("evidence", "record", "--yes")
 
@@ -67,6 +69,8 @@ def record(*, dry_run: bool, yes: bool, as_json: bool) -> int:
             about="This keeps a record.",
             otherwise="; --dry-run only looks",
         )
+    from console.evidence.services import EvidenceServices
+
     with services_of() as services, cancelled_by_interrupt() as cancelled:
         recorder = services.of(EvidenceServices).evidence_recorder
         made = recorder.draft(cancelled) if dry_run else recorder.record_day(cancelled)

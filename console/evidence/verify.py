@@ -1,4 +1,4 @@
-"""keydeck evidence verify and verifier: is a pack what was signed, and what its records give?"""
+"""keydeck evidence verify: whether a pack is what was signed, and says what its records give."""
 
 from __future__ import annotations
 
@@ -18,31 +18,10 @@ from crypto_core.compliance.pack.verification import PackCheck, Recomputer, Trus
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
 from crypto_core.errors import SettingsError
-from crypto_core.lists.new_files import write_new
-from crypto_core.proof.assembly import verifier_digest, verifier_source
 from crypto_core.proof.forms import Anchor
 from crypto_core.proof.pack import PackedFolder, UnreadablePackError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-
-
-@click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-def verifier(*, file: Path | None) -> None:
-    """Write the program by which an outsider verifies packs and exported journals: to FILE, or to stdout.
-
-    One file of Python that needs `openssl`, and neither Keydeck nor AWS, a database or a network. Its SHA-256
-    goes to stderr. Who verifies with it had best get it from elsewhere than the pack. Nothing is asked here:
-    it works without settings.
-    """
-    text = verifier_source().decode()
-    if file is None:
-        click.echo(text, nl=False)
-    else:
-        write_new({file: text})
-        say(f"Written: {file}.")
-    say(f"SHA-256 {verifier_digest()}")
-
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LARGEST_KEY = 65_536

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -18,6 +18,7 @@ from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents import model
+from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState, StepView
 from crypto_core.incidents.people import (
     FOLLOW_UP,
     FOLLOW_UP_DONE,
@@ -28,6 +29,7 @@ from crypto_core.incidents.people import (
     IncidentRole,
     people_of,
 )
+from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook
@@ -39,6 +41,8 @@ from crypto_core.incidents.steps.run_action import StepActions
 from crypto_core.incidents.steps.step_checks import StepProof
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.steps.step_decisions import NOTE_LIMIT, StepDecisions, required_reason
+from crypto_core.incidents.times import times_of
+from crypto_core.reports.words import duration, moment_utc
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
@@ -47,12 +51,6 @@ if TYPE_CHECKING:
     from crypto_core.incidents.keys.accepted_losses import LossAcceptance
     from crypto_core.incidents.report.service import ReportService
     from crypto_core.incidents.suspects import Suspects
-from collections.abc import Iterable, Iterator
-
-from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState, StepView
-from crypto_core.incidents.report.words import found_out
-from crypto_core.incidents.times import times_of
-from crypto_core.reports.words import duration, moment_utc
 
 NOTES = 3
 """So many of the last notes are told."""
@@ -60,7 +58,9 @@ LINE_LIMIT = 600
 
 
 def handover_lines(view: IncidentView, now: datetime, waiting: Iterable[str] = ()) -> tuple[CleanText, ...]:
-    """Return the lines, cleaned; `waiting` are requests that wait for a second person, in words."""
+    """Return what whoever takes over has to know, cleaned: how it stands, what runs, what is left.
+
+    `waiting` are requests that wait for a second person, in words."""
     return tuple(clean(line, LINE_LIMIT) for line in _lines(view, now, tuple(waiting)))
 
 

@@ -88,6 +88,8 @@ def test_the_settings_file_requires_it_as_well_and_a_wrong_value_is_named(
     monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
     path.write_text('fips = "require"\n')
     assert (keydeck("jobs", "list").exit_code, keydeck("help").exit_code) == (2, 0)
+    with pytest.raises(SettingsError):
+        require_fips_for("jobs")
     path.write_text('fips = "perhaps"\n')
     assert "KEYDECK_FIPS" in keydeck("status").stderr
     path.write_text("")

@@ -64,6 +64,7 @@ def test_every_technique_in_scope_is_found_and_little_is_imagined(seeds: list[in
     assert tally.played.total() > len(seeds) * (len(IN_SCOPE) - 3)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_whole_league(tmp_path: Path) -> None:
     tally = played(range(FIRST, FIRST + WORLDS), tmp_path)

@@ -6,6 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_
     assert tested.returncode == 0, tested.stdout[-3000:]
 
 
+def imported_at_once(node: ast.AST) -> Iterator[str]:
+    """Give the names that a module imports outside of functions."""
+    for below in ast.iter_child_nodes(node):
+        if isinstance(below, ast.Import):
+            yield from (one.name for one in below.names)
+        elif isinstance(below, ast.ImportFrom):
+            yield from (f"{below.module}.{one.name}" for one in below.names)
+        elif not isinstance(below, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from imported_at_once(below)
+
+
 @pytest.mark.parametrize("name", sorted(set(OWN.values())))
 def test_no_other_test_needs_a_capability_as_it_is_collected(name: str) -> None:
     """A module that imports it inside of a function excuses what it tests with that."""
@@ -88,11 +100,11 @@ def test_no_other_test_needs_a_capability_as_it_is_collected(name: str) -> None:
     own = [ROOT / "tests" / folder for folder in ("benchmarks", *folders)]
     gone = tuple(f"{where}{folder.replace('/', '.')}." for folder in folders for where in ("", "tests."))
     needing = {
-        str(module)
+        (str(module), name)
         for module in (ROOT / "tests").rglob("*.py")
         if not any(map(module.is_relative_to, own))
-        for node in ast.parse(module.read_text("utf-8")).body
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(gone)
+        for name in imported_at_once(ast.parse(module.read_text("utf-8")))
+        if f"{name}.".startswith(gone)
     }
     assert not needing
 

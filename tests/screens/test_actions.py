@@ -8,12 +8,14 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import screens.services
+from console.capabilities import manifests
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
@@ -125,8 +127,11 @@ def _service_classes() -> dict[str, Any]:
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action.calls], ids=lambda a: a.id)
 def test_the_call_that_an_action_names_is_there(action: Action) -> None:
     service, _, method = action.calls.partition(".")
-    if service in Stage().added:
-        assert callable(getattr(Stage().services().named(service), method))
+    added = {name: path for one in manifests() for name, path in one.services.items()}
+    if service in added:
+        kind = get_type_hints(vars(resolve_name(added[service]))[service].func)["return"]
+        assert callable(getattr(kind, method))
+        assert callable(getattr(Stage().added[service], method))
         return
     hint = get_type_hints(Services, localns=_service_classes())[service]
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]

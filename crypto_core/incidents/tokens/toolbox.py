@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.errors import RefusedError
+from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
+from crypto_core.database.tokens.store import StoredToken
+from crypto_core.envelope import ENVELOPE_FORMATS
+from crypto_core.errors import KmsError, RefusedError
+from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskAbilities
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import TrailCaptures, scope_refs
-from crypto_core.incidents.tokens.checks import TokenChecks, tokens_open
+from crypto_core.incidents.tokens.checks import TokenChecks, seen, tokens_open
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
 from crypto_core.incidents.tokens.provider_use import ProviderUse
@@ -22,23 +27,14 @@ from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.verify_tokens import VerifyRestored, VerifyTokens
 from crypto_core.incidents.tool_services import ToolServices
+from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.trail.use.asking import term
 
 if TYPE_CHECKING:
     from crypto_core.providers.answers import HashedQuery
     from crypto_core.providers.service import ProviderService
-from collections.abc import Sequence
-from itertools import islice
-
-from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
-from crypto_core.database.tokens.store import StoredToken
-from crypto_core.envelope import ENVELOPE_FORMATS
-from crypto_core.errors import KmsError
-from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.tokens.checks import seen
-from crypto_core.key_names import in_region, is_multi_region, region_of
-from crypto_core.trail.use.asking import term
 
 SAMPLE = 3
 """Tokens that each replica is tried with."""

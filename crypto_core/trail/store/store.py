@@ -70,7 +70,10 @@ class Vacuumed:
 
 
 def forget_before(connection: Connection, at: int) -> int:
-    """Forget the events before a second, but those with a note or a review; return how many."""
+    """Forget the events before a second, and receipts as old; return how many events.
+
+    What has a note or a review stays, as do its counts and its receipts.
+    """
     old = (event.c.at < at, event.c.id.not_in(select(note.c.id)))
     blocks = blocks_of(connection, event.c.id, *old)
     gone = connection.execute(delete(event).where(*old)).rowcount

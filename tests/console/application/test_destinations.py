@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+import screens
 from console.application.app import NAMES, load_screen
 from screens import routes
 from screens.main_screen import MainScreen
 
+ADDED = [f"screens.{found.parent.name}.routes" for found in Path(screens.__file__).parent.glob("*/routes.py")]
 DESTINATIONS = [
-    one for one in vars(routes).values() if is_dataclass(one) and one.__module__ == routes.__name__
+    one
+    for module in (routes, *map(import_module, ADDED))
+    for one in vars(module).values()
+    if is_dataclass(one) and one.__module__ == module.__name__
 ]
 
 

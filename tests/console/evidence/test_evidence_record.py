@@ -16,7 +16,7 @@ import time_machine
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from console.evidence.services import EvidenceServices, record_today
+from console.evidence.services import EvidenceServices
 from console.sandbox.world import World
 from crypto_core.compliance.assessment import assess
 from crypto_core.compliance.facts import UseFacts
@@ -87,8 +87,11 @@ def test_a_watch_records_once_a_day_and_doctor_tells_days_without_a_record(
         return own_records(services.engine, Topic("database", "records of evidence"))
 
     assert (look().outcome, "None was made yet" in look().said) == (CheckOutcome.OK, True)
-    assert record_today(services, Event()).startswith("record 1, unsigned")
-    assert record_today(services, Event()) == ""
+    of_service = pytest.importorskip("console.service.duties")
+    (duty,) = (one for one in of_service.DUTIES if one.name == "evidence")
+    work = of_service.DutyWork(services, None, None, Event(), telling=False)
+    assert duty.run(work).startswith("record 1, unsigned")
+    assert duty.run(work) == ""
     assert "1 record of the last 30 days unsigned" in look().said
 
     signed = records_of(services, signer_of(services)).recorder

@@ -4,7 +4,7 @@ Each step is ended with SIGKILL at the moments that matter (about a key at one o
 INCIDENT_KILLS times at a random one.
 FAULTS_SEED repeats what the dice came to:
 
-    INCIDENT_KILLS=5 FAULTS_SEED=7 python -m pytest -s tests/console/faults/test_incident_kills.py
+    INCIDENT_KILLS=5 FAULTS_SEED=7 python -m pytest -m long -s tests/console/faults/test_incident_kills.py
 """
 
 from __future__ import annotations

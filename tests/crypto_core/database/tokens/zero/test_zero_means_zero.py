@@ -2,7 +2,8 @@
 
 Keydeck works as a role with the printed rights alone; what is left is counted with all rights, in every
 table, by looking for the very envelopes that are under the key. In the deep lane 45 databases are drawn, 750
-in the long one; `ZERO_DRAWS=10000 pytest -m long -n auto <this file>` draws more, and `ZERO_SEED=<n>` others.
+in the long one; `ZERO_DRAWS=10000 pytest -m "deep or long" -n auto <this file>` draws so many, and
+`ZERO_SEED=<n>` others.
 """
 
 from __future__ import annotations
