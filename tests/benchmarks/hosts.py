@@ -123,7 +123,12 @@ class Scene:
         deadline = time.monotonic() + patience
         while not self.rows(sql, *values)[0][0]:
             if time.monotonic() > deadline:
-                raise TimeoutError(sql)
+                chunks = (
+                    "SELECT state, attempt, runner_id, sum(done), max(lease_until) FROM keydeck.job_chunk"
+                )
+                stand = self.rows(f"{chunks} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")
+                jobs = self.rows("SELECT state, calls_per_second, clock_timestamp() FROM keydeck.job")
+                raise TimeoutError(f"{sql}: {jobs}, {stand}")
             time.sleep(0.02)
 
     def until_all_write(self, job: int, hosts: int) -> None:
