@@ -115,13 +115,9 @@ def placed(own: Mapping[str, _Entry], added: Iterable[tuple[str, _Entry, str]]) 
 
     Where that is left out it stands last.
     """
-    entries, left = dict(own), list(added)
-    names = list(own)
-    while left:
-        # One may stand after another that is added.
-        ready = [one for one in left if one[2] in entries or not one[2]] or left
-        for name, entry, after in ready:
-            names.insert(names.index(after) + 1 if after in entries else len(names) if after else 0, name)
-            entries[name] = entry
-        left = [one for one in left if one not in ready]
+    names, entries = list(own), dict(own)
+    for name, entry, after in added:
+        place = names.index(after) + 1 if after in entries else len(names) if after else 0
+        names.insert(place, name)
+        entries[name] = entry
     return {name: entries[name] for name in names}

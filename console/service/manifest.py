@@ -7,7 +7,7 @@ from console.capabilities import AddedCommand, AddedPage, Manifest
 _WATCH = "Do all that at intervals, as a service; metrics over HTTP."
 _NOTIFY = "Send notifications, test receivers, list what was not sent."
 _SERVICE = "The same as a service: at intervals, with notifications and metrics over HTTP."
-_TOLD = "Slack, PagerDuty, Teams, mail: who is told of what, and when."
+_TOLD = "Slack, PagerDuty, Teams, mail: who gets which notification, and when."
 
 MANIFEST = Manifest(
     "service",

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from crypto_core.incidents.suspects import Suspects
 
 NOTES = 3
-"""So many of the last notes are told."""
+"""The handover lists so many of the last notes."""
 LINE_LIMIT = 600
 
 

@@ -15,14 +15,15 @@ import pytest
 import time_machine
 from sqlalchemy import Engine, text
 
+from console.checks.diagnosis import connection_areas
 from console.container import Container
 from console.evidence.services import EvidenceServices
 from console.sandbox.world import World
+from console.settings import LoadedSettings
 from crypto_core.compliance.assessment import assess
 from crypto_core.compliance.facts import UseFacts
-from crypto_core.compliance.records.daily_check import own_records
 from crypto_core.compliance.snapshot import SnapshotPart
-from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
+from crypto_core.diagnosis.check import Check, CheckOutcome
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import canonical
 from tests.console.command_types import Keydeck
@@ -84,7 +85,8 @@ def test_a_watch_records_once_a_day_and_doctor_tells_days_without_a_record(
     services: Container, superuser: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look() -> Check:
-        return own_records(services.engine, Topic("database", "records of evidence"))
+        (database, *_) = connection_areas(LoadedSettings(settings=services.settings, origins={}))
+        return next(one for one in database.find(Event()) if one.name == "records of evidence")
 
     assert (look().outcome, "None was made yet" in look().said) == (CheckOutcome.OK, True)
     of_service = pytest.importorskip("console.service.duties")
