@@ -7,6 +7,7 @@ collations without a schema are pg_catalog's. The grammar's own syntax needs non
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy
@@ -34,8 +35,11 @@ _NAMES = re.compile(
     |(?P<from>\b(?:FROM|JOIN)\s+)(?P<relation>pg_\w+)(?![\w(.])""",
     re.VERBOSE | re.DOTALL,
 )
+_SIGNS = re.compile(r"[(),[\]]")
+_OF_A_CTE = re.compile(r" AS (MATERIALIZED )?\(")
 
 
+@lru_cache(maxsize=512)  # no value is part of a statement's text
 def qualified(sql: str) -> str:
     """Return SQL in which PostgreSQL's functions, types, collations and relations have their schema.
 
@@ -71,13 +75,13 @@ def _is_syntax(found: re.Match[str]) -> bool:
 
     The latter is a function only without a schema.
     """
-    depth, behind = 0, found.string[found.end() :]
-    for place, sign in enumerate(behind):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(sign, 0)
-        if sign == "," and depth == 1 and found["function"] == "unnest":
+    depth = 0
+    for sign in _SIGNS.finditer(found.string, found.end()):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(sign[0], 0)
+        if sign[0] == "," and depth == 1 and found["function"] == "unnest":
             return True
         if depth == 0:
-            return re.match(r"\) AS (MATERIALIZED )?\(", behind[place:]) is not None
+            return _OF_A_CTE.match(found.string, sign.end()) is not None
     return False
 
 

@@ -95,6 +95,7 @@ def test_what_nothing_tells_of_has_a_reason_and_no_call_is_left_out() -> None:
         pytest.skip(f"AWS has added what SECURITY.md doesn't know: {', '.join(new)}")
 
 
+@pytest.mark.quick(24)
 @pytest.mark.parametrize("call", sorted(set(calls()) & set(documented())))
 def test_what_tells_of_a_call_is_what_is_documented(watch: Watch, call: str) -> None:
     service, _, name = call.partition(":")

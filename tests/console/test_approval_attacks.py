@@ -562,6 +562,7 @@ def test_who_asks_in_anothers_name_has_no_request(
     assert f"{BENS_ARN}'s request is not delivered yet" in ran.stderr
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("other", ["request", "digest", "database", "purpose", "more", "key"])
 def test_a_call_for_anything_else_approves_nothing(
     disabling: Disabling, new_key: Callable[[], str], other: str

@@ -14,8 +14,6 @@ import pytest
 from console.capabilities import OWN
 from tests.left_out import folders_of
 
-pytestmark = pytest.mark.deep
-
 ROOT = Path(__file__).resolve().parents[2]
 CARRIED = ("console", "crypto_core", "screens", "tests", "pyproject.toml", "README.md", "CHANGELOG.md")
 NOT_IMPORTED = ("__main__", "crypto_core.database.state.migrations.env")
@@ -62,7 +60,11 @@ class Copy:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", sorted(set(OWN.values())))
+CAPABILITIES = sorted(set(OWN.values()))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", CAPABILITIES)
 def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_not_installed(
     tmp_path: Path, name: str
 ) -> None:
@@ -78,6 +80,12 @@ def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_
         assert f"leaves the capability {name} out" in asked.stderr
     written = copy.python("-m", "console", "help", "--html", "manual")
     assert written.returncode == 0, written.stderr
+
+
+@pytest.mark.quick(0, deep=1)
+@pytest.mark.parametrize("names", [CAPABILITIES, *([name] for name in CAPABILITIES)], ids=" ".join)
+def test_without_capabilities_the_tests_that_walk_all_pass(tmp_path: Path, names: list[str]) -> None:
+    copy = Copy(tmp_path, tuple(folder for name in names for folder in folders_of(name)))
     tested = copy.python("-m", "pytest", "-q", "-n0", *NEEDING_IT)
     assert tested.returncode == 0, tested.stdout[-3000:]
 
@@ -93,7 +101,8 @@ def imported_at_once(node: ast.AST) -> Iterator[str]:
             yield from imported_at_once(below)
 
 
-@pytest.mark.parametrize("name", sorted(set(OWN.values())))
+@pytest.mark.deep
+@pytest.mark.parametrize("name", CAPABILITIES)
 def test_no_other_test_needs_a_capability_as_it_is_collected(name: str) -> None:
     """A module that imports it inside of a function excuses what it tests with that."""
     folders = folders_of(name)
@@ -109,6 +118,7 @@ def test_no_other_test_needs_a_capability_as_it_is_collected(name: str) -> None:
     assert not needing
 
 
+@pytest.mark.deep
 def test_without_the_sandbox_everything_but_practice_works(tmp_path: Path) -> None:
     copy = Copy(tmp_path, ("console/sandbox", "console/practice"))
     imported = copy.python("-c", IMPORT_ALL)

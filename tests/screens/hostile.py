@@ -1,4 +1,4 @@
-"""Hostile texts wherever foreign text stands: one by default, each in the deep lane."""
+"""Hostile texts wherever foreign text stands: one by default, all in the deep lane, alone in the long one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from crypto_core.text.cleaning import clean
+from tests.lanes import examples
 from tests.screens.deck import LARGE, SMALL, Deck
 from tests.screens.samples import HOSTILE
 
@@ -41,31 +42,25 @@ def _built(value: Any, *, cleaning: bool) -> Any:
     return clean(value, 4_000) if cleaning and isinstance(value, str) else value
 
 
-_MARKUP = HOSTILE[0]
-_THE_REST = "".join(HOSTILE[1:-1])
-_ALONE = [
-    pytest.param(text, marks=pytest.mark.deep, id=f"alone-{n}") for n, text in enumerate(HOSTILE[1:], 1)
-]
+_TOGETHER = {"markup": HOSTILE[0], "the rest": "".join(HOSTILE[1:-1]), "wide": HOSTILE[-1]}
+_ALONE = {f"alone-{n}": HOSTILE[n] for n in range(1, examples(len(HOSTILE) - 1, quick=1, deep=1))}
+"""Each for itself, in the long lane alone."""
 
-EACH_TEXT = pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(_MARKUP, id="markup", marks=pytest.mark.deep),
-        pytest.param(_THE_REST, id="the rest"),
-        *_ALONE,
-    ],
-)
-EACH_TEXT_AND_SIZE = pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        pytest.param(_MARKUP, SMALL, id="markup-small"),
-        pytest.param(_THE_REST, LARGE, id="the rest-large", marks=pytest.mark.deep),
-        *(
-            pytest.param(text, [SMALL, LARGE][n % 2], marks=pytest.mark.deep, id=f"alone-{n}")
-            for n, text in enumerate(HOSTILE)
-        ),
-    ],
-)
+
+def _each(*quick: str, sizes: tuple[tuple[int, int], ...] = ()) -> Any:
+    """Texts, each in one of the sizes in turn; those that the default lane has are named."""
+    among = enumerate((_TOGETHER | _ALONE).items())
+    values = [((text, sizes[n % len(sizes)]) if sizes else (text,), name) for n, (name, text) in among]
+    names = ("text", "size") if sizes else ("text",)
+    longer = {name: pytest.mark.long if name in _ALONE else pytest.mark.deep for _, name in values}
+    marks = {**longer, **dict.fromkeys(quick, ())}
+    return pytest.mark.parametrize(
+        names, [pytest.param(*value, id=name, marks=marks[name]) for value, name in values]
+    )
+
+
+EACH_TEXT = _each("the rest")
+EACH_TEXT_AND_SIZE = _each("markup", sizes=(SMALL, LARGE))
 
 
 def assert_harmless(d: Deck, size: tuple[int, int]) -> None:

@@ -25,7 +25,7 @@ SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "1")))
 
 
 @pytest.mark.slow(260)
-@pytest.mark.quick(0, deep=2)
+@pytest.mark.quick(0, deep=1)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", list(SCENARIOS))
 def test_whoever_accepts_every_default_ends_safe(

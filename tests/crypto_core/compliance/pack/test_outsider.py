@@ -185,7 +185,7 @@ def test_a_pack_is_proved_and_said_up_to_where(verify: Verify, honest: History, 
 
 
 @pytest.mark.parametrize("number", range(ATTACKS // IN_DEFAULT_LANE))
-@pytest.mark.quick(1)
+@pytest.mark.quick(1, deep=8)
 def test_what_an_owner_of_database_and_key_changes_before_a_kept_checkpoint_is_found(
     request: pytest.FixtureRequest,
     honest: History,

@@ -241,7 +241,7 @@ FILTERS: list[tuple[str, Callable[[InventoryRow], bool]]] = [
 ]
 
 
-@pytest.mark.quick(12)
+@pytest.mark.quick(8, deep=16)
 @pytest.mark.parametrize(
     ("filter_", "lets_through"), FILTERS, ids=[filter_ or "all" for filter_, _ in FILTERS]
 )

@@ -69,6 +69,7 @@ def key(services: Container, world: World, monkeypatch: pytest.MonkeyPatch) -> s
     return world.old_key.arn
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_value_that_only_the_platforms_reader_opens_counts_under_its_key_and_is_rewritten(
     services: Container, platform: Engine, world: World, key: str, spelling: str
@@ -130,6 +131,7 @@ HIDING: dict[str, Callable[[str], bytes]] = {
 }
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("hiding", HIDING)
 def test_a_document_that_may_hold_an_envelope_stands_in_the_count_of_every_key(
     services: Container, platform: Engine, hiding: str
@@ -154,10 +156,11 @@ PLACES: dict[str, Callable[[str], object]] = {
     "array": lambda value: [value, "x"],
     "string": lambda value: json.dumps({"t": value}),
 }
-DRAWN = [*range(3), *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(3, 60))]
+DRAWN = 60
 
 
-@pytest.mark.parametrize("seed", DRAWN)
+@pytest.mark.quick(2, deep=15)
+@pytest.mark.parametrize("seed", range(DRAWN))
 def test_no_conclusion_about_a_key_leaves_out_what_the_platforms_reader_opens_wherever_it_stands(
     services: Container, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -281,7 +281,7 @@ def make(superuser: Engine, statements: list[str]) -> None:
                 continue
 
 
-@pytest.mark.quick(0, deep=3)
+@pytest.mark.quick(0, deep=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_zero_is_false(bench: Bench, part: int) -> None:
