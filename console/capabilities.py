@@ -48,9 +48,9 @@ class Manifest(NamedTuple):
     """
 
     name: str
-    commands: Mapping[str, AddedCommand]
-    pages: Mapping[str, AddedPage]
-    extras: Mapping[str, tuple[str, ...]]
+    commands: Mapping[str, AddedCommand] = _NONE
+    pages: Mapping[str, AddedPage] = _NONE
+    extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
     """The services that its screens use: each an attribute of a `module:class`, made of a container."""
     screens: Mapping[str, str] = _NONE
@@ -62,6 +62,8 @@ class Manifest(NamedTuple):
     """Doctor's checks of what it keeps in schema `keydeck`, each as `module:name`."""
     schemas: Mapping[str, tuple[str, ...]] = _NONE
     """The models of what its commands print, each as `module:class`."""
+    event_engines: Mapping[str, str] = _NONE
+    """Query engines of events, each a module: `source` makes what pulls ask, `table` what counts."""
 
 
 OWN = {
@@ -72,6 +74,8 @@ OWN = {
     "evidence": "evidence",
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
+OWN_ENGINES = {"athena": "engines"}
+"""Those that bring a query engine, by its name."""
 
 
 @cache
@@ -95,12 +99,17 @@ def added_checks() -> tuple[Any, ...]:
     return tuple(resolve_name(path) for one in manifests() for path in one.checks)
 
 
-def not_installed(command: str) -> str:
-    """Return the sentence for a command of a capability that is not here; "" for every other."""
-    name = OWN.get(command)
-    if name is None or any(one.name == name for one in manifests()):
+def event_engines() -> dict[str, str]:
+    """Return the modules of the query engines of events, by name."""
+    return {name: module for one in manifests() for name, module in one.event_engines.items()}
+
+
+def not_installed(name: str, option: str = "keydeck") -> str:
+    """Return the sentence for a command, or an option's engine, that is not here; "" for every other."""
+    own = (OWN if option == "keydeck" else OWN_ENGINES).get(name)
+    if own is None or any(one.name == own for one in manifests()):
         return ""
-    return f"keydeck {command} is not installed: this installation leaves the capability {name} out."
+    return f"{option} {name} is not installed: this installation leaves the capability {own} out."
 
 
 def main_screens() -> tuple[str, ...]:

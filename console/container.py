@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
+from pkgutil import resolve_name
 from threading import Event
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
-from console.capabilities import added_services
+from console.capabilities import added_services, event_engines
 from console.event_file import abilities_file, events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred, deferred_property, if_made
@@ -684,7 +685,6 @@ class Container:
 
     @deferred_property
     def event_puller(self) -> EventPuller:
-        from crypto_core.trail.sources.engines.athena import AthenaSettings
         from crypto_core.trail.sources.puller import EventPuller
 
         settings = self.settings
@@ -693,7 +693,7 @@ class Container:
             self.events,
             regions=partial(regions_of, self.kms, self.keyring.trusted, settings),
             aliases=self.keys.known_aliases,
-            athena=AthenaSettings(settings.athena_table, settings.athena_output, settings.athena_workgroup),
+            engines={name: resolve_name(at).source(settings) for name, at in event_engines().items()},
             receipts=self._take_receipts,
         )
 

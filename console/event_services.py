@@ -6,7 +6,7 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from crypto_core.trail.rules.configured import Configured
     from crypto_core.trail.rules.rule_context import ReceiptPolicy
     from crypto_core.trail.rules.service import TrailRules
-    from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
 
@@ -70,16 +69,6 @@ def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) ->
             return error.message
 
     return ask
-
-
-def statistics_of(settings: Settings, table: str, ask_code: AskCode = nobody_to_ask) -> AthenaStatistics:
-    """Return what counts the events in a table of Athena's, as database.table. It asks nobody before."""
-    from crypto_core.trail.sources.engines.athena import AthenaSettings
-    from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
-
-    kms = KmsApi(settings.regions, profile=settings.profile, read_only=settings.read_only, ask_code=ask_code)
-    athena = AthenaSettings(table, settings.athena_output, settings.athena_workgroup)
-    return AthenaStatistics(kms, athena, lambda: datetime.now(UTC), aliases_of(settings, ask_code))
 
 
 def rules_about_events(

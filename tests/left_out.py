@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from console.capabilities import OWN
+from console.capabilities import OWN, OWN_ENGINES
 
 ROOT = Path(__file__).resolve().parents[1]
-FLOORS_BELOW = {"evidence": ("screens/compliance", "crypto_core/compliance")}
+CAPABILITIES = sorted({*OWN.values(), *OWN_ENGINES.values()})
+FLOORS_BELOW = {
+    "evidence": ("screens/compliance", "crypto_core/compliance"),
+    "engines": ("crypto_core/trail/sources/engines",),
+}
 
 
 def folders_of(name: str) -> tuple[str, ...]:
@@ -16,7 +20,7 @@ def folders_of(name: str) -> tuple[str, ...]:
 
 
 _GONE = tuple(
-    f"{folder}/" for name in set(OWN.values()) for folder in folders_of(name) if not (ROOT / folder).exists()
+    f"{folder}/" for name in CAPABILITIES for folder in folders_of(name) if not (ROOT / folder).exists()
 )
 
 

@@ -7,22 +7,23 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from console.commands.asking import query_consent
+from console.capabilities import event_engines, not_installed
+from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.session import loaded, together
 from console.extras import LAKE, require_extra
-from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import say
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.cleaning import clean, shortened
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, enclosed, parse
@@ -33,7 +34,6 @@ from crypto_core.trail.use.reach import Covered, reach
 
 if TYPE_CHECKING:
     from crypto_core.trail.parquet.event_copy import EventCopy
-    from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 
 _PAGE = 500
 _CELL = 200
@@ -62,7 +62,7 @@ filter_options = together(
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What is asked instead of the store: duckdb and a folder, or athena and a table."""
+    """What is asked instead of the store: duckdb and a folder, or a capability's engine and a table."""
 
     name: str
     place: str
@@ -72,17 +72,18 @@ class EngineChoice:
 
 
 class _EngineType(click.Tuple):
-    """duckdb and a folder that is there, or athena and a table, of these names alone."""
+    """duckdb and a folder that is there, or an engine and its table, of these names alone."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__([click.Choice(names), click.STRING])
         self._names = names
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value[0] == "athena" and len(self._names) == 1:
-            self.fail(
-                "Athena counts events, by stats and pivot; rows: events pull --from athena.", param, ctx
-            )
+        if sentence := not_installed(value[0], "--engine"):
+            raise click.UsageError(sentence, ctx)
+        if value[0] in event_engines() and value[0] not in self._names:
+            counts = f"{value[0].capitalize()} counts events, by stats and pivot"
+            self.fail(f"{counts}; rows: events pull --from {value[0]}.", param, ctx)
         name, place = super().convert(value, param, ctx)
         if name == "duckdb":
             place = str(_FOLDER.convert(place, param, ctx))
@@ -92,34 +93,36 @@ class _EngineType(click.Tuple):
 _FOLDER = click.Path(exists=True, file_okay=False)
 
 
-def _engine_option(*names: str, metavar: str, text: str) -> Callable[[Any], Any]:
-    return click.option("--engine", type=_EngineType(names), default=None, metavar=metavar, help=text)
+def _engine_option(*tables: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--engine",
+        type=_EngineType(("duckdb", *tables)),
+        metavar=" | ".join(("duckdb DIR", *(f"{name} TABLE" for name in tables))),
+        help="Ask a copy in Parquet (see events export), or database.table of Athena's, not the store."
+        if tables
+        else "Ask a copy in Parquet instead of the store: see events export.",
+    )
 
 
-engine_option = _engine_option(
-    "duckdb", metavar="duckdb DIR", text="Ask a copy in Parquet instead of the store: see events export."
-)
+_ALONE = not event_engines()
+engine_option = _engine_option()
 counting_engine_options = together(
-    _engine_option(
-        "duckdb",
-        "athena",
-        metavar="duckdb DIR | athena TABLE",
-        text="Ask a copy in Parquet (see events export), or database.table of Athena's, not the store.",
-    ),
+    _engine_option(*event_engines()),
     click.option(
         "--max-bytes",
         "most",
         type=click.IntRange(min=1),
         metavar="N",
         help="What Athena may scan [100,000,000,000].",
+        hidden=_ALONE,
     ),
-    click.option("--yes", is_flag=True, help="Do not ask before a query that costs money."),
+    click.option("--yes", is_flag=True, hidden=_ALONE, help="Do not ask before a query that costs money."),
 )
 
 
 def counting_engine(engine: EngineChoice | None, most: int | None, *, yes: bool) -> EngineChoice | None:
     """Return the engine with what its queries may cost. Raises UsageError for one that costs nothing."""
-    if engine is not None and engine.name == "athena":
+    if engine is not None and engine.name != "duckdb":
         return replace(engine, most=most, yes=yes)
     if most is not None or yes:
         raise click.UsageError("--max-bytes and --yes are for --engine athena.")
@@ -189,73 +192,42 @@ class OpenCopy:
         return Coverage((*more, self.events.mark.told))
 
 
-@dataclass(slots=True)
-class OpenTable:
-    """A table of Athena's, which is asked for counts alone. A query is shown, costs money, takes a yes."""
+class Counted(Protocol):
+    """What counts events: the store, a copy of it, or a table of an engine's."""
 
-    statistics: AthenaStatistics
-    table: str
-    most: int | None
-    yes: bool
+    def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]: ...
 
-    def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]:
-        with cancelled_by_interrupt("Stopping the query. Press again to stop at once.") as cancelled:
-            plan = self.statistics.plan_statistics(asked, wanted, most=self.most, cancelled=cancelled)
-            for remark in plan.remarks:
-                say(remark)
-            consent = query_consent(plan, f"Counted are rows {plan.scans}", yes=self.yes)
-            found = self.statistics.run_statistics(plan, consent, cancelled=cancelled)
-        for note in found.notes:
-            say(note)
-        return found.groups, found.hidden
-
-    def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
-        kept = "events of KMS and CloudTrail, as far as its files hold them: which periods is not known"
-        return Coverage((*more, f"Athena's table {clean(self.table, 300)}: {kept}."))
+    def coverage(self, since: datetime | None, until: datetime | None, /, *more: str) -> Coverage: ...
 
 
 @contextmanager
 def asked(engine: EngineChoice | None) -> Iterator[OpenStore | OpenCopy]:
-    """Give the store, or the copy that is named: without database, and AWS only for the aliases of keys."""
+    """Give the store, or a copy: no database, AWS only for aliases. Raises NoCopyError, SettingsError."""
     if engine is None:
         with store() as opened:
             yield opened
         return
-    from console.commands.mfa_prompt import code_from_terminal
+    require_extra(LAKE, "--engine duckdb")
     from console.event_services import aliases_of
+    from crypto_core.trail.parquet.event_copy import EventCopy
 
-    with opened_copy(engine, aliases_of(loaded().settings, code_from_terminal)) as copy:
+    aliases = aliases_of(loaded().settings, code_from_terminal)
+    with closing(EventCopy(Path(engine.place), aliases=aliases)) as copy:
         yield OpenCopy(copy)
 
 
 @contextmanager
-def opened_copy(engine: EngineChoice, aliases: Aliases) -> Iterator[EventCopy]:
-    """Give the copy that is named. Raises NoCopyError, UsageError without the extra that it takes."""
-    require_extra(LAKE, "--engine duckdb")
-    from crypto_core.trail.parquet.event_copy import EventCopy
-
-    with closing(EventCopy(Path(engine.place), aliases=aliases)) as copy:
-        yield copy
-
-
-@contextmanager
-def counted_by(engine: EngineChoice | None) -> Iterator[OpenStore | OpenCopy | OpenTable]:
-    """Give what counts events: the store, a copy of it, or a table of Athena's."""
-    if engine is None or engine.name != "athena":
+def counted_by(engine: EngineChoice | None) -> Iterator[Counted]:
+    if engine is None or engine.name == "duckdb":
         with asked(engine) as opened:
             yield opened
         return
-    from console.commands.mfa_prompt import code_from_terminal
-    from console.event_services import statistics_of
-
-    statistics = statistics_of(loaded().settings, engine.place, code_from_terminal)
-    yield OpenTable(statistics, engine.place, engine.most, engine.yes)
+    yield resolve_name(event_engines()[engine.name]).table(loaded().settings, engine, code_from_terminal)
 
 
 @contextmanager
 def store() -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
-    from console.commands.mfa_prompt import code_from_terminal
     from console.event_file import open_events
     from console.event_services import aliases_of, coverage_of
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.capabilities import event_engines, not_installed
 from console.commands.asking import query_consent
 from console.commands.moments import time_option
 from console.commands.output_options import json_option
@@ -34,7 +35,7 @@ _SAID_EVERY = 20
     default="lookup",
     show_default=True,
     metavar="SOURCE",
-    help="lookup, s3, athena, or s3://bucket/prefix.",
+    help=f"{', '.join(('lookup', 's3', *event_engines()))}, or s3://bucket/prefix.",
 )
 @time_option("--since", "Since: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].")
 @time_option("--until", "Up to when [now].")
@@ -71,6 +72,8 @@ def pull(
     something of the window is missing, or if --validate found something wrong; 130 if interrupted: the next
     pull goes on from there.
     """
+    if sentence := not_installed(source, "--from"):
+        raise click.UsageError(sentence)
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
     with services_of() as services, cancelled_by_interrupt(_STOPPING) as cancelled:

@@ -110,8 +110,7 @@ class Printed(Text):
 class _Compiler(PGCompiler):
     def visit_cast(self, cast: Any, **named: Any) -> str:
         if not isinstance(cast.clause.type, Printed):
-            written: str = super().visit_cast(cast, **named)  # type: ignore[no-untyped-call]
-            return written
+            return str(super().visit_cast(cast, **named))  # type: ignore[no-untyped-call]
         value = self.process(cast.clause, **named)
         return f"CASE WHEN {value} IS NULL THEN NULL ELSE pg_catalog.concat({value}) END"
 
@@ -133,5 +132,4 @@ class _Compiler(PGCompiler):
 class _TypeCompiler(PGTypeCompiler):
     def process(self, type_: Any, **named: Any) -> str:
         written: str = super().process(type_, **named)
-        name = written.partition("[")[0].lower()
-        return f"pg_catalog.{written.lower()}" if name in TYPES else written
+        return f"pg_catalog.{written.lower()}" if written.partition("[")[0].lower() in TYPES else written

@@ -80,3 +80,8 @@ def seconds(moment: datetime) -> int:
 
 def moment(second: int) -> datetime:
     return _EPOCH + timedelta(seconds=second)
+
+
+def iso(moment: datetime) -> str:
+    """A moment as CloudTrail writes it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from console.capabilities import OWN
-from tests.left_out import folders_of
+from console.capabilities import OWN, OWN_ENGINES
+from tests.left_out import CAPABILITIES, folders_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CARRIED = ("console", "crypto_core", "screens", "tests", "pyproject.toml", "README.md", "CHANGELOG.md")
@@ -36,6 +36,8 @@ NEEDING_IT = (
     "tests/crypto_core/test_security_review.py",
 )
 """Tests that walk all commands, pages and modules."""
+PULL, LIST, COUNT = ("events", "pull"), ("events", "list"), ("events", "stats", "--by", "name")
+SAID = "is not installed: this installation leaves the capability {} out."
 
 
 class Copy:
@@ -60,9 +62,6 @@ class Copy:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 
 
-CAPABILITIES = sorted(set(OWN.values()))
-
-
 @pytest.mark.deep
 @pytest.mark.parametrize("name", CAPABILITIES)
 def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_not_installed(
@@ -78,6 +77,13 @@ def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_
         asked = copy.python("-m", "console", command)
         assert asked.returncode == 2
         assert f"leaves the capability {name} out" in asked.stderr
+    for engine in (engine for engine, capability in OWN_ENGINES.items() if capability == name):
+        for command, option in ((PULL, "--from"), (LIST, "--engine"), (COUNT, "--engine")):
+            assert engine not in copy.python("-m", "console", *command[:2], "--help").stdout.lower()
+            table = ("logs.events",) if option == "--engine" else ()
+            asked = copy.python("-m", "console", *command, option, engine, *table)
+            assert (asked.returncode, asked.stdout) == (2, "")
+            assert asked.stderr.splitlines()[-1] == f"Error: {option} {engine} {SAID.format(name)}"
     written = copy.python("-m", "console", "help", "--html", "manual")
     assert written.returncode == 0, written.stderr
 

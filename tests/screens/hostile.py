@@ -47,20 +47,17 @@ _ALONE = {f"alone-{n}": HOSTILE[n] for n in range(1, examples(len(HOSTILE) - 1, 
 """Each for itself, in the long lane alone."""
 
 
-def _each(*quick: str, sizes: tuple[tuple[int, int], ...] = ()) -> Any:
-    """Texts, each in one of the sizes in turn; those that the default lane has are named."""
-    among = enumerate((_TOGETHER | _ALONE).items())
-    values = [((text, sizes[n % len(sizes)]) if sizes else (text,), name) for n, (name, text) in among]
-    names = ("text", "size") if sizes else ("text",)
-    longer = {name: pytest.mark.long if name in _ALONE else pytest.mark.deep for _, name in values}
-    marks = {**longer, **dict.fromkeys(quick, ())}
-    return pytest.mark.parametrize(
-        names, [pytest.param(*value, id=name, marks=marks[name]) for value, name in values]
-    )
+def _each(quick: str, *sizes: tuple[int, int]) -> Any:
+    """Texts, each in one of the sizes in turn; the default lane has the one that is named."""
+    cases = []
+    for n, (name, text) in enumerate((_TOGETHER | _ALONE).items()):
+        marks = () if name == quick else pytest.mark.long if name in _ALONE else pytest.mark.deep
+        cases.append(pytest.param(text, *sizes[n % 2 :][:1], id=name, marks=marks))
+    return pytest.mark.parametrize(("text", "size")[: 1 + bool(sizes)], cases)
 
 
 EACH_TEXT = _each("the rest")
-EACH_TEXT_AND_SIZE = _each("markup", sizes=(SMALL, LARGE))
+EACH_TEXT_AND_SIZE = _each("markup", SMALL, LARGE)
 
 
 def assert_harmless(d: Deck, size: tuple[int, int]) -> None:

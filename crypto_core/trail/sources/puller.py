@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from typing import Protocol
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
@@ -21,8 +22,6 @@ from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
 from crypto_core.trail.sources.bucket.places import TrailBucket, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.bucket.s3 import BucketSource
-from crypto_core.trail.sources.engines.athena import AthenaSettings
-from crypto_core.trail.sources.engines.athena_source import ATHENA, AthenaSource
 from crypto_core.trail.sources.lookup import (
     ATTRIBUTE_NAMES,
     ATTRIBUTES,
@@ -95,7 +94,21 @@ def _region_of(kms: KmsApi, name: str, home: str, account: str) -> str:
 
 ReceiptIntake = Callable[[Event | None], ReceiptReport]
 """Takes new receipts into the store. Raises EventStoreError, InterruptedRunError."""
-SOURCES = ("lookup", "s3", ATHENA)
+
+
+class EngineSource(Protocol):
+    """Events out of a query engine, at a cost that is told before and limited."""
+
+    def covered_until(self, scope: str) -> int | None: ...
+
+    def plan_query(
+        self, asked: PullQuery, regions: tuple[str, ...], *, most: int | None, cancelled: Event | None
+    ) -> PullPlan: ...
+
+    def pull_events(self, plan: PullPlan, pull: PullRun) -> tuple[str, ...]: ...
+
+
+EngineMaker = Callable[[KmsApi, EventStore, PullBook, Callable[[], datetime], Rest], EngineSource]
 BEGINNING = datetime(2013, 11, 1, tzinfo=UTC)
 """Nothing is older: CloudTrail began that month."""
 FIRST_WINDOW = timedelta(hours=24)
@@ -112,7 +125,7 @@ class EventPuller:
         *,
         regions: Callable[[], Sequence[str]],
         aliases: Aliases = dict,
-        athena: AthenaSettings | None = None,
+        engines: Mapping[str, EngineMaker] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rest: Rest = Event.wait,
         per_second: float = PER_SECOND,
@@ -120,7 +133,7 @@ class EventPuller:
     ) -> None:
         """`regions` gives those in which the operator has keys, the default first.
 
-        `receipts` takes what is new of receipts into the same store, after each pull.
+        `receipts` takes new receipts into the same store, after each pull; `engines` are further sources.
         `rest` waits between two questions; `per_second` is LookupEvents' quota in a Region.
         """
         self._kms = kms
@@ -132,7 +145,7 @@ class EventPuller:
         self._book = book = PullBook(store.file)
         self._lookup = LookupSource(kms, store, book, clock, per_second, rest)
         self._bucket = BucketSource(kms, store, book, clock)
-        self._athena = AthenaSource(kms, store, book, athena or AthenaSettings(), clock, rest)
+        self._engines = {name: make(kms, store, book, clock, rest) for name, make in (engines or {}).items()}
 
     def plan_pull(
         self,
@@ -146,7 +159,7 @@ class EventPuller:
         max_bytes: int | None = None,
         cancelled: Event | None = None,
     ) -> PullPlan:
-        """Return what would be fetched. `source` is one of SOURCES, or s3://bucket/prefix.
+        """Return what would be fetched. `source` is lookup, s3, s3://bucket/prefix or an engine.
 
         Without `since` it is where the last complete pull of this kind ended, or where an interrupted one
         begins, else 24 hours ago. `attribute` is one of LookupEvents', such as ("EventName", "Decrypt").
@@ -160,14 +173,15 @@ class EventPuller:
             )
         place = place_at(source, self._regions()[0]) if is_address(source) else None
         kind = "s3" if place else source
-        if kind not in SOURCES:
+        sources = ("lookup", "s3", *self._engines)
+        if kind not in sources:
             raise SettingsError(
                 f"There is no source {clean(source, 60)!r}.",
-                remedy=f"Sources: {', '.join(SOURCES)}, s3://bucket/prefix.",
+                remedy=f"Sources: {', '.join(sources)}, s3://bucket/prefix.",
             )
         if attribute is not None and kind != "lookup":
             raise SettingsError(f"Only LookupEvents takes an attribute, not {kind}.", remedy="Use a filter.")
-        if max_bytes is not None and kind != ATHENA:
+        if max_bytes is not None and kind not in self._engines:
             raise SettingsError(f"Only a query is limited by what it scans, not {kind}.")
         only = tuple(dict.fromkeys(regions))
         if kind == "lookup" and not only:
@@ -183,8 +197,8 @@ class EventPuller:
             raise SettingsError("The window ends before it begins.", remedy="Give --since before --until.")
         buckets = DeliveryBuckets() if attribute else self._buckets(only, cancelled)
         wanted = asked(since, until, expression, aliases=self._aliases, now=now).about(buckets.known)
-        if kind == ATHENA:
-            plan = self._athena.plan_query(wanted, only, most=max_bytes, cancelled=cancelled)
+        if kind in self._engines:
+            plan = self._engines[kind].plan_query(wanted, only, most=max_bytes, cancelled=cancelled)
             return replace(plan, gaps=buckets.gaps)
         return PullPlan(
             kind,
@@ -217,7 +231,8 @@ class EventPuller:
         elif plan.source == "s3":
             places = self._pull_buckets(plan, pull)
         else:
-            places = tuple(AccountRegion("", region) for region in self._athena.pull_events(plan, pull))
+            read = self._engines[plan.source].pull_events(plan, pull)
+            places = tuple(AccountRegion("", region) for region in read)
         taken = self._receipts(cancelled) if self._receipts is not None else None
         for gap in taken.gaps if taken is not None else ():
             pull.tally.gap(gap)
@@ -304,7 +319,7 @@ class EventPuller:
         if kind == "s3":
             where = str(place) if place else None
             return [self._bucket.covered_until(region, asked.scope, where) for region in regions]
-        return [self._athena.covered_until(asked.scope)]
+        return [self._engines[kind].covered_until(asked.scope)]
 
 
 def _remarks(wanted: PullQuery, now: datetime) -> Iterable[str]:

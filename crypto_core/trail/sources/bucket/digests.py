@@ -20,13 +20,13 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import shape
+from crypto_core.trail.columns import iso
 from crypto_core.trail.sources import digest_files
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.bucket.s3 import THREADS
 from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.record_sql import iso
 from crypto_core.trail.sources.threads import side_by_side
 
 _AFTER = timedelta(hours=3)

@@ -1,9 +1,12 @@
-"""Athena over the trail's files: its API reference; User Guide, "Create a table for CloudTrail logs"."""
+"""Athena over the trail's files: queries, and events out of a table, at a cost that is limited.
+
+Athena API reference; User Guide, "Create a table for CloudTrail logs".
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,20 +20,35 @@ from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import InterruptedRunError, KmsError, RefusedError, SettingsError, TrailError
+from crypto_core.errors import (
+    InterruptedRunError,
+    KmsError,
+    NotConfirmedError,
+    RefusedError,
+    SettingsError,
+    TrailError,
+)
 from crypto_core.lists.filter_language import Clause
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import seconds
 from crypto_core.trail.event_sql.dialect import EngineStatement
+from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
+from crypto_core.trail.sources.engine_rows import MISSING, record_of
+from crypto_core.trail.sources.engines.record_sql import RecordTable, question
 from crypto_core.trail.sources.engines.security_lake import as_cloudtrail, is_ocsf, provided
 from crypto_core.trail.sources.engines.table_definition import TableDefinition, demanded
-from crypto_core.trail.sources.pull_query import PullQuery, Rest
-from crypto_core.trail.sources.record_sql import RecordTable, question
+from crypto_core.trail.sources.plan import PullPlan
+from crypto_core.trail.sources.pull_query import PullQuery, Rest, settled
+from crypto_core.trail.sources.report import PullRun
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook, PullScope
 
 DOLLARS_PER_TB = 5.0
 LEAST_BYTES = 10_000_000
+MOST_ROWS = 1_000_000
 _MOST_LISTED = 200_000
 _PAGE = 1_000
 
@@ -38,12 +56,11 @@ _SET_TABLE = "Set KEYDECK_ATHENA_TABLE to database.table."
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,128}\.[A-Za-z0-9_]{1,128}")
 OCSF = "The table is one of OCSF's, such as Security Lake's: records lack what its mapping leaves out."
 NO_DAYS = "The table has no partition by day that is known here: all of it is scanned."
-
-
 _LESS = "Ask for a shorter window, or allow more with --max-bytes."
 MOST_SCANNED = 100 * 10**9
 """Bytes that a query may scan unless the operator says otherwise."""
 _LOOK_SECONDS = 1.0
+_ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +72,8 @@ class AthenaSettings:
     workgroup: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class QueryStatus:
-    """How a query stands. `failure` is set if it came to nothing, `scanned` are bytes so far."""
-
-    scanned: int
-    done: bool = False
-    failure: str = ""
-
-    def check(self, most: int) -> None:
-        """Raise TrailError for a query that came to nothing, or that scans too much."""
-        if self.failure:
-            raise TrailError(
-                f"Athena's query came to nothing: {clean(self.failure, 300)}.",
-                remedy="Check the table that is set up, and what may read it.",
-            )
-        if self.scanned > most and not self.done:
-            raise TrailError(
-                f"Athena's query was stopped: it had scanned {self.scanned:,} bytes, {most:,} are allowed.",
-                remedy=_LESS,
-            )
-
-
 class Athena:
-    def __init__(self, kms: KmsApi, settings: AthenaSettings, region: str) -> None:
+    def __init__(self, kms: KmsApi, settings: AthenaSettings) -> None:
         """Raises SettingsError if the table or the place for results is missing."""
         if not settings.table:
             raise SettingsError("No table of Athena is set up.", remedy=_SET_TABLE)
@@ -91,7 +86,7 @@ class Athena:
             )
         self._kms = kms
         self._settings = settings
-        self._region = region
+        self._region = kms.regions[0]
         self._database, _, self._name = settings.table.partition(".")
 
     def price(self, count: int) -> str:
@@ -116,21 +111,36 @@ class Athena:
 
         A query that scans more than `most` bytes is stopped.
         """
-        ended = False
+        scanned, state = 0, ""
         try:
-            while not ended:
+            while state not in _ENDS and scanned <= most:
                 stop_if(cancelled)
-                now = self.query_status(execution)
-                ended = now.done or bool(now.failure)
-                now.check(most)
-                if not ended:
+                run = self._ask("GetQueryExecution", QueryExecutionId=execution).get("QueryExecution") or {}
+                status = run.get("Status") or {}
+                state = str(status.get("State"))
+                scanned = int((run.get("Statistics") or {}).get("DataScannedInBytes") or 0)
+                if state not in _ENDS and scanned <= most:
                     rest(cancelled or Event(), _LOOK_SECONDS)
-        except (InterruptedRunError, KmsError, TrailError):
-            if not ended:
-                with suppress(KmsError):
-                    self.stop_query(execution)
+        except (InterruptedRunError, KmsError):
+            self._stop_query(execution)
             raise
-        return f"Athena scanned {now.scanned:,} bytes, {self.price(now.scanned)} at list price."
+        if state not in _ENDS:
+            self._stop_query(execution)
+            raise TrailError(
+                f"Athena's query was stopped: it had scanned {scanned:,} bytes, {most:,} are allowed.",
+                remedy=_LESS,
+            )
+        if state != "SUCCEEDED":
+            failure = clean(f"{state}: {status.get('StateChangeReason')}", 300)
+            raise TrailError(
+                f"Athena's query came to nothing: {failure}.",
+                remedy="Check the table that is set up, and what may read it.",
+            )
+        return f"Athena scanned {scanned:,} bytes, {self.price(scanned)} at list price."
+
+    def _stop_query(self, execution: str) -> None:
+        with suppress(KmsError):
+            self._ask("StopQueryExecution", QueryExecutionId=execution)
 
     def prepare_query(
         self,
@@ -192,28 +202,12 @@ class Athena:
 
     def start_query(self, query: EngineStatement) -> str:
         """Start a query of at least one value; return the run's name."""
-        wanted: dict[str, Any] = {
-            "QueryString": query.statement,
-            "ExecutionParameters": list(query.literals),
-        }
+        wanted: dict[str, Any] = {"QueryString": query.statement, "ExecutionParameters": list(query.literals)}
         if self._settings.workgroup:
             wanted["WorkGroup"] = self._settings.workgroup
         if self._settings.output:
             wanted["ResultConfiguration"] = {"OutputLocation": self._settings.output}
         return str(self._ask("StartQueryExecution", **wanted).get("QueryExecutionId") or "")
-
-    def query_status(self, execution: str) -> QueryStatus:
-        answer = self._ask("GetQueryExecution", QueryExecutionId=execution).get("QueryExecution") or {}
-        status = answer.get("Status") or {}
-        state = str(status.get("State"))
-        return QueryStatus(
-            int((answer.get("Statistics") or {}).get("DataScannedInBytes") or 0),
-            state == "SUCCEEDED",
-            f"{state}: {status.get('StateChangeReason')}" if state in ("FAILED", "CANCELLED") else "",
-        )
-
-    def stop_query(self, execution: str) -> None:
-        self._ask("StopQueryExecution", QueryExecutionId=execution)
 
     def query_rows(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
         header: list[str] | None = None
@@ -228,13 +222,9 @@ class Athena:
 
     def definition(self) -> tuple[TableDefinition, list[str]]:
         """Return what Athena says of the table, and a remark where it says nothing."""
+        named = {"DatabaseName": self._database, "TableName": self._name}
         try:
-            answer = self._ask(
-                "GetTableMetadata",
-                CatalogName="AwsDataCatalog",
-                DatabaseName=self._database,
-                TableName=self._name,
-            )
+            answer = self._ask("GetTableMetadata", CatalogName="AwsDataCatalog", **named)
         except KmsError as error:
             remark = f"How the table is partitioned is not known, so all of it is scanned: {why(error)}"
             return TableDefinition({}), [remark]
@@ -277,3 +267,83 @@ def size(count: int) -> str:
             return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
         number /= 1_000
     return f"{number:,.1f} TB"
+
+
+@dataclass(frozen=True, slots=True)
+class AthenaSource:
+    """Thread-safe. `rest` waits between two looks at a running query."""
+
+    settings: AthenaSettings
+    kms: KmsApi
+    store: EventStore
+    book: PullBook
+    clock: Callable[[], datetime]
+    rest: Rest
+
+    def covered_until(self, scope: str) -> int | None:
+        """Return up to when all was fetched. A table knows no single Region."""
+        return self.book.covered_until(self._run(scope))
+
+    def plan_query(
+        self, asked: PullQuery, regions: tuple[str, ...], *, most: int | None, cancelled: Event | None
+    ) -> PullPlan:
+        """Return the query, and what it is expected to scan. Raises RefusedError if that is too much."""
+        most = MOST_SCANNED if most is None else most
+        engine = Athena(self.kms, self.settings)
+        query, scanned, remarks = engine.prepare_query(asked, regions, MOST_ROWS + 1, cancelled)
+        told = [engine.expected_cost(scanned, most), f"Rows don't bring: {', '.join(MISSING)}.", *remarks]
+        if query.left:
+            told.append(f"Not decided by the query, but here: {', '.join(query.left)}.")
+        return PullPlan(
+            "athena",
+            asked,
+            regions,
+            remarks=tuple(told),
+            statement=query.inlined,
+            scanned=scanned,
+            most=most,
+            costs=True,
+        )
+
+    def pull_events(self, plan: PullPlan, pull: PullRun) -> tuple[str, ...]:
+        """Store the rows of a plan's query; return their Regions. Raises NotConfirmedError if it changed."""
+        engine, asked, tally = Athena(self.kms, self.settings), plan.asked, pull.tally
+        began = self.clock()
+        query, _, remarks = engine.prepare_query(
+            asked, plan.regions, MOST_ROWS + 1, pull.cancelled, estimate=False
+        )
+        if query.inlined != plan.statement:
+            raise NotConfirmedError(
+                "The query has become another one than was agreed to: the table or the aliases of keys are "
+                "others now.",
+                remedy="Look at it again, then run it.",
+            )
+        for remark in remarks:
+            tally.note(remark)
+        execution = engine.start_query(query)
+        tally.note(engine.run_to_end(execution, plan.most or MOST_SCANNED, pull.cancelled, self.rest))
+        rows = engine.query_rows(execution, pull.cancelled)
+        regions: dict[str, None] = {}
+        total, whole = 0, True
+        while some := list(islice(rows, _PAGE)):
+            found = [read_record(record_of(row)) for row in some]
+            total += len(some)
+            if None in found:
+                whole = False
+                tally.gap(f"Athena: {found.count(None)} rows are not records.")
+            kept = [e for e in found if e is not None and asked.wants(e)]
+            kept = [e for e in kept if not plan.regions or e.region in plan.regions]
+            regions |= {event.region: None for event in kept}
+            stop_if(pull.cancelled)
+            added = self.store.add(kept)
+            tally.count("Athena", pages=1, records=len(some), added=added)
+        if total > MOST_ROWS:
+            whole = False
+            tally.gap(f"Athena: more than {MOST_ROWS:,} rows; narrow the filter or the window.")
+        if whole and not plan.regions:
+            window = settled(asked.window, began)
+            self.book.cover(self._run(asked.scope), window, seconds(self.clock()))
+        return plan.regions or tuple(sorted(regions))
+
+    def _run(self, scope: str) -> PullScope:
+        return PullScope("athena", "", scope, self.settings.table)

@@ -33,7 +33,7 @@ from crypto_core.trail.record_reader import (
     REQUEST_KEYS,
     RESPONSE_KEYS,
 )
-from crypto_core.trail.sources.record_sql import Has, record_flags
+from crypto_core.trail.sources.engines.record_sql import Has, record_flags
 
 _TEXTS = {
     "event_id": ("eventid", SHORT),

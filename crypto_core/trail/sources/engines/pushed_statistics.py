@@ -24,7 +24,7 @@ from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.lists.filter_language import Alternative, Clause, Term, lower
 from crypto_core.lists.filter_terms import Network
 from crypto_core.text.cleaning import cleans
-from crypto_core.trail.columns import moment
+from crypto_core.trail.columns import iso, moment
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service
 from crypto_core.trail.event_sql.dialect import LONGEST, EngineStatement, can_be_literal, inlined, placed
@@ -32,9 +32,9 @@ from crypto_core.trail.event_sql.groups import Question, each_id, groups_stateme
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.sources.engines.athena import MOST_SCANNED, Athena, AthenaSettings
 from crypto_core.trail.sources.engines.event_columns import event_columns
+from crypto_core.trail.sources.engines.record_sql import RecordTable, between
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery, Rest
-from crypto_core.trail.sources.record_sql import RecordTable, between, iso
 from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.term_sql import Bounds, is_bound, spelt
@@ -171,14 +171,10 @@ def event_rows(engine: Athena, definition: TableDefinition, clauses: Sequence[Cl
     window = asked_window(clauses)
     table = engine.record_table(definition, clauses, window)
     whole: sa.Select[tuple[object]] = sa.select(sa.literal_column("*")).select_from(table.source)
-    return EventRows(whole.where(*table.limits, *_rows(window)), table)
-
-
-def _rows(window: tuple[datetime | None, datetime | None]) -> Iterator[sa.ColumnElement[bool]]:
-    since, until = window
-    yield sa.literal_column("eventsource").in_(KEPT_SOURCES)
-    if since or until:
-        yield between(iso(since) if since else None, iso(until) if until else None)
+    ends = [iso(end) if end else None for end in window]
+    within = [between(*ends)] if any(ends) else []
+    kept = sa.literal_column("eventsource").in_(KEPT_SOURCES)
+    return EventRows(whole.where(*table.limits, kept, *within), table)
 
 
 def asked_window(clauses: Sequence[Clause]) -> tuple[datetime | None, datetime | None]:
@@ -223,8 +219,7 @@ class StatisticsPlan:
 
     @property
     def digest(self) -> str:
-        said = [self.table, self.statement, self.most]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.table, self.statement, self.most]).encode()).hexdigest()
 
     @property
     def confirmation(self) -> str:
@@ -254,9 +249,6 @@ class AthenaStatistics:
     aliases: Aliases = dict
     rest: Rest = Event.wait
 
-    def _athena(self) -> Athena:
-        return Athena(self.kms, self.settings, self.kms.regions[0])
-
     def plan_statistics(
         self,
         asked: GroupsQuestion,
@@ -282,7 +274,7 @@ class AthenaStatistics:
     ) -> PushedGroups:
         """Run a plan's query, return what it counted. Raises NotConfirmedError, InterruptedRunError."""
         require(consent, plan)
-        engine = self._athena()
+        engine = Athena(self.kms, self.settings)
         execution = engine.start_query(plan.query)
         cost = engine.run_to_end(execution, plan.most, cancelled, self.rest)
         rows: list[Sequence[Any]] = [tuple(r.values()) for r in engine.query_rows(execution, cancelled)]
@@ -293,7 +285,7 @@ class AthenaStatistics:
         self, clauses: Sequence[Clause], cancelled: Event | None
     ) -> tuple[Athena, EventRows, int | None, list[str]]:
         """Return what a filter asks of, the bytes of a window's files (None: not known), and remarks."""
-        engine = self._athena()
+        engine = Athena(self.kms, self.settings)
         definition, remarks = engine.definition()
         rows = event_rows(engine, definition, clauses)
         since, until = asked_window(clauses)

@@ -13,8 +13,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.sources.engines.athena import AthenaSettings
-from crypto_core.trail.sources.puller import EventPuller
+from crypto_core.trail.sources.puller import EngineMaker, EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import TimeWindow
@@ -98,7 +97,7 @@ def puller(
     regions: Sequence[str] = (HERE,),
     rest: Callable[[Event, float], object] | None = None,
     per_second: float = 1e6,
-    athena: AthenaSettings | None = None,
+    engines: Mapping[str, EngineMaker] | None = None,
     aliases: Callable[[], Mapping[str, Sequence[str]]] = dict,
 ) -> EventPuller:
     """A puller that never waits."""
@@ -109,7 +108,7 @@ def puller(
         clock=clock,
         rest=rest or Rests(),
         per_second=per_second,
-        athena=athena,
+        engines=engines,
         aliases=aliases,
     )
 

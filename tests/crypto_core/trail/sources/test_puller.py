@@ -51,7 +51,7 @@ def test_a_window_is_kept_to_what_can_have_happened(pull: EventPuller, clock: Cl
         ("", "There is no source ''"),
         ("S3", "no source"),
         ("s3://", "not an S3 address"),
-        ("athena", "No table of Athena"),
+        ("athena", "There is no source 'athena'"),
     ],
     ids=range(5),
 )

@@ -13,16 +13,23 @@ from console.sandbox.endpoint import PLATFORM, EndpointProcess
 from crypto_core import errors
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.trail.coverage_record import CoverageRecord
-from crypto_core.trail.sources.engines import athena_source
+from crypto_core.trail.sources.engines import athena as engine
 from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import KEY, NOW, context, denied, record, user
 from tests.crypto_core.trail.sources.amazon import HERE, THERE, WatchedAws, log_file, log_key, puller
-from tests.crypto_core.trail.sources.engine_server import QUERY, serving
-from tests.crypto_core.trail.sources.engine_server import RefusedError as Refused
-from tests.crypto_core.trail.sources.trino import COLUMNS, TrinoServer, cloudtrail_row, table_metadata, trino
+from tests.crypto_core.trail.sources.engines.engine_server import QUERY, serving
+from tests.crypto_core.trail.sources.engines.engine_server import RefusedError as Refused
+from tests.crypto_core.trail.sources.engines.trino import (
+    COLUMNS,
+    TrinoServer,
+    asking,
+    cloudtrail_row,
+    table_metadata,
+    trino,
+)
 
 SETTINGS = AthenaSettings("audit.logs", "s3://results/keydeck/")
 BY_DAY = table_metadata()
@@ -58,7 +65,7 @@ def aws(athena: TrinoServer, endpoint: EndpointProcess, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def pull(aws: WatchedAws, store: EventStore) -> EventPuller:
-    return puller(aws, store, now, regions=(HERE, THERE), athena=SETTINGS)
+    return puller(aws, store, now, regions=(HERE, THERE), engines=asking(SETTINGS))
 
 
 def fetch(pull: EventPuller, expression: str = "", **more: Any) -> PullReport:
@@ -276,7 +283,7 @@ def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
 
 def test_read_only_sends_no_query(aws: WatchedAws, athena: TrinoServer, store: EventStore) -> None:
     aws.read_only = True
-    pull = puller(aws, store, now, athena=SETTINGS)
+    pull = puller(aws, store, now, engines=asking(SETTINGS))
     with pytest.raises(errors.ReadOnlyError, match="writes its results to S3"):
         fetch(pull)
     assert athena.named("StartQueryExecution") == []
@@ -286,7 +293,7 @@ def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: TrinoServer, s
     athena.states = [("RUNNING", 10)]
     cancelled = Event()
     waits = iter([lambda: None, lambda: None, cancelled.set])
-    pull = puller(aws, store, now, athena=SETTINGS, rest=lambda _event, _seconds: next(waits)())
+    pull = puller(aws, store, now, engines=asking(SETTINGS), rest=lambda _event, _seconds: next(waits)())
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     with pytest.raises(errors.InterruptedRunError):
         pull.run_pull(plan, Consent.pressed(plan), cancelled=cancelled)
@@ -335,7 +342,7 @@ def test_no_rows_are_no_trouble(pull: EventPuller, athena: TrinoServer) -> None:
 def test_more_rows_than_allowed_are_a_gap(
     pull: EventPuller, athena: TrinoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(athena_source, "MOST_ROWS", 3)
+    monkeypatch.setattr(engine, "MOST_ROWS", 3)
     report = fetch(pull)
     assert report.records == 4
     assert any("more than 3 rows" in gap for gap in report.gaps)
@@ -384,7 +391,7 @@ def test_what_is_not_set_up_is_told_by_its_setting(
     aws: WatchedAws, store: EventStore, settings: AthenaSettings, said: str
 ) -> None:
     with pytest.raises(errors.SettingsError, match=said) as raised:
-        puller(aws, store, now, athena=settings).plan_pull("athena")
+        puller(aws, store, now, engines=asking(settings)).plan_pull("athena")
     assert "KEYDECK_ATHENA_" in raised.value.remedy
 
 
@@ -392,7 +399,7 @@ def test_a_workgroup_has_its_own_place_for_results(
     aws: WatchedAws, athena: TrinoServer, store: EventStore
 ) -> None:
     settings = AthenaSettings("audit.logs", workgroup="oncall")
-    fetch(puller(aws, store, now, athena=settings))
+    fetch(puller(aws, store, now, engines=asking(settings)))
     (started,) = athena.named("StartQueryExecution")
     assert started["WorkGroup"] == "oncall"
     assert "ResultConfiguration" not in started

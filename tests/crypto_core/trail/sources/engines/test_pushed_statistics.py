@@ -34,8 +34,8 @@ from tests.crypto_core.trail.records import (
     role,
     user,
 )
-from tests.crypto_core.trail.sources.engine_server import QUERY, serving
-from tests.crypto_core.trail.sources.trino import TrinoServer, table_metadata
+from tests.crypto_core.trail.sources.engines.engine_server import QUERY, serving
+from tests.crypto_core.trail.sources.engines.trino import TrinoServer, table_metadata
 from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE
 from tests.lanes import examples
 

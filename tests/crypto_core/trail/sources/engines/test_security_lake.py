@@ -23,8 +23,8 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, GroupsQuestion
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.amazon import WatchedAws, puller
-from tests.crypto_core.trail.sources.engine_server import serving
-from tests.crypto_core.trail.sources.trino import TrinoServer, ocsf_metadata, ocsf_row
+from tests.crypto_core.trail.sources.engines.engine_server import serving
+from tests.crypto_core.trail.sources.engines.trino import TrinoServer, asking, ocsf_metadata, ocsf_row
 
 TABLE = "amazon_security_lake_glue_db_eu_west_1.amazon_security_lake_table_eu_west_1_cloud_trail_mgmt_2_0"
 HOSTILE = "x'; DROP TABLE logs; -- \x1b[31m[/red]"
@@ -77,7 +77,7 @@ def said(event: TrailEvent) -> dict[str, Any]:
 def test_rows_become_the_events_that_their_documents_are(
     aws: WatchedAws, athena: TrinoServer, store: EventStore
 ) -> None:
-    pull = puller(aws, store, lambda: NOW, athena=AthenaSettings(TABLE, "s3://results/"))
+    pull = puller(aws, store, lambda: NOW, engines=asking(AthenaSettings(TABLE, "s3://results/")))
     plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     assert any("one of OCSF's" in remark for remark in plan.remarks)
     assert any("how much it scans is not known before" in remark for remark in plan.remarks)

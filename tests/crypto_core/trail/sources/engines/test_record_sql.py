@@ -19,10 +19,11 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, quoted
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
+from crypto_core.trail.sources.engines.record_sql import RecordTable, question
 from crypto_core.trail.sources.pull_query import PullQuery, asked
-from crypto_core.trail.sources.record_sql import RecordTable, question
+from crypto_core.trail.store.pulls import DeliveryBucket
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, context, denied, record, role, user
-from tests.crypto_core.trail.sources.trino import COLUMNS, cloudtrail_row, rows_of, trino
+from tests.crypto_core.trail.sources.engines.trino import COLUMNS, cloudtrail_row, rows_of, trino
 
 ALIASES = {KEY: ("alias/Tokens",)}
 SERVICE = {"userIdentity": {"type": "AWSService", "invokedBy": "backup.amazonaws.com"}}
@@ -359,3 +360,9 @@ def test_a_document_that_is_broken_is_none(text_: str) -> None:
     event = read()
     assert event is not None
     assert event.encryption_context == {}
+
+
+def test_changes_of_the_trails_buckets_are_asked_for_by_name() -> None:
+    written = for_athena(ask().about([DeliveryBucket("trail-1", "eu-west-1", "123456789012")])).inlined
+    assert "LIKE '%trail-1%'" in written
+    assert "eventsource = 's3.amazonaws.com' AND eventname IN ('CreateBucket', " in written

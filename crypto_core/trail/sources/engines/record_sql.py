@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from crypto_core.key_names import is_key_arn
 from crypto_core.key_uses import OPENS
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lower, simplified, terms_of
 from crypto_core.trail.bucket_calls import BUCKET_CALLS
+from crypto_core.trail.columns import iso
 from crypto_core.trail.event import DENIED, S3
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.event_sql.dialect import EngineStatement, can_be_literal, inlined, placed
@@ -56,11 +57,6 @@ _KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 
 Has = Callable[[str], bool]
 """True for a column, or a path within one, that a table has."""
-
-
-def iso(moment: datetime) -> str:
-    """A moment as CloudTrail writes it."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True, slots=True)

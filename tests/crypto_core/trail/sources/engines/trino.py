@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -16,10 +17,12 @@ from sqlalchemy import literal_column, select, table, text
 
 from crypto_core.trail.event_sql.dialect import inlined
 from crypto_core.trail.sources.engine_rows import DOCUMENTS
+from crypto_core.trail.sources.engines.athena import AthenaSettings, AthenaSource
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES
-from tests.crypto_core.trail.sources.engine_server import QUERY, EngineServer, RefusedError
+from crypto_core.trail.sources.puller import EngineMaker
+from tests.crypto_core.trail.sources.engines.engine_server import QUERY, EngineServer, RefusedError
 
 COLUMNS = {
     "useridentity": "struct<type:string,principalid:string,arn:string,accountid:string,invokedby:string,"
@@ -317,3 +320,8 @@ def rows_of(
 
 def _cell(value: object) -> str | None:
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def asking(settings: AthenaSettings) -> dict[str, EngineMaker]:
+    """The engines of a puller that asks Athena."""
+    return {"athena": partial(AthenaSource, settings)}
