@@ -1,7 +1,7 @@
 """Capabilities that may be left out: each is a folder with a manifest that says what it adds to the command.
 
-Nothing imports a capability. Without its folders its commands, pages and screens are missing; asking for a
-command says so.
+Nothing imports a capability. Without its folders its commands, pages, screens and query engines are missing;
+asking for a command or an engine says so.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _engine_option(*tables: str) -> Callable[[Any], Any]:
     )
 
 
-_ALONE = not event_engines()
+_NO_ENGINES = not event_engines()
 engine_option = _engine_option()
 counting_engine_options = together(
     _engine_option(*event_engines()),
@@ -114,9 +114,11 @@ counting_engine_options = together(
         type=click.IntRange(min=1),
         metavar="N",
         help="What Athena may scan [100,000,000,000].",
-        hidden=_ALONE,
+        hidden=_NO_ENGINES,
     ),
-    click.option("--yes", is_flag=True, hidden=_ALONE, help="Do not ask before a query that costs money."),
+    click.option(
+        "--yes", is_flag=True, hidden=_NO_ENGINES, help="Do not ask before a query that costs money."
+    ),
 )
 
 

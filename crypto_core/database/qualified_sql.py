@@ -7,7 +7,6 @@ collations without a schema are pg_catalog's. The grammar's own syntax needs non
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy
@@ -39,7 +38,6 @@ _SIGNS = re.compile(r"[(),[\]]")
 _OF_A_CTE = re.compile(r" AS (MATERIALIZED )?\(")
 
 
-@lru_cache(maxsize=512)  # no value is part of a statement's text
 def qualified(sql: str) -> str:
     """Return SQL in which PostgreSQL's functions, types, collations and relations have their schema.
 
@@ -81,7 +79,7 @@ def _is_syntax(found: re.Match[str]) -> bool:
         if sign[0] == "," and depth == 1 and found["function"] == "unnest":
             return True
         if depth == 0:
-            return _OF_A_CTE.match(found.string, sign.end()) is not None
+            return sign[0] == ")" and _OF_A_CTE.match(found.string, sign.end()) is not None
     return False
 
 

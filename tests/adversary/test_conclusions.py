@@ -1,8 +1,8 @@
 """Whatever an adversary does in a role, no conclusion is false.
 
-Each kind of object is played with each conclusion; beside that, combinations are drawn, 75 in the deep lane
-and a thousand in the long one. `ADVERSARY_DRAWS=5000 pytest -m "deep or long" tests/adversary` draws so
-many, and `ADVERSARY_SEED=<n>` others; each line of a failure is one conclusion that was false.
+Each kind of object is played with some conclusions, in the long lane with each; combinations are drawn, 25 in
+the deep lane and 1,750 in the long one. `ADVERSARY_DRAWS=5000 pytest -m "deep or long" tests/adversary` draws
+so many, and `ADVERSARY_SEED=<n>` others; each line of a failure is one conclusion that was false.
 """
 
 from __future__ import annotations

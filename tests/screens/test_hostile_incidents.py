@@ -22,7 +22,7 @@ from tests.screens.samples import NOW
 from tests.screens.stage_incidents import approval, key_compromise
 
 
-@EACH_TEXT  # each alone is deep
+@EACH_TEXT  # together they are deep, each alone is long
 async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str) -> None:
     size = SMALL
     view = key_compromise()

@@ -47,7 +47,7 @@ JOURNALS, PACKS = 7_200, 2_800
 QUICK_JOURNALS, QUICK_PACKS = 260, 60
 REAL = 4
 """So many of a lane's edits are verified by the file itself, in an interpreter of its own."""
-# Of the parts below the first is for the default lane, some are deep, and all others long.
+# Of the parts below the first is for the default lane, one is deep, and all others are long.
 
 outsider = assembled()
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the verifier asks openssl")

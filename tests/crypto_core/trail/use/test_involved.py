@@ -48,7 +48,7 @@ def test_without_events_nobody_and_nothing_is_named(events: EventStore) -> None:
     assert actors(events, ["unheard of"]) == ()
 
 
-@EACH_TEXT  # each alone is deep
+@EACH_TEXT  # together they are deep, each alone is long
 def test_hostile_names_are_looked_for_as_they_are(events: EventStore, text: str) -> None:
     assert keys_used(events, "principal", (text,)) in ((), (OLD, CURRENT), (CURRENT, OLD))
     assert actors(events, (text,)) == ()

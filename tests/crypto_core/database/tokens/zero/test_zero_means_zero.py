@@ -1,8 +1,8 @@
 """Whatever mixture is drawn, either nothing is left under a key, or Keydeck doesn't say that nothing is.
 
 Keydeck works as a role with the printed rights alone; what is left is counted with all rights, in every
-table, by looking for the very envelopes that are under the key. In the deep lane 45 databases are drawn, 750
-in the long one; `ZERO_DRAWS=10000 pytest -m "deep or long" -n auto <this file>` draws so many, and
+table, by looking for the very envelopes that are under the key. The deep lane draws 15 databases, the long
+one 1,050; `ZERO_DRAWS=10000 pytest -m "deep or long" -n auto <this file>` draws so many, and
 `ZERO_SEED=<n>` others.
 """
 

@@ -119,7 +119,6 @@ BOMBS = {
 @pytest.mark.quick(2, deep=7)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_no_file_takes_more_than_its_share_and_the_others_are_read(tmp_path: Path, bomb: str) -> None:
-    """All of them are in the deep lane."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bomb.json").write_bytes(BOMBS[bomb]())
     (tmp_path / "in" / "good.json").write_text(json.dumps({"Records": [record(eventID="good")]}))
