@@ -104,7 +104,6 @@ def _engine_option(*tables: str) -> Callable[[Any], Any]:
     )
 
 
-_NO_ENGINES = not event_engines()
 engine_option = _engine_option()
 counting_engine_options = together(
     _engine_option(*event_engines()),
@@ -113,12 +112,9 @@ counting_engine_options = together(
         "most",
         type=click.IntRange(min=1),
         metavar="N",
-        help="What Athena may scan [100,000,000,000].",
-        hidden=_NO_ENGINES,
+        help="What a query may scan [100,000,000,000].",
     ),
-    click.option(
-        "--yes", is_flag=True, hidden=_NO_ENGINES, help="Do not ask before a query that costs money."
-    ),
+    click.option("--yes", is_flag=True, help="Do not ask before a query that costs money."),
 )
 
 
@@ -127,7 +123,7 @@ def counting_engine(engine: EngineChoice | None, most: int | None, *, yes: bool)
     if engine is not None and engine.name != "duckdb":
         return replace(engine, most=most, yes=yes)
     if most is not None or yes:
-        raise click.UsageError("--max-bytes and --yes are for --engine athena.")
+        raise click.UsageError("--max-bytes and --yes are for a query that costs money.")
     return engine
 
 

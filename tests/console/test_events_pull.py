@@ -241,7 +241,7 @@ def test_a_query_that_somebody_declines_is_wrong_usage(monkeypatch: pytest.Monke
 
 def test_engines_that_are_none_are_exit_code_2(keydeck: Keydeck) -> None:
     for wrong, said in (
-        (("stats", "--by", "name", "--yes"), "--max-bytes and --yes are for --engine athena"),
+        (("stats", "--by", "name", "--yes"), "--max-bytes and --yes are for a query that costs money"),
         (("pivot", "name", "--engine", "duckdb", "/nowhere"), "does not exist"),
         (("list", "--engine", "sqlite", "x"), "'sqlite' is not 'duckdb'"),
     ):

@@ -97,7 +97,7 @@ ReceiptIntake = Callable[[Event | None], ReceiptReport]
 
 
 class EngineSource(Protocol):
-    """Events out of a query engine, at a cost that is told before and limited."""
+    """A query engine as a source of events. What a query may cost is limited, and said before it runs."""
 
     def covered_until(self, scope: str) -> int | None: ...
 
