@@ -37,3 +37,11 @@ def heard_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def unhurried(sandbox: Sandbox, environment: dict[str, str]) -> Iterator[None]:
+    """LookupEvents answers as often as it is asked; the pace is the command's own."""
+    sandbox.control.set_lookup_throttle(None)
+    yield
+    sandbox.control.clear()

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,17 +23,11 @@ from crypto_core.guard.consent import Danger
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 Keydeck = Callable[..., Ran]
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b]0;owned\x07[bold]OK[/]\u202e because nobody may"
-
-
-@pytest.fixture(autouse=True)
-def unhurried(sandbox: Sandbox, environment: dict[str, str]) -> Iterator[None]:
-    """LookupEvents answers as often as it is asked; the pace is the command's own."""
-    sandbox.control.set_lookup_throttle(None)
-    yield
-    sandbox.control.clear()
 
 
 @pytest.fixture

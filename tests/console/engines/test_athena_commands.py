@@ -8,23 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from console.sandbox.sandbox import Sandbox
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.engines.engine_server import serving
 from tests.crypto_core.trail.sources.engines.trino import TrinoServer, table_metadata
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 Keydeck = Callable[..., Ran]
 HOSTILE = "\x1b]0;owned\x07[bold]OK[/]\u202e because nobody may"
-
-
-@pytest.fixture(autouse=True)
-def unhurried(sandbox: Sandbox, environment: dict[str, str]) -> Iterator[None]:
-    """LookupEvents answers as often as it is asked; the pace is the command's own."""
-    sandbox.control.set_lookup_throttle(None)
-    yield
-    sandbox.control.clear()
 
 
 @pytest.fixture
