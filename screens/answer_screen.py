@@ -11,11 +11,11 @@ from textual.geometry import Size
 
 from crypto_core.cancelling import Cancellation
 from screens.asking import LIMIT_SECONDS, PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
 from screens.widgets.line_list import Line, LineList, indented
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 
 Answer = TypeVar("Answer")
 
@@ -27,11 +27,11 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     """What stands there before the first answer."""
     LIMIT: ClassVar[float] = LIMIT_SECONDS
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self.answer: Answer | None = None
         self._at: datetime | None = None
-        self._trouble: Trouble | None = None
+        self._trouble: Failure | None = None
         self._tried: datetime | None = None
         self._asking = False
         self._asked: PendingCall[Answer] | None = None
@@ -63,7 +63,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         return self._took
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> Failure | None:
         """Why the last question has no answer, if it has none."""
         return self._trouble
 
@@ -84,9 +84,9 @@ class AnswerScreen(MainScreen, Generic[Answer]):
             self._asked.drop()
         self._asking = False
 
-    def _keep(self, answer: Answer | Trouble) -> None:
+    def _keep(self, answer: Answer | Failure) -> None:
         self._asking = False
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self._trouble, self._tried = answer, self.facts.clock()
         else:
             self._trouble, self._tried, self._took = None, None, self.facts.timer() - self._began
@@ -96,7 +96,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
 
     def show_facts(self) -> None:
         self.show_path()
-        self.query_one(Notice).tell(self._trouble)
+        self.query_one(NoticeBar).tell(self._trouble)
         self.query_one(LineList).write(self._lines)
 
     def _lines(self, size: Size) -> Sequence[Line]:

@@ -10,7 +10,7 @@ from textual.dom import DOMNode
 from textual.timer import Timer
 
 from crypto_core.cancelling import Cancellation
-from screens.blocking import Trouble, attempt
+from screens.blocking import Failure, attempt
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ LIMIT_SECONDS = 90.0
 class PendingCall(Generic[T]):
     """A call under way. Its answer comes once, or never after `drop`."""
 
-    def __init__(self, then: Callable[[T | Trouble], None]) -> None:
+    def __init__(self, then: Callable[[T | Failure], None]) -> None:
         self.cancellation = Cancellation()
         self._then = then
         self._timer: Timer | None = None
@@ -33,13 +33,13 @@ class PendingCall(Generic[T]):
         self._stop_timer()
         self.cancellation.set()
 
-    def cancel(self, trouble: Trouble) -> None:
+    def cancel(self, trouble: Failure) -> None:
         """Answer with this trouble now, and end the call."""
         if self.waiting:
             self.answer(trouble)
             self.cancellation.set()
 
-    def answer(self, answer: T | Trouble) -> None:
+    def answer(self, answer: T | Failure) -> None:
         if self.waiting:
             self.waiting = False
             self._stop_timer()
@@ -47,7 +47,7 @@ class PendingCall(Generic[T]):
 
     def limit(self, node: DOMNode, seconds: float) -> None:
         """Answer with trouble if nothing came by then."""
-        trouble = Trouble(f"No answer within {seconds:.0f} s.", "Try again.")
+        trouble = Failure(f"No answer within {seconds:.0f} s.", "Try again.")
         self._timer = cast(Any, node).set_timer(seconds, lambda: self.cancel(trouble))
 
     def _stop_timer(self) -> None:
@@ -78,7 +78,7 @@ class PolledCall(Generic[T]):
         self._asked: PendingCall[T] | None = None
         self._at: datetime | None = None
         self._rest = every
-        self.known: T | Trouble | None = None
+        self.known: T | Failure | None = None
         """The last answer, None before the first."""
         self.good: T | None = None
         """The last answer that was no trouble."""
@@ -97,11 +97,11 @@ class PolledCall(Generic[T]):
         if self._asked is not None:
             self._asked.drop()
 
-    def _keep(self, answer: T | Trouble) -> None:
+    def _keep(self, answer: T | Failure) -> None:
         now = self._clock()
         took = (now - self._at).total_seconds() if self._at is not None else 0.0
         self._at, self._rest = now, max(self._every, took * self._factor)
-        if not isinstance(answer, Trouble):
+        if not isinstance(answer, Failure):
             self.good = answer
         if answer != self.known:
             self.known = answer
@@ -111,7 +111,7 @@ class PolledCall(Generic[T]):
 def ask(
     node: DOMNode,
     call: Callable[[Cancellation], T],
-    then: Callable[[T | Trouble], None],
+    then: Callable[[T | Failure], None],
     *,
     group: str = "ask",
     limit: float = LIMIT_SECONDS,
@@ -122,7 +122,7 @@ def ask(
     has ended, after the node was removed, or after the call was dropped, is lost.
     """
 
-    def tell(answer: T | Trouble) -> None:
+    def tell(answer: T | Failure) -> None:
         if _is_there(node):
             then(answer)
 

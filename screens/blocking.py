@@ -50,7 +50,7 @@ def _run(future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs:
 
 @dataclass(frozen=True, slots=True)
 @cleans(message=2_000, remedy=2_000, field=60)
-class Trouble:
+class Failure:
     """Why a call failed, in the operator's words: what happened, and what to do."""
 
     message: str
@@ -64,7 +64,7 @@ class Trouble:
         return f"{self.message} {self.remedy}".rstrip()
 
 
-def attempt(call: Callable[[], T], *, wanted: Callable[[], bool] = lambda: True) -> T | Trouble:
+def attempt(call: Callable[[], T], *, wanted: Callable[[], bool] = lambda: True) -> T | Failure:
     """Return what `call` returns, or the trouble that it ended in. Meant for a worker's thread.
 
     An error that isn't Keydeck's own is told by its type, and logged with its stack: nobody vouches for its
@@ -76,12 +76,12 @@ def attempt(call: Callable[[], T], *, wanted: Callable[[], bool] = lambda: True)
     except KeydeckError as error:
         if wanted():
             _log.info("A call was refused or failed: %s", error)
-        return Trouble(
+        return Failure(
             error.message, error.remedy, getattr(error, "position", None), getattr(error, "field", "")
         )
     except Exception as error:  # noqa: BLE001 - told on screen and in the log, whatever it is
         if not wanted():
-            return Trouble(f"Unexpected: {type_name(error)}.")
+            return Failure(f"Unexpected: {type_name(error)}.")
         stacks = [line for e in chain(error) for line in (type_name(e), *stack_lines(e))]
         _log.error("A call failed unexpectedly: %s", "\n".join(stacks))
-        return Trouble(f"Unexpected: {type_name(error)}.", "The log has its stack.")
+        return Failure(f"Unexpected: {type_name(error)}.", "The log has its stack.")

@@ -19,7 +19,7 @@ from textual.signal import Signal
 from crypto_core.cancelling import Cancellation
 from screens.ages import Clock, ago, span
 from screens.asking import LIMIT_SECONDS, PendingCall, ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.key_words import KeyWords
 from screens.memory import DayCount, Memory
 from screens.services import Services, Surroundings
@@ -49,14 +49,14 @@ class Loaded(Generic[T]):
 
     value: T | None = None
     at: datetime | None = None
-    trouble: Trouble | None = None
+    trouble: Failure | None = None
     asking: bool = False
     took: float = 0.0
     tried: datetime | None = None
     """When it last failed to load; None once it has loaded again."""
 
 
-class Facts:
+class ScreenFacts:
     """The shared answers. Everything here is called from the app's own thread."""
 
     def __init__(
@@ -216,7 +216,7 @@ class Facts:
 
     def _learn(self, name: str, answer: object, took: float) -> None:
         fact: Loaded[Any] = getattr(self, name)
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self._set(name, replace(fact, trouble=answer, asking=False, tried=self.clock()))
         else:
             self._set(name, Loaded(value=answer, at=self.clock(), took=took))

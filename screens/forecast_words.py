@@ -7,7 +7,7 @@ from datetime import timedelta
 from textwrap import wrap
 from types import MappingProxyType
 
-from crypto_core.reencryption.scale.figures import Figure, Origin
+from crypto_core.reencryption.scale.figures import Basis, Figure
 from crypto_core.reencryption.scale.forecast import Forecast, Result
 from screens.ages import span
 
@@ -30,7 +30,7 @@ def forecast_lines(told: Forecast) -> Iterator[str]:
 
 def _figure(figure: Figure) -> str:
     origin = figure.origin.value
-    about = f"{origin}, {figure.source}" if figure.source and figure.origin is not Origin.SUPPOSED else origin
+    about = f"{origin}, {figure.source}" if figure.source and figure.origin is not Basis.SUPPOSED else origin
     number = f"{figure.value:,.4g}" if figure.value < 1_000 else f"{figure.value:,.0f}"
     return f"{figure.name} {number} {figure.unit}".rstrip() + f": {about}"
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 from textual import on
 from textual.message import Message
 
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
 from screens.routes import Followed
 from screens.widgets.cursor_view import CursorView
@@ -21,7 +21,7 @@ Row = TypeVar("Row")
 class ListScreen(MainScreen, Generic[Row]):
     """A main screen over one TablePane, which the body yields."""
 
-    def __init__(self, facts: Facts, expression: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, expression: str = "") -> None:
         """`expression` is the filter that the screen opens with and Esc comes back to."""
         super().__init__(facts)
         self.expression = expression

@@ -18,9 +18,9 @@ from screens.actions.action import Action
 from screens.actions.performing import Actor
 from screens.ages import ago
 from screens.asking import ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.command_line.screen import CommandLine
-from screens.facts import Facts, Loaded
+from screens.facts import Loaded, ScreenFacts
 from screens.routes import Followed
 from screens.widgets.changed_lines import ChangedLines
 from screens.widgets.cursor_view import CursorFollower
@@ -29,7 +29,7 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import LineList
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Panes
 from screens.widgets.refreshing import Refreshing
 
@@ -49,7 +49,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (180, "-vast")]  # noqa: RUF012 - declared so by Screen
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012 - declared so by Screen
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._compositor = ChangedLines()
         self.facts = facts
@@ -61,7 +61,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
 
     def body(self) -> Iterable[Widget]:
         """The widgets between the header and the key hints: trouble, the text, a word on the line chosen."""
-        yield Notice()
+        yield NoticeBar()
         yield self.TEXT()
         yield HintLine()
 
@@ -102,10 +102,10 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         context = ""
         if fact.trouble is not None and fact.at is not None:
             context = f"Showing data from {ago(fact.at, self.facts.clock())}."
-        self.query_one(Notice).tell(fact.trouble, context)
+        self.query_one(NoticeBar).tell(fact.trouble, context)
 
-    def say_outcome(self, answer: Answer | Trouble, words: Callable[[Answer], str]) -> None:
-        if isinstance(answer, Trouble):
+    def say_outcome(self, answer: Answer | Failure, words: Callable[[Answer], str]) -> None:
+        if isinstance(answer, Failure):
             self.say(str(answer), trouble=True)
         else:
             self.say(words(answer))
@@ -113,7 +113,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     def change(self, make: Callable[[], Answer], words: Callable[[Answer], str]) -> None:
         """Make a change in a worker, say what came of it, and ask anew for what is shown."""
 
-        def made(answer: Answer | Trouble) -> None:
+        def made(answer: Answer | Failure) -> None:
             self.say_outcome(answer, words)
             self.ask_anew()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from crypto_core.key_names import short_key
-from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.model import JobPlan, JobView
 from crypto_core.reencryption.plan import Plan, RunResult, Unwritten, Verb
 from crypto_core.text.counting import counted
@@ -24,11 +24,11 @@ ABOUT: dict[Verb, str] = {
     ),
 }
 _STANDING = {
-    Standing.RISING: "looking for more",
-    Standing.SHARED: "the platform uses the rest",
-    Standing.LIMITED: "the limit",
-    Standing.UNUSED: "more than its processes make",
-    Standing.STARVED: "next to nothing: KMS throttles whatever the rate",
+    PaceTrend.RISING: "looking for more",
+    PaceTrend.SHARED: "the platform uses the rest",
+    PaceTrend.LIMITED: "the limit",
+    PaceTrend.UNUSED: "more than its processes make",
+    PaceTrend.STARVED: "next to nothing: KMS throttles whatever the rate",
 }
 SHOWN = 50
 

@@ -30,10 +30,10 @@ from screens.actions.performing import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS
 from screens.ages import Clock, system_clock
 from screens.asking import ask
-from screens.blocking import DaemonThreads, Trouble
+from screens.blocking import DaemonThreads, Failure
 from screens.command_line.screen import ENTER, CommandLine
 from screens.command_line.screen import CommandChoice as Command
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
@@ -57,11 +57,11 @@ NAMES = main_screens()
 """The main screens, in the order in which they stand side by side."""
 
 
-def main_screen(name: str, facts: Facts) -> MainScreen:
+def main_screen(name: str, facts: ScreenFacts) -> MainScreen:
     return cast("MainScreen", load_screen(f"{name}.screen.{name.capitalize()}Screen")(facts))
 
 
-def screen_for(target: object, facts: Facts) -> MainScreen | None:
+def screen_for(target: object, facts: ScreenFacts) -> MainScreen | None:
     """Return the screen that a route names; None where it leads to a screen that is open."""
     path = getattr(target, "SCREEN", None)
     if path is None:
@@ -136,7 +136,7 @@ class KeydeckApp(Actor, App[None]):
         super().__init__()
         for known in THEMES:
             self.register_theme(known)
-        self.facts = Facts(self, services, clock, memory=memory, intervals=intervals, log=log)
+        self.facts = ScreenFacts(self, services, clock, memory=memory, intervals=intervals, log=log)
         chosen = self.facts.memory.theme or theme
         self.theme = theme_named(chosen, self.available_themes) or DARK.name
         if reduced_motion:
@@ -424,8 +424,8 @@ class KeydeckApp(Actor, App[None]):
         await self.navigation.start_over()
         self.tell("Context changed; everything is being reloaded.")
 
-    def _switched(self, answer: Services | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _switched(self, answer: Services | Failure) -> None:
+        if isinstance(answer, Failure):
             self.tell(str(answer), trouble=True)
         else:
             self.call_later(self._arrive, answer)

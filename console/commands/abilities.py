@@ -15,7 +15,7 @@ from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import meter, print_gaps, print_line, say
 from crypto_core.lists.coverage import Coverage
 from crypto_core.providers.answers import Liveness
@@ -159,7 +159,7 @@ def _print_answers(
     answers: Sequence[TokenAbilities], not_asked: Sequence[ByHand], reasons: tuple[str, ...], form: Form
 ) -> None:
     print_listing(
-        Listing(
+        Printout(
             name="abilities",
             schema="abilities",
             rows=answers,
@@ -199,7 +199,7 @@ def _word(value: bool | None) -> str:
 
 def _print_order(order: Sequence[RankedToken], reasons: tuple[str, ...], form: Form) -> None:
     print_listing(
-        Listing(
+        Printout(
             name="order",
             schema="order",
             rows=order,

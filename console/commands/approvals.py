@@ -14,7 +14,7 @@ from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_json, print_line, say, utc
 from crypto_core.guard.approval_proof import DELIVERY
 from crypto_core.guard.approvals import Approval, Decision
@@ -40,7 +40,7 @@ def list_(*, all_: bool, limit: int, form: Form) -> None:
     with services_of() as services:
         found = services.approvals.requests(pending=not all_, limit=limit)
     if found or form is not Form.TABLE:
-        listing = Listing(
+        listing = Printout(
             name="approvals",
             rows=found,
             headers=("id", "action", "decision", "asked by", "until (UTC)", "what"),

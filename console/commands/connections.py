@@ -12,7 +12,7 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.printed.forms import Form
-from console.printed.listing import PRINTED, Listing, print_listing, printed
+from console.printed.listing import PRINTED, Printout, print_listing, printed
 from console.printed.printing import print_facts, print_json, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import SortKey
@@ -64,7 +64,7 @@ def connections(
             )
             return {"total": total, "coverage": Coverage(reasons).as_json()}
 
-        listing = Listing(
+        listing = Printout(
             name="connections",
             schema="token",
             rows=rows,

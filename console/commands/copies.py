@@ -13,7 +13,7 @@ from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_answer, print_facts, print_json, print_line
 from console.printed.scan_words import print_copy
 from crypto_core.copies.register import NewCopy, RegisteredCopy
@@ -96,7 +96,7 @@ def list_(*, form: Form) -> int:
     with services_of() as services:
         register = services.copy_register
         found = register.as_it_stands(register.copies())
-    listing = Listing(
+    listing = Printout(
         name="copies",
         rows=found,
         record=_record,

@@ -12,7 +12,7 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.printed.printing import print_gaps, print_json, print_line, print_table, utc
 from crypto_core.database.tokens.sweep.candidates import NAMED
-from crypto_core.database.tokens.sweep.proposals import Proposal, propose
+from crypto_core.database.tokens.sweep.proposals import TableProposal, propose
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -40,7 +40,7 @@ def discover(*, full: bool, as_json: bool) -> int:
     return 1 if sweep.found else 0
 
 
-def _print(sweep: Sweep, proposals: Sequence[Proposal]) -> None:
+def _print(sweep: Sweep, proposals: Sequence[TableProposal]) -> None:
     looked = "every row" if sweep.full else "samples"
     click.echo(
         f"Looked at {looked} of {counted(sweep.columns, 'column')} in {counted(sweep.tables, 'table')} "
@@ -72,7 +72,7 @@ def _print(sweep: Sweep, proposals: Sequence[Proposal]) -> None:
         print_line(f"# {note}")
 
 
-def _document(sweep: Sweep, proposals: Sequence[Proposal], unseen: Sequence[str]) -> dict[str, Any]:
+def _document(sweep: Sweep, proposals: Sequence[TableProposal], unseen: Sequence[str]) -> dict[str, Any]:
     return {
         "taken_at": sweep.taken_at.isoformat(),
         "seconds": round(sweep.seconds, 3),

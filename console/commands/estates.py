@@ -8,7 +8,7 @@ from console.commands.output_options import rows_option
 from console.commands.session import loaded
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import say
 from screens.estate_standing import EstateStanding, SharedKey
 
@@ -36,8 +36,8 @@ def estates(*, form: Form) -> int:
     return 3 if any(one.trouble for one in found) else 0
 
 
-def _listing(found: tuple[EstateStanding, ...], shared: tuple[SharedKey, ...]) -> Listing[EstateStanding]:
-    return Listing(
+def _listing(found: tuple[EstateStanding, ...], shared: tuple[SharedKey, ...]) -> Printout[EstateStanding]:
+    return Printout(
         name="estates",
         rows=found,
         headers=("estate", "environment", "tokens", "protected", "problems", "incidents", ""),

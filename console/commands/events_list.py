@@ -14,7 +14,7 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option
 from console.printed.event_document import EventDocument
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_facts, print_gaps, print_json, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
@@ -63,7 +63,7 @@ def list_(
         total = summary.events
         cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
         coverage = opened.coverage(since, until, *cut)
-        listing = Listing(
+        listing = Printout(
             name="events",
             schema="event",
             rows=chain.from_iterable(opened.pages(query, limit)),
@@ -150,7 +150,7 @@ def pivot(
             cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
         coverage = opened.coverage(since, until, *cut)
     headers = (field, "events", "failed", "denied", "first", "last")
-    listing = Listing(
+    listing = Printout(
         name="values",
         rows=found.rows,
         record=lambda row: dict(zip(("value", *headers[1:]), _counts(row), strict=True)),

@@ -190,7 +190,7 @@ class OpenCopy:
         return Coverage((*more, self.events.mark.told))
 
 
-class Counted(Protocol):
+class EventCounter(Protocol):
     """What counts events: the store, a copy of it, or a table of an engine's."""
 
     def groups(self, asked: GroupsQuestion, wanted: str) -> tuple[Tallies, int]: ...
@@ -215,7 +215,7 @@ def asked(engine: EngineChoice | None) -> Iterator[OpenStore | OpenCopy]:
 
 
 @contextmanager
-def counted_by(engine: EngineChoice | None) -> Iterator[Counted]:
+def counted_by(engine: EngineChoice | None) -> Iterator[EventCounter]:
     if engine is None or engine.name == "duckdb":
         with asked(engine) as opened:
             yield opened

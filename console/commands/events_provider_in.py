@@ -62,7 +62,7 @@ def import_(*, paths: tuple[str, ...], since: datetime | None, until: datetime |
         cancelled_by_interrupt(_STOPPING) as cancelled,
     ):
         files = LogFiles(ProviderLog(store.file))
-        report = files.import_files(paths, whole=whole, progress=_Progress(), cancelled=cancelled)
+        report = files.import_files(paths, whole=whole, progress=_ImportProgress(), cancelled=cancelled)
     if as_json:
         print_json(report.as_json())
     else:
@@ -117,7 +117,7 @@ def pull(
             since=since or datetime.now(UTC) - _DAY,
             until=until,
             anew=anew,
-            progress=_Progress(),
+            progress=_ImportProgress(),
             cancelled=cancelled,
         )
     if as_json:
@@ -173,7 +173,7 @@ def _print_pull(report: LogPull) -> None:
         say(f"Stopped: {report.reason}. What came is kept. Run the command again to continue.")
 
 
-class _Progress:
+class _ImportProgress:
     def __init__(self) -> None:
         self._said = 0
 

@@ -10,7 +10,7 @@ from console.commands import events_options
 from console.commands.output_options import rows_option
 from console.commands.session import limit_option
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_gaps, say
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.statistics import (
@@ -100,7 +100,7 @@ def stats(
             cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
         coverage = opened.coverage(since, until, *cut)
     document = {"by": list(fields), "distinct": distinct or None, **found.as_json({"events": "count"})}
-    listing = Listing(
+    listing = Printout(
         name="rows",
         rows=document.pop("rows"),
         record=dict,

@@ -23,7 +23,7 @@ from console.commands.session import loaded, services_of
 from console.event_file import open_events
 from console.printed.finding_document import FindingDocument
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import marked, print_gaps, say
 from console.whole_posture import examine, with_events
 from crypto_core.errors import EventVanishedError
@@ -150,14 +150,14 @@ def _stored_events() -> Iterator[TrailRules]:
             yield made(services.tripwire_list.decoys)
 
 
-def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> Listing[Finding]:
+def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> Printout[Finding]:
     coverage: Coverage = posture.coverage
     document: dict[str, Any] = {"coverage": coverage.as_json(), "suppressed": len(suppressed)}
     if hidden:
         document["suppressed_findings"] = [
             one.as_json() | {"finding": FindingDocument(one.finding).as_json()} for one in suppressed
         ]
-    return Listing(
+    return Printout(
         name="findings",
         schema="finding",
         rows=posture.findings,
@@ -239,7 +239,7 @@ def _suppressed_lines(one: Suppressed) -> Iterator[str]:
 def rules(*, form: Form) -> None:
     """List every rule: how bad its findings are at worst, and what they are about."""
     loaded()
-    listing = Listing(
+    listing = Printout(
         name="rules",
         rows=sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id)),
         headers=("rule", "severity", "about"),
@@ -282,7 +282,7 @@ def suppressions(*, expired: bool, form: Form) -> None:
     if not found and form is Form.TABLE:
         click.echo("No suppressions.")
         return
-    listing = Listing(
+    listing = Printout(
         name="suppressions",
         rows=found,
         headers=("number", "rule", "subject", "until", "by", "reason"),

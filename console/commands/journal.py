@@ -17,7 +17,7 @@ from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_answer, print_json, print_line, say, say_unjournaled, utc
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.database.state.anchors.append_file import kept_in
@@ -73,7 +73,7 @@ def list_(
         # One more than is shown tells whether there are more.
         entries = services.journal.entries(limit=limit + 1, which=which)
     more, entries = len(entries) > limit, entries[-limit:]
-    listing = Listing(
+    listing = Printout(
         name="entries",
         rows=entries,
         headers=("seq", "at (UTC)", "action", "outcome", "subject", "actor"),

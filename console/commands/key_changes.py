@@ -14,7 +14,7 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_answer, print_line, print_styled, say, say_unjournaled
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ARGUMENTS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
@@ -144,7 +144,7 @@ def grants(*, key: str, form: Form) -> None:
     if not found and form is Form.TABLE:
         click.echo(f"{state.name} has no grants.")
         return
-    listing = Listing(
+    listing = Printout(
         name="grants",
         rows=found,
         headers=("grant", "name", "grantee", "may", "retired by", "created"),

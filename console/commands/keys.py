@@ -16,7 +16,7 @@ from console.completion.offers import key_names
 from console.container import Container
 from console.printed.forms import Form
 from console.printed.key_document import KeyDocument
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_facts, print_gaps, print_json
 from crypto_core.errors import DatabaseError
 from crypto_core.keys.state import KeyState
@@ -55,7 +55,7 @@ def list_(*, form: Form) -> None:
         states = list(services.services.keys.list())
     coverage = _coverage(states, taken, reason)
     now = system_clock()
-    listing = Listing(
+    listing = Printout(
         name="keys",
         schema="key",
         rows=states,

@@ -16,7 +16,7 @@ from console.commands.session import loaded, services_of
 from console.copy_attribution import without_database
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import bar, print_gaps, print_json, seldom
 from console.printed.scan_words import print_scan, scan_rows
 from crypto_core.copies.attribution import CopyAttribution
@@ -60,7 +60,7 @@ def _print(report: ScanReport, form: Form) -> None:
     elif form is Form.TABLE:
         print_scan(report)
     else:
-        print_listing(Listing(name="groups", rows=scan_rows(report), record=lambda row: row), form)
+        print_listing(Printout(name="groups", rows=scan_rows(report), record=lambda row: row), form)
         print_gaps(dict.fromkeys(reason for copy in report.copies for reason in copy.coverage.reasons))
 
 

@@ -7,14 +7,14 @@ import click
 from console.commands.output_options import rows_option
 from console.commands.session import loaded
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 
 
 @click.command()
 @rows_option
 def settings(*, form: Form) -> None:
     """Show each setting and where it came from; secrets are masked."""
-    listing = Listing(
+    listing = Printout(
         name="settings",
         rows=loaded().shown(),
         record=lambda row: dict(zip(("name", "value", "origin"), row, strict=True)),

@@ -9,7 +9,7 @@ from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import meter, print_gaps, print_line
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Selection
@@ -40,7 +40,7 @@ def verify(*, references: tuple[str, ...], everything: bool, trust: tuple[str, .
             coverage = services.services.status.take_census(cancelled=cancelled).coverage
     failed = [v for v in results if not v.opened]
     opened = f"{len(results) - len(failed):,} of {len(results):,} tokens opened"
-    listing = Listing(
+    listing = Printout(
         name="results",
         rows=failed if everything and form is Form.TABLE else results,
         headers=("reference", "", "key", "reason"),

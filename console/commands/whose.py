@@ -14,7 +14,7 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of, trust_option
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import meter, print_facts, print_gaps, print_json, print_line, say, utc
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
@@ -222,7 +222,7 @@ def duplicates(*, limit: int, form: Form) -> int:
     """List tokens that several rows hold, as far as the index knows. Nothing is opened."""
     with services_of() as services:
         found = services.token_index.shared_tokens(limit=limit)
-    listing = Listing(
+    listing = Printout(
         name="tokens",
         rows=found,
         headers=("rows", "references"),

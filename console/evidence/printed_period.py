@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from textwrap import wrap
 
-from console.printed.listing import Listing
+from console.printed.listing import Printout
 from console.printed.terminal import styled
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.period.open_points import open_points
@@ -23,9 +23,9 @@ _MOST_NUMBERS = 8
 """Controls of one framework that are named with a lapse."""
 
 
-def period_listing(period: AuditPeriod) -> Listing[ControlRow]:
+def period_listing(period: AuditPeriod) -> Printout[ControlRow]:
     """Return the controls of a period, the worst of each framework first, and all else beside them."""
-    return Listing(
+    return Printout(
         name="controls",
         schema="control-period",
         rows=rows_of(period.controls, period.made_at.date()),

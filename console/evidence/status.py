@@ -16,7 +16,7 @@ from console.commands.session import services_of
 from console.evidence.services import EvidenceServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import say
 from console.printed.terminal import styled
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
@@ -95,8 +95,8 @@ def _code(found: Assessment) -> int:
     return 3 if found.failed else 0
 
 
-def _listing(found: Assessment) -> Listing[Judgement]:
-    return Listing(
+def _listing(found: Assessment) -> Printout[Judgement]:
+    return Printout(
         name="controls",
         schema="control",
         rows=found.judgements,

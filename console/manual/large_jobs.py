@@ -38,7 +38,7 @@ def forecast_at(rate: float) -> Forecast:
         ENVELOPE_BYTES: f.ENVELOPE_BYTES,
         BACKUP_BYTES: f.ENVELOPE_BYTES + f.BACKUP_EXTRA_BYTES,
     }
-    given = {name: f.Figure(name, value, "", f.Origin.SUPPOSED) for name, value in values.items()}
+    given = {name: f.Figure(name, value, "", f.Basis.SUPPOSED) for name, value in values.items()}
     return forecast(given, DatabaseFigures((_TABLE,)), {_TABLE.name: _TOKENS}, Verb.REENCRYPT)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from console.printed.listing import Listing
+from console.printed.listing import Printout
 from console.printed.printing import print_line, say, utc
 from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents import model
@@ -62,8 +62,8 @@ def runbook_document(runbook: Runbook) -> dict[str, Any]:
     }
 
 
-def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Listing[Runbook]:
-    return Listing(
+def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Printout[Runbook]:
+    return Printout(
         name="runbooks",
         rows=runbooks,
         record=runbook_document,
@@ -73,8 +73,8 @@ def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Lis
     )
 
 
-def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Listing[model.IncidentView]:
-    return Listing(
+def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Printout[model.IncidentView]:
+    return Printout(
         name="incidents",
         schema="incident",
         rows=views,
@@ -85,8 +85,8 @@ def incident_listing(views: Iterable[model.IncidentView], drill_due: str) -> Lis
     )
 
 
-def evidence_listing(found: Iterable[EvidencePiece]) -> Listing[EvidencePiece]:
-    return Listing(
+def evidence_listing(found: Iterable[EvidencePiece]) -> Printout[EvidencePiece]:
+    return Printout(
         name="evidence",
         rows=found,
         record=EvidencePiece.as_json,
@@ -103,8 +103,8 @@ def follow_up_text(follow_up: FollowUp, today: date) -> str:
 
 def follow_up_listing(
     found: Iterable[tuple[model.Incident, FollowUp]], today: date
-) -> Listing[tuple[model.Incident, FollowUp]]:
-    return Listing(
+) -> Printout[tuple[model.Incident, FollowUp]]:
+    return Printout(
         name="follow_ups",
         rows=found,
         record=lambda row: {"incident": row[0].id, **row[1].as_json(), "state": row[1].stands(today)},

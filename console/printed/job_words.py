@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.printed.listing import Listing
+from console.printed.listing import Printout
 from console.printed.printing import print_json, print_line, say, utc
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
@@ -68,8 +68,8 @@ class StartedJob(JsonRecord):
     json_shape = shape("*job coverage refused")
 
 
-def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
-    return Listing(
+def listing_of(found: Sequence[JobView]) -> Printout[JobView]:
+    return Printout(
         name="jobs",
         schema="job",
         rows=found,

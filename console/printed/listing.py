@@ -14,7 +14,7 @@ from console.manual.schemas import fields_of
 from console.printed.forms import Form
 from console.printed.pager import print_lines
 from console.printed.printing import json_text, say, yaml_text
-from console.printed.tables import Table
+from console.printed.tables import PrintedTable
 from console.printed.terminal import width_of_terminal
 from crypto_core.key_names import short_key
 from crypto_core.lists.row_files import CsvWriter
@@ -27,7 +27,7 @@ PRINTED = PaperReader(_DAY, _DAY, lambda key_arn, _: short_key(key_arn), lambda 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing(Generic[Row]):
+class Printout(Generic[Row]):
     """Rows, and how each is shown. They are read once, one by one.
 
     For programs each row is its `record`, in the document's member `name`; `rest` are the document's other
@@ -64,22 +64,22 @@ def printed(sheet: Sheet[Row, Any], columns: str, reader: Any = PRINTED) -> dict
     return {"headers": [header for header, _ in shown], "cells": cells}
 
 
-def print_listing(listing: Listing[Any], form: Form) -> None:
+def print_listing(listing: Printout[Any], form: Form) -> None:
     """Print a list in a form. JSON lines, CSV and tables are the rows alone: say what else there is."""
     _PRINTERS[form](listing)
 
 
-def _print_table(listing: Listing[Any]) -> None:
+def _print_table(listing: Printout[Any]) -> None:
     if listing.text is not None:
         print_lines(listing.text(listing.rows))
         return
-    table = Table(listing.headers, map(listing.cells, listing.rows), listing.spare)
+    table = PrintedTable(listing.headers, map(listing.cells, listing.rows), listing.spare)
     print_lines(table.lines(width_of_terminal()))
     if table.left_out:
         say(f"No room for: {', '.join(table.left_out)}. --output csv has every column.")
 
 
-def _print_json(listing: Listing[Any]) -> None:
+def _print_json(listing: Printout[Any]) -> None:
     """A row a line: all of them may be too many to hold."""
     click.echo(f"{{{json_text(listing.name)}: [", nl=False)
     before = "\n"
@@ -90,12 +90,12 @@ def _print_json(listing: Listing[Any]) -> None:
     click.echo(f"\n]{', ' if rest != '}' else ''}{rest}")
 
 
-def _print_json_lines(listing: Listing[Any]) -> None:
+def _print_json_lines(listing: Printout[Any]) -> None:
     for record in _records(listing):
         click.echo(json_text(record))
 
 
-def _print_csv(listing: Listing[Any]) -> None:
+def _print_csv(listing: Printout[Any]) -> None:
     writer = CsvWriter(sys.stdout)
     empty = True
     for record in _records(listing):
@@ -105,7 +105,7 @@ def _print_csv(listing: Listing[Any]) -> None:
         writer.row(fields_of(listing.schema) if listing.schema else listing.headers)
 
 
-def _print_yaml(listing: Listing[Any]) -> None:
+def _print_yaml(listing: Printout[Any]) -> None:
     empty = True
     for record in _records(listing):
         if empty:
@@ -118,11 +118,11 @@ def _print_yaml(listing: Listing[Any]) -> None:
         click.echo(yaml_text(rest), nl=False)
 
 
-def _records(listing: Listing[Any]) -> Iterator[Mapping[str, Any]]:
+def _records(listing: Printout[Any]) -> Iterator[Mapping[str, Any]]:
     return map(listing.record, listing.rows)
 
 
-_PRINTERS: Mapping[Form, Callable[[Listing[Any]], None]] = {
+_PRINTERS: Mapping[Form, Callable[[Printout[Any]], None]] = {
     Form.TABLE: _print_table,
     Form.JSON: _print_json,
     Form.JSONL: _print_json_lines,

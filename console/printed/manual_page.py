@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from console.printed.terminal import has_colour, width_of_terminal
-from screens.manual.page_lines import Piece, Row, page_rows, topics_in
+from screens.manual.page_lines import Row, StyledPiece, page_rows, topics_in
 from screens.manual_page import ManualPage
 
 _WIDTH = 100
@@ -30,7 +30,7 @@ def _line(row: Row) -> str:
     return "".join(map(_styled, row))
 
 
-def _styled(piece: Piece) -> str:
+def _styled(piece: StyledPiece) -> str:
     words = piece.style.split()
     if not piece.link and not {"bold", "$code"} & {*words}:
         return piece.text

@@ -16,7 +16,7 @@ import click
 
 from console.printed.forms import Form, chosen_form
 from console.printed.pace import Pace, pace_words
-from console.printed.tables import Table
+from console.printed.tables import PrintedTable
 from console.printed.terminal import styled, width_of_terminal
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import clean
@@ -118,7 +118,7 @@ def utc(moment: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
-    for line in Table(headers, rows).lines(width_of_terminal()):
+    for line in PrintedTable(headers, rows).lines(width_of_terminal()):
         click.echo(line, err=err)
 
 

@@ -27,7 +27,7 @@ _STYLES = {severity.value: sign.style for severity, sign in SIGNS.items() if sev
 
 
 @dataclass(slots=True)
-class Table:
+class PrintedTable:
     """Rows below headings. Where there is no room, `spare` columns are left out, from the first on."""
 
     headers: Sequence[str]

@@ -52,7 +52,7 @@ _REFRESH = frozenset({Style.GITHUB_REFRESH, Style.ATLASSIAN_REFRESH, Style.CLIEN
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderUse:
+class ProviderAction:
     """One thing that was done at a provider: with a token (`programmatic`), or by a person in a browser."""
 
     time: float
@@ -71,7 +71,7 @@ class ProviderUse:
     """platform, owner or intruder."""
 
 
-def provider_uses(world: World) -> tuple[ProviderUse, ...]:
+def provider_uses(world: World) -> tuple[ProviderAction, ...]:
     """Return what was done, in no order; the same for the same world."""
     made = _Uses(world)
     if not made.usable:
@@ -108,7 +108,7 @@ class _Uses:
             if ref.table in self._places and token.corruption is None and token.style not in _REFRESH
         ]
 
-    def platform(self, count: int) -> Iterator[ProviderUse]:
+    def platform(self, count: int) -> Iterator[ProviderAction]:
         draw, now = self._draw, self._world.now
         for _ in range(count):
             token, moment = draw.choice(self.usable), self._moment()
@@ -116,7 +116,7 @@ class _Uses:
             address, action = draw.choice(egress), draw.choice(_ACTIONS[_PROVIDER[token.ref.table]])
             yield self._use(token, moment, action=action, address=address, agent=PLATFORM_CLIENT)
 
-    def owners(self, count: int) -> Iterator[ProviderUse]:
+    def owners(self, count: int) -> Iterator[ProviderAction]:
         """People in their browsers, from wherever they are: no token of the platform's does it."""
         draw = self._draw
         for number in range(count):
@@ -131,7 +131,7 @@ class _Uses:
                 by="owner",
             )
 
-    def intruder(self) -> Iterator[ProviderUse]:
+    def intruder(self) -> Iterator[ProviderAction]:
         world, draw = self._world, self._draw
         opened = set(world.sealed_under(world.current_key, world.current_key.material_ids[-1]))
         moment = intrusion_begins(world.now) + BEFORE_USE
@@ -151,9 +151,9 @@ class _Uses:
     def _moment(self) -> datetime:
         return self._world.now - timedelta(seconds=self._draw.uniform(60, DAYS * 86_400))
 
-    def _use(self, token: GeneratedToken, moment: datetime, **told: Any) -> ProviderUse:
+    def _use(self, token: GeneratedToken, moment: datetime, **told: Any) -> ProviderAction:
         ref: TokenRef = token.ref
-        return ProviderUse(
+        return ProviderAction(
             time=round(moment.timestamp(), 3),
             provider=_PROVIDER[ref.table],
             place=self._places[ref.table][ref.row_id],

@@ -70,7 +70,7 @@ class PlannedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class _RowDraft:
     era: Era
     sealed_at: datetime
     format: Format
@@ -111,7 +111,7 @@ def plan_rows(connections: int, seed: int, now: datetime, *, secrets: int = 0) -
     return rows
 
 
-def _drafts(table: str, size: int, draw: random.Random, now: datetime) -> list[_Draft]:
+def _drafts(table: str, size: int, draw: random.Random, now: datetime) -> list[_RowDraft]:
     corrupt = _CORRUPT.get(table, ())
     rest = size - len(corrupt)
     plaintext = round(rest * _PLAINTEXT_SHARE.get(table, 0.0))
@@ -135,12 +135,12 @@ def _draft(
     corruption: Corruption | None = None,
     *,
     refreshed: bool = False,
-) -> _Draft:
+) -> _RowDraft:
     era, part = at(quantile)
-    return _Draft(era, era.moment(now, part), format_, corruption, refreshed)
+    return _RowDraft(era, era.moment(now, part), format_, corruption, refreshed)
 
 
-def _github(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+def _github(number: int, draft: _RowDraft, draw: random.Random) -> PlannedRow:
     org = _organisation(draw)
     kind = "user" if draft.refreshed else draw.choices(("oauth", "installation", "personal"), (6, 3, 1))[0]
     style = {
@@ -165,7 +165,7 @@ def _github(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
     return PlannedRow("gh_connection", f"gh-{number}", draft.era, draft.sealed_at, tuple(tokens), values)
 
 
-def _jira(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+def _jira(number: int, draft: _RowDraft, draw: random.Random) -> PlannedRow:
     org = _organisation(draw)
     kind = "oauth" if draft.refreshed else draw.choices(("oauth", "api_token"), (2, 1))[0]
     style = Style.ATLASSIAN_OAUTH if kind == "oauth" else Style.ATLASSIAN_API
@@ -185,14 +185,14 @@ def _jira(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
     return PlannedRow("jira_connection", f"jira-{number}", draft.era, draft.sealed_at, tuple(tokens), values)
 
 
-def _slack(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+def _slack(number: int, draft: _RowDraft, draw: random.Random) -> PlannedRow:
     team = "T0" + "".join(draw.choices("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=9))
     values = {"org_id": _organisation(draw), "team_id": team, **_made_and_changed(draft, draw)}
     token = PlannedToken("bot_token", Style.SLACK_BOT, draft.format, draft.corruption)
     return PlannedRow("slack_connection", str(number), draft.era, draft.sealed_at, (token,), values)
 
 
-def _confluence(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+def _confluence(number: int, draft: _RowDraft, draw: random.Random) -> PlannedRow:
     org = _organisation(draw)
     values = {
         "org_id": org,
@@ -214,7 +214,7 @@ _CONNECTORS: dict[str, tuple[tuple[str, Style], ...]] = {
 """What a connector of each provider keeps in its document."""
 
 
-def _connector(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+def _connector(number: int, draft: _RowDraft, draw: random.Random) -> PlannedRow:
     provider = draw.choice(tuple(_CONNECTORS))
     values: dict[str, str | None] = {
         "user_id": _user(draw),
@@ -229,7 +229,7 @@ def _connector(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
     return PlannedRow("connectors", str(number), draft.era, draft.sealed_at, tokens, values)
 
 
-def _mcp_server(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+def _mcp_server(number: int, draft: _RowDraft, draw: random.Random) -> PlannedRow:
     org = _organisation(draw)
     kind = draw.choice(("bearer", "oauth"))
     members = ("token",) if kind == "bearer" else ("client_secret", "refresh_token")
@@ -271,13 +271,13 @@ def _site(organisation: str) -> str:
     return f"https://{organisation.removeprefix('org-')}.atlassian.example"
 
 
-def _expiry(draft: _Draft, draw: random.Random) -> str | None:
+def _expiry(draft: _RowDraft, draw: random.Random) -> str | None:
     if not draft.refreshed:
         return None
     return (draft.sealed_at + timedelta(days=draw.randrange(90, 1200))).isoformat()
 
 
-def _made_and_changed(draft: _Draft, draw: random.Random) -> dict[str, str | None]:
+def _made_and_changed(draft: _RowDraft, draw: random.Random) -> dict[str, str | None]:
     """The token was sealed at the row's last change, up to 60 days after it was made."""
     made = draft.sealed_at - timedelta(days=draw.choice((0, 0, 1, 7, 30, 60)))
     return {"created_at": made.isoformat(), "updated_at": draft.sealed_at.isoformat()}

@@ -11,13 +11,13 @@ from console.commands.session import limit_option, services_of
 from console.container import Container
 from console.extras import require_extra
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.printed.printing import say, utc
 from console.service.notices import notice_service
 from crypto_core.database.state.notices import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.errors import SettingsError
 from crypto_core.notices.notice import outward
-from crypto_core.notices.service import Delivery
+from crypto_core.notices.service import NoticeRound
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
@@ -37,7 +37,7 @@ def test(*, form: Form) -> int:
     with services_of() as services:
         _require_receivers(services)
         told = notice_service(services).test()
-    listing = Listing(
+    listing = Printout(
         name="receivers",
         rows=tuple(told.items()),
         record=lambda one: {"receiver": one[0], "answered": not one[1], "trouble": one[1] or None},
@@ -71,7 +71,7 @@ def list_(*, all_: bool, limit: int, form: Form) -> int:
     with services_of() as services:
         states = STATES if all_ else (WAITING, GIVEN_UP)
         found = notice_service(services).listed(states, limit)
-    listing = Listing(
+    listing = Printout(
         name="notices",
         rows=found,
         record=_document,
@@ -82,7 +82,7 @@ def list_(*, all_: bool, limit: int, form: Form) -> int:
     return 1 if any(one.state == GIVEN_UP for one in found) else 0
 
 
-def delivery_lines(done: Delivery) -> list[str]:
+def delivery_lines(done: NoticeRound) -> list[str]:
     if done.holder is not None:
         return [f"Another process sends notifications now: {done.holder}."]
     lines = [f"{counted(done.made, 'new notice')}, {done.sent:,} sent."]

@@ -86,11 +86,11 @@ def _registered() -> str:
     """The name of a signer that is botocore's but for the time."""
     from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, SigV4Auth
 
-    class Signer(SigV4Auth):
+    class ClockSigner(SigV4Auth):
         def _modify_request_before_signing(self, request: Any) -> None:
             request.context["timestamp"] = CLOCK.now().strftime(SIGV4_TIMESTAMP)
             super()._modify_request_before_signing(request)  # type: ignore[misc]
 
     name = "keydeck-v4"
-    AUTH_TYPE_MAPS[name] = Signer
+    AUTH_TYPE_MAPS[name] = ClockSigner
     return name

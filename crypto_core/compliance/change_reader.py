@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 
-from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ChangeKind, ReviewFact, UseFact, UseFacts
+from crypto_core.compliance.facts import ChangeFact, ChangeFacts, FactKind, ReviewFact, UseFact, UseFacts
 from crypto_core.compliance.journal_changes import journal_changes, reviews_since
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, InterruptedRunError, PolicyError, TrailError
@@ -74,7 +74,7 @@ def _change(context: RuleContext, event: TrailEvent) -> ChangeFact:
     session = f", session {event.principal.session}" if event.principal.session else ""
     through = f", through {event.principal.invoked_by}" if event.principal.invoked_by else ""
     return ChangeFact(
-        kind=ChangeKind.POLICY if event.name in OF_POLICIES else ChangeKind.KEY,
+        kind=FactKind.POLICY if event.name in OF_POLICIES else FactKind.KEY,
         source=clean(CLOUDTRAIL),
         id=event.event_id,
         at=event.time,

@@ -334,7 +334,7 @@ class CheckFacts:
     checks: tuple[CheckFact, ...]
 
 
-class ChangeKind(StrEnum):
+class FactKind(StrEnum):
     """What was changed; its value is what a program sees."""
 
     KEY = "key"
@@ -353,7 +353,7 @@ class ChangeFact:
     The source is "CloudTrail" (an event's id), "journal" (an entry's number), "approvals" or "jobs".
     """
 
-    kind: ChangeKind
+    kind: FactKind
     source: CleanText
     id: CleanText
     at: datetime

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.compliance.facts import ChangeFact, ChangeKind, ReviewFact
+from crypto_core.compliance.facts import ChangeFact, FactKind, ReviewFact
 from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.database.state.journal_entry import told_in
 from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
@@ -140,11 +140,11 @@ def _change(members: Sequence[_Told], approved: Mapping[str, str]) -> ChangeFact
     )
 
 
-def _kind(operation: Operation | None, *, decides: bool) -> ChangeKind:
+def _kind(operation: Operation | None, *, decides: bool) -> FactKind:
     if decides:
-        return ChangeKind.APPROVAL
+        return FactKind.APPROVAL
     writes = operation is not None and operation.writes_tokens
-    return ChangeKind.REENCRYPTION if writes else ChangeKind.OPERATION
+    return FactKind.REENCRYPTION if writes else FactKind.OPERATION
 
 
 def _subject(members: Sequence[_Told], operation: Operation | None) -> Any:

@@ -16,7 +16,7 @@ from threading import Event
 from crypto_core.cancelling import stop_if
 from crypto_core.copies.report import GONE, CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
 from crypto_core.copies.scan import ScanOfCopy
-from crypto_core.copies.tally import MOST_DISTINCT, OTHERS, GroupKey, GroupTally
+from crypto_core.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup, GroupKey
 from crypto_core.database.tokens.attribution import lasting_silence
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
@@ -39,7 +39,7 @@ Known = Mapping[bytes, frozenset[Wrapping]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _GroupKeys:
     """What is known of a group: wrappings, several for a conflict, none where it isn't known."""
 
     wrappings: frozenset[Wrapping] = frozenset()
@@ -89,7 +89,7 @@ class _Asking:
     by: CopyAttribution
     told: dict[bytes, frozenset[Wrapping]]
     cancelled: Event | None
-    _groups: dict[bytes, _Told] = field(default_factory=dict)
+    _groups: dict[bytes, _GroupKeys] = field(default_factory=dict)
     _standings: dict[str, _Standing] = field(default_factory=dict)
     _silent: KmsError | None = None
     _asked_so_far: int = 0
@@ -119,7 +119,7 @@ class _Asking:
             ),
         )
 
-    def need_of(self, key: GroupKey, group: GroupTally) -> KeyNeed:
+    def need_of(self, key: GroupKey, group: CopyGroup) -> KeyNeed:
         told = self._told(key, group)
         arn, material, note = None, None, told.note
         if key.named_key is not None:
@@ -145,41 +145,41 @@ class _Asking:
             note=standing.note or need.note,
         )
 
-    def _told(self, key: GroupKey, group: GroupTally) -> _Told:
+    def _told(self, key: GroupKey, group: CopyGroup) -> _GroupKeys:
         prefix = key.edk_prefix
         if not prefix:
-            return _Told(note=TOO_MANY if prefix == OTHERS else NO_HEADER)
+            return _GroupKeys(note=TOO_MANY if prefix == OTHERS else NO_HEADER)
         if prefix not in self._groups:
             known = self.told.get(prefix)
             if known:
                 names = " or ".join(sorted(arn for arn, _ in known))
                 note = f"KMS named {names}" if len(known) > 1 else ""
-                self._groups[prefix] = _Told(known, note)
+                self._groups[prefix] = _GroupKeys(known, note)
             elif key.named_key is not None:
-                return _Told()
+                return _GroupKeys()
             else:
                 self._groups[prefix] = self._asked(group)
         return self._groups[prefix]
 
-    def _asked(self, group: GroupTally) -> _Told:
+    def _asked(self, group: CopyGroup) -> _GroupKeys:
         if self.by.ask is None:
-            return _Told(note=NOT_ASKED)
+            return _GroupKeys(note=NOT_ASKED)
         if (decoy := self._decoy(group)) is not None:
             return decoy
         why = ""
         for sample in group.samples:
             if why_not := self._why_not():
-                return _Told(note=why_not)
+                return _GroupKeys(note=why_not)
             try:
-                return _Told(frozenset({self.by.ask(sample.encrypted_data_key)}))
+                return _GroupKeys(frozenset({self.by.ask(sample.encrypted_data_key)}))
             except InvalidCiphertextError as error:
                 why = error.message  # another one of the group may be whole
             except KmsError as error:
                 self._silent = lasting_silence(error)
-                return _Told(note=error.message)
-        return _Told(note=why)
+                return _GroupKeys(note=error.message)
+        return _GroupKeys(note=why)
 
-    def _decoy(self, group: GroupTally) -> _Told | None:
+    def _decoy(self, group: CopyGroup) -> _GroupKeys | None:
         """What is told of envelopes that are decoys, or may be those of a tripwire that nobody has a list of.
 
         What a scan writes says no word of tripwires: it is kept where a thief of the database finds it.
@@ -188,9 +188,9 @@ class _Asking:
         keys = {token.digest: decoy.key_arn for decoy in decoys.rows for token in decoy.tokens}
         for sample in group.samples:
             if sample.digest in keys:
-                return _Told(frozenset({(keys[sample.digest], None)}))
+                return _GroupKeys(frozenset({(keys[sample.digest], None)}))
         in_doubt = (decoys.former or decoys.unreadable) and group.distinct <= MOST_DECOYS
-        return _Told(note=NOT_ASKED) if in_doubt else None
+        return _GroupKeys(note=NOT_ASKED) if in_doubt else None
 
     def _why_not(self) -> str:
         """Why KMS is not asked another question; "" if it is."""

@@ -38,7 +38,7 @@ class Sample:
 
 
 @dataclass(eq=False)
-class GroupTally:
+class CopyGroup:
     envelopes: int = 0
     distinct: int = 0
     samples: list[Sample] = field(default_factory=list, repr=False)
@@ -62,7 +62,7 @@ class Tally:
     files: int = 0
     size: int = 0
     """Bytes read, before anything was unpacked."""
-    groups: dict[GroupKey, GroupTally] = field(default_factory=dict)
+    groups: dict[GroupKey, CopyGroup] = field(default_factory=dict)
     dev: int = 0
     dev_distinct: int = 0
     plaintext: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class Tally:
     uncounted: bool = False
     """True if there were too many values to tell all from each other."""
     _seen: set[int] = field(default_factory=set, repr=False)
-    _groups: dict[tuple[type[Envelope], str | None, bytes | None], GroupTally] = field(
+    _groups: dict[tuple[type[Envelope], str | None, bytes | None], CopyGroup] = field(
         default_factory=dict, repr=False
     )
 
@@ -103,12 +103,12 @@ class Tally:
         if new and len(group.samples) < MOST_SAMPLES:
             group.samples.append(Sample(envelope.encrypted_data_key, digest(text.decode("ascii"))))
 
-    def _group_of(self, of: tuple[type[Envelope], str | None, bytes | None]) -> GroupTally:
+    def _group_of(self, of: tuple[type[Envelope], str | None, bytes | None]) -> CopyGroup:
         version, named_key, edk_prefix = of
         if len(self.groups) >= MOST_GROUPS:
             key = GroupKey(version.format, None, OTHERS)
-            return self.groups.setdefault(key, GroupTally())
-        group = self.groups[GroupKey(version.format, named_key, edk_prefix)] = GroupTally()
+            return self.groups.setdefault(key, CopyGroup())
+        group = self.groups[GroupKey(version.format, named_key, edk_prefix)] = CopyGroup()
         self._groups[of] = group
         return group
 

@@ -102,10 +102,10 @@ def _hide(text: str) -> str:
 def _without_controls(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    return _COLOURING.sub("", text).translate(_Translation())
+    return _COLOURING.sub("", text).translate(_CharacterMap())
 
 
-class _Translation(dict[int, "int | None"]):
+class _CharacterMap(dict[int, "int | None"]):
     """For str.translate: nothing for what is dropped, the character itself for everything else."""
 
     def __missing__(self, code: int) -> int | None:

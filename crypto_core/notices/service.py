@@ -129,7 +129,7 @@ _ALONE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class NoticeRound:
     """What a round did. `troubles` are by receiver; where a `holder` has the duty, nothing was done."""
 
     made: int = 0
@@ -154,7 +154,7 @@ class NoticeService:
     send: SendLetters = send_letters
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def tell(self, cancelled: Event | None = None) -> Delivery:
+    def tell(self, cancelled: Event | None = None) -> NoticeRound:
         """Make notices of what came since the last time, and send what is due.
 
         Raises ReadOnlyError, MissingSchemaError, MissingGrantError, DutyLostError, InterruptedRunError.
@@ -162,12 +162,12 @@ class NoticeService:
         self._may_write()
         with on_duty(self.engine, DUTY) as lease:
             if not isinstance(lease, DutyLease):
-                return Delivery(holder=lease)
+                return NoticeRound(holder=lease)
             first = not isinstance(lease.position.get("seq"), int)
             made = self._make(lease)
             sent, held, troubles = self._send(lease, cancelled)
             lease.finish()
-            return Delivery(made, sent, held, troubles, first=first)
+            return NoticeRound(made, sent, held, troubles, first=first)
 
     def tell_standing(self, lease: DutyLease, standing: Standing) -> int:
         """Make notices of what is new since `lease`'s last look; return how many. Raises DutyLostError."""

@@ -116,7 +116,7 @@ class PackedFile:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class PackManifest:
     """What a pack says of itself. `keys` are public keys by ARN, for those that AWS gives out."""
 
     database_id: str
@@ -148,11 +148,11 @@ class Manifest:
         )
 
 
-def read_manifest(content: bytes) -> Manifest:
+def read_manifest(content: bytes) -> PackManifest:
     """Return the manifest of a file. Raises ValueError for any other content, also one in another spacing."""
     try:
         told = document_of(content)
-        found = Manifest(
+        found = PackManifest(
             text_in(told["database_id"]),
             date.fromisoformat(told["since"]),
             date.fromisoformat(told["until"]),
@@ -220,7 +220,7 @@ class PackVerdict:
     wrong: dict[str, None] = field(default_factory=dict)
     unproved: dict[str, None] = field(default_factory=dict)
     """Why nothing is proved though nothing is wrong."""
-    manifest: Manifest | None = None
+    manifest: PackManifest | None = None
     seal: PackSignature | None = None
     records: tuple[PackedRecord, ...] = ()
     removed: tuple[int, ...] = ()
@@ -259,7 +259,7 @@ def days_of(since: date, until: date, made_at: datetime, recorded: Iterable[date
 
 def prove_pack(
     folder: PackedFolder,
-    ask_by: Callable[[Manifest], Ask],
+    ask_by: Callable[[PackManifest], Ask],
     *,
     given: Sequence[Anchor] = (),
     stamp_time: StampTime | None = None,
@@ -292,7 +292,7 @@ def prove_pack(
     return found
 
 
-def _wrong_files(folder: PackedFolder, manifest: Manifest) -> Iterator[str]:
+def _wrong_files(folder: PackedFolder, manifest: PackManifest) -> Iterator[str]:
     there = folder.names()
     listed = {one.path: one for one in manifest.files}
     if len(listed) != len(manifest.files):
@@ -309,7 +309,7 @@ def _wrong_files(folder: PackedFolder, manifest: Manifest) -> Iterator[str]:
 
 
 def _prove_seal(
-    folder: PackedFolder, names: Mapping[str, bool], manifest: Manifest, ask: Ask, found: PackVerdict
+    folder: PackedFolder, names: Mapping[str, bool], manifest: PackManifest, ask: Ask, found: PackVerdict
 ) -> None:
     if not names.get(SEAL):
         found.wrong[f"{SEAL} is missing, or no plain file: the pack is not signed."] = None
@@ -340,7 +340,7 @@ def _prove_seal(
 
 
 def _prove_records(
-    folder: PackedFolder, names: Mapping[str, bool], manifest: Manifest, found: PackVerdict
+    folder: PackedFolder, names: Mapping[str, bool], manifest: PackManifest, found: PackVerdict
 ) -> None:
     if not names.get(RECORDS):
         found.wrong[f"{RECORDS} is missing, or no plain file."] = None
@@ -361,7 +361,7 @@ def _prove_records(
 def _prove_journal(
     folder: PackedFolder,
     names: Mapping[str, bool],
-    manifest: Manifest,
+    manifest: PackManifest,
     ask: Ask,
     found: PackVerdict,
     given: Sequence[Anchor],

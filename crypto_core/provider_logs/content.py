@@ -26,7 +26,7 @@ _SIGNS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},"]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LogRecord:
     """A record, as it came; `number` is its line's, or its place in an array, from 1."""
 
     number: int
@@ -40,7 +40,7 @@ class Malformed:
     reason: str
 
 
-def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[Record | Malformed]:
+def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[LogRecord | Malformed]:
     source = _Source(unpacked(pieces), largest)
     begin = source.begin()
     if not begin:
@@ -104,9 +104,9 @@ class _Source:
             yield None if over else self.held
 
 
-def _record(number: int, raw: bytes) -> Record | Malformed:
+def _record(number: int, raw: bytes) -> LogRecord | Malformed:
     try:
-        return Record(number, load_foreign(raw), raw)
+        return LogRecord(number, load_foreign(raw), raw)
     except OversizeDocumentError as error:
         return Malformed(number, str(error))
     except ValueError:
@@ -117,7 +117,7 @@ def _too_large(number: int, largest: int) -> Malformed:
     return Malformed(number, f"larger than {largest // 2**20} MiB")
 
 
-def _lines(source: _Source) -> Iterator[Record | Malformed]:
+def _lines(source: _Source) -> Iterator[LogRecord | Malformed]:
     for number, line in enumerate(source.lines(), 1):
         if line is None:
             yield _too_large(number, source.largest)
@@ -125,21 +125,21 @@ def _lines(source: _Source) -> Iterator[Record | Malformed]:
             yield _record(number, text)
 
 
-def _of_document(document: Any) -> Iterator[Record | Malformed]:
+def _of_document(document: Any) -> Iterator[LogRecord | Malformed]:
     holder = next((name for name in _HOLDERS if isinstance(document.get(name), list)), None)
     for number, one in enumerate(document[holder] if holder else [document], 1):
         yield record_of(number, one)
 
 
-def record_of(number: int, document: Any) -> Record | Malformed:
+def record_of(number: int, document: Any) -> LogRecord | Malformed:
     """Return a record of a document that is read already."""
     try:
-        return Record(number, document, orjson.dumps(document))
+        return LogRecord(number, document, orjson.dumps(document))
     except (TypeError, ValueError):
         return Malformed(number, "nested too deeply")
 
 
-def _array(source: _Source) -> Iterator[Record | Malformed]:
+def _array(source: _Source) -> Iterator[LogRecord | Malformed]:
     """The elements of an array, found by brackets outside of strings, so that it is never held as a whole."""
     source.held = source.held[1:]
     number, depth, start, place, over = 1, 0, 0, 0, False

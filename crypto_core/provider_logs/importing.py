@@ -84,7 +84,7 @@ class LogFiles:
         `whole` is the period of which, as the operator says, the files have every event of their places.
         Nothing is covered by it if something was damaged.
         """
-        reading = _Reading(self._largest, cancelled)
+        reading = _LogReading(self._largest, cancelled)
         new = 0
         interrupted = False
         try:
@@ -111,7 +111,7 @@ class LogFiles:
         )
 
 
-class _Reading:
+class _LogReading:
     def __init__(self, largest: int, cancelled: Event | None) -> None:
         self._largest = largest
         self._cancelled = cancelled

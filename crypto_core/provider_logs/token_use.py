@@ -29,7 +29,7 @@ from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import OPENED
 
 
-class Certainty(StrEnum):
+class UseCertainty(StrEnum):
     FACT = "fact"
     POSSIBILITY = "possibility"
     """A record fits, and it may be about another token."""
@@ -49,7 +49,7 @@ class TokenDeed(JsonRecord):
 
     at: datetime
     doing: Doing
-    certainty: Certainty
+    certainty: UseCertainty
     who: str
     address: str
     agent: str
@@ -69,9 +69,9 @@ class TokenDeed(JsonRecord):
     @property
     def words(self) -> str:
         """What happened, in one line without the time."""
-        verb = self.doing.value if self.certainty is Certainty.FACT else f"may have been {self.doing.value}"
-        told = f"{verb} by {short_name(self.who) or 'somebody'} from {self.address or 'an unknown address'}"
-        return f"{told}: {self.what}" + (f", {self.place}" if self.place else "")
+        may = "" if self.certainty is UseCertainty.FACT else "may have been "
+        by = f"by {short_name(self.who) or 'somebody'} from {self.address or 'an unknown address'}"
+        return f"{may}{self.doing.value} {by}: {self.what}" + (f", {self.place}" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +93,17 @@ class TokenUse(JsonRecord):
 
     @property
     def used(self) -> int:
-        return self._number(Certainty.FACT)
+        return self._number(UseCertainty.FACT)
 
     @property
     def may_have_used(self) -> int:
-        return self._number(Certainty.POSSIBILITY)
+        return self._number(UseCertainty.POSSIBILITY)
 
     @property
     def thefts(self) -> tuple[TokenDeed, ...]:
         return tuple(one for one in self.deeds if one.theft or one.old)
 
-    def _number(self, certainty: Certainty) -> int:
+    def _number(self, certainty: UseCertainty) -> int:
         return sum(one.doing is Doing.USED and one.certainty is certainty for one in self.deeds)
 
 
@@ -213,7 +213,7 @@ class TokenUses:
         for one in self.log.events(choice, limit=MOST, newest_first=True, cancelled=cancelled):
             end = ends[one.token_hash or b""]
             yield _used(
-                one, Certainty.FACT, BY_HASH, judge.verdict(one), old=end is not None and one.at > end
+                one, UseCertainty.FACT, BY_HASH, judge.verdict(one), old=end is not None and one.at > end
             )
 
     def _by_place(
@@ -226,16 +226,16 @@ class TokenUses:
             return
         choice = EventChoice(place.provider, places=places, with_token=True)
         for one in self.log.events(choice, limit=MOST, newest_first=True, cancelled=cancelled):
-            yield _used(one, Certainty.POSSIBILITY, BY_PLACE[place.provider], judge.verdict(one))
+            yield _used(one, UseCertainty.POSSIBILITY, BY_PLACE[place.provider], judge.verdict(one))
 
     def _named(self, timeline: TokenTimeline, cancelled: Event | None) -> Iterator[TokenDeed]:
         if timeline.named.opened or timeline.named.rewrapped:
             for event in self._openings(timeline.named.filter, cancelled):
                 if str(event.token_ref) == str(timeline.ref):  # filters don't tell upper from lower case
-                    yield _opened(event, Certainty.FACT, NAMED_OPENING)
+                    yield _opened(event, UseCertainty.FACT, NAMED_OPENING)
         if timeline.receipted is not None and timeline.receipted.use.events:
             for event in self._openings(timeline.receipted.use.filter, cancelled):
-                yield _opened(event, Certainty.FACT, RECEIPTED_OPENING)
+                yield _opened(event, UseCertainty.FACT, RECEIPTED_OPENING)
 
     def _openings(self, expression: str, cancelled: Event | None) -> Iterator[TrailEvent]:
         asked = Query(f"{expression} {OPENED}", "time", descending=True)
@@ -257,7 +257,7 @@ class TokenUses:
                 found = self._last_before(could[opener.principal], opener, moment, cancelled)
                 if found is not None and found.event_id not in done:
                     done.add(found.event_id)
-                    yield _opened(found, Certainty.POSSIBILITY, UNNAMED_OPENING)
+                    yield _opened(found, UseCertainty.POSSIBILITY, UNNAMED_OPENING)
 
     def _last_before(
         self, filter_: str, opener: Opener, moment: datetime, cancelled: Event | None
@@ -290,7 +290,7 @@ class TokenUses:
 
 
 def _used(
-    one: ProviderEvent, certainty: Certainty, reason: str, theft: str, *, old: bool = False
+    one: ProviderEvent, certainty: UseCertainty, reason: str, theft: str, *, old: bool = False
 ) -> TokenDeed:
     what = f"{one.action} of {one.target}" if one.target else one.action
     return TokenDeed(
@@ -304,7 +304,7 @@ def _used(
     )
 
 
-def _opened(event: TrailEvent, certainty: Certainty, reason: str) -> TokenDeed:
+def _opened(event: TrailEvent, certainty: UseCertainty, reason: str) -> TokenDeed:
     return TokenDeed(
         *(
             event.time,

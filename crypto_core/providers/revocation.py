@@ -177,7 +177,7 @@ _NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RevocationDraft:
     """A plan with the opened tokens that it is about. Close it: then they are wiped."""
 
     plan: RevocationPlan
@@ -193,7 +193,7 @@ def draft(
     opened: Mapping[TokenRef, Secret | Unopened],
     stored: Mapping[TokenRef, bytes],
     endpoints: Endpoints,
-) -> Draft:
+) -> RevocationDraft:
     """Return what would be revoked, in the order of `targets`. `stored` are the digests of what is stored."""
     orders: list[RevocationOrder] = []
     by_hand: list[ByHand] = []
@@ -227,7 +227,7 @@ def draft(
         digest=_digest(orders, called),
         stored=tuple(order.stored for order in orders),
     )
-    return Draft(plan, tuple(orders), opened)
+    return RevocationDraft(plan, tuple(orders), opened)
 
 
 def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str], about: str = "liveness") -> str:

@@ -35,7 +35,7 @@ from crypto_core.providers.answers import (
 )
 from crypto_core.providers.liveness_polling import BusyHosts, PollingLimits, ask, asked_of
 from crypto_core.providers.messages import Said, Target, unknown
-from crypto_core.providers.revocation import Draft, Revocation, asked_digest, draft
+from crypto_core.providers.revocation import Revocation, RevocationDraft, asked_digest, draft
 from crypto_core.providers.token_asking import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
@@ -232,7 +232,7 @@ class ProviderService:
         where the settings want a second identity and none has approved this plan, DatabaseError, KmsError.
         """
         with ExitStack() as opened:
-            drafts: list[Draft] = []
+            drafts: list[RevocationDraft] = []
 
             def still() -> None:
                 drafts.append(opened.enter_context(closing(self._as_planned(plan))))
@@ -275,7 +275,7 @@ class ProviderService:
         target = target_of(replace(row, format=Format.V1), self._asking.endpoints)
         return target, target.how if isinstance(target, ByHand) else never_asked(row, target, token)
 
-    def _draft(self, refs: tuple[TokenRef, ...]) -> Draft:
+    def _draft(self, refs: tuple[TokenRef, ...]) -> RevocationDraft:
         rows = self._asking.rows(refs)
         stored = self._asking.store.read_many([row.ref for row in rows])
         targets = [target_of(row, self._asking.endpoints) for row in rows]
@@ -288,7 +288,7 @@ class ProviderService:
             wipe(opened)
             raise
 
-    def _as_planned(self, plan: RevocationPlan) -> Draft:
+    def _as_planned(self, plan: RevocationPlan) -> RevocationDraft:
         """The draft made anew. Raises RefusedError unless it is the one that was planned."""
         drafted = self._draft(plan.tokens) if plan.tokens else draft((), {}, {}, self._asking.endpoints)
         now = drafted.plan
@@ -307,7 +307,7 @@ class ProviderService:
     def _send(
         self,
         plan: RevocationPlan,
-        drafted: Draft,
+        drafted: RevocationDraft,
         run: Run,
         progress: Progress | None,
         cancelled: Event | None,

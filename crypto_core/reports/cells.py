@@ -152,7 +152,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ReportPage:
     """A document. `kind` is what it is, such as an incident report; `state` the sentence under the title."""
 
     kind: str

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from html import escape
 
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, Page, ReportTable, ShownSection, TextLook
+from crypto_core.reports.cells import Cell, ReportPage, ReportTable, ShownSection, TextLook
 from crypto_core.reports.stylesheet import BAR_STEPS
 
 _SHORT = 8
 """Rows of a table that is kept on one sheet."""
 
 
-def as_html(page: Page, styles: str) -> str:
+def as_html(page: ReportPage, styles: str) -> str:
     """Return the page, with a line break at its end. `styles` is its stylesheet."""
     return "\n".join(_page(page, styles)) + "\n"
 
@@ -29,7 +29,7 @@ def _policy(styles: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def _page(page: Page, styles: str) -> Iterator[str]:
+def _page(page: ReportPage, styles: str) -> Iterator[str]:
     yield "<!doctype html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{escape(_policy(styles))}">'

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from crypto_core.reports.cells import Cell, Page, ReportTable, ShownSection, TextLook
+from crypto_core.reports.cells import Cell, ReportPage, ReportTable, ShownSection, TextLook
 from crypto_core.text.cleaning import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by
@@ -27,7 +27,7 @@ _PLAIN_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:/+=._-]*")
 _LIMIT = 4000
 
 
-def as_markdown(page: Page) -> str:
+def as_markdown(page: ReportPage) -> str:
     lines = [
         f"# {escaped(page.name)} {escaped(page.title)}",
         "",

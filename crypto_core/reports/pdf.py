@@ -12,7 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.cells import Cell, Page, ReportTable, ShownSection, TextLook
+from crypto_core.reports.cells import Cell, ReportPage, ReportTable, ShownSection, TextLook
 from crypto_core.text.cleaning import clean
 
 _REGULAR, _BOLD = "Vera", "VeraBd"
@@ -32,7 +32,7 @@ _WORDED = dict.fromkeys("●▲✖◌·", "") | {"→": "->"}
 """Signs that stand beside their words, which are enough."""
 
 
-def as_pdf(page: Page) -> bytes:
+def as_pdf(page: ReportPage) -> bytes:
     """Return the document. Needs ReportLab: ImportError without it."""
     from reportlab.platypus.doctemplate import LayoutError
 
@@ -42,7 +42,7 @@ def as_pdf(page: Page) -> bytes:
         return _built(page, _Maker(cuts_rows=True))
 
 
-def _built(page: Page, made: _Maker) -> bytes:
+def _built(page: ReportPage, made: _Maker) -> bytes:
     from reportlab.platypus import SimpleDocTemplate
 
     file = io.BytesIO()
@@ -100,7 +100,7 @@ class _Maker:
         )
         return Paragraph(escape(self.shown(text)), style)
 
-    def page(self, page: Page) -> Iterator[Any]:
+    def page(self, page: ReportPage) -> Iterator[Any]:
         yield self.paragraph(f"{page.kind} {page.name}", 9, _INK[Tone.QUIET])
         yield self.paragraph(page.title, 17, font=_BOLD, spaceBefore=2, spaceAfter=5)
         yield self.paragraph(page.state, 9, spaceAfter=6)

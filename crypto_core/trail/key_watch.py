@@ -28,7 +28,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.use.asking import NamedKeys, named_keys, term
 from crypto_core.trail.use.keys import known_keys
 from crypto_core.trail.use.reach import Reaches, reached_nothing
@@ -142,7 +142,7 @@ class KeyWatch:
     caller: str
     note: str
     _gaps: tuple[str, ...] = ()
-    _anchor: Anchor = BEGINNING
+    _anchor: ArrivalMark = BEGINNING
     _told: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _newest: datetime | None = None
     _coming: datetime | None = None

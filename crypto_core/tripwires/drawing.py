@@ -49,7 +49,7 @@ class RealRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class RealRows:
     """Some real rows whose tokens are all sealed, the ids among their values, and their usual format."""
 
     id_column: str
@@ -73,7 +73,7 @@ class DrawnRow:
     tokens: Mapping[str, Secret]
 
 
-def read_sample(connection: Connection, table: TokenTable, shape: TableShape) -> Sample:
+def read_sample(connection: Connection, table: TokenTable, shape: TableShape) -> RealRows:
     names = [c.name for c in shape.columns]
     foreign = {(c.name, c.type) for c in shape.columns if c.is_foreign}
     table = replace(table, types=table.types | foreign)
@@ -99,14 +99,14 @@ def read_sample(connection: Connection, table: TokenTable, shape: TableShape) ->
             f"{table.name} has {len(real)} rows whose tokens are all sealed: a decoy would stand out.",
             remedy="Choose another table, or encrypt the tokens that are stored in plaintext first.",
         )
-    return Sample(table.id_columns[0], tuple(real), formats.most_common(1)[0][0])
+    return RealRows(table.id_columns[0], tuple(real), formats.most_common(1)[0][0])
 
 
 def draw_rows(
     connection: Connection,
     table: TokenTable,
     shape: TableShape,
-    sample: Sample,
+    sample: RealRows,
     count: int,
     given: Mapping[str, str],
     taken: frozenset[str] = frozenset(),
@@ -119,7 +119,7 @@ def draw_rows(
     return tuple(_draw(table, shape, sample, row_id, given) for row_id in ids)
 
 
-def id_words(shape: TableShape, sample: Sample) -> str:
+def id_words(shape: TableShape, sample: RealRows) -> str:
     if shape.column(sample.id_column).sequence:
         return "the next numbers of the table's own sequence"
     return "numbers that are free" if numbered(sample.ids) is not None else "drawn in the form of the others"
@@ -129,7 +129,7 @@ def draw_ids(
     connection: Connection,
     table: TokenTable,
     shape: TableShape,
-    sample: Sample,
+    sample: RealRows,
     count: int,
     taken: frozenset[str],
 ) -> list[str]:
@@ -181,7 +181,7 @@ def _free_numbers(
 
 
 def _draw(
-    table: TokenTable, shape: TableShape, sample: Sample, row_id: str, given: Mapping[str, str]
+    table: TokenTable, shape: TableShape, sample: RealRows, row_id: str, given: Mapping[str, str]
 ) -> DrawnRow:
     real = _random.choice(sample.rows)
     values: dict[str, str | None] = dict(real.values)
@@ -222,7 +222,7 @@ def _length(stored: str) -> int:
     return len(dict(parse(stored).parts())["ciphertext"]) - _TAG_BYTES
 
 
-def shows(sample: Sample, columns: Sequence[ColumnShape]) -> list[tuple[str, str]]:
+def shows(sample: RealRows, columns: Sequence[ColumnShape]) -> list[tuple[str, str]]:
     told = []
     for column in columns:
         if column.is_time:

@@ -29,7 +29,7 @@ _IN_EXTRA = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _ZipEntry:
     name: bytes
     flags: int
     method: int
@@ -71,7 +71,7 @@ def members(
                 yield entry.text, content
 
 
-def _content(file: IO[bytes], entry: _Entry, shift: int, limit: UnpackingLimit, layer: int) -> ByteStream:
+def _content(file: IO[bytes], entry: _ZipEntry, shift: int, limit: UnpackingLimit, layer: int) -> ByteStream:
     begin = entry.at + shift
     local = _LOCAL.unpack(_at(file, begin, _LOCAL.size))
     begin += _LOCAL.size
@@ -88,7 +88,7 @@ def _content(file: IO[bytes], entry: _Entry, shift: int, limit: UnpackingLimit, 
     return _checked(unpacked(raw, packing, limit, head), entry)
 
 
-def _checked(inner: ByteStream, entry: _Entry) -> ByteStream:
+def _checked(inner: ByteStream, entry: _ZipEntry) -> ByteStream:
     """The stream, which breaks off at its end unless its size and sum are those that the directory names."""
     crc = 0
 
@@ -129,7 +129,7 @@ def _raw(file: IO[bytes], begin: int, size: int, layer: int) -> ByteStream:
     return ByteStream(pull, layer)
 
 
-def _entries(file: IO[bytes]) -> Iterator[tuple[_Entry, int]]:
+def _entries(file: IO[bytes]) -> Iterator[tuple[_ZipEntry, int]]:
     """Each entry of the directory, and how many bytes stand in front of the archive."""
     at, end, number, shift = _directory(file)
     while at < end:
@@ -140,7 +140,7 @@ def _entries(file: IO[bytes]) -> Iterator[tuple[_Entry, int]]:
             raise _damaged()
         texts = _at(file, at + _ENTRY.size, name + extra)
         size, packed, place = _large(texts[name:], [size, packed, place])
-        yield _Entry(texts[:name], flags, method, crc, packed, size, place), shift
+        yield _ZipEntry(texts[:name], flags, method, crc, packed, size, place), shift
         at += _ENTRY.size + name + extra + comment
         number -= 1
     if at != end or number % (1 << 16):

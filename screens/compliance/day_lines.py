@@ -18,8 +18,8 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.proof.forms import FIRST
 from screens.ages import span
 from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
-from screens.compliance.grid import Cell, ControlRow, DayColumn
-from screens.compliance.standing import Standing
+from screens.compliance.grid import ControlRow, DayColumn, GridCell
+from screens.compliance.standing import ComplianceStanding
 from screens.identities import person
 from screens.routes import EventRoute, JobRoute
 from screens.styled import BAD, StyledLine, plain
@@ -49,7 +49,7 @@ class DayEvidence:
     """What was not met on that day, as far as it is this control's."""
 
 
-def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | None:
+def day_evidence(standing: ComplianceStanding, control: str, day: date) -> DayEvidence | None:
     """Return the evidence for a control's day, None where the standing has no such control. Pure."""
     period = next((one for one in standing.controls if one.control.id == control), None)
     if period is None:
@@ -75,14 +75,14 @@ def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | N
     )
 
 
-def lapses_of(standing: Standing, control: str) -> tuple[Lapse, ...]:
+def lapses_of(standing: ComplianceStanding, control: str) -> tuple[Lapse, ...]:
     """Return the lapses that a control was not met for, the newest first."""
     lapses = standing.period.lapses if standing.period is not None else ()
     own = [one for one in lapses if any(c.id == control for c in one.controls)]
     return tuple(sorted(own, key=lambda one: one.first_at, reverse=True))
 
 
-def follows(standing: Standing, record: EvidenceRecord | None) -> bool | None:
+def follows(standing: ComplianceStanding, record: EvidenceRecord | None) -> bool | None:
     """Return whether a record names the digest of the one before, None where that one is not at hand."""
     if record is None:
         return None
@@ -153,7 +153,7 @@ MOST_CHANGES = 200
 _BY_EVENTS = "Events tell it, between two records: see the lapses below."
 
 
-def day_lines(found: DayEvidence, standing: Standing, today: date, width: int) -> Iterator[Line]:
+def day_lines(found: DayEvidence, standing: ComplianceStanding, today: date, width: int) -> Iterator[Line]:
     yield from _status(found, today, width)
     yield from _control(found, width)
     yield BLANK
@@ -202,7 +202,7 @@ def _fact(name: str, text: str, width: int, *, style: str = "") -> Iterator[Line
     return copied_lines(text, width, lead=fit(name, NAME_CELLS), lead_style="$muted", style=style)
 
 
-def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line]:
+def _record(found: DayEvidence, standing: ComplianceStanding, width: int) -> Iterator[Line]:
     if standing.period is None:
         yield from _fact("record", "none yet: this is what is measured now", width, style="$warning")
         return
@@ -223,7 +223,7 @@ def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line
         yield from copied_lines(problem, width, lead="✖ ", lead_style="$error")
 
 
-def _signature(record: EvidenceRecord, standing: Standing) -> tuple[str, str]:
+def _signature(record: EvidenceRecord, standing: ComplianceStanding) -> tuple[str, str]:
     if record.signature is None:
         return f"none: {record.unsigned_because or 'the reason is not known'}", "$warning"
     of = f"{record.signature.algorithm} by {record.signature.key_arn}"
@@ -268,7 +268,7 @@ def _lapses(found: DayEvidence, width: int) -> Iterator[Line]:
             yield from copied_lines(plain(styled[1:]), width, lead=text, lead_style=style)
 
 
-def _changes(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line]:
+def _changes(found: DayEvidence, standing: ComplianceStanding, width: int) -> Iterator[Line]:
     if standing.period is None:
         return
     yield BLANK
@@ -308,7 +308,7 @@ _LEAD = 2
 
 
 def row_content(
-    standing: Standing, row: ControlRow, column: DayColumn, today: date, width: int, *, whole: bool
+    standing: ComplianceStanding, row: ControlRow, column: DayColumn, today: date, width: int, *, whole: bool
 ) -> Content:
     """Return what is known of a control, of its days in a column, and of its lapses, wrapped to `width`.
 
@@ -332,7 +332,7 @@ def _wrapped(styled: StyledLine, width: int) -> Iterator[Content]:
 
 
 def _lines(
-    standing: Standing, row: ControlRow, column: DayColumn, evidence: DayEvidence | None
+    standing: ComplianceStanding, row: ControlRow, column: DayColumn, evidence: DayEvidence | None
 ) -> Iterator[StyledLine]:
     control = row.control
     owner = (f"  {control.owner}", "$muted") if control.owner else ""
@@ -355,7 +355,7 @@ def _lines(
         yield (("no lapse in this period", "$muted"),)
 
 
-def _state_words(cell: Cell, column: DayColumn) -> str:
+def _state_words(cell: GridCell, column: DayColumn) -> str:
     several = column.first != column.last
     if several and cell.state is ControlState.MET:
         return "met on every day with a record" if cell.gap else "met on every day"

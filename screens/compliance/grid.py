@@ -88,7 +88,7 @@ def label_of(column: DayColumn, before: DayColumn | None, zoom: Zoom) -> tuple[s
     return (month if new else ""), (str(first.day) if named else "")
 
 
-class Cell(NamedTuple):
+class GridCell(NamedTuple):
     """What one column of a control shows: the worst of its days, and whether one of them has no record."""
 
     state: ControlState
@@ -125,14 +125,14 @@ class ControlRow:
         """Whether it was less than met on a day, as far as Keydeck has a say."""
         return self.worst not in (ControlState.MET, ControlState.OUTSIDE, ControlState.COMING)
 
-    def cell(self, column: DayColumn) -> Cell:
+    def cell(self, column: DayColumn) -> GridCell:
         first = (column.first - self.since).days
         days = self.states[max(first, 0) : max((column.last - self.since).days + 1, 0)]
         known = [state for state in days if state.known]
         gap = ControlState.GAP in days
         if known:
-            return Cell(min(known, key=_rank), gap)
-        return Cell(ControlState.GAP if gap else ControlState.COMING, gap)
+            return GridCell(min(known, key=_rank), gap)
+        return GridCell(ControlState.GAP if gap else ControlState.COMING, gap)
 
     def worst_day(self, column: DayColumn) -> date:
         """Return the first day of a column on which the control was as bad as the column shows."""

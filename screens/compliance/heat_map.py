@@ -62,7 +62,7 @@ class HeatMap(CursorView):
         return self.columns[self.column] if self.column < len(self.columns) else None
 
     @property
-    def cell(self) -> grid.Cell | None:
+    def cell(self) -> grid.GridCell | None:
         row, column = self.row, self.day_column
         return row.cell(column) if row is not None and column is not None else None
 
@@ -257,7 +257,7 @@ class HeatMap(CursorView):
             event.prevent_default()
 
 
-def _painted(cell: grid.Cell, wide: int) -> Iterator[Part]:
+def _painted(cell: grid.GridCell, wide: int) -> Iterator[Part]:
     """A cell, so many cells wide: where there is room for more than a sign, a gap stands beside it."""
     sign = CONTROL_SIGNS[cell.state]
     style = _CALM if cell.state is ControlState.MET else sign.style

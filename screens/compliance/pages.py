@@ -16,9 +16,9 @@ from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.day_lines import DayEvidence, day_evidence, day_lines
-from screens.compliance.standing import Standing
+from screens.compliance.standing import ComplianceStanding
 from screens.event_filters import FIRST
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, Followed, TokensRoute
 from screens.signs import SIGNS
 from screens.use.lines import BLANK, prose
@@ -61,7 +61,7 @@ class CopiedPage(AnswerScreen[Answer], Generic[Answer]):
 class OpenPointsScreen(CopiedPage[Sequence[OpenPoint]]):
     NAME = "open-points"
 
-    def __init__(self, facts: Facts, standing: Standing) -> None:
+    def __init__(self, facts: ScreenFacts, standing: ComplianceStanding) -> None:
         super().__init__(facts)
         self.standing = standing
 
@@ -92,7 +92,7 @@ def _point(point: OpenPoint, width: int) -> Iterator[Line]:
         )
 
 
-def _besides(standing: Standing, width: int) -> Iterator[Line]:
+def _besides(standing: ComplianceStanding, width: int) -> Iterator[Line]:
     period = standing.period
     if period is None:
         return
@@ -111,7 +111,7 @@ class ControlDayScreen(CopiedPage[DayEvidence]):
     NAME = "evidence-day"
     ASKING = "Judging the record…"
 
-    def __init__(self, facts: Facts, control: str, day: date, standing: Standing) -> None:
+    def __init__(self, facts: ScreenFacts, control: str, day: date, standing: ComplianceStanding) -> None:
         super().__init__(facts)
         self.control, self.day, self.standing = control, day, standing
 

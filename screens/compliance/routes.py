@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from screens.compliance.standing import Standing
+    from screens.compliance.standing import ComplianceStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class ControlDayRoute:
     SCREEN: ClassVar = "compliance.pages.ControlDayScreen"
     control: str
     day: date
-    standing: Standing = field(compare=False, repr=False)
+    standing: ComplianceStanding = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +25,4 @@ class OpenPointsRoute:
     """What is open for the next audit, as the screen that leads there has loaded it."""
 
     SCREEN: ClassVar = "compliance.pages.OpenPointsScreen"
-    standing: Standing = field(compare=False, repr=False)
+    standing: ComplianceStanding = field(compare=False, repr=False)

@@ -24,15 +24,15 @@ from screens.compliance.day_lines import row_content
 from screens.compliance.grid import ControlRow, Zoom, counts, frameworks_of, rows_of, shown_rows
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.routes import ControlDayRoute, OpenPointsRoute
-from screens.compliance.standing import Standing, load_standing
+from screens.compliance.standing import ComplianceStanding, load_standing
 from screens.event_filters import since as moment_since
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.routes import Followed
 from screens.widgets.cells import cut, spread
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 
 MOST_DAYS = 3 * 366
@@ -44,7 +44,7 @@ BEGIN = "keydeck evidence record"
 SCHEDULE = "keydeck evidence schedule"
 
 
-class ComplianceScreen(AnswerScreen[Standing]):
+class ComplianceScreen(AnswerScreen[ComplianceStanding]):
     """The heat map of the controls over a period, and beside it the control under the cursor.
 
     Until there is a record, it shows what is measured now, and how records are begun.
@@ -57,20 +57,20 @@ class ComplianceScreen(AnswerScreen[Standing]):
     LIMIT = 300.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.COMPLIANCE,)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self.chosen: PeriodChoice = named("90d")
         self.framework = ""
         self.only_wrong = False
         self._by_itself = False
         """Whether it is the time that has the screen ask."""
-        self._known: Standing | None = None
+        self._known: ComplianceStanding | None = None
         """What need not be read again unless a record came."""
         self._rows: tuple[ControlRow, ...] = ()
-        self._rows_of: tuple[Standing | None, date] = (None, date.min)
+        self._rows_of: tuple[ComplianceStanding | None, date] = (None, date.min)
 
     def body(self) -> Iterable[Widget]:
-        yield Notice()
+        yield NoticeBar()
         yield Static(id="standing")
         yield Panes(
             self.facts,
@@ -96,7 +96,7 @@ class ComplianceScreen(AnswerScreen[Standing]):
         parts = [self.framework, period, "less than met" if self.only_wrong else ""]
         return "Compliance", " · ".join(filter(None, parts))
 
-    def ask_for(self, cancelled: Cancellation) -> Standing:
+    def ask_for(self, cancelled: Cancellation) -> ComplianceStanding:
         services = self.facts.services
         return load_standing(
             services.named("compliance"),
@@ -130,9 +130,9 @@ class ComplianceScreen(AnswerScreen[Standing]):
 
     def say_known(self) -> None:
         self.show_path()
-        self.query_one(Notice).tell(self.trouble)
+        self.query_one(NoticeBar).tell(self.trouble)
 
-    def _show_rows(self, standing: Standing) -> None:
+    def _show_rows(self, standing: ComplianceStanding) -> None:
         rows = shown_rows(self._rows, self.framework, only_wrong=self.only_wrong)
         about = [row for row in self._rows if self.framework in ("", row.control.framework.id)]
         width = max(self.size.width - 2, 20)
@@ -319,7 +319,7 @@ def _refused(words: str, why: str) -> InvalidFilterError:
     return InvalidFilterError(f"{shortened(words, 40)!r} {why}.", position=0, remedy=_WRITTEN)
 
 
-def summary(standing: Standing, rows: Sequence[ControlRow], width: int) -> Content:
+def summary(standing: ComplianceStanding, rows: Sequence[ControlRow], width: int) -> Content:
     """Return how the controls that are listed stand, and what the records are worth."""
     first = spread(_counts(rows), _right(standing), width)
     return Content("\n").join([first, *_records(standing, width)])
@@ -336,7 +336,7 @@ def _counts(rows: Sequence[ControlRow]) -> Content:
     return Content.assemble(*parts[:-1]) if parts else Content.assemble(("no controls", "$muted"))
 
 
-def _right(standing: Standing) -> Content:
+def _right(standing: ComplianceStanding) -> Content:
     """What else the first line says: the lapses, and the days without a record."""
     if standing.period is None:
         return Content.assemble(("as measured now", "$muted"))
@@ -354,7 +354,7 @@ def _right(standing: Standing) -> Content:
     )
 
 
-def _records(standing: Standing, width: int) -> Iterator[Content]:
+def _records(standing: ComplianceStanding, width: int) -> Iterator[Content]:
     period = standing.period
     if period is None:
         yield _how_to_begin(standing, width)
@@ -381,7 +381,7 @@ def _records(standing: Standing, width: int) -> Iterator[Content]:
         yield Content.assemble(sign, (cut(words, width - 2), "$muted"))
 
 
-def _how_to_begin(standing: Standing, width: int) -> Content:
+def _how_to_begin(standing: ComplianceStanding, width: int) -> Content:
     if standing.no_records:
         return Content.assemble(("▲ ", "$warning"), cut(standing.no_records, width - 2))
     return Content.assemble(

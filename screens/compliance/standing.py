@@ -9,7 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.compliance.period.open_points import OpenPoint, open_points
-from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Span
+from crypto_core.compliance.period.period import ControlDay, ControlPeriod, StatusSpan
 from crypto_core.errors import MissingSchemaError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
+class ComplianceStanding:
     """What is known of the days from `since` to `until`. One of `period` and `now` is there."""
 
     since: date
@@ -41,9 +41,9 @@ def load_standing(
     compliance: ComplianceService,
     periods: PeriodService,
     days: tuple[date, date],
-    known: Standing | None,
+    known: ComplianceStanding | None,
     cancelled: Event,
-) -> Standing:
+) -> ComplianceStanding:
     """Return how controls stood from one day to another. Blocks on the database, and without a record on AWS.
 
     `known` is returned as it is where it is about the same days and no record came since. Raises
@@ -60,7 +60,7 @@ def load_standing(
     if known is not None and (known.since, known.until, known.last) == (since, until, last):
         return known
     period = periods.of(since, until, cancelled=cancelled)
-    return Standing(
+    return ComplianceStanding(
         since,
         until,
         period.controls,
@@ -71,16 +71,16 @@ def load_standing(
     )
 
 
-def _as_measured(compliance: ComplianceService, trouble: str, cancelled: Event) -> Standing:
+def _as_measured(compliance: ComplianceService, trouble: str, cancelled: Event) -> ComplianceStanding:
     now = compliance.assess_now(cancelled=cancelled)
     day = now.taken_at.astimezone(UTC).date()
     controls = tuple(
         ControlPeriod(
             one.control,
             (ControlDay(day, one.status, excepted=one.exemption is not None),),
-            (Span(one.status, day, day),),
+            (StatusSpan(one.status, day, day),),
             (one.exemption,) if one.exemption is not None else (),
         )
         for one in now.judgements
     )
-    return Standing(day, day, controls, now=now, no_records=trouble)
+    return ComplianceStanding(day, day, controls, now=now, no_records=trouble)

@@ -14,8 +14,8 @@ from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.moments import whole
 from screens.styled import BAD, GOOD, WARNING, StyledLine
 from screens.widgets.cells import painted, progress
@@ -39,7 +39,7 @@ class AskAbilities(PlanDialog["AbilityRequest", None]):
 
     LOOKING: ClassVar[str] = "Working out whom to ask…"
 
-    def __init__(self, facts: Facts, service: AbilityService, selection: Selection) -> None:
+    def __init__(self, facts: ScreenFacts, service: AbilityService, selection: Selection) -> None:
         super().__init__(facts, "Ask what tokens can do")
         self._service = service
         self._selection = selection
@@ -87,9 +87,9 @@ class AskAbilities(PlanDialog["AbilityRequest", None]):
         kept = ("\nLeaving stops it; what was answered is kept.", "$muted")
         self.tell("", Content.assemble(progress(done, total, _WIDTH, "$accent"), kept))
 
-    def _end(self, answer: AbilityAnswers | Trouble) -> None:
+    def _end(self, answer: AbilityAnswers | Failure) -> None:
         self._asking = False
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self.tell("", trouble_content(answer), leave="Close")
         else:
             self.tell("Asked", painted(_answer_lines(answer)), leave="Close")

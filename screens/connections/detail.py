@@ -22,8 +22,8 @@ from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted, listed
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style, row_sign
 from screens.widgets.notice import trouble_content
@@ -68,11 +68,11 @@ class TokenDetail(TextLines):
 
         ref: TokenRef
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._facts = facts
         self._row: InventoryRow | None = None
-        self._known: tuple[TokenRef, Inspection | Trouble] | None = None
+        self._known: tuple[TokenRef, Inspection | Failure] | None = None
         self._beside: dict[str, tuple[TokenRef, Any]] = {}
         """What is known besides of a token: its abilities, its receipts."""
         self._reading: TokenRef | None = None
@@ -192,23 +192,23 @@ class TokenDetail(TextLines):
 
     def _keep_beside(self, ref: TokenRef, group: str, answer: object) -> None:
         """Show it if the cursor is still on the token; of trouble with receipts the timeline tells."""
-        if answer is None or isinstance(answer, Trouble):
+        if answer is None or isinstance(answer, Failure):
             self._beside.pop(group, None)
             return
         self._beside[group] = (ref, answer)
         if self._row is not None and self._row.ref == ref:
             self.follow(self._row)
 
-    def _read_it(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
+    def _read_it(self, ref: TokenRef, answer: Inspection | Failure) -> None:
         self._reading = None
         self._keep(ref, answer)
 
-    def _kms_told(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
+    def _kms_told(self, ref: TokenRef, answer: Inspection | Failure) -> None:
         self._asking_kms = None
         self.post_message(self.KmsAsked(ref))
         self._keep(ref, answer)
 
-    def _keep(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
+    def _keep(self, ref: TokenRef, answer: Inspection | Failure) -> None:
         """Show the envelope if the cursor is still on it; else read the one that it is on now."""
         if self._row is not None and self._row.ref == ref:
             self._known = (ref, answer)
@@ -221,8 +221,8 @@ def _of(ref: TokenRef, call: Callable[[TokenRef], object], _cancelled: Cancellat
 
 def token_text(
     row: InventoryRow,
-    inspection: Inspection | Trouble | None,
-    facts: Facts,
+    inspection: Inspection | Failure | None,
+    facts: ScreenFacts,
     *,
     asking: bool,
     apart: bool = False,
@@ -243,7 +243,7 @@ def token_text(
         )
     ]
     stored = ("stored", f"{row.characters:,} characters")
-    if isinstance(inspection, Trouble):
+    if isinstance(inspection, Failure):
         lines += [trouble_content(inspection), *_pairs((stored,), apart)]
     elif inspection is None:
         reading = Content.assemble(("reading the envelope…", "$muted"))

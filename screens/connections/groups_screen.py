@@ -16,7 +16,7 @@ from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.event_filters import term
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.format_columns import FormatColumns
 from screens.routes import TokensRoute
 from screens.use.lines import prose
@@ -45,7 +45,7 @@ class TokenGroupsScreen(AnswerScreen[token_groups.TokenGroups]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.GROUPS,)
     ASKING = "Counting tokens…"
 
-    def __init__(self, facts: Facts, expression: str, by: str) -> None:
+    def __init__(self, facts: ScreenFacts, expression: str, by: str) -> None:
         super().__init__(facts)
         self.expression = expression
         self.by = token_groups.GroupBy(by)

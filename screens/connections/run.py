@@ -15,8 +15,8 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
 from crypto_core.text.counting import counted
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.plan_words import result_lines, stop_lines, unwritten_lines
 from screens.styled import BAD, GOOD, StyledLine
 from screens.widgets.cells import painted
@@ -24,13 +24,13 @@ from screens.widgets.cells import progress as bar_of
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.notice import trouble_content
 
-Outcome = RunResult | tuple[Verification, ...] | Trouble
+Outcome = RunResult | tuple[Verification, ...] | Failure
 POLL_SECONDS = 0.1
 _DAY = 86_400.0
 _WIDTH = 66
 
 
-class Run(Dialog[Outcome | None]):
+class RunDialog(Dialog[Outcome | None]):
     """Does what a plan says, or verifies a selection. Returns what came of it, None if it was left earlier.
 
     Stopping asks the service to stop; what was written stays written. Who doesn't want to wait for that can
@@ -38,7 +38,7 @@ class Run(Dialog[Outcome | None]):
     """
 
     def __init__(
-        self, facts: Facts, job: Plan | Selection, count: int, consent: Consent | None = None
+        self, facts: ScreenFacts, job: Plan | Selection, count: int, consent: Consent | None = None
     ) -> None:
         """`consent` is the operator's to the plan; a verification needs none."""
         super().__init__()
@@ -130,7 +130,7 @@ def progress_content(progress: RunProgress | None, count: int, *, stopping: bool
 
 
 def outcome_content(outcome: Outcome) -> Content:
-    if isinstance(outcome, Trouble):
+    if isinstance(outcome, Failure):
         return trouble_content(outcome)
     if isinstance(outcome, RunResult):
         return painted([*stop_lines(outcome), *result_lines(outcome)])

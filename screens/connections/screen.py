@@ -21,9 +21,9 @@ from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.asking import ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.connections.detail import TokenDetail
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.routes import Followed, TimelineRoute, TokenGroupsRoute, TokensRoute
 from screens.signs import SIGNS, row_sign
@@ -54,7 +54,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             narrow=Arrangement.BELOW,
         )
 
-    def __init__(self, facts: Facts, expression: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, expression: str = "") -> None:
         super().__init__(facts, expression)
         self._summed: tuple[str, int] | None = None
         """The filter whose tokens are counted by format, and the context in which it is asked."""
@@ -96,7 +96,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
                 group="summary",
             )
 
-    def _keep_summary(self, expression: str, answer: TokenGroups | Trouble) -> None:
+    def _keep_summary(self, expression: str, answer: TokenGroups | Failure) -> None:
         """Show the counts, unless another filter is shown by now; trouble is the list's to tell."""
         if isinstance(answer, TokenGroups) and expression == self.pane.feed.shown.filter:
             self._tell_summary(expression, answer.by_format)
@@ -214,7 +214,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     async def _write(self, how: Literal["rewrap", "reencrypt", "encrypt"]) -> None:
         """Choose a key, look at the plan, confirm, run; then show the tokens as they are."""
         from crypto_core.reencryption.plan import Verb
-        from screens.connections.run import Run
+        from screens.connections.run import RunDialog
         from screens.reencryption.choose_key import ChooseKey
         from screens.reencryption.preview import Preview
 
@@ -234,8 +234,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         if agreed is None:
             return
         plan, consent = agreed
-        outcome = await self.app.push_screen_wait(Run(self.facts, plan, plan.tokens, consent))
-        if outcome is not None and not isinstance(outcome, Trouble):
+        outcome = await self.app.push_screen_wait(RunDialog(self.facts, plan, plan.tokens, consent))
+        if outcome is not None and not isinstance(outcome, Failure):
             self.pane.do_unmark()
         self.detail.forget()
         self._reread(refs)
@@ -243,10 +243,10 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     @work(exclusive=True, group="write")
     async def do_verify(self) -> None:
-        from screens.connections.run import Run
+        from screens.connections.run import RunDialog
 
         selection, count, refs = self._selection()
-        await self.app.push_screen_wait(Run(self.facts, selection, count))
+        await self.app.push_screen_wait(RunDialog(self.facts, selection, count))
         self.detail.forget()
         self._reread(refs)
 

@@ -23,8 +23,8 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.counting import counted
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button, buttons, framed
@@ -62,7 +62,7 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
     WhoseDialog #said { height: auto; margin-top: 1; }
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._facts = facts
         self._searching: PendingCall[TokenSearchResult] | None = None
@@ -111,10 +111,10 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
             through = done.done + done.poisoned
             self._say(Content(f"{_LOOKING} {through:,} of {done.total:,}, {done.per_second:,.0f} a second."))
 
-    def _take_found(self, answer: TokenSearchResult | Trouble) -> None:
+    def _take_found(self, answer: TokenSearchResult | Failure) -> None:
         if self._ticking is not None:
             self._ticking.stop()
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self._say(trouble_content(answer))
             return
         self._found = answer
@@ -160,7 +160,7 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
 
 
 def _search(
-    facts: Facts, entered: Secret, progress: Callable[[RunProgress], None], cancelled: Cancellation
+    facts: ScreenFacts, entered: Secret, progress: Callable[[RunProgress], None], cancelled: Cancellation
 ) -> TokenSearchResult:
     """Look for one token, which is wiped. Raises InvalidTokenError, KmsError, DatabaseError."""
     with entered:

@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.widgets import Input, Static
 
 from screens.asking import ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.routes import Followed
 from screens.services import Context, Contexts, Offered
 from screens.widgets.cells import cut, fit
@@ -58,11 +58,11 @@ class ContextDialog(Dialog[ContextChange | None]):
         self.query_one(LineList).write(lambda _: [Line(Content.assemble((" reading…", "$muted")))])
         ask(self, lambda _: self._contexts.offered(), self._show, group="contexts")
 
-    def _show(self, answer: Offered | Trouble) -> None:
+    def _show(self, answer: Offered | Failure) -> None:
         if not self.is_mounted:
             return
         trouble = self.query_one("#trouble", Static)
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             trouble.display = True
             trouble.update(trouble_content(answer))
             return

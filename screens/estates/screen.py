@@ -13,7 +13,7 @@ from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.ages import ago
 from screens.estate_standing import EstateStanding, SharedKey
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.routes import EstateRoute, Followed
 from screens.signs import SIGNS, Sign
 from screens.use.lines import BLANK, prose
@@ -44,7 +44,7 @@ class EstatesScreen(UseScreen[EstatesAnswer]):
     ASKING = "Asking every estate…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ESTATES,)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self._current = ""
 
@@ -64,7 +64,7 @@ class EstatesScreen(UseScreen[EstatesAnswer]):
             self.post_message(Followed(target))
 
 
-def estate_lines(answer: EstatesAnswer, current: str, width: int, facts: Facts) -> Iterator[Line]:
+def estate_lines(answer: EstatesAnswer, current: str, width: int, facts: ScreenFacts) -> Iterator[Line]:
     """Yield a heading, each estate, the one with the worst problem first, and the keys that are shared."""
     if not answer.standings:
         yield line(("No estates: [estates] and [databases] in the settings file have them.", "$muted"))
@@ -86,7 +86,7 @@ def estate_lines(answer: EstatesAnswer, current: str, width: int, facts: Facts) 
         yield from prose(key.words, width, lead="▲ ", lead_style="$warning")
 
 
-def _estate(one: EstateStanding, current: str, width: int, facts: Facts) -> Line:
+def _estate(one: EstateStanding, current: str, width: int, facts: ScreenFacts) -> Line:
     here = "▶ " if one.name == current else "  "
     sign = _NOT_KNOWN if one.trouble else SIGNS[one.worst]
     head = Content.assemble(

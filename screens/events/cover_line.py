@@ -19,9 +19,9 @@ from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import Summary
 from screens.ages import local
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.event_filters import window
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.moments import end_of_axis
 from screens.widgets.cells import spread
 
@@ -44,10 +44,10 @@ class Covered:
 
 
 def cover(
-    summary: Summary | Trouble | None,
-    whole: Summary | Trouble | None,
-    covered: Covered | Trouble | None,
-    facts: Facts,
+    summary: Summary | Failure | None,
+    whole: Summary | Failure | None,
+    covered: Covered | Failure | None,
+    facts: ScreenFacts,
     width: int,
 ) -> Content:
     """Return one line: how many calls are hidden, whether all was fetched, what the store has."""
@@ -55,7 +55,7 @@ def cover(
     match summary:
         case None:
             hidden = Content.assemble(("counting…", "$muted"))
-        case Trouble():
+        case Failure():
             hidden = Content.assemble(("✖ ", "$error"), f"not counted: {summary.message}")
         case Summary(hidden_service_events=0, hidden_own_events=0):
             hidden = Content.assemble(("no service events hidden", "$muted"))
@@ -77,13 +77,13 @@ def _hidden(summary: Summary, *, roomy: bool) -> str:
     return f"{services:,} service, {counted(own, 'own event')}" if roomy else counted(services + own, "event")
 
 
-def _fetched(covered: Covered | Trouble | None, now: datetime) -> Content:
+def _fetched(covered: Covered | Failure | None, now: datetime) -> Content:
     """Whether all of the shown time was fetched. Of what CloudTrail may still deliver, nothing is claimed."""
     settled = now - LATE - FRESH
     match covered:
         case None:
             return Content("")
-        case Trouble():
+        case Failure():
             return Content.assemble(("✖ ", "$error"), "gaps not known")
         case Covered(gaps=gaps) if gaps:
             return Content.assemble((f"▲ {counted(len(gaps), 'gap')}", "$warning"))
@@ -96,7 +96,7 @@ def _fetched(covered: Covered | Trouble | None, now: datetime) -> Content:
     return Content.assemble((f"complete to {at}", "$muted"))
 
 
-def gap_words(covered: Covered | Trouble | None) -> Content:
+def gap_words(covered: Covered | Failure | None) -> Content:
     """Return what is missing, a line for each gap of the first few."""
     if not isinstance(covered, Covered):
         return Content("")
@@ -106,23 +106,23 @@ def gap_words(covered: Covered | Trouble | None) -> Content:
     return Content("\n").join(lines)
 
 
-def _store(whole: Summary | Trouble | None, facts: Facts, *, roomy: bool) -> Content:
+def _store(whole: Summary | Failure | None, facts: ScreenFacts, *, roomy: bool) -> Content:
     if not isinstance(whole, Summary) or whole.first is None or whole.last is None:
         return Content("")
     lead = f"store: {counted(whole.events, 'event')}, " if roomy else "store "
     return Content.assemble((f"{lead}{_from_to(whole, facts)}", "$muted"))
 
 
-def _from_to(whole: Summary, facts: Facts) -> str:
+def _from_to(whole: Summary, facts: ScreenFacts) -> str:
     now = facts.clock()
     if whole.first is None or whole.last is None:
         return ""
     return f"{end_of_axis(whole.first, now)} – {end_of_axis(whole.last, now)}"
 
 
-def nothing(whole: Summary | Trouble, facts: Facts) -> str:
+def nothing(whole: Summary | Failure, facts: ScreenFacts) -> str:
     """Return what an empty list says: why, and what to do."""
-    if isinstance(whole, Trouble):
+    if isinstance(whole, Failure):
         return "No answer from the store: r asks again."
     if whole.events:
         return (
@@ -148,19 +148,19 @@ class CoverLine(Static):
     """
 
     class StoreKnown(Message):
-        def __init__(self, whole: Summary | Trouble) -> None:
+        def __init__(self, whole: Summary | Failure) -> None:
             super().__init__()
             self.whole = whole
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._facts = facts
         self._expression = ""
         self._asked: dict[str, PendingCall[Any]] = {}
-        self._summary: Summary | Trouble | None = None
-        self._fetched: Covered | Trouble | None = None
+        self._summary: Summary | Failure | None = None
+        self._fetched: Covered | Failure | None = None
         self._shown = Content("")
-        self.whole: Summary | Trouble | None = None
+        self.whole: Summary | Failure | None = None
         """What the store has, whatever the filter."""
 
     def on_unmount(self) -> None:
@@ -183,11 +183,11 @@ class CoverLine(Static):
             before.drop()
         self._asked[what] = ask(self, call, then, group=f"events-{what}")
 
-    def _know_summary(self, answer: Summary | Trouble) -> None:
+    def _know_summary(self, answer: Summary | Failure) -> None:
         self._summary = answer
         self.show()
 
-    def _know_whole(self, answer: Summary | Trouble) -> None:
+    def _know_whole(self, answer: Summary | Failure) -> None:
         self.whole = answer
         self._ask_fetched()
         self.post_message(self.StoreKnown(answer))
@@ -206,7 +206,7 @@ class CoverLine(Static):
             "fetched", lambda _: Covered(begin, until, coverage_of(begin, until or now)), self.know_fetched
         )
 
-    def know_fetched(self, answer: Covered | Trouble) -> None:
+    def know_fetched(self, answer: Covered | Failure) -> None:
         self._fetched = answer
         self.show()
 

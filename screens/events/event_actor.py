@@ -10,7 +10,7 @@ from crypto_core.trail.store import StoredEvent
 from screens.asking import ask
 from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
-from screens.key_changes.block_lines import Named
+from screens.key_changes.block_lines import PageNames
 from screens.routes import Followed, PrincipalRoute
 from screens.widgets.ask_text import AskText
 
@@ -25,7 +25,7 @@ class EventActor(BlockActor):
         raise NotImplementedError
 
     @property
-    def named(self) -> Named | None:
+    def named(self) -> PageNames | None:
         row = self.event_in_hand
         return named_by(row) if row is not None else None
 
@@ -71,8 +71,8 @@ class EventActor(BlockActor):
         )
 
 
-def named_by(row: StoredEvent) -> Named | None:
+def named_by(row: StoredEvent) -> PageNames | None:
     """Return whom an event names, on which keys; None for a record that names nobody."""
     who = row.event.principal.arn
     keys = tuple(arn for arn in row.event.key_arns if is_key_arn(arn))
-    return Named((who,), keys, (row.event.event_id,)) if who else None
+    return PageNames((who,), keys, (row.event.event_id,)) if who else None

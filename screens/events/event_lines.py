@@ -13,7 +13,7 @@ from crypto_core.trail.store import StoredEvent
 from screens.ages import ago
 from screens.event_filters import term
 from screens.events.listing import principal_words, sign_of
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.key_changes.block_lines import SIGN, block_words, blocks_of
 from screens.moments import whole
 from screens.routes import EventsRoute, KeyRoute, PrincipalRoute, TimelineRoute, TokensRoute
@@ -24,7 +24,7 @@ UNNAMED = "none: the call has no encryption context that names a row, so CloudTr
 _VALUE = 600
 
 
-def title(row: StoredEvent, facts: Facts) -> Content:
+def title(row: StoredEvent, facts: ScreenFacts) -> Content:
     event, sign = row.event, sign_of(row)
     when = whole(event.time, facts.clock()) if event.dated else "undated"
     outcome = ("denied" if event.denied else "failed") if event.failed else "done"
@@ -36,7 +36,7 @@ def title(row: StoredEvent, facts: Facts) -> Content:
     )  # fmt: skip
 
 
-def short_lines(row: StoredEvent | None, facts: Facts) -> Content:
+def short_lines(row: StoredEvent | None, facts: ScreenFacts) -> Content:
     if row is None:
         return Content("")
     event = row.event
@@ -66,7 +66,7 @@ def _pairs(*pairs: tuple[str, str]) -> Content:
     return Content.assemble(*parts)
 
 
-def _noted(row: StoredEvent, facts: Facts) -> str:
+def _noted(row: StoredEvent, facts: ScreenFacts) -> str:
     now = facts.clock()
     reviewed = f"✓ reviewed {ago(row.reviewed_at, now)}" if row.reviewed_at is not None else ""
     note = f"✎ {row.note}" if row.note else ""
@@ -74,12 +74,12 @@ def _noted(row: StoredEvent, facts: Facts) -> str:
     return f"{reviewed}  {note}".strip() + (by if reviewed or note else "")
 
 
-def _blocks(event: TrailEvent, facts: Facts) -> Iterator[str]:
+def _blocks(event: TrailEvent, facts: ScreenFacts) -> Iterator[str]:
     """Yield on which keys whoever made the call is blocked by now."""
     return (block_words(block, facts) for block in blocks_of(facts, (event.principal.arn,)))
 
 
-def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
+def field_lines(row: StoredEvent, facts: ScreenFacts, width: int) -> Iterator[Line]:
     """Yield every field; Enter on one leads to what it names, or to the events that have it too."""
     event = row.event
     yield Line(title(row, facts))
@@ -104,7 +104,7 @@ def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
         yield from _field(name, value, width, field=asked)
 
 
-def _about_call(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
+def _about_call(event: TrailEvent, facts: ScreenFacts, width: int) -> Iterator[Line]:
     when = whole(event.time, facts.clock()) if event.dated else "undated: the record has no time"
     if event.is_future(facts.clock()):
         when = f"{when}, in the future: a clock is wrong, or it was made up"
@@ -134,7 +134,7 @@ def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:
         yield from _field("MFA", "yes" if who.mfa else "no", width)
 
 
-def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
+def _about_keys(event: TrailEvent, facts: ScreenFacts, width: int) -> Iterator[Line]:
     for arn in event.key_arns:
         words = f"{facts.key_words.long(arn)}  {arn}"
         yield from _field("key", words, width, target=KeyRoute(arn), hint="Enter: the key.")

@@ -17,15 +17,15 @@ from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.events.event_actor import EventActor
 from screens.events.event_lines import field_lines
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.identities import noted_by
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 
 MOST_CHARACTERS = 100_000
 LONGEST_LINE = 2_000
@@ -46,7 +46,7 @@ class EventScreen(EventActor, AnswerScreen[EventPage]):
     TEXT = EventText
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT, ActionScope.BLOCKING)
 
-    def __init__(self, facts: Facts, event_id: str) -> None:
+    def __init__(self, facts: ScreenFacts, event_id: str) -> None:
         super().__init__(facts)
         self.event_id = event_id
         self._folded: tuple[object, list[Line]] = (None, [])
@@ -100,8 +100,8 @@ class EventScreen(EventActor, AnswerScreen[EventPage]):
         )
 
     def noted(self, ids: tuple[str, ...], answer: object) -> None:
-        if isinstance(answer, Trouble):
-            self.query_one(Notice).tell(answer)
+        if isinstance(answer, Failure):
+            self.query_one(NoticeBar).tell(answer)
         else:
             self.ask_anew()
 

@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from crypto_core.trail.store.counts import Histogram
 from screens.ages import span
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.moments import end_of_axis, moment, seconds
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -28,7 +28,7 @@ class HistogramView(Widget):
     HistogramView { height: 3; padding: 0 1; }
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._facts = facts
         self._histogram: Histogram | None = None

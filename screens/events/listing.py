@@ -7,7 +7,7 @@ from crypto_core.trail.event import Principal, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import FIELDS
 from crypto_core.trail.store import StoredEvent
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.moments import clock_time
 from screens.signs import Sign
 from screens.widgets.table.columns import Cell
@@ -39,7 +39,7 @@ def principal_words(principal: Principal) -> str:
     return f"▲ {name} (console)" if principal.from_console else f"▲ {name}"
 
 
-def key_words(event: TrailEvent, facts: Facts) -> str:
+def key_words(event: TrailEvent, facts: ScreenFacts) -> str:
     """Return the keys by their names, each with its material as far as the record tells."""
     if not event.key_arns:
         return event.alias or "-"
@@ -50,31 +50,31 @@ def key_words(event: TrailEvent, facts: Facts) -> str:
     return " → ".join(names)
 
 
-def _time(row: StoredEvent, facts: Facts) -> Cell:
+def _time(row: StoredEvent, facts: ScreenFacts) -> Cell:
     if not row.event.dated:
         return "undated", "$warning"
     return clock_time(row.event.time, facts.moment), "$warning" if row.event.is_future(facts.clock()) else ""
 
 
-def _principal(row: StoredEvent, _facts: Facts) -> Cell:
+def _principal(row: StoredEvent, _facts: ScreenFacts) -> Cell:
     human = row.event.principal.is_human
     return principal_words(row.event.principal), "$warning" if human else ""
 
 
-def _key(row: StoredEvent, facts: Facts) -> Cell:
+def _key(row: StoredEvent, facts: ScreenFacts) -> Cell:
     words = key_words(row.event, facts)
     return words, "$muted" if words == "-" else ""
 
 
-def _error(row: StoredEvent, _facts: Facts) -> Cell:
+def _error(row: StoredEvent, _facts: ScreenFacts) -> Cell:
     return (row.event.error_code, "$error") if row.event.failed else ("-", "$muted")
 
 
-def _service(row: StoredEvent, _facts: Facts) -> Cell:
+def _service(row: StoredEvent, _facts: ScreenFacts) -> Cell:
     return row.event.source.removesuffix(".amazonaws.com"), "$muted"
 
 
-def _note(row: StoredEvent, _facts: Facts) -> Cell:
+def _note(row: StoredEvent, _facts: ScreenFacts) -> Cell:
     reviewed = "✓ reviewed" if row.reviewed_at is not None else ""
     note = f"✎ {row.note}" if row.note else ""
     return f"{reviewed} {note}".strip(), "$muted"
@@ -94,7 +94,7 @@ def values(row: StoredEvent, column: str) -> tuple[str, str]:
             return "id", event.event_id
 
 
-SHEET: Sheet[StoredEvent, Facts] = Sheet(
+SHEET: Sheet[StoredEvent, ScreenFacts] = Sheet(
     "event",
     "events",
     (

@@ -15,16 +15,16 @@ from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.event_filters import term, with_term
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
 from screens.moments import end_of_axis, moment
 from screens.routes import Followed, NarrowedEventsRoute, PivotsRoute, PrincipalRoute
 from screens.widgets.cells import bar, fit, fit_middle, percent
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 
 FEW = 6
 """Values of each field where all fields are shown."""
@@ -47,12 +47,12 @@ class PivotScreen(MainScreen):
     EVERY = 60.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PIVOTS,)
 
-    def __init__(self, facts: Facts, expression: str, field: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, expression: str, field: str = "") -> None:
         super().__init__(facts)
         self.expression = expression
         self._field = field
         self._fields = (field,) if field else PIVOTS
-        self._pivots: dict[str, Pivot | Trouble] = {}
+        self._pivots: dict[str, Pivot | Failure] = {}
         self._total: int | None = None
         self._at: datetime | None = None
         self._asked: PendingCall[Any] | None = None
@@ -84,13 +84,13 @@ class PivotScreen(MainScreen):
         )
         self.show_facts()
 
-    def _know_total(self, answer: Summary | Trouble) -> None:
-        if isinstance(answer, Trouble):
-            self.query_one(Notice).tell(answer)
+    def _know_total(self, answer: Summary | Failure) -> None:
+        if isinstance(answer, Failure):
+            self.query_one(NoticeBar).tell(answer)
             self._at = self.facts.clock()
             self.show_facts()
             return
-        self.query_one(Notice).tell(None)
+        self.query_one(NoticeBar).tell(None)
         self._total = answer.events
         self._ask_next(0)
 
@@ -103,7 +103,7 @@ class PivotScreen(MainScreen):
         field, limit = self._fields[place], MANY if self._field else FEW
         pivot = self.facts.services.events.pivot
 
-        def keep(answer: Pivot | Trouble) -> None:
+        def keep(answer: Pivot | Failure) -> None:
             self._pivots[field] = answer
             self._ask_next(place + 1)
 
@@ -149,7 +149,7 @@ class PivotScreen(MainScreen):
             answer = self._pivots.get(field)
             if answer is None:
                 lines.append(_heading(field, "counting…"))
-            elif isinstance(answer, Trouble):
+            elif isinstance(answer, Failure):
                 lines.append(
                     Line(Content.assemble((fit(word_of(field), 14), "bold"), ("✖ ", "$error"), str(answer)))
                 )
@@ -162,7 +162,7 @@ def word_of(field: str) -> str:
     return WORDS.get(field, field)
 
 
-def pivot_lines(pivot: Pivot, expression: str, total: int, facts: Facts, width: int) -> list[Line]:
+def pivot_lines(pivot: Pivot, expression: str, total: int, facts: ScreenFacts, width: int) -> list[Line]:
     values = len(pivot.values) + pivot.others
     if not values:
         return [_heading(pivot.field, "none of these events has one")]
@@ -184,7 +184,7 @@ def _heading(field: str, words: str) -> Line:
 
 
 def _value_line(
-    field: str, value: Value, expression: str, total: int, facts: Facts, room: int, *, wide: bool
+    field: str, value: Value, expression: str, total: int, facts: ScreenFacts, room: int, *, wide: bool
 ) -> Line:
     words = shown_value(field, value.text, facts)
     parts: list[str | tuple[str, str]] = [
@@ -207,7 +207,7 @@ def _value_line(
     return Line(Content.assemble(*parts), NarrowedEventsRoute(narrowed, of_principal), hint)
 
 
-def shown_value(field: str, text: str, facts: Facts) -> str:
+def shown_value(field: str, text: str, facts: ScreenFacts) -> str:
     """Return a value as it is shown: a key by its name, with its id."""
     if field == "key":
         return f"{facts.key_words.long(text)}  {text}"

@@ -12,12 +12,12 @@ from textual.timer import Timer
 from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 
 if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
 
-STOPPED = Trouble("The pull was stopped; what it had fetched is kept.", "P pulls again.")
+STOPPED = Failure("The pull was stopped; what it had fetched is kept.", "P pulls again.")
 _LONGEST = 6 * 3_600.0
 _SHOWN_SECONDS = 0.5
 
@@ -26,7 +26,7 @@ class Pulling:
     """At most one pull. `changed` is called as it goes on, `ended` with what came of it."""
 
     def __init__(
-        self, node: DOMNode, changed: Callable[[], None], ended: Callable[[PullReport | Trouble], None]
+        self, node: DOMNode, changed: Callable[[], None], ended: Callable[[PullReport | Failure], None]
     ) -> None:
         self._node = node
         self._changed, self._ended = changed, ended
@@ -75,7 +75,7 @@ class Pulling:
     def _reached(self, progress: PullProgress) -> None:
         self._progress = progress
 
-    def _end(self, answer: PullReport | Trouble) -> None:
+    def _end(self, answer: PullReport | Failure) -> None:
         self._stop_timer()
         self._ended(answer)
 

@@ -22,7 +22,7 @@ from crypto_core.trail.store.counts import Histogram
 from screens import routes
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
 from screens.events.cover_line import CoverLine, nothing
 from screens.events.event_actor import EventActor
@@ -30,11 +30,11 @@ from screens.events.event_lines import short_lines
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.pulling import Pulling
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.identities import noted_by
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.table.pane import TablePane
 
 STALE_SECONDS = 30.0
@@ -57,7 +57,7 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
     EVERY = 5.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENTS, ActionScope.BLOCKING)
 
-    def __init__(self, facts: Facts, expression: str = FIRST) -> None:
+    def __init__(self, facts: ScreenFacts, expression: str = FIRST) -> None:
         super().__init__(facts, expression)
         self._following = False
         self._round = 0
@@ -75,7 +75,7 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
         """Up to when a pull covered everything."""
 
     def body(self) -> Iterable[Widget]:
-        yield Notice(id="pulling")
+        yield NoticeBar(id="pulling")
         yield CoverLine(self.facts)
         yield HistogramView(self.facts)
         yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
@@ -120,12 +120,12 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
             before.drop()
         self._asked[what] = ask(self, call, then, group=f"events-{what}", limit=limit)
 
-    def _know_state(self, answer: tuple[int, int] | Trouble) -> None:
+    def _know_state(self, answer: tuple[int, int] | Failure) -> None:
         feed, now = self.pane.feed, self.facts.clock()
         stale = feed.at is None or (now - feed.at).total_seconds() >= STALE_SECONDS
         self._checked = now
-        if isinstance(answer, Trouble) or answer != self._store_state or stale or feed.trouble is not None:
-            self._store_state = None if isinstance(answer, Trouble) else answer
+        if isinstance(answer, Failure) or answer != self._store_state or stale or feed.trouble is not None:
+            self._store_state = None if isinstance(answer, Failure) else answer
             self._rows_anew()
         else:
             self._say()
@@ -146,8 +146,8 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
         self.pane.wait_for(nothing(event.whole, self.facts))
         self._say()
 
-    def _know_bars(self, answer: Histogram | Trouble | None) -> None:
-        if isinstance(answer, Trouble):
+    def _know_bars(self, answer: Histogram | Failure | None) -> None:
+        if isinstance(answer, Failure):
             self.bars.tell(None, f"Not counted over time: {answer.message}")
         else:
             self.bars.tell(answer, "" if answer is not None else "No events, so no bars.")
@@ -326,16 +326,16 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
             return None
         return whole.last.replace(minute=0, second=0)
 
-    def _pulled(self, answer: PullReport | Trouble) -> None:
+    def _pulled(self, answer: PullReport | Failure) -> None:
         self._pulled_at = self.facts.clock()
-        notice = self.query_one("#pulling", Notice)
-        if isinstance(answer, Trouble):
+        notice = self.query_one("#pulling", NoticeBar)
+        if isinstance(answer, Failure):
             notice.tell(answer, "Pull:")
         else:
             if not answer.gaps:
                 self._pulled_until = answer.until
             gaps = "; ".join(answer.gaps)
-            notice.tell(Trouble(f"The pull doesn't cover everything: {gaps}") if gaps else None)
+            notice.tell(Failure(f"The pull doesn't cover everything: {gaps}") if gaps else None)
             if answer.new:
                 self.facts.ask_trail()
             if not self._following:
@@ -367,13 +367,13 @@ class EventsScreen(EventActor, ListScreen[StoredEvent]):
         for rows in pages_of(self.facts.services.events, query, size=AT_ONCE, cancelled=cancelled):
             yield [row.event.event_id for row in rows if row.event.event_id not in left_out]
 
-    def _reviewed_all(self, answer: int | Trouble) -> None:
-        if not isinstance(answer, Trouble):
+    def _reviewed_all(self, answer: int | Failure) -> None:
+        if not isinstance(answer, Failure):
             self.say(f"Reviewed: {answer:,} events.")
         self.noted((), answer)
 
     def noted(self, ids: tuple[str, ...], answer: object) -> None:
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self.say(str(answer), trouble=True)
         elif ids:
             event = self.facts.services.events.event

@@ -7,32 +7,32 @@ from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_key_arn, short_key
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.trail.store.suppressions import Suppressed, sift
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell
 from screens.widgets.table.memory_rows import memory_listing
 
 
-def subject_words(finding: Finding, facts: Facts) -> str:
+def subject_words(finding: Finding, facts: ScreenFacts) -> str:
     """Return what a finding is about as a row has room for it: a key's alias, a trail's name."""
     if is_key_arn(finding.subject):
         return facts.key_words.long(finding.subject)
     return short_key(finding.subject) if ":alias/" in finding.subject else finding.subject.rsplit("/", 1)[-1]
 
 
-def _severity(finding: Finding, _facts: Facts) -> Cell:
+def _severity(finding: Finding, _facts: ScreenFacts) -> Cell:
     return finding.severity.value, SIGNS[finding.severity].style
 
 
-def _subject(finding: Finding, facts: Facts) -> Cell:
+def _subject(finding: Finding, facts: ScreenFacts) -> Cell:
     return subject_words(finding, facts), ""
 
 
-def _subjects(finding: Finding, facts: Facts) -> tuple[str, ...]:
+def _subjects(finding: Finding, facts: ScreenFacts) -> tuple[str, ...]:
     return finding.subject, finding.subject.rsplit("/", 1)[-1], subject_words(finding, facts)
 
 
-def told(facts: Facts) -> tuple[Finding, ...]:
+def told(facts: ScreenFacts) -> tuple[Finding, ...]:
     """Return the findings that are known by now, of keys and of events, without those that are suppressed."""
     posture, trail = facts.posture.value, facts.trail.value
     of_keys = posture.findings if posture is not None else ()
@@ -40,7 +40,7 @@ def told(facts: Facts) -> tuple[Finding, ...]:
     return (*kept, *(trail.findings if trail is not None else ()))
 
 
-def hidden(facts: Facts) -> tuple[Suppressed, ...]:
+def hidden(facts: ScreenFacts) -> tuple[Suppressed, ...]:
     posture, trail = facts.posture.value, facts.trail.value
     if trail is None:
         return ()
@@ -48,7 +48,7 @@ def hidden(facts: Facts) -> tuple[Suppressed, ...]:
     return (*suppressed, *trail.suppressed)
 
 
-def reasons(facts: Facts) -> tuple[str, ...]:
+def reasons(facts: ScreenFacts) -> tuple[str, ...]:
     posture, trail = facts.posture.value, facts.trail.value
     return (
         *(posture.coverage.reasons if posture is not None else ()),
@@ -64,7 +64,7 @@ def events_filter(finding: Finding) -> str:
 
 _SEVERITIES = tuple(s.value for s in Severity if s is not Severity.NONE)
 
-SHEET: Sheet[Finding, Facts] = Sheet(
+SHEET: Sheet[Finding, ScreenFacts] = Sheet(
     "finding",
     "findings",
     (

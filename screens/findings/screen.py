@@ -19,19 +19,19 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts, Loaded
+from screens.blocking import Failure
+from screens.facts import Loaded, ScreenFacts
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
 from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
-from screens.key_changes.block_lines import SIGN, Named, blocked_words
+from screens.key_changes.block_lines import SIGN, PageNames, blocked_words
 from screens.list_screen import ListScreen
 from screens.routes import EventsRoute, KeyRoute
 from screens.signs import SIGNS
 from screens.widgets.ask_text import AskText
 from screens.widgets.hint_line import HintLine
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.plan_dialog import UNCHANGED
 from screens.widgets.table.pane import TablePane
@@ -50,7 +50,7 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
     EVERY = 300.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.FINDINGS, ActionScope.BLOCKING)
 
-    def __init__(self, facts: Facts, expression: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, expression: str = "") -> None:
         super().__init__(facts, expression)
         self._listed: object = (None, None)
         """What the findings that are listed now are of."""
@@ -58,7 +58,7 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self._store_at: datetime | None = None
 
     def body(self) -> Iterable[Widget]:
-        yield Notice()
+        yield NoticeBar()
         yield Panes(
             self.facts,
             TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE),
@@ -97,9 +97,9 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
             self._store_at = now
             ask(self, lambda _: events.state(), self._keep_store, group="store")
 
-    def _keep_store(self, answer: tuple[int, int] | Trouble) -> None:
+    def _keep_store(self, answer: tuple[int, int] | Failure) -> None:
         """Examine the events anew where some came, from whichever process."""
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             return
         if self._store is not None and answer != self._store:
             self.facts.ask_trail()
@@ -163,17 +163,17 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         self.query_one("#whole", Static).update(Content("\n").join(parts))
 
     @property
-    def named(self) -> Named | None:
+    def named(self) -> PageNames | None:
         """Whom the finding under the cursor is about, or who did what it is about."""
         finding = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
         if finding is None:
             return None
         subject, events = finding.subject, finding.events
         if subject == "*" or is_principal(subject):
-            return Named((subject,), (), events)
+            return PageNames((subject,), (), events)
         if is_key_arn(subject):
-            return Named((), (subject,), events)
-        return Named(events=events) if events else None
+            return PageNames((), (subject,), events)
+        return PageNames(events=events) if events else None
 
     def route_of(self, row: Finding) -> EventsRoute | KeyRoute | None:
         if events_filter(row):
@@ -230,8 +230,8 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
         rules, text = self.facts.services.trail_rules, chosen
         ask(self, lambda _: rules.unsuppress(number_of_days(text)), self._suppressed, group="suppress")
 
-    def _suppressed(self, answer: Suppression | Trouble | None) -> None:
-        if isinstance(answer, Trouble):
+    def _suppressed(self, answer: Suppression | Failure | None) -> None:
+        if isinstance(answer, Failure):
             self.say(str(answer), trouble=True)
             return
         self.say(

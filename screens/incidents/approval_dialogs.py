@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 from crypto_core.guard.approvals import Approval
 from crypto_core.text.cleaning import shortened
 from screens.ages import ago
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.incidents.running import Waiting
 from screens.incidents.work import approval_gate
 from screens.widgets.dialog import Dialog, Told, buttons, framed
@@ -41,7 +41,7 @@ class ApprovalNeeded(Told):
 class DecideDialog(Dialog[bool | None]):
     """Returns True to approve, False to deny, None to leave it as it is."""
 
-    def __init__(self, facts: Facts, request: Approval) -> None:
+    def __init__(self, facts: ScreenFacts, request: Approval) -> None:
         super().__init__()
         self._facts = facts
         self._request = request
@@ -66,7 +66,7 @@ class DecideDialog(Dialog[bool | None]):
         self.dismiss(False)
 
 
-def plan_lines(request: Approval, facts: Facts) -> list[Content]:
+def plan_lines(request: Approval, facts: ScreenFacts) -> list[Content]:
     """Return the requester, the request, its expiry, and the plan as the requester saw it."""
     now = facts.clock()
     lines = [

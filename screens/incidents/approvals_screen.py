@@ -15,7 +15,7 @@ from screens.actions.action import Action, ActionScope
 from screens.actions.performing import perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.approval_dialogs import DecideDialog
 from screens.incidents.work import approval_gate
@@ -86,7 +86,7 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
 
 
 def request_lines(
-    requests: Iterable[Approval], width: int, facts: Facts, advisory: str = ""
+    requests: Iterable[Approval], width: int, facts: ScreenFacts, advisory: str = ""
 ) -> Iterator[Line]:
     """Yield the requests that were changed and those that wait, then those that are over."""
     found = tuple(requests)
@@ -110,7 +110,7 @@ def request_lines(
             yield _line(one, width, facts)
 
 
-def _line(request: Approval, width: int, facts: Facts) -> Line:
+def _line(request: Approval, width: int, facts: ScreenFacts) -> Line:
     now = facts.clock()
     sign = _SIGNS[request.decision if request.confirmed else Decision.PENDING]
     waits = request.decision in _UNDECIDED

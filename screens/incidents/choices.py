@@ -34,7 +34,7 @@ class ChooseAnswer(ChoiceDialog[str]):
         return line(" ", (shown.rstrip(), "bold"), (note, "$muted"), target=answer)
 
 
-class ChooseCommand(ChoiceDialog[str]):
+class ChooseCommandToCopy(ChoiceDialog[str]):
     """Returns the command, None if the operator went back."""
 
     def __init__(self, commands: Sequence[str]) -> None:

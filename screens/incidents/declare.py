@@ -29,9 +29,9 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.event_filters import since
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.incidents.about import About, used_keys
 from screens.incidents.token_scope import (
     SEARCH_SECONDS,
@@ -93,7 +93,7 @@ class DeclareDialog(Dialog[int | None]):
     DeclareDialog #said { height: auto; margin-top: 1; }
     """
 
-    def __init__(self, facts: Facts, about: About) -> None:
+    def __init__(self, facts: ScreenFacts, about: About) -> None:
         super().__init__()
         self._facts = facts
         self._about = about
@@ -136,8 +136,8 @@ class DeclareDialog(Dialog[int | None]):
 
     # Which runbook
 
-    def _offer_runbooks(self, answer: tuple[tuple[Runbook, ...], tuple[str, ...]] | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _offer_runbooks(self, answer: tuple[tuple[Runbook, ...], tuple[str, ...]] | Failure) -> None:
+        if isinstance(answer, Failure):
             self._say(trouble_content(answer))
             self.query_one("#cancel").focus()
             return
@@ -224,10 +224,10 @@ class DeclareDialog(Dialog[int | None]):
                 group="subjects",
             )
 
-    def _offer_subjects(self, answer: tuple[SubjectChoice, ...] | Trouble) -> None:
-        if isinstance(answer, Trouble) or not answer:
+    def _offer_subjects(self, answer: tuple[SubjectChoice, ...] | Failure) -> None:
+        if isinstance(answer, Failure) or not answer:
             self._ask_rest(ask_subject=True)
-            if isinstance(answer, Trouble):
+            if isinstance(answer, Failure):
                 self._fault(trouble_content(answer))
             return
         names = self._facts.key_words
@@ -267,20 +267,20 @@ class DeclareDialog(Dialog[int | None]):
                 self._ask_rest(ask_subject=by is not ScopeBy.LEAKED)
 
     def _offer_found(
-        self, answer: tuple[OrganisationChoice, ...] | tuple[PrincipalChoice, ...] | Trouble
+        self, answer: tuple[OrganisationChoice, ...] | tuple[PrincipalChoice, ...] | Failure
     ) -> None:
-        if isinstance(answer, Trouble) or not answer:
+        if isinstance(answer, Failure) or not answer:
             self._by = ScopeBy.NAMED
             self._ask_rest(ask_subject=True)
             none = Content("None is known here: name the tokens by references, or by a filter.")
-            self._fault(trouble_content(answer) if isinstance(answer, Trouble) else none)
+            self._fault(trouble_content(answer) if isinstance(answer, Failure) else none)
             return
         opened = self._by is ScopeBy.OPENED
         self._say(Content("Who opened them?" if opened else "Whose tokens?"))
         self._offer(lambda width: [choice_line(one, width) for one in answer], len(answer))
 
-    def _take_filter(self, answer: str | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _take_filter(self, answer: str | Failure) -> None:
+        if isinstance(answer, Failure):
             self._fault(trouble_content(answer))
             return
         self._scope = replace(self._scope, filter=answer)
@@ -370,8 +370,8 @@ class DeclareDialog(Dialog[int | None]):
         self._fault(Content("Opening the incident…"))
         self._declaring = ask(self, lambda _: declare(), self._end, group="declare")
 
-    def _end(self, answer: int | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _end(self, answer: int | Failure) -> None:
+        if isinstance(answer, Failure):
             self._fault(trouble_content(answer))
         else:
             self.dismiss(answer)
@@ -417,10 +417,10 @@ class DeclareDialog(Dialog[int | None]):
                 Content(f"{_LOOKING} {through:,} of {done.total:,}, {done.per_second:,.0f} a second.")
             )
 
-    def _take_found(self, answer: FoundScope | Trouble) -> None:
+    def _take_found(self, answer: FoundScope | Failure) -> None:
         if self._ticking is not None:
             self._ticking.stop()
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self._fault(trouble_content(answer))
             return
         lines = [Content(text) for text in answer.lines]
@@ -468,7 +468,7 @@ def restored_databases(contexts: Contexts) -> tuple[SubjectChoice, ...]:
     return tuple(SubjectChoice(one.name) for one in contexts.offered().databases if one.name != here)
 
 
-def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content:
+def opened_content(book: Runbook, scope: IncidentScope, facts: ScreenFacts) -> Content:
     budget = sum(step.budget_seconds for step in book.steps)
     lines = [Content(book.summary), Content("")]
     if str(scope):

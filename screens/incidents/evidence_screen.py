@@ -19,7 +19,7 @@ from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.ages import stamp
 from screens.answer_screen import AnswerScreen
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
 from screens.routes import EvidenceRoute, Followed
@@ -50,7 +50,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
     ASKING = "Reading the list of evidence…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
-    def __init__(self, facts: Facts, incident: int, step: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, incident: int, step: str = "") -> None:
         super().__init__(facts)
         self.incident = incident
         self.step = step
@@ -77,7 +77,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
             send_to_clipboard(self, text, text)
 
 
-def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> Iterator[Line]:
+def list_lines(view: IncidentView, width: int, facts: ScreenFacts, step: str = "") -> Iterator[Line]:
     now, any_ = facts.clock(), False
     longest = max((len(piece.title) for piece in view.evidence), default=0)
     digest = min(max(_room(width, 0) - longest, _SHORT), _WHOLE)
@@ -129,7 +129,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     TEXT = CopiedText
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
-    def __init__(self, facts: Facts, incident: int, evidence: int, title: str, sha256: str) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)
         self.piece = EvidenceRoute(incident, evidence, title, sha256)
 

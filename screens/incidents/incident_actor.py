@@ -18,8 +18,8 @@ from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, perform
 from screens.actions.registry import BY_ID
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.incidents.next_thing import next_thing
 from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
 from screens.incidents.words import commands_of
@@ -43,7 +43,7 @@ class IncidentActor(MainScreen):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT,)
     incident: int
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self._unkept: dict[str, str] = {}
         """By the dialog's title, the typed text until it is stored: it never has to be typed twice."""
@@ -321,7 +321,7 @@ class IncidentActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_copy_command(self) -> None:
         """Send the step's command to the clipboard; of several the one that is chosen."""
-        from screens.incidents.choices import ChooseCommand
+        from screens.incidents.choices import ChooseCommandToCopy
 
         view, step = self.view, self.step_in_hand
         if view is None or step is None:
@@ -329,7 +329,7 @@ class IncidentActor(MainScreen):
         commands = commands_of(step, view.incident, self.facts)
         chosen: str | None = commands[0]
         if len(commands) > 1:
-            chosen = await self.app.push_screen_wait(ChooseCommand(commands))
+            chosen = await self.app.push_screen_wait(ChooseCommandToCopy(commands))
         if chosen is not None:
             send_to_clipboard(self, cell_as_text(chosen), chosen)
 
@@ -381,7 +381,7 @@ class IncidentActor(MainScreen):
 
     def _ended(self, runs: Runs, host: Host, key: StepKey, number: int, answer: Any) -> None:
         """Keep what came of a call, and say it where the operator is by now."""
-        if not isinstance(answer, Trouble | Waiting):
+        if not isinstance(answer, Failure | Waiting):
             runs.waiting.pop(key, None)
         outcome = outcome_of(answer)
         runs.end(key, outcome)
@@ -460,7 +460,7 @@ def outcome_of(answer: Any) -> CallResult:
     from crypto_core.incidents.steps.step_contracts import ActionResult
 
     match answer:
-        case Trouble():
+        case Failure():
             return CallResult(complete=False, trouble=answer)
         case Waiting():
             return CallResult(complete=False)

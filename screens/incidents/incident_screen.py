@@ -27,8 +27,8 @@ from screens.actions.action import Action, ActionScope
 from screens.ages import ago, local
 from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, PolledCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.incident_actor import IncidentActor
 from screens.incidents.next_thing import hint
@@ -37,14 +37,14 @@ from screens.incidents.step_lines import StepNow, step_lines
 from screens.incidents.words import OPEN, elapsed, incident_sign, step_sign, subject, there, through
 from screens.incidents.work import approval_gate, incident_work
 from screens.key_changes.block_actor import BlockActor
-from screens.key_changes.block_lines import Named
+from screens.key_changes.block_lines import PageNames
 from screens.main_screen import MainScreen
 from screens.routes import Followed
 from screens.signs import Sign
 from screens.widgets.cells import cut, fit
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 
 ROOMY = 34
 """Cells from which on there is room for when and by whom."""
@@ -151,7 +151,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT, ActionScope.BLOCKING)
     ASKING = "Asking where the incident stands…"
 
-    def __init__(self, facts: Facts, incident: int) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int) -> None:
         super().__init__(facts)
         self.incident = incident
         self._seen: dict[str, CheckResult] = {}
@@ -198,7 +198,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         )
 
     def body(self) -> Iterable[Widget]:
-        yield Notice()
+        yield NoticeBar()
         with Horizontal(id="page"):
             yield StepList()
             yield StepPane()
@@ -218,17 +218,17 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         return self.answer
 
     @property
-    def named(self) -> Named | None:
+    def named(self) -> PageNames | None:
         known = self._known_suspects
         if self.answer is None or known is None or not known.found:
             return None
         key = self.answer.incident.scope.key
-        return Named(known.arns, (key,) if is_key_arn(key) else ())
+        return PageNames(known.arns, (key,) if is_key_arn(key) else ())
 
     @property
     def _known_suspects(self) -> Suspects | None:
         known = self._suspects.known
-        return Suspects(gaps=(str(known),)) if isinstance(known, Trouble) else known
+        return Suspects(gaps=(str(known),)) if isinstance(known, Failure) else known
 
     @property
     def step_in_hand(self) -> StepView | None:
@@ -249,11 +249,11 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         running = frozenset(step for number, step in runs_of(self.facts).running if number == self.incident)
         return phase_lines(answer, width, self.facts.clock(), running)
 
-    def _keep(self, answer: IncidentView | Trouble) -> None:
+    def _keep(self, answer: IncidentView | Failure) -> None:
         before, selected = self.answer, self.step_in_hand
         was = before.current if before is not None else None
         super()._keep(answer)
-        if not self.is_mounted or isinstance(answer, Trouble):
+        if not self.is_mounted or isinstance(answer, Failure):
             return
         for step in answer.steps:
             if step.state.ended:
@@ -282,7 +282,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     # What is shown
 
     def show_facts(self) -> None:
-        self.query_one(Notice).tell(self.trouble or self._join.known)
+        self.query_one(NoticeBar).tell(self.trouble or self._join.known)
         self.query_one(StepList).write(self._lines)
         self._paint()
 
@@ -416,11 +416,11 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         )
         self._paint()
 
-    def _keep_look(self, step_id: str, began: datetime, answer: CheckResult | Trouble) -> None:
+    def _keep_look(self, step_id: str, began: datetime, answer: CheckResult | Failure) -> None:
         self._looking = ""
         now = self.facts.clock()
         self._looked[step_id], self._look_took = now, (now - began).total_seconds()
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self._check_troubles[step_id] = str(answer)
         else:
             self._check_troubles.pop(step_id, None)

@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput
@@ -51,7 +51,7 @@ class InputsForm(VerticalScroll, can_focus=False):
     class Filled(Message):
         """Enter was pressed in the last field."""
 
-    def __init__(self, fields: Sequence[InputField], refused: str = "", why: Trouble | None = None) -> None:
+    def __init__(self, fields: Sequence[InputField], refused: str = "", why: Failure | None = None) -> None:
         """`refused` is the name of the field that is not taken as it is, and `why`."""
         super().__init__()
         self._fields = tuple(fields)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from crypto_core.incidents.model import IncidentView
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.incidents.words import elapsed, incident_sign, through
 from screens.routes import IncidentRoute
 from screens.widgets.cells import cut, fit
@@ -16,7 +16,7 @@ from screens.widgets.line_list import Line
 _WORD = 9
 
 
-def open_lines(views: Sequence[IncidentView], width: int, facts: Facts) -> list[Line]:
+def open_lines(views: Sequence[IncidentView], width: int, facts: ScreenFacts) -> list[Line]:
     now, lines = facts.clock(), []
     for view in views:
         sign, incident, current = incident_sign(view, now), view.incident, view.current

@@ -20,8 +20,8 @@ from screens.actions.performing import perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
 from screens.routes import Followed
@@ -45,12 +45,12 @@ _FIELDS = (("what", "What"), ("owner", "By whom"), ("due", "Until when, as 2026-
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PeopleStanding:
     view: IncidentView
     handover: tuple[str, ...]
 
 
-class PeopleScreen(UseScreen[Standing]):
+class PeopleScreen(UseScreen[PeopleStanding]):
     """The roles first; Enter takes one, or notes that a follow-up is done."""
 
     NAME = "people"
@@ -58,7 +58,7 @@ class PeopleScreen(UseScreen[Standing]):
     ASKING = "Asking who does what…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PEOPLE,)
 
-    def __init__(self, facts: Facts, incident: int) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int) -> None:
         super().__init__(facts)
         self.incident = incident
 
@@ -66,11 +66,11 @@ class PeopleScreen(UseScreen[Standing]):
     def crumb(self) -> tuple[str, str]:
         return "People", ""
 
-    def ask_for(self, cancelled: Cancellation) -> Standing:
+    def ask_for(self, cancelled: Cancellation) -> PeopleStanding:
         service = incident_work(self.facts)
-        return Standing(service.show(self.incident), service.handover(self.incident))
+        return PeopleStanding(service.show(self.incident), service.handover(self.incident))
 
-    def lines(self, answer: Standing, width: int) -> Iterable[Line]:
+    def lines(self, answer: PeopleStanding, width: int) -> Iterable[Line]:
         return people_lines(answer, width, self.facts)
 
     def possible(self, action: Action) -> bool | None:
@@ -158,7 +158,7 @@ class PeopleScreen(UseScreen[Standing]):
         self.change(lambda: make(self.incident), lambda _: words)
 
 
-def people_lines(standing: Standing, width: int, facts: Facts) -> Iterator[Line]:
+def people_lines(standing: PeopleStanding, width: int, facts: ScreenFacts) -> Iterator[Line]:
     people, today = standing.view.people, facts.clock().astimezone(UTC).date()
     open_ = standing.view.incident.state is IncidentState.OPEN
     yield line(("Roles", "bold"))
@@ -177,7 +177,7 @@ def people_lines(standing: Standing, width: int, facts: Facts) -> Iterator[Line]
         yield from prose(text, width, lead="· ", lead_style="$muted")
 
 
-def _role(view: IncidentView, role: IncidentRole, width: int, facts: Facts, *, takes: bool) -> Line:
+def _role(view: IncidentView, role: IncidentRole, width: int, facts: ScreenFacts, *, takes: bool) -> Line:
     held = next((one for one in view.people.roles if one.role is role), None)
     who = person(held.who) if held is not None else "nobody"
     told = ago(held.since, facts.clock()) if held is not None else role.duty
@@ -218,7 +218,7 @@ class FollowUpDialog(Dialog[FollowUp | None]):
 
     DEFAULT_CSS = "FollowUpDialog Label { color: $muted; }"
 
-    def __init__(self, facts: Facts, incident: int) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int) -> None:
         super().__init__()
         self._facts, self._incident = facts, incident
 
@@ -252,8 +252,8 @@ class FollowUpDialog(Dialog[FollowUp | None]):
         service = incident_work(self._facts)
         ask(self, lambda _: service.follow_up(self._incident, what, owner, due), self._kept, group="write")
 
-    def _kept(self, answer: FollowUp | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _kept(self, answer: FollowUp | Failure) -> None:
+        if isinstance(answer, Failure):
             self._say(trouble_content(answer), "#what")
         else:
             self.dismiss(answer)

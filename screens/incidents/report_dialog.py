@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import Incident
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.incidents.work import incident_work, write_report
 from screens.routes import Followed
 from screens.widgets.cells import fit
@@ -34,7 +34,7 @@ class ReportDialog(FileDialog):
 
     DEFAULT_CSS = "ReportDialog #forms { height: 4; }"
 
-    def __init__(self, facts: Facts, incident: Incident, path: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, incident: Incident, path: str = "") -> None:
         super().__init__(facts, path or f"keydeck-{incident.name}-{facts.clock():%Y%m%d-%H%M}.html")
         self._incident = incident
 

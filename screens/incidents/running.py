@@ -8,8 +8,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from screens.asking import PendingCall
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 
 StepKey = tuple[int, str]
 """An incident's number and a step's id."""
@@ -47,7 +47,7 @@ class RunningCall:
 class CallResult:
     lines: tuple[str, ...] = ()
     complete: bool = True
-    trouble: Trouble | None = None
+    trouble: Failure | None = None
 
 
 @dataclass
@@ -68,10 +68,10 @@ class Runs:
         self.outcomes[key] = outcome
 
 
-_RUNS: WeakKeyDictionary[Facts, tuple[int, Runs]] = WeakKeyDictionary()
+_RUNS: WeakKeyDictionary[ScreenFacts, tuple[int, Runs]] = WeakKeyDictionary()
 
 
-def runs_of(facts: Facts) -> Runs:
+def runs_of(facts: ScreenFacts) -> Runs:
     """Return what is under way in this console, in the place where it works now."""
     epoch, runs = _RUNS.get(facts, (-1, None))
     if runs is None or epoch != facts.epoch:

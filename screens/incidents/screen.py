@@ -17,8 +17,8 @@ from crypto_core.text.cleaning import cleans, shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.asking import PolledCall
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.words import at_step, budget, incident_sign, runbook_words, subject, there
 from screens.incidents.work import incident_work
@@ -55,7 +55,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
     EVERY = 5.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENTS,)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self._lead = PolledCall(
             self, facts.clock, LEAD_SECONDS, lambda _: lead_of(facts), self._show_lead, group="lead", factor=1
@@ -98,7 +98,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
         self.post_message(Followed(ApprovalsRoute()))
 
 
-def lead_of(facts: Facts) -> Lead:
+def lead_of(facts: ScreenFacts) -> Lead:
     gate = facts.services.approvals
     return Lead(
         incident_work(facts).drill_due(),
@@ -106,8 +106,8 @@ def lead_of(facts: Facts) -> Lead:
     )
 
 
-def lead_lines(lead: Lead | Trouble) -> list[Content]:
-    if isinstance(lead, Trouble):
+def lead_lines(lead: Lead | Failure) -> list[Content]:
+    if isinstance(lead, Failure):
         return [Content.assemble(("▲ ", "$warning"), f"Pending approvals are not known: {lead}")]
     lines = []
     if lead.waiting:
@@ -136,13 +136,13 @@ def _hint(view: IncidentView) -> str:
     return f"Enter: the incident, at step {current.number}: {current.step.title}."
 
 
-def _step(view: IncidentView, _facts: Facts) -> Cell:
+def _step(view: IncidentView, _facts: ScreenFacts) -> Cell:
     if view.incident.state is IncidentState.CLOSED:
         return at_step(view), "$muted"
     return at_step(view), "" if view.current else "$success"
 
 
-def _budget(view: IncidentView, facts: Facts) -> Cell:
+def _budget(view: IncidentView, facts: ScreenFacts) -> Cell:
     current = view.current
     at = budget(view, current, facts.moment) if current is not None else None
     if at is None or view.incident.state is IncidentState.CLOSED:
@@ -150,32 +150,32 @@ def _budget(view: IncidentView, facts: Facts) -> Cell:
     return f"{at.sign.text} {at.words}".strip(), at.sign.style
 
 
-def _who(view: IncidentView, facts: Facts) -> Cell:
+def _who(view: IncidentView, facts: ScreenFacts) -> Cell:
     if view.incident.state is IncidentState.CLOSED:
         return person(view.incident.closed_by), "$muted"
     return there(view.present, facts.moment) or "nobody", "" if view.present else "$warning"
 
 
-def _state(view: IncidentView, facts: Facts) -> Cell:
+def _state(view: IncidentView, facts: ScreenFacts) -> Cell:
     return view.incident.state.value, incident_sign(view, facts.moment).style
 
 
-def _open_first(view: IncidentView, _facts: Facts) -> int:
+def _open_first(view: IncidentView, _facts: ScreenFacts) -> int:
     """Descending, as the list begins: open ones on top, the newest first."""
     return view.incident.id + (10**9 if view.incident.state is IncidentState.OPEN else 0)
 
 
-def _runbook(view: IncidentView, _facts: Facts) -> Cell:
+def _runbook(view: IncidentView, _facts: ScreenFacts) -> Cell:
     return runbook_words(view), "$muted"
 
 
-def _subject(view: IncidentView, facts: Facts) -> Cell:
+def _subject(view: IncidentView, facts: ScreenFacts) -> Cell:
     return subject(view.incident.scope, facts), "$muted"
 
 
 _STATES = tuple(IncidentState)
 
-SHEET: Sheet[IncidentView, Facts] = Sheet(
+SHEET: Sheet[IncidentView, ScreenFacts] = Sheet(
     "incident",
     "incidents",
     (

@@ -17,8 +17,8 @@ from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import shortened
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.incidents.inputs import InputsForm
 from screens.incidents.words import action_lines
 from screens.incidents.work import incident_work
@@ -51,7 +51,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     """
     LOOKING: ClassVar[str] = "Loading what is needed…"
 
-    def __init__(self, facts: Facts, incident: int, step: StepView, *, everything: bool) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int, step: StepView, *, everything: bool) -> None:
         """Asks for the required inputs only or, with `everything`, for all of them."""
         super().__init__(facts, shortened(step.step.title, 60))
         self._incident = incident
@@ -82,10 +82,10 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
             limit=self.LIMIT_SECONDS,
         )
 
-    def _show_fields(self, answer: tuple[InputField, ...] | Trouble) -> None:
+    def _show_fields(self, answer: tuple[InputField, ...] | Failure) -> None:
         if not self.is_mounted:
             return
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self._return_to_form(answer)
             return
         open_ = [field for field in answer if field.name not in self._inputs]
@@ -100,18 +100,18 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
             self._inputs.update({field.name: field.proposed for field in open_})
             self.begin()
 
-    def _ask_for(self, fields: Sequence[InputField], refused: str = "", why: Trouble | None = None) -> None:
+    def _ask_for(self, fields: Sequence[InputField], refused: str = "", why: Failure | None = None) -> None:
         form = InputsForm(fields, refused, why)
         self.query_one(".frame").mount(form, before=self.query_one(".buttons"))
         self.query_one(".buttons").mount(button("Preview", "preview"))
 
-    def _show(self, answer: ActionPlan | Trouble) -> None:
-        if isinstance(answer, Trouble) and self.is_mounted:
+    def _show(self, answer: ActionPlan | Failure) -> None:
+        if isinstance(answer, Failure) and self.is_mounted:
             self._return_to_form(answer)
         else:
             super()._show(answer)
 
-    def _return_to_form(self, trouble: Trouble) -> None:
+    def _return_to_form(self, trouble: Failure) -> None:
         """Say what is wrong, with what was entered; secrets have to be entered again.
 
         It is said below the field that it is about, above the form where it is about none of them.
@@ -178,7 +178,7 @@ class LossDialog(PlanDialog[ActionPlan, Agreed]):
 
     LOOKING: ClassVar[str] = "Opening each token that is left…"
 
-    def __init__(self, facts: Facts, incident: int, reason: str) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int, reason: str) -> None:
         super().__init__(facts, "Accept as unrecoverable")
         self._incident, self._reason = incident, reason
 

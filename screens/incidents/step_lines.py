@@ -17,8 +17,8 @@ from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.text.counting import counted
 from screens.ages import ago, local
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.check_lines import check_lines
 from screens.incidents.choices import SAFE
@@ -52,12 +52,12 @@ class StepNow:
     """Whom the incident is about; None while that is not known yet."""
     blocks: tuple[Block, ...] = ()
     """What blocks them."""
-    callers: KeyCallers | Trouble | None = None
+    callers: KeyCallers | Failure | None = None
     """Who calls the key now; None while that is not known yet, and without a key."""
 
 
 def step_lines(
-    view: model.IncidentView, step: model.StepView, now_known: StepNow, width: int, facts: Facts
+    view: model.IncidentView, step: model.StepView, now_known: StepNow, width: int, facts: ScreenFacts
 ) -> Iterator[Line]:
     now = facts.clock()
     yield from _head(view, step, now_known.check, width, now)
@@ -251,9 +251,9 @@ _NARROW = 74
 """With less room a caller's sparkline has a line of its own."""
 
 
-def callers_in_short(callers: KeyCallers | Trouble | None, width: int, now: datetime) -> Iterator[Line]:
+def callers_in_short(callers: KeyCallers | Failure | None, width: int, now: datetime) -> Iterator[Line]:
     """Yield the panel folded into one line, for where the rest is below what is in sight."""
-    if isinstance(callers, Trouble):
+    if isinstance(callers, Failure):
         yield line((cut("? who calls the key now is not known", width), "$warning"))
     elif callers is not None:
         suspects = sum(one.suspect and one.calls > 0 for one in callers.callers)
@@ -266,12 +266,12 @@ def callers_in_short(callers: KeyCallers | Trouble | None, width: int, now: date
         yield line(sign, (cut(" · ".join(parts), room), "" if suspects or callers.calls else "$muted"))
 
 
-def caller_lines(callers: KeyCallers | Trouble | None, width: int, now: datetime) -> Iterator[Line]:
+def caller_lines(callers: KeyCallers | Failure | None, width: int, now: datetime) -> Iterator[Line]:
     """Yield who calls the key: suspects first, then those with most calls, each with its last minutes."""
     if callers is None:
         return
     yield BLANK
-    if isinstance(callers, Trouble):
+    if isinstance(callers, Failure):
         yield from prose(f"Who calls the key now is not known: {callers}", width, lead="? ", style="$warning")
         return
     head = f"calls of the key by minute, last {MINUTES} min, each to its own scale · {_until(callers, now)}"
@@ -332,7 +332,9 @@ def sparkline(by_minute: Sequence[int], known: int) -> str:
 _SHOWN = 5
 
 
-def suspect_lines(suspects: Suspects, blocks: Iterable[Block], width: int, facts: Facts) -> Iterator[Line]:
+def suspect_lines(
+    suspects: Suspects, blocks: Iterable[Block], width: int, facts: ScreenFacts
+) -> Iterator[Line]:
     """Yield the suspects, those with most findings first: a line each, and below it blocks and why."""
     now, blocked = facts.clock(), tuple(blocks)
     if not suspects.found and not suspects.gaps:

@@ -9,7 +9,7 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
 from screens.ages import local
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
 from screens.use.use_screen import UseScreen
@@ -37,7 +37,7 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
     ASKING = "Reading the timeline…"
     TEXT = EventText
 
-    def __init__(self, facts: Facts, incident: int) -> None:
+    def __init__(self, facts: ScreenFacts, incident: int) -> None:
         super().__init__(facts)
         self.incident = incident
 
@@ -52,7 +52,7 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
         return entry_lines(answer, width, self.facts)
 
 
-def entry_lines(view: IncidentView, width: int, facts: Facts) -> Iterator[Line]:
+def entry_lines(view: IncidentView, width: int, facts: ScreenFacts) -> Iterator[Line]:
     numbers = {step.step.id: step.number for step in view.steps}
     now, day = facts.clock(), None
     for entry in reversed(view.entries):

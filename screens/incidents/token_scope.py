@@ -17,7 +17,7 @@ from crypto_core.reencryption.token_search.leak_reading import LeakedTokens
 from crypto_core.reencryption.token_search.wanted import wipe
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
 
@@ -70,18 +70,18 @@ class FoundScope:
     missing: bool = False
 
 
-def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
+def organisations(facts: ScreenFacts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
     groups = facts.services.inventory.groups
     found = groups(GroupBy.ORGANISATION, most=_ORGANISATIONS, named=True, cancelled=cancelled)
     return tuple(OrganisationChoice(one.value, one.shown, one.tokens) for one in found.rows if one.value)
 
 
-def filter_of(facts: Facts, choice: OrganisationChoice, cancelled: Event) -> str:
+def filter_of(facts: ScreenFacts, choice: OrganisationChoice, cancelled: Event) -> str:
     """Return the filter for an organisation's tokens. Raises RefusedError where there are none."""
     return organisation_filter(facts.services.inventory, choice.name, cancelled=cancelled)
 
 
-def principals(facts: Facts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
+def principals(facts: ScreenFacts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
     found = facts.services.events.tally(("principal",), _OPENING, limit=_PRINCIPALS, cancelled=cancelled)
     return tuple(PrincipalChoice(row.texts[0], row.done, row.last) for row in found.rows if row.texts[0])
 

@@ -13,7 +13,7 @@ from crypto_core.incidents import model
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.signs import Sign
 from screens.styled import BLANK, StyledLine, effect_lines
@@ -41,7 +41,7 @@ def there(present: Iterable[Present], now: datetime) -> str:
     return " + ".join(dict.fromkeys(person(p.actor) for p in near))
 
 
-def subject(scope: model.IncidentScope, facts: Facts) -> str:
+def subject(scope: model.IncidentScope, facts: ScreenFacts) -> str:
     """Return what an incident is about, a key by the name that it goes by."""
     return facts.key_words.long(scope.key) if scope.key else str(scope)
 
@@ -117,7 +117,7 @@ def action_lines(plan: ActionPlan) -> Iterator[StyledLine]:
         yield from effect_lines(warnings=plan.warnings)
 
 
-def filled(text: str, incident: model.Incident, facts: Facts) -> Content:
+def filled(text: str, incident: model.Incident, facts: ScreenFacts) -> Content:
     """Return a runbook's line, filled in: keys by their names, whole ARNs in commands, which stand out."""
     values = _values(incident, facts)
     arns = {"key": values["key"], "new_key": values["new_key"]}
@@ -126,14 +126,14 @@ def filled(text: str, incident: model.Incident, facts: Facts) -> Content:
     return Content.assemble(*((part, "bold" if command else "") for part, command in parts))
 
 
-def commands_of(step: model.StepView, incident: model.Incident, facts: Facts) -> tuple[str, ...]:
+def commands_of(step: model.StepView, incident: model.Incident, facts: ScreenFacts) -> tuple[str, ...]:
     """Return the commands and settings lines that a step tells to run, whole, each once."""
     values = _values(incident, facts)
     lines = step.step.lines_for(incident.scope.providers)
     return tuple(dict.fromkeys(c for text in lines for c in placeholders.commands_in(text, values)))
 
 
-def _values(incident: model.Incident, facts: Facts) -> dict[str, str]:
+def _values(incident: model.Incident, facts: ScreenFacts) -> dict[str, str]:
     key = facts.key_words.find(incident.scope.key) if incident.scope.key else None
     alias = incident.scope.alias or (key.aliases[0] if key is not None and key.aliases else "")
     return {**incident.placeholders, placeholders.ALIAS: alias}

@@ -19,8 +19,8 @@ from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
 from screens.asking import ask
-from screens.blocking import Trouble, attempt
-from screens.facts import Facts
+from screens.blocking import Failure, attempt
+from screens.facts import ScreenFacts
 from screens.jobs.choose_tokens import ChooseTokens, Chosen
 from screens.jobs.work import job_work
 from screens.key_words import KeyWords
@@ -68,7 +68,7 @@ class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
         )
         self._asked = ask(self, lambda _: self.start(plan, consent), self._end, group="begin", limit=600)
 
-    def _end(self, answer: Begun | Trouble) -> None:
+    def _end(self, answer: Begun | Failure) -> None:
         if isinstance(answer, Begun):
             self.dismiss(answer)
             return
@@ -78,7 +78,7 @@ class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
 def worked_on(processes: JobProcesses, job: int, number: int, *, trust: Iterable[str] = ()) -> Begun:
     """Let processes of this console work on a job that has been made; it is there whether they do or not."""
     found = attempt(lambda: processes.work_on(job, number, trust=tuple(trust)))
-    return Begun(job, str(found) if isinstance(found, Trouble) else "")
+    return Begun(job, str(found) if isinstance(found, Failure) else "")
 
 
 _VERB_PURPOSES: dict[Verb, str] = {
@@ -152,7 +152,7 @@ def _line(verb: Verb, width: int) -> Line:
 class RestoreDialog(Proposal[RestorePlan]):
     """A restore is a job itself; one process of this console works on it."""
 
-    def __init__(self, facts: Facts, job: int) -> None:
+    def __init__(self, facts: ScreenFacts, job: int) -> None:
         super().__init__(facts, f"Restore what job {job} replaced")
         self._job = job
 
@@ -210,7 +210,7 @@ class JobPreview(Proposal[JobPlan]):
     }
     """
 
-    def __init__(self, facts: Facts, verb: Verb, selection: Selection, target: str) -> None:
+    def __init__(self, facts: ScreenFacts, verb: Verb, selection: Selection, target: str) -> None:
         super().__init__(facts, f"{verb.words.capitalize()} as a job")
         self._verb = verb
         self._selection = selection

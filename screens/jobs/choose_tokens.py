@@ -12,7 +12,7 @@ from crypto_core.key_names import same_key
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import Selection
 from crypto_core.text.cleaning import shortened
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.widgets.cells import fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_list import Line, line
@@ -32,7 +32,7 @@ class Chosen:
 class ChooseTokens(ChoiceDialog[Chosen]):
     """Returns the choice, None if the operator went back."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         about = (
             "A job re-encrypts many tokens. For others, filter and mark them on Connections, then press e."
         )
@@ -55,7 +55,7 @@ class ChooseTokens(ChoiceDialog[Chosen]):
             self.say(Content("No tokens to write."))
 
 
-def choices_of(status: Status, facts: Facts) -> list[tuple[Chosen, tuple[str, str]]]:
+def choices_of(status: Status, facts: ScreenFacts) -> list[tuple[Chosen, tuple[str, str]]]:
     """Return what can be selected, each with a word on it and that word's style; most tokens first."""
     choices = [
         (under(share.key_arn, status, facts), _state_of(share))
@@ -72,7 +72,7 @@ def choices_of(status: Status, facts: Facts) -> list[tuple[Chosen, tuple[str, st
     return choices
 
 
-def under(key_arn: str, status: Status | None, facts: Facts) -> Chosen:
+def under(key_arn: str, status: Status | None, facts: ScreenFacts) -> Chosen:
     count = status.tokens_under(key_arn) if status is not None else 0
     words = f"every token under {facts.key_words.long(key_arn)}"
     return Chosen(Selection(under_key=key_arn), count, words)

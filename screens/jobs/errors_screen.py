@@ -11,7 +11,7 @@ from crypto_core.reencryption.plan import Unwritten
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.event_filters import term
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.jobs.work import job_work
 from screens.routes import TokensRoute
 from screens.use.lines import BLANK, prose
@@ -29,7 +29,7 @@ class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):
     EVERY = 5.0
     ASKING = "Asking which tokens can't be written…"
 
-    def __init__(self, facts: Facts, job: int, kind: str) -> None:
+    def __init__(self, facts: ScreenFacts, job: int, kind: str) -> None:
         super().__init__(facts)
         self.job = job
         self.kind = kind

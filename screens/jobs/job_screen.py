@@ -8,8 +8,8 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.reencryption.jobs.model import JobView
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.lines import job_lines
 from screens.jobs.words import state_sign
@@ -25,7 +25,7 @@ class JobScreen(JobActor, UseScreen[JobView]):
     EVERY = 0.5
     ASKING = "Asking where the job stands…"
 
-    def __init__(self, facts: Facts, job: int) -> None:
+    def __init__(self, facts: ScreenFacts, job: int) -> None:
         super().__init__(facts)
         self.job = job
         self._here = (0, "")
@@ -45,7 +45,7 @@ class JobScreen(JobActor, UseScreen[JobView]):
     def lines(self, answer: JobView, width: int) -> Iterable[Line]:
         return job_lines(answer, width, self.facts)
 
-    def _keep(self, answer: JobView | Trouble) -> None:
+    def _keep(self, answer: JobView | Failure) -> None:
         here = self.facts.services.job_processes
         told = (here.at_work().get(self.job, 0), here.trouble(self.job)) if here is not None else (0, "")
         if told != self._here:

@@ -9,10 +9,10 @@ from typing import Any
 
 from textual.content import Content
 
-from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from screens.ages import ago, span, stamp
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.jobs.words import at_work, how_to_work, state_sign, to_go
 from screens.plan_words import rate_words
 from screens.routes import JobErrorsRoute, KeyRoute
@@ -24,7 +24,7 @@ _HEIGHTS = "▁▂▃▄▅▆▇█"
 _NUMBER = 28
 
 
-def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+def job_lines(view: JobView, width: int, facts: ScreenFacts) -> Iterator[Line]:
     yield _progress(view, width)
     yield _rate(view, width)
     yield _counts(view, width)
@@ -86,7 +86,7 @@ def _counts(view: JobView, width: int) -> Line:
 
 def _kms(view: JobView, width: int) -> Iterator[Line]:
     room = max(width - NAME_CELLS - _NUMBER, 10)
-    starved = view.pace is not None and view.pace.standing is Standing.STARVED
+    starved = view.pace is not None and view.pace.standing is PaceTrend.STARVED
     words = f"{view.kms_calls:,}, {rate_words(view)}"
     yield fact("KMS calls", words, width, style="$warning" if starved else "")
     if not view.samples:
@@ -140,7 +140,7 @@ def _errors(view: JobView, width: int) -> Iterator[Line]:
         yield Line(content, JobErrorsRoute(view.job.id, kind), "Enter: which tokens, and why.")
 
 
-def _about(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+def _about(view: JobView, width: int, facts: ScreenFacts) -> Iterator[Line]:
     job, now = view.job, facts.clock()
     yield BLANK
     yield fact("job", f"{job.id}: {job.verb.words}, {job.selection}", width, style="bold")
@@ -154,7 +154,7 @@ def _about(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     yield fact("chunks", f"{view.chunks_done:,} of {view.chunks:,}", width)
 
 
-def _runners(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+def _runners(view: JobView, width: int, facts: ScreenFacts) -> Iterator[Line]:
     if not view.runners:
         return
     yield BLANK
@@ -171,7 +171,7 @@ def _runners(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
         yield line((cut(text, width), "$muted" if runner.ended else ""))
 
 
-def _censuses(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
+def _censuses(view: JobView, width: int, facts: ScreenFacts) -> Iterator[Line]:
     before, after = (_census(census, view, facts) for census in (view.census_before, view.census_after))
     if not before and not after:
         return
@@ -181,7 +181,7 @@ def _censuses(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     yield fact("after", after or ("not taken" if view.state.ended else "taken at the end"), width)
 
 
-def _census(census: Mapping[str, Any] | None, view: JobView, facts: Facts) -> str:
+def _census(census: Mapping[str, Any] | None, view: JobView, facts: ScreenFacts) -> str:
     """How many tokens were under both keys, as it is kept in the job."""
     if not census:
         return ""

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.words import at_work, how_to_work, restorable, share_done, state_sign, to_go, what_words
 from screens.jobs.work import job_work
@@ -50,7 +50,7 @@ class JobsScreen(JobActor, ListScreen[JobView]):
         return JobRoute(row.job.id)
 
 
-def _hint(view: JobView, facts: Facts) -> str:
+def _hint(view: JobView, facts: ScreenFacts) -> str:
     if view.why:
         return f"Enter: the job. {view.why}"
     if view.state is JobState.RUNNING and not at_work(view):
@@ -60,35 +60,35 @@ def _hint(view: JobView, facts: Facts) -> str:
     return "Enter: the job, followed as it goes."
 
 
-def _share(view: JobView, _facts: Facts) -> Cell:
+def _share(view: JobView, _facts: ScreenFacts) -> Cell:
     return percent(round(share_done(view) * 1_000), 1_000), ""
 
 
-def _state(view: JobView, _facts: Facts) -> Cell:
+def _state(view: JobView, _facts: ScreenFacts) -> Cell:
     return view.state.value, state_sign(view).style
 
 
-def _failed(view: JobView, _facts: Facts) -> Cell:
+def _failed(view: JobView, _facts: ScreenFacts) -> Cell:
     return f"{view.poisoned:,}", "$error" if view.poisoned else "$muted"
 
 
-def _eta(view: JobView, _facts: Facts) -> Cell:
+def _eta(view: JobView, _facts: ScreenFacts) -> Cell:
     return to_go(view).removeprefix("about ") or "-", "$muted"
 
 
-def _rate(view: JobView, _facts: Facts) -> Cell:
+def _rate(view: JobView, _facts: ScreenFacts) -> Cell:
     return f"{view.tokens_per_second:,.0f}/s", "$muted"
 
 
-def _by(view: JobView, _facts: Facts) -> Cell:
+def _by(view: JobView, _facts: ScreenFacts) -> Cell:
     return who(view.job.created_by), "$muted"
 
 
-def _to(view: JobView, facts: Facts) -> Cell:
+def _to(view: JobView, facts: ScreenFacts) -> Cell:
     return facts.key_words.long(view.job.target_key_arn), "$muted"
 
 
-SHEET: Sheet[JobView, Facts] = Sheet(
+SHEET: Sheet[JobView, ScreenFacts] = Sheet(
     "job",
     "jobs",
     (

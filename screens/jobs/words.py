@@ -7,7 +7,7 @@ from datetime import timedelta
 from crypto_core.reencryption.jobs.model import Job, JobState, JobView
 from crypto_core.reencryption.plan import Verb
 from screens.ages import span
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.signs import Sign
 
 SIGNS = {
@@ -34,7 +34,7 @@ def at_work(view: JobView) -> int:
     return sum(not runner.ended for runner in view.runners)
 
 
-def how_to_work(view: JobView, facts: Facts) -> str:
+def how_to_work(view: JobView, facts: ScreenFacts) -> str:
     here = "" if facts.read_only else "w: here. "
     return f"{here}On any host: keydeck jobs join {view.job.id}"
 

@@ -16,8 +16,8 @@ from crypto_core.keys.policy.blocking import arns_of
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.use.involved import actors, keys_used
 from screens.actions.action import Action, ActionScope
-from screens.facts import Facts
-from screens.key_changes.block_lines import Named, blocked_words, blocks_of
+from screens.facts import ScreenFacts
+from screens.key_changes.block_lines import PageNames, blocked_words, blocks_of
 from screens.main_screen import MainScreen
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog
@@ -30,7 +30,7 @@ _MOST_SAID = 3
 
 class BlockActor(MainScreen):
     @property
-    def named(self) -> Named | None:
+    def named(self) -> PageNames | None:
         """Whom actions are about; None where nothing is named."""
         raise NotImplementedError
 
@@ -44,7 +44,7 @@ class BlockActor(MainScreen):
                 return None
         return possible
 
-    def _blocks(self, named: Named) -> tuple[Block, ...]:
+    def _blocks(self, named: PageNames) -> tuple[Block, ...]:
         known = self.facts.blocks.value
         if named.principals or known is None:
             return blocks_of(self.facts, named.principals)
@@ -114,7 +114,7 @@ class _Found:
 class ChooseBlock(ChoiceDialog[BlockChoice]):
     """Returns a principal and a key, NOBODY or None if there is to be none."""
 
-    def __init__(self, facts: Facts, named: Named, kind: ChangeKind) -> None:
+    def __init__(self, facts: ScreenFacts, named: PageNames, kind: ChangeKind) -> None:
         verb = kind.value.capitalize()
         super().__init__(f"{verb}: whom, on which key?")
         self._facts, self._named, self._kind, self._verb = facts, named, kind, verb

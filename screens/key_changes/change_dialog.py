@@ -12,8 +12,8 @@ from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines, stop_lines
 from screens.styled import BLANK, WARNING
 from screens.widgets.cells import painted
@@ -32,7 +32,7 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
     ChangeDialog #typed { width: 100%; }
     """
 
-    def __init__(self, facts: Facts, change: Callable[[], KeyChange]) -> None:
+    def __init__(self, facts: ScreenFacts, change: Callable[[], KeyChange]) -> None:
         """`change` says what is to be changed; it may block, and raise what a plan may."""
         super().__init__(facts, "")
         self._change = change
@@ -71,8 +71,8 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
             limit=self.LIMIT_SECONDS,
         )
 
-    def _end(self, outcome: ChangeResult | Trouble) -> None:
-        if isinstance(outcome, Trouble):
+    def _end(self, outcome: ChangeResult | Failure) -> None:
+        if isinstance(outcome, Failure):
             self.tell("Not done", trouble_content(outcome), leave="Close")
             return
         self._result = outcome

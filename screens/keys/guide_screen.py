@@ -13,7 +13,7 @@ from crypto_core.incidents.keys.rotation.verdict import DoKind, Instruction
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.keys.words import STEPS
 from screens.use.lines import prose
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
@@ -28,7 +28,7 @@ class GuideScreen(AnswerScreen[Guide]):
     ASKING = "Looking at both keys and the tokens…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ROTATION,)
 
-    def __init__(self, facts: Facts, old: str, new: str | None) -> None:
+    def __init__(self, facts: ScreenFacts, old: str, new: str | None) -> None:
         super().__init__(facts)
         self._old = old
         self._new = new

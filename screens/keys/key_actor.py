@@ -24,7 +24,7 @@ from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action, ActionScope
 from screens.ages import day
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.key_changes.change_dialog import ChangeDialog
 from screens.main_screen import MainScreen
 from screens.routes import Followed, KeyUseRoute, PolicyRoute, RotationRoute
@@ -150,7 +150,7 @@ for _kind in ChangeKind:
 class ChooseGrant(ChoiceDialog[str]):
     """Returns the chosen grant's id, None if the operator went back."""
 
-    def __init__(self, facts: Facts, key_arn: str) -> None:
+    def __init__(self, facts: ScreenFacts, key_arn: str) -> None:
         super().__init__("Which grant?")
         self._facts = facts
         self._key_arn = key_arn

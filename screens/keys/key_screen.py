@@ -18,8 +18,8 @@ from crypto_core.trail.use.keys import KeyUseSummary
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.material_band import timeline
@@ -45,13 +45,13 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
     EVERY = 60.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEY,)
 
-    def __init__(self, facts: Facts, key_arn: str) -> None:
+    def __init__(self, facts: ScreenFacts, key_arn: str) -> None:
         super().__init__(facts)
         self.key_arn = key_arn
         known = facts.key_words.find(key_arn)
         if known is not None:
             self.knows(known, facts.keys.at)
-        self._policy: KeyPolicy | Trouble | None = None
+        self._policy: KeyPolicy | Failure | None = None
         self._policy_asked = False
         self._use: KeyUseSummary | None = None
         self._copies: NeedingCopies | None = None
@@ -89,24 +89,24 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         if self._asked_use is not None:
             self._asked_use.drop()
 
-    def _keep_use(self, answer: KeyUseSummary | Trouble | None) -> None:
+    def _keep_use(self, answer: KeyUseSummary | Failure | None) -> None:
         """Show how the key was used; trouble with the store is for the page about its use to tell."""
         if isinstance(answer, KeyUseSummary) and answer != self._use:
             self._use = answer
             if self.is_mounted:
                 self.show_facts()
 
-    def _keep_copies(self, answer: NeedingCopies | Trouble) -> None:
-        copies = NeedingCopies(unknown=answer.message) if isinstance(answer, Trouble) else answer
+    def _keep_copies(self, answer: NeedingCopies | Failure) -> None:
+        copies = NeedingCopies(unknown=answer.message) if isinstance(answer, Failure) else answer
         if copies != self._copies:
             self._copies = copies
             if self.is_mounted:
                 self.show_facts()
 
-    def _keep_policy(self, answer: KeyPolicy | Trouble) -> None:
+    def _keep_policy(self, answer: KeyPolicy | Failure) -> None:
         """Keep who may use the key; after a failure the earlier answer stays."""
         self._policy_asked = False
-        if not (isinstance(answer, Trouble) and isinstance(self._policy, KeyPolicy)):
+        if not (isinstance(answer, Failure) and isinstance(self._policy, KeyPolicy)):
             self._policy = answer
         if self.is_mounted:
             self.show_facts()
@@ -140,7 +140,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         match self._policy:
             case KeyPolicy():
                 return access_lines(self._policy, width, MOST_ACCESSES)
-            case Trouble(message=message, remedy=remedy):
+            case Failure(message=message, remedy=remedy):
                 words, style = f"not known: {message} {remedy}".strip(), "$warning"
             case _:
                 words, style = "asking KMS…", "$muted"
@@ -212,7 +212,7 @@ def day_line(use: KeyUseSummary, key_arn: str, now: datetime) -> Line:
     return line(*parts, target=KeyUseRoute(key_arn), hint=hint)
 
 
-def principal_lines(use: KeyUseSummary, key_arn: str, width: int, facts: Facts) -> Iterator[Line]:
+def principal_lines(use: KeyUseSummary, key_arn: str, width: int, facts: ScreenFacts) -> Iterator[Line]:
     """Yield a line for each principal with its calls, and what the events of these days don't cover."""
     route = KeyUseRoute(key_arn)
     for number, row in enumerate(use.principals.rows[:MOST_PRINCIPALS]):
@@ -231,7 +231,7 @@ def _denied(number: int) -> tuple[str, str]:
     return (f"✖ {number:,} denied", "$error") if number else ("0 denied", "")
 
 
-def _principal(name: str, row: EventTally, use: KeyUseSummary, width: int, facts: Facts) -> Line:
+def _principal(name: str, row: EventTally, use: KeyUseSummary, width: int, facts: ScreenFacts) -> Line:
     arn = row.texts[0]
     right = f"{row.events:>9,}  {'✖ ' if row.denied else '  '}{row.denied:,} denied"
     last = f"   last {moment_words(row.last, facts.clock())}"

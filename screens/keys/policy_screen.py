@@ -19,13 +19,13 @@ from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.routes import PolicyRoute
 from screens.signs import SIGNS, Sign
 from screens.use.lines import NAME_CELLS, fact
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, LineList
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 
 _DENIED = Sign("–", "$muted")
 
@@ -105,12 +105,12 @@ class PolicyScreen(AnswerScreen[KeyPolicy]):
     EVERY = 300.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.POLICY,)
 
-    def __init__(self, facts: Facts, key_arn: str) -> None:
+    def __init__(self, facts: ScreenFacts, key_arn: str) -> None:
         super().__init__(facts)
         self.key_arn = key_arn
 
     def body(self) -> Iterable[Widget]:
-        yield Notice()
+        yield NoticeBar()
         yield PolicyText()
 
     @property

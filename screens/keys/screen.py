@@ -15,7 +15,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.lists.filter_language import ValueKind
 from crypto_core.lists.sheet import Sheet, SheetField
 from screens.actions.action import ActionScope
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.keys.detail import key_lines
 from screens.keys.key_actor import KeyActor
@@ -23,7 +23,7 @@ from screens.keys.words import UNKNOWN, rotation_words, state_words
 from screens.list_screen import ListScreen
 from screens.routes import KeyRoute
 from screens.widgets.hint_line import HintLine
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.columns import Cell
 from screens.widgets.table.memory_rows import memory_listing
@@ -36,13 +36,13 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
     EVERY = 60.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEYS, ActionScope.KEY)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self._listed: tuple[object, object] = (None, None)
         """The keys and the counts of the tokens under them by which the list is sorted and shown."""
 
     def body(self) -> Iterable[Widget]:
-        yield Notice()
+        yield NoticeBar()
         yield Panes(
             self.facts,
             TablePane(self.facts, LISTING, example=EXAMPLE),
@@ -112,41 +112,41 @@ def _hint(key: KeyState) -> str:
     return "Enter: the whole key, reloaded."
 
 
-def tokens_under(key: KeyState, facts: Facts) -> int | None:
+def tokens_under(key: KeyState, facts: ScreenFacts) -> int | None:
     status = facts.status.value
     return status.tokens_under(key.key_arn) if status is not None else None
 
 
-def _name(key: KeyState, _facts: Facts) -> Cell:
+def _name(key: KeyState, _facts: ScreenFacts) -> Cell:
     if is_multi_region(key.key_arn):
         # Replicas have one id: the Region tells them apart.
         return f"{key.name} {key.region}", "bold"
     return KeyWords([key]).long(key.key_arn), "bold"
 
 
-def _aliases(key: KeyState, _facts: Facts) -> tuple[str, ...]:
+def _aliases(key: KeyState, _facts: ScreenFacts) -> tuple[str, ...]:
     return key.aliases or (key.name,)
 
 
-def _names(key: KeyState, _facts: Facts) -> tuple[str, ...]:
+def _names(key: KeyState, _facts: ScreenFacts) -> tuple[str, ...]:
     return key.key_arn, key.key_arn.rsplit("/", 1)[-1], *key.aliases
 
 
-def _rotates(key: KeyState, _facts: Facts) -> str:
+def _rotates(key: KeyState, _facts: ScreenFacts) -> str:
     return _ROTATES[key.rotation_enabled]
 
 
-def _state(key: KeyState, facts: Facts) -> Cell:
+def _state(key: KeyState, facts: ScreenFacts) -> Cell:
     sign, words = state_words(key, facts.moment)
     return words, "" if sign.style == "$success" else sign.style
 
 
-def _material(key: KeyState, facts: Facts) -> Cell:
+def _material(key: KeyState, facts: ScreenFacts) -> Cell:
     generation = facts.key_words.generation(key.key_arn, key.current_material_id)
     return (generation, "") if generation else UNKNOWN
 
 
-def _tokens(key: KeyState, facts: Facts) -> Cell:
+def _tokens(key: KeyState, facts: ScreenFacts) -> Cell:
     count = tokens_under(key, facts)
     return UNKNOWN if count is None else (f"{count:,}", "bold" if count else "$muted")
 
@@ -154,7 +154,7 @@ def _tokens(key: KeyState, facts: Facts) -> Cell:
 _ROTATES = {True: "on", False: "off", None: "unknown"}
 _DATE: dict[str, Any] = {"find": True, "kind": ValueKind.DATE, "order": True}
 
-SHEET: Sheet[KeyState, Facts] = Sheet(
+SHEET: Sheet[KeyState, ScreenFacts] = Sheet(
     "key",
     "keys",
     (

@@ -16,7 +16,7 @@ from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.log.logbook import LogLine
 from crypto_core.text.cleaning import clean
 from screens.actions.action import ActionScope
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell
@@ -32,7 +32,7 @@ class LogScreen(ListScreen[LogLine]):
     EVERY = 2.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LOG,)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self._following = True
 
@@ -79,17 +79,17 @@ def _severity(line: LogLine) -> Severity:
     return Severity.LOW
 
 
-def _level(line: LogLine, _facts: Facts) -> Cell:
+def _level(line: LogLine, _facts: ScreenFacts) -> Cell:
     return line.word, SIGNS[_severity(line)].style if line.level >= logging.WARNING else "$muted"
 
 
-def _at(line: LogLine, facts: Facts) -> Cell:
+def _at(line: LogLine, facts: ScreenFacts) -> Cell:
     return f"{line.at.astimezone(facts.moment.tzinfo):%H:%M:%S %z}", "$muted"
 
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
-SHEET: Sheet[LogLine, Facts] = Sheet(
+SHEET: Sheet[LogLine, ScreenFacts] = Sheet(
     "line",
     "lines",
     (

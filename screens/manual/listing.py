@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterable, Sequence
 
 from crypto_core.lists.sheet import Sheet, SheetField
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.manual.page_lines import page_rows, plain
 from screens.manual_page import ManualPage
 from screens.signs import Sign
 from screens.widgets.table.memory_rows import memory_listing
 
 
-def _text(page: ManualPage, _facts: Facts) -> str:
+def _text(page: ManualPage, _facts: ScreenFacts) -> str:
     return " ".join(page.text.replace("`", "").split())
 
 
-SHEET: Sheet[ManualPage, Facts] = Sheet(
+SHEET: Sheet[ManualPage, ScreenFacts] = Sheet(
     "page",
     "pages",
     (

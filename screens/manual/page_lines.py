@@ -19,7 +19,7 @@ _BULLET = "• "
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StyledPiece:
     """Some characters in one style. `link` is the link's target, "" for none."""
 
     text: str
@@ -27,7 +27,7 @@ class Piece:
     link: str = ""
 
 
-Row = tuple[Piece, ...]
+Row = tuple[StyledPiece, ...]
 
 
 def page_rows(text: str, width: int) -> list[Row]:
@@ -82,13 +82,13 @@ def _block(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
         case "table":
             yield from _table(block, width)
         case "hr":
-            yield (Piece("─" * min(width, MOST), "$muted"),)
+            yield (StyledPiece("─" * min(width, MOST), "$muted"),)
         case other:
             raise ValueError(f"a page has {other}, which is not shown")
 
 
 def _code(text: str) -> Iterator[Row]:
-    return ((Piece(line, "$block"),) if line else () for line in text.rstrip("\n").split("\n"))
+    return ((StyledPiece(line, "$block"),) if line else () for line in text.rstrip("\n").split("\n"))
 
 
 def _list(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
@@ -104,18 +104,18 @@ def _list(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
 def _indented(rows: Iterable[Row], first: str, rest: str | None = None) -> Iterator[Row]:
     lead = first
     for row in rows:
-        yield (Piece(lead), *row) if row else ()
+        yield (StyledPiece(lead), *row) if row else ()
         lead = first if rest is None else rest
 
 
 # Text within a line
 
 
-def _inline(block: SyntaxTreeNode, style: str = "") -> list[Piece]:
-    return [piece for child in block.children for piece in _pieces(child, Piece("", style))]
+def _inline(block: SyntaxTreeNode, style: str = "") -> list[StyledPiece]:
+    return [piece for child in block.children for piece in _pieces(child, StyledPiece("", style))]
 
 
-def _pieces(node: SyntaxTreeNode, into: Piece) -> Iterator[Piece]:
+def _pieces(node: SyntaxTreeNode, into: StyledPiece) -> Iterator[StyledPiece]:
     match node.type:
         case "text":
             yield replace(into, text=node.content)
@@ -137,9 +137,9 @@ def _pieces(node: SyntaxTreeNode, into: Piece) -> Iterator[Piece]:
                 yield from _pieces(child, into)
 
 
-def _words(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, ...]]:
+def _words(pieces: Iterable[StyledPiece]) -> Iterator[tuple[StyledPiece, ...]]:
     """Yield words, of several pieces where styles change within one."""
-    word: list[Piece] = []
+    word: list[StyledPiece] = []
     for piece in pieces:
         for number, part in enumerate(piece.text.split(" ")):
             if number and word:
@@ -151,9 +151,9 @@ def _words(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, ...]]:
         yield tuple(word)
 
 
-def _wrapped(pieces: Iterable[Piece], width: int) -> Iterator[Row]:
+def _wrapped(pieces: Iterable[StyledPiece], width: int) -> Iterator[Row]:
     """Yield lines of whole words; a word that is wider than a line goes on in the next."""
-    line: list[Piece] = []
+    line: list[StyledPiece] = []
     used = 0
     for word in _words(pieces):
         cells = _cells(word)
@@ -162,7 +162,7 @@ def _wrapped(pieces: Iterable[Piece], width: int) -> Iterator[Row]:
             line, used = [], 0
         if line:
             alike = (line[-1].style, line[-1].link) == (word[0].style, word[0].link)
-            _append(line, replace(word[0], text=" ") if alike else Piece(" "))
+            _append(line, replace(word[0], text=" ") if alike else StyledPiece(" "))
             used += 1
         for piece in word if cells <= width else _chopped(word, width):
             if used + cell_len(piece.text) > width:
@@ -174,7 +174,7 @@ def _wrapped(pieces: Iterable[Piece], width: int) -> Iterator[Row]:
         yield tuple(line)
 
 
-def _append(line: list[Piece], piece: Piece) -> None:
+def _append(line: list[StyledPiece], piece: StyledPiece) -> None:
     """Append a piece to a line; to its last piece if that is alike."""
     if line and (line[-1].style, line[-1].link) == (piece.style, piece.link):
         line[-1] = replace(piece, text=line[-1].text + piece.text)
@@ -182,7 +182,7 @@ def _append(line: list[Piece], piece: Piece) -> None:
         line.append(piece)
 
 
-def _chopped(word: Iterable[Piece], width: int) -> Iterator[Piece]:
+def _chopped(word: Iterable[StyledPiece], width: int) -> Iterator[StyledPiece]:
     for piece in word:
         for part in chop_cells(piece.text, width):
             yield replace(piece, text=part)
@@ -204,12 +204,12 @@ def _table(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
         return
     if any(cell for cell in head):
         yield from _columns(head, widths)
-        yield (Piece("─" * (sum(widths) + _GAP * (len(widths) - 1)), "$muted"),)
+        yield (StyledPiece("─" * (sum(widths) + _GAP * (len(widths) - 1)), "$muted"),)
     for row in body:
         yield from _columns(row, widths)
 
 
-def _shared(rows: Sequence[Sequence[Sequence[Piece]]], width: int) -> list[int] | None:
+def _shared(rows: Sequence[Sequence[Sequence[StyledPiece]]], width: int) -> list[int] | None:
     """Return the columns' widths; None where some would be narrower than their words."""
     columns = [[row[number] for row in rows] for number in range(len(rows[0]))]
     whole = [max((_cells(cell) for cell in column), default=0) for column in columns]
@@ -230,28 +230,28 @@ def _shared(rows: Sequence[Sequence[Sequence[Piece]]], width: int) -> list[int] 
     return [low + spare * more // max(sum(wanted), 1) for low, more in zip(least, wanted, strict=True)]
 
 
-def _cells(cell: Iterable[Piece]) -> int:
+def _cells(cell: Iterable[StyledPiece]) -> int:
     return sum(cell_len(piece.text) for piece in cell)
 
 
-def _columns(row: Sequence[Sequence[Piece]], widths: Sequence[int]) -> Iterator[Row]:
+def _columns(row: Sequence[Sequence[StyledPiece]], widths: Sequence[int]) -> Iterator[Row]:
     cells = [list(_wrapped(cell, max(width, 1))) for cell, width in zip(row, widths, strict=True)]
     for number in range(max((len(cell) for cell in cells), default=0)):
-        line: list[Piece] = []
+        line: list[StyledPiece] = []
         for cell, width in zip(cells, widths, strict=True):
             part = cell[number] if number < len(cell) else ()
-            line += [*part, Piece(" " * (width - _cells(part) + _GAP))]
+            line += [*part, StyledPiece(" " * (width - _cells(part) + _GAP))]
         yield _trimmed(line)
 
 
-def _trimmed(line: list[Piece]) -> Row:
+def _trimmed(line: list[StyledPiece]) -> Row:
     while line and not line[-1].text.strip():
         line.pop()
     return tuple(line)
 
 
 def _stacked(
-    head: Sequence[Sequence[Piece]], body: Iterable[Sequence[Sequence[Piece]]], width: int
+    head: Sequence[Sequence[StyledPiece]], body: Iterable[Sequence[Sequence[StyledPiece]]], width: int
 ) -> Iterator[Row]:
     for number, (first, *others) in enumerate(body):
         if number:
@@ -259,5 +259,5 @@ def _stacked(
         yield from _wrapped([replace(piece, style=f"{piece.style} bold".strip()) for piece in first], width)
         for name, cell in zip(head[1:], others, strict=True):
             if cell:
-                lead = [Piece(f"{''.join(piece.text for piece in name)}: ", "$muted")] if name else []
+                lead = [StyledPiece(f"{''.join(piece.text for piece in name)}: ", "$muted")] if name else []
                 yield from _indented(_wrapped([*lead, *cell], width - 2), "  ")

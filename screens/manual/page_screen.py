@@ -12,7 +12,7 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.manual.listing import lines_with, searched
 from screens.manual.page_lines import Row, folded, page_rows
 from screens.manual_page import ManualPage, topic_of
@@ -34,7 +34,7 @@ class ManualPageScreen(AnswerScreen[ManualPage]):
     TEXT = EventText
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.MANUAL,)
 
-    def __init__(self, facts: Facts, topic: str, expression: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, topic: str, expression: str = "") -> None:
         """`expression` is the filter that the page was found by: the cursor begins at what it looks for."""
         super().__init__(facts)
         self.topic = topic

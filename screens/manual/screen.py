@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
 from screens.manual.listing import EXAMPLE, LISTING, matching_lines
 from screens.manual_page import ManualPage
@@ -26,7 +26,7 @@ class ManualScreen(ListScreen[ManualPage]):
     NAME = "manual"
     EVERY = 0.0
 
-    def __init__(self, facts: Facts, expression: str = "") -> None:
+    def __init__(self, facts: ScreenFacts, expression: str = "") -> None:
         super().__init__(facts, expression)
         self._told: tuple[object, ...] = ()
 

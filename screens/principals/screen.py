@@ -14,9 +14,9 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.use.radius import HANDED_OUT, BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.tokens import READ, REWRAPPED, UNNAMED
 from screens.actions.action import Action, ActionScope
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.key_changes.block_actor import BlockActor
-from screens.key_changes.block_lines import SIGN, Named, block_words, blocks_of
+from screens.key_changes.block_lines import SIGN, PageNames, block_words, blocks_of
 from screens.routes import EventsRoute, TokensRoute
 from screens.use.lines import (
     BLANK,
@@ -47,7 +47,7 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PRINCIPAL, ActionScope.BLOCKING)
     ASKING = "Counting what it opened, and the tokens that it could have opened…"
 
-    def __init__(self, facts: Facts, arn: str) -> None:
+    def __init__(self, facts: ScreenFacts, arn: str) -> None:
         super().__init__(facts)
         self._arn = arn
 
@@ -56,9 +56,9 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
         return "Principal", who(clean(self._arn))
 
     @property
-    def named(self) -> Named:
+    def named(self) -> PageNames:
         """The principal; its keys are those that it used."""
-        return Named((self._arn,))
+        return PageNames((self._arn,))
 
     def ask_for(self, cancelled: Cancellation) -> BlastRadius:
         return self.facts.services.event_use.blast_radius(self._arn, cancelled=cancelled)
@@ -87,7 +87,9 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
         return self.facts.blocks.value
 
 
-def principal_lines(answer: BlastRadius, blocks: Iterable[Block], width: int, facts: Facts) -> Iterator[Line]:
+def principal_lines(
+    answer: BlastRadius, blocks: Iterable[Block], width: int, facts: ScreenFacts
+) -> Iterator[Line]:
     """Yield the page: at a glance, gaps, what could have been, facts token by token, how it worked."""
     yield from _glance(answer, width, facts)
     for block in blocks:
@@ -126,7 +128,7 @@ def principal_lines(answer: BlastRadius, blocks: Iterable[Block], width: int, fa
         yield from prose(assumption, width, lead="· ", lead_style="$muted", style="$muted")
 
 
-def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+def _glance(answer: BlastRadius, width: int, facts: ScreenFacts) -> Iterator[Line]:
     named, by = answer.who, EventsRoute(answer.who.filter)
     for place, arn in enumerate(named.arns or (named.name,)):
         yield fact("" if place else "principal", arn, width, style="bold", whole_end=True)
@@ -162,7 +164,7 @@ def _at_most(answer: BlastRadius) -> str:
     return f"at most {most:,} of {counted(reach, 'token')} in reach"
 
 
-def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+def _could(answer: BlastRadius, width: int, facts: ScreenFacts) -> Iterator[Line]:
     yield from prose(f"Possible, never certain: {_at_most(answer)}", width, style="bold $warning")
     if not answer.could:
         return
@@ -180,7 +182,7 @@ def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
         yield line((words, "$muted"), target=TokensRoute("format:v1 key:unknown"), hint=ANY)
 
 
-def _receipted(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+def _receipted(answer: BlastRadius, width: int, facts: ScreenFacts) -> Iterator[Line]:
     yield heading("Opened, each named by receipts", width, "calls")
     tokens = answer.receipted.tokens
     for one in tokens[:MOST_RECEIPTED]:
@@ -198,7 +200,7 @@ def _receipted(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
         yield line((f"  … and {counted(len(tokens) - MOST_RECEIPTED, 'further token')}", "$muted"))
 
 
-def _reachable(one: Reachable, width: int, facts: Facts) -> Line:
+def _reachable(one: Reachable, width: int, facts: ScreenFacts) -> Line:
     generation = facts.key_words.generation(one.key_arn, one.key_material_id)
     label = f"{facts.key_words.long(one.key_arn)} · {generation or 'any material'}"
     tokens = "?" if one.tokens is None else f"{one.tokens:,}"

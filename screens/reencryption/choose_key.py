@@ -10,7 +10,7 @@ from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.counting import counted
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.plan_words import ABOUT
 from screens.widgets.cells import fit
@@ -22,7 +22,7 @@ class ChooseKey(ChoiceDialog[KeyState]):
     """Returns the chosen key, or None if the operator went back."""
 
     def __init__(
-        self, facts: Facts, verb: Verb, count: int, *, what: str = "everything marked", without: str = ""
+        self, facts: ScreenFacts, verb: Verb, count: int, what: str = "everything marked", without: str = ""
     ) -> None:
         """`what` is said where the count isn't known. The key `without` is not offered."""
         tokens = counted(count, "token") if count else what

@@ -8,7 +8,7 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.text.counting import counted
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.plan_words import plan_lines
 from screens.widgets.cells import painted
 from screens.widgets.plan_dialog import PlanDialog
@@ -17,7 +17,7 @@ from screens.widgets.plan_dialog import PlanDialog
 class Preview(PlanDialog[Plan, tuple[Plan, Consent]]):
     """Returns the plan with the operator's consent to it, else None."""
 
-    def __init__(self, facts: Facts, verb: Verb, selection: Selection, target: str) -> None:
+    def __init__(self, facts: ScreenFacts, verb: Verb, selection: Selection, target: str) -> None:
         super().__init__(facts, verb.words.capitalize())
         self._verb = verb
         self._selection = selection

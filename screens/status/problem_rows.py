@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from crypto_core.findings.finding import Finding
 from crypto_core.keys.status import ProblemKind, Status
 from screens.event_filters import term
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.routes import FindingsRoute, KeyRoute, TokensRoute
 
 ADVICE: Mapping[str, str] = {
@@ -61,7 +61,7 @@ class ProblemRow:
         return not isinstance(self.target, FindingsRoute)
 
 
-def problem_rows(status: Status, facts: Facts) -> list[ProblemRow]:
+def problem_rows(status: Status, facts: ScreenFacts) -> list[ProblemRow]:
     """Return the problems of the status and the findings that are known by now, the worst first.
 
     Of the same severity, problems stand first, for they count tokens. A finding that says what a problem says
@@ -83,7 +83,7 @@ def _of_status(problem: Finding) -> ProblemRow:
     return ProblemRow(problem, problem.evidence, advice, advice, target)
 
 
-def _of_rules(status: Status, facts: Facts) -> Iterator[ProblemRow]:
+def _of_rules(status: Status, facts: ScreenFacts) -> Iterator[ProblemRow]:
     if facts.posture.value is None and facts.trail.value is None:
         return
     # What lists findings takes its time to load, and there are none yet when the console opens.

@@ -21,8 +21,8 @@ from crypto_core.keys.status import ProblemKind, Status
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.format_columns import FormatColumns
 from screens.main_screen import MainScreen
 from screens.routes import FindingsRoute, KeyRoute, TokensRoute
@@ -33,7 +33,7 @@ from screens.status.problem_rows import ProblemRow, problem_rows, shown_rows
 from screens.widgets.cells import bar, cut, fit, percent, spread
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _ON_PROBLEMS: Mapping[str, Callable[[ProblemRow], bool]] = {
 class ProblemActor(MainScreen):
     """A screen whose lines are problems and findings, among others."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self.rows: Sequence[ProblemRow] = ()
 
@@ -88,12 +88,12 @@ class ProblemActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_verify(self) -> None:
         from crypto_core.reencryption.plan import Selection
-        from screens.connections.run import Run
+        from screens.connections.run import RunDialog
 
         row = self.problem_in_hand
         if row is not None and isinstance(row.target, TokensRoute):
             selection = Selection(filter=row.target.filter)
-            await self.app.push_screen_wait(Run(self.facts, selection, row.finding.tokens))
+            await self.app.push_screen_wait(RunDialog(self.facts, selection, row.finding.tokens))
             self.facts.ask_status()
 
     @work(exclusive=True, group="write")
@@ -133,7 +133,7 @@ class StatusScreen(ProblemActor):
     NAME = "status"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.STATUS,)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__(facts)
         self._use: RecentUse | None = None
         self._asked_use: PendingCall[RecentUse | None] | None = None
@@ -145,7 +145,7 @@ class StatusScreen(ProblemActor):
         self._shown_counting: CensusProgress | None = None
 
     def body(self) -> Iterable[Widget]:
-        yield Notice()
+        yield NoticeBar()
         yield Panes(
             self.facts,
             LineList(),
@@ -202,9 +202,9 @@ class StatusScreen(ProblemActor):
             self, lambda _: service.incidents(closed=False, limit=20), self._keep_incidents, group="incidents"
         )
 
-    def _keep_incidents(self, answer: tuple[IncidentView, ...] | Trouble) -> None:
+    def _keep_incidents(self, answer: tuple[IncidentView, ...] | Failure) -> None:
         """Show what is open; trouble with it is for the screen of incidents to tell, and closes none."""
-        if not isinstance(answer, Trouble) and answer != self._incidents:
+        if not isinstance(answer, Failure) and answer != self._incidents:
             self._incidents = answer
             self.query_one(LineList).write(self._lines)
 
@@ -216,9 +216,9 @@ class StatusScreen(ProblemActor):
             self, lambda cancelled: recent_use(events, cancelled), self._keep_use, group="use"
         )
 
-    def _keep_use(self, answer: RecentUse | Trouble | None) -> None:
+    def _keep_use(self, answer: RecentUse | Failure | None) -> None:
         """Show how the keys were used, nothing in trouble: that is for the screen of events to tell."""
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             answer = None
         if answer is not None and self._findings_due():
             self.facts.ask_trail()

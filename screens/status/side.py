@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.keys.state import KeyState
 from screens.events.histogram import bar_lines, ends
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.findings.words import finding_facts
 from screens.keys.detail import key_lines
 from screens.signs import SIGNS
@@ -21,7 +21,7 @@ _EVENTS = 3
 
 
 def side_content(
-    row: ProblemRow | None, key: KeyState | None, use: RecentUse | None, facts: Facts, width: int
+    row: ProblemRow | None, key: KeyState | None, use: RecentUse | None, facts: ScreenFacts, width: int
 ) -> Content:
     parts = [] if row is None else [*_problem(row, width), Content("")]
     if key is not None:

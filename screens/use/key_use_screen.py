@@ -11,7 +11,7 @@ from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.trail.use.tokens import OPENED
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.routes import EventsRoute, KeyRoute
 from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, group_text, span_words, who
 from screens.use.use_screen import UseScreen
@@ -24,7 +24,7 @@ class KeyUseScreen(UseScreen[KeyUseSummary]):
     NAME = "use"
     ASKING = "Counting the key's events…"
 
-    def __init__(self, facts: Facts, key_arn: str) -> None:
+    def __init__(self, facts: ScreenFacts, key_arn: str) -> None:
         super().__init__(facts)
         self._key_arn = key_arn
 
@@ -39,7 +39,7 @@ class KeyUseScreen(UseScreen[KeyUseSummary]):
         return key_use_lines(answer, width, self.facts)
 
 
-def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
+def key_use_lines(answer: KeyUseSummary, width: int, facts: ScreenFacts) -> Iterator[Line]:
     yield from _glance(answer, width, facts)
     if answer.coverage.reasons:
         yield BLANK
@@ -75,7 +75,7 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
         yield from day_lines(answer.days, answer.filter, width)
 
 
-def _glance(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
+def _glance(answer: KeyUseSummary, width: int, facts: ScreenFacts) -> Iterator[Line]:
     for place, arn in enumerate(answer.keys.arns or (answer.keys.name,)):
         target = KeyRoute(arn) if answer.keys.arns else None
         yield fact("" if place else "key", arn, width, target=target, hint="Enter: the key.", whole_end=True)

@@ -12,7 +12,7 @@ from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies
 from screens.event_filters import term
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.moments import clock_time
 from screens.routes import EventsRoute
 from screens.widgets.cells import bar, cut, fit, fit_middle
@@ -75,7 +75,7 @@ def counted_line(
     numbers: Sequence[tuple[str, str]],
     seen: tuple[datetime | None, datetime | None],
     width: int,
-    facts: Facts,
+    facts: ScreenFacts,
     *,
     lead: str = "",
     target: object = None,
@@ -116,7 +116,7 @@ def group_lines(
     shown: Callable[[EventTally], str],
     expression: str,
     width: int,
-    facts: Facts,
+    facts: ScreenFacts,
 ) -> Iterator[Line]:
     """Yield a section for groups of events, nothing where there are none; Enter leads to their events."""
     if not found.rows:

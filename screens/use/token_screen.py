@@ -9,7 +9,7 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.key_uses import MAKES, READS, REWRAPS
-from crypto_core.provider_logs.token_use import BY_TIME, Certainty, Doing, TokenDeed, TokenUse
+from crypto_core.provider_logs.token_use import BY_TIME, Doing, TokenDeed, TokenUse, UseCertainty
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
@@ -20,7 +20,7 @@ from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
 from crypto_core.trail.use.tokens import joined
 from screens.ages import ago, stamp
 from screens.event_filters import term
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.moments import clock_time
 from screens.routes import EventRoute, EventsRoute, KeyRoute, TokensRoute
 from screens.use import lines
@@ -35,7 +35,7 @@ EITHER = "Enter: these calls. Each opened this token, or another one."
 
 
 def token_lines(
-    answer: TokenTimeline, width: int, facts: Facts, provider: Iterable[Line] = ()
+    answer: TokenTimeline, width: int, facts: ScreenFacts, provider: Iterable[Line] = ()
 ) -> Iterator[Line]:
     """Yield the page: how the token is stored, then facts, possibilities and gaps.
 
@@ -69,7 +69,7 @@ def token_lines(
         yield from lines.day_lines(answer.named.days, answer.named.filter, width)
 
 
-def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
+def _stored(answer: TokenTimeline, width: int, facts: ScreenFacts) -> Iterator[Line]:
     ref, row = str(answer.ref), answer.stored
     route = TokensRoute(f'reference:"{ref}"') if '"' not in ref else None
     yield lines.fact("token", ref, width, target=route, hint="Enter: the connection.", whole_end=True)
@@ -94,7 +94,7 @@ def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
         yield lines.fact("connected", words_, width)
 
 
-def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
+def _exact(named: NamedUse, width: int, facts: ScreenFacts) -> Line:
     if not named.events:
         return lines.fact("exact", "no event names this token", width, style="$muted")
     rewrapped = f"rewrapped {named.rewrapped:,}×, " if named.rewrapped else ""
@@ -103,7 +103,7 @@ def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
     return lines.fact("exact", f"{counts}   {seen}", width, target=EventsRoute(named.filter))
 
 
-def _by_receipt(found: ReceiptedUse, width: int, facts: Facts) -> Line:
+def _by_receipt(found: ReceiptedUse, width: int, facts: ScreenFacts) -> Line:
     use = found.use
     if not use.events:
         return lines.fact("by receipt", "no receipt is about this token", width, style="$muted")
@@ -113,7 +113,7 @@ def _by_receipt(found: ReceiptedUse, width: int, facts: Facts) -> Line:
     return lines.fact("by receipt", f"{counts}   {seen}", width, target=EventsRoute(use.filter))
 
 
-def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
+def _possible(could: Sequence[MaterialUse], width: int, facts: ScreenFacts) -> Line:
     calls = sum(use.calls for use in could)
     if not calls:
         return lines.fact(
@@ -124,7 +124,7 @@ def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
     return lines.fact("possible", words, width, style="$warning")
 
 
-def _named(named: NamedUse, words: str, width: int, facts: Facts) -> Iterator[Line]:
+def _named(named: NamedUse, words: str, width: int, facts: ScreenFacts) -> Iterator[Line]:
     """Facts: each of these events, or a receipt of it, names the token."""
     yield Line(Content.assemble((words, "bold")), EventsRoute(named.filter), lines.THESE)
     yield from _by_principal(named, width, facts)
@@ -138,7 +138,7 @@ def _named(named: NamedUse, words: str, width: int, facts: Facts) -> Iterator[Li
     yield from lines.group_lines("By operation and address", named.rows, words_of, named.filter, width, facts)
 
 
-def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
+def _by_principal(named: NamedUse, width: int, facts: ScreenFacts) -> Iterator[Line]:
     together: dict[CleanText, EventTally] = {}
     done: dict[str, dict[CleanText, int]] = {word: {} for word in _DONE}
     for row in named.rows.rows:
@@ -172,7 +172,7 @@ def _count_style(word: str, number: int) -> str:
     return "" if number else "$muted"
 
 
-def _could(use: MaterialUse, width: int, facts: Facts) -> Iterator[Line]:
+def _could(use: MaterialUse, width: int, facts: ScreenFacts) -> Iterator[Line]:
     """What could have been: none of these calls names the token."""
     generation = facts.key_words.generation(use.key_arn, use.key_material_id)
     material = f" material {generation}" if generation else ""
@@ -218,7 +218,7 @@ class TokenScreen(UseScreen[OpenedAndUsed]):
     NAME = "timeline"
     ASKING = "Counting the token's events…"
 
-    def __init__(self, facts: Facts, ref: TokenRef) -> None:
+    def __init__(self, facts: ScreenFacts, ref: TokenRef) -> None:
         super().__init__(facts)
         self._ref = ref
 
@@ -239,7 +239,7 @@ class TokenScreen(UseScreen[OpenedAndUsed]):
         return token_lines(answer.timeline, width, self.facts, use)
 
 
-def use_lines(answer: TokenUse, width: int, facts: Facts) -> Iterator[Line]:
+def use_lines(answer: TokenUse, width: int, facts: ScreenFacts) -> Iterator[Line]:
     """Yield what was done with a token, in one list with who opened it, the newest first."""
     yield BLANK
     title = (
@@ -261,13 +261,13 @@ def use_lines(answer: TokenUse, width: int, facts: Facts) -> Iterator[Line]:
     yield from gap_lines(answer.coverage, width)
 
 
-def _deed_line(deed: TokenDeed, marks: int, width: int, facts: Facts) -> Line:
+def _deed_line(deed: TokenDeed, marks: int, width: int, facts: ScreenFacts) -> Line:
     mark = _OLD if deed.old else (_THEFT if deed.theft else "")
     style = "$error" if mark else ("bold" if deed.doing is Doing.USED else "")
     target = EventRoute(deed.event_id) if deed.doing is Doing.OPENED else None
     room = max(width - 2 - TIME_CELLS - 2 - marks, 10)
     return line(
-        (fit("" if deed.certainty is Certainty.FACT else POSSIBLE, 2), "$warning"),
+        (fit("" if deed.certainty is UseCertainty.FACT else POSSIBLE, 2), "$warning"),
         (fit(clock_time(deed.at, facts.clock()), TIME_CELLS) + "  ", "$muted"),
         (fit(mark, marks), "$error"),
         (cut(deed.words, room), style),

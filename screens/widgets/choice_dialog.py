@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from screens.asking import ask
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.routes import Followed
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_list import Line, LineList
@@ -46,8 +46,8 @@ class ChoiceDialog(Dialog[Choice | None], Generic[Choice]):
     def ask_for(self, words: str, call: Callable[[Cancellation], Any], then: Callable[[Any], None]) -> None:
         """Ask in a worker what there is to choose from, and say so meanwhile; the way back has the focus."""
 
-        def answered(answer: Any | Trouble) -> None:
-            if isinstance(answer, Trouble):
+        def answered(answer: Any | Failure) -> None:
+            if isinstance(answer, Failure):
                 self.say(trouble_content(answer))
             else:
                 then(answer)

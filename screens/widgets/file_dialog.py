@@ -14,8 +14,8 @@ from textual.widgets import Button, Input, Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.file_paths import expanded
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, buttons
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
@@ -27,7 +27,7 @@ class FileDialog(Dialog[None]):
     DEFAULT_CSS = "FileDialog #path { margin: 1 0; }"
     LIMIT_SECONDS: ClassVar[float] = 600.0
 
-    def __init__(self, facts: Facts, path: str) -> None:
+    def __init__(self, facts: ScreenFacts, path: str) -> None:
         """`path` is what the file's name begins as."""
         super().__init__()
         self._facts = facts
@@ -77,8 +77,8 @@ class FileDialog(Dialog[None]):
             limit=self.LIMIT_SECONDS,
         )
 
-    def _ended(self, answer: int | Trouble, path: Path) -> None:
-        if isinstance(answer, Trouble):
+    def _ended(self, answer: int | Failure, path: Path) -> None:
+        if isinstance(answer, Failure):
             self.say(trouble_content(answer))
             return
         self.say(Content.assemble(("● ", "$success"), f"{self.done(answer, path)} Only you may read it."))

@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 
 from crypto_core.lists.filter_language import Field, ValueKind
 from crypto_core.text.cleaning import clean
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.widgets.input_history import InputHistory
 from screens.widgets.line_input import LineInput
 
@@ -95,7 +95,7 @@ class FilterBar(Vertical):
     def is_open(self) -> bool:
         return bool(self.display)
 
-    def fault(self, trouble: Trouble | None) -> None:
+    def fault(self, trouble: Failure | None) -> None:
         """Say what is wrong with the expression; a caret points at the character."""
         line = self.query_one("#fault", Static)
         line.set_class(trouble is None, "-help")
@@ -120,7 +120,7 @@ class FilterBar(Vertical):
             known = self._saved.get(words.removeprefix(SAVED))
             if known is None:
                 names = ", ".join(SAVED + name for name in self._saved) or "none"
-                self.fault(Trouble("There is no saved filter with this name.", f"Saved: {names}.", 0))
+                self.fault(Failure("There is no saved filter with this name.", f"Saved: {names}.", 0))
                 return
             words = known
         self.post_message(self.Submitted(words))

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from crypto_core.text.cleaning import shortened
 from screens.ages import calmly_ago
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.services import Surroundings
 from screens.widgets.cells import cut, spread
 from screens.widgets.text_lines import TextLines
@@ -51,7 +51,7 @@ class Header(Vertical):
     }
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: ScreenFacts) -> None:
         super().__init__()
         self._facts = facts
         self._path: Sequence[tuple[str, str]] = ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.blocking import Trouble
+from screens.blocking import Failure
 
 
-class Notice(Static):
+class NoticeBar(Static):
     """A few lines that are there only while there is something to say."""
 
     DEFAULT_CSS = """
@@ -19,9 +19,9 @@ class Notice(Static):
     }
     """
 
-    _told: tuple[Trouble | None, str] = (None, "")
+    _told: tuple[Failure | None, str] = (None, "")
 
-    def tell(self, trouble: Trouble | None, context: str = "") -> None:
+    def tell(self, trouble: Failure | None, context: str = "") -> None:
         """Show a trouble, introduced by `context`, or nothing."""
         if (trouble, context) == self._told:
             return
@@ -30,6 +30,6 @@ class Notice(Static):
         self.update(trouble_content(trouble, context) if trouble is not None else "")
 
 
-def trouble_content(trouble: Trouble, context: str = "") -> Content:
+def trouble_content(trouble: Failure, context: str = "") -> Content:
     lead = f"{context} " if context else ""
     return Content.assemble(("✖ ", "$error"), lead, trouble.message, " ", (trouble.remedy, "bold"))

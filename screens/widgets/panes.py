@@ -9,7 +9,7 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.widget import Widget
 
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 
 WIDE, ROOMY = 120, 180
 """Cells from which on both fit side by side, and from which on they stand so by default."""
@@ -43,7 +43,13 @@ class Panes(Container):
     """
 
     def __init__(
-        self, facts: Facts, main: Widget, detail: Widget, *, arranged: Callable[[], None], narrow: Arrangement
+        self,
+        facts: ScreenFacts,
+        main: Widget,
+        detail: Widget,
+        *,
+        arranged: Callable[[], None],
+        narrow: Arrangement,
     ) -> None:
         """`narrow` is how they stand by default where it is not wide; `arranged` is called after a change."""
         super().__init__(main, detail)

@@ -20,8 +20,8 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
 from crypto_core.text.cleaning import shortened
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
@@ -41,7 +41,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
     LOOKING: ClassVar[str] = LOOKING
     LIMIT_SECONDS: ClassVar[float] = 600.0
 
-    def __init__(self, facts: Facts, title: str) -> None:
+    def __init__(self, facts: ScreenFacts, title: str) -> None:
         super().__init__()
         self.facts = facts
         self._title = title
@@ -109,10 +109,10 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         self.query_one("#cancel").focus()
         self.tell(title, Content(words), leave="Leave")
 
-    def _show(self, answer: Plan | Trouble) -> None:
+    def _show(self, answer: Plan | Failure) -> None:
         if not self.is_mounted:
             return
-        if isinstance(answer, Trouble):
+        if isinstance(answer, Failure):
             self.tell("", trouble_content(answer))
             return
         title = self.heading(answer)

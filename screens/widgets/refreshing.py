@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 
 
 class Refreshing:
     """The rhythm of one screen, as set, else its own; and whether it's paused."""
 
-    def __init__(self, facts: Facts, name: str, own: float) -> None:
+    def __init__(self, facts: ScreenFacts, name: str, own: float) -> None:
         self.paused = False
         self._facts = facts
         self._seconds = facts.intervals.get(name, own)

@@ -43,7 +43,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import classify, seal, serialise
 from crypto_core.reencryption.bulk.http import RequestSigner
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
+from crypto_core.reencryption.bulk.pipeline import RunGate, pass_tokens
 from crypto_core.reencryption.bulk.ports import Outcome, Sealed
 from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
@@ -107,7 +107,7 @@ def keydeck(url: str, tokens: int) -> Callable[[], int]:
         kms = KmsApi([REGION], endpoint_url=url)
         async with KmsTransport(kms, CallPace(1_000_000)) as transport:
             sealing = Sealing(task(Verb.REENCRYPT, NEW, OLD))
-            await pass_tokens(memory, memory, partial(sealing.seal_token, kms=transport), Control())
+            await pass_tokens(memory, memory, partial(sealing.seal_token, kms=transport), RunGate())
         return memory.written
 
     return lambda: asyncio.run(go())

@@ -49,7 +49,7 @@ from botocore.retries.throttling import CubicCalculator
 from crypto_core.aws.kms import KmsApi
 from crypto_core.reencryption.bulk.http import RequestSigner
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
+from crypto_core.reencryption.bulk.pipeline import RunGate, pass_tokens
 from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
@@ -294,7 +294,7 @@ async def platform_client(url: str, usual: float, burst: float, begin: float, se
 
 
 async def job(url: str, seconds: float) -> None:
-    memory, control = Memory(10_000_000), Control()
+    memory, control = Memory(10_000_000), RunGate()
     asyncio.get_running_loop().call_later(seconds, control.stop.set)
     pace = CallPace(guess=float(quota_of("")))
     async with KmsTransport(KmsApi([REGION], endpoint_url=url), pace) as transport:

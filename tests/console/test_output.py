@@ -13,7 +13,7 @@ import yaml
 
 from console.__main__ import keydeck as command
 from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
+from console.printed.listing import Printout, print_listing
 from console.sandbox.world import World
 from tests.conftest import Ran
 from tests.console.command_types import Keydeck
@@ -26,7 +26,7 @@ RECORDS: list[dict[str, Any]] = [
 
 
 def listed(form: Form, capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]]) -> str:
-    listing = Listing(
+    listing = Printout(
         name="things",
         rows=rows,
         record=lambda row: row,

@@ -19,7 +19,7 @@ from textual.worker import Worker
 from console.application.app import KeydeckApp
 from screens.connections import detail
 from screens.connections.detail import TokenDetail
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
 from screens.widgets.header import Header
 from screens.widgets.table.pane import TablePane
@@ -67,7 +67,7 @@ class Deck:
     clock: MovableClock = field(default_factory=MovableClock)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ScreenFacts:
         return self.app.facts
 
     @property

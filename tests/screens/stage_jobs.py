@@ -12,7 +12,7 @@ from uuid import UUID
 from crypto_core.errors import ReadOnlyError, UnknownJobError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.coverage import Coverage
-from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.model import (
     Job,
     JobOptions,
@@ -59,7 +59,7 @@ def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) 
         "chunks_done": 206,
         "kms_calls": 824_012,
         "calls_per_second": 0.0,
-        "pace": JobPace(8_000.0, Standing.SHARED),
+        "pace": JobPace(8_000.0, PaceTrend.SHARED),
         "seconds": 101.5,
         "tokens_per_second": 4_060.0,
         "eta_seconds": 145.0,

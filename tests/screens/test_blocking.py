@@ -14,7 +14,7 @@ import pytest
 
 from crypto_core.errors import InvalidFilterError, KmsThrottledError
 from screens.asking import PolledCall
-from screens.blocking import DaemonThreads, Trouble, attempt
+from screens.blocking import DaemonThreads, Failure, attempt
 from tests.screens.samples import NOW
 
 
@@ -24,20 +24,20 @@ def _raise(error: Exception) -> None:
 
 def test_an_error_of_ours_becomes_its_message_and_remedy() -> None:
     trouble = attempt(lambda: _raise(KmsThrottledError("KMS is throttling.")))
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, Failure)
     assert str(trouble).startswith("KMS is throttling. Wait")
 
 
 def test_the_position_of_a_fault_in_a_filter_is_kept() -> None:
     trouble = attempt(lambda: _raise(InvalidFilterError("No.", position=4)))
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, Failure)
     assert trouble.position == 4
 
 
 def test_the_text_of_a_foreign_error_is_neither_shown_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         trouble = attempt(lambda: _raise(ValueError("xoxb-canary")))
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, Failure)
     assert trouble.message == "Unexpected: ValueError."
     assert "in _raise" in caplog.text
     assert "canary" not in caplog.text
@@ -63,14 +63,14 @@ def test_what_fails_when_nobody_waits_any_more_is_not_logged(caplog: pytest.LogC
     def fail() -> None:
         raise RuntimeError("the interpreter ends")
 
-    assert isinstance(attempt(fail, wanted=lambda: False), Trouble)
+    assert isinstance(attempt(fail, wanted=lambda: False), Failure)
     assert not caplog.records
-    assert isinstance(attempt(fail), Trouble)
+    assert isinstance(attempt(fail), Failure)
     assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "factor", "rest"), [("ben", 10.0, 40), ("ben", 1.0, 5), (Trouble("No answer."), 10.0, 40)]
+    ("answer", "factor", "rest"), [("ben", 10.0, 40), ("ben", 1.0, 5), (Failure("No answer."), 10.0, 40)]
 )
 def test_a_slow_call_rests_by_its_factor_one_that_failed_too(
     answer: Any, factor: float, rest: int, monkeypatch: pytest.MonkeyPatch
@@ -92,5 +92,5 @@ def test_a_slow_call_rests_by_its_factor_one_that_failed_too(
         now += timedelta(seconds=seconds)
         call.ask_if_due()
         assert len(asked) == calls
-    asked[1](Trouble("No answer."))
+    asked[1](Failure("No answer."))
     assert call.good == (answer if answer == "ben" else None)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Query
 from crypto_core.lists.sheet import SheetField
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.connections.screen import LISTING
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.widgets.table.columns import GAP, NARROWEST, Column, Placed, place, wanted
 from screens.widgets.table.listing import arrow, order_after, order_named
 
-FACTS = cast(Facts, None)
+FACTS = cast(ScreenFacts, None)
 """What columns of plain texts need of the facts: nothing."""
 
 
@@ -112,7 +112,7 @@ def test_a_column_without_an_order_says_so() -> None:
     about = LISTING.column("about")
     assert about is not None
     answer = order_after(LISTING, Query(), about)
-    assert isinstance(answer, Trouble)
+    assert isinstance(answer, Failure)
     assert "can't be sorted by" in answer.message
 
 
@@ -137,7 +137,7 @@ def test_an_order_is_named_in_words(words: str, expected: tuple[str, bool]) -> N
 @pytest.mark.parametrize("words", ["nothing", "org down", "org desc desc", "material", "about desc", "desc"])
 def test_an_order_that_there_is_not_names_those_that_there_are(words: str) -> None:
     answer = order_named(LISTING, Query(), words)
-    assert isinstance(answer, Trouble)
+    assert isinstance(answer, Failure)
     assert answer.message == f"Can't sort by {words}."
     for sortable in (c for c in LISTING.columns if c.sort):
         assert sortable.name in answer.remedy

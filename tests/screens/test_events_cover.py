@@ -12,7 +12,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
-from screens.blocking import Trouble
+from screens.blocking import Failure
 from screens.event_filters import window
 from screens.events.cover_line import Covered, cover, gap_words
 from screens.events.screen import EventsScreen
@@ -112,7 +112,7 @@ def test_hostile_gaps_are_one_line_each_and_only_the_first_few(text: str, width:
     assert len(gap_words(covered).plain.splitlines()) == 3
     assert "and 3 more" in gap_words(covered).plain
     facts = type("F", (), {"clock": lambda self: NOW})()
-    for known in (covered, Trouble(text), None):
+    for known in (covered, Failure(text), None):
         assert cover(None, None, known, facts, width).cell_length <= width
 
 

@@ -10,7 +10,7 @@ from textual.app import App
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import DatabaseUnreachableError
 from screens.asking import PendingCall, ask
-from screens.blocking import DaemonThreads, Trouble
+from screens.blocking import DaemonThreads, Failure
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 
@@ -140,7 +140,7 @@ async def test_a_call_that_gives_no_answer_in_time_ends_in_trouble_and_is_told_t
         while not answers or not all(worker.is_finished for worker in app.workers):
             await pilot.pause()
         await pilot.pause()
-    assert answers == [Trouble("No answer within 0 s.", "Try again.")]
+    assert answers == [Failure("No answer within 0 s.", "Try again.")]
     assert told[0].is_set()
 
 
@@ -149,12 +149,12 @@ async def test_an_answer_comes_once_and_never_after_it_was_dropped() -> None:
     asked: PendingCall[int] = PendingCall(answers.append)
     asked.answer(1)
     asked.answer(2)
-    asked.cancel(Trouble("x"))
+    asked.cancel(Failure("x"))
     assert answers == [1]
     dropped: PendingCall[int] = PendingCall(answers.append)
     dropped.drop()
     dropped.answer(3)
-    dropped.cancel(Trouble("x"))
+    dropped.cancel(Failure("x"))
     assert answers == [1]
     assert dropped.cancellation.is_set()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.reencryption.plan import Selection
-from screens.connections.run import Run
+from screens.connections.run import RunDialog
 from screens.connections.screen import ConnectionsScreen
 from screens.reencryption.preview import Preview
 from tests.screens.deck import LARGE, Deck, deck
@@ -128,7 +128,7 @@ async def test_the_marked_tokens_are_verified_and_the_marks_stay() -> None:
     async with deck(Stage(rows=many(300)), start="connections", size=LARGE) as d:
         given = recorded(d)
         await d.press("space", "down", "space", "v")
-        assert isinstance(d.app.screen, Run)
+        assert isinstance(d.app.screen, RunDialog)
         assert "2 tokens opened" in d.says()
         refs = tuple(d.stage.rows[n].ref for n in (0, 2))
         assert given == [Selection(references=refs)]
@@ -173,7 +173,7 @@ async def test_all_of_a_filter_are_written_only_once_their_number_is_typed() -> 
         await d.press("ctrl+u")
         await d.type("199")
         await d.press("enter")
-        assert isinstance(d.app.screen, Run)
+        assert isinstance(d.app.screen, RunDialog)
         assert "199 of 199 tokens written" in d.says()
         await d.press("enter")
         assert not d.table.marks

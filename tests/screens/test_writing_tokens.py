@@ -9,7 +9,7 @@ from textual.widgets import Button
 
 from crypto_core.errors import KmsThrottledError, ReadOnlyError, RefusedError
 from crypto_core.reencryption.plan import Unwritten, Verb
-from screens.connections.run import Run
+from screens.connections.run import RunDialog
 from screens.connections.screen import ConnectionsScreen
 from screens.plan_words import SHOWN, unwritten_lines
 from screens.reencryption.choose_key import ChooseKey
@@ -33,7 +33,7 @@ async def test_a_token_is_encrypted_in_place_and_its_row_shows_that_with_the_cur
         assert isinstance(d.app.screen, Preview)
         assert "1 token would be written under alias/tokens …9f2c" in d.text()
         await d.press("right", "enter")
-        assert isinstance(d.app.screen, Run)
+        assert isinstance(d.app.screen, RunDialog)
         assert "● 1 of 1 token written" in d.text()
         await d.press("enter")
         assert isinstance(d.app.screen, ConnectionsScreen)

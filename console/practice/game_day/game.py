@@ -12,7 +12,7 @@ from console.practice.game_day.intruder import Intruder
 from console.practice.game_day.referee import Referee
 from console.practice.game_day.scenario import Past, Scenario
 from console.practice.game_day.score import Score, score
-from console.practice.game_day.stage import TokenUse, stage_in
+from console.practice.game_day.stage import GameTokenUse, stage_in
 from console.sandbox.endpoint import PastCall
 from console.sandbox.platform_part import PlatformPart
 from console.sandbox.timeline import last_night
@@ -41,7 +41,7 @@ class Game:
         *,
         pace: float = 1.0,
         seed: int = 7,
-        providers: TokenUse | None = None,
+        providers: GameTokenUse | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Prepare everything; the intruder has not begun. Raises DatabaseError, KmsError."""

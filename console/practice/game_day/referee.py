@@ -19,7 +19,7 @@ from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
     from console.practice.game_day.intruder import Intruder
-    from console.practice.game_day.stage import TokenUse
+    from console.practice.game_day.stage import GameTokenUse
     from console.sandbox.sandbox import Sandbox
 
 
@@ -38,7 +38,7 @@ class Referee:
     What the generator had damaged must have been mended by then.
     """
 
-    def __init__(self, sandbox: Sandbox, scenario: Scenario, providers: TokenUse) -> None:
+    def __init__(self, sandbox: Sandbox, scenario: Scenario, providers: GameTokenUse) -> None:
         """Raises DatabaseError."""
         self._sandbox = sandbox
         self._scenario = scenario

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SECONDS = 5
 
 
-class TokenUse(Protocol):
+class GameTokenUse(Protocol):
     def takes(self, ref: TokenRef, token: Secret) -> bool | None:
         """Return True if the token works, False if it is dead, None if there is nobody to say so."""
         ...
@@ -33,11 +33,11 @@ class Stage:
     key_arn: str
     client: Callable[[str, Persona], Any]
     database: Callable[[], tuple[Stored, ...]]
-    providers: TokenUse
+    providers: GameTokenUse
     trail: str = TRAIL
 
 
-def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = None) -> Stage:
+def stage_in(sandbox: Sandbox, scenario: Scenario, providers: GameTokenUse | None = None) -> Stage:
     """Return the sandbox as the intruder's stage, its identities registered. Raises DatabaseError."""
     sandbox.control.set_address(access_keys.PLATFORM, PLATFORM_ADDRESSES[0])
     for persona in scenario.personas:

@@ -23,7 +23,7 @@ from console.sandbox.endpoint.scenario import Denial, Fault
 from crypto_core.keys.grants import Grant, parse_grant
 from crypto_core.keys.policy.actions import POWERS
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
-from crypto_core.keys.policy.evaluation import Call, Decision, decide
+from crypto_core.keys.policy.evaluation import KeyCall, Verdict, decide
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
@@ -214,9 +214,9 @@ def refusal(key: Key, caller: SandboxPrincipal, action: str, record: Record) -> 
         decision = _decision(*about, context, [parse_grant(one.to_json()) for one in key.grants.values()])
     else:
         decision = _known_decision(*about)
-    if decision is Decision.NOT_ALLOWED:
+    if decision is Verdict.NOT_ALLOWED:
         return f"because no resource-based policy allows the {action} action"
-    return str(decision) if decision is Decision.DENIED else ""
+    return str(decision) if decision is Verdict.DENIED else ""
 
 
 _CONTEXTS = {
@@ -233,9 +233,9 @@ def _decision(
     address: str,
     context: Mapping[str, str] = MappingProxyType({}),
     grants: Iterable[Grant] = (),
-) -> Decision:
+) -> Verdict:
     endpoint = vpc_endpoint_of(address) or ""
-    call = Call(arns, ACCOUNT, action.removeprefix("kms:"), context, address, endpoint)
+    call = KeyCall(arns, ACCOUNT, action.removeprefix("kms:"), context, address, endpoint)
     return decide(_parsed(policy), grants, call, key_arn)
 
 

@@ -22,7 +22,7 @@ from console.sandbox.endpoint.clock import EndpointClock
 from console.sandbox.endpoint.delivery import Delivery
 from console.sandbox.endpoint.errors import ServiceError, expired, invalid_state, unsupported, violated
 from console.sandbox.endpoint.faults import HALF, HANG, RESET, WRONG_ANSWERS, FaultRule, Faults
-from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, LastUse, require_state_other_than
+from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, LastUsage, require_state_other_than
 from console.sandbox.endpoint.lookup import lookup_events
 from console.sandbox.endpoint.metadata import is_primary, key_metadata
 from console.sandbox.endpoint.moto_operations import MotoOperations, find_key
@@ -119,7 +119,7 @@ class EndpointGate:
         return answer
 
     def note_use(self, record: records.Record) -> None:
-        use = LastUse(record.name, record.time, record.event_id, record.request_id)
+        use = LastUsage(record.name, record.time, record.event_id, record.request_id)
         for arn in record.resources:
             self.keys.note_use(arn, use)
 

@@ -43,7 +43,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class LastUse:
+class LastUsage:
     operation: str
     time: float
     event_id: int
@@ -83,7 +83,7 @@ class Companion:
 class KeptBesideMoto:
     companions: dict[str, Companion]
     by_identifier: dict[bytes, tuple[str, MaterialGeneration]]
-    last_uses: dict[str, LastUse]
+    last_uses: dict[str, LastUsage]
 
 
 class KeyStore:
@@ -93,7 +93,7 @@ class KeyStore:
         self._root = root_secret
         self._companions: dict[str, Companion] = {}
         self._by_identifier: dict[bytes, tuple[str, MaterialGeneration]] = {}
-        self.last_uses: dict[str, LastUse] = {}
+        self.last_uses: dict[str, LastUsage] = {}
 
     def find(self, region: str, reference: object) -> "Key":
         """Return the key of an id, ARN or alias. Raises NotFoundException, ValidationException."""
@@ -185,7 +185,7 @@ class KeyStore:
         key = self.moto.kms(region).keys.get(key_id)
         return None if key is None else (key, material)
 
-    def note_use(self, arn: str, use: LastUse) -> None:
+    def note_use(self, arn: str, use: LastUsage) -> None:
         known = self.last_uses.get(arn)
         if known is None or known.time <= use.time:
             self.last_uses[arn] = use

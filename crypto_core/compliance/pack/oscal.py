@@ -39,7 +39,7 @@ from crypto_core.compliance.pack.oscal_observations import (
     LAPSES,
     RECORDS,
     AnsweredTest,
-    Observer,
+    ObservationMaker,
     answered_tests,
     days_values,
     days_words,
@@ -187,9 +187,9 @@ class FrameworkResult:
         return OscalSystem(self.period, self.context, self.names, self.id)
 
     @cached_property
-    def _observer(self) -> Observer:
+    def _observer(self) -> ObservationMaker:
         made_at = moment(self.context.made_at)
-        return Observer(
+        return ObservationMaker(
             self.period, self.names, self.id, made_at, self._system.origins, self._system.subjects
         )
 

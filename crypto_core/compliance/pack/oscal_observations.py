@@ -30,7 +30,7 @@ class AnsweredTest:
 
 
 @dataclass(frozen=True, slots=True)
-class Observer:
+class ObservationMaker:
     """Makes the observations of one result. `made_at` is when what isn't there was looked for."""
 
     period: AuditPeriod

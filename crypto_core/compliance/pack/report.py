@@ -7,7 +7,7 @@ from crypto_core.compliance.pack import sections
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.words import day_count, period_words
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.reports.cells import Cell, Named, Page, ShownSection, code, facts, table
+from crypto_core.reports.cells import Cell, Named, ReportPage, ShownSection, code, facts, table
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
 from crypto_core.reports.stylesheet import stylesheet
@@ -83,9 +83,9 @@ _WIDTHS = """\
 STYLES = stylesheet(_WIDTHS, "#summary, #verify")
 
 
-def report_page(period: AuditPeriod, context: PackContext) -> Page:
+def report_page(period: AuditPeriod, context: PackContext) -> ReportPage:
     """Return the document's page. Its texts are those of the period, which holds them cleaned and masked."""
-    return Page(
+    return ReportPage(
         "Evidence pack",
         period.framework or "all frameworks",
         f"Evidence from {period_words(period)}",

@@ -31,7 +31,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof.forms import Anchor, Ask
 from crypto_core.proof.journal import NOT_ANCHORED, JournalVerdict
-from crypto_core.proof.pack import RECORDS, Manifest, PackedFolder, PackVerdict, prove_pack
+from crypto_core.proof.pack import RECORDS, PackedFolder, PackManifest, PackVerdict, prove_pack
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.counting import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
@@ -57,7 +57,7 @@ class Recomputer:
     documents: Sequence[PackDocument] = DOCUMENTS
 
     def recompute(
-        self, folder: PackedFolder, manifest: Manifest, records: Sequence[EvidenceRecord]
+        self, folder: PackedFolder, manifest: PackManifest, records: Sequence[EvidenceRecord]
     ) -> Recomputed:
         """Return which documents are what the records give. Raises UnreadablePackError."""
         if manifest.version != self.version:
@@ -76,7 +76,7 @@ class Recomputer:
         return self._compared(folder, manifest, period, replace(context, catalogues=controls.catalogues))
 
     def _compared(
-        self, folder: PackedFolder, manifest: Manifest, period: AuditPeriod, context: PackContext
+        self, folder: PackedFolder, manifest: PackManifest, period: AuditPeriod, context: PackContext
     ) -> Recomputed:
         there = {one.path for one in manifest.files}
         same: list[str] = []
@@ -110,7 +110,7 @@ def _not(why: str) -> Recomputed:
     return Recomputed(remarks=(f"Documents were not recomputed: {why}.",))
 
 
-def _contradiction(inputs: PeriodInputs, context: PackContext, manifest: Manifest) -> str:
+def _contradiction(inputs: PeriodInputs, context: PackContext, manifest: PackManifest) -> str:
     pairs = {
         "since": (inputs.since, manifest.since),
         "until": (inputs.until, manifest.until),
@@ -189,7 +189,7 @@ class TrustedKey:
     own: bool = False
 
 
-def own_key(manifest: Manifest) -> TrustedKey:
+def own_key(manifest: PackManifest) -> TrustedKey:
     keys: list[PublicKey] = []
     for arn, told in manifest.keys.items():
         value = told.get("public_key")
@@ -217,7 +217,7 @@ def verify_pack(
     """
     keys: list[TrustedKey] = [trusted] if trusted else []
 
-    def ask_by(manifest: Manifest) -> Ask:
+    def ask_by(manifest: PackManifest) -> Ask:
         keys[:] = [trusted or own_key(manifest)]
         return asking(keys[0].signer, keys[0].where)
 
@@ -257,7 +257,7 @@ def verify_pack(
 
 
 def _recomputed(
-    folder: PackedFolder, manifest: Manifest, found: PackVerdict, recomputer: Recomputer
+    folder: PackedFolder, manifest: PackManifest, found: PackVerdict, recomputer: Recomputer
 ) -> Recomputed:
     """Make the documents again where all else holds, so that one change is one problem."""
     try:

@@ -9,8 +9,8 @@ from datetime import date, datetime
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import judge
-from crypto_core.compliance.facts import ChangeFact, ChangeKind
-from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, Span
+from crypto_core.compliance.facts import ChangeFact, FactKind
+from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, StatusSpan
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.masking import shown
@@ -82,7 +82,7 @@ def limit_words(one: ControlPeriod) -> str:
     return " ".join(part for part in (far, control.limit) if part)
 
 
-def span_words(span: Span) -> str:
+def span_words(span: StatusSpan) -> str:
     return f"{span.status.value if span.status else NO_RECORD} {days_of(span.first, span.last)}"
 
 
@@ -141,10 +141,10 @@ def looked_up(change: ChangeFact) -> str:
     return _LOOKED_UP.get(change.source, "{id}").format(id=change.id)
 
 
-def population(changes: Sequence[ChangeFact]) -> tuple[tuple[ChangeKind, int], ...]:
+def population(changes: Sequence[ChangeFact]) -> tuple[tuple[FactKind, int], ...]:
     """Return how many changes there are of each kind, those that there are none of included."""
     counts = Counter(change.kind for change in changes)
-    return tuple((kind, counts[kind]) for kind in ChangeKind)
+    return tuple((kind, counts[kind]) for kind in FactKind)
 
 
 def age_days(since: datetime | None, at: datetime) -> int | None:

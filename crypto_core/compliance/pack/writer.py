@@ -147,11 +147,11 @@ class PackWriter:
         context: PackContext,
         files: Sequence[pack.PackedFile],
         journal: Mapping[str, Any],
-    ) -> pack.Manifest:
+    ) -> pack.PackManifest:
         records = period.records
         last = records[-1] if records else None
         named = {one.signature.key_arn for one in records if one.signature}
-        return pack.Manifest(
+        return pack.PackManifest(
             context.database_id,
             period.since,
             period.until,
@@ -170,7 +170,7 @@ class PackWriter:
             tuple(files),
         )
 
-    def _signed(self, manifest: pack.Manifest) -> tuple[str, Signature | None, str]:
+    def _signed(self, manifest: pack.PackManifest) -> tuple[str, Signature | None, str]:
         """Return the manifest's text with the signature over it, or with why there is none.
 
         The manifest names the key that signs it: whoever renames the key in the signature is found.

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import Exemption, FrameworkControl
-from crypto_core.compliance.facts import ChangeFact, ChangeKind, IncidentFact, PartFacts, ReviewFact, UseFact
+from crypto_core.compliance.facts import ChangeFact, FactKind, IncidentFact, PartFacts, ReviewFact, UseFact
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
@@ -43,7 +43,7 @@ class ControlDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Span(JsonRecord):
+class StatusSpan(JsonRecord):
     """Days in a row with one status; None is a gap. Both days belong to it."""
 
     status: ControlStatus | None
@@ -51,11 +51,11 @@ class Span(JsonRecord):
     last: date
 
 
-def spans_of(days: Iterable[ControlDay]) -> tuple[Span, ...]:
+def spans_of(days: Iterable[ControlDay]) -> tuple[StatusSpan, ...]:
     rows = (
         (status, [one.day for one in found]) for status, found in groupby(days, key=lambda one: one.status)
     )
-    return tuple(Span(status, row[0], row[-1]) for status, row in rows)
+    return tuple(StatusSpan(status, row[0], row[-1]) for status, row in rows)
 
 
 def runs_of(days: Iterable[date]) -> list[tuple[date, date]]:
@@ -75,7 +75,7 @@ class ControlPeriod(JsonRecord):
 
     control: FrameworkControl
     days: tuple[ControlDay, ...]
-    spans: tuple[Span, ...]
+    spans: tuple[StatusSpan, ...]
     exemptions: tuple[Exemption, ...] = ()
 
     json_shape = shape(
@@ -204,9 +204,9 @@ class AuditPeriod(JsonRecord):
         return tuple(one.day for one in self.controls[0].days) if self.controls else ()
 
     @property
-    def population(self) -> dict[ChangeKind, int]:
+    def population(self) -> dict[FactKind, int]:
         numbers = Counter(change.kind for change in self.changes)
-        return {kind: numbers[kind] for kind in ChangeKind}
+        return {kind: numbers[kind] for kind in FactKind}
 
     @property
     def fails(self) -> bool:

@@ -70,7 +70,7 @@ _NEAR = timedelta(minutes=15)
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class Streak:
     """A cause in records that follow each other. `worst` is the cause where it is at its worst."""
 
     first: Finding
@@ -106,10 +106,10 @@ class Run:
         self.last = cause
 
 
-def runs_of(judged: Sequence[JudgedRecord]) -> tuple[Run, ...]:
+def runs_of(judged: Sequence[JudgedRecord]) -> tuple[Streak, ...]:
     """Return every run of every cause, in the order in which they began."""
-    every: list[Run] = []
-    standing: dict[str, Run] = {}
+    every: list[Streak] = []
+    standing: dict[str, Streak] = {}
     for place, record in enumerate(judged):
         shown = record.causes()
         for id_ in [one for one in standing if one not in shown]:
@@ -122,7 +122,7 @@ def runs_of(judged: Sequence[JudgedRecord]) -> tuple[Run, ...]:
                 standing[id_].see(record, cause, tests)
             else:
                 after = _last_without(judged[:place], record, cause, tests)
-                standing[id_] = Run(cause, cause, dict.fromkeys(tests), [record], after)
+                standing[id_] = Streak(cause, cause, dict.fromkeys(tests), [record], after)
                 every.append(standing[id_])
     return tuple(every)
 
@@ -169,10 +169,10 @@ class Trouble:
     last_at: datetime
     after: datetime | None
     before: datetime | None
-    runs: Sequence[Run] = ()
+    runs: Sequence[Streak] = ()
     began: turns.Turn = turns.NO_TURN
     ended: turns.Turn = turns.NO_TURN
-    happened: list[Run] = field(default_factory=list)
+    happened: list[Streak] = field(default_factory=list)
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -217,9 +217,9 @@ class TroubleFinder:
         explained = [one for one in events if self._is_explained(one)]
         return (*known, *(one for one in events if one not in explained)), tuple(explained)
 
-    def _one_things(self, runs: Iterable[Run]) -> Iterator[list[Run]]:
+    def _one_things(self, runs: Iterable[Streak]) -> Iterator[list[Streak]]:
         """Group runs that are about one thing and came and went with the same records."""
-        groups: dict[tuple[object, ...], list[Run]] = {}
+        groups: dict[tuple[object, ...], list[Streak]] = {}
         for run in runs:
             subject = self.subjects.one(run.first.subject)
             always = run.after is None and run.before is None
@@ -228,7 +228,7 @@ class TroubleFinder:
             groups.setdefault(key, []).append(run)
         yield from groups.values()
 
-    def _standing(self, runs: Sequence[Run]) -> Trouble:
+    def _standing(self, runs: Sequence[Streak]) -> Trouble:
         first = runs[0]
         aspect, subject = turns.aspect_of(first.first.rule), self.subjects.one(first.first.subject)
         after = max((run.after for run in runs if run.after), default=None)
@@ -252,7 +252,7 @@ class TroubleFinder:
             ended,
         )
 
-    def _changes_of(self, aspect: turns.Aspect, subject: str, runs: Sequence[Run]) -> Sequence[ChangeFact]:
+    def _changes_of(self, aspect: turns.Aspect, subject: str, runs: Sequence[Streak]) -> Sequence[ChangeFact]:
         """The changes that are about it; of tokens, those of its columns, else those of any."""
         if aspect is not turns.Aspect.STORAGE:
             return self._by_subject.get(subject, ())
@@ -313,7 +313,7 @@ class TroubleFinder:
         place = places[0] if places else len(self.judged) - 1
         return place >= 0 and subject in self.guarding[place]
 
-    def _put_to(self, run: Run, known: _Things) -> bool:
+    def _put_to(self, run: Streak, known: _Things) -> bool:
         """Put what happened to the trouble that it began, ended or changed. False if there is none."""
         aspect, subject = turns.aspect_of(run.first.rule), self.subjects.one(run.first.subject)
         at = run.first.first_at or run.first_at
@@ -323,7 +323,7 @@ class TroubleFinder:
         max(about, key=lambda one: one.first_at).happened.append(run)
         return True
 
-    def _event(self, runs: Sequence[Run]) -> Trouble:
+    def _event(self, runs: Sequence[Streak]) -> Trouble:
         first = min(run.first.first_at or run.first_at for run in runs)
         last = max(run.last.first_at or run.last_at for run in runs)
         after = max((run.after for run in runs if run.after and run.after <= first), default=None)

@@ -60,7 +60,7 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredState:
     refused: int
     envelopes: int
 
@@ -83,7 +83,7 @@ def read_guards(engine: Engine, catalogue: Catalogue) -> tuple[ColumnGuard, ...]
 
 def count_stored(
     engine: Engine, guard: ColumnGuard, least: Format, *, cancelled: Event | None = None
-) -> Stored:
+) -> StoredState:
     """Count what is stored by what a guard would make of it. No value leaves the database.
 
     Raises DatabaseError, InterruptedRunError.
@@ -96,7 +96,7 @@ def count_stored(
     )
     with connected(engine, cancelled=cancelled) as connection, patient(connection, LONGEST_SECONDS):
         connection.execute(PLAIN_STRINGS)
-        return Stored(*run_as_it_is(connection, statement).one())
+        return StoredState(*run_as_it_is(connection, statement).one())
 
 
 def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:

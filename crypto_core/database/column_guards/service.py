@@ -13,7 +13,7 @@ from crypto_core import errors
 from crypto_core.database.column_guards.guard_states import (
     LONGEST_SECONDS,
     PLAIN_STRINGS,
-    Stored,
+    StoredState,
     count_stored,
     read_guards,
 )
@@ -62,7 +62,7 @@ class SurveyedColumn:
     """`stored` is None where nothing can be counted, `risk` why a guard may stop the platform."""
 
     guard: ColumnGuard
-    stored: Stored | None
+    stored: StoredState | None
     risk: str = ""
 
 
@@ -233,7 +233,7 @@ def _outcome(
     return ColumnOutcome(step.column, now.state, why)
 
 
-def _risk(guard: ColumnGuard, stored: Stored, *, in_place: bool) -> str:
+def _risk(guard: ColumnGuard, stored: StoredState, *, in_place: bool) -> str:
     if stored.refused:
         many = counted(stored.refused, "stored value")
         return (

@@ -112,10 +112,10 @@ def parse_database_url(url: str, setting: str = "DATABASE_URL") -> DatabaseUrl:
         raise SettingsError(f"{setting} is not a PostgreSQL URL.", remedy=URL_FORM)
     if (found["driver"] or "") not in DRIVERS:
         raise SettingsError(f"{setting} names a driver that Keydeck does not know.", remedy=URL_FORM)
-    return _Reading(setting).read(found)
+    return _UrlReading(setting).read(found)
 
 
-class _Reading:
+class _UrlReading:
     def __init__(self, setting: str) -> None:
         self._setting = setting
         self._place: dict[str, list[str]] = {}

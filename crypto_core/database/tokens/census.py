@@ -144,13 +144,13 @@ def take_census(
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _CensusPart:
     statement: Any
     pages: int
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_Part]:
+def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_CensusPart]:
     """All rows: small tables together, large ones by ranges or column by column."""
     large = [table for table in catalogue.tables if sizes.is_large(table.name)]
     small = [table for table in catalogue.tables if table not in large]
@@ -161,7 +161,7 @@ def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_
             if kept
             else _counting_all(small, relation)
         )
-        yield _Part(counting, sum(sizes.pages[table.name] for table in small))
+        yield _CensusPart(counting, sum(sizes.pages[table.name] for table in small))
     for table in large:
         ranges = sizes.ranges(table.name)
         sources = [
@@ -170,13 +170,13 @@ def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_
         ]
         if ranges:
             counting = _counting(sources, relation)
-            yield from (_Part(counting, one.pages, one.parameters) for one in ranges)
+            yield from (_CensusPart(counting, one.pages, one.parameters) for one in ranges)
         else:
             share = sizes.pages[table.name] // len(sources)
-            yield from (_Part(_counting([source], relation), share) for source in sources)
+            yield from (_CensusPart(_counting([source], relation), share) for source in sources)
 
 
-def _counted(part: _Part, connection: sa.Connection) -> Sequence[Any]:
+def _counted(part: _CensusPart, connection: sa.Connection) -> Sequence[Any]:
     return connection.execute(part.statement, part.parameters).all()
 
 
@@ -219,7 +219,7 @@ class _Tally:
     def groups(self) -> tuple[GroupCount, ...]:
         return tuple(self._groups.values())
 
-    def add(self, part: _Part, rows: Iterable[Any]) -> None:
+    def add(self, part: _CensusPart, rows: Iterable[Any]) -> None:
         for group in map(self._group, rows):
             key = (
                 *(group.column, group.format, group.edk_prefix, group.holding, group.undecided),

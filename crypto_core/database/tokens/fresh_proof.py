@@ -330,7 +330,7 @@ class FreshProver:
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
+class _GroupPart:
     """One group in one column; `members` are random ones that were not asked about."""
 
     group: GroupCount
@@ -387,7 +387,7 @@ class _Questions:
 
     def proof(self) -> FreshProof:
         enveloped = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
-        sealed = [_Part(g) for g in enveloped if not g.holding]
+        sealed = [_GroupPart(g) for g in enveloped if not g.holding]
         self.counts += [
             attribution.unknown_count(g.tokens, attribution.HOLDING) for g in self.census.groups if g.holding
         ]
@@ -399,7 +399,7 @@ class _Questions:
             *((n, n + attribution.PAGE) for n in range(1, len(parts), attribution.PAGE)),
         ]:
             self._sample(parts[first:last])
-        by_prefix: dict[bytes, list[_Part]] = {}
+        by_prefix: dict[bytes, list[_GroupPart]] = {}
         for part in parts:
             by_prefix.setdefault(part.group.edk_prefix or b"", []).append(part)
         for prefix, of_it in by_prefix.items():
@@ -422,7 +422,7 @@ class _Questions:
             overtaken=self.overtaken,
         )
 
-    def _give_up(self, parts: Sequence[_Part]) -> None:
+    def _give_up(self, parts: Sequence[_GroupPart]) -> None:
         """Leave out those tokens whose very values were accepted as lost, and open for nobody."""
         known = self.by.accepted()
         self.remarks += known.troubles
@@ -467,7 +467,7 @@ class _Questions:
                 )
             )
 
-    def _sample(self, parts: list[_Part]) -> None:
+    def _sample(self, parts: list[_GroupPart]) -> None:
         """Ask about a random member of each part, and about another where that one is damaged."""
         stop_if(self.cancelled)
         if self.silent is not None:
@@ -490,7 +490,7 @@ class _Questions:
                 part.take(probe)
                 self._note_failure(probe.failure)
 
-    def _conclude(self, prefix: bytes, parts: list[_Part]) -> None:
+    def _conclude(self, prefix: bytes, parts: list[_GroupPart]) -> None:
         """Count one group by its parts; one that contradicts itself token by token."""
         named = frozenset(part.named for part in parts if part.named is not None)
         # A refusal names the key without its material.
@@ -509,7 +509,7 @@ class _Questions:
             # Some of it may be under any of the keys.
             self.groups[prefix] = named
 
-    def _count(self, part: _Part) -> None:
+    def _count(self, part: _GroupPart) -> None:
         tokens = part.group.tokens
         if part.probe is not None and part.probe.failure is not None:
             self.counts.append(attribution.failed_count(part.probe.failure, tokens))

@@ -59,7 +59,7 @@ _IMPORTED = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class _BlockSight:
     states: tuple[KeyState, ...]
     policies: Mapping[str, KeyPolicy]
     workers: Workers
@@ -197,7 +197,7 @@ class BlockingSuspects(KeyAction):
         head = f"{counted(len(blocks), 'principal')} refused; read back in {regions}" if blocks else ""
         return CheckResult(CheckState.PASSED, (head or "Nobody is blocked", *told))
 
-    def _blocks(self, situation: Situation, sight: _Sight) -> Iterator[BlockStatement]:
+    def _blocks(self, situation: Situation, sight: _BlockSight) -> Iterator[BlockStatement]:
         chosen = subject.listed(subject.entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
         for arn in chosen:
             yield BlockStatement(subject.required_principal(arn, PRINCIPALS))
@@ -206,7 +206,7 @@ class BlockingSuspects(KeyAction):
             if sources and arn not in chosen:
                 yield BlockStatement(arn, sources)
 
-    def _read_keys(self, situation: Situation, *, fetch_since: datetime | None = None) -> _Sight:
+    def _read_keys(self, situation: Situation, *, fetch_since: datetime | None = None) -> _BlockSight:
         states, unreached = self._keys(situation)
         gaps = list[str]()
         if fetch_since is not None:
@@ -235,7 +235,7 @@ class BlockingSuspects(KeyAction):
         known_until = begin_of(situation.incident) - KNOWN_FOR
         unproved = frozenset(arn for arn in own if imported or workers.users[arn].first > known_until)
         gaps += workers.gaps
-        return _Sight(
+        return _BlockSight(
             *(states, policies, workers, own),
             unproved=unproved,
             named=self._named(workers),
@@ -315,7 +315,7 @@ class BlockingSuspects(KeyAction):
         return tuple(sorted(sources)) if len(sources) <= MOST_SOURCES and not found.others else ()
 
     def _seen(
-        self, situation: Situation, sight: _Sight, block: BlockStatement, since: datetime
+        self, situation: Situation, sight: _BlockSight, block: BlockStatement, since: datetime
     ) -> tuple[bool, str]:
         """Whether a call got through although it should be refused by now, and what is known, in words."""
         keys = dict.fromkeys(asked_as(state.key_arn) for state in sight.states)
@@ -353,7 +353,7 @@ def _begun_at(situation: Situation) -> datetime | None:
     return min(begun, default=None)
 
 
-def _why_nobody(sight: _Sight) -> tuple[str, ...]:
+def _why_nobody(sight: _BlockSight) -> tuple[str, ...]:
     if sight.workers.suspects.found:
         return ()
     return ("Nobody is suspected as far as events are fetched. If you know better, enter the ARN.",)
@@ -367,7 +367,7 @@ def _unproved(arn: str) -> str:
     )
 
 
-def _why_not(sight: _Sight, suspect: Suspect) -> str:
+def _why_not(sight: _BlockSight, suspect: Suspect) -> str:
     if suspect.arn == sight.workers.responder:
         return f"{suspect.arn}: that is you."
     if suspect.arn in sight.unproved:

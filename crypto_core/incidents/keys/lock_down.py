@@ -47,7 +47,7 @@ REVOKE, KEEP = "revoke", "keep"
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class _LockDownSight:
     states: tuple[KeyState, ...]
     policies: Mapping[str, KeyPolicy]
     readers: tuple[str, ...]
@@ -166,7 +166,7 @@ class LockingKey(KeyAction):
 
     @staticmethod
     def _policy(
-        sight: _Sight, state: KeyState, responder: str, readers: tuple[str, ...], warnings: list[str]
+        sight: _LockDownSight, state: KeyState, responder: str, readers: tuple[str, ...], warnings: list[str]
     ) -> str:
         now = sight.policies[state.key_arn].document
         locked = locked_policy(now, state.key_arn, responder, readers)
@@ -184,7 +184,7 @@ class LockingKey(KeyAction):
             return YES
         return NO if proven_at_risk(proof, arn, None).none else YES
 
-    def _read_key(self, situation: Situation) -> _Sight:
+    def _read_key(self, situation: Situation) -> _LockDownSight:
         found = everywhere(self._services.keys, old_key(situation))
         policies, gaps = {}, [f"Not locked down: {why}" for why in unasked(found)]
         states = tuple(state for state in found if "state" not in state.missing)
@@ -200,7 +200,7 @@ class LockingKey(KeyAction):
         told = [arn for name in (READERS, PLATFORM_PRINCIPALS) for arn in listed(values.get(name, ""))]
         seen = [arn for arn in workers.platform if arn not in but]
         readers = dict.fromkeys(arn for arn in (*told, *seen) if not arn.endswith(":root"))
-        return _Sight(
+        return _LockDownSight(
             states,
             policies,
             tuple(arn for arn in readers if arn != workers.responder),

@@ -52,7 +52,7 @@ class Replacements:
 
 @dataclass(frozen=True, slots=True)
 @cleans(where=600, trouble=1_000, gaps=1_000)
-class Opening:
+class OpeningTest:
     """What came of opening all tokens under the keys that replace an incident's key.
 
     `verified` is None where there was nothing to open; `trouble` says why they can't be called opened, `gaps`
@@ -146,25 +146,26 @@ class ReplacementOpener:
             found = self._named(situation, [services.status.keyring.write_key or ""])
         return Replacements(found, jobs)
 
-    def open_replacements(self, situation: Situation, progress: Progress | None) -> Opening:
+    def open_replacements(self, situation: Situation, progress: Progress | None) -> OpeningTest:
         """Open every token under these keys, now; trouble is part of it. Raises InterruptedRunError."""
         found = Replacements({})
         try:
             found = self.find_replacements(situation)
             if not found.keys:
-                return Opening("")
+                return OpeningTest("")
             return self._opened(situation, found, progress)
         except InterruptedRunError:
             raise
         except KeydeckError as error:
-            return Opening(str(found) or "the new key", tuple(found.keys) or ("not known",), None, str(error))
+            keys = tuple(found.keys) or ("not known",)
+            return OpeningTest(str(found) or "the new key", keys, None, str(error))
 
-    def _opened(self, situation: Situation, found: Replacements, progress: Progress | None) -> Opening:
+    def _opened(self, situation: Situation, found: Replacements, progress: Progress | None) -> OpeningTest:
         services, cancelled = self._services, situation.cancelled
         where, keys = str(found), tuple(found.keys)
         proof = services.status.prove(everywhere=False, cancelled=cancelled)
         if proof.failure is not None:
-            return Opening(where, keys, None, str(proof.failure))
+            return OpeningTest(where, keys, None, str(proof.failure))
         scopes = [proof.scope_under(arn) for arn in keys]
         prefixes = dict.fromkeys(prefix for scope in scopes for prefix in scope.edk_prefixes or ())
         digests = frozenset(self._lost(proof, found)).union(*(scope.digests for scope in scopes))
@@ -172,11 +173,11 @@ class ReplacementOpener:
         tokens = services.store.count(scope).total()
         if not tokens:
             moved = f"{counted(found.moved, 'token')} moved there by this incident, none is there now."
-            return Opening(where, keys, None, moved if found.moved else "", proof.gaps)
+            return OpeningTest(where, keys, None, moved if found.moved else "", proof.gaps)
         verifier = services.verifier.limited_to(*keys)
         verified = verified_of(verifier, scope, tokens, progress, cancelled, services.clock)
         stop_if(cancelled)
-        return Opening(where, keys, verified, gaps=proof.gaps)
+        return OpeningTest(where, keys, verified, gaps=proof.gaps)
 
     def _lost(self, proof: FreshProof, found: Replacements) -> Iterator[bytes]:
         """Give the digests of what the jobs have written and KMS opens under no key at all."""

@@ -32,7 +32,7 @@ from crypto_core.incidents.report.sections.people import FollowUpsSection, Peopl
 from crypto_core.incidents.report.sections.records import EvidenceSection, StepsSection, TimelineSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, exported, sign
-from crypto_core.reports.cells import Page
+from crypto_core.reports.cells import ReportPage
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
 from crypto_core.reports.masking import masked
@@ -95,10 +95,10 @@ def markdown_report(signed: Signed) -> str:
     return as_markdown(_page(signed))
 
 
-def _page(signed: Signed) -> Page:
+def _page(signed: Signed) -> ReportPage:
     summary = signed.report.section(overview.SummarySection)
     head = summary.head
-    return Page(
+    return ReportPage(
         "Incident report",
         head.name,
         head.title,

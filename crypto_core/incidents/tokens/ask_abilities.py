@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NO_HURRY = "Changes nothing, revokes nothing. Containment does not wait: skip this where it takes too long."
 
 
-class AskAbilities(TokenAction):
+class AskScopeAbilities(TokenAction):
     """Only running it sends a token, and only to its own provider."""
 
     def __init__(self, baseline: Baseline, abilities: AbilityService) -> None:

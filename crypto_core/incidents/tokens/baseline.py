@@ -26,7 +26,7 @@ _IN_DETAIL = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TokenStanding:
     """Where an incident's old tokens stand; `fresh` is evidence to keep of what was captured only now."""
 
     before: Before
@@ -67,7 +67,7 @@ class Baseline:
         content = _content(incident, found, marks, rows)
         return (Captured(CaptureKind.TOKENS, f"{counted(len(marks), 'token')} in scope", content),)
 
-    def standing(self, situation: Situation) -> Standing:
+    def standing(self, situation: Situation) -> TokenStanding:
         """Return where the old tokens stand; captured now if they never were. Raises as `captured`."""
         incident, cancelled = situation.incident, situation.cancelled
         before = self.remembered.before(incident)
@@ -80,7 +80,7 @@ class Baseline:
         compared = self.marker.compare(
             incident, before.marks, tokens, entered=answers.entered, cancelled=cancelled
         )
-        return Standing(before, compared, answers, fresh, {token.ref: token for token in tokens})
+        return TokenStanding(before, compared, answers, fresh, {token.ref: token for token in tokens})
 
     def read(self, refs: Sequence[TokenRef], cancelled: Event | None = None) -> list[StoredToken]:
         """Return those of some rows' stored values that are there."""

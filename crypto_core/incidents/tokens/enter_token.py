@@ -15,7 +15,7 @@ from crypto_core.incidents.steps.step_contracts import (
     InputField,
     Situation,
 )
-from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.baseline import Baseline, TokenStanding
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction
@@ -157,7 +157,7 @@ class EnterToken(TokenAction):
 
     # Many at once
 
-    def _rows(self, situation: Situation, standing: Standing) -> tuple[RowEntry, ...]:
+    def _rows(self, situation: Situation, standing: TokenStanding) -> tuple[RowEntry, ...]:
         """The new tokens of the file, each with its row. Raises RefusedError, InvalidTokenError."""
         if situation.secret(TOKEN) is not None:
             raise RefusedError("Enter one token, or name a file of many.")
@@ -261,7 +261,7 @@ class EnterToken(TokenAction):
     def _result(
         self,
         situation: Situation,
-        before: Standing,
+        before: TokenStanding,
         lines: tuple[str, ...],
         *evidence: Captured,
         held: Collection[str] = (),
@@ -310,7 +310,7 @@ def _token(situation: Situation) -> Secret:
     return token
 
 
-def _chosen(standing: Standing, text: str) -> TokenRef:
+def _chosen(standing: TokenStanding, text: str) -> TokenRef:
     """The row in scope that is meant by a text; its own form first, for ids that don't read back."""
     for mark in standing.before.marks:
         if str(mark.ref) == text.strip():
@@ -354,7 +354,7 @@ def _what_becomes_of_the_old(entry: EntryPlan) -> str:
     return f"Keeps the old envelope ({entry.old_format.value}{under}) until it is purged."
 
 
-def _doubts(standing: Standing, ref: TokenRef, *, unchecked: bool) -> tuple[str, ...]:
+def _doubts(standing: TokenStanding, ref: TokenRef, *, unchecked: bool) -> tuple[str, ...]:
     doubts = []
     if standing.answers.of(standing.marks[ref]) is not Liveness.DEAD:
         doubts.append(

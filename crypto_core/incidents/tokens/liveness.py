@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation
-from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.baseline import Baseline, TokenStanding
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
@@ -91,7 +91,7 @@ class AskLiveness(TokenAction):
         )
 
     def marks_now(
-        self, situation: Situation, standing: Standing, refs: Sequence[TokenRef]
+        self, situation: Situation, standing: TokenStanding, refs: Sequence[TokenRef]
     ) -> dict[TokenRef, TokenMark]:
         """Return the marks of what rows hold now; only what has changed since is opened."""
         incident, known = situation.incident, standing.marks
@@ -110,7 +110,7 @@ class AskLiveness(TokenAction):
         return found | {mark.ref: mark for mark in opened}
 
     def unchanged(
-        self, marks: Mapping[TokenRef, TokenMark], standing: Standing, situation: Situation
+        self, marks: Mapping[TokenRef, TokenMark], standing: TokenStanding, situation: Situation
     ) -> dict[TokenRef, TokenMark]:
         """Return the marks of the rows that nobody wrote meanwhile: only of these is known what was asked."""
         after = {token.ref: token.digest for token in self._baseline.read(tuple(marks), situation.cancelled)}

@@ -15,7 +15,7 @@ from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.suspects import SuspectSearch
-from crypto_core.incidents.tokens.baseline import Baseline, Standing
+from crypto_core.incidents.tokens.baseline import Baseline, TokenStanding
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
@@ -104,7 +104,7 @@ class RevokeTokens(TokenAction):
         except (AbilityBookError, TrailError) as error:  # containment doesn't wait for an order
             return (), (f"Not in order, the worst first: {error.message}",)
 
-    def _left_alone(self, standing: Standing) -> tuple[str, ...]:
+    def _left_alone(self, standing: TokenStanding) -> tuple[str, ...]:
         unknown = {one.ref: one.reason for one in standing.comparisons if one.held is Held.UNKNOWN}
         replaced = standing.holding(Held.REPLACED)
         undead = [ref for ref in replaced if standing.answers.of(standing.marks[ref]) is not Liveness.DEAD]
@@ -145,7 +145,7 @@ def _in_order(plan: RevocationPlan, order: Sequence[RankedToken]) -> tuple[str, 
     return (f"The worst first; {known}:", *listed(ranked))
 
 
-def _left(standing: Standing) -> tuple[TokenRef, ...]:
+def _left(standing: TokenStanding) -> tuple[TokenRef, ...]:
     """The rows that still hold an old token not yet proved dead."""
     marks = standing.marks
     return tuple(

@@ -15,7 +15,7 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
-from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskAbilities
+from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskScopeAbilities
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import TrailCaptures, scope_refs
 from crypto_core.incidents.tokens.checks import TokenChecks, seen, tokens_open
@@ -174,7 +174,7 @@ def token_tools(parts: ToolServices, open_restored: OpenRestored) -> Toolbox:
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),
             ActionKind.VERIFY_RESTORED: VerifyRestored(parts, open_restored),
             ActionKind.ASK_LIVENESS: AskLiveness(baseline, parts.providers),
-            ActionKind.ASK_ABILITIES: AskAbilities(baseline, parts.abilities),
+            ActionKind.ASK_ABILITIES: AskScopeAbilities(baseline, parts.abilities),
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),
             ActionKind.ENTER_TOKEN: EnterToken(baseline, parts),
         },

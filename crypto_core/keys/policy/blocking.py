@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from crypto_core.errors import RefusedError
 from crypto_core.keys.policy.document import Condition, PolicyDocument
-from crypto_core.keys.policy.evaluation import Call, is_met
+from crypto_core.keys.policy.evaluation import KeyCall, is_met
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.text.cleaning import clean
 
@@ -104,7 +104,7 @@ class BlockStatement:
 
     def lets_in(self, address: str, endpoint: str) -> bool:
         """Return whether it does not refuse a call from an address, or through a VPC endpoint."""
-        call = Call((self.principal,), address=address, endpoint=endpoint)
+        call = KeyCall((self.principal,), address=address, endpoint=endpoint)
         return not all(is_met(test, call) for test in self.elsewhere)
 
     def statement(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from crypto_core.keys.principal import PolicyPrincipal
 _CONTEXT = "kms:encryptioncontext:"
 
 
-class Decision(StrEnum):
+class Verdict(StrEnum):
     """What became of a call; a refusal's value is the end of AWS's message."""
 
     ALLOWED = "allowed"
@@ -29,7 +29,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class KeyCall:
     """One call on a key, with what policies can ask about it."""
 
     arns: tuple[str, ...]
@@ -59,17 +59,17 @@ class Call:
                 return ()
 
 
-def decide(policy: PolicyDocument, grants: Iterable[Grant], call: Call, key_arn: str = "*") -> Decision:
+def decide(policy: PolicyDocument, grants: Iterable[Grant], call: KeyCall, key_arn: str = "*") -> Verdict:
     """Return what a key's policy and grants make of a call. A denial outweighs all else."""
     about = [statement for statement in policy.statements if covers(statement, call, key_arn)]
     if any(not statement.allows for statement in about):
-        return Decision.DENIED
+        return Verdict.DENIED
     if any(_names_caller(statement, call) for statement in about) or any(_grants(g, call) for g in grants):
-        return Decision.ALLOWED
-    return Decision.LEFT_TO_IAM if about else Decision.NOT_ALLOWED
+        return Verdict.ALLOWED
+    return Verdict.LEFT_TO_IAM if about else Verdict.NOT_ALLOWED
 
 
-def covers(statement: Statement, call: Call, key_arn: str = "*") -> bool:
+def covers(statement: Statement, call: KeyCall, key_arn: str = "*") -> bool:
     named = any(_is_caller(principal, call) for principal in statement.principals)
     return (
         named is not statement.all_principals_but
@@ -79,7 +79,7 @@ def covers(statement: Statement, call: Call, key_arn: str = "*") -> bool:
     )
 
 
-def is_met(condition: Condition, call: Call) -> bool:
+def is_met(condition: Condition, call: KeyCall) -> bool:
     """Return whether a call passes a condition.
 
     A call without a value passes the tests by Not…, …IfExists and ForAllValues.
@@ -97,20 +97,20 @@ def is_met(condition: Condition, call: Call) -> bool:
     return met is not is_negated
 
 
-def _is_caller(principal: PolicyPrincipal, call: Call) -> bool:
+def _is_caller(principal: PolicyPrincipal, call: KeyCall) -> bool:
     if principal.is_everyone:
         return True
     return principal.account == call.account if principal.is_account else principal.value in call.arns
 
 
-def _names_caller(statement: Statement, call: Call) -> bool:
+def _names_caller(statement: Statement, call: KeyCall) -> bool:
     """Whether it means the caller, or everyone, and not the account whose IAM policies decide."""
     return statement.all_principals_but or any(
         _is_caller(principal, call) and not principal.is_account for principal in statement.principals
     )
 
 
-def _grants(grant: Grant, call: Call) -> bool:
+def _grants(grant: Grant, call: KeyCall) -> bool:
     given = set(call.context.items())
     for kind, pairs in grant.constraints.items():
         asked = set(pairs.items())

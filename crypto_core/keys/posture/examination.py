@@ -26,7 +26,7 @@ from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.identities import IdentityPolicy, read_identities
 from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.limits import Limits
-from crypto_core.keys.posture.pace import Pace
+from crypto_core.keys.posture.pace import CallerPace
 from crypto_core.keys.posture.trails import read_trails
 from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import NOT_FOUND, KeyState
@@ -78,7 +78,7 @@ class PostureService:
     trusted: Callable[[], Sequence[str]] = tuple
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    pace: Pace = field(default_factory=lambda: Pace(GRANT_LISTS_PER_SECOND))
+    pace: CallerPace = field(default_factory=lambda: CallerPace(GRANT_LISTS_PER_SECOND))
 
     def examine_keys(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
         """Return the posture now; what may not be read becomes a gap that names the key and the IAM action.

@@ -10,7 +10,7 @@ from time import monotonic
 from crypto_core.cancelling import stop_if
 
 
-class Pace:
+class CallerPace:
     """Lets so many callers a second through. Thread-safe."""
 
     def __init__(

@@ -15,7 +15,7 @@ from crypto_core.findings import controls
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.posture.trails import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, Trail, TrailBucket
+from crypto_core.keys.posture.trails import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, BucketState, Trail
 from crypto_core.text.cleaning import NO_TEXT
 
 
@@ -124,8 +124,8 @@ def one_region(trails: Sequence[Trail], _: Sequence[str]) -> Said:
 _LETS = "does not restrict it"
 
 
-def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[TrailBucket, str, str]]:
-    found: dict[str, tuple[TrailBucket, str, list[str]]] = {}
+def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[BucketState, str, str]]:
+    found: dict[str, tuple[BucketState, str, list[str]]] = {}
     for trail in trails:
         if trail.bucket is not None:
             arn = f"arn:{trail.arn.split(':')[1]}:s3:::{trail.bucket.name}"

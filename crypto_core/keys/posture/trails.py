@@ -33,7 +33,7 @@ KMS, S3 = "kms.amazonaws.com", "s3.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)
-class TrailBucket:
+class BucketState:
     """A bucket as S3 describes it. What is None is not known; `missing` maps each part to the reason."""
 
     name: CleanText
@@ -98,7 +98,7 @@ class Trail:
     digest_error: CleanText = NO_TEXT
     """What S3 answered to the latest file and to the latest digest, "" for no error."""
     delivered_at: datetime | None = None
-    bucket: TrailBucket | None = None
+    bucket: BucketState | None = None
     started: datetime | None = None
     """When it was switched on last."""
     records_buckets: bool = False
@@ -279,7 +279,7 @@ _EVERYBODY = (
 )
 
 
-def read_bucket(kms: KmsApi, name: str, region: str, cancelled: Event | None = None) -> TrailBucket:
+def read_bucket(kms: KmsApi, name: str, region: str, cancelled: Event | None = None) -> BucketState:
     """Return a bucket with what may be read of it. Raises InterruptedRunError."""
     missing: dict[str, str] = {}
 
@@ -300,7 +300,7 @@ def read_bucket(kms: KmsApi, name: str, region: str, cancelled: Event | None = N
     ignored = blocks.get("IgnorePublicAcls") is True
     acl = {} if ignored else read(ACL, "GetBucketAcl")
     logging = read(LOGGING, "GetBucketLogging")
-    found = TrailBucket(
+    found = BucketState(
         clean(name, 63),
         None if policy is None else (policy.get("PolicyStatus") or {}).get("IsPublic") is True,
         None if block is None else blocks.get("RestrictPublicBuckets") is True,
@@ -311,7 +311,7 @@ def read_bucket(kms: KmsApi, name: str, region: str, cancelled: Event | None = N
     return _behind_account(kms, name, region, found) if found.public_by else found
 
 
-def _behind_account(kms: KmsApi, name: str, region: str, found: TrailBucket) -> TrailBucket:
+def _behind_account(kms: KmsApi, name: str, region: str, found: BucketState) -> BucketState:
     """What the block of the caller's account leaves of a public bucket, if the bucket is its own."""
     try:
         account = kms.identity().account
@@ -382,7 +382,7 @@ def read_trails(
         Gap(f"{region}: trails: {error.why}", Severity.HIGH) for region, error in described.failures.items()
     ]
     found = []
-    buckets: dict[str, TrailBucket] = {}
+    buckets: dict[str, BucketState] = {}
     for arn, (raw, regions_) in described.trails.items():
         stop_if(cancelled)
         trail = read_trail(kms, arn, raw, regions_)

@@ -17,7 +17,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk import pipeline
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, Control, is_passing
+from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, RunGate, is_passing
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, TokenPages, TokenSink
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS
 from crypto_core.reencryption.bulk.transport import CallSample, CallWatch, KmsTransport
@@ -57,7 +57,7 @@ class Engine:
         Once `stop` is set KMS is asked nothing more, what is sealed is written, and this returns. Raises
         KmsError for what waiting does not mend, LeaseLostError, DatabaseError.
         """
-        control = Control(gate=self.gate, stop=stop, in_flight=IN_FLIGHT)
+        control = RunGate(gate=self.gate, stop=stop, in_flight=IN_FLIGHT)
         if self.for_job:
             control.patience_seconds, control.outlasted = JOB_PATIENCE_SECONDS, (KmsThrottledError,)
         else:

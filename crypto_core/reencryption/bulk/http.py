@@ -197,7 +197,7 @@ class RequestSigner:
         self._url = url
         self._auth = SigV4Auth(credentials, SERVICE, region)
         self._second = -1
-        self._drafts: dict[str, _Draft] = {}
+        self._drafts: dict[str, _CallDraft] = {}
 
     def lines(self, operation: str, body: bytes, now: float) -> bytes:
         """Return the headers of a signed call at `now`, in seconds since 1970, as lines of its request.
@@ -213,7 +213,7 @@ class RequestSigner:
             draft = self._drafts[operation] = self._draft(operation)
         return draft.signed(body)
 
-    def _draft(self, operation: str) -> _Draft:
+    def _draft(self, operation: str) -> _CallDraft:
         from botocore.auth import SIGV4_TIMESTAMP
         from botocore.awsrequest import AWSRequest
 
@@ -229,7 +229,7 @@ class RequestSigner:
         headers["Authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature="
         )
-        return _Draft(
+        return _CallDraft(
             "\r\n".join(f"{name}: {value}" for name, value in headers.items()),
             auth.canonical_request(request).rpartition("\n")[0] + "\n",
             f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n",
@@ -237,7 +237,7 @@ class RequestSigner:
         )
 
 
-class _Draft:
+class _CallDraft:
     """What all calls of one operation in one second share."""
 
     __slots__ = ("_canonical", "_keyed", "_lines")

@@ -55,7 +55,7 @@ _EVENING_SECONDS = 4.0
 """How long a process takes to come to what its fellows make."""
 
 
-class Standing(Enum):
+class PaceTrend(Enum):
     RISING = "rising"
     """It looks for what is left."""
     SHARED = "shared"
@@ -110,14 +110,14 @@ class CallPace:
         return min(self._left or self._rate, self._limit)
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> PaceTrend:
         if self._pauses >= STARVED_PAUSES or (self._left is not None and self._rate <= SLOWEST):
-            return Standing.STARVED
+            return PaceTrend.STARVED
         if self._made < self.rate / 2:
-            return Standing.UNUSED
+            return PaceTrend.UNUSED
         if self._rate >= self._limit:
-            return Standing.LIMITED
-        return Standing.RISING if self._left is None else Standing.SHARED
+            return PaceTrend.LIMITED
+        return PaceTrend.RISING if self._left is None else PaceTrend.SHARED
 
     def set_rate(self, limit: float, *, guess: float = 0.0, fellows: float = 0.0) -> None:
         """Set the limit, above 0. What waits goes by it within a tenth of a second.

@@ -54,7 +54,7 @@ def _open() -> Event:
 
 
 @dataclass(slots=True)
-class Control:
+class RunGate:
     """Set from any thread. The run looks ten times a second."""
 
     gate: Event = field(default_factory=_open)
@@ -191,7 +191,7 @@ AskKms = Callable[[StoredToken], Awaitable[ports.Outcome]]
 """Asks KMS what a token takes. Raises KmsError for what is not about this token."""
 
 
-async def pass_tokens(pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKms, control: Control) -> None:
+async def pass_tokens(pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKms, control: RunGate) -> None:
     """Ask KMS about every token of `pages`, and hand the outcomes to `sink`.
 
     Ends early when `control` says stop. Raises KmsError once KMS has failed for longer than the control's
@@ -206,7 +206,7 @@ async def pass_tokens(pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKm
 
 
 class _Run:
-    def __init__(self, pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKms, control: Control) -> None:
+    def __init__(self, pages: ports.TokenPages, sink: ports.TokenSink, ask: AskKms, control: RunGate) -> None:
         self._pages, self._sink, self._ask = pages, sink, ask
         self._control = control
         self._loop = asyncio.get_running_loop()

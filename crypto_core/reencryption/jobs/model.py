@@ -11,7 +11,7 @@ from uuid import UUID
 
 from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.keys.replacement.access import Compared
-from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
 from crypto_core.text.cleaning import CleanText, cleans
@@ -144,7 +144,7 @@ class JobPace(JsonRecord):
     """The pace of those that work on a job now: calls a second together, and why (bulk/pace.py)."""
 
     calls_per_second: float
-    standing: Standing
+    standing: PaceTrend
 
     json_shape = shape("...", calls_per_second=made(float, lambda pace: round(pace.calls_per_second, 1)))
 

@@ -33,7 +33,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
-from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.final_census import selection_as_json
@@ -62,7 +62,7 @@ LATELY_SECONDS = 10.0
 SILENT_SECONDS = 5.0
 """After so long, a process that has not ended is called silent: a heartbeat may be late."""
 
-_FIRST_SAID = (Standing.SHARED, Standing.RISING, Standing.LIMITED, Standing.UNUSED, Standing.STARVED)
+_FIRST_SAID = (PaceTrend.SHARED, PaceTrend.RISING, PaceTrend.LIMITED, PaceTrend.UNUSED, PaceTrend.STARVED)
 """Which reason stands for several processes."""
 NOT_READABLE = "Its row is nothing that Keydeck stores: nothing that is shown of it is certain."
 
@@ -162,7 +162,7 @@ def _pace(runners: Iterable[RunnerRow], now: datetime) -> JobPace | None:
     told = [sample for sample in last if sample.get("standing") and sample["calls"]]
     if not told:
         return None
-    reasons = {Standing(sample["standing"]) for sample in told}
+    reasons = {PaceTrend(sample["standing"]) for sample in told}
     return JobPace(sum(sample["pace"] for sample in told), next(s for s in _FIRST_SAID if s in reasons))
 
 

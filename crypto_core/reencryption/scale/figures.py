@@ -13,7 +13,7 @@ from crypto_core.reencryption.plan import Verb
 from crypto_core.text.json_records import JsonRecord
 
 
-class Origin(StrEnum):
+class Basis(StrEnum):
     ESTATE = "measured on this estate"
     BENCHMARK = "measured by a benchmark"
     DOCUMENTED = "documented"
@@ -29,7 +29,7 @@ class Figure(JsonRecord):
     name: str
     value: float
     unit: str
-    origin: Origin
+    origin: Basis
     source: str = ""
 
 

@@ -27,8 +27,8 @@ from crypto_core.reencryption.scale.figures import (
     WAL,
     WAL_BYTES,
     WAL_ENVELOPES,
+    Basis,
     Figure,
-    Origin,
 )
 from crypto_core.reencryption.scale.figures import CPU_US as CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import DATABASE_CPU_US as DATABASE_CPU_US_MEASURED
@@ -76,24 +76,24 @@ def _figures(plan: JobPlan, database: DatabaseFigures, supposed: Mapping[str, fl
     chosen = plan.options.calls_per_second
     envelope = _envelope(plan, database)
     known = [
-        Figure(TOKENS, plan.plan.tokens, "", Origin.ESTATE, "counted by this plan"),
-        Figure(QUOTA, quota, "calls/s", Origin.DOCUMENTED, f"AWS's default for {region}"),
+        Figure(TOKENS, plan.plan.tokens, "", Basis.ESTATE, "counted by this plan"),
+        Figure(QUOTA, quota, "calls/s", Basis.DOCUMENTED, f"AWS's default for {region}"),
         Figure(
             RATE,
             chosen or quota * plan.quota_share,
             "calls/s",
-            Origin.SUPPOSED if chosen else Origin.ASSUMED,
+            Basis.SUPPOSED if chosen else Basis.ASSUMED,
             "--rate" if chosen else f"auto: production leaves {plan.quota_share:.0%} of the quota",
         ),
-        Figure(CALLS, calls, "", Origin.DOCUMENTED, "what this job asks KMS for a token"),
-        Figure(CORES, os.cpu_count() or 1, "a host", Origin.ASSUMED, "as many as this host has"),
-        Figure(CPU_US, CPU_US_MEASURED, "µs a token", Origin.BENCHMARK, BULK_JOBS),
-        Figure(DATABASE_CPU_US, DATABASE_CPU_US_MEASURED, "µs a token", Origin.BENCHMARK, HOSTS),
+        Figure(CALLS, calls, "", Basis.DOCUMENTED, "what this job asks KMS for a token"),
+        Figure(CORES, os.cpu_count() or 1, "a host", Basis.ASSUMED, "as many as this host has"),
+        Figure(CPU_US, CPU_US_MEASURED, "µs a token", Basis.BENCHMARK, BULK_JOBS),
+        Figure(DATABASE_CPU_US, DATABASE_CPU_US_MEASURED, "µs a token", Basis.BENCHMARK, HOSTS),
         envelope,
         _backup(database, supposed.get(ENVELOPE_BYTES, envelope.value)),
     ]
     return {
-        one.name: Figure(one.name, supposed[one.name], one.unit, Origin.SUPPOSED, "--suppose")
+        one.name: Figure(one.name, supposed[one.name], one.unit, Basis.SUPPOSED, "--suppose")
         if one.name in supposed
         else one
         for one in known
@@ -110,16 +110,16 @@ def _envelope(plan: JobPlan, database: DatabaseFigures) -> Figure:
     tokens = {name: number for name, number in plan.plan.by_column.items() if name in told}
     if all_tokens := sum(tokens.values()):
         mean = sum(told[name] * number for name, number in tokens.items()) / all_tokens
-        return Figure(ENVELOPE_BYTES, mean, "B", Origin.ESTATE, "pg_stats.avg_width")
-    return Figure(ENVELOPE_BYTES, ENVELOPE_BYTES_MEASURED, "B", Origin.BENCHMARK, BULK_JOBS)
+        return Figure(ENVELOPE_BYTES, mean, "B", Basis.ESTATE, "pg_stats.avg_width")
+    return Figure(ENVELOPE_BYTES, ENVELOPE_BYTES_MEASURED, "B", Basis.BENCHMARK, BULK_JOBS)
 
 
 def _backup(database: DatabaseFigures, envelope_bytes: float) -> Figure:
     if database.backup_bytes is not None:
         return Figure(
-            BACKUP_BYTES, database.backup_bytes, "B", Origin.ESTATE, "size of keydeck.envelope_backup"
+            BACKUP_BYTES, database.backup_bytes, "B", Basis.ESTATE, "size of keydeck.envelope_backup"
         )
-    return Figure(BACKUP_BYTES, envelope_bytes + BACKUP_EXTRA_BYTES, "B", Origin.BENCHMARK, WAL)
+    return Figure(BACKUP_BYTES, envelope_bytes + BACKUP_EXTRA_BYTES, "B", Basis.BENCHMARK, WAL)
 
 
 TOKENS, QUOTA, RATE, CALLS = "tokens", "quota", "rate", "calls-per-token"

@@ -18,7 +18,7 @@ LONGEST = 1_000
 """Characters of one value as a literal; Athena takes 1,024."""
 
 
-class _Compiler(SQLCompiler):
+class _DialectCompiler(SQLCompiler):
     """Reckons with numbers, so that no engine's own functions for bits and division are needed."""
 
     def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **kwargs: Any) -> Any:
@@ -41,7 +41,7 @@ class _Compiler(SQLCompiler):
 
 
 class _Dialect(DefaultDialect):
-    statement_compiler = _Compiler
+    statement_compiler = _DialectCompiler
     supports_native_boolean = True
 
 

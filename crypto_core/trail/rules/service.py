@@ -30,7 +30,7 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.examined import ExaminedArrivals
 from crypto_core.trail.store.history import History
-from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pulls import PullBook
 from crypto_core.trail.store.receipt_history import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
@@ -49,7 +49,7 @@ class NewFindings:
     """Findings of what came to the store, and how far that goes; calls without a receipt up to `judged`."""
 
     examined: Examined
-    reached: Anchor
+    reached: ArrivalMark
     first: bool
     judged: datetime | None = None
 

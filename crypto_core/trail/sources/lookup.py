@@ -21,7 +21,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.key_names import AccountRegion
-from crypto_core.keys.posture.pace import Pace
+from crypto_core.keys.posture.pace import CallerPace
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
 from crypto_core.trail.sources.answers import why
@@ -75,7 +75,7 @@ class _Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _WindowPart:
     """A window to fetch, and where in it to go on. `aside` keeps what another pull is to go on with."""
 
     window: TimeWindow
@@ -93,7 +93,7 @@ class LookupSource:
     clock: Callable[[], datetime]
     per_second: float
     rest: Rest
-    _paces: dict[str, Pace] = field(default_factory=dict)
+    _paces: dict[str, CallerPace] = field(default_factory=dict)
     _accounts: dict[int, str] = field(
         default_factory=dict
     )  # by session: another one may be another account's
@@ -162,17 +162,17 @@ class LookupSource:
             return error
         return None
 
-    def _parts(self, run: PullScope, pull: PullRun) -> Iterator[_Part]:
+    def _parts(self, run: PullScope, pull: PullRun) -> Iterator[_WindowPart]:
         """What is to be fetched: first what an interrupted pull left, then what is newer."""
         wanted, state = pull.asked.window, self.book.unfinished(run)
         if state is None:
-            yield _Part(wanted)
+            yield _WindowPart(wanted)
             return
         left, whole = state.window, settled(state.window, moment(state.began)).until
         back = f"{moment(state.reached):%Y-%m-%d %H:%M:%S} UTC back"
         if left.since > wanted.since or left.until < wanted.since:
             pull.tally.note(f"{run.region}: an interrupted pull from {back} is given up for another window.")
-            yield _Part(wanted)
+            yield _WindowPart(wanted)
             return
         aside = state.reached < wanted.since
         words = "is left for later" if aside else "goes on"
@@ -184,11 +184,11 @@ class LookupSource:
             # Its token is for a window that AWS no longer takes.
             left, state = TimeWindow(wanted.since, state.reached), None
         if not aside:
-            yield _Part(left, state)
+            yield _WindowPart(left, state)
         if whole < wanted.until:
-            yield _Part(TimeWindow(max(wanted.since, whole), wanted.until), aside=aside)
+            yield _WindowPart(TimeWindow(max(wanted.since, whole), wanted.until), aside=aside)
 
-    def _window(self, errand: _Errand, pull: PullRun, part: _Part) -> None:
+    def _window(self, errand: _Errand, pull: PullRun, part: _WindowPart) -> None:
         run, tally = errand.scope(pull.asked), pull.tally
         window, state = part.window, part.state
         token, frozen = (state.token, state.window) if state else ("", window)
@@ -266,10 +266,10 @@ class LookupSource:
             stop_if(pull.cancelled)
         raise AssertionError("unreachable")
 
-    def _pace(self, region: str) -> Pace:
+    def _pace(self, region: str) -> CallerPace:
         with self._lock:
             if region not in self._paces:
-                self._paces[region] = Pace(self.per_second, rest=self.rest)
+                self._paces[region] = CallerPace(self.per_second, rest=self.rest)
             return self._paces[region]
 
     def _told_time(self, answer: Mapping[str, Any], tally: PullTally) -> datetime:

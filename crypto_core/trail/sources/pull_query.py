@@ -103,13 +103,13 @@ def settled(window: TimeWindow, now: datetime) -> TimeWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadRecords:
     kept: tuple[TrailEvent, ...]
     records: int
     unreadable: int = 0
 
 
-def kept_of(events: Iterable[TrailEvent | None], wants: Callable[[TrailEvent], bool]) -> Read:
+def kept_of(events: Iterable[TrailEvent | None], wants: Callable[[TrailEvent], bool]) -> ReadRecords:
     """Return those events that are wanted; None stands for what is no record."""
     kept, records, unreadable = [], 0, 0
     for event in events:
@@ -118,7 +118,7 @@ def kept_of(events: Iterable[TrailEvent | None], wants: Callable[[TrailEvent], b
             unreadable += 1
         elif wants(event):
             kept.append(event)
-    return Read(tuple(kept), records, unreadable)
+    return ReadRecords(tuple(kept), records, unreadable)
 
 
 def event_in(text: object) -> TrailEvent | None:

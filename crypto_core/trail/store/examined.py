@@ -19,7 +19,7 @@ from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_ids import id_of
-from crypto_core.trail.store.new_since import BEGINNING, Anchor, newest
+from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark, newest
 from crypto_core.trail.store.schema import event, metadata
 from crypto_core.trail.term_sql import whole
 
@@ -57,7 +57,7 @@ class Arrived:
     """The days, in UTC, of events that came since a moment, in order; `undated` ones are of no day."""
 
     days: tuple[datetime, ...]
-    reached: Anchor
+    reached: ArrivalMark
     undated: int = 0
 
 
@@ -68,14 +68,14 @@ class ExaminedArrivals:
         self._file = file
         self._made = False
 
-    def reached(self) -> Anchor:
+    def reached(self) -> ArrivalMark:
         """Return the newest event that was examined; BEGINNING before the first examination."""
         self._make()
         with self._file.reading() as connection:
             row = connection.execute(select(examined)).one_or_none()
-        return BEGINNING if row is None else Anchor(row.number, row.event_id)
+        return BEGINNING if row is None else ArrivalMark(row.number, row.event_id)
 
-    def arrived(self, after: Anchor) -> Arrived:
+    def arrived(self, after: ArrivalMark) -> Arrived:
         """Return the days of the events that came after one; of all where that one is gone."""
         with self._file.reading() as connection:
             last = newest(connection)
@@ -104,7 +104,7 @@ class ExaminedArrivals:
 
     def note(
         self,
-        reached: Anchor,
+        reached: ArrivalMark,
         findings: Iterable[Finding],
         now: datetime | None = None,
         *,

@@ -16,19 +16,19 @@ from crypto_core.trail.store.schema import event
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class ArrivalMark:
     """How far a look got: the newest arrival then. `event_id` is as it is stored."""
 
     number: int = 0
     event_id: bytes = b""
 
 
-BEGINNING = Anchor()
+BEGINNING = ArrivalMark()
 
 
 def arrived(
-    connection: Connection, found: Conditions, after: Anchor, limit: int
-) -> tuple[list[Row], Anchor, bool]:
+    connection: Connection, found: Conditions, after: ArrivalMark, limit: int
+) -> tuple[list[Row], ArrivalMark, bool]:
     """Return the events of a filter that came after `after`, how far that got, and whether there is more.
 
     Numbers are given again once the newest events are deleted: where the anchor is gone, all events count.
@@ -50,11 +50,11 @@ def arrived(
     rows = connection.execute(with_records(page).order_by(page.c.id)).all()
     more = len(rows) > limit
     chosen = [tuple(row) for row in rows[:limit]]
-    reached = Anchor(chosen[-1][0], id_of(connection, chosen[-1][0]) or b"") if more else last
+    reached = ArrivalMark(chosen[-1][0], id_of(connection, chosen[-1][0]) or b"") if more else last
     return chosen, reached, more
 
 
-def newest(connection: Connection) -> Anchor | None:
+def newest(connection: Connection) -> ArrivalMark | None:
     """Return the event that came last; None where there is none."""
     number = connection.scalar(select(func.max(event.c.id)))
-    return None if number is None else Anchor(number, id_of(connection, number) or b"")
+    return None if number is None else ArrivalMark(number, id_of(connection, number) or b"")

@@ -35,7 +35,7 @@ from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
 from crypto_core.trail.store.files_seen import any_file, recall, remember
 from crypto_core.trail.store.hourly_counts import count_all
-from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent, ReceiptOfEvent
@@ -133,7 +133,7 @@ class Arrivals:
     """Events in the order in which they came, how far that goes, and whether there are more by now."""
 
     events: tuple[StoredEvent, ...]
-    reached: Anchor
+    reached: ArrivalMark
     more: bool = False
 
 
@@ -347,7 +347,7 @@ class EventStore:
     def arrivals(
         self,
         expression: str = "",
-        after: Anchor = BEGINNING,
+        after: ArrivalMark = BEGINNING,
         *,
         limit: int = 500,
         cancelled: Event | None = None,

@@ -24,7 +24,7 @@ from crypto_core.trail.use.radius import BlastRadii, BlastRadius
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.receipted import ValueSearch
 from crypto_core.trail.use.token_timeline import TokenTimeline
-from crypto_core.trail.use.tokens import OPENED, Remembered, TokenTimelines
+from crypto_core.trail.use.tokens import OPENED, StoreAnswers, TokenTimelines
 
 MOST = 10_000
 
@@ -155,7 +155,7 @@ class EventUse:
     aliases: Aliases
     coverage: Covered = not_recorded
     values: ValueSearch | None = None
-    remembered: Remembered = field(default_factory=Remembered, compare=False)
+    remembered: StoreAnswers = field(default_factory=StoreAnswers, compare=False)
 
     def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
         """Return facts and possibilities about a token's use. Raises InvalidReferenceError."""

@@ -30,7 +30,7 @@ SECONDS = 60.0
 _T = TypeVar("_T")
 
 
-class Remembered:
+class StoreAnswers:
     """Answers about one store, until it changes. Several threads may ask: at worst, each is answered anew."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class TokenTimelines:
     covered: Covered
     values: ValueSearch | None = None
     """Finds what is and was stored by its SHA-256; without it, only receipts that name the row count."""
-    remembered: Remembered = field(default_factory=Remembered, compare=False)
+    remembered: StoreAnswers = field(default_factory=StoreAnswers, compare=False)
 
     def timeline_of(self, ref: TokenRef, cancelled: Event | None) -> token_timeline.TokenTimeline:
         """Return what is known of one token. Where the database does not tell, that is in the coverage.

@@ -10,13 +10,13 @@ from rich.cells import cell_len
 
 from crypto_core.lists.sheet import SheetField
 from crypto_core.text.cleaning import clean
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.signs import STYLES
 from screens.widgets.cells import fit, fit_middle
 
 Row = TypeVar("Row")
 
-Column = SheetField[Row, Facts]
+Column = SheetField[Row, ScreenFacts]
 """A column is a field of the rows' sheet."""
 
 Cell = tuple[str, str]
@@ -26,7 +26,7 @@ GAP = 2
 NARROWEST = 3
 
 
-def cell_of(column: Column[Row], row: Row, facts: Facts) -> Cell:
+def cell_of(column: Column[Row], row: Row, facts: ScreenFacts) -> Cell:
     text, tone = column.text(row, facts)
     return text, STYLES.get(tone, tone)
 
@@ -42,7 +42,10 @@ class Placed(Generic[Row]):
 
 
 def wanted(
-    rows: Iterable[Row], columns: Sequence[Column[Row]], facts: Facts, before: Mapping[str, int] | None = None
+    rows: Iterable[Row],
+    columns: Sequence[Column[Row]],
+    facts: ScreenFacts,
+    before: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Return how many cells the widest text of each column takes; never less than `before`."""
     widths = {c.name: max((before or {}).get(c.name, 0), cell_len(c.title) + 2) for c in columns}

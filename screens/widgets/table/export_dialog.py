@@ -16,7 +16,7 @@ from crypto_core.errors import InterruptedRunError
 from crypto_core.lists.new_files import ExportError, new_file
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.widgets.dialog import framed
 from screens.widgets.file_dialog import FileDialog
 from screens.widgets.table.listing import Listing
@@ -35,7 +35,7 @@ class ExportDialog(FileDialog, Generic[Row]):
     LIMIT_SECONDS = 86_400.0
 
     def __init__(
-        self, facts: Facts, listing: Listing[Row], query: Query, marks: Marks[Row], path: str
+        self, facts: ScreenFacts, listing: Listing[Row], query: Query, marks: Marks[Row], path: str
     ) -> None:
         super().__init__(facts, path or f"keydeck-{listing.name}-{facts.clock():%Y%m%d-%H%M}.csv")
         self._listing = listing

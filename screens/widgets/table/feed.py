@@ -14,8 +14,8 @@ from textual.dom import DOMNode
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Cursor, Page, Query
 from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.window import RowWindow
 
@@ -25,7 +25,7 @@ PAGE = 200
 REREAD = 200
 """Up to so many rows are read again one by one; more than that, and the list is asked for anew."""
 
-CANCELLED = Trouble("Cancelled: showing what was loaded before.", "r asks again.")
+CANCELLED = Failure("Cancelled: showing what was loaded before.", "r asks again.")
 
 
 class PageKind(Enum):
@@ -58,11 +58,11 @@ class Feed(Generic[Row]):
     def __init__(
         self,
         node: DOMNode,
-        facts: Facts,
+        facts: ScreenFacts,
         listing: Listing[Row],
         *,
         came: Callable[[RowsCame], None],
-        failed: Callable[[Trouble, Query], None],
+        failed: Callable[[Failure, Query], None],
         changed: Callable[[], None],
     ) -> None:
         """`came` is called when the window has other rows, `failed` when pages did not come, `changed` when
@@ -74,7 +74,7 @@ class Feed(Generic[Row]):
         """The query that is asked for; the same as `shown` once its rows are there."""
         self.at: datetime | None = None
         """When the rows came; None before the first did."""
-        self.trouble: Trouble | None = None
+        self.trouble: Failure | None = None
         """Why the last pages that were asked for did not come."""
         self._node = node
         self._facts = facts
@@ -204,8 +204,8 @@ class Feed(Generic[Row]):
             group="count",
         )
 
-    def _take(self, kind: PageKind, query: Query, answer: list[Page[Row]] | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _take(self, kind: PageKind, query: Query, answer: list[Page[Row]] | Failure) -> None:
+        if isinstance(answer, Failure):
             # Before the first rows, what was asked for is still what the operator wants to see.
             self.asked = self.shown if self.at is not None else query
             self.trouble = answer
@@ -235,8 +235,8 @@ class Feed(Generic[Row]):
         self._came(RowsCame(kind, [row for page in answer for row in page.rows], moved))
         self._changed()
 
-    def _take_some(self, refs: Sequence[Hashable], answer: Sequence[Row] | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _take_some(self, refs: Sequence[Hashable], answer: Sequence[Row] | Failure) -> None:
+        if isinstance(answer, Failure):
             self._failed(answer, self.shown)
             return
         here = {self._listing.identity(row) for row in answer}
@@ -248,12 +248,12 @@ class Feed(Generic[Row]):
         self._came(RowsCame(PageKind.SOME, answer, gone=gone))
         self._changed()
 
-    def _know_count(self, query: Query, answer: int | Trouble, before: int | None) -> None:
+    def _know_count(self, query: Query, answer: int | Failure, before: int | None) -> None:
         """Keep the count. Where none came, the table says how many rows are loaded.
 
         Where it was another one `before`, nobody knows how many of the rows came or went above those held.
         """
-        if not isinstance(answer, Trouble):
+        if not isinstance(answer, Failure):
             self._counts[query.filter] = answer
             if before not in (None, answer) and self.window.above:
                 self.window.base = None

@@ -11,8 +11,8 @@ from crypto_core.lists.filter_language import Field
 from crypto_core.lists.paging import PagedSource, Query
 from crypto_core.lists.sheet import Sheet, SheetField
 from crypto_core.text.cleaning import shortened
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.own_column import OwnColumn
 from screens.signs import Sign
 from screens.widgets.table.columns import Column
@@ -30,13 +30,13 @@ class Listing(Generic[Row]):
     """
 
     name: str
-    sheet: Sheet[Row, Facts]
-    source: Callable[[Facts], PagedSource[Row]]
+    sheet: Sheet[Row, ScreenFacts]
+    source: Callable[[ScreenFacts], PagedSource[Row]]
     fields: Mapping[str, Field]
     sort: str
     identity: Callable[[Row], Hashable]
     reference: Callable[[Row], str]
-    sign: Callable[[Row, Facts], Sign]
+    sign: Callable[[Row, ScreenFacts], Sign]
     nothing: str
     record: Callable[[Row], Mapping[str, Any]] = methodcaller("as_json")
     descending: bool = False
@@ -75,10 +75,10 @@ def _own(own: OwnColumn, record: Callable[[Row], Mapping[str, Any]]) -> Column[R
     return SheetField(own.name, lambda row, _: (own.text(record(row)), ""), (8, 24, 8), own.heading)
 
 
-def order_after(listing: Listing[Any], query: Query, column: Column[Any]) -> Query | Trouble:
+def order_after(listing: Listing[Any], query: Query, column: Column[Any]) -> Query | Failure:
     """Return the query by a column; the other way round the second time; as at first the third time."""
     if not column.sort:
-        return Trouble(f"{column.title.capitalize()} can't be sorted by.")
+        return Failure(f"{column.title.capitalize()} can't be sorted by.")
     if query.sort != column.sort:
         return replace(query, sort=column.sort, descending=False)
     if not query.descending:
@@ -86,14 +86,14 @@ def order_after(listing: Listing[Any], query: Query, column: Column[Any]) -> Que
     return listing.first_query(query.filter)
 
 
-def order_named(listing: Listing[Any], query: Query, words: str) -> Query | Trouble:
+def order_named(listing: Listing[Any], query: Query, words: str) -> Query | Failure:
     """Return the query by a column named in words: `org`, `org desc`."""
     name, _, direction = words.strip().partition(" ")
     column = listing.column(name)
     sort = column.sort if column is not None else name if name == listing.sort else ""
     if not sort or direction.strip() not in ("", "asc", "desc"):
         names = ", ".join(c.name for c in listing.columns if c.sort)
-        return Trouble(f"Can't sort by {shortened(words, 60)}.", f"Columns: {names}; desc may follow.")
+        return Failure(f"Can't sort by {shortened(words, 60)}.", f"Columns: {names}; desc may follow.")
     return replace(query, sort=sort, descending=direction.strip() == "desc")
 
 

@@ -9,7 +9,7 @@ from crypto_core.lists.filter_language import Field
 from crypto_core.lists.in_memory import MemorySource, Scalar
 from crypto_core.lists.paging import PagedSource
 from crypto_core.lists.sheet import Sheet
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.widgets.table.listing import Listing
 
 Row = TypeVar("Row")
@@ -17,8 +17,8 @@ Row = TypeVar("Row")
 
 def memory_listing(
     name: str,
-    sheet: Sheet[Row, Facts],
-    rows: Callable[[Facts], Sequence[Row]],
+    sheet: Sheet[Row, ScreenFacts],
+    rows: Callable[[ScreenFacts], Sequence[Row]],
     *,
     identity: Callable[[Row], Scalar],
     **others: Any,
@@ -27,7 +27,7 @@ def memory_listing(
     found = {field.name: field for field in sheet.declared if field.find or field.free}
     free = [name for name, field in found.items() if field.free]
 
-    def source(facts: Facts) -> PagedSource[Row]:
+    def source(facts: ScreenFacts) -> PagedSource[Row]:
         return MemorySource(
             lambda: rows(facts),
             fields=fields,

@@ -19,8 +19,8 @@ from crypto_core.text.cleaning import clean, shortened
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, Host
 from screens.asking import ask
-from screens.blocking import Trouble
-from screens.facts import Facts
+from screens.blocking import Failure
+from screens.facts import ScreenFacts
 from screens.memory import SortOrder
 from screens.services import UserCommands
 from screens.user_command import CommandOutcome, UserCommand
@@ -30,7 +30,7 @@ from screens.widgets.clipboard import cell_as_text, rows_as_text, send_to_clipbo
 from screens.widgets.dialog import Told
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.line_list import Line, line
-from screens.widgets.notice import Notice
+from screens.widgets.notice import NoticeBar
 from screens.widgets.question import Question
 from screens.widgets.table.column_chooser import ColumnChooser
 from screens.widgets.table.columns import cell_of
@@ -84,7 +84,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         """Rows came, or the count, or the table began or ceased to ask; or marks changed."""
 
     def __init__(
-        self, facts: Facts, listing: Listing[Row], *, first_filter: str = "", example: str = ""
+        self, facts: ScreenFacts, listing: Listing[Row], *, first_filter: str = "", example: str = ""
     ) -> None:
         """`first_filter` is what the pane opens with and Esc comes back to; `example` shows a filter."""
         super().__init__()
@@ -102,7 +102,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def compose(self) -> ComposeResult:
         yield FilterBar(self.listing.fields, self._example)
-        yield Notice()
+        yield NoticeBar()
         yield Table(self.facts, self.listing, self.feed.window)
 
     @property
@@ -141,7 +141,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         if self.facts.epoch != self._epoch:
             self._epoch = self.facts.epoch
             self.table.marks.clear()
-            self.query_one(Notice).tell(None)
+            self.query_one(NoticeBar).tell(None)
             self.feed.forget()
             self.table.rows_changed((), anew=True)
             self._begin_anew()
@@ -165,13 +165,13 @@ class TablePane(Actor, Vertical, Generic[Row]):
         table.rows_changed(came.rows, moved=came.moved, anew=anew, at_end=came.kind is PageKind.END)
         if came.kind is not PageKind.SOME:
             self._order_unknown = False
-            self.query_one(Notice).tell(None)
+            self.query_one(NoticeBar).tell(None)
         if came.kind is PageKind.FRESH and self.bar.is_open:
             self._close_bar()
 
-    def _rows_failed(self, trouble: Trouble, asked: Query) -> None:
+    def _rows_failed(self, trouble: Failure, asked: Query) -> None:
         if trouble.position is None:
-            self.query_one(Notice).tell(trouble)
+            self.query_one(NoticeBar).tell(trouble)
             return
         if not self.bar.is_open:
             self._open_bar(asked.filter)
@@ -292,8 +292,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
     def do_reverse(self) -> None:
         self._ask_order(replace(self.feed.asked, descending=not self.feed.asked.descending))
 
-    def _ask_order(self, query: Query | Trouble) -> None:
-        if isinstance(query, Trouble):
+    def _ask_order(self, query: Query | Failure) -> None:
+        if isinstance(query, Failure):
             self.say(str(query), trouble=True)
             return
         self.facts.memory.remember_order(self.listing.name, SortOrder(query.sort, query.descending))
@@ -395,8 +395,8 @@ class TablePane(Actor, Vertical, Generic[Row]):
             limit=command.seconds + 10,
         )
 
-    def _own_ended(self, command: UserCommand, answer: CommandOutcome | Trouble) -> None:
-        if isinstance(answer, Trouble):
+    def _own_ended(self, command: UserCommand, answer: CommandOutcome | Failure) -> None:
+        if isinstance(answer, Failure):
             self.say(str(answer), trouble=True)
         else:
             self.app.push_screen(command_said(command, answer))
@@ -472,7 +472,7 @@ def coverage(feed: Feed[Any], table: Table[Any], listing: Listing[Any]) -> Conte
     return Content.assemble(("   ".join(parts), "$muted"))
 
 
-def copy_cell(table: Table[Row], listing: Listing[Row], facts: Facts) -> None:
+def copy_cell(table: Table[Row], listing: Listing[Row], facts: ScreenFacts) -> None:
     """Copy the cell under the cursor; in the first column it is the row's reference."""
     row, column = table.current, table.columns.current
     if row is not None:

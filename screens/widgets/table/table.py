@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from crypto_core.lists.paging import Query
-from screens.facts import Facts
+from screens.facts import ScreenFacts
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.columns import GAP, Cell, Column, Placed, cell_of, fitted, place, wanted
 from screens.widgets.table.listing import Listing, arrow
@@ -31,7 +31,7 @@ WIDE = 137
 class ShownColumns(Generic[Row]):
     """The first column of the listing always comes first."""
 
-    def __init__(self, listing: Listing[Row], facts: Facts) -> None:
+    def __init__(self, listing: Listing[Row], facts: ScreenFacts) -> None:
         self._listing = listing
         self._facts = facts
         self._wanted: dict[str, int] = {}
@@ -126,7 +126,7 @@ class Table(CursorView, Generic[Row]):
     class HeadingPressed(Message):
         column: Column[Any]
 
-    def __init__(self, facts: Facts, listing: Listing[Row], window: RowWindow[Row]) -> None:
+    def __init__(self, facts: ScreenFacts, listing: Listing[Row], window: RowWindow[Row]) -> None:
         super().__init__()
         self._facts = facts
         self._listing = listing

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.sandbox.endpoint import Fault
-from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.model import JobState
 from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import Scene, staged, until
@@ -77,7 +77,7 @@ def test_a_job_at_rate_auto_says_that_kms_leaves_it_nothing_and_loses_no_token(
 
         def is_starved() -> bool:
             pace = scene.view().pace
-            return pace is not None and pace.standing is Standing.STARVED
+            return pace is not None and pace.standing is PaceTrend.STARVED
 
         until(lambda: is_starved() or not runner.runs, "a pace that has all but stopped")
         control.set_throttle(60.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from console.printed.tables import Table
+from console.printed.tables import PrintedTable
 
 HEADERS = ("severity", "reference", "note", "tokens")
 ROWS = [
@@ -15,7 +15,7 @@ ROWS = [
 
 
 def test_without_a_terminal_a_row_is_a_line_and_numbers_stand_to_the_right() -> None:
-    head, first, second = Table(HEADERS, ROWS).lines()
+    head, first, second = PrintedTable(HEADERS, ROWS).lines()
     assert head.split() == list(HEADERS)
     assert first.endswith("12,000")
     assert second.endswith("     3")
@@ -26,7 +26,7 @@ def test_without_a_terminal_a_row_is_a_line_and_numbers_stand_to_the_right() -> 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_on_a_terminal_no_line_is_wider_and_every_word_is_there(width: int) -> None:
-    table = Table(HEADERS, ROWS)
+    table = PrintedTable(HEADERS, ROWS)
     lines = list(table.lines(width))
     assert max(map(cell_len, lines)) <= width
     for row in ROWS:
@@ -37,7 +37,7 @@ def test_on_a_terminal_no_line_is_wider_and_every_word_is_there(width: int) -> N
 
 def test_what_is_too_long_goes_on_below_in_full() -> None:
     text = "A sentence of words, and one that is longerthananycolumnhereisallowedtobe."
-    head, *lines = Table(("note",), [(text,)]).lines(20)
+    head, *lines = PrintedTable(("note",), [(text,)]).lines(20)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert lines[:2] == ["A sentence of", "  words, and one"]
     assert all(line.startswith("  ") for line in lines[1:])  # a row that somebody made up begins no line
@@ -46,8 +46,8 @@ def test_what_is_too_long_goes_on_below_in_full() -> None:
 
 def test_columns_that_can_be_spared_are_left_out_by_name_and_only_where_there_is_no_room() -> None:
     wide, narrow = (
-        Table(HEADERS, ROWS, spare=("note", "tokens")),
-        Table(HEADERS, ROWS, spare=("note", "tokens")),
+        PrintedTable(HEADERS, ROWS, spare=("note", "tokens")),
+        PrintedTable(HEADERS, ROWS, spare=("note", "tokens")),
     )
     list(wide.lines(120))
     lines = list(narrow.lines(60))
@@ -64,7 +64,7 @@ def test_a_field_of_ten_megabytes_is_cut_and_rows_are_not_held() -> None:
             read.append(number)
             yield (str(number), "x" * 10_000_000 if number == 1 else "y")
 
-    lines = Table(("id", "text"), rows()).lines()  # type: ignore[arg-type]
+    lines = PrintedTable(("id", "text"), rows()).lines()  # type: ignore[arg-type]
     next(lines)
     assert len(read) == 500
     assert len(next(lines)) < 1_000
@@ -73,4 +73,4 @@ def test_a_field_of_ten_megabytes_is_cut_and_rows_are_not_held() -> None:
 
 
 def test_a_table_without_rows_is_its_headings() -> None:
-    assert list(Table(("a", "b"), []).lines(40)) == ["a  b"]
+    assert list(PrintedTable(("a", "b"), []).lines(40)) == ["a  b"]

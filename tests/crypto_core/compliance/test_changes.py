@@ -18,7 +18,7 @@ from crypto_core.compliance import change_reader
 from crypto_core.compliance.facts import (
     ChangeFact,
     ChangeFacts,
-    ChangeKind,
+    FactKind,
     FindingFacts,
     GuardingKeyFacts,
     PartFacts,
@@ -139,17 +139,17 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     changes, uses = read(services)
     assert changes.gaps == ()
     told = [(one.kind, one.what, one.opens, one.closes) for one in changes.changes if one.subject == key]
-    assert (ChangeKind.POLICY, "PutKeyPolicy", "open to everybody", False) in told
-    assert (ChangeKind.POLICY, "PutKeyPolicy", "", True) in told
+    assert (FactKind.POLICY, "PutKeyPolicy", "open to everybody", False) in told
+    assert (FactKind.POLICY, "PutKeyPolicy", "", True) in told
     granted = "granted arn:aws:iam::999999999999:role/x Decrypt"
-    assert (ChangeKind.POLICY, "CreateGrant", granted, False) in told
+    assert (FactKind.POLICY, "CreateGrant", granted, False) in told
     made = {one.subject for one in changes.changes if one.what == "CreateKey"}
     assert another in made
     journaled = [one for one in changes.changes if one.source == "journal"]
     assert [(one.kind, one.what, one.subject, one.outcome) for one in journaled] == [
-        (ChangeKind.REENCRYPTION, "rewrap", f"{ref.table}.{ref.column} (a row)", "done"),
-        (ChangeKind.APPROVAL, "approvals approve", f"Re-encrypt {ref.table}.{ref.column} (a row)", "done"),
-        (ChangeKind.OPERATION, "keys retire-grant", "alias/x", "done"),
+        (FactKind.REENCRYPTION, "rewrap", f"{ref.table}.{ref.column} (a row)", "done"),
+        (FactKind.APPROVAL, "approvals approve", f"Re-encrypt {ref.table}.{ref.column} (a row)", "done"),
+        (FactKind.OPERATION, "keys retire-grant", "alias/x", "done"),
     ]
     assert journaled[0].detail == f"under {key}; done 1"
     assert f":{ref.row_id}" not in str(changes)

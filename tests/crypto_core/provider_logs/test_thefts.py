@@ -16,7 +16,7 @@ from console.sandbox.provider_traffic import (
     INTRUDER_EGRESS,
     INTRUDERS_USES,
     NEW_EGRESS,
-    ProviderUse,
+    ProviderAction,
     provider_uses,
 )
 from console.sandbox.sandbox import Sandbox
@@ -31,10 +31,10 @@ from crypto_core.provider_logs.token_use import (
     BY_HASH,
     BY_TIME,
     UNNAMED_OPENING,
-    Certainty,
     Doing,
     TokenUse,
     TokenUses,
+    UseCertainty,
 )
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
@@ -53,7 +53,7 @@ class Scene:
     services: Container
     log: ProviderLog
     events: EventStore
-    uses: tuple[ProviderUse, ...]
+    uses: tuple[ProviderAction, ...]
     timelines: dict[str, TokenUse]
 
     def by(self, who: str) -> set[tuple[int, str, str, str]]:
@@ -158,12 +158,12 @@ def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scen
     opened = next(deed for deed in openings if deed.address == INTRUDER_ADDRESS)
     used = next(deed for deed in use.deeds if deed.theft)
     assert opened.at < used.at
-    assert {(one.certainty, one.reason) for one in openings} == {(Certainty.POSSIBILITY, UNNAMED_OPENING)}
+    assert {(one.certainty, one.reason) for one in openings} == {(UseCertainty.POSSIBILITY, UNNAMED_OPENING)}
     assert opened.words.startswith(f"may have been opened by user/intruder from {INTRUDER_ADDRESS}")
     assert (used.address, used.agent, used.certainty, used.reason) == (
         INTRUDER_EGRESS,
         INTRUDER_CLIENT,
-        Certainty.FACT,
+        UseCertainty.FACT,
         BY_HASH,
     )
     assert f"from {INTRUDER_ADDRESS} (who was new) opened tokens" in used.theft
@@ -174,7 +174,7 @@ def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scen
     assert document["look_like_theft"] == len(use.thefts)
     possible = scene.timelines[scene.token("confluence_connection")]
     assert possible.used == 0
-    assert {deed.certainty for deed in possible.thefts} == {Certainty.POSSIBILITY}
+    assert {deed.certainty for deed in possible.thefts} == {UseCertainty.POSSIBILITY}
     assert "may have been used" in possible.thefts[0].words
 
 

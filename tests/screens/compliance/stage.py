@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.compliance.assessment import Assessment, assess
 from crypto_core.compliance.control import Exemption
-from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ChangeKind, FindingFact, UseFact
+from crypto_core.compliance.facts import ChangeFact, ChangeFacts, FactKind, FindingFact, UseFact
 from crypto_core.compliance.library import ControlCatalogue, ControlLibrary, Controls
 from crypto_core.compliance.period import judging
 from crypto_core.compliance.period.period import AuditPeriod
@@ -132,7 +132,7 @@ def _changes() -> tuple[ChangeFact, ...]:
     )
     return tuple(
         ChangeFact(
-            kind=ChangeKind.KEY,
+            kind=FactKind.KEY,
             source=clean(source),
             id=clean(id_),
             at=at,

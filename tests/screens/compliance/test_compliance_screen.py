@@ -16,7 +16,7 @@ from screens.compliance.grid import Zoom
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.pages import ControlDayScreen, OpenPointsScreen
 from screens.compliance.screen import ComplianceScreen
-from screens.compliance.standing import Standing
+from screens.compliance.standing import ComplianceStanding
 from screens.findings.screen import FindingsScreen
 from tests.screens.compliance.stage import OFF_UNTIL, TODAY, sample_period
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -189,7 +189,7 @@ async def test_the_evidence_of_the_first_day_has_its_changes_and_its_exception()
 def test_the_evidence_of_a_day_names_its_other_records() -> None:
     last = PERIOD.records[-1]
     both = {last.number: last, last.number + 1: replace(last, number=last.number + 1)}
-    standing = Standing(TODAY, TODAY, PERIOD.controls, PERIOD, records=both)
+    standing = ComplianceStanding(TODAY, TODAY, PERIOD.controls, PERIOD, records=both)
     found = day_evidence(standing, PERIOD.controls[0].control.id, TODAY)
     assert found is not None
     lines = [line.content.plain for line in day_lines(found, standing, TODAY, 80)]

@@ -80,7 +80,7 @@ class AtTheEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _RowsPart:
     """Rows of a table: all, or those of a condition; `only` leaves tables out that inherit from it."""
 
     relation: Relation
@@ -107,8 +107,8 @@ class _Part:
         )
 
 
-def _range(relation: Relation, first: int, end: int) -> _Part:
-    return _Part(relation, _pages(first, end), "ONLY ")
+def _range(relation: Relation, first: int, end: int) -> _RowsPart:
+    return _RowsPart(relation, _pages(first, end), "ONLY ")
 
 
 def _pages(first: int, end: int) -> str:
@@ -186,15 +186,15 @@ class FullReader:
         end = AtTheEnd()
         states = _states(connection, relations)
         now = _Snapshot(*connection.execute(_SNAPSHOT).one())
-        whole: list[_Part] = []
-        since: list[_Part] = []
+        whole: list[_RowsPart] = []
+        since: list[_RowsPart] = []
         with patient(connection, END_SECONDS):
             for relation in relations:
                 state, reading = states.get(relation.oid), self.book.tables.get(relation.oid)
                 if state is None:
                     end.late.append(relation.place)
                 elif not state.by_ranges:
-                    whole.append(_Part(relation, only="" if relation.kind in "fp" else "ONLY "))
+                    whole.append(_RowsPart(relation, only="" if relation.kind in "fp" else "ONLY "))
                 elif reading is None or not state.continues(relation, reading):
                     end.late.append(relation.place)
                 elif not reading.done:
@@ -204,7 +204,7 @@ class FullReader:
                     # What stands there has been counted.
                     besides = reading.holding if len(reading.holding) <= CONFIRMED else []
                     written = (now.written_since(reading.since), *(f"NOT ({_pages(*r)})" for r in besides))
-                    since.append(_Part(relation, " AND ".join(written), "ONLY "))
+                    since.append(_RowsPart(relation, " AND ".join(written), "ONLY "))
             for part, _, hits in self._looks(connection, whole, end):
                 self._count(connection, part, hits, end)
             for part, rows, hits in self._looks(connection, since, end):
@@ -241,14 +241,14 @@ class FullReader:
             end.found.append((relation, column, samples.Counted(max(0, reading.rows - rows), {}, 0, 0)))
 
     def _looks(
-        self, connection: Connection, parts: Sequence[_Part], end: AtTheEnd
-    ) -> Iterator[tuple[_Part, int, list[Candidate]]]:
+        self, connection: Connection, parts: Sequence[_RowsPart], end: AtTheEnd
+    ) -> Iterator[tuple[_RowsPart, int, list[Candidate]]]:
         for first in range(0, len(parts), samples.TOGETHER):
             yield from self._look(connection, parts[first : first + samples.TOGETHER], end)
 
     def _look(
-        self, connection: Connection, parts: Sequence[_Part], end: AtTheEnd
-    ) -> Iterator[tuple[_Part, int, list[Candidate]]]:
+        self, connection: Connection, parts: Sequence[_RowsPart], end: AtTheEnd
+    ) -> Iterator[tuple[_RowsPart, int, list[Candidate]]]:
         stop_if(self.cancelled)
         statement = " UNION ALL ".join(part.looked_at(number) for number, part in enumerate(parts))
         try:
@@ -268,7 +268,7 @@ class FullReader:
             yield parts[number], count, [c for c, hit in zip(columns, hits, strict=True) if hit]
 
     def _count(
-        self, connection: Connection, part: _Part, columns: Sequence[Candidate], end: AtTheEnd
+        self, connection: Connection, part: _RowsPart, columns: Sequence[Candidate], end: AtTheEnd
     ) -> None:
         for column in columns:
             statement = f"SELECT count(*), {samples.kind_counts(column)} FROM {part.rows((column,))}"  # noqa: S608

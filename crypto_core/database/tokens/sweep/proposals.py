@@ -24,7 +24,7 @@ _PROVIDERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class TableProposal:
     """An entry of the setting `tables`, None where there can be none, and why columns are not in it.
 
     What the entry holds is as the database has it, to be written and not to be shown.
@@ -35,7 +35,7 @@ class Proposal:
     left_out: tuple[str, ...] = ()
 
 
-def propose(sweep: Sweep, declared: Iterable[TokenTable]) -> tuple[Proposal, ...]:
+def propose(sweep: Sweep, declared: Iterable[TokenTable]) -> tuple[TableProposal, ...]:
     """Return what to write for each table that was found; once for a table that many schemas have alike.
 
     An entry takes the place of the built-in table of its name, so it has that one's token columns too.
@@ -69,10 +69,10 @@ def _pattern(schemas: Sequence[str]) -> str:
     return "*".join(words) if any(words) else ""
 
 
-def _proposal(table: FoundTable, known: TokenTable | None, schema: str | None) -> Proposal:
+def _proposal(table: FoundTable, known: TokenTable | None, schema: str | None) -> TableProposal:
     hindrance = _hindrance(table)
     if hindrance:
-        return Proposal(table, None, (hindrance,))
+        return TableProposal(table, None, (hindrance,))
     plain = {column.name for column in table.columns if _is_plain(column)}
     documents = {column.name for column in table.columns if _is_documents(column)} - plain
     left_out = tuple(
@@ -82,9 +82,9 @@ def _proposal(table: FoundTable, known: TokenTable | None, schema: str | None) -
     )
     found = [column.name for column in table.columns if column.name in plain | documents]
     if not found:
-        return Proposal(table, None, left_out)
+        return TableProposal(table, None, left_out)
     if schema is not None and known and _is_like(table, found, documents, known):
-        return Proposal(table, {"name": table.name, "schema": schema}, left_out)
+        return TableProposal(table, {"name": table.name, "schema": schema}, left_out)
     # Elsewhere a table of that name may have other columns.
     known = known if schema is None else None
     tokens = tuple(dict.fromkeys((*(known.token_columns if known else ()), *found)))
@@ -103,7 +103,7 @@ def _proposal(table: FoundTable, known: TokenTable | None, schema: str | None) -
         entry["organisation"] = organisation
     if documents:
         entry["documents"] = [column for column in tokens if column in documents]
-    return Proposal(table, entry, left_out)
+    return TableProposal(table, entry, left_out)
 
 
 def _hindrance(table: FoundTable) -> str:

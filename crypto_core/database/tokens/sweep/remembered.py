@@ -26,7 +26,7 @@ from crypto_core.text.json_records import JsonRecordError, record_of
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class PresentDatabase:
     """What a database is now, as far as it decides whether a sweep still holds.
 
     `shape` changes with the names of tables and columns and the types of columns. `known` are the names of
@@ -40,7 +40,7 @@ class Present:
     shown: frozenset[str]
 
     @classmethod
-    def of(cls, connection: Connection, tables: Sequence[TokenTable]) -> Present:
+    def of(cls, connection: Connection, tables: Sequence[TokenTable]) -> PresentDatabase:
         role, shape = connection.execute(_PRESENT).one()
         return cls(str(role), str(shape), *declared_names(connection, tables))
 
@@ -75,7 +75,7 @@ class RememberedSweeps:
             self._read_only = True
 
     def last(
-        self, connection: Connection, present: Present, since: datetime, until: datetime
+        self, connection: Connection, present: PresentDatabase, since: datetime, until: datetime
     ) -> Sweep | None:
         """Return the last sweep between two moments that holds for the database as it is; None without one.
 

@@ -32,7 +32,7 @@ from crypto_core.database.tokens.sweep.candidates import (
 )
 from crypto_core.database.tokens.sweep.full_reading import AtTheEnd, FullReader, ReadingProgress, look_rules
 from crypto_core.database.tokens.sweep.reading_book import ReadingBook
-from crypto_core.database.tokens.sweep.remembered import Present, RememberedSweeps
+from crypto_core.database.tokens.sweep.remembered import PresentDatabase, RememberedSweeps
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.sweep.samples import Counted, Extent, Read, SampleReader
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
@@ -93,7 +93,7 @@ class SweepService:
         Raises DatabaseError, InterruptedRunError.
         """
         with connected(self._engine, cancelled=cancelled) as connection:
-            present = Present.of(connection, self._catalogue.declared)
+            present = PresentDatabase.of(connection, self._catalogue.declared)
             now = self._clock()
             last = self._remembered.last(connection, present, now - GOOD_FOR, now)
         return last.without(present.known) if last is not None else self.take_sweep(cancelled=cancelled)
@@ -148,8 +148,8 @@ class SweepService:
         for show in tuple(self._watching):
             show(progress)
 
-    def _places(self, connection: Connection) -> tuple[Present, Candidates]:
-        present = Present.of(connection, self._catalogue.declared)
+    def _places(self, connection: Connection) -> tuple[PresentDatabase, Candidates]:
+        present = PresentDatabase.of(connection, self._catalogue.declared)
         return present, read_candidates(connection, present.known, present.shown)
 
     def _summed_up(
@@ -157,7 +157,7 @@ class SweepService:
         began: float,
         connection: Connection,
         taken_at: datetime,
-        present: Present,
+        present: PresentDatabase,
         candidates: Candidates,
         hits: Sequence[tuple[Relation, Candidate, Counted]],
         failed: Sequence[Read],
@@ -192,7 +192,7 @@ class FullReading:
     """In passes: the ranges that are left, then the end at one moment."""
 
     reader: FullReader
-    places: Callable[[Connection], tuple[Present, Candidates]]
+    places: Callable[[Connection], tuple[PresentDatabase, Candidates]]
     sum_up: Callable[..., Sweep]
     passes: int = 0
     settled: bool = False

@@ -38,7 +38,7 @@ _SEVERITY_TONE = {
 
 
 @dataclass(frozen=True, slots=True)
-class OpenPoint:
+class ReportPoint:
     """What is left, was left out, or can't be known."""
 
     severity: Severity
@@ -48,15 +48,15 @@ class OpenPoint:
 
 @dataclass(frozen=True, slots=True)
 class OpenPointsSection(ReportSection):
-    open_points: tuple[OpenPoint, ...]
+    open_points: tuple[ReportPoint, ...]
 
     @classmethod
     def read(cls, sources: Sources) -> Self:
         points = [*_of_steps(sources.view), *_of_evidence(sources.exhibits), *_of_tokens(sources)]
-        points += [OpenPoint(Severity.HIGH, "Journal", remark) for remark in sources.remarks]
+        points += [ReportPoint(Severity.HIGH, "Journal", remark) for remark in sources.remarks]
         if more := sources.section(ActionsSection).actions_left_out:
             left_out = f"{more:,} entries from this period, which don't name the incident, are left out."
-            points.append(OpenPoint(Severity.LOW, "Journal", left_out))
+            points.append(ReportPoint(Severity.LOW, "Journal", left_out))
         return cls(tuple(sorted(points, key=lambda point: point.severity.rank)))
 
     def show(self, signed: Signed) -> ShownSection:
@@ -71,57 +71,57 @@ class OpenPointsSection(ReportSection):
         )
 
 
-def _of_steps(view: IncidentView) -> Iterator[OpenPoint]:
+def _of_steps(view: IncidentView) -> Iterator[ReportPoint]:
     not_begun = [step for step in view.steps if step.state is StepState.TODO]
     if not_begun:
         named = "; ".join(f"{step.number}, {step.step.title}" for step in not_begun)
-        yield OpenPoint(Severity.LOW, f"{counted(len(not_begun), 'step')} not begun", named)
+        yield ReportPoint(Severity.LOW, f"{counted(len(not_begun), 'step')} not begun", named)
     for step in view.steps:
         about = f"Step {step.number}, {step.step.title}"
         if step.state is StepState.SKIPPED:
-            yield OpenPoint(Severity.MEDIUM, about, f"Skipped: {step.reason or 'no reason given'}")
+            yield ReportPoint(Severity.MEDIUM, about, f"Skipped: {step.reason or 'no reason given'}")
         elif step.state is StepState.BEGUN:
             why = f": {step.trouble}" if step.trouble else "."
-            yield OpenPoint(Severity.LOW, about, f"Begun, not ended{why}")
+            yield ReportPoint(Severity.LOW, about, f"Begun, not ended{why}")
         elif step.state is StepState.DONE and step.step.check is not None:
             yield from _unproved(step, about)
 
 
-def _unproved(step: StepView, about: str) -> Iterator[OpenPoint]:
+def _unproved(step: StepView, about: str) -> Iterator[ReportPoint]:
     why = f" Reason given: {step.reason}" if step.reason else ""
     if step.check is None:
-        yield OpenPoint(Severity.MEDIUM, about, f"Ended without its check.{why}")
+        yield ReportPoint(Severity.MEDIUM, about, f"Ended without its check.{why}")
     elif not step.check.passed:
         said = joined(step.check.lines)
-        yield OpenPoint(_OF_CHECK[step.check.state], about, f"Check: {step.check.state.value}. {said}{why}")
+        yield ReportPoint(_OF_CHECK[step.check.state], about, f"Check: {step.check.state.value}. {said}{why}")
 
 
-def _of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
+def _of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[ReportPoint]:
     for exhibit in exhibits:
         piece = exhibit.evidence
         about = f"Evidence {piece.id}, {piece.title}"
         if not exhibit.agrees:
-            yield OpenPoint(Severity.CRITICAL, about, exhibit.trouble)
+            yield ReportPoint(Severity.CRITICAL, about, exhibit.trouble)
         elif exhibit.trouble:
-            yield OpenPoint(Severity.MEDIUM, about, exhibit.trouble)
+            yield ReportPoint(Severity.MEDIUM, about, exhibit.trouble)
         for gap in exhibit.gaps:
-            yield OpenPoint(Severity.MEDIUM, about, f"Not whole: {gap}")
+            yield ReportPoint(Severity.MEDIUM, about, f"Not whole: {gap}")
 
 
-def _of_tokens(sources: Sources) -> Iterator[OpenPoint]:
+def _of_tokens(sources: Sources) -> Iterator[ReportPoint]:
     if given_up := sources.section(LossesSection).accepted_losses:
         number = counted(len(given_up), "token")
         lost = f"{number} can't be opened by anybody: accepted as unrecoverable. Their owners connect again."
-        yield OpenPoint(Severity.HIGH, "Tokens", lost)
+        yield ReportPoint(Severity.HIGH, "Tokens", lost)
     tokens, (_, by_hand) = sources.section(TokensSection).tokens, said_of(sources.exhibits)
     if tokens.alive:
         verb = "is" if tokens.alive == 1 else "are"
-        yield OpenPoint(Severity.HIGH, "Tokens", f"{counted(tokens.alive, 'token')} {verb} still alive.")
+        yield ReportPoint(Severity.HIGH, "Tokens", f"{counted(tokens.alive, 'token')} {verb} still alive.")
     if tokens.not_known:
         unknown = f"{counted(tokens.not_known, 'token')}: whether alive is not known."
-        yield OpenPoint(Severity.MEDIUM, "Tokens", unknown)
+        yield ReportPoint(Severity.MEDIUM, "Tokens", unknown)
     for reference, how in sorted(by_hand.items())[:BY_HAND_SHOWN]:
-        yield OpenPoint(Severity.HIGH, reference, f"To be revoked by hand: {how or 'how was not recorded'}")
+        yield ReportPoint(Severity.HIGH, reference, f"To be revoked by hand: {how or 'how was not recorded'}")
     more = len(by_hand) - BY_HAND_SHOWN
     if more > 0:
-        yield OpenPoint(Severity.HIGH, "Tokens", f"{counted(more, 'more token')} to be revoked by hand.")
+        yield ReportPoint(Severity.HIGH, "Tokens", f"{counted(more, 'more token')} to be revoked by hand.")

@@ -25,7 +25,7 @@ FINAL = "FINAL"
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ReportHead:
     """What the report is about and where it comes from. `state` is DRAFT while the incident is open."""
 
     name: str
@@ -51,7 +51,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class SummarySection(ReportSection):
-    head: Head
+    head: ReportHead
     figures: tuple[Named, ...]
 
     @classmethod
@@ -89,10 +89,10 @@ class SummarySection(ReportSection):
         )
 
 
-def _head(sources: Sources) -> Head:
+def _head(sources: Sources) -> ReportHead:
     incident, runbook = sources.view.incident, sources.view.runbook
     return taken_from(
-        Head,
+        ReportHead,
         incident,
         state=FINAL if incident.state is IncidentState.CLOSED else DRAFT,
         runbook_id=runbook.id,

@@ -33,7 +33,7 @@ class TokensPart:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenTable:
+class ScopeTable:
     """The tokens in scope as they were first captured: a row of words each, below its headers.
 
     `evidence` is the piece that has them, None without one; `number` is how many it counts.
@@ -56,7 +56,7 @@ class TokenTable:
 class TokensSection(ReportSection):
     tokens: TokensPart
     jobs: tuple[ReportJob, ...]
-    tokens_in_scope: TokenTable
+    tokens_in_scope: ScopeTable
 
     @classmethod
     def read(cls, sources: Sources) -> Self:
@@ -83,7 +83,7 @@ class TokensSection(ReportSection):
         } | {exhibit.job.id: exhibit.job for exhibit in sources.exhibits if exhibit.job is not None}
         captured = next((exhibit for exhibit in sources.exhibits if exhibit.tokens), None)
         rows = [tuple(TOKEN.facts(row, _READER, *_COLUMNS)) for row in (captured.tokens if captured else ())]
-        in_scope = TokenTable(
+        in_scope = ScopeTable(
             tuple(name for name, _ in rows[0]) if rows else (),
             tuple(tuple(text for _, text in row) for row in rows),
             captured.evidence.id if captured else None,

@@ -119,7 +119,7 @@ def unpacked(body: bytes, most: int = MOST_PLAIN_BYTES) -> bytes:
             if size > most:
                 raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB.")
             parts.append(part)
-    except unpacking.BombError as error:
+    except unpacking.FileBombError as error:
         raise BrokenObjectError(error.message) from error
     except unpacking.UnreadableError as error:
         raise BrokenObjectError("truncated gzip." if error.cut_short else "damaged gzip.") from error

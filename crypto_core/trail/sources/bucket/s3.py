@@ -24,7 +24,7 @@ from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.files.record_shapes import records_of
-from crypto_core.trail.sources.pull_query import Read, kept_of, settled
+from crypto_core.trail.sources.pull_query import ReadRecords, kept_of, settled
 from crypto_core.trail.sources.report import PullRun
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.store import EventStore
@@ -153,7 +153,7 @@ class BucketSource:
 
     def _read(
         self, bucket: Bucket, wanted: _Wanted, pull: PullRun
-    ) -> Read | errors.KmsError | BrokenObjectError:
+    ) -> ReadRecords | errors.KmsError | BrokenObjectError:
         try:
             content = bucket.read_object(wanted[0].key, pull.cancelled)
             # One at a time: unpacked, and as objects of Python, a file takes many times its size.

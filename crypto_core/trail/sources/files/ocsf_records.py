@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypto_core.trail.record_reader import load
-from crypto_core.trail.sources.files.unpacking import Refused
+from crypto_core.trail.sources.files.unpacking import Refusal
 
 API_ACTIVITY = 6003
 FIELDS = {
@@ -50,7 +50,7 @@ def of_ocsf(document: dict[str, Any]) -> Iterable[object]:
     needed = all(_at(document, FIELDS[name]) for name in ("eventID", "eventName", "eventSource"))
     if document.get("class_uid") != API_ACTIVITY or product != "CloudTrail" or not needed:
         return (
-            Refused(
+            Refusal(
                 "OCSF, but not the API Activity (class 6003) of CloudTrail, and without raw_data",
                 "Import the trail's own files.",
             ),

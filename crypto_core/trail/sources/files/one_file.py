@@ -230,7 +230,7 @@ class FileReader:
 
 def _told(records: Iterator[object], refused: dict[str, None]) -> Iterator[object]:
     for record in records:
-        if isinstance(record, unpacking.Refused) and len(refused) < _MOST_REASONS:
+        if isinstance(record, unpacking.Refusal) and len(refused) < _MOST_REASONS:
             refused[str(record)] = None
         yield record
 

@@ -20,8 +20,8 @@ from crypto_core.trail.sources.files.ocsf_records import of_ocsf
 from crypto_core.trail.sources.files.unpacking import (
     LARGEST,
     MOST_TIMES,
-    BombError,
-    Refused,
+    FileBombError,
+    Refusal,
     UnreadableError,
     unpacked,
 )
@@ -38,7 +38,7 @@ _NAMES = (
 )
 _CASED = {name.lower(): name for name in _NAMES}
 _ASKED = ", ".join((*_NEEDED, *(f"json_format(CAST({name} AS JSON)) AS {name}" for name in _STRUCTURES)))
-_NO_RECORD = Refused(
+_NO_RECORD = Refusal(
     "a table without whole records",
     f"Of CloudTrail Lake's columns it needs eventJson; of Athena's: {_ASKED}.",
 )
@@ -158,7 +158,7 @@ class _Unwrapping:
             found = load_foreign(written)
         except OversizeDocumentError:
             raise
-        except BombError as error:
+        except FileBombError as error:
             # One is enough: nothing says how many more there are, and each takes its time.
             words = f"what is packed within it unpacks to more than {MOST_TIMES} times its size"
             raise OversizeDocumentError(words) from error
@@ -208,7 +208,7 @@ def _packed(*path: str) -> Callable[[dict[str, Any]], Opened]:
 
 
 def _refused(what: str, remedy: str) -> Callable[[dict[str, Any]], Opened]:
-    return lambda document: (Refused(what, remedy),)
+    return lambda document: (Refusal(what, remedy),)
 
 
 def _notified(*paths: tuple[tuple[str, ...], tuple[str, ...]]) -> Callable[[dict[str, Any]], Opened]:
@@ -217,7 +217,7 @@ def _notified(*paths: tuple[tuple[str, ...], tuple[str, ...]]) -> Callable[[dict
             bucket = next(iter(_each(*bucket_at)(document)), None)
             for key in _each(*keys_at)(document):
                 place = clean(f"s3://{bucket}/{key}", 200)
-                yield Refused(
+                yield Refusal(
                     "a notification of objects in a bucket, which holds no events",
                     f"Import the object {place} itself, or fetch all: keydeck events pull --from s3://…",
                 )
@@ -228,9 +228,9 @@ def _notified(*paths: tuple[tuple[str, ...], tuple[str, ...]]) -> Callable[[dict
 def _splunk(document: dict[str, Any]) -> Opened:
     result = document["result"]
     if document.get("preview") is True:
-        yield Refused("a preview of a Splunk search", "Export it with preview=false.")
+        yield Refusal("a preview of a Splunk search", "Export it with preview=false.")
     elif isinstance(result, dict) and "_raw" not in result:
-        yield Refused("a result of Splunk without _raw", "Export with the field: … | fields _raw")
+        yield Refusal("a result of Splunk without _raw", "Export with the field: … | fields _raw")
     else:
         yield result
 
@@ -245,7 +245,7 @@ def _results(document: dict[str, Any]) -> Opened:
         else:
             yield row
     if document.get("status") in ("Running", "Scheduled"):
-        yield Refused("the answer of a query that was still running", "Ask again once it is Complete.")
+        yield Refusal("the answer of a query that was still running", "Ask again once it is Complete.")
 
 
 def _athena(document: dict[str, Any]) -> Opened:
@@ -311,7 +311,7 @@ SHAPES = (
     Shape("SNS, as a function gets it", ("Sns",), _each("Sns")),
     Shape("a message of SNS", ("TopicArn", "Message"), lambda document: _each("Message")(document) if (
         "SubscribeURL" not in document
-    ) else (Refused("a confirmation of an SNS subscription, which holds no events", "Leave it out."),)),
+    ) else (Refusal("a confirmation of an SNS subscription, which holds no events", "Leave it out."),)),
     Shape("Splunk's export", ("result",), _splunk),
     Shape("a result of Splunk", ("_raw",), _each("_raw")),
     Shape("answers of Elastic", ("hits",), _each("hits")),

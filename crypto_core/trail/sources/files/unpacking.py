@@ -32,7 +32,7 @@ class UnreadableError(TrailError):
         """True where what came before the end is sound."""
 
 
-class BombError(UnreadableError):
+class FileBombError(UnreadableError):
     """A file that unpacks to what no file of CloudTrail's does."""
 
 
@@ -68,14 +68,14 @@ def readable(stream: ByteStream) -> Iterator[bytes]:
 
 def unreadable(error: BrokenStreamError) -> UnreadableError:
     if isinstance(error, StreamBombError):
-        return BombError(f"It unpacks to more than {MOST_TIMES} times its size, as no audit log does.")
+        return FileBombError(f"It unpacks to more than {MOST_TIMES} times its size, as no audit log does.")
     message = error.message
     words = f"It {message}" if message.startswith(("is ", "needs ")) else message[:1].upper() + message[1:]
     return UnreadableError(f"{words}.", cut_short=error.cut_short)
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refusal:
     """What a document is, and what to import instead. Both are clean."""
 
     what: str

@@ -10,7 +10,7 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import Exemption
 from crypto_core.compliance.facts import (
     ChangeFact,
-    ChangeKind,
+    FactKind,
     GuardingKeyFacts,
     IncidentFact,
     MaterialFact,
@@ -127,7 +127,7 @@ def made_records(
 
 
 def made_changes(number: int, days: int) -> tuple[ChangeFact, ...]:
-    kinds = tuple(ChangeKind)
+    kinds = tuple(FactKind)
     return tuple(
         ChangeFact(
             kinds[place % len(kinds)],

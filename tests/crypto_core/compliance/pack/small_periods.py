@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crypto_core.compliance.control import Exemption, FrameworkControl
-from crypto_core.compliance.facts import ChangeFact, ChangeKind
+from crypto_core.compliance.facts import ChangeFact, FactKind
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
@@ -94,7 +94,7 @@ def lapse(*controls: FrameworkControl, cause: str = "rotation off", over: bool =
 
 def change(what: str = "EnableKeyRotation") -> ChangeFact:
     return ChangeFact(
-        kind=ChangeKind.KEY,
+        kind=FactKind.KEY,
         source=clean("CloudTrail"),
         id=clean("e-1"),
         at=NOW + timedelta(days=6),

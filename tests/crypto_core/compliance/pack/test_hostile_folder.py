@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_core.proof.pack import Manifest, PackedFolder, PackSignature, PackVerdict, UnreadablePackError
+from crypto_core.proof.pack import PackedFolder, PackManifest, PackSignature, PackVerdict, UnreadablePackError
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.making import DATABASE
 from tests.crypto_core.compliance.pack.packing import VERSION, verified
@@ -21,7 +21,7 @@ MANIFESTS = (
 )
 
 
-def manifest(**changes: object) -> Manifest:
+def manifest(**changes: object) -> PackManifest:
     told: dict[str, object] = {
         "database_id": clean(DATABASE),
         "since": date(2026, 1, 1),
@@ -36,7 +36,7 @@ def manifest(**changes: object) -> Manifest:
         "keys": {},
         "files": (),
     }
-    return Manifest(**(told | changes))  # type: ignore[arg-type]
+    return PackManifest(**(told | changes))  # type: ignore[arg-type]
 
 
 def test_the_day_on_which_a_pack_was_made_lacks_no_record_yet() -> None:

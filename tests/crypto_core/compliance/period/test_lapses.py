@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from crypto_core.compliance.answer import ControlStatus
-from crypto_core.compliance.facts import ChangeKind, GuardingKeyFacts
+from crypto_core.compliance.facts import FactKind, GuardingKeyFacts
 from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.findings.severity import Severity
@@ -41,13 +41,13 @@ CHANGES = changes(
     change(
         "encrypt",
         at(123, 2),
-        kind=ChangeKind.REENCRYPTION,
+        kind=FactKind.REENCRYPTION,
         source="journal",
         subject=f"{COLUMN} format:plaintext",
         who="ann",
     ),
-    change("PutKeyPolicy", OPENED, kind=ChangeKind.POLICY, who="user/eve", opens="anybody may Decrypt"),
-    change("PutKeyPolicy", CLOSED, kind=ChangeKind.POLICY, who="user/ann", closes=True),
+    change("PutKeyPolicy", OPENED, kind=FactKind.POLICY, who="user/eve", opens="anybody may Decrypt"),
+    change("PutKeyPolicy", CLOSED, kind=FactKind.POLICY, who="user/ann", closes=True),
 )
 
 
@@ -255,9 +255,9 @@ def test_a_key_is_one_subject_by_its_alias_and_in_every_region() -> None:
 
 
 def test_a_grant_that_lets_others_in_is_not_closed_by_the_policy_that_is_set_later() -> None:
-    granted = change("CreateGrant", at(2, 13), kind=ChangeKind.POLICY, opens="another account may Decrypt")
-    policy = change("PutKeyPolicy", at(3, 1), kind=ChangeKind.POLICY, closes=True)
-    revoked = change("RevokeGrant", at(3, 4), kind=ChangeKind.POLICY, who="user/ann")
+    granted = change("CreateGrant", at(2, 13), kind=FactKind.POLICY, opens="another account may Decrypt")
+    policy = change("PutKeyPolicy", at(3, 1), kind=FactKind.POLICY, closes=True)
+    revoked = change("RevokeGrant", at(3, 4), kind=FactKind.POLICY, who="user/ann")
     wide = findings(replace(finding("kms-key-cross-account", Severity.HIGH), first_at=None))
     lapse = _only(period([record(d) for d in range(5)], changes(granted, policy, revoked)))
     assert (lapse.first_at, lapse.before, lapse.source) == (at(2, 13), at(3), LapseSource.EVENTS)

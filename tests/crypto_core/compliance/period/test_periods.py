@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.facts import (
     ChangeFacts,
-    ChangeKind,
     DrillFacts,
+    FactKind,
     IncidentFacts,
     ReviewFact,
     UseFact,
@@ -143,7 +143,7 @@ def test_an_exception_that_no_record_knew_is_told_as_perhaps_granted_later() -> 
 
 CHANGES = tuple(
     change(f"{kind}", at(1, n / 10), kind=kind, id_=f"{kind}-{n}")
-    for kind, number in ((ChangeKind.KEY, 90), (ChangeKind.POLICY, 1), (ChangeKind.REENCRYPTION, 60))
+    for kind, number in ((FactKind.KEY, 90), (FactKind.POLICY, 1), (FactKind.REENCRYPTION, 60))
     for n in range(number)
 )
 
@@ -151,8 +151,8 @@ CHANGES = tuple(
 def test_a_sample_can_be_drawn_again_with_hashes_alone_and_has_every_kind() -> None:
     found = period([record(0), record(1)], changes(*CHANGES), seed="house", sample=25)
     assert len(found.sample) == 25
-    assert {one.kind for one in found.sample} == {ChangeKind.KEY, ChangeKind.POLICY, ChangeKind.REENCRYPTION}
-    assert found.population[ChangeKind.KEY] == 90
+    assert {one.kind for one in found.sample} == {FactKind.KEY, FactKind.POLICY, FactKind.REENCRYPTION}
+    assert found.population[FactKind.KEY] == 90
 
     def digest(id_: str) -> str:
         return hashlib.sha256(f"house\0CloudTrail\0{id_}".encode()).hexdigest()

@@ -11,8 +11,8 @@ from crypto_core.compliance.control import ControlCatalogue, Exemption
 from crypto_core.compliance.facts import (
     ChangeFact,
     ChangeFacts,
-    ChangeKind,
     ColumnFact,
+    FactKind,
     FindingFact,
     FindingFacts,
     PartFacts,
@@ -108,7 +108,7 @@ def change(
     what: str,
     moment: datetime,
     *,
-    kind: ChangeKind = ChangeKind.KEY,
+    kind: FactKind = FactKind.KEY,
     source: str = "CloudTrail",
     subject: str = KEY.arn,
     who: str = "role/Deploy",

@@ -14,7 +14,7 @@ from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
 from crypto_core.incidents.report.sections.harm import SuspectsSection
-from crypto_core.incidents.report.sections.overview import Head, SummarySection
+from crypto_core.incidents.report.sections.overview import ReportHead, SummarySection
 from crypto_core.incidents.report.sections.people import PeopleSection
 from crypto_core.incidents.report.sections.records import EvidenceSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
@@ -49,7 +49,7 @@ def test_suspects_are_told_as_the_last_findings_have_them(finished: Sample) -> N
     assert "shares the address" in written
 
 
-def head_of(report: Report) -> Head:
+def head_of(report: Report) -> ReportHead:
     return report.section(SummarySection).head
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.sandbox.audit_logs import AUDIT_TOKEN
-from console.sandbox.provider_traffic import ProviderUse, provider_uses
+from console.sandbox.provider_traffic import ProviderAction, provider_uses
 from console.sandbox.world import World
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import CheckState
@@ -28,12 +28,12 @@ HOSTILE = "[/red]\x1b]0;x\x07\u202e"
 
 
 @pytest.fixture
-def used(world: World) -> dict[str, ProviderUse]:
+def used(world: World) -> dict[str, ProviderAction]:
     uses = sorted(provider_uses(world), key=lambda use: use.time)
     return {use.provider: use for use in uses if use.by == "platform" and "refresh" not in use.ref}
 
 
-def ref_of(use: ProviderUse) -> TokenRef:
+def ref_of(use: ProviderAction) -> TokenRef:
     ref = parse_reference(use.ref)
     assert isinstance(ref, TokenRef)
     return ref
@@ -47,7 +47,7 @@ def pull(stage: Stage, provider: str, name: str) -> None:
 
 
 def test_uses_are_kept_with_the_hash_and_a_time_without_logs_is_named(
-    stage: Stage, world: World, used: dict[str, ProviderUse]
+    stage: Stage, world: World, used: dict[str, ProviderAction]
 ) -> None:
     refs = [ref_of(use) for use in used.values()]
     stage.about(*refs, since=datetime.now(UTC) - timedelta(days=7))
@@ -89,7 +89,7 @@ def test_uses_are_kept_with_the_hash_and_a_time_without_logs_is_named(
 
 
 def test_a_hash_of_the_evidence_is_known_where_another_store_captured_it(
-    stage: Stage, used: dict[str, ProviderUse]
+    stage: Stage, used: dict[str, ProviderAction]
 ) -> None:
     github = ref_of(used["github"])
     stage.about(github)

@@ -21,7 +21,7 @@ from crypto_core.errors import InterruptedRunError, KmsUnreachableError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.posture.pace import Pace
+from crypto_core.keys.posture.pace import CallerPace
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
 
 SANDBOX = pytest.mark.parametrize("aws", ["sandbox"], indirect=True)
@@ -278,7 +278,7 @@ def test_the_pace_lets_through_so_many_a_second() -> None:
     def rest(_: Event, seconds: float) -> None:
         rested.append(seconds)
 
-    pace = Pace(50, clock=lambda: moment[0], rest=rest)
+    pace = CallerPace(50, clock=lambda: moment[0], rest=rest)
     for _ in range(3):
         pace.wait()
     assert rested == pytest.approx([0.02, 0.04])

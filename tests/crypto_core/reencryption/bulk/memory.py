@@ -15,7 +15,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.envelope import Format, classify, seal, serialise
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import Control, pass_tokens
+from crypto_core.reencryption.bulk.pipeline import RunGate, pass_tokens
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.bulk.sealing import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
@@ -154,18 +154,18 @@ def task(verb: Verb, target: str, source: str | None = None, *trusted: str, **op
     return TokenTask(verb, target, keyring, source, **options)
 
 
-async def write_tokens(table: Table, order: TokenTask, kms: BulkKms, control: Control) -> Tally:
+async def write_tokens(table: Table, order: TokenTask, kms: BulkKms, control: RunGate) -> Tally:
     await pass_tokens(table, table, partial(Sealing(order).seal_token, kms=kms), control)
     return table.tally
 
 
 def written(
-    table: Table, order: TokenTask, kms: KmsApi, control: Control | None = None, **options: Any
+    table: Table, order: TokenTask, kms: KmsApi, control: RunGate | None = None, **options: Any
 ) -> Tally:
     """Write every token of a table anew by the transport, and return what that came to."""
 
     async def go() -> Tally:
         async with transport(kms, **options) as made:
-            return await write_tokens(table, order, made, control or Control())
+            return await write_tokens(table, order, made, control or RunGate())
 
     return asyncio.run(go())

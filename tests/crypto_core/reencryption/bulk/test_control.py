@@ -9,7 +9,7 @@ import pytest
 
 from crypto_core.envelope import open_envelope, parse
 from crypto_core.errors import DatabaseUnreachableError, KmsThrottledError, LeaseLostError
-from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, MOST, TRIES, Control
+from crypto_core.reencryption.bulk.pipeline import BATCH, CHANGING, MOST, TRIES, RunGate
 from crypto_core.reencryption.bulk.ports import Outcome
 from crypto_core.reencryption.plan import Verb
 from tests.crypto_core.reencryption.bulk.kms_in_memory import (
@@ -33,7 +33,7 @@ def must_hold_their_tokens(table: Table) -> None:
 
 async def test_everything_is_written_with_at_most_so_many_tokens_under_way() -> None:
     table, kms = Table(stored_envelopes(300)), KmsInMemory(0.001)
-    tally = await write_tokens(table, ORDER, kms, Control(in_flight=16))
+    tally = await write_tokens(table, ORDER, kms, RunGate(in_flight=16))
     assert (tally.read, tally.written, tally.complete) == (300, 300, True)
     assert kms.most_under_way == 16
     must_hold_their_tokens(table)
@@ -41,7 +41,7 @@ async def test_everything_is_written_with_at_most_so_many_tokens_under_way() -> 
 
 @pytest.mark.deep
 async def test_held_back_nothing_is_asked_and_what_is_sealed_is_written() -> None:
-    table, kms, control = Table(stored_envelopes(400)), KmsInMemory(0.02), Control(in_flight=8)
+    table, kms, control = Table(stored_envelopes(400)), KmsInMemory(0.02), RunGate(in_flight=8)
     running = asyncio.create_task(write_tokens(table, ORDER, kms, control))
     await until(lambda: table.tally.written > 20)
     control.gate.clear()
@@ -56,7 +56,7 @@ async def test_held_back_nothing_is_asked_and_what_is_sealed_is_written() -> Non
 
 
 async def test_calls_that_hang_do_not_keep_a_run_from_being_held_back() -> None:
-    table, kms, control = Table(stored_envelopes(20)), KmsInMemory(3600.0), Control()
+    table, kms, control = Table(stored_envelopes(20)), KmsInMemory(3600.0), RunGate()
     running = asyncio.create_task(write_tokens(table, ORDER, kms, control))
     await until(lambda: kms.under_way == 20)
     control.gate.clear()
@@ -67,7 +67,7 @@ async def test_calls_that_hang_do_not_keep_a_run_from_being_held_back() -> None:
 
 
 async def test_stopped_a_run_writes_what_is_sealed_and_leaves_the_rest() -> None:
-    table, kms, control = Table(stored_envelopes(400)), KmsInMemory(0.02), Control(in_flight=8)
+    table, kms, control = Table(stored_envelopes(400)), KmsInMemory(0.02), RunGate(in_flight=8)
     running = asyncio.create_task(write_tokens(table, ORDER, kms, control))
     await until(lambda: table.tally.written > 20)
     control.stop.set()
@@ -78,7 +78,7 @@ async def test_stopped_a_run_writes_what_is_sealed_and_leaves_the_rest() -> None
 
 
 async def test_stopped_while_held_back_a_run_ends() -> None:
-    table, control = Table(stored_envelopes(50)), Control()
+    table, control = Table(stored_envelopes(50)), RunGate()
     control.gate.clear()
     running = asyncio.create_task(write_tokens(table, ORDER, KmsInMemory(), control))
     control.stop.set()
@@ -93,7 +93,7 @@ async def test_what_is_sealed_behind_a_token_that_hangs_is_written_when_the_run_
             if first:
                 await asyncio.sleep(3600)
 
-    table, control = Table(stored_envelopes(30)), Control()
+    table, control = Table(stored_envelopes(30)), RunGate()
     running = asyncio.create_task(write_tokens(table, ORDER, OneHangs(), control))
     await asyncio.sleep(0.5)
     assert not table.changed
@@ -111,7 +111,7 @@ async def test_a_token_that_changed_meanwhile_is_read_again_and_written() -> Non
         platforms.clear()
 
     table.committing = platform_writes
-    tally = await write_tokens(table, ORDER, KmsInMemory(), Control())
+    tally = await write_tokens(table, ORDER, KmsInMemory(), RunGate())
     assert (tally.written, tally.conflicts, tally.poisoned, tally.complete) == (30, 3, 0, True)
     must_hold_their_tokens(table)
 
@@ -124,7 +124,7 @@ async def test_a_token_that_keeps_changing_is_told_and_never_overwritten() -> No
         table.stored[ref(0)] = next(iter(stored_envelopes(1).values()))
 
     table.committing = platform_writes
-    tally = await write_tokens(table, ORDER, KmsInMemory(), Control())
+    tally = await write_tokens(table, ORDER, KmsInMemory(), RunGate())
     assert (tally.written, tally.conflicts, tally.complete) == (9, TRIES, True)
     assert [(p.token.ref, p.kind) for p in table.poisoned] == [(ref(0), CHANGING)]
 
@@ -146,7 +146,7 @@ async def test_a_row_that_was_only_held_is_written_without_asking_kms_again(
         return swap(batch)
 
     table.commit = skipping  # type: ignore[method-assign, assignment]
-    tally = await write_tokens(table, ORDER, kms, Control())
+    tally = await write_tokens(table, ORDER, kms, RunGate())
     assert (tally.written, tally.conflicts, kms.calls, tally.kms_calls) == (10, 1, 21, 21)
     must_hold_their_tokens(table)
 
@@ -154,7 +154,7 @@ async def test_a_row_that_was_only_held_is_written_without_asking_kms_again(
 async def test_a_token_that_is_gone_when_it_is_read_again_is_left() -> None:
     table = Table(stored_envelopes(10))
     table.committing = lambda batch: table.stored.pop(ref(3), None)  # type: ignore[assignment, return-value]
-    tally = await write_tokens(table, ORDER, KmsInMemory(), Control())
+    tally = await write_tokens(table, ORDER, KmsInMemory(), RunGate())
     assert (tally.written, tally.vanished, tally.poisoned, tally.complete) == (9, 1, 0, True)
 
 
@@ -168,7 +168,7 @@ async def test_a_lost_lease_and_a_failing_database_end_the_run(error: Exception)
 
     table.committing = fail
     with pytest.raises(type(error)):
-        await write_tokens(table, ORDER, KmsInMemory(), Control())
+        await write_tokens(table, ORDER, KmsInMemory(), RunGate())
     assert len(table.changed) == table.tally.written == len(table.batches[0])
 
 
@@ -181,7 +181,7 @@ async def test_pages_that_can_not_be_read_end_the_run_once_what_is_sealed_is_wri
 
     table = Unreadable(stored_envelopes(200))
     with pytest.raises(DatabaseUnreachableError):
-        await write_tokens(table, ORDER, KmsInMemory(), Control())
+        await write_tokens(table, ORDER, KmsInMemory(), RunGate())
     assert table.changed
     must_hold_their_tokens(table)
 
@@ -190,7 +190,7 @@ async def test_pages_that_can_not_be_read_end_the_run_once_what_is_sealed_is_wri
 async def test_a_slow_database_keeps_what_is_in_memory_bounded() -> None:
     table, kms = Table(stored_envelopes(MOST * 2), page=500), KmsInMemory()
     table.commit_seconds = 0.05
-    tally = await write_tokens(table, ORDER, kms, Control())
+    tally = await write_tokens(table, ORDER, kms, RunGate())
     assert tally.complete
     assert table.most_unwritten <= MOST + 500 + BATCH
     assert max(len(batch) for batch in table.batches) == BATCH
@@ -198,7 +198,7 @@ async def test_a_slow_database_keeps_what_is_in_memory_bounded() -> None:
 
 async def test_trouble_that_lasts_ends_the_run_with_kms_own_error_and_poisons_nothing() -> None:
     table, kms = Table(stored_envelopes(4_000)), KmsInMemory(0.002)
-    control = Control(in_flight=8, patience_seconds=0.5)
+    control = RunGate(in_flight=8, patience_seconds=0.5)
     running = asyncio.create_task(write_tokens(table, ORDER, kms, control))
     await until(lambda: table.tally.written > 10)
     kms.failing = KmsThrottledError("The quota is used up.")
@@ -212,7 +212,7 @@ async def test_trouble_that_lasts_ends_the_run_with_kms_own_error_and_poisons_no
 async def test_trouble_that_passes_is_waited_out() -> None:
     table, kms = Table(stored_envelopes(100)), KmsInMemory()
     kms.failing = KmsThrottledError("The quota is used up.")
-    running = asyncio.create_task(write_tokens(table, ORDER, kms, Control()))
+    running = asyncio.create_task(write_tokens(table, ORDER, kms, RunGate()))
     await until(lambda: kms.calls > 150)
     kms.failing = None
     tally = await running

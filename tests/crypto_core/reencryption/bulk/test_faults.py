@@ -16,7 +16,7 @@ from crypto_core.aws.kms import KmsApi, KmsGround
 from crypto_core.envelope import Format
 from crypto_core.keyring.data_keys import NO_CONTEXT
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.pipeline import Control
+from crypto_core.reencryption.bulk.pipeline import RunGate
 from crypto_core.reencryption.bulk.ports import Poison
 from crypto_core.reencryption.bulk.transport import CallWatch, KmsTransport
 from crypto_core.reencryption.plan import Verb
@@ -293,7 +293,7 @@ def test_credentials_that_run_out_in_the_middle_are_renewed(
             aws.expire("AKIAKEYDECKOLD000002")
 
     table.committing = expire
-    tally = written(table, task(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
+    tally = written(table, task(Verb.REENCRYPT, new, old), KmsApi([REGION]), RunGate(in_flight=4))
     assert (tally.written, tally.poisoned, tally.complete) == (100, 0, True)
 
 
@@ -307,7 +307,7 @@ def test_a_pace_can_be_changed_while_calls_wait(
     async def go() -> Tally:
         async with KmsTransport(kms, pace) as made:
             running = asyncio.create_task(
-                write_tokens(table, task(Verb.REENCRYPT, new, old), made, Control())
+                write_tokens(table, task(Verb.REENCRYPT, new, old), made, RunGate())
             )
             await asyncio.sleep(0.3)
             assert not table.changed

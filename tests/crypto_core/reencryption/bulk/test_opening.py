@@ -20,7 +20,7 @@ from crypto_core.errors import (
 from crypto_core.keyring.data_keys import UnwrappedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.opening import opened
-from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, MOST, Control, is_passing, pass_tokens
+from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, MOST, RunGate, is_passing, pass_tokens
 from crypto_core.reencryption.bulk.ports import Opened, Outcome
 from crypto_core.secret import exposed
 from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
@@ -47,7 +47,7 @@ def keyring(*keys: str) -> KmsKeyring:
 
 def through(table: Table, kms: Any, keys: KmsKeyring) -> Sink:
     sink = Sink(table)
-    control = Control(passing=is_passing)
+    control = RunGate(passing=is_passing)
     asyncio.run(pass_tokens(table, sink, lambda token: opened(token, keys, kms), control))
     return sink
 
@@ -115,7 +115,7 @@ def test_throttling_is_waited_out_and_a_silent_kms_is_not() -> None:
 
     async def go() -> None:
         keys = keyring(OLD)
-        run = pass_tokens(table, sink, lambda token: opened(token, keys, kms), Control(passing=is_passing))
+        run = pass_tokens(table, sink, lambda token: opened(token, keys, kms), RunGate(passing=is_passing))
         asyncio.get_running_loop().call_later(0.3, setattr, kms, "failing", None)
         await run
 

@@ -9,7 +9,7 @@ from math import inf
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from crypto_core.reencryption.bulk.pace import SLOWEST, CallPace, Standing
+from crypto_core.reencryption.bulk.pace import SLOWEST, CallPace, PaceTrend
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.bulk.retrying import LONGEST_WAIT_SECONDS, CallFailure, Refused, Retries
 from tests.benchmarks.quota_simulation import Paced, SimulatedClock, simulate
@@ -83,14 +83,14 @@ def test_throttled_whatever_the_pace_it_all_but_stops_and_says_so() -> None:
     paces: list[CallPace] = []
     found = simulate(0.0, quiet, 30, [auto(paces=paces)])
     assert sum(sum(w.refused) for w in found.windows if w.at >= 10) <= 20
-    assert paces[0].standing is Standing.STARVED
+    assert paces[0].standing is PaceTrend.STARVED
 
 
 def test_a_platform_that_takes_the_whole_quota_is_left_it() -> None:
     paces: list[CallPace] = []
     found = simulate(QUOTA, lambda now: 2_400, 30, [auto(paces=paces)])
     assert sum(sum(w.taken) for w in found.windows if w.at >= 5) <= 25
-    assert paces[0].standing is Standing.STARVED
+    assert paces[0].standing is PaceTrend.STARVED
 
 
 def test_a_number_is_a_limit_and_no_licence() -> None:
@@ -155,7 +155,7 @@ def test_more_than_is_made_is_not_allowed_without_end() -> None:
         clock.now += 0.01
         pace.take_turn()
     assert pace.rate < 400
-    assert pace.standing is Standing.UNUSED
+    assert pace.standing is PaceTrend.UNUSED
 
 
 def test_a_lower_limit_holds_at_once_and_a_higher_one_is_not_throttlings_end() -> None:

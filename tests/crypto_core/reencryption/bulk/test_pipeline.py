@@ -16,7 +16,7 @@ from crypto_core.errors import ForeignWriteError, WrongDataKeyError
 from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.metrics import Metrics
-from crypto_core.reencryption.bulk.pipeline import Control
+from crypto_core.reencryption.bulk.pipeline import RunGate
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
@@ -73,7 +73,7 @@ def test_rewrap_leaves_nonce_and_ciphertext_byte_for_byte(
 def test_every_token_is_counted_as_the_operation_that_it_is() -> None:
     table, metrics = Table(stored_envelopes(5)), Metrics()
     order = task(Verb.REENCRYPT, NEW, OLD, observer=metrics)
-    asyncio.run(write_tokens(table, order, KmsInMemory(), Control()))
+    asyncio.run(write_tokens(table, order, KmsInMemory(), RunGate()))
     assert those_above_zero(metrics, "keydeck_operations_total") == {("v1", "reencrypt"): 5}
 
 
@@ -89,7 +89,7 @@ def test_a_batch_that_fails_fails_the_run_however_often_it_looks_whether_all_is_
         table = Table(stored_envelopes(1))
         table.committing = fail
         with pytest.raises(ForeignWriteError):
-            asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), KmsInMemory(), Control()))
+            asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), KmsInMemory(), RunGate()))
 
 
 def test_batches_have_the_tokens_in_the_order_of_the_pages(
@@ -135,7 +135,7 @@ def test_nothing_is_written_where_kms_does_not_open_what_it_has_issued(verb: Ver
     table = Table(stored)
     order = task(verb, NEW, OLD)
     with pytest.raises(WrongDataKeyError, match="just issued"):
-        asyncio.run(write_tokens(table, order, FlippedKms(), Control()))
+        asyncio.run(write_tokens(table, order, FlippedKms(), RunGate()))
     assert table.changed == set()
 
 
@@ -145,5 +145,5 @@ def test_one_in_a_hundred_is_opened_and_the_first_wrong_one_stops_the_run(
     monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 20)
     table = Table(stored_envelopes(3_000))
     with pytest.raises(WrongDataKeyError):
-        asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), Control()))
+        asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), RunGate()))
     assert len(table.changed) < 1_500

@@ -13,7 +13,7 @@ from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import SettingsError
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.reencryption.scale.figures import Figure, Origin
+from crypto_core.reencryption.scale.figures import Basis, Figure
 from crypto_core.reencryption.scale.forecast import Forecast, forecast
 
 TABLE = TableFigures("t", 1e9, 10**12, 3, 0, 100, 2e8, {})
@@ -34,7 +34,7 @@ def told(
     table: TableFigures = TABLE, *, images: bool = True, verb: Verb = Verb.REENCRYPT, **values: float
 ) -> Forecast:
     given = VALUES | {name.replace("_", "-"): value for name, value in values.items()}
-    figures = {name: Figure(name, value, "", Origin.ASSUMED) for name, value in given.items()}
+    figures = {name: Figure(name, value, "", Basis.ASSUMED) for name, value in given.items()}
     database = DatabaseFigures((table,), writes_page_images=images)
     return forecast(figures, database, {table.name: given["tokens"]}, verb)
 
@@ -87,9 +87,9 @@ def test_the_estate_tells_of_its_tables_and_what_if_replaces_what_is_known(
     found = services.forecaster.of_job(plan, {"tokens": 1e9, "quota": 100_000})
     origins = {one.name: one.origin for one in found.figures}
     assert (origins["tokens"], origins["quota"], origins["cpu-us"]) == (
-        Origin.SUPPOSED,
-        Origin.SUPPOSED,
-        Origin.BENCHMARK,
+        Basis.SUPPOSED,
+        Basis.SUPPOSED,
+        Basis.BENCHMARK,
     )
     assert found["calls"] == 2e9
     assert found["time"] == pytest.approx(2e9 / 100_000)
