@@ -51,7 +51,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
     "grants": ("console.commands.grants", "Print the SQL privileges and IAM policy of a role."),
     "guard": ("console.commands.guard", "Have the database refuse what is no envelope."),
-    "tripwire": ("console.commands.tripwire", "Add, list and remove decoys that tell who opens them."),
     "doctor": ("console.commands.doctor", "Check that everything is in place."),
     "help": ("console.commands.help", "The manual: the filter language, questions and their answers."),
     "completion": ("console.commands.completion", "Print the script that completes commands in a shell."),

@@ -62,6 +62,8 @@ class Manifest(NamedTuple):
     """Doctor's checks of what it keeps in schema `keydeck`, each as `module:name`."""
     schemas: Mapping[str, tuple[str, ...]] = _NONE
     """The models of what its commands print, each as `module:class`."""
+    tools: str = ""
+    """What steps of incidents do with it: a `module:function` of a container, which returns a Toolbox."""
     event_engines: Mapping[str, str] = _NONE
     """Query engines of events, each a module: `source` makes what pulls ask, `table` what counts."""
 
@@ -72,10 +74,13 @@ OWN = {
     "watch": "service",
     "notify": "service",
     "evidence": "evidence",
+    "tripwire": "forensics",
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
+OWN_TOOLS = {"tripwires-known": "forensics", "tripwires": "forensics"}
+"""Those that bring a check, a capture or an action of steps, by its name."""
 
 
 @cache
@@ -105,8 +110,8 @@ def event_engines() -> dict[str, str]:
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:
-    """Return the sentence for a command, or an option's engine, that is not here; "" for every other."""
-    own = (OWN if option == "keydeck" else OWN_ENGINES).get(name)
+    """Return the sentence for a command, an option's engine or a step's tool that is not here, else ""."""
+    own = (OWN if option == "keydeck" else OWN_ENGINES | OWN_TOOLS).get(name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from threading import Event
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
-from console.capabilities import added_services, event_engines
+from console.capabilities import added_services, event_engines, manifests, not_installed
 from console.event_file import abilities_file, events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred, deferred_property, if_made
@@ -106,7 +106,6 @@ if TYPE_CHECKING:
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.witness import StoreWitness
-    from crypto_core.tripwires.service import Tripwires
 
 
 Kept = TypeVar("Kept")
@@ -355,7 +354,7 @@ class Container:
         return KmsApprovalCalls(self.kms, self.settings.approvals_key)
 
     @property
-    def _guard(self) -> _Guard:
+    def guarding(self) -> _Guard:
         return {"read_only": self.settings.read_only, "approvals": self.approvals}
 
     @property
@@ -383,7 +382,7 @@ class Container:
     def journal_breaks(self) -> JournalBreaks:
         from crypto_core.database.state.journal_breaks import JournalBreaks
 
-        return JournalBreaks(self.checkpoints, **self._guard)
+        return JournalBreaks(self.checkpoints, **self.guarding)
 
     def signer(self) -> Signer | None:
         if not self.settings.signing_key:
@@ -430,7 +429,7 @@ class Container:
             write_key=self.settings.write_key,
             needing_copies=self.copy_register.needing,
         )
-        return KeyChangeService(reader, self.journal, **self._guard)
+        return KeyChangeService(reader, self.journal, **self.guarding)
 
     def copy_attribution(self, *, offline: bool = False) -> CopyAttribution:
         """Return what tells the keys of copies; `offline` by what is remembered alone."""
@@ -547,7 +546,7 @@ class Container:
             self.journal,
             journal_engine=self.state_engine,
             on=self.settings.token_index,
-            **self._guard,
+            **self.guarding,
         )
 
     def _sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
@@ -572,23 +571,7 @@ class Container:
             dev_key=self.settings.dev_key,
             observer=self.observer,
         )
-        return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self._guard)
-
-    @deferred_property
-    def tripwires(self) -> Tripwires:
-        from crypto_core.tripwires.service import Tripwires
-        from crypto_core.tripwires.tripwire_keys import TripwireKeys
-
-        keys = TripwireKeys(self.kms, self.keys, self.keyring, lambda: self.attributor.met)
-        return Tripwires(
-            self.engine,
-            self.catalogue,
-            self.tripwire_list,
-            self.keyring,
-            keys,
-            self.journal,
-            **self._guard,
-        )
+        return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self.guarding)
 
     @deferred_property
     def column_guards(self) -> ColumnGuardService:
@@ -599,7 +582,7 @@ class Container:
             self.catalogue,
             self.journal,
             write_format=self.settings.written_format,
-            **self._guard,
+            **self.guarding,
         )
 
     @deferred_property
@@ -648,7 +631,7 @@ class Container:
             ),
             lambda: JobRunner(parts, closer, opening, dev_key=self.settings.dev_key),
             self.status,
-            **self._guard,
+            **self.guarding,
         )
 
     @deferred_property
@@ -661,7 +644,7 @@ class Container:
     def undoing(self) -> Undoing:
         from crypto_core.reencryption.jobs.undo import Undoing
 
-        return Undoing(self._job_parts(), self.keys, **self._guard)
+        return Undoing(self._job_parts(), self.keys, **self.guarding)
 
     @deferred_property
     def backup_restoring(self) -> BackupRestoring:
@@ -669,7 +652,7 @@ class Container:
         from crypto_core.reencryption.bulk.engine import open_engine
 
         opening = open_engine(observer=self.observer)
-        return BackupRestoring(self._job_parts(), self.catalogue, opening, **self._guard)
+        return BackupRestoring(self._job_parts(), self.catalogue, opening, **self.guarding)
 
     @deferred_property
     def job_processes(self) -> HostProcesses:
@@ -773,7 +756,7 @@ class Container:
     def providers(self) -> ProviderService:
         from crypto_core.providers.service import ProviderService
 
-        return ProviderService(self.token_asking, self.journal, **self._guard)
+        return ProviderService(self.token_asking, self.journal, **self.guarding)
 
     @deferred_property
     def token_asking(self) -> TokenAsking:
@@ -813,7 +796,7 @@ class Container:
             write_format=self.settings.written_format,
             observer=self.observer,
             noted=self.token_index.note_token if self.settings.token_index else None,
-            **self._guard,
+            **self.guarding,
         )
 
     @deferred_property
@@ -911,11 +894,11 @@ class Container:
         from crypto_core.incidents.keys.toolbox import key_tools
         from crypto_core.incidents.steps.step_contracts import joined
         from crypto_core.incidents.tokens.toolbox import token_tools
-        from crypto_core.incidents.tripwire_watch import TripwireWatch
 
         made = self.tool_services()
-        tripwires = TripwireWatch(self.tripwires.states, self.trail_rules, aws_clock.CLOCK.now)
-        return joined(key_tools(made), token_tools(made, self._restored), tripwires.tools())
+        added = (resolve_name(one.tools)(self) for one in manifests() if one.tools)
+        own = joined(key_tools(made), token_tools(made, self._restored), *added)
+        return replace(own, not_installed=not_installed)
 
     def tool_services(self) -> ToolServices:
         from crypto_core.incidents.tool_services import ToolServices

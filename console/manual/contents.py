@@ -44,7 +44,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("coverage", "Whether the count has every token; copies and downgrades."),
         ("copies", "Dumps, backups and logs: what is in them, and which keys they need."),
         ("guard", "Have PostgreSQL refuse what is no envelope."),
-        ("tripwires", "Decoy connections: a finding names whoever opens one, and from where."),
         ("keys", "KMS keys: policies, changes, rotation."),
         ("jobs", "Rewriting many tokens."),
         ("estates", "Several databases, accounts and environments at once."),

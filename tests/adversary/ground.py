@@ -26,8 +26,8 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.adversary.attempts import SUPPRESSING, Column, Deed, other_value, tables_of
+from tests.crypto_core.forensics.tripwires.conftest import added, tripwires_of
 from tests.crypto_core.statements import execute, scalar
-from tests.crypto_core.tripwires.conftest import added, tripwires_of
 
 _SECRETS = (
     "INSERT INTO {table} ({columns}, created_at, secret_json) SELECT {values}, now(),"

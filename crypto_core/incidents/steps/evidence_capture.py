@@ -93,6 +93,8 @@ class StepEvidence:
     def _captured(self, situation: Situation, kind: CaptureKind) -> tuple[Captured, ...]:
         capture = self._parts.toolbox.captures.get(kind)
         if capture is None:
+            if told := self._parts.toolbox.not_installed(kind, "Capture"):
+                return (Captured(kind, told, NOTHING),)
             raise RefusedError(f"Evidence of kind {kind} can't be captured here.")
         nothing = Captured(kind, f"{kind}: nothing was there", NOTHING)
         return capture(situation) or (nothing,)

@@ -128,7 +128,8 @@ class StepActions:
             raise errors.RefusedError(f"{name} has no action; it is done by hand.")
         action = self._parts.toolbox.actions.get(kind)
         if action is None:
-            raise errors.RefusedError(f"{name}: {kind} can't be done from here.")
+            why = self._parts.toolbox.not_installed(kind, "Action") or f"{kind} can't be done from here."
+            raise errors.RefusedError(f"{name}: {why}")
         return action, kind.does
 
     def _agreed(

@@ -99,7 +99,8 @@ class StepProof:
         kind = situation.step.check
         check = self._parts.toolbox.checks.get(kind) if kind is not None else None
         if check is None:
-            seen = CheckResult(CheckState.UNKNOWN, (f"Check {kind} can't be run here.",))
+            why = self._parts.toolbox.not_installed(str(kind), "Check")
+            seen = CheckResult(CheckState.UNKNOWN, (why or f"Check {kind} can't be run here.",))
         else:
             seen = looked_at(check, replace(situation, steps=view.steps, now=self._parts.store.now()))
         lines = (hiding or Hiding({})).lines(seen.lines)

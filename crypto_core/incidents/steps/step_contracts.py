@@ -182,6 +182,8 @@ class Toolbox:
     actions: Mapping[ActionKind, IncidentAction] = field(default_factory=dict)
     checks: Mapping[CheckKind, IncidentCheck] = field(default_factory=dict)
     captures: Mapping[CaptureKind, IncidentCapture] = field(default_factory=dict)
+    not_installed: Callable[[str, str], str] = lambda name, what: ""
+    """Returns the sentence for a tool of a capability that is left out, by its name; "" for others."""
 
 
 def _by_subject(of_key: IncidentCheck, of_tokens: IncidentCheck) -> IncidentCheck:
@@ -189,14 +191,13 @@ def _by_subject(of_key: IncidentCheck, of_tokens: IncidentCheck) -> IncidentChec
     return lambda situation: (of_key if situation.incident.scope.key else of_tokens)(situation)
 
 
-def joined(keys: Toolbox, tokens: Toolbox, any_subject: Toolbox | None = None) -> Toolbox:
+def joined(keys: Toolbox, tokens: Toolbox, *others: Toolbox) -> Toolbox:
     """Return all as one toolbox. Where keys and tokens have a check, the incident's scope decides."""
-    others = any_subject or Toolbox()
-    checks: dict[CheckKind, IncidentCheck] = {**others.checks, **keys.checks, **tokens.checks}
-    for kind in keys.checks.keys() & tokens.checks.keys():
-        checks[kind] = _by_subject(keys.checks[kind], tokens.checks[kind])
+    every = (*others, keys, tokens)
+    both = keys.checks.keys() & tokens.checks.keys()
     return Toolbox(
-        actions={**others.actions, **keys.actions, **tokens.actions},
-        checks=checks,
-        captures={**others.captures, **keys.captures, **tokens.captures},
+        actions={kind: action for one in every for kind, action in one.actions.items()},
+        checks={kind: check for one in every for kind, check in one.checks.items()}
+        | {kind: _by_subject(keys.checks[kind], tokens.checks[kind]) for kind in both},
+        captures={kind: capture for one in every for kind, capture in one.captures.items()},
     )

@@ -30,6 +30,7 @@ from crypto_core.copies.report import CopyReport
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
+from crypto_core.forensics.tripwires.plan import AddRequest
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.guard.operations import BY_NAME, OPERATIONS
@@ -47,13 +48,12 @@ from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
-from crypto_core.tripwires.plan import AddRequest
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
+from tests.crypto_core.forensics.tripwires.conftest import added, let_add_rows, tripwires_of
 from tests.crypto_core.second_person import SecondPerson
 from tests.crypto_core.statements import execute, scalar
-from tests.crypto_core.tripwires.conftest import added, let_add_rows, tripwires_of
 from tests.left_out import is_left_out
 
 Run = Callable[[Container, Any, Consent | None], object]

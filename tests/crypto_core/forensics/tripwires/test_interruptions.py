@@ -15,14 +15,14 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.errors import ApprovalNeededError, ChangedByDatabaseError, DatabaseError, RefusedError
+from crypto_core.forensics.tripwires.plan import AddRequest
+from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import parse_reference
-from crypto_core.tripwires.plan import AddRequest
-from crypto_core.tripwires.service import Tripwires
+from tests.crypto_core.forensics.tripwires.conftest import added, opened_under, tripwires_of
 from tests.crypto_core.second_person import SecondPerson
-from tests.crypto_core.tripwires.conftest import added, opened_under, tripwires_of
 
 HOSTILE = "[/red]\x1b]0;x\x07\u202e' OR 1=1; --:x %(a)s " + "y" * 2_000
 
@@ -30,7 +30,7 @@ _KILLED = """
 import os, signal
 from console.container import Container
 from console.settings import load
-from tests.crypto_core.tripwires.conftest import added, tripwires_of
+from tests.crypto_core.forensics.tripwires.conftest import added, tripwires_of
 
 added(tripwires_of(Container(load().settings), pause=lambda _: os.kill(os.getpid(), signal.SIGKILL)))
 """

@@ -14,13 +14,13 @@ from console.sandbox.world import World
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError, RowVanishedError
+from crypto_core.forensics.tripwires.plan import AddRequest
+from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import parse_reference
-from crypto_core.tripwires.plan import AddRequest
-from crypto_core.tripwires.service import Tripwires
-from tests.crypto_core.tripwires.conftest import added, let_add_rows, opened_under, tripwires_of
+from tests.crypto_core.forensics.tripwires.conftest import added, let_add_rows, opened_under, tripwires_of
 
 
 def rows(engine: Engine, table: str = "gh_connection") -> list[tuple[object, ...]]:

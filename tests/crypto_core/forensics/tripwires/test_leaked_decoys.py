@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
+from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.reencryption.token_search.wanted import WantedToken
-from crypto_core.tripwires.service import Tripwires
-from tests.crypto_core.tripwires.conftest import added, opened_under
+from tests.crypto_core.forensics.tripwires.conftest import added, opened_under
 
 
 def test_a_token_of_a_decoy_names_its_tripwire(

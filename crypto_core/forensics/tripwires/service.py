@@ -31,6 +31,19 @@ from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.database.tokens.tripwire_list import FRESH_SECONDS, Tripwire, TripwireDocument, TripwireList
 from crypto_core.database.tokens.written_rows import writing_rows
 from crypto_core.envelope import Format, bound_format, version_of
+from crypto_core.forensics.tripwires import rows as decoy_rows
+from crypto_core.forensics.tripwires.drawing import DrawnRow, draw_rows, id_words, read_sample, shows
+from crypto_core.forensics.tripwires.plan import (
+    MOST_ROWS,
+    AddPlan,
+    AddRequest,
+    RemovePlan,
+    ResealPlan,
+    TripwireResult,
+    TripwireState,
+)
+from crypto_core.forensics.tripwires.rows import TableShape, read_shape
+from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -41,19 +54,6 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.secret import exposed
 from crypto_core.text.cleaning import clean
-from crypto_core.tripwires import rows as decoy_rows
-from crypto_core.tripwires.drawing import DrawnRow, draw_rows, id_words, read_sample, shows
-from crypto_core.tripwires.plan import (
-    MOST_ROWS,
-    AddPlan,
-    AddRequest,
-    RemovePlan,
-    ResealPlan,
-    TripwireResult,
-    TripwireState,
-)
-from crypto_core.tripwires.rows import TableShape, read_shape
-from crypto_core.tripwires.tripwire_keys import TripwireKeys
 
 ADD, REMOVE, RESEAL = (BY_NAME[f"tripwire {verb}"].name for verb in ("add", "remove", "reseal"))
 _TRIES = 3

@@ -18,13 +18,13 @@ from crypto_core.database.tokens.decoys import Decoy, DecoyToken
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tripwire_list import LIST, Tripwire, TripwireDocument
 from crypto_core.envelope import Format
+from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.tripwires.service import Tripwires
 from tests.adversary.ground import role_of
-from tests.crypto_core.tripwires.conftest import added, opened_under
+from tests.crypto_core.forensics.tripwires.conftest import added, opened_under
 
 SHA = hashlib.sha256(b"not the token").digest()
 

@@ -18,11 +18,11 @@ from crypto_core.envelope import Envelope, parse
 from crypto_core.errors import EnvelopeError
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
+from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.guard.consent import Consent
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.tripwires.service import Tripwires
 from tests.conftest import run_here
-from tests.crypto_core.tripwires.conftest import added
+from tests.crypto_core.forensics.tripwires.conftest import added
 
 RULE = "event-tripwire-opened"
 

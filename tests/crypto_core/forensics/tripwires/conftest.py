@@ -10,10 +10,10 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
+from crypto_core.forensics.tripwires.plan import AddRequest, TripwireResult
+from crypto_core.forensics.tripwires.service import Tripwires
+from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
 from crypto_core.guard.consent import Consent
-from crypto_core.tripwires.plan import AddRequest, TripwireResult
-from crypto_core.tripwires.service import Tripwires
-from crypto_core.tripwires.tripwire_keys import TripwireKeys
 
 
 def let_add_rows(superuser: Engine) -> None:

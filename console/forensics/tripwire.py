@@ -10,10 +10,9 @@ from console.commands.asking import carry_out
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of
+from console.forensics.services import ForensicsServices
 from console.printed.printing import print_json, print_line, print_table, say_unjournaled
-from crypto_core.text.counting import counted
-from crypto_core.text.moments import in_utc
-from crypto_core.tripwires.plan import (
+from crypto_core.forensics.tripwires.plan import (
     AddPlan,
     AddRequest,
     RemovePlan,
@@ -21,6 +20,8 @@ from crypto_core.tripwires.plan import (
     TripwireResult,
     TripwireState,
 )
+from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 
 _ABOUT = "This changes rows of the platform's tables."
 
@@ -60,7 +61,7 @@ def add(
     pairs = tuple(_pair(one) for one in given)
     request = AddRequest(table, count, key, new_key, format_ or "", pairs)
     with services_of() as services:
-        work = services.tripwires
+        work = services.of(ForensicsServices).tripwires
         plan = work.plan_add(request)
         made = carry_out(plan, _print_add, work.add, dry_run=dry_run, yes=yes, as_json=as_json, about=_ABOUT)
     return _print_result(made, as_json=as_json)
@@ -71,8 +72,8 @@ def add(
 def list_(*, as_json: bool) -> int:
     """List the tripwires and their decoys; exit 1 unless every decoy is as it was made."""
     with services_of() as services:
-        states = services.tripwires.states()
-        key = services.tripwires.list_key()
+        states = services.of(ForensicsServices).tripwires.states()
+        key = services.of(ForensicsServices).tripwires.list_key()
     if as_json:
         print_json({"tripwires": [state.as_json() for state in states], "list_key": key or None})
     elif not states:
@@ -92,7 +93,7 @@ def remove(*, number: int, dry_run: bool, yes: bool, as_json: bool) -> int:
     The key is kept, as old copies of the database still hold the decoys.
     """
     with services_of() as services:
-        work = services.tripwires
+        work = services.of(ForensicsServices).tripwires
         plan = work.plan_remove(number)
         made = carry_out(
             plan, _print_remove, work.remove, dry_run=dry_run, yes=yes, as_json=as_json, about=_ABOUT
@@ -107,7 +108,7 @@ def remove(*, number: int, dry_run: bool, yes: bool, as_json: bool) -> int:
 def reseal(*, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Seal the list of tripwires anew under the key that is written under, as after a change of keys."""
     with services_of() as services:
-        work = services.tripwires
+        work = services.of(ForensicsServices).tripwires
         plan, about = work.plan_reseal(), "This changes the list of tripwires."
         made = carry_out(
             plan, _print_reseal, work.reseal, dry_run=dry_run, yes=yes, as_json=as_json, about=about

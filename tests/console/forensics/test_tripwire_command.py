@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from console.container import Container
-from crypto_core.tripwires import service
+from crypto_core.forensics.tripwires import service
 from tests.console.command_types import Keydeck
-from tests.crypto_core.tripwires.conftest import let_add_rows
+from tests.crypto_core.forensics.tripwires.conftest import let_add_rows
 
 
 @pytest.fixture(autouse=True)

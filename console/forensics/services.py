@@ -1,0 +1,38 @@
+"""The services of forensics, over a container of the core's."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from console.container import Container
+from crypto_core.aws import clock as aws_clock
+from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
+from crypto_core.forensics.tripwires.service import Tripwires
+from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
+from crypto_core.incidents.steps.step_contracts import Toolbox
+
+
+class ForensicsServices:
+    """One for a container: `container.of(ForensicsServices)`."""
+
+    def __init__(self, core: Container) -> None:
+        self._core = core
+
+    @cached_property
+    def tripwires(self) -> Tripwires:
+        core = self._core
+        return Tripwires(
+            core.engine,
+            core.catalogue,
+            core.tripwire_list,
+            core.keyring,
+            TripwireKeys(core.kms, core.keys, core.keyring, lambda: core.attributor.met),
+            core.journal,
+            **core.guarding,
+        )
+
+
+def incident_tools(core: Container) -> Toolbox:
+    """Return what steps of incidents do with forensics."""
+    states = core.of(ForensicsServices).tripwires.states
+    return TripwireWatch(states, core.trail_rules, aws_clock.CLOCK.now).tools()
