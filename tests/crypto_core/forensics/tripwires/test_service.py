@@ -233,3 +233,14 @@ def test_without_the_grants_the_plan_names_them(services: Container) -> None:
     with pytest.raises(RefusedError) as refused:
         tripwires_of(services).plan_add(AddRequest("gh_connection", new_key=True))
     assert "GRANT INSERT, DELETE ON public.gh_connection TO operator" in str(refused.value)
+
+
+def test_code_that_others_attached_to_the_table_is_named_in_the_plan(
+    tripwires: Tripwires, superuser: Engine
+) -> None:
+    function = "CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+    trigger = "CREATE TRIGGER touched BEFORE INSERT ON gh_connection FOR EACH ROW EXECUTE FUNCTION touch()"
+    with superuser.begin() as connection:
+        connection.exec_driver_sql(f"{function};\n{trigger}")
+    plan = tripwires.plan_add(AddRequest("gh_connection", 1, "", False, "v2"))
+    assert plan.unagreed == ("public.touch()",)

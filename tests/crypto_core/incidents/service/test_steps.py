@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.steps.step_contracts import ActionResult
+from crypto_core.incidents.steps.step_contracts import ActionResult, Toolbox
 from tests.crypto_core.incidents.service.doubles import Doubles
 from tests.crypto_core.incidents.service.operators import Act, journaled
 
@@ -47,6 +48,24 @@ def test_a_check_that_does_not_pass_ends_nothing_and_is_remembered_once(
     doubles.hooks["key-locked-down look"] = denied
     seen = ana.look_at_check(incident, "lock")
     assert (seen.state, seen.lines) == (CheckState.UNKNOWN, ("You may not. kms:GetKeyPolicy.",))
+
+
+def test_what_a_capability_would_do_that_is_left_out_says_so_and_passes_nothing(
+    operator: Callable[..., IncidentService], act: Act, incident: int
+) -> None:
+    gone = "is not installed: this installation leaves the capability x out."
+    ana = operator("ana", toolbox=Toolbox(not_installed=lambda name, what: f"{what} {name} {gone}"))
+    with pytest.raises(RefusedError, match=f"Step lock of INC-{incident}: Action lock-down-key {gone}"):
+        act(ana, incident, "lock")
+    seen = ana.look_at_check(incident, "lock")
+    assert (seen.state, seen.lines) == (CheckState.UNKNOWN, (f"Check key-locked-down {gone}",))
+    with pytest.raises(RefusedError, match=f"is not done: not known. Check key-locked-down {gone}"):
+        ana.finish(incident, "lock")
+    ana.capture(incident, "lock")
+    pieces = ana.show(incident).evidence
+    assert [piece.title for piece in pieces] == [f"Capture policy {gone}", f"Capture grants {gone}"]
+    assert json.loads(ana.evidence(incident, pieces[0].id)) == {"found": None}
+    assert not ana.show(incident).step("lock").state.ended
 
 
 @pytest.mark.parametrize("state", [state for state in CheckState if state is not CheckState.PASSED])
