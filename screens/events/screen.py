@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.content import Content
+from textual.dom import DOMNode
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.trail.sources.report import PullReport
+from crypto_core.text.cleaning import shortened
+from crypto_core.trail.sources.report import PullProgress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
 from screens import routes
@@ -29,13 +32,83 @@ from screens.events.event_actor import EventActor
 from screens.events.event_lines import short_lines
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
-from screens.events.pulling import Pulling
 from screens.facts import ScreenFacts
 from screens.identities import noted_by
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.widgets.notice import NoticeBar
 from screens.widgets.table.pane import TablePane
+
+if TYPE_CHECKING:
+    from crypto_core.trail.sources.puller import EventPuller
+
+STOPPED = Failure("The pull was stopped; what it had fetched is kept.", "P pulls again.")
+_LONGEST = 6 * 3_600.0
+_SHOWN_SECONDS = 0.5
+
+
+class Pulling:
+    """At most one pull. `changed` is called as it goes on, `ended` with what came of it."""
+
+    def __init__(
+        self, node: DOMNode, changed: Callable[[], None], ended: Callable[[PullReport | Failure], None]
+    ) -> None:
+        self._node = node
+        self._changed, self._ended = changed, ended
+        self._asked: PendingCall[PullReport] | None = None
+        self._progress: PullProgress | None = None
+        self._timer: Timer | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._asked is not None and self._asked.waiting
+
+    @property
+    def words(self) -> str:
+        if self._progress is None:
+            return "pulling…"
+        p = self._progress
+        throttled = f", throttled {p.throttled:,}×" if p.throttled else ""
+        return f"pulling {shortened(p.where, 24)} {p.records:,} events, {p.new:,} new{throttled}"
+
+    def begin(self, source: EventPuller, from_: datetime) -> None:
+        if self.under_way:
+            return
+        self._progress = None
+        self._asked = ask(
+            self._node,
+            lambda cancelled: source.pull_events(
+                source="lookup", since=from_, progress=self._reached, cancelled=cancelled
+            ),
+            self._end,
+            group="pull",
+            limit=_LONGEST,
+        )
+        self._timer = self._node.set_interval(_SHOWN_SECONDS, self._changed)
+        self._changed()
+
+    def stop(self) -> None:
+        if self._asked is not None:
+            self._asked.cancel(STOPPED)
+
+    def drop(self) -> None:
+        """Stop fetching, without a message."""
+        if self._asked is not None:
+            self._asked.drop()
+        self._stop_timer()
+
+    def _reached(self, progress: PullProgress) -> None:
+        self._progress = progress
+
+    def _end(self, answer: PullReport | Failure) -> None:
+        self._stop_timer()
+        self._ended(answer)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
 
 STALE_SECONDS = 30.0
 """After so long the list is asked for anew though nothing came: spans such as since:24h move on."""

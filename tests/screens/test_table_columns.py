@@ -7,7 +7,7 @@ import pytest
 from screens.connections.screen import LISTING
 from screens.memory import Memory
 from screens.widgets.line_list import LineList
-from screens.widgets.table.column_chooser import ColumnChooser
+from screens.widgets.table.pane import ColumnChooser
 from screens.widgets.table.table import Table
 from tests.screens.deck import LARGE, Deck, deck
 

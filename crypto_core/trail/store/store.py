@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, not_, select
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, delete, func, not_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
@@ -28,12 +29,12 @@ from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import counts, new_since, receipt_questions, statistics
 from crypto_core.trail.store.blocks import Row, blocks_of, event_of, forget_records, with_records
 from crypto_core.trail.store.bulk_insert import chunks
+from crypto_core.trail.store.bulk_insert import insert as insert_many
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
-from crypto_core.trail.store.files_seen import any_file, recall, remember
 from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pages import read_page
@@ -48,6 +49,7 @@ from crypto_core.trail.store.schema import (
     event,
     identity,
     keeping,
+    metadata,
     note,
     presence,
     profile,
@@ -58,6 +60,36 @@ from crypto_core.trail.store.statistics import GroupsQuestion
 from crypto_core.trail.store.tallies import Day, Tallies, days_of
 from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
+
+_COLUMNS = tuple(field.name for field in fields(SeenFile))
+
+file_seen = Table(
+    "file_seen",
+    metadata,
+    Column("path", LargeBinary, primary_key=True),
+    *(Column(name, Integer, nullable=False) for name in _COLUMNS[1:]),
+    sqlite_with_rowid=False,
+)
+
+
+def remember(connection: Connection, files: Sequence[SeenFile]) -> None:
+    changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    once = {file.path: file for file in files}
+    rows = list(map(attrgetter(*_COLUMNS), once.values()))
+    insert_many(connection, "file_seen", _COLUMNS, rows, f"ON CONFLICT DO UPDATE SET {changes}")
+
+
+def recall(connection: Connection, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
+    found: dict[FileName, SeenFile] = {}
+    for some in chunks(paths):
+        places = ", ".join("?" * len(some))
+        asked = f"SELECT {', '.join(_COLUMNS)} FROM file_seen WHERE path IN ({places})"  # noqa: S608
+        found |= {row[0]: SeenFile(*row) for row in connection.exec_driver_sql(asked, tuple(some))}
+    return found
+
+
+def any_file(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM file_seen)").scalar())
 
 
 @dataclass(frozen=True, slots=True)
