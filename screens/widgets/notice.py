@@ -12,7 +12,7 @@ class NoticeBar(Static):
     """A few lines that are there only while there is something to say."""
 
     DEFAULT_CSS = """
-    Notice {
+    NoticeBar {
         height: auto; max-height: 4; padding: 0 1; display: none;
         background: $error 12%;
         &.-shown { display: block; }
