@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from console.environment_probe import EnvironmentProbe
     from console.host.host_processes import HostProcesses
     from crypto_core.aws.approval_calls import KmsApprovalCalls
-    from crypto_core.copies.attribution import CopyAttribution
-    from crypto_core.copies.register import CopyRegister, RegisteredCopy
+    from crypto_core.forensics.copies.attribution import CopyAttribution
+    from crypto_core.forensics.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.incidents import IncidentStore
@@ -441,7 +441,7 @@ class Container:
 
     @deferred_property
     def copy_register(self) -> CopyRegister:
-        from crypto_core.copies.register import CopyRegister
+        from crypto_core.forensics.copies.register import CopyRegister
 
         return CopyRegister(
             self.state_engine, self.journal, self._noting, self.copy_attribution, self.probe.actor

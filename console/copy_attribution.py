@@ -8,7 +8,7 @@ from functools import partial
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode
-from crypto_core.copies.attribution import CopyAttribution
+from crypto_core.forensics.copies.attribution import CopyAttribution
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import DatabaseError

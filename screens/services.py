@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     # A service is loaded when it is first used.
     from threading import Event
 
-    from crypto_core.copies.register import CopyRegister
+    from crypto_core.forensics.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate

@@ -15,7 +15,7 @@ from crypto_core.trail.use.reach import Covered
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from crypto_core.copies.register import RegisteredCopy
+    from crypto_core.forensics.copies.register import RegisteredCopy
     from crypto_core.database.tokens.catalogue import LiveCatalogue
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener

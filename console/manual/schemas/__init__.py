@@ -38,7 +38,7 @@ _MODELS = {
     ),
     "forecast": ("crypto_core.reencryption.scale.forecast:Forecast",),
     "whose": ("crypto_core.reencryption.token_search.result:SearchedToken",),
-    "scan": ("crypto_core.copies.report:ScanReport",),
+    "scan": ("crypto_core.forensics.copies.report:ScanReport",),
     **{name: models for one in manifests() for name, models in one.schemas.items()},
 }
 """The model of each; what only its others have is in some documents."""

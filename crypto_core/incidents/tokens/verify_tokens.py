@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from crypto_core.copies.comparison import compared, needed_keys, unusable_keys
-from crypto_core.copies.register import RegisteredCopy
+from crypto_core.forensics.copies.comparison import compared, needed_keys, unusable_keys
+from crypto_core.forensics.copies.register import RegisteredCopy
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger

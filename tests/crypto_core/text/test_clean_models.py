@@ -20,9 +20,9 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
-from crypto_core.copies.attribution import CopyAttribution
-from crypto_core.copies.scan import ScanOfCopy
-from crypto_core.copies.values import FoundValue
+from crypto_core.forensics.copies.attribution import CopyAttribution
+from crypto_core.forensics.copies.scan import ScanOfCopy
+from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket

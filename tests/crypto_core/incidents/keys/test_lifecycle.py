@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from console.sandbox.endpoint import Denial
-from crypto_core.copies.register import NewCopy
+from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from tests.crypto_core.agreed import agreed
-from tests.crypto_core.copies.test_register import NOW
-from tests.crypto_core.copies.test_scan_reading import COPY, NEED, UNKNOWN
+from tests.crypto_core.forensics.copies.test_register import NOW
+from tests.crypto_core.forensics.copies.test_scan_reading import COPY, NEED, UNKNOWN
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 STATE = CheckKind.KEY_STATE

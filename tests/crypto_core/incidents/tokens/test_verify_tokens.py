@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
-from crypto_core.copies.register import NewCopy
+from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsUnreachableError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
@@ -22,8 +22,8 @@ from crypto_core.incidents.tokens.restored_tokens import restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verify_tokens import picked
 from crypto_core.references import TokenRef
-from tests.crypto_core.copies.test_register import NOW
-from tests.crypto_core.copies.test_scan_reading import COPY, NEED
+from tests.crypto_core.forensics.copies.test_register import NOW
+from tests.crypto_core.forensics.copies.test_scan_reading import COPY, NEED
 from tests.crypto_core.incidents.tokens.staging import Stage
 from tests.platform_rows import connect_github
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
-from crypto_core.copies.scan import ScanOfCopy, ValueScanner, scan_copies
-from crypto_core.copies.values import FoundValue
+from crypto_core.forensics.copies.scan import ScanOfCopy, ValueScanner, scan_copies
+from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.envelope import EnvelopeV1, EnvelopeV2, seal_dev, serialise
 from crypto_core.secret import Secret
 

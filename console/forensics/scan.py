@@ -18,10 +18,10 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import bar, print_gaps, print_json, seldom
-from console.printed.scan_words import print_scan, scan_rows
-from crypto_core.copies.attribution import CopyAttribution
-from crypto_core.copies.report import ScanReport
-from crypto_core.copies.scan import STDIN, scan_copies
+from console.forensics.scan_words import print_scan, scan_rows
+from crypto_core.forensics.copies.attribution import CopyAttribution
+from crypto_core.forensics.copies.report import ScanReport
+from crypto_core.forensics.copies.scan import STDIN, scan_copies
 from crypto_core.text.cleaning import clean
 
 _SAID_SECONDS = 5.0

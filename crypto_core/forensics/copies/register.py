@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from crypto_core.copies.attribution import CopyAttribution, Known
-from crypto_core.copies.report import CopyReport
-from crypto_core.copies.scan_reading import read_copy
+from crypto_core.forensics.copies.attribution import CopyAttribution, Known
+from crypto_core.forensics.copies.report import CopyReport
+from crypto_core.forensics.copies.scan_reading import read_copy
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.copies import CopyRow, add_copy, registered_copies, remove_copy
 from crypto_core.database.state.journal import Journal

@@ -15,10 +15,10 @@ from console.commands.session import services_of
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_answer, print_facts, print_json, print_line
-from console.printed.scan_words import print_copy
-from crypto_core.copies.register import NewCopy, RegisteredCopy
-from crypto_core.copies.report import CopyReport, ScanReport
-from crypto_core.copies.scan_reading import LARGEST, read_scan
+from console.forensics.scan_words import print_copy
+from crypto_core.forensics.copies.register import NewCopy, RegisteredCopy
+from crypto_core.forensics.copies.report import CopyReport, ScanReport
+from crypto_core.forensics.copies.scan_reading import LARGEST, read_scan
 from crypto_core.errors import RefusedError
 from crypto_core.key_names import short_key
 from crypto_core.text.cleaning import clean

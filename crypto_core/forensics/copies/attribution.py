@@ -14,9 +14,9 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.copies.report import GONE, CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
-from crypto_core.copies.scan import ScanOfCopy
-from crypto_core.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup, GroupKey
+from crypto_core.forensics.copies.report import GONE, CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
+from crypto_core.forensics.copies.scan import ScanOfCopy
+from crypto_core.forensics.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup, GroupKey
 from crypto_core.database.tokens.attribution import lasting_silence
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from crypto_core.copies.register import RegisteredCopy
-from crypto_core.copies.report import ENABLED, KeyNeed
+from crypto_core.forensics.copies.register import RegisteredCopy
+from crypto_core.forensics.copies.report import ENABLED, KeyNeed
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.key_names import short_key
 from crypto_core.text.counting import counted
