@@ -12,15 +12,15 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
+from console.forensics.scan_words import print_copy
+from console.forensics.services import ForensicsServices
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_answer, print_facts, print_json, print_line
-from console.forensics.scan_words import print_copy
+from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.register import NewCopy, RegisteredCopy
 from crypto_core.forensics.copies.report import CopyReport, ScanReport
 from crypto_core.forensics.copies.scan_reading import LARGEST, read_scan
-from crypto_core.errors import RefusedError
-from crypto_core.key_names import short_key
 from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
 
@@ -83,8 +83,9 @@ def add(
     report = read_scan(scanned.read(LARGEST + 1))
     holds = _chosen(report, path)
     with services_of() as services:
-        services.copy_register.add(NewCopy(name, holds, report.scanned_at, location, taken, kept_until))
-        copy = services.copy_register.show(name)
+        register = services.of(ForensicsServices).copy_register
+        register.add(NewCopy(name, holds, report.scanned_at, location, taken, kept_until))
+        copy = register.show(name)
     print_answer(copy, lambda one: print_line(f"Registered: {_summary(one)}"), as_json=as_json)
     return 0
 
@@ -94,7 +95,7 @@ def add(
 def list_(*, form: Form) -> int:
     """List the registered copies and the keys that each needs, as these stand now."""
     with services_of() as services:
-        register = services.copy_register
+        register = services.of(ForensicsServices).copy_register
         found = register.as_it_stands(register.copies())
     listing = Printout(
         name="copies",
@@ -126,7 +127,7 @@ def list_(*, form: Form) -> int:
 def show(*, name: str, as_json: bool) -> int:
     """Show what a registered copy holds and needs, by the states of its keys now."""
     with services_of() as services:
-        copy = services.copy_register.show(name)
+        copy = services.of(ForensicsServices).copy_register.show(name)
     print_answer(copy, _print, as_json=as_json)
     return 0
 
@@ -136,7 +137,7 @@ def show(*, name: str, as_json: bool) -> int:
 def remove(*, name: str, as_json: bool) -> int:
     """Take a copy out of the register, once it is deleted."""
     with services_of() as services:
-        services.copy_register.remove(name)
+        services.of(ForensicsServices).copy_register.remove(name)
     if as_json:
         print_json({"removed": name})
     else:
@@ -147,8 +148,7 @@ def remove(*, name: str, as_json: bool) -> int:
 def keys_needed(holds: CopyReport) -> str:
     named: dict[str, list[str | int]] = {}
     for need in holds.needs:
-        name = need.alias or (short_key(need.key_arn) if need.key_arn else "a key that is not known")
-        entry = named.setdefault(name, [0, need.key_state or ""])
+        entry = named.setdefault(need.key_name, [0, need.key_state or ""])
         entry[0] = int(entry[0]) + need.envelopes
     return ", ".join(
         f"{name} ({number:,}{f', {state}' if state else ''})" for name, (number, state) in named.items()

@@ -13,12 +13,12 @@ import click
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
-from console.copy_attribution import without_database
+from console.forensics.scan_words import print_scan, scan_rows
+from console.forensics.services import ForensicsServices, without_database
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import bar, print_gaps, print_json, seldom
-from console.forensics.scan_words import print_scan, scan_rows
 from crypto_core.forensics.copies.attribution import CopyAttribution
 from crypto_core.forensics.copies.report import ScanReport
 from crypto_core.forensics.copies.scan import STDIN, scan_copies
@@ -71,7 +71,7 @@ def _attribution(*, offline: bool) -> Iterator[CopyAttribution]:
         yield without_database(settings, code_from_terminal, offline=offline)
         return
     with services_of() as services:
-        yield services.copy_attribution(offline=offline)
+        yield services.of(ForensicsServices).copy_attribution(offline=offline)
 
 
 @contextmanager

@@ -26,11 +26,11 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core import errors
 from crypto_core.cipher import TokenCipher
-from crypto_core.forensics.copies.register import NewCopy
-from crypto_core.forensics.copies.report import CopyReport
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
+from crypto_core.forensics.copies.register import NewCopy
+from crypto_core.forensics.copies.report import CopyReport
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.guard.operations import BY_NAME, OPERATIONS

@@ -20,9 +20,6 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
-from crypto_core.forensics.copies.attribution import CopyAttribution
-from crypto_core.forensics.copies.scan import ScanOfCopy
-from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
@@ -37,6 +34,9 @@ from crypto_core.database.tokens.inventory import InventoryRow, _row
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.errors import AnchorError, KeydeckError
+from crypto_core.forensics.copies.attribution import CopyAttribution
+from crypto_core.forensics.copies.scan import ScanOfCopy
+from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall, proof_of
 from crypto_core.guard.signature import Signature
 from crypto_core.incident_records import EvidencePiece, Present

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 import pytest
 
 from crypto_core import errors
+from crypto_core.database.tokens.attribution_cache import Wrapping
+from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
+from crypto_core.database.tokens.store import digest
+from crypto_core.envelope import EnvelopeV1, Format, edk_prefix
 from crypto_core.forensics.copies import tally
 from crypto_core.forensics.copies.attribution import MOST_DECOYS, NOT_ASKED, TOO_MANY, CopyAttribution
 from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, Opening
 from crypto_core.forensics.copies.scan import ScanOfCopy
 from crypto_core.forensics.copies.values import FoundValue
-from crypto_core.database.tokens.attribution_cache import Wrapping
-from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
-from crypto_core.database.tokens.store import digest
-from crypto_core.envelope import EnvelopeV1, Format, edk_prefix
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.forensics.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, KeyNeed
-from crypto_core.errors import RefusedError
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.text.cleaning import clean

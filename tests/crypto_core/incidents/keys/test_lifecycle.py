@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from console.sandbox.endpoint import Denial
-from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind

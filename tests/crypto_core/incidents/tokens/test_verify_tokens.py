@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
-from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsUnreachableError, RefusedError, SettingsError
+from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
