@@ -434,10 +434,8 @@ class Container:
     def copy_register(self) -> KnownCopies:
         from crypto_core.keys.needing_copies import NoRegister
 
-        if why := not_installed("copies", "The register of"):
-            return NoRegister(why)
-        register: KnownCopies = added_services()["copy_register"](self)
-        return register
+        make = added_services().get("copy_register")
+        return make(self) if make else NoRegister(not_installed("copies", "The register of"))
 
     @deferred_property
     def replacement(self) -> ManualRotation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from datetime import UTC, date, datetime, time
 from typing import IO
 
@@ -146,27 +146,24 @@ def remove(*, name: str, as_json: bool) -> int:
 
 
 def keys_needed(holds: CopyReport) -> str:
-    named: dict[str, list[str | int]] = {}
+    states = {need.key_name: need.key_state for need in reversed(holds.needs)}
+    numbers: Counter[str] = Counter()
     for need in holds.needs:
-        entry = named.setdefault(need.key_name, [0, need.key_state or ""])
-        entry[0] = int(entry[0]) + need.envelopes
+        numbers[need.key_name] += need.envelopes
     return ", ".join(
-        f"{name} ({number:,}{f', {state}' if state else ''})" for name, (number, state) in named.items()
+        f"{name} ({n:,}{f', {states[name]}' if states[name] else ''})" for name, n in numbers.items()
     )
 
 
 def _chosen(report: ScanReport, path: str) -> CopyReport:
     fitting = [copy for copy in report.copies if not path or copy.path == clean(path, 1_000)]
     if len(fitting) != 1:
+        paths = ", ".join(copy.path for copy in report.copies[:10]) or "it has none"
         raise RefusedError(
             f"The scan has {len(fitting):,} copies to choose from, not one.",
-            remedy=f"Choose with --path: {_paths(report.copies)}.",
+            remedy=f"Choose with --path: {paths}.",
         )
     return fitting[0]
-
-
-def _paths(found: Sequence[CopyReport]) -> str:
-    return ", ".join(copy.path for copy in found[:10]) or "it has none"
 
 
 def _record(copy: RegisteredCopy) -> dict[str, object]:
@@ -176,18 +173,18 @@ def _record(copy: RegisteredCopy) -> dict[str, object]:
 
 
 def _print(copy: RegisteredCopy) -> None:
-    print_facts(_facts(copy))
+    print_facts(
+        (
+            ("copy", copy.name),
+            ("location", copy.location or "not noted"),
+            ("taken", in_utc(copy.taken_at, "not noted")),
+            ("kept until", in_utc(copy.kept_until, "without an end")),
+            ("scanned", in_utc(copy.scanned_at)),
+            ("registered", f"{in_utc(copy.added_at)} by {copy.added_by}"),
+        )
+    )
     click.echo()
     print_copy(copy.holds)
-
-
-def _facts(copy: RegisteredCopy) -> Iterable[tuple[str, str]]:
-    yield "copy", copy.name
-    yield "location", copy.location or "not noted"
-    yield "taken", in_utc(copy.taken_at, "not noted")
-    yield "kept until", in_utc(copy.kept_until, "without an end")
-    yield "scanned", in_utc(copy.scanned_at)
-    yield "registered", f"{in_utc(copy.added_at)} by {copy.added_by}"
 
 
 def _summary(copy: RegisteredCopy) -> str:

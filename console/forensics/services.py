@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
+from operator import attrgetter
 
 from console.container import Container
-from console.settings import Settings
 from crypto_core.aws import clock as aws_clock
-from crypto_core.aws.kms import KmsApi
-from crypto_core.aws.mfa_codes import AskCode
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import DatabaseError
@@ -21,6 +19,8 @@ from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
+
+_WRAPPING = attrgetter("key_arn", "key_material_id")
 
 
 class ForensicsServices:
@@ -53,7 +53,7 @@ class ForensicsServices:
         """Return what tells the keys of copies; `offline` by what is remembered alone."""
         core = self._core
         if offline:
-            return attribution_over(core.answers, None, None)
+            return attribution_over(core.answers)
         return attribution_over(core.answers, core.keyring, core.keys, core.tripwire_list.decoys)
 
 
@@ -64,9 +64,9 @@ def incident_tools(core: Container) -> Toolbox:
 
 
 def attribution_over(
-    answers: AttributionCache | None,
-    keyring: KmsKeyring | None,
-    keys: KeyInventory | None,
+    answers: AttributionCache | None = None,
+    keyring: KmsKeyring | None = None,
+    keys: KeyInventory | None = None,
     decoys: ReadDecoys = no_decoys,
 ) -> CopyAttribution:
     """Return what tells keys by what is there: remembered answers, KMS to ask, or neither."""
@@ -81,19 +81,5 @@ def attribution_over(
             gaps.append(f"KMS's answers that are remembered can't be read: {error.message}")
             return {}
 
-    ask = None if keyring is None else partial(_wrapping, keyring)
+    ask = None if keyring is None else lambda edk: _WRAPPING(keyring.attribute(edk))
     return CopyAttribution(known, ask, None if keys is None else keys.describe, gaps, decoys)
-
-
-def _wrapping(keyring: KmsKeyring, encrypted_data_key: bytes) -> Wrapping:
-    answer = keyring.attribute(encrypted_data_key)
-    return answer.key_arn, answer.key_material_id
-
-
-def without_database(settings: Settings, ask_code: AskCode, *, offline: bool) -> CopyAttribution:
-    """Return what tells keys where no database is configured: nothing is remembered, no decoy is known."""
-    if offline:
-        return attribution_over(None, None, None)
-    kms = KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=ask_code)
-    keyring = KmsKeyring(kms, write_key=settings.write_key, trusted=settings.trusted_keys)
-    return attribution_over(None, keyring, KeyInventory(kms))

@@ -104,5 +104,5 @@ class NoRegister:
         return NeedingCopies(unknown=self.why)
 
     def scanned(self, name: str) -> ScannedCopy:
-        unknown = (f"{self.why} Which keys the copy needs shows only as its tokens are opened.",)
-        return ScannedCopy(unknown, compare=lambda by_format: (f"Not compared with a scan: {self.why}",))
+        unknown = f"{self.why} Which keys the copy needs shows only as its tokens are opened."
+        return ScannedCopy((unknown,), compare=lambda by_format: (f"Not compared with a scan: {self.why}",))
