@@ -34,9 +34,6 @@ from crypto_core.database.tokens.inventory import InventoryRow, _row
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.errors import AnchorError, KeydeckError
-from crypto_core.forensics.copies.attribution import CopyAttribution
-from crypto_core.forensics.copies.scan import ScanOfCopy
-from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall, proof_of
 from crypto_core.guard.signature import Signature
 from crypto_core.incident_records import EvidencePiece, Present
@@ -428,6 +425,10 @@ def receipt(text: str, _: Path) -> Built:
 
 
 def scanned(text: str, _: Path) -> Built:
+    from crypto_core.forensics.copies.attribution import CopyAttribution
+    from crypto_core.forensics.copies.scan import ScanOfCopy
+    from crypto_core.forensics.copies.values import FoundValue
+
     scan = ScanOfCopy(text)
     scan.problem(text, 1, text)
     scan.tally.count(FoundValue(1, damaged=True), text, 1)
@@ -463,7 +464,7 @@ BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
     receipt,
     *(() if is_left_out("crypto_core/compliance/") else (controls,)),
-    scanned,
+    *(() if is_left_out("crypto_core/forensics/") else (scanned,)),
     stored_receipts,
 )
 
