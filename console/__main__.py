@@ -28,8 +28,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "Say how every estate stands: databases and accounts side by side.",
     ),
     "findings": ("console.commands.findings", "List what is wrong with keys, access and trails."),
-    "scan": ("console.commands.scan", "Say what dumps, backups and logs hold, and which keys they need."),
-    "copies": ("console.commands.copies", "Register scanned copies, and list which keys they need."),
     "discover": ("console.commands.discover", "Find tokens that no inventory knows, and propose entries."),
     "metrics": ("console.commands.metrics", "Print census, operations and KMS latency for Prometheus."),
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),

@@ -32,7 +32,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, KeydeckError, RefusedError, SettingsError
+from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from console.environment_probe import EnvironmentProbe
     from console.host.host_processes import HostProcesses
     from crypto_core.aws.approval_calls import KmsApprovalCalls
-    from crypto_core.copies.attribution import CopyAttribution
-    from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.incidents import IncidentStore
@@ -74,6 +72,7 @@ if TYPE_CHECKING:
     from crypto_core.incidents.tool_services import ToolServices
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.needing_copies import KnownCopies
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison
@@ -358,7 +357,7 @@ class Container:
         return {"read_only": self.settings.read_only, "approvals": self.approvals}
 
     @property
-    def _noting(self) -> Guard:
+    def noting(self) -> Guard:
         """The guard of changes that Keydeck's own tables alone note."""
         from crypto_core.database.state.installation import require_schemas
         from crypto_core.guard.guard import Guard
@@ -431,21 +430,12 @@ class Container:
         )
         return KeyChangeService(reader, self.journal, **self.guarding)
 
-    def copy_attribution(self, *, offline: bool = False) -> CopyAttribution:
-        """Return what tells the keys of copies; `offline` by what is remembered alone."""
-        from console.copy_attribution import attribution_over
-
-        if offline:
-            return attribution_over(self.answers, None, None)
-        return attribution_over(self.answers, self.keyring, self.keys, self.tripwire_list.decoys)
-
     @deferred_property
-    def copy_register(self) -> CopyRegister:
-        from crypto_core.copies.register import CopyRegister
+    def copy_register(self) -> KnownCopies:
+        from crypto_core.keys.needing_copies import NoRegister
 
-        return CopyRegister(
-            self.state_engine, self.journal, self._noting, self.copy_attribution, self.probe.actor
-        )
+        make = added_services().get("copy_register")
+        return make(self) if make else NoRegister(not_installed("copies", "The register of"))
 
     @deferred_property
     def replacement(self) -> ManualRotation:
@@ -748,7 +738,7 @@ class Container:
     def trail_rules(self) -> TrailRules:
         decoys = self.tripwire_list.decoys
         rules = rules_about_events(self.settings, self.events, self.keys, self.trusted_keys, decoys)
-        return replace(rules, guard=self._noting)
+        return replace(rules, guard=self.noting)
 
     # Providers and incidents.
 
@@ -932,21 +922,13 @@ class Container:
             identity=self._identity,
             evidence=self._evidence,
             backups=self._backups_under,
-            needing_copies=self.copy_register.needing,
-            registered_copy=self._registered_copy,
+            copies=self.copy_register,
             outside=self.token_index.outside,
             work_on=self._work_on,
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
             trust=self._trust,
             actors=self.journal.actors,
         )
-
-    def _registered_copy(self, name: str) -> RegisteredCopy | None:
-        """The registered copy of a name; None for none, and where the register can't be read."""
-        try:
-            return self.copy_register.show(name)
-        except (RefusedError, DatabaseError):
-            return None
 
     def _anchor(self) -> None:
         self.checkpoints.checkpoint()

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     # A service is loaded when it is first used.
     from threading import Event
 
-    from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.needing_copies import KnownCopies
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.service import StatusService
@@ -202,7 +202,7 @@ class Services:
     """Whether any such answer is kept: until then what reads them need not be loaded."""
     events_kept: Callable[[], bool]
     """Whether events are kept, alike."""
-    copy_register: CopyRegister
+    copy_register: KnownCopies
     token_search: TokenSearch
     token_uses: TokenUses | None = None
     contexts: Contexts | None = None

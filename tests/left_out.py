@@ -20,11 +20,11 @@ def folders_of(name: str) -> tuple[str, ...]:
     return (f"console/{name}", *FLOORS_BELOW.get(name, ()))
 
 
-_GONE = tuple(
+GONE = tuple(
     f"{folder}/" for name in CAPABILITIES for folder in folders_of(name) if not (ROOT / folder).exists()
 )
 
 
 def is_left_out(path: str) -> bool:
     """Whether a path below the tree, or below `tests`, is one of a capability that is not here."""
-    return path.startswith(_GONE)
+    return path.startswith(GONE)

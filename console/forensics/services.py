@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from operator import attrgetter
 
 from console.container import Container
 from crypto_core.aws import clock as aws_clock
+from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
+from crypto_core.errors import DatabaseError
+from crypto_core.forensics.copies.attribution import CopyAttribution
+from crypto_core.forensics.copies.register import CopyRegister
 from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
 from crypto_core.incidents.steps.step_contracts import Toolbox
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.keys.inventory import KeyInventory
+
+_WRAPPING = attrgetter("key_arn", "key_material_id")
 
 
 class ForensicsServices:
@@ -31,8 +42,44 @@ class ForensicsServices:
             **core.guarding,
         )
 
+    @cached_property
+    def copy_register(self) -> CopyRegister:
+        core = self._core
+        return CopyRegister(
+            core.state_engine, core.journal, core.noting, self.copy_attribution, core.probe.actor
+        )
+
+    def copy_attribution(self, *, offline: bool = False) -> CopyAttribution:
+        """Return what tells the keys of copies; `offline` by what is remembered alone."""
+        core = self._core
+        if offline:
+            return attribution_over(core.answers)
+        return attribution_over(core.answers, core.keyring, core.keys, core.tripwire_list.decoys)
+
 
 def incident_tools(core: Container) -> Toolbox:
     """Return what steps of incidents do with forensics."""
     states = core.of(ForensicsServices).tripwires.states
     return TripwireWatch(states, core.trail_rules, aws_clock.CLOCK.now).tools()
+
+
+def attribution_over(
+    answers: AttributionCache | None = None,
+    keyring: KmsKeyring | None = None,
+    keys: KeyInventory | None = None,
+    decoys: ReadDecoys = no_decoys,
+) -> CopyAttribution:
+    """Return what tells keys by what is there: remembered answers, KMS to ask, or neither."""
+    gaps: list[str] = []
+
+    def known() -> Mapping[bytes, frozenset[Wrapping]]:
+        if answers is None:
+            return {}
+        try:
+            return answers.known_groups()
+        except DatabaseError as error:
+            gaps.append(f"KMS's answers that are remembered can't be read: {error.message}")
+            return {}
+
+    ask = None if keyring is None else lambda edk: _WRAPPING(keyring.attribute(edk))
+    return CopyAttribution(known, ask, None if keys is None else keys.describe, gaps, decoys)

@@ -42,7 +42,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("findings", "What is wrong with keys, access, trails and events."),
         ("checks", "The checks of AWS Config, Security Hub, Prowler and CIS, and what Keydeck has for each."),
         ("coverage", "Whether the count has every token; copies and downgrades."),
-        ("copies", "Dumps, backups and logs: what is in them, and which keys they need."),
         ("guard", "Have PostgreSQL refuse what is no envelope."),
         ("keys", "KMS keys: policies, changes, rotation."),
         ("jobs", "Rewriting many tokens."),

@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.references import TokenRef
 from crypto_core.trail.use.reach import Covered
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from crypto_core.copies.register import RegisteredCopy
     from crypto_core.database.tokens.catalogue import LiveCatalogue
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from crypto_core.keyring.preflight import Preflight
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.needing_copies import KnownCopies
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison, UseWitness
@@ -103,10 +102,7 @@ class ToolServices:
     """
     backups: Callable[[str], int]
     """How many replaced envelopes are kept under a key. Raises DatabaseError."""
-    needing_copies: Callable[[str], NeedingCopies]
-    """Which registered copies need a key."""
-    registered_copy: Callable[[str], RegisteredCopy | None]
-    """The registered copy of a name, its keys as they stand now; None for none."""
+    copies: KnownCopies
     outside: Callable[[Sequence[TokenRef], Event | None], OutsideRows]
     """Which other rows hold tokens in scope, as far as it is known without opening any."""
     work_on: Callable[[int, tuple[str, ...]], Any]

@@ -1,10 +1,11 @@
-"""Which registered copies need a key: what they say to whoever is about to take the key away."""
+"""What the register of copies says to whoever takes a key away, or restores a copy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from crypto_core.text.cleaning import CleanText, cleans
 from crypto_core.text.counting import counted
@@ -69,3 +70,39 @@ class NeedingCopies(JsonRecord):
                 f"None of the registered copies ({self.registered:,}) needs the key, as they were scanned. "
                 "Of copies that are not registered nothing is known."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedCopy:
+    """What the scan of a copy says to whoever restores it."""
+
+    needs: tuple[str, ...]
+    """Which keys it needs, and how they stand; or why that is not known."""
+    unusable: tuple[str, ...] = ()
+    """The keys that open nothing now."""
+    compare: Callable[[Mapping[str, int]], Iterable[str]] = lambda by_format: ()
+    """Returns what the numbers of the restored tokens, by format, are beside those of the scan."""
+
+
+class KnownCopies(Protocol):
+    """The register of copies, as the core asks it."""
+
+    def needing(self, key_arn: str) -> NeedingCopies:
+        """Return which copies need a key, or why that is not known."""
+
+    def scanned(self, name: str) -> ScannedCopy:
+        """Return what is known of the copy of a name, its keys as they stand now."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRegister:
+    """Answers `why` nothing is known, where the register is left out."""
+
+    why: str
+
+    def needing(self, key_arn: str) -> NeedingCopies:
+        return NeedingCopies(unknown=self.why)
+
+    def scanned(self, name: str) -> ScannedCopy:
+        unknown = f"{self.why} Which keys the copy needs shows only as its tokens are opened."
+        return ScannedCopy((unknown,), compare=lambda by_format: (f"Not compared with a scan: {self.why}",))

@@ -18,11 +18,11 @@ from base64 import b64encode
 from collections.abc import Iterator
 from statistics import median
 
-from crypto_core.copies.scan import ValueScanner
-from crypto_core.copies.tally import Tally
+from crypto_core.forensics.copies.scan import ValueScanner
+from crypto_core.forensics.copies.tally import Tally
 from crypto_core.unpacking.streams import BLOCK
 from tests.benchmarks.measuring import Target, options, report, timed
-from tests.crypto_core.copies.values import v1
+from tests.crypto_core.forensics.copies.values import v1
 
 LEAST = 200.0
 """MB/s on uncompressed input."""

@@ -12,6 +12,7 @@ import click
 import pytest
 from sqlalchemy import Engine
 
+from console import capabilities
 from console.__main__ import run
 from console.commands import key_changes
 from console.container import Container
@@ -110,6 +111,31 @@ def test_a_dry_run_prints_one_document_and_changes_nothing(keydeck: Keydeck, kms
     assert re.search(r"^rotations on demand +0 of 25 → 1 of 25$", ran.stdout, re.MULTILINE)
     assert kms.list_key_rotations(KeyId=key)["Rotations"] == []
     assert [e["outcome"] for e in keydeck("journal", "list", "--json").json["entries"]] == ["dry run"] * 2
+
+
+def test_without_the_register_of_copies_a_plan_says_that_it_is_not_installed(
+    keydeck: Keydeck, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tuple(one for one in capabilities.manifests() if one.name != "forensics")
+    monkeypatch.setattr(capabilities, "manifests", lambda: others)
+    gone = "is not installed: this installation leaves the capability forensics out."
+    unknown = f"Whether registered copies need the key is not known: The register of copies {gone}"
+    for verb in ("disable", "schedule-deletion"):
+        assert [
+            line for line in keydeck("keys", verb, key, "--dry-run").stdout.splitlines() if "copies" in line
+        ] == [f"▲ {unknown}"]
+        copies = keydeck("keys", verb, key, "--dry-run", "--json").json["tokens"]["copies"]
+        assert copies == {
+            "registered": None,
+            "needing": [],
+            "doubtful": [],
+            "unknown": unknown.partition(": ")[2],
+        }
+    assert unknown in " ".join(keydeck("keys", "show", key).stdout.split())
+    for command in ("scan", "copies"):
+        asked = keydeck(command, "list")
+        assert (asked.exit_code, asked.stdout) == (2, "")
+        assert f"keydeck {command} {gone}" in asked.stderr
 
 
 def test_without_a_terminal_a_change_needs_yes(keydeck: Keydeck, kms: Any, key: str) -> None:

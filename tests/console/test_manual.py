@@ -178,7 +178,8 @@ def parsed(line: str) -> None:
 def test_every_command_that_is_shown_is_one(topic: str) -> None:
     for line in written_lines(topic):
         shown = re.split(r" {2,}|  #", line)[0]
-        parsed(shown)
+        if not not_installed("".join(shown.split()[1:2])):
+            parsed(shown)
     for call in INLINE.findall(page(topic).text):
         words = call.replace("\n", " ").split()[1:]
         if words and not_installed(words[0]):

@@ -15,10 +15,16 @@ import pytest
 from console.manual.schema_of import schema_of
 from console.manual.schemas import SCHEMAS, schema_text
 from console.sandbox.world import World
-from crypto_core.copies.report import Exposed
 from crypto_core.text.json_records import JsonRecord, made, shape
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape, validator
+
+
+@dataclass(frozen=True)
+class Inner(JsonRecord):
+    kind: str
+    values: int
+    distinct: int
 
 
 class Color(StrEnum):
@@ -103,7 +109,7 @@ def test_a_member_is_described_by_its_field_and_typed_by_what_makes_it() -> None
     class Typed(JsonRecord):
         at: datetime | None = field(metadata={"doc": "When."})
         by_format: Mapping[str, bool]
-        inner: Exposed
+        inner: Inner
 
         json_shape = shape(
             "at? formats *inner [place=inner.kind] by_format", formats=made(dict[Color, int], len)

@@ -38,13 +38,18 @@ _MODELS = {
     ),
     "forecast": ("crypto_core.reencryption.scale.forecast:Forecast",),
     "whose": ("crypto_core.reencryption.token_search.result:SearchedToken",),
-    "scan": ("crypto_core.copies.report:ScanReport",),
     **{name: models for one in manifests() for name, models in one.schemas.items()},
 }
 """The model of each; what only its others have is in some documents."""
 
-SCHEMAS = tuple(_MODELS)
-"""Their names."""
+
+@cache
+def _words() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
+
+
+SCHEMAS = tuple(sorted(_MODELS, key=list(_words()).index))
+"""Their names, in the order of their words."""
 
 
 def schema_text(name: str) -> str:
@@ -55,11 +60,6 @@ def schema_text(name: str) -> str:
             remedy=f"{meant(name, SCHEMAS)}Schemas: {', '.join(SCHEMAS)}.",
         )
     return json.dumps(_schema(name), indent=2, ensure_ascii=False) + "\n"
-
-
-@cache
-def _words() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
 
 
 def _schema(name: str) -> Schema:

@@ -93,7 +93,7 @@ class KeyChecks:
     def copies_known(self, situation: Situation) -> CheckResult:
         """Pass if copies are registered and none needs the key; what is not registered is not known."""
         arn = everywhere(self._services.keys, old_key(situation))[0].key_arn
-        copies = self._services.needing_copies(arn)
+        copies = self._services.copies.needing(arn)
         if copies.needing:
             state = CheckState.NOT_YET
         else:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from crypto_core.copies.comparison import compared, needed_keys, unusable_keys
-from crypto_core.copies.register import RegisteredCopy
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
@@ -98,7 +96,7 @@ class VerifyRestored(TokenAction):
 
     def __init__(self, parts: ToolServices, open_restored: OpenRestored) -> None:
         self._open = open_restored
-        self._copy = parts.registered_copy
+        self._copies = parts.copies
 
     def plan_action(self, situation: step_contracts.Situation) -> step_contracts.ActionPlan:
         """Return how many tokens there are and would be opened. Raises SettingsError for another name."""
@@ -106,7 +104,7 @@ class VerifyRestored(TokenAction):
         with self._open(name) as database:
             number = database.tokens()
         tried = min(sample, number) if sample else number
-        copy = self._copy(name)
+        copy = self._copies.scanned(name)
         also = ", and one of each column at least," if tried < number else ""
         return step_contracts.ActionPlan(
             title=f"Verify the restored database {clean(name, 100)}",
@@ -115,12 +113,12 @@ class VerifyRestored(TokenAction):
             does=(
                 f"Opens {counted(tried, 'token')} of {number:,}{also} with the keys that are trusted here.",
                 "Counts its tokens by format and column, and looks how young its rows are.",
-                *_beforehand(name, copy),
+                *copy.needs,
             ),
             does_not=("Writes nothing into it. No token is shown or kept.",),
             warnings=(
                 *(() if number else ("It holds no token: is it the right database?",)),
-                *(unusable_keys(copy) if copy else ()),
+                *copy.unusable,
             ),
         )
 
@@ -133,8 +131,7 @@ class VerifyRestored(TokenAction):
             verified = database.verify(
                 sample, situation.incident.name, progress=run.progress, cancelled=situation.cancelled
             )
-        copy = self._copy(name)
-        beside = tuple(compared(copy, census["by_format"])) if copy else ()
+        beside = tuple(self._copies.scanned(name).compare(census["by_format"]))
         content = verified.as_json() | {"database": clean(name, 100), "sample": sample}
         return step_contracts.ActionResult(
             not verified.interrupted,
@@ -149,18 +146,6 @@ class VerifyRestored(TokenAction):
                 ),
             ),
         )
-
-
-def _beforehand(name: str, copy: RegisteredCopy | None) -> tuple[str, ...]:
-    if copy is not None:
-        return tuple(needed_keys(copy))
-    shown = clean(name, 100)
-    return (
-        (
-            f"No copy {shown} is registered: which keys it needs shows only as its tokens are opened. Scan "
-            f"the backup and register it by this name to know before: keydeck copies add {shown}."
-        ),
-    )
 
 
 def _named(situation: step_contracts.Situation) -> str:

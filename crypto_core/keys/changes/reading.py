@@ -53,9 +53,9 @@ class KeyReader:
     keys: KeyInventory
     status: StatusService
     count_backups: Callable[[str], int]
+    needing_copies: Callable[[str], NeedingCopies]
+    """Tells which registered copies need a key, by its ARN."""
     write_key: str | None = None
-    needing_copies: Callable[[str], NeedingCopies] | None = None
-    """Tells which registered copies need a key, by its ARN; None where nobody keeps a register."""
     cancelled: Event | None = None
 
     def until(self, cancelled: Event | None) -> KeyReader:
@@ -131,7 +131,7 @@ class KeyReader:
             risk = TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
         else:
             risk = proven_at_risk(proof, state.key_arn, self._backups(state))
-        return replace(risk, copies=self.needing_copies(state.key_arn) if self.needing_copies else None)
+        return replace(risk, copies=self.needing_copies(state.key_arn))
 
     def _backups(self, state: KeyState) -> int | None:
         try:

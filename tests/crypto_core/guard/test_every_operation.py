@@ -26,8 +26,6 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core import errors
 from crypto_core.cipher import TokenCipher
-from crypto_core.copies.register import NewCopy
-from crypto_core.copies.report import CopyReport
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
@@ -437,13 +435,20 @@ def unsuppress(ground: Ground) -> Deed:
 
 
 def register(container: Container) -> object:
+    from crypto_core.forensics.copies.register import NewCopy
+    from crypto_core.forensics.copies.report import CopyReport
+
     holds = CopyReport(clean("dump"), 1, 1, (), (), 0)
-    return container.copy_register.add(NewCopy("dump", holds, datetime.now(UTC)))
+    return copy_register(container).add(NewCopy("dump", holds, datetime.now(UTC)))
 
 
 def unregister(ground: Ground) -> Deed:
     register(ground.container)
-    return Deed(lambda container: container.copy_register.remove("dump"))
+    return Deed(lambda container: copy_register(container).remove("dump"))
+
+
+def copy_register(container: Container) -> Any:
+    return container.services.named("copy_register")
 
 
 def review(container: Container) -> object:
@@ -460,7 +465,11 @@ def record(container: Container) -> object:
 
 
 OF_EVIDENCE = {"evidence review": lambda _: Deed(review), "evidence record": lambda _: Deed(record)}
-HERE = OF_EVIDENCE if not is_left_out("console/evidence/") else {}
+OF_COPIES = {"copies add": lambda _: Deed(register), "copies remove": unregister}
+HERE: dict[str, Callable[[Ground], Deed]] = {
+    **({} if is_left_out("console/evidence/") else OF_EVIDENCE),
+    **({} if is_left_out("console/forensics/") else OF_COPIES),
+}
 DEEDS: dict[str, Callable[[Ground], Deed]] = {
     **{f"jobs {word}": of_a_job_there_is(word) for word in ("pause", "resume", "cancel")},
     "jobs retry": retry,
@@ -480,8 +489,6 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "approvals deny": decide(approve=False),
     "findings suppress": lambda _: Deed(suppress),
     "findings unsuppress": unsuppress,
-    "copies add": lambda _: Deed(register),
-    "copies remove": unregister,
     "journal checkpoint": checkpoint,
     **HERE,
     "init": init,
@@ -496,7 +503,7 @@ def name_of(recipe: str) -> str:
 def test_no_operation_is_without_its_recipe_here() -> None:
     planned = {name_of(recipe) for recipe in (*RECIPES, *OF_FORENSICS)}
     assert planned == {operation.name for operation in OPERATIONS if operation.planned}
-    done = {*planned, *DEEDS, *OF_EVIDENCE}
+    done = {*planned, *DEEDS, *OF_EVIDENCE, *OF_COPIES}
     assert done == {operation.name for operation in OPERATIONS if operation.changes}
     assert set(ACTIONS) == {operation.name for operation in OPERATIONS if operation.second_person} <= planned
 

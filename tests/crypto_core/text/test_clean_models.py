@@ -20,9 +20,6 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
-from crypto_core.copies.attribution import CopyAttribution
-from crypto_core.copies.scan import ScanOfCopy
-from crypto_core.copies.values import FoundValue
 from crypto_core.database.state.anchors.anchor import anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
@@ -428,6 +425,10 @@ def receipt(text: str, _: Path) -> Built:
 
 
 def scanned(text: str, _: Path) -> Built:
+    from crypto_core.forensics.copies.attribution import CopyAttribution
+    from crypto_core.forensics.copies.scan import ScanOfCopy
+    from crypto_core.forensics.copies.values import FoundValue
+
     scan = ScanOfCopy(text)
     scan.problem(text, 1, text)
     scan.tally.count(FoundValue(1, damaged=True), text, 1)
@@ -463,7 +464,7 @@ BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
     receipt,
     *(() if is_left_out("crypto_core/compliance/") else (controls,)),
-    scanned,
+    *(() if is_left_out("crypto_core/forensics/") else (scanned,)),
     stored_receipts,
 )
 

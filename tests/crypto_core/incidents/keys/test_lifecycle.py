@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
+from console.container import Container
 from console.sandbox.endpoint import Denial
-from crypto_core.copies.register import NewCopy
+from console.settings import load
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.keys.needing_copies import NoRegister
 from tests.crypto_core.agreed import agreed
-from tests.crypto_core.copies.test_register import NOW
-from tests.crypto_core.copies.test_scan_reading import COPY, NEED, UNKNOWN
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 STATE = CheckKind.KEY_STATE
@@ -53,20 +52,17 @@ def test_what_a_deletion_means_for_backups_is_said_and_its_days_are_asked_for(sc
             scene.plan(SCHEDULE, {"days": entered})
 
 
-def test_registered_copies_that_need_the_key_are_named_and_none_is_never_a_zero(scene: Scene) -> None:
-    none = scene.look(CheckKind.COPIES_KNOWN)
-    assert (none.state, "not known" in none.lines[0]) == (CheckState.UNKNOWN, True)
-    register = scene.container.copy_register
-    register.add(NewCopy("other", replace(COPY, needs=()), NOW))
-    assert scene.look(CheckKind.COPIES_KNOWN).state is CheckState.PASSED
-    register.add(NewCopy("weekly", replace(COPY, needs=(replace(NEED, key_arn=scene.key),)), NOW))
-    seen = scene.look(CheckKind.COPIES_KNOWN)
-    assert (seen.state, "Copy weekly" in seen.lines[0]) == (CheckState.NOT_YET, True)
-    plan = scene.plan(SCHEDULE, {"days": "9"})
-    assert any("Copy weekly" in line and "7 envelopes" in line for line in plan.warnings)
-    register.add(NewCopy("offline", replace(COPY, needs=(UNKNOWN,)), NOW))
-    register.remove("weekly")
-    assert scene.look(CheckKind.COPIES_KNOWN).state is CheckState.UNKNOWN
+def test_without_a_register_which_copies_need_the_key_is_not_known(scene: Scene) -> None:
+    container = Container(load().settings)
+    container.__dict__["copy_register"] = NoRegister("There is none here.")
+    without = Scene(scene.stage, scene.sandbox, container)
+    unknown = "Whether registered copies need the key is not known: There is none here."
+    seen = without.look(CheckKind.COPIES_KNOWN)
+    assert (seen.state, seen.lines) == (CheckState.UNKNOWN, (unknown,))
+    for kind, options in ((SCHEDULE, {"days": "9"}), (DISABLE, {})):
+        warnings = without.plan(kind, options).warnings
+        assert [line for line in warnings if "registered" in line] == [unknown]
+    container.close()
 
 
 def test_a_key_with_tokens_is_not_taken_away_by_the_runbook_whatever_is_typed(scene: Scene) -> None:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.copies.values import HEADS
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
+from crypto_core.forensics.copies.values import HEADS
 from tests import lanes
-from tests.crypto_core.copies.values import TOKEN, dev, found_in, summary, v1, v2
+from tests.crypto_core.forensics.copies.values import TOKEN, dev, found_in, summary, v1, v2
 
 
 def _wrapped(value: bytes, width: int, end: bytes) -> bytes:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine
 
-from crypto_core.copies.attribution import CopyAttribution, Known
-from crypto_core.copies.report import CopyReport
-from crypto_core.copies.scan_reading import read_copy
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.copies import CopyRow, add_copy, registered_copies, remove_copy
 from crypto_core.database.state.journal import Journal
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import DatabaseError, RefusedError
+from crypto_core.forensics.copies.attribution import CopyAttribution, Known
+from crypto_core.forensics.copies.report import ENABLED, CopyReport
+from crypto_core.forensics.copies.scan_reading import read_copy
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
-from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
+from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy, ScannedCopy
 from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.counting import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 ADD, REMOVE = BY_NAME["copies add"].name, BY_NAME["copies remove"].name
@@ -65,7 +68,10 @@ class RegisteredCopy(JsonRecord):
 
 @dataclass(eq=False)
 class CopyRegister:
-    """Registers copies, journaled, and tells which need a key, by `attribution`. Blocks on SQL and KMS."""
+    """Registers copies, journaled, and tells what the core asks of them: KnownCopies. Blocks on SQL and KMS.
+
+    `attribution` tells their keys.
+    """
 
     engine: Engine
     journal: Journal
@@ -150,6 +156,19 @@ class CopyRegister:
             tuple(t for t in told if t.doubtful and not t.envelopes),
         )
 
+    def scanned(self, name: str) -> ScannedCopy:
+        """Return what is known of a copy for whoever restores it; of one that can't be read, nothing."""
+        try:
+            copy = self.show(name)
+        except (RefusedError, DatabaseError):
+            shown = clean(name, 100)
+            lack = (
+                f"No copy {shown} is registered: which keys it needs shows only as its tokens are opened. "
+                f"Scan the backup and register it by this name to know before: keydeck copies add {shown}."
+            )
+            return ScannedCopy((lack,))
+        return ScannedCopy(tuple(_needed_keys(copy)), tuple(_unusable_keys(copy)), partial(_compared, copy))
+
 
 def _registered(row: CopyRow, known: Known, attribution: CopyAttribution) -> RegisteredCopy:
     holds = read_copy(dict(row.holds))
@@ -168,3 +187,42 @@ def _registered(row: CopyRow, known: Known, attribution: CopyAttribution) -> Reg
 
 def _unknown(name: CleanText) -> RefusedError:
     return RefusedError(f"No copy {name} is registered.", remedy="List them with: keydeck copies list.")
+
+
+def _needed_keys(copy: RegisteredCopy) -> Iterator[str]:
+    holds, scanned = copy.holds, f"{copy.scanned_at:%Y-%m-%d}"
+    taken = f"taken {copy.taken_at:%Y-%m-%d}" if copy.taken_at else "when it was taken is not noted"
+    yield f"Copy {copy.name}, scanned {scanned}: {counted(holds.envelopes, 'envelope')}, {taken}."
+    for need in holds.needs:
+        state = need.key_state or "its state is not known"
+        yield f"It needs {need.key_name} for {counted(need.envelopes, 'envelope')}: {state}."
+
+
+def _unusable_keys(copy: RegisteredCopy) -> Iterator[str]:
+    """Name the keys of a copy that open nothing now."""
+    for need in copy.holds.needs:
+        if need.key_arn and need.key_state and need.key_state != ENABLED:
+            number = counted(need.envelopes, "envelope")
+            yield f"{need.key_name} is {need.key_state}: {number} of the copy will not open."
+
+
+def _compared(copy: RegisteredCopy, restored: Mapping[str, int]) -> Iterator[str]:
+    holds = copy.holds
+    scanned = {f.value: 0 for f in (*ENVELOPE_FORMATS, Format.DEV)}
+    for need in holds.needs:
+        for name, number in need.by_format.items():
+            scanned[name] += number
+    scanned["dev"] = sum(one.values for one in holds.exposed if one.kind == "dev")
+    for name, found in scanned.items():
+        there = restored.get(name, 0)
+        if there or found:
+            yield f"{name}: {there:,} in the restored token columns, {found:,} in the scanned copy"
+    # What is damaged begins as an envelope: the census counts it by that.
+    surplus = sum(restored.get(name, 0) for name in scanned) - sum(scanned.values()) - holds.damaged
+    if surplus > 0:
+        yield f"{surplus:,} more than in the copy: not the one that was scanned, or written to since"
+    elif surplus < 0:
+        yield (
+            f"{-surplus:,} only in the copy: replaced envelopes that Keydeck keeps, other tables, or rows "
+            "that the restore lacks"
+        )

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.copies.report import CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
-from crypto_core.copies.scan_reading import read_scan
 from crypto_core.errors import RefusedError
+from crypto_core.forensics.copies.report import CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
+from crypto_core.forensics.copies.scan_reading import read_scan
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
-from tests.crypto_core.copies.values import KEY_ARN
+from tests.crypto_core.forensics.copies.values import KEY_ARN
 
 PREFIX = "0102020078" + "6b" * 32
 NEED = KeyNeed(KEY_ARN, "m" * 64, 7, 5, {"v1": 4, "v2": 3}, KeyEvidence.INFERRED, PREFIX)

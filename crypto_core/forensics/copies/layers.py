@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import IO
 
-from crypto_core.copies.pg_archive import MAGIC, ArchiveReader
+from crypto_core.forensics.copies.pg_archive import MAGIC, ArchiveReader
 from crypto_core.unpacking import tar_members, zip_members
 from crypto_core.unpacking.packings import packing_of, unpacked
 from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces

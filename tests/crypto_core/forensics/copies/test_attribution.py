@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 import pytest
 
 from crypto_core import errors
-from crypto_core.copies import tally
-from crypto_core.copies.attribution import MOST_DECOYS, NOT_ASKED, TOO_MANY, CopyAttribution
-from crypto_core.copies.report import CopyReport, KeyEvidence, Opening
-from crypto_core.copies.scan import ScanOfCopy
-from crypto_core.copies.values import FoundValue
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import EnvelopeV1, Format, edk_prefix
+from crypto_core.forensics.copies import tally
+from crypto_core.forensics.copies.attribution import MOST_DECOYS, NOT_ASKED, TOO_MANY, CopyAttribution
+from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, Opening
+from crypto_core.forensics.copies.scan import ScanOfCopy
+from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
-from tests.crypto_core.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2
+from tests.crypto_core.forensics.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2
 
 MULTI_REGION = f"arn:aws:kms:eu-west-1:111122223333:key/mrk-{'1' * 32}"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -166,7 +166,7 @@ def test_whoever_writes_a_copy_does_not_decide_how_often_kms_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tally, "MOST_GROUPS", 20)
-    monkeypatch.setattr("crypto_core.copies.attribution.MOST_ASKED", 5)
+    monkeypatch.setattr("crypto_core.forensics.copies.attribution.MOST_ASKED", 5)
     kms = Kms()
     keys = [bytes.fromhex("0102020078") + n.to_bytes(32, "big") + b"x" * 40 for n in range(60)]
     report = report_of(kms, scan_of(*keys))

@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
-from crypto_core.copies.scan import MOST_PROBLEMS, scan_copies
 from crypto_core.errors import InterruptedRunError
-from tests.crypto_core.copies.values import TOKEN, envelopes, scan, v1
+from crypto_core.forensics.copies.scan import MOST_PROBLEMS, scan_copies
+from tests.crypto_core.forensics.copies.values import TOKEN, envelopes, scan, v1
 
 
 def test_links_pipes_and_sockets_in_a_folder_are_named_and_not_followed(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_what_can_t_be_opened_is_named_and_the_rest_is_read(
             raise PermissionError(13, "Permission denied", path)
         return real(path, flags, *rest)
 
-    monkeypatch.setattr("crypto_core.copies.scan.os.open", refuse)
+    monkeypatch.setattr("crypto_core.forensics.copies.scan.os.open", refuse)
     found = scan(tmp_path)
     assert (envelopes(found), found.problems) == (1, [f"{tmp_path}/a: can't be read: Permission denied"])
 

@@ -20,7 +20,7 @@ from crypto_core.envelope import parse
 from crypto_core.errors import EnvelopeError
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
-from tests.crypto_core.copies.values import TOKEN, dev, v1, v2
+from tests.crypto_core.forensics.copies.values import TOKEN, dev, v1, v2
 
 FORMATS = {
     "plain.sql": ("--format=plain",),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from crypto_core.copies.values import FoundValue
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import Envelope, Format
+from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.text.cleaning import CleanText, clean
 
 MOST_DISTINCT = 2_000_000

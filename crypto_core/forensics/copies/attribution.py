@@ -14,13 +14,13 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.copies.report import GONE, CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
-from crypto_core.copies.scan import ScanOfCopy
-from crypto_core.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup, GroupKey
 from crypto_core.database.tokens.attribution import lasting_silence
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import InvalidCiphertextError, KeyNotFoundError, KmsError
+from crypto_core.forensics.copies.report import GONE, CopyReport, Exposed, KeyEvidence, KeyNeed, ScanReport
+from crypto_core.forensics.copies.scan import ScanOfCopy
+from crypto_core.forensics.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup, GroupKey
 from crypto_core.key_names import is_multi_region, same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage

@@ -13,15 +13,18 @@ import click
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
-from console.copy_attribution import without_database
+from console.forensics.scan_words import print_scan, scan_rows
+from console.forensics.services import ForensicsServices, attribution_over
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import bar, print_gaps, print_json, seldom
-from console.printed.scan_words import print_scan, scan_rows
-from crypto_core.copies.attribution import CopyAttribution
-from crypto_core.copies.report import ScanReport
-from crypto_core.copies.scan import STDIN, scan_copies
+from crypto_core.aws.kms import KmsApi
+from crypto_core.forensics.copies.attribution import CopyAttribution
+from crypto_core.forensics.copies.report import ScanReport
+from crypto_core.forensics.copies.scan import STDIN, scan_copies
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.keys.inventory import KeyInventory
 from crypto_core.text.cleaning import clean
 
 _SAID_SECONDS = 5.0
@@ -66,12 +69,17 @@ def _print(report: ScanReport, form: Form) -> None:
 
 @contextmanager
 def _attribution(*, offline: bool) -> Iterator[CopyAttribution]:
+    """Without a database nothing is remembered, and no decoy is known."""
     settings = loaded().settings
-    if not settings.database_url:
-        yield without_database(settings, code_from_terminal, offline=offline)
-        return
-    with services_of() as services:
-        yield services.copy_attribution(offline=offline)
+    if settings.database_url:
+        with services_of() as services:
+            yield services.of(ForensicsServices).copy_attribution(offline=offline)
+    elif offline:
+        yield attribution_over()
+    else:
+        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=code_from_terminal)
+        keyring = KmsKeyring(kms, write_key=settings.write_key, trusted=settings.trusted_keys)
+        yield attribution_over(None, keyring, KeyInventory(kms))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from datetime import UTC, date, datetime, time
 from typing import IO
 
@@ -12,15 +12,15 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
+from console.forensics.scan_words import print_copy
+from console.forensics.services import ForensicsServices
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import print_answer, print_facts, print_json, print_line
-from console.printed.scan_words import print_copy
-from crypto_core.copies.register import NewCopy, RegisteredCopy
-from crypto_core.copies.report import CopyReport, ScanReport
-from crypto_core.copies.scan_reading import LARGEST, read_scan
 from crypto_core.errors import RefusedError
-from crypto_core.key_names import short_key
+from crypto_core.forensics.copies.register import NewCopy, RegisteredCopy
+from crypto_core.forensics.copies.report import CopyReport, ScanReport
+from crypto_core.forensics.copies.scan_reading import LARGEST, read_scan
 from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
 
@@ -83,8 +83,9 @@ def add(
     report = read_scan(scanned.read(LARGEST + 1))
     holds = _chosen(report, path)
     with services_of() as services:
-        services.copy_register.add(NewCopy(name, holds, report.scanned_at, location, taken, kept_until))
-        copy = services.copy_register.show(name)
+        register = services.of(ForensicsServices).copy_register
+        register.add(NewCopy(name, holds, report.scanned_at, location, taken, kept_until))
+        copy = register.show(name)
     print_answer(copy, lambda one: print_line(f"Registered: {_summary(one)}"), as_json=as_json)
     return 0
 
@@ -94,7 +95,7 @@ def add(
 def list_(*, form: Form) -> int:
     """List the registered copies and the keys that each needs, as these stand now."""
     with services_of() as services:
-        register = services.copy_register
+        register = services.of(ForensicsServices).copy_register
         found = register.as_it_stands(register.copies())
     listing = Printout(
         name="copies",
@@ -126,7 +127,7 @@ def list_(*, form: Form) -> int:
 def show(*, name: str, as_json: bool) -> int:
     """Show what a registered copy holds and needs, by the states of its keys now."""
     with services_of() as services:
-        copy = services.copy_register.show(name)
+        copy = services.of(ForensicsServices).copy_register.show(name)
     print_answer(copy, _print, as_json=as_json)
     return 0
 
@@ -136,7 +137,7 @@ def show(*, name: str, as_json: bool) -> int:
 def remove(*, name: str, as_json: bool) -> int:
     """Take a copy out of the register, once it is deleted."""
     with services_of() as services:
-        services.copy_register.remove(name)
+        services.of(ForensicsServices).copy_register.remove(name)
     if as_json:
         print_json({"removed": name})
     else:
@@ -145,28 +146,24 @@ def remove(*, name: str, as_json: bool) -> int:
 
 
 def keys_needed(holds: CopyReport) -> str:
-    named: dict[str, list[str | int]] = {}
+    states = {need.key_name: need.key_state for need in reversed(holds.needs)}
+    numbers: Counter[str] = Counter()
     for need in holds.needs:
-        name = need.alias or (short_key(need.key_arn) if need.key_arn else "a key that is not known")
-        entry = named.setdefault(name, [0, need.key_state or ""])
-        entry[0] = int(entry[0]) + need.envelopes
+        numbers[need.key_name] += need.envelopes
     return ", ".join(
-        f"{name} ({number:,}{f', {state}' if state else ''})" for name, (number, state) in named.items()
+        f"{name} ({n:,}{f', {states[name]}' if states[name] else ''})" for name, n in numbers.items()
     )
 
 
 def _chosen(report: ScanReport, path: str) -> CopyReport:
     fitting = [copy for copy in report.copies if not path or copy.path == clean(path, 1_000)]
     if len(fitting) != 1:
+        paths = ", ".join(copy.path for copy in report.copies[:10]) or "it has none"
         raise RefusedError(
             f"The scan has {len(fitting):,} copies to choose from, not one.",
-            remedy=f"Choose with --path: {_paths(report.copies)}.",
+            remedy=f"Choose with --path: {paths}.",
         )
     return fitting[0]
-
-
-def _paths(found: Sequence[CopyReport]) -> str:
-    return ", ".join(copy.path for copy in found[:10]) or "it has none"
 
 
 def _record(copy: RegisteredCopy) -> dict[str, object]:
@@ -176,18 +173,18 @@ def _record(copy: RegisteredCopy) -> dict[str, object]:
 
 
 def _print(copy: RegisteredCopy) -> None:
-    print_facts(_facts(copy))
+    print_facts(
+        (
+            ("copy", copy.name),
+            ("location", copy.location or "not noted"),
+            ("taken", in_utc(copy.taken_at, "not noted")),
+            ("kept until", in_utc(copy.kept_until, "without an end")),
+            ("scanned", in_utc(copy.scanned_at)),
+            ("registered", f"{in_utc(copy.added_at)} by {copy.added_by}"),
+        )
+    )
     click.echo()
     print_copy(copy.holds)
-
-
-def _facts(copy: RegisteredCopy) -> Iterable[tuple[str, str]]:
-    yield "copy", copy.name
-    yield "location", copy.location or "not noted"
-    yield "taken", in_utc(copy.taken_at, "not noted")
-    yield "kept until", in_utc(copy.kept_until, "without an end")
-    yield "scanned", in_utc(copy.scanned_at)
-    yield "registered", f"{in_utc(copy.added_at)} by {copy.added_by}"
 
 
 def _summary(copy: RegisteredCopy) -> str:

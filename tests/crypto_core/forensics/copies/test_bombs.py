@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crypto_core.copies.test_layers import archive
-from tests.crypto_core.copies.values import v1
+from tests.crypto_core.forensics.copies.test_layers import archive
+from tests.crypto_core.forensics.copies.values import v1
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,7 +36,7 @@ import json, resource, sys
 most = int(sys.argv[2]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
-from crypto_core.copies.scan import scan_copies
+from crypto_core.forensics.copies.scan import scan_copies
 (scan,) = scan_copies([sys.argv[1]])
 [peak] = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
 good = sum(group.envelopes for group in scan.tally.groups.values())

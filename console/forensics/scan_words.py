@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from console.printed.printing import print_gaps, print_line, print_marked, print_table, say
-from crypto_core.copies.report import CopyReport, KeyNeed, Opening, ScanReport
 from crypto_core.findings.severity import Severity
+from crypto_core.forensics.copies.report import CopyReport, KeyNeed, Opening, ScanReport
 from crypto_core.key_names import short_key
 from crypto_core.text.counting import counted
 
@@ -21,6 +21,7 @@ _OPENED = {
     Opening.UNKNOWN: "Who can open {} is not known.",
 }
 _PLACES = 5
+_OF_KEY = ("key_arn", "alias", "key_material_id", "key_state", "evidence", "opened_by")
 
 
 def print_scan(report: ScanReport) -> None:
@@ -64,11 +65,18 @@ def scan_rows(report: ScanReport) -> Iterator[Mapping[str, Any]]:
     """Return a record for each group of each copy, for CSV."""
     for copy in report.copies:
         for need in copy.needs:
-            yield {"copy": copy.path, "kind": "+".join(need.by_format), **_flat(need)}
+            yield _row(copy, "+".join(need.by_format), need.envelopes, need.distinct, need.as_json())
         for one in copy.exposed:
-            yield {"copy": copy.path, "kind": one.kind, **_flat(None), **_counts(one.values, one.distinct)}
+            yield _row(copy, one.kind, one.values, one.distinct)
         if copy.damaged:
-            yield {"copy": copy.path, "kind": "damaged", **_flat(None), **_counts(copy.damaged, None)}
+            yield _row(copy, "damaged", copy.damaged, None)
+
+
+def _row(
+    copy: CopyReport, kind: str, values: int, distinct: int | None, key: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    head = {"copy": copy.path, "kind": kind, "values": values, "distinct": distinct}
+    return head | {name: (key or {}).get(name) for name in _OF_KEY}
 
 
 def _cells(need: KeyNeed) -> tuple[object, ...]:
@@ -83,19 +91,3 @@ def _cells(need: KeyNeed) -> tuple[object, ...]:
         need.evidence.value,
         need.note,
     )
-
-
-def _counts(values: int, distinct: int | None) -> Mapping[str, Any]:
-    return {"values": values, "distinct": distinct}
-
-
-def _flat(need: KeyNeed | None) -> Mapping[str, Any]:
-    return {
-        **_counts(need.envelopes if need else 0, need.distinct if need else 0),
-        "key_arn": need.key_arn if need else None,
-        "alias": need.alias if need else None,
-        "key_material_id": need.key_material_id if need else None,
-        "key_state": need.key_state if need else None,
-        "evidence": need.evidence.value if need else None,
-        "opened_by": need.opening.value if need else None,
-    }

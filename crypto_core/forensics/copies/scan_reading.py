@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from crypto_core.copies.report import FORM, CopyReport, KeyEvidence, KeyNeed, ScanReport
 from crypto_core.envelope import EDK_PREFIX_BYTES, ENVELOPE_FORMATS, PROVIDER_PREFIXES
 from crypto_core.errors import RefusedError
+from crypto_core.forensics.copies.report import FORM, CopyReport, KeyEvidence, KeyNeed, ScanReport
 from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import clean
 from crypto_core.text.json_records import JsonRecord, JsonRecordError, record_of

@@ -9,15 +9,14 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.copies.register import NewCopy
-from crypto_core.copies.report import CopyReport, KeyEvidence, KeyNeed
 from crypto_core.errors import RefusedError
+from crypto_core.forensics.copies.register import NewCopy
+from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, KeyNeed
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.needing_copies import NeedingCopies
-from crypto_core.text.cleaning import clean
-from tests.crypto_core.copies.test_scan_reading import COPY, NEED, UNKNOWN
+from tests.crypto_core.forensics.copies.test_scan_reading import COPY, NEED, UNKNOWN
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -31,7 +30,7 @@ def under(key_arn: str, envelopes: int) -> KeyNeed:
 
 
 def test_copies_are_registered_named_taken_out_and_journaled(services: Container, world: World) -> None:
-    register = services.copy_register
+    register = services.of(ForensicsServices).copy_register
     old, new = world.old_key.arn, world.current_key.arn
     assert "not known" in next(register.needing(old).lines)
 
@@ -74,8 +73,8 @@ def test_a_key_that_the_scan_did_not_know_is_told_once_it_is_known(services: Con
     known = services.answers.known_groups()
     prefix, ((arn, material),) = next((p, w) for p, w in known.items() if len(w) == 1)
     need = KeyNeed(None, None, 5, 5, {"v1": 5}, KeyEvidence.UNKNOWN, prefix.hex(), note="KMS was not asked")
-    services.copy_register.add(NewCopy("offline", holding(need), NOW))
-    (told,) = services.copy_register.show("offline").holds.needs
+    services.of(ForensicsServices).copy_register.add(NewCopy("offline", holding(need), NOW))
+    (told,) = services.of(ForensicsServices).copy_register.show("offline").holds.needs
     assert (told.key_arn, told.key_material_id, told.key_state) == (arn, material, "Enabled")
 
 
@@ -88,7 +87,7 @@ def test_a_deletion_names_the_copies_that_need_the_key(
     assert any(w.startswith("No copies are registered") for w in plan.warnings)
     assert plan.as_json()["tokens"]["copies"]["needing"] == []
 
-    services.copy_register.add(NewCopy("weekly", holding(under(arn, 12)), NOW))
+    services.of(ForensicsServices).copy_register.add(NewCopy("weekly", holding(under(arn, 12)), NOW))
     plan = services.key_changes.plan_change(change)
     assert any("Copy weekly" in w and "12 envelopes" in w for w in plan.warnings)
     assert not any("No copies are registered" in w for w in plan.warnings)
@@ -102,13 +101,6 @@ def test_a_register_that_can_t_be_read_says_that_nothing_is_known(
 ) -> None:
     with superuser.begin() as connection:
         connection.execute(text("DROP TABLE keydeck.registered_copy"))
-    needing = services.copy_register.needing(world.old_key.arn)
+    needing = services.of(ForensicsServices).copy_register.needing(world.old_key.arn)
     assert needing.unknown
     assert [line for line in needing.lines if "not known" in line] == list(needing.lines)
-
-
-def test_no_register_is_never_a_zero() -> None:
-    for known in (NeedingCopies(), NeedingCopies(unknown="it is gone")):
-        assert all("not known" in line for line in known.lines)
-    assert next(NeedingCopies(3).lines).startswith("None of the registered copies (3)")
-    assert clean(next(NeedingCopies(3).lines)).endswith("nothing is known.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from crypto_core.key_names import same_key
+from crypto_core.key_names import same_key, short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
@@ -65,6 +65,10 @@ class KeyNeed(JsonRecord):
     @property
     def opening(self) -> Opening:
         return opening_of(self.key_state)
+
+    @property
+    def key_name(self) -> str:
+        return self.alias or (short_key(self.key_arn) if self.key_arn else "a key that is not known")
 
 
 @dataclass(frozen=True, slots=True)

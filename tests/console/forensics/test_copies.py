@@ -12,8 +12,8 @@ from sqlalchemy import text
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from tests.console.command_types import Keydeck
-from tests.crypto_core.copies.test_scan_reading import written
-from tests.crypto_core.copies.values import TOKEN, v1
+from tests.crypto_core.forensics.copies.test_scan_reading import written
+from tests.crypto_core.forensics.copies.values import TOKEN, v1
 
 
 def test_a_scanned_copy_is_registered_shown_and_named_before_its_key_is_deleted(

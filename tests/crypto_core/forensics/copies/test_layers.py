@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.copies import layers
+from crypto_core.forensics.copies import layers
 from crypto_core.unpacking.streams import ByteStream
 from tests import lanes
-from tests.crypto_core.copies.values import TOKEN, envelopes, scan, v1
+from tests.crypto_core.forensics.copies.values import TOKEN, envelopes, scan, v1
 
 if sys.version_info >= (3, 14):
     from compression import zstd
