@@ -52,7 +52,10 @@ class Manifest(NamedTuple):
     pages: Mapping[str, AddedPage] = _NONE
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
-    """The services that its screens use: each an attribute of a `module:class`, made of a container."""
+    """The services that its screens use, or the core by an interface.
+
+    Each is an attribute of a `module:class`, made of a container.
+    """
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -75,12 +78,15 @@ OWN = {
     "notify": "service",
     "evidence": "evidence",
     "tripwire": "forensics",
+    "whose": "forensics",
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
 OWN_TOOLS = {"tripwires-known": "forensics", "tripwires": "forensics"}
 """Those that bring a check, a capture or an action of steps, by its name."""
+OWN_SERVICES = {"index of tokens": "forensics", "search for leaked tokens": "forensics"}
+"""Those that bring a service that the core asks for, by what it is called."""
 
 
 @cache
@@ -110,8 +116,11 @@ def event_engines() -> dict[str, str]:
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:
-    """Return the sentence for a command, an option's engine or a step's tool that is not here, else ""."""
-    own = (OWN if option == "keydeck" else OWN_ENGINES | OWN_TOOLS).get(name)
+    """Return the sentence for a command, an option's engine, a step's tool or a service that is not here.
+
+    "" for what is here.
+    """
+    own = (OWN if option == "keydeck" else OWN_ENGINES | OWN_TOOLS | OWN_SERVICES).get(name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

@@ -1,1 +1,1 @@
-"""What is found out beside the inventory: decoys that tell who opens them."""
+"""What is found out beside the inventory: who opens decoys, and which rows hold a token."""

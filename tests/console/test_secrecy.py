@@ -71,7 +71,7 @@ def test_spellings_are_found_where_they_are() -> None:
 
 
 @pytest.mark.skipif(
-    bool(not_installed("demo") or not_installed("watch")), reason="needs practice and service"
+    any(map(not_installed, ("demo", "watch", "whose"))), reason="needs practice, service and forensics"
 )
 @pytest.mark.deep
 def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
