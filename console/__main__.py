@@ -32,7 +32,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "metrics": ("console.commands.metrics", "Print census, operations and KMS latency for Prometheus."),
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),
-    "whose": ("console.commands.whose", "Name the rows that hold a token that somebody has."),
     "verify": ("console.commands.verify", "Open tokens and say only whether they opened."),
     "abilities": ("console.commands.abilities", "Ask providers what tokens can do; order of revocation."),
     "rewrap": ("console.commands.rewriting", "Move data keys to another KMS key."),

@@ -74,13 +74,15 @@ OWN = {
     "watch": "service",
     "notify": "service",
     "evidence": "evidence",
-    **dict.fromkeys(("tripwire", "scan", "copies"), "forensics"),
+    **dict.fromkeys(("tripwire", "scan", "copies", "whose"), "forensics"),
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
 OWN_TOOLS = dict.fromkeys(("tripwires-known", "tripwires", "copies"), "forensics")
 """Those that bring a check, a capture or an action of steps, or a register, by its name."""
+OWN_SERVICES = dict.fromkeys(("index of tokens", "search for leaked tokens"), "forensics")
+"""Those that bring a service that the core asks for, by what it is called."""
 
 
 @cache
@@ -110,8 +112,11 @@ def event_engines() -> dict[str, str]:
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:
-    """Return the sentence for a command, an option's engine or a step's tool that is not here, else ""."""
-    own = (OWN if option == "keydeck" else OWN_ENGINES | OWN_TOOLS).get(name)
+    """Return the sentence for a command, an option's engine, a step's tool or a service that is not here.
+
+    "" for what is here.
+    """
+    own = (OWN if option == "keydeck" else OWN_ENGINES | OWN_TOOLS | OWN_SERVICES).get(name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

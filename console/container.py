@@ -7,14 +7,14 @@ it is first used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pkgutil import resolve_name
 from threading import Event
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
-from console.capabilities import added_services, event_engines, manifests, not_installed
+from console.capabilities import OWN_SERVICES, added_services, event_engines, manifests, not_installed
 from console.event_file import abilities_file, events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred, deferred_property, if_made
@@ -32,7 +32,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
-from crypto_core.errors import KeydeckError, SettingsError
+from crypto_core.errors import KeydeckError, RefusedError, SettingsError
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
@@ -51,11 +51,12 @@ if TYPE_CHECKING:
     from crypto_core.database.state.journal_breaks import JournalBreaks
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens.attribution import Attributor
+    from crypto_core.database.tokens.fingerprints import Carrier, KeptIndex, OutsideRows
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.left_tokens import LeftTokens
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
-    from crypto_core.database.tokens.store import Carrier, TokenStore
+    from crypto_core.database.tokens.store import TokenStore
     from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
     from crypto_core.database.tokens.sweep.service import SweepService
     from crypto_core.guard.guard import Guard
@@ -93,8 +94,6 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.scale.forecast import Forecaster
     from crypto_core.reencryption.service import TokenWorkService
-    from crypto_core.reencryption.token_search.index import TokenIndex
-    from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.references import TokenRef
     from crypto_core.trail.coverage_record import CoverageRecord
@@ -108,6 +107,7 @@ if TYPE_CHECKING:
 
 
 Kept = TypeVar("Kept")
+_INDEX = "index of tokens"
 _INCIDENTS = 100
 """The newest incidents are asked whether a key is theirs."""
 
@@ -135,9 +135,16 @@ class Container:
         """
         if settings.fips:
             require_fips()
+        if settings.token_index and not_installed(_INDEX, "The"):
+            raise SettingsError(
+                f"token_index needs the capability {OWN_SERVICES[_INDEX]}, "
+                "which this installation leaves out.",
+                remedy="Switch token_index off: an index of tokens that nothing keeps up goes stale.",
+            )
         read_only = settings.read_only
         self.settings = settings
         self._kept: dict[object, object] = {}
+        self.ending = ExitStack()  # what capabilities end before the connections are closed
         self.ask_code = ask_code
         self.show_reading: Callable[[ReadingProgress], None] = lambda _: None
         self.observer = observer
@@ -179,9 +186,7 @@ class Container:
         """Close the database connections, once what is to be written there is written."""
         if self.kms.receipts is not None:
             self.kms.receipts.close()
-        index = if_made(self.token_index)
-        if index is not None:
-            index.close()
+        self.ending.close()
         self.engine.dispose()
         self.state_engine.dispose()
         events = if_made(self.events)
@@ -231,8 +236,8 @@ class Container:
             events_kept=lambda: events_file(self.settings).exists(),
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
-            token_search=self.token_search,
             added={name: deferred(partial(make, self)) for name, make in added_services().items()},
+            not_installed=not_installed,
             user_commands=self._user_commands(),
             own_columns=tuple(one.column() for one in self.settings.columns),
         )
@@ -510,40 +515,23 @@ class Container:
 
         return ValueOpener(self.keyring, dev_key=self.settings.dev_key, observer=self.observer)
 
-    @deferred_property
-    def token_search(self) -> TokenSearch:
-        from crypto_core.reencryption.token_search.search import TokenSearch
-
-        return TokenSearch(
-            self.verifier,
-            self.opener,
-            self.store,
-            self.catalogue,
-            gaps=self.status.unseen,
-            index=self.token_index,
-        )
-
-    @deferred_property
-    def token_index(self) -> TokenIndex:
-        from crypto_core.reencryption.token_search.index import TokenIndex
-
-        return TokenIndex(
-            self.engine,
-            self.catalogue,
-            self.store,
-            self.keyring,
-            self.verifier,
-            self.journal,
-            journal_engine=self.state_engine,
-            on=self.settings.token_index,
-            **self.guarding,
-        )
+    @property
+    def _index(self) -> KeptIndex | None:
+        """The index of tokens; None where the settings have none."""
+        return added_services()["token_index"](self) if self.settings.token_index else None
 
     def _sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
-        return self.token_index.sharing(ref) if self.settings.token_index else None
+        return index.sharing(ref) if (index := self._index) is not None else None
 
     def _carrier(self) -> Carrier | None:
-        return self.token_index.carrier() if self.settings.token_index else None
+        return index.carrier() if (index := self._index) is not None else None
+
+    def _outside(self, refs: Sequence[TokenRef], cancelled: Event | None) -> OutsideRows:
+        """The other rows that hold the tokens of some, as the index says, or says that it can't."""
+        if sentence := not_installed(_INDEX, "The"):
+            raise RefusedError(sentence)
+        index: KeptIndex = added_services()["token_index"](self)
+        return index.outside(refs, cancelled)
 
     @deferred_property
     def work(self) -> TokenWorkService:
@@ -785,7 +773,7 @@ class Container:
             same_database=self.same_database,
             write_format=self.settings.written_format,
             observer=self.observer,
-            noted=self.token_index.note_token if self.settings.token_index else None,
+            noted=index.note_token if (index := self._index) is not None else None,
             **self.guarding,
         )
 
@@ -923,7 +911,7 @@ class Container:
             evidence=self._evidence,
             backups=self._backups_under,
             copies=self.copy_register,
-            outside=self.token_index.outside,
+            outside=self._outside,
             work_on=self._work_on,
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
             trust=self._trust,

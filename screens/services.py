@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from crypto_core.errors import RefusedError
 from crypto_core.text.cleaning import cleans
 from screens.manual_page import Manual
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.keys.rotation.guide import ManualRotation
+    from crypto_core.incidents.model import FoundScope
     from crypto_core.incidents.service import IncidentService
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.materials import MaterialService
+    from crypto_core.reencryption.plan import RunProgress
     from crypto_core.reencryption.service import TokenWorkService
-    from crypto_core.reencryption.token_search.search import TokenSearch
+    from crypto_core.secret import Secret
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
     from screens.estate_standing import EstateStanding, SharedKey
     from screens.own_column import OwnColumn
     from screens.user_command import CommandOutcome, UserCommand
+
+
+LEAK_SEARCH = "search for leaked tokens"
+"""What it is called where it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,24 @@ class JobProcesses(Protocol):
         ...
 
 
+class LeakSearch(Protocol):
+    """Finds the tokens that an incident is about by what leaked."""
+
+    def rows_with(
+        self,
+        leaked: Secret | Sequence[str],
+        progress: Callable[[RunProgress], None],
+        cancelled: Event,
+        *,
+        everywhere: bool = False,
+    ) -> FoundScope:
+        """Return the rows that hold the tokens of a text, which is wiped, or those with hashes of GitHub's.
+
+        Raises InvalidTokenError for what holds none, KmsError, DatabaseError, InterruptedRunError.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """All that the screens need, and nothing that they could build themselves."""
@@ -203,7 +228,6 @@ class Services:
     events_kept: Callable[[], bool]
     """Whether events are kept, alike."""
     copy_register: KnownCopies
-    token_search: TokenSearch
     token_uses: TokenUses | None = None
     contexts: Contexts | None = None
     """None for a command: its place can't be changed."""
@@ -214,6 +238,15 @@ class Services:
     own_columns: Sequence[OwnColumn] = ()
     added: Mapping[str, Any] = field(default_factory=dict)
     """The services of capabilities, by name; their screens know the types."""
+    not_installed: Callable[[str, str], str] = lambda name, what: ""
+    """Returns the sentence for a service of a capability that is left out, by its name; "" for others."""
+
+    @property
+    def leak_search(self) -> LeakSearch:
+        """Raises RefusedError where its capability is left out."""
+        if "token_search" not in self.added:
+            raise RefusedError(self.not_installed(LEAK_SEARCH, "The"))
+        return cast("LeakSearch", self.added["token_search"])
 
     def named(self, name: str) -> Any:
         """Return a service by its name, of a capability too; None for one that isn't there."""

@@ -29,12 +29,11 @@ from console.printed.incident_words import (
 from console.printed.listing import print_listing
 from console.printed.printing import print_answer, print_json, print_line, say
 from crypto_core.errors import EvidenceError, SettingsError
-from crypto_core.incidents.model import IncidentScope, IncidentState
+from crypto_core.incidents.model import FoundScope, IncidentScope, IncidentState
 from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
-from screens.incidents.token_scope import FoundScope
 from screens.incidents.work import ENDINGS, incident_work, write_report
 
 if TYPE_CHECKING:
@@ -210,8 +209,8 @@ def start(
 
     Exit 1 if a token was found in no row; where none was, no incident is declared.
     """
-    leak = incident_scope.wanted_tokens(leaked, hashes)
-    if sum(map(bool, (references, expression, leak.wanted, organisation, opener))) > 1:
+    leak = incident_scope.leaked_tokens(leaked, hashes)
+    if sum(map(bool, (references, expression, leak is not None, organisation, opener))) > 1:
         raise click.UsageError("Name the tokens in one way.")
     with services_of(trust=trust) as services:
         work = incident_work(services)
@@ -219,11 +218,11 @@ def start(
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
         found = FoundScope(references, "", ())
-        if leak.wanted or opener:
+        if leak is not None or opener:
             found = incident_scope.found_tokens(services, leak, opener, since, everywhere=everywhere)
         elif organisation:
             expression = organisation_filter(services.inventory, organisation)
-        if (leak.wanted or opener) and not found.references:
+        if (leak is not None or opener) and not found.references:
             say("No incident was declared.")
             if as_json:
                 print_json({"incident": None, **found.document})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.capabilities import not_installed
 from console.commands.incident_doing import secret_from
 from console.commands.session import together
 from console.host.interrupts import cancelled_by_interrupt
@@ -17,15 +18,14 @@ from console.printed.printing import meter, say
 from console.whole_posture import examine
 from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.model import FoundScope, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.lists.secret_file import MOST_BYTES
-from crypto_core.reencryption.token_search.leak_reading import LeakedTokens, read_leak
-from crypto_core.reencryption.token_search.wanted import hashed_token
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from screens.incidents.about import About, about_event, about_finding, used_keys
-from screens.incidents.token_scope import FoundScope, search_opened, search_rows
+from screens.incidents.token_scope import search_opened
+from screens.services import LEAK_SEARCH
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -60,26 +60,27 @@ found_options = together(
 )
 
 
-def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> LeakedTokens:
-    """Return the tokens that --secret and --hashed-token name. Raises UsageError, SettingsError."""
+def leaked_tokens(leaked: str | None, hashes: Sequence[str]) -> Secret | Sequence[str] | None:
+    """Return what --secret or --hashed-token give, None for neither. Raises UsageError, SettingsError."""
     if leaked is not None and hashes:
         raise click.UsageError("Choose --secret or --hashed-token.")
+    if leaked is None and not hashes:
+        return None
+    if sentence := not_installed(LEAK_SEARCH, "The"):
+        raise click.UsageError(sentence)
+    if leaked is None:
+        return hashes
+    if leaked == "-" and sys.stdin.isatty():
+        return Secret.of(click.prompt("The leaked token", hide_input=True, err=True))
     try:
-        if leaked is None:
-            return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(hashes, 1)))
-        if leaked == "-" and sys.stdin.isatty():
-            text = Secret.of(click.prompt("The leaked token", hide_input=True, err=True))
-        else:
-            text = secret_from(leaked, most=MOST_BYTES, lines=True)
-        with text:
-            return read_leak(text)
+        return secret_from(leaked, most=MOST_BYTES, lines=True)
     except InvalidTokenError as error:
         raise click.UsageError(str(error)) from None
 
 
 def found_tokens(
     services: Container,
-    leak: LeakedTokens,
+    leaked: Secret | Sequence[str] | None,
     opener: str,
     since: datetime | None,
     *,
@@ -87,13 +88,16 @@ def found_tokens(
 ) -> FoundScope:
     """Look for rows that hold tokens of a leak, or for what a principal opened; say what is known of that.
 
-    Raises KmsError, DatabaseError, InterruptedRunError.
+    Raises UsageError for a leak without a token, KmsError, DatabaseError, InterruptedRunError.
     """
     with cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled:
-        if leak.wanted:
-            with meter("search") as shown:
-                search = services.token_search
-                found = search_rows(search, leak, shown.update, cancelled, everywhere=everywhere)
+        if leaked is not None:
+            search = services.services.leak_search
+            try:
+                with meter("search") as shown:
+                    found = search.rows_with(leaked, shown.update, cancelled, everywhere=everywhere)
+            except InvalidTokenError as error:
+                raise click.UsageError(str(error)) from None
         else:
             found = search_opened(services.event_use, opener, since, cancelled)
     for line in found.lines:

@@ -1,4 +1,4 @@
-"""What forensics adds: decoys, and old copies."""
+"""What forensics adds: decoys, old copies, and whose token one is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ MANIFEST = Manifest(
         "tripwire": AddedCommand("Add, list and remove decoys that tell who opens them.", "guard"),
         "scan": AddedCommand("Say what dumps, backups and logs hold, and which keys they need.", "findings"),
         "copies": AddedCommand("Register scanned copies, and list which keys they need.", "scan"),
+        "whose": AddedCommand("Name the rows that hold a token that somebody has.", "inspect"),
     },
     pages={
         "copies": AddedPage(
@@ -18,8 +19,18 @@ MANIFEST = Manifest(
         "tripwires": AddedPage(
             "Every day", "Decoy connections: a finding names whoever opens one, and from where.", "guard"
         ),
+        "whose": AddedPage(
+            "The worst day",
+            "Whose token is this? The rows that hold a token that somebody has.",
+            "runbooks",
+        ),
     },
-    services={"copy_register": "console.forensics.services:ForensicsServices"},
-    schemas={"scan": ("crypto_core.forensics.copies.report:ScanReport",)},
+    services=dict.fromkeys(
+        ("copy_register", "token_index", "token_search"), "console.forensics.services:ForensicsServices"
+    ),
+    schemas={
+        "scan": ("crypto_core.forensics.copies.report:ScanReport",),
+        "whose": ("crypto_core.forensics.token_search.result:SearchedToken",),
+    },
     tools="console.forensics.services:incident_tools",
 )

@@ -7,12 +7,15 @@ from functools import cached_property
 from operator import attrgetter
 
 from console.container import Container
+from console.lazy_services import deferred_property
 from crypto_core.aws import clock as aws_clock
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import DatabaseError
 from crypto_core.forensics.copies.attribution import CopyAttribution
 from crypto_core.forensics.copies.register import CopyRegister
+from crypto_core.forensics.token_search.index import TokenIndex
+from crypto_core.forensics.token_search.search import TokenSearch
 from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
@@ -55,6 +58,35 @@ class ForensicsServices:
         if offline:
             return attribution_over(core.answers)
         return attribution_over(core.answers, core.keyring, core.keys, core.tripwire_list.decoys)
+
+    @cached_property
+    def token_search(self) -> TokenSearch:
+        core = self._core
+        return TokenSearch(
+            core.verifier,
+            core.opener,
+            core.store,
+            core.catalogue,
+            gaps=core.status.unseen,
+            index=self.token_index,
+        )
+
+    @deferred_property
+    def token_index(self) -> TokenIndex:
+        core = self._core
+        index = TokenIndex(
+            core.engine,
+            core.catalogue,
+            core.store,
+            core.keyring,
+            core.verifier,
+            core.journal,
+            journal_engine=core.state_engine,
+            on=core.settings.token_index,
+            **core.guarding,
+        )
+        core.ending.callback(index.close)
+        return index
 
 
 def incident_tools(core: Container) -> Toolbox:

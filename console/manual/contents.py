@@ -32,7 +32,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("token-leak", "One page to print: tokens have leaked."),
         ("incidents", "Incidents: declare, work through, prove, report."),
         ("runbooks", "Every built-in runbook, step by step."),
-        ("whose", "Whose token is this? The rows that hold a token that somebody has."),
         ("providers", "What GitHub, Slack and Atlassian are asked, and how tokens are revoked."),
         ("abilities", "What a token can do, and in which order to revoke them."),
         ("own-runbooks", "How to write runbooks of your own."),

@@ -1,1 +1,1 @@
-"""What is found out beside the inventory: decoys that tell who opens them, and old copies."""
+"""What is found out beside the inventory: who opens decoys, what old copies hold, which rows hold a token."""

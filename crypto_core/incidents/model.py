@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from crypto_core.findings.finding import Finding
 from crypto_core.incident_records import EvidencePiece, Present
@@ -97,6 +97,18 @@ class IncidentScope(JsonRecord):
         if self.references:
             return clean(listed(self.references, 3))
         return clean(self.key or self.filter or self.database)
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(found_by=1_000, lines=4_000)
+class FoundScope:
+    """The tokens that were found, how, and what that leaves open; `missing` if a wanted one is nowhere."""
+
+    references: tuple[str, ...]
+    found_by: str
+    lines: tuple[str, ...]
+    document: dict[str, Any] = field(default_factory=dict)
+    missing: bool = False
 
 
 def finding_origin(finding: Finding) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from crypto_core.database.tokens.catalogue import LiveCatalogue
+    from crypto_core.database.tokens.fingerprints import OutsideRows
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.replacing_token.service import TokenEntering
-    from crypto_core.reencryption.token_search.index_plan import OutsideRows
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.key_watch import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
@@ -104,7 +104,10 @@ class ToolServices:
     """How many replaced envelopes are kept under a key. Raises DatabaseError."""
     copies: KnownCopies
     outside: Callable[[Sequence[TokenRef], Event | None], OutsideRows]
-    """Which other rows hold tokens in scope, as far as it is known without opening any."""
+    """Which other rows hold tokens in scope, as far as it is known without opening any.
+
+    Raises DatabaseError, InterruptedRunError, and RefusedError where the capability is left out.
+    """
     work_on: Callable[[int, tuple[str, ...]], Any]
     """Lets processes work on a job, trusting these keys for it, if none here does. Returns at once.
 

@@ -62,6 +62,8 @@ class Action:
     shown: bool = False
     display: str = ""
     """The key as the footer shows it, where Textual's name isn't what is printed on it."""
+    runs: str = ""
+    """What does it on a screen of the core, for a capability's: a `module:function` of that screen."""
 
     @property
     def changes(self) -> bool:

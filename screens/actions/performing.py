@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partialmethod
 from inspect import isawaitable
+from pkgutil import resolve_name
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from textual.binding import Binding, BindingType
@@ -34,6 +36,8 @@ class Actor:
     def __init_subclass__(cls, **more: Any) -> None:
         own = cls.__dict__
         keys = [binding for scope in own.get("ACTS", ()) for binding in bindings(scope)]
+        for action in (action for scope in own.get("ACTS", ()) for action in of_scope(scope) if action.runs):
+            setattr(cls, action.method, partialmethod(_run, action.runs))
         if keys:
             cls.BINDINGS = [*keys, *own.get("BINDINGS", ())]
         super().__init_subclass__(**more)
@@ -52,6 +56,10 @@ class Actor:
 
     def say(self, message: str, *, trouble: bool = False) -> None:
         cast(Host, cast(DOMNode, self).app).tell(message, trouble=trouble)
+
+
+def _run(actor: Actor, path: str, *arguments: str) -> Any:
+    return resolve_name(path)(actor, *arguments)
 
 
 async def perform(actor: Actor, action: Action, argument: str = "") -> bool:

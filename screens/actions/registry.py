@@ -229,13 +229,6 @@ _OWN: tuple[Action, ...] = (
         calls="inventory.groups",
         shown=True,
     ),
-    Action(
-        "connections.whose",
-        "whose token",
-        "Which connections hold a token that somebody has, or one by GitHub's hashed_token",
-        "O",
-        calls="token_search.find_rows",
-    ),
     _start_incident("connections", "Start an incident about the marked tokens, or the one under the cursor"),
     # Keys
     Action("key.policy", "policy", "Who may do what with the key", "P", calls="policies.read", shown=True),

@@ -25,7 +25,7 @@ from screens.blocking import Failure
 from screens.connections.detail import TokenDetail
 from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
-from screens.routes import Followed, TimelineRoute, TokenGroupsRoute, TokensRoute
+from screens.routes import Followed, TimelineRoute, TokenGroupsRoute
 from screens.signs import SIGNS, row_sign
 from screens.widgets.cells import percent
 from screens.widgets.cursor_view import CursorView
@@ -35,8 +35,6 @@ from screens.widgets.table.pane import TablePane
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.plan import Selection
-
-_WITHOUT_TOKEN = frozenset({"connections.group", "connections.whose"})
 
 
 class ConnectionsScreen(ListScreen[InventoryRow]):
@@ -124,7 +122,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        if possible and action.id not in _WITHOUT_TOKEN and action.scope is ActionScope.CONNECTIONS:
+        of_tokens = action.scope is ActionScope.CONNECTIONS and action.name != "group" and not action.runs
+        if possible and of_tokens:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return possible
@@ -186,20 +185,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             expression = " ".join([expression, *left_out]).strip()
         words = f"connections: {counted(count, 'token')}" if count else "connections: everything marked"
         await begin_incident(self, about_tokens(refs, expression, words))
-
-    @work(exclusive=True, group="write")
-    async def do_whose(self) -> None:
-        from screens.connections.whose_dialog import IncidentWanted, RowChosen, WhoseDialog
-        from screens.event_filters import term
-        from screens.incidents.about import About
-        from screens.incidents.declare import begin_incident
-
-        wanted = await self.app.push_screen_wait(WhoseDialog(self.facts))
-        if isinstance(wanted, RowChosen):
-            self.post_message(Followed(TokensRoute(term("reference", str(wanted.ref)))))
-        elif isinstance(wanted, IncidentWanted):
-            about = About(origin=wanted.found_by, references=wanted.references, fitting=("token-compromise",))
-            await begin_incident(self, about)
 
     def do_rewrap(self) -> None:
         self._write("rewrap")

@@ -16,13 +16,11 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import InvalidReferenceError, InvalidTokenError, RefusedError
-from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.model import FoundScope, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.leak_reading import LeakedTokens, read_leak
-from crypto_core.reencryption.token_search.wanted import hashed_token
 from crypto_core.references import parse_reference
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import shortened
@@ -35,7 +33,6 @@ from screens.facts import ScreenFacts
 from screens.incidents.about import About, used_keys
 from screens.incidents.token_scope import (
     SEARCH_SECONDS,
-    FoundScope,
     OrganisationChoice,
     PrincipalChoice,
     ScopeBy,
@@ -44,13 +41,12 @@ from screens.incidents.token_scope import (
     organisations,
     principals,
     search_opened,
-    search_rows,
 )
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.routes import Followed, IncidentRoute
-from screens.services import Contexts
+from screens.services import LEAK_SEARCH, Contexts
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
@@ -183,6 +179,10 @@ class DeclareDialog(Dialog[int | None]):
             case SubjectChoice(value=value) if self._runbook is not None:
                 self._scope = _with_subject(self._scope, self._runbook.subject, value)
                 self._ask_rest(ask_subject=False)
+            case ScopeBy.LEAKED | ScopeBy.HASHED if missing := self._facts.services.not_installed(
+                LEAK_SEARCH, "The"
+            ):
+                self._fault(Content(missing))
             case ScopeBy() as by:
                 self._by = by
                 self._ask_by(by)
@@ -393,12 +393,10 @@ class DeclareDialog(Dialog[int | None]):
             if known is None or not len(known):
                 remedy = "Paste the token, or its hash, into the field."
                 raise InvalidTokenError("Nothing was entered.", remedy=remedy)
-            if isinstance(known, Secret):
-                with known:
-                    leak = read_leak(known)
-            else:
-                leak = LeakedTokens((hashed_token(known),))
-            return search_rows(facts.services.token_search, leak, self._note_progress, cancelled)
+            search = facts.services.leak_search
+            return search.rows_with(
+                known if isinstance(known, Secret) else (known,), self._note_progress, cancelled
+            )
 
         self._searched = None
         self._fault(Content(_LOOKING))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crypto_core.database.tokens.token_groups import GroupBy
+from crypto_core.incidents.model import FoundScope
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_uses import OPENS
-from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.leak_reading import LeakedTokens
-from crypto_core.reencryption.token_search.wanted import wipe
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from screens.facts import ScreenFacts
@@ -22,7 +19,6 @@ from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line, line
 
 if TYPE_CHECKING:
-    from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.trail.use.service import EventUse
 
 SEARCH_SECONDS = 3_600.0
@@ -58,18 +54,6 @@ class PrincipalChoice:
     last: datetime
 
 
-@dataclass(frozen=True, slots=True)
-@cleans(found_by=1_000, lines=4_000)
-class FoundScope:
-    """The tokens that were found, how, and what that leaves open; `missing` if a wanted one is nowhere."""
-
-    references: tuple[str, ...]
-    found_by: str
-    lines: tuple[str, ...]
-    document: dict[str, Any] = field(default_factory=dict)
-    missing: bool = False
-
-
 def organisations(facts: ScreenFacts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
     groups = facts.services.inventory.groups
     found = groups(GroupBy.ORGANISATION, most=_ORGANISATIONS, named=True, cancelled=cancelled)
@@ -84,25 +68,6 @@ def filter_of(facts: ScreenFacts, choice: OrganisationChoice, cancelled: Event) 
 def principals(facts: ScreenFacts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
     found = facts.services.events.tally(("principal",), _OPENING, limit=_PRINCIPALS, cancelled=cancelled)
     return tuple(PrincipalChoice(row.texts[0], row.done, row.last) for row in found.rows if row.texts[0])
-
-
-def search_rows(
-    search: TokenSearch,
-    leak: LeakedTokens,
-    progress: Callable[[RunProgress], None],
-    cancelled: Event,
-    *,
-    everywhere: bool = False,
-) -> FoundScope:
-    """Return the rows that hold tokens, and wipe these."""
-    try:
-        found = search.find_rows(leak.wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
-    finally:
-        wipe(leak.wanted)
-    lines = (*found.lines, leak.remark) if leak.remark else found.lines
-    told = {"search": found.as_json() | {"lines_without_token": leak.silent_lines}}
-    by = leak.found_by(found.summary)
-    return FoundScope(tuple(map(str, found.references)), by, lines, told, bool(found.missing))
 
 
 def search_opened(use: EventUse, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:

@@ -20,14 +20,15 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format, seal, serialise
+from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.wanted import WantedToken
 from crypto_core.guard.consent import Consent
-from crypto_core.reencryption.token_search.leak_reading import read_leak
-from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.measuring import Target, options, report, timed
 
@@ -66,7 +67,8 @@ def wanted(*tokens: str) -> tuple[WantedToken, ...]:
 
 def measure(services: Container, number: int, rounds: int) -> dict[str, float]:
     """Seconds by what was done; "opened" is how many were opened by a search."""
-    search, index = services.token_search, services.token_index
+    forensics = services.of(ForensicsServices)
+    search, index = forensics.token_search, forensics.token_index
     last, nowhere = token(number - 1), "ghp_" + "x" * 36
     found: dict[str, float] = {}
     scope = TokenScope(frozenset({Format.V1}))

@@ -26,6 +26,7 @@ contexts.close()
 LATER = (
     "boto3",
     "botocore",
+    "crypto_core.forensics",
     "crypto_core.keys.changes",
     "crypto_core.keys.posture.examination",
     "crypto_core.incidents.keys.rotation",
@@ -93,7 +94,6 @@ def test_a_service_is_loaded_when_it_is_used(tmp_path: Path) -> None:
             "console.settings",
             ("crypto_core.aws", "crypto_core.database.tokens.census"),
         ),
-        ("console.commands.whose", ("textual",)),
     ],
 )
 def test_a_module_draws_in_nothing_that_it_seldom_needs(

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from console.capabilities import not_installed
 from console.manual.book import Book
 from crypto_core.database.tokens.census import CensusProgress
 from crypto_core.database.tokens.inventory import InventoryRow
@@ -45,7 +46,6 @@ from tests.screens.stage_keys import (
 )
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_rows import StageInspector, StageInventory, StageStatus
-from tests.screens.stage_search import StageSearch
 from tests.screens.stage_use import StageUse
 from tests.screens.stage_work import StageWork
 
@@ -147,10 +147,6 @@ class Stage:
         return StageApprovals(self.enter)
 
     @cached_property
-    def search(self) -> StageSearch:
-        return StageSearch(self.enter)
-
-    @cached_property
     def added(self) -> dict[str, Any]:
         """The services of the capabilities that are here, each from `stage.py` beside its tests."""
         folders = sorted(found.parent.name for found in Path(__file__).parent.glob("*/stage.py"))
@@ -213,10 +209,10 @@ class Stage:
             abilities_kept=lambda: bool(self.abilities.answers),
             events_kept=lambda: True,
             approvals=self.approvals,
-            token_search=self.search,
             copy_register=StageCopies(self),  # type: ignore[arg-type]
             token_uses=self.token_uses,
             added=self.added,
+            not_installed=not_installed,
             user_commands=self.user_commands,
             own_columns=self.own_columns,
         )

@@ -37,7 +37,6 @@ _MODELS = {
         "console.printed.job_words:StartedJob",
     ),
     "forecast": ("crypto_core.reencryption.scale.forecast:Forecast",),
-    "whose": ("crypto_core.reencryption.token_search.result:SearchedToken",),
     **{name: models for one in manifests() for name, models in one.schemas.items()},
 }
 """The model of each; what only its others have is in some documents."""

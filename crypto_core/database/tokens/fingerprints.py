@@ -2,15 +2,16 @@
 
 An entry is about one stored envelope, which its digest names, and it stays true of it: it counts while the
 row holds that envelope, and tells what an envelope was that Keydeck replaced and keeps. Whoever reads entries
-verifies their bond, which only who has the index's key can make (token_search/fingerprinter.py).
+verifies their bond, which only who has the index's key can make. What keeps and asks it is a capability's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from threading import Event
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -23,7 +24,11 @@ from crypto_core.database.tokens.expressions import digest_of, is_among, unneste
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource
 from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+from crypto_core.text.cleaning import cleans
 
+Carrier = Callable[[sa.Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
+"""Keeps the index of tokens true: the references with their old and new digests."""
 _PAGE = 10_000
 _MAY = text(
     """
@@ -50,6 +55,41 @@ class Fingerprint:
     digest: bytes = field(repr=False)
     fingerprint: bytes = field(repr=False)
     bond: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(unknown=500)
+class OutsideRows:
+    """Rows outside of some that hold one of their tokens, as far as the index knows; and what it doesn't."""
+
+    references: tuple[TokenRef, ...]
+    unknown: str = ""
+
+
+class KeptIndex(Protocol):
+    """The index of tokens, as far as others ask it and keep it true."""
+
+    def sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
+        """Return the other rows that hold a row's token; None where the index doesn't know the row.
+
+        Raises DatabaseError.
+        """
+        ...
+
+    def outside(self, refs: Sequence[TokenRef], cancelled: Event | None = None) -> OutsideRows:
+        """Return the rows outside of some that hold one of their tokens.
+
+        Raises DatabaseError, InterruptedRunError.
+        """
+        ...
+
+    def carrier(self) -> Carrier | None:
+        """Return what keeps the index true when envelopes are replaced; None where there is no index."""
+        ...
+
+    def note_token(self, ref: TokenRef, digest: bytes, token: Secret) -> None:
+        """Note a token that was just written as the envelope with this digest. Raises nothing of ours."""
+        ...
 
 
 def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> sa.ColumnElement[bool]:

@@ -34,7 +34,7 @@ from crypto_core.database.tokens import json_documents
 from crypto_core.database.tokens.attached_code import AttachedCode, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.fingerprints import not_indexed
+from crypto_core.database.tokens.fingerprints import Carrier, not_indexed
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
 from crypto_core.database.tokens.token_source import TokenSource, token_source, whole_bytes, whole_value
@@ -66,9 +66,6 @@ class Replacement:
     stored: str = field(repr=False)
     source: KeyAnswer | None
 
-
-Carrier = Callable[[sa.Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
-"""Keeps the index of tokens true: the references with their old and new digests."""
 
 _HAS_XMIN = text(
     "SELECT relkind IN ('r', 'p') FROM pg_class "  # noqa: S608  # nothing in it is foreign

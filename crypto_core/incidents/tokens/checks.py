@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from crypto_core.database.tokens.fingerprints import OutsideRows
 from crypto_core.errors import DatabaseError, InvalidFilterError, RefusedError, SettingsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
@@ -16,7 +17,6 @@ from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness
-from crypto_core.reencryption.token_search.index_plan import OutsideRows
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
@@ -85,7 +85,7 @@ class TokenChecks:
             return counted_
         try:
             outside = self._outside(refs, situation.cancelled)
-        except DatabaseError as error:
+        except (DatabaseError, RefusedError) as error:
             outside = OutsideRows((), f"Not known: whether other rows hold the same tokens. {error.message}")
         if not outside.references:
             known = [outside.unknown] if outside.unknown else ["No other row holds one of these tokens."]

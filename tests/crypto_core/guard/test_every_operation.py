@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from console.capabilities import added_services
 from console.commands.init import set_up
 from console.container import Container
 from console.sandbox.provider_tokens import MARKER
@@ -121,7 +122,8 @@ def through(service: str, plan: str, run: str, *given: object) -> Recipe:
     """The recipe of a service's two methods, the first with what is given."""
 
     def of(container: Container, method: str) -> Callable[..., Any]:
-        return getattr(OF_ANOTHER.get(service, attrgetter(service))(container), method)  # type: ignore[no-any-return]
+        made = added_services().get(service, OF_ANOTHER.get(service, attrgetter(service)))
+        return getattr(made(container), method)  # type: ignore[no-any-return]
 
     return Recipe(
         lambda container: of(container, plan)(*given),
@@ -217,8 +219,9 @@ def index(ground: Ground, word: str) -> Recipe:
     ground.container.settings = ground.container.settings.model_copy(update={"token_index": True})
     if word == "drop":
         with closing(Container(load().settings)) as filling:
-            plan = filling.token_index.plan_build(1)
-            assert filling.token_index.build(plan, agreed(plan)).noted
+            tokens = added_services()["token_index"](filling)
+            plan = tokens.plan_build(1)
+            assert tokens.build(plan, agreed(plan)).noted
     return through("token_index", f"plan_{word}", word)
 
 
@@ -307,6 +310,9 @@ def journal_break(ground: Ground) -> Recipe:
     return through("journal_breaks", "plan_break", "acknowledge_break", "A restored backup.")
 
 
+OF_SEARCH: dict[str, Callable[[Ground], Recipe]] = {
+    f"whose index {word}": lambda ground, word=word: index(ground, word) for word in ("build", "drop")
+}
 RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     **{f"keys {kind.value}": lambda ground, kind=kind: of_a_key_kind(ground, kind) for kind in ChangeKind},
     **{verb.value: lambda ground, verb=verb: of_tokens(ground, verb) for verb in Verb},
@@ -320,8 +326,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "enter token": enter,
     "revoke": revoke,
     "guard": guard,
-    **{f"whose index {word}": lambda ground, word=word: index(ground, word) for word in ("build", "drop")},
-    **({} if is_left_out("crypto_core/forensics/") else OF_FORENSICS),
+    **({} if is_left_out("crypto_core/forensics/") else OF_FORENSICS | OF_SEARCH),
     "journal break": journal_break,
     "incident run": incident_run,
     "incident accept-lost": accept_lost,
@@ -501,7 +506,7 @@ def name_of(recipe: str) -> str:
 
 
 def test_no_operation_is_without_its_recipe_here() -> None:
-    planned = {name_of(recipe) for recipe in (*RECIPES, *OF_FORENSICS)}
+    planned = {name_of(recipe) for recipe in (*RECIPES, *OF_FORENSICS, *OF_SEARCH)}
     assert planned == {operation.name for operation in OPERATIONS if operation.planned}
     done = {*planned, *DEEDS, *OF_EVIDENCE, *OF_COPIES}
     assert done == {operation.name for operation in OPERATIONS if operation.changes}

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.errors import ApprovalNeededError, ChangedByDatabaseError, DatabaseError, RefusedError
@@ -138,7 +139,7 @@ def test_a_job_over_all_tokens_and_whatever_looks_for_tokens_trips_no_wire(
         fresh.status.prove(about=world.old_key.arn)
         fresh.status.find_copies()
         fresh.verifier.verify_selection(Selection())
-        assert fresh.services.token_search is not None
+        assert fresh.of(ForensicsServices).token_search is not None
         assert all(one.stands for one in tripwires.states())
     finally:
         fresh.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
+from crypto_core.forensics.token_search.wanted import WantedToken
 from crypto_core.forensics.tripwires.service import Tripwires
-from crypto_core.reencryption.token_search.wanted import WantedToken
 from tests.crypto_core.forensics.tripwires.conftest import added, opened_under
 
 
@@ -16,7 +17,9 @@ def test_a_token_of_a_decoy_names_its_tripwire(
     (decoy, *_) = services.catalogue().decoys.rows
     before = opened_under(sandbox, decoy.key_arn)
     wanted = [WantedToken(n, "github", sha256=one.token) for n, one in enumerate(decoy.tokens, 1)]
-    result = services.token_search.find_rows([*wanted, WantedToken(99, "github", sha256=b"x" * 32)])
+    result = services.of(ForensicsServices).token_search.find_rows(
+        [*wanted, WantedToken(99, "github", sha256=b"x" * 32)]
+    )
     assert result.references == ()
     assert result.missing == (99,)
     assert [one.ref for rows in result.decoys.values() for one in rows] == list(decoy.refs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Button
 
-from crypto_core.reencryption.token_search.result import UnopenedToken
+from crypto_core.forensics.token_search.result import UnopenedToken
 from screens.connections.screen import ConnectionsScreen
-from screens.connections.whose_dialog import WhoseDialog
+from screens.forensics.whose_dialog import WhoseDialog
 from screens.incidents.declare import DeclareDialog
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
+from tests.screens.forensics.stage import search_of
 from tests.screens.hostile import assert_harmless
 from tests.screens.incident_scene import TOKEN
 from tests.screens.samples import HOSTILE
@@ -32,8 +33,8 @@ async def test_a_token_leads_to_its_connection_or_to_an_incident_and_is_never_sh
     size: tuple[int, int],
 ) -> None:
     stage = Stage()
-    stage.search.rows = tuple(row.ref for row in stage.rows[:2])
-    stage.search.unopened = (UnopenedToken(stage.rows[5].ref, HOSTILE[0]),)
+    search_of(stage).rows = tuple(row.ref for row in stage.rows[:2])
+    search_of(stage).unopened = (UnopenedToken(stage.rows[5].ref, HOSTILE[0]),)
     async with deck(stage, start="connections", size=size) as d:
         await d.press("colon", *"whose", "enter")
         assert isinstance(d.app.screen, WhoseDialog)
@@ -67,7 +68,7 @@ async def test_a_token_leads_to_its_connection_or_to_an_incident_and_is_never_sh
         await d.settle()
         assert isinstance(d.app.screen, DeclareDialog)
         assert TOKEN not in "".join((d.text(), *d.toasts()))
-    assert stage.search.looked_for == [TOKEN, TOKEN]
+    assert search_of(stage).looked_for == [TOKEN, TOKEN]
 
 
 async def test_what_is_not_found_is_proved_absent_or_not_and_what_is_no_token_is_refused() -> None:
@@ -78,7 +79,7 @@ async def test_what_is_not_found_is_proved_absent_or_not_and_what_is_no_token_is
         await d.press("enter")
         await d.settle()
         assert "No row holds it." in told(d)
-        stage.search.gaps = ("gh_connection.refresh_token can't be read",)
+        search_of(stage).gaps = ("gh_connection.refresh_token can't be read",)
         paste(d, TOKEN)
         await d.press("enter")
         await d.settle()
@@ -90,6 +91,6 @@ async def test_what_is_not_found_is_proved_absent_or_not_and_what_is_no_token_is
             await d.settle()
             assert d.app.screen.query_one(SecretInput).value == ""
             assert TOKEN not in d.text()
-        assert stage.search.looked_for == [TOKEN, TOKEN]
+        assert search_of(stage).looked_for == [TOKEN, TOKEN]
         await d.press("escape")
         assert isinstance(d.app.screen, ConnectionsScreen)

@@ -19,12 +19,28 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.fingerprints import Fingerprint, FingerprintTable, note_entries
-from crypto_core.database.tokens.store import Carrier, StoredToken, TokenScope, TokenStore
+from crypto_core.database.tokens.fingerprints import (
+    Carrier,
+    Fingerprint,
+    FingerprintTable,
+    OutsideRows,
+    note_entries,
+)
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import DatabaseError, KeydeckError, RefusedError
+from crypto_core.forensics.token_search.fingerprinter import Fingerprinter, make_key, open_key
+from crypto_core.forensics.token_search.index_plan import (
+    BUILD,
+    DROP,
+    IndexFilling,
+    IndexPlan,
+    IndexStatus,
+    SharedToken,
+    not_indexed,
+)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -33,17 +49,6 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.ports import Opened
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter, make_key, open_key
-from crypto_core.reencryption.token_search.index_plan import (
-    BUILD,
-    DROP,
-    IndexFilling,
-    IndexPlan,
-    IndexStatus,
-    OutsideRows,
-    SharedToken,
-    not_indexed,
-)
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -15,17 +15,22 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import InvalidTokenError
+from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.result import TokenSearchResult
+from crypto_core.forensics.token_search.search import TokenSearch
+from crypto_core.forensics.token_search.wanted import wipe
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.leak_reading import read_leak
-from crypto_core.reencryption.token_search.result import TokenSearchResult
-from crypto_core.reencryption.token_search.wanted import wipe
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.counting import counted
 from screens.asking import PendingCall, ask
 from screens.blocking import Failure
+from screens.event_filters import term
 from screens.facts import ScreenFacts
-from screens.routes import Followed
+from screens.incidents.about import About
+from screens.incidents.declare import begin_incident
+from screens.main_screen import MainScreen
+from screens.routes import Followed, TokensRoute
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_list import Line, LineList, line
@@ -168,9 +173,21 @@ def _search(
     try:
         if len(wanted) > 1:
             raise InvalidTokenError("One token at a time.", remedy="Many: keydeck whose --file FILE.")
-        return facts.services.token_search.find_rows(wanted, progress=progress, cancelled=cancelled)
+        search: TokenSearch = facts.services.added["token_search"]
+        return search.find_rows(wanted, progress=progress, cancelled=cancelled)
     finally:
         wipe(wanted)
+
+
+@work(exclusive=True, group="write")
+async def ask_whose(screen: MainScreen) -> None:
+    """Ask for a token, and go where the operator wants next."""
+    wanted = await screen.app.push_screen_wait(WhoseDialog(screen.facts))
+    if isinstance(wanted, RowChosen):
+        screen.post_message(Followed(TokensRoute(term("reference", str(wanted.ref)))))
+    elif isinstance(wanted, IncidentWanted):
+        about = About(origin=wanted.found_by, references=wanted.references, fitting=("token-compromise",))
+        await begin_incident(screen, about)
 
 
 def _row_lines(refs: tuple[TokenRef, ...], size: Size) -> list[Line]:

@@ -15,8 +15,8 @@ from typing import Self
 
 from crypto_core.database.tokens.fingerprints import Fingerprint, FingerprintTable, IndexKey
 from crypto_core.envelope.encryption_context import encode
+from crypto_core.forensics.token_search.wanted import trimmed
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.token_search.wanted import trimmed
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed
 

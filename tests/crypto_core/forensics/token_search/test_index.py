@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.endpoint.scenario import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -21,14 +22,16 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import Format
 from crypto_core.errors import ReadOnlyError, RefusedError
+from crypto_core.forensics.token_search.fingerprinter import CONTEXT, open_key
+from crypto_core.forensics.token_search.index import TokenIndex
+from crypto_core.forensics.token_search.index_plan import IndexFilling
+from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.platform_noting import TokenNoting
+from crypto_core.forensics.token_search.search import TokenSearch
+from crypto_core.forensics.token_search.wanted import WantedToken, hashed_token
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, IncidentScope
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.reencryption.token_search.fingerprinter import CONTEXT, open_key
-from crypto_core.reencryption.token_search.index_plan import IndexFilling
-from crypto_core.reencryption.token_search.leak_reading import read_leak
-from crypto_core.reencryption.token_search.platform_noting import TokenNoting
-from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -44,13 +47,21 @@ def indexing(services: Container, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     container.close()
 
 
+def search_of(container: Container) -> TokenSearch:
+    return container.of(ForensicsServices).token_search
+
+
+def index_of(container: Container) -> TokenIndex:
+    return container.of(ForensicsServices).token_index
+
+
 def wanted(*tokens: str) -> tuple[WantedToken, ...]:
     return read_leak(Secret.of("\n".join(tokens))).wanted
 
 
 def fill(container: Container, limit: int | None = None) -> IndexFilling:
-    plan = container.token_index.plan_build(limit)
-    return container.token_index.build(plan, Consent.pressed(plan))
+    plan = index_of(container).plan_build(limit)
+    return index_of(container).build(plan, Consent.pressed(plan))
 
 
 def of_github(world: World) -> list[TokenRef]:
@@ -78,27 +89,27 @@ def test_a_filled_index_answers_with_one_decrypt_and_what_it_does_not_know_is_op
     first, second, third, *_ = of_github(world)
     assert fill(indexing, 3) == IndexFilling(3, 0, 0)
     filled = fill(indexing)
-    status = indexing.token_index.status()
+    status = index_of(indexing).status()
     assert status.covered == 3 + filled.noted
     assert status.envelopes - status.covered == filled.unopened > 0
     assert (status.why_off, status.entries, status.shared) == ("", status.covered, 0)
     assert fill(indexing).noted == 0
     digest = githubs_hash(world.token_for(first))
     for one in (wanted(world.token_for(first)), wanted(digest), (hashed_token(digest),)):
-        result = indexing.token_search.find_rows(one)
+        result = search_of(indexing).find_rows(one)
         assert (result.references, result.by_index > 10) == ((first,), True)
     store_anew(indexing, platform, second, world.token_for(first))
-    result = indexing.token_search.find_rows(wanted(world.token_for(first), world.token_for(second)))
+    result = search_of(indexing).find_rows(wanted(world.token_for(first), world.token_for(second)))
     assert (result.rows, result.looked_at) == ({1: (first, second), 2: ()}, result.looked_at)
     assert result.by_index >= filled.noted - 10
     assert fill(indexing).forgotten == 1
-    assert [one.references for one in indexing.token_index.shared_tokens(limit=10)] == [(first, second)]
+    assert [one.references for one in index_of(indexing).shared_tokens(limit=10)] == [(first, second)]
     shared_with = indexing.inspector.inspect_token(second, ask_kms=False)
     assert (shared_with.shared_with, shared_with.as_json()["shared_with"]) == ((first,), [str(first)])
-    assert indexing.token_index.sharing(third) == ()
+    assert index_of(indexing).sharing(third) == ()
     store_anew(indexing, platform, first, CANARY)
-    assert indexing.token_index.sharing(first) is None
-    assert indexing.token_index.sharing(second) == ()
+    assert index_of(indexing).sharing(first) is None
+    assert index_of(indexing).sharing(second) == ()
 
 
 def githubs_hash(token: str) -> str:
@@ -134,7 +145,7 @@ def test_whoever_steals_the_index_can_compare_no_token_with_it(
     plain = [world.token_for(ref) for ref in (*world.plaintext_refs, *world.dev_refs)]
     assert plain
     assert not any(hashlib.sha256(token.encode()).digest() in stolen for token in plain)
-    kept = indexing.token_index.table.key()
+    kept = index_of(indexing).table.key()
     assert kept is not None
     with open_key(kept, indexing.keyring) as maker, Secret.of(CANARY) as token:
         assert maker.of_token(token) in stolen
@@ -145,7 +156,7 @@ def test_whoever_steals_the_index_can_compare_no_token_with_it(
 
 def test_the_key_opens_with_its_own_context_alone(indexing: Container, sandbox: Sandbox) -> None:
     fill(indexing, 1)
-    kept = indexing.token_index.table.key()
+    kept = index_of(indexing).table.key()
     assert kept is not None
     kms = sandbox.client("kms")
     assert kms.decrypt(CiphertextBlob=kept.encrypted_key, EncryptionContext=CONTEXT)["Plaintext"]
@@ -161,22 +172,22 @@ def test_what_keydeck_writes_stays_in_the_index(indexing: Container, world: Worl
         if (r.table, r.column) == ("gh_connection", "access_token")
     )
     fill(indexing)
-    before = indexing.token_index.status()
+    before = index_of(indexing).status()
     for verb in (Verb.REWRAP, Verb.REENCRYPT):
         plan = indexing.work.plan_reencryption(verb, Selection((ref,)), world.current_key.arn)
         indexing.work.run_plan(plan, Consent.pressed(plan))
-    status = indexing.token_index.status()
+    status = index_of(indexing).status()
     assert (status.covered, status.entries) == (before.covered, before.entries + 2)
-    result = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+    result = search_of(indexing).find_rows(wanted(world.token_for(ref)))
     assert (result.references, result.by_index > 50) == ((ref,), True)
     token = "ghp_" + "E" * 36
     stored = indexing.store.read_token(ref)
     sealed = TokenCipher(indexing.keyring).encrypt(token, ref=ref)
     assert indexing.store.write_tokens(uuid4(), "enter token", [Replacement(stored, sealed.stored, None)])
-    assert indexing.token_index.status().covered == before.covered - 1
-    indexing.token_index.note_token(ref, indexing.store.read_token(ref).digest, Secret.of(token))
-    assert indexing.token_index.status().covered == before.covered
-    both = indexing.token_search.find_rows(wanted(token, world.token_for(ref)))
+    assert index_of(indexing).status().covered == before.covered - 1
+    index_of(indexing).note_token(ref, indexing.store.read_token(ref).digest, Secret.of(token))
+    assert index_of(indexing).status().covered == before.covered
+    both = search_of(indexing).find_rows(wanted(token, world.token_for(ref)))
     assert (both.rows[1], both.rows[2]) == ((ref,), ())
     assert {one.ref for one in both.old[2]} == {ref}
     assert fill(indexing).forgotten == 0  # the envelopes that were replaced are kept
@@ -194,10 +205,10 @@ def test_an_entry_that_the_key_did_not_make_hides_no_row(
             " keydeck.fingerprint o WHERE f.token_column = o.token_column AND f.row_id = :a AND o.row_id = :b"
         )
         connection.execute(text(swap), {"a": ref.row_id, "b": other.row_id})
-    result = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+    result = search_of(indexing).find_rows(wanted(world.token_for(ref)))
     assert result.references == (ref,)
     assert any("not made under the index's key" in gap for gap in result.gaps)
-    assert indexing.token_search.find_rows(wanted(world.token_for(other))).references == (other,)
+    assert search_of(indexing).find_rows(wanted(world.token_for(other))).references == (other,)
 
 
 def test_a_key_that_kms_denies_is_told_and_all_is_opened(
@@ -205,15 +216,15 @@ def test_a_key_that_kms_denies_is_told_and_all_is_opened(
 ) -> None:
     ref = of_github(world)[0]
     fill(indexing)
-    kept = indexing.token_index.table.key()
+    kept = index_of(indexing).table.key()
     assert kept is not None
     with superuser_key(indexing, b"\x00" * 32):
-        result = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+        result = search_of(indexing).find_rows(wanted(world.token_for(ref)))
         assert result.references == (ref,)
         assert any("The index of tokens was not used" in gap for gap in result.gaps)
-        assert indexing.token_index.carrier() is None
+        assert index_of(indexing).carrier() is None
     sandbox.control.add_denial(Denial(principal="*", action="kms:Decrypt", resource=world.current_key.arn))
-    denied = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+    denied = search_of(indexing).find_rows(wanted(world.token_for(ref)))
     assert (denied.references, denied.certain) == ((), False)
 
 
@@ -224,7 +235,7 @@ class superuser_key:  # noqa: N801
         self._container, self._content = container, content
 
     def __enter__(self) -> None:
-        kept = self._container.token_index.table.keep_key(b"", "")
+        kept = index_of(self._container).table.keep_key(b"", "")
         self._number = kept.number
         with connected(self._container.engine, write=True) as connection:
             connection.execute(
@@ -246,24 +257,24 @@ def test_off_nothing_is_kept_asked_or_filled_and_dropped_nothing_is_left(
     services: Container, indexing: Container, world: World, superuser: Engine
 ) -> None:
     with pytest.raises(RefusedError, match="token_index is off"):
-        services.token_index.plan_build()
+        index_of(services).plan_build()
     ref = of_github(world)[0]
     fill(indexing)
-    assert services.token_search.find_rows(wanted(world.token_for(ref))).by_index == 0
-    assert services.token_index.sharing(ref) is None
-    assert services.token_index.status().why_off
+    assert search_of(services).find_rows(wanted(world.token_for(ref))).by_index == 0
+    assert index_of(services).sharing(ref) is None
+    assert index_of(services).status().why_off
     reading = Container(load({"read_only": True}).settings)
-    plan = indexing.token_index.plan_drop()
+    plan = index_of(indexing).plan_drop()
     with pytest.raises(ReadOnlyError):
-        reading.token_index.drop(plan, Consent.pressed(plan))
-    assert reading.token_search.find_rows(wanted(world.token_for(ref))).references == (ref,)
+        index_of(reading).drop(plan, Consent.pressed(plan))
+    assert search_of(reading).find_rows(wanted(world.token_for(ref))).references == (ref,)
     reading.close()
-    assert indexing.token_index.drop(plan, Consent.pressed(plan)) == plan.envelopes
+    assert index_of(indexing).drop(plan, Consent.pressed(plan)) == plan.envelopes
     assert everything_kept(superuser) == b""
-    assert indexing.token_search.find_rows(wanted(world.token_for(ref))).references == (ref,)
+    assert search_of(indexing).find_rows(wanted(world.token_for(ref))).references == (ref,)
     with superuser.begin() as connection:
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
-    assert indexing.token_search.find_rows(wanted(world.token_for(ref))).references == (ref,)
+    assert search_of(indexing).find_rows(wanted(world.token_for(ref))).references == (ref,)
 
 
 def test_members_of_secrets_columns_are_indexed_one_by_one(
@@ -279,10 +290,10 @@ def test_members_of_secrets_columns_are_indexed_one_by_one(
             ).bindparams(a=sealed.encrypt(CANARY).stored, b=sealed.encrypt(CANARY).stored)
         ).scalar_one()
     fill(indexing)
-    result = indexing.token_search.find_rows(wanted(CANARY))
+    result = search_of(indexing).find_rows(wanted(CANARY))
     assert [ref.member for ref in result.references] == ["a", "b#"]
     assert {ref.row_id for ref in result.references} == {str(number)}
-    assert indexing.token_index.sharing(result.references[0]) == result.references[1:]
+    assert index_of(indexing).sharing(result.references[0]) == result.references[1:]
     assert all(token.format is not Format.EMPTY for token in indexing.store.read_many(result.references))
 
 
@@ -303,12 +314,12 @@ def test_the_platform_notes_what_it_seals_in_its_own_transaction(
     with superuser.begin() as connection:
         connection.execute(text("GRANT USAGE ON SCHEMA keydeck TO platform"))
         connection.execute(text("GRANT SELECT, INSERT ON keydeck.fingerprint TO platform"))
-    assert indexing.token_index.sharing(ref) is None
+    assert index_of(indexing).sharing(ref) is None
     with platform.begin() as connection:
         assert noting.note(connection, ref, sealed.stored, CANARY)
         assert not noting.note(connection, ref, CANARY, CANARY)
-    assert indexing.token_index.sharing(ref) == ()
-    assert indexing.token_search.find_rows(wanted(CANARY)).references == (ref,)
+    assert index_of(indexing).sharing(ref) == ()
+    assert search_of(indexing).find_rows(wanted(CANARY)).references == (ref,)
     noting.close()
 
 

@@ -23,19 +23,28 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStor
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import TOKENS_OF, Format
 from crypto_core.errors import MissingGrantError, MissingSchemaError
-from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
-from crypto_core.reencryption.bulk.ports import Opened
-from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter
-from crypto_core.reencryption.token_search.index import TokenIndex
-from crypto_core.reencryption.token_search.result import (
+from crypto_core.forensics.token_search.fingerprinter import Fingerprinter
+from crypto_core.forensics.token_search.index import TokenIndex
+from crypto_core.forensics.token_search.leak_reading import LeakedTokens, read_leak
+from crypto_core.forensics.token_search.result import (
     AskedToken,
     DecoyRow,
     OldValue,
     TokenSearchResult,
     UnopenedToken,
 )
-from crypto_core.reencryption.token_search.wanted import TokenMatcher, WantedToken, hashes_of, lengths_of
+from crypto_core.forensics.token_search.wanted import (
+    TokenMatcher,
+    WantedToken,
+    hashed_token,
+    hashes_of,
+    lengths_of,
+    wipe,
+)
+from crypto_core.incidents.model import FoundScope
+from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
+from crypto_core.reencryption.bulk.ports import Opened
+from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -154,6 +163,28 @@ class TokenSearch:
         old_gaps = self._look_at_old(scope, done.searched, found, cancelled)
         notes = (*self._gaps(cancelled), *old_gaps, *([note] if note else []))
         return self._result(wanted, found, replace(done, notes=notes))
+
+    def rows_with(
+        self,
+        leaked: Secret | Sequence[str],
+        progress: Callable[[RunProgress], None],
+        cancelled: Event,
+        *,
+        everywhere: bool = False,
+    ) -> FoundScope:
+        """Return the rows that hold the tokens of a text, which is wiped, or those with hashes of GitHub's.
+
+        Raises InvalidTokenError for what holds none, and as `find_rows`.
+        """
+        leak = _leak(leaked)
+        try:
+            found = self.find_rows(leak.wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
+        finally:
+            wipe(leak.wanted)
+        lines = (*found.lines, leak.remark) if leak.remark else found.lines
+        told = {"search": found.as_json() | {"lines_without_token": leak.silent_lines}}
+        by = leak.found_by(found.summary)
+        return FoundScope(tuple(map(str, found.references)), by, lines, told, bool(found.missing))
 
     def _pass(
         self,
@@ -305,6 +336,13 @@ class TokenSearch:
             found.could_not_open(stored.ref, NOT_AN_ENVELOPE[stored.format])
         else:
             found.count(1)
+
+
+def _leak(leaked: Secret | Sequence[str]) -> LeakedTokens:
+    if isinstance(leaked, Secret):
+        with leaked:
+            return read_leak(leaked)
+    return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(leaked, 1)))
 
 
 @dataclass(frozen=True, slots=True)

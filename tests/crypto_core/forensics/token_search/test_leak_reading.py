@@ -11,7 +11,7 @@ import json
 import pytest
 
 from crypto_core.errors import InvalidTokenError
-from crypto_core.reencryption.token_search.leak_reading import LeakedTokens, read_leak
+from crypto_core.forensics.token_search.leak_reading import LeakedTokens, read_leak
 from crypto_core.secret import Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 

@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from crypto_core.database.tokens.fingerprints import index_key, note_entries
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import classify
+from crypto_core.forensics.token_search.fingerprinter import Fingerprinter, open_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter, open_key
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.corruption import Corruption
 from console.sandbox.endpoint.scenario import Denial
 from console.sandbox.sandbox import Sandbox
@@ -23,10 +24,11 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, seal, serialise
 from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
+from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.result import TokenSearchResult
+from crypto_core.forensics.token_search.search import TokenSearch
+from crypto_core.forensics.token_search.wanted import MOST_BLANKS, WantedToken, hashed_token
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.leak_reading import read_leak
-from crypto_core.reencryption.token_search.result import TokenSearchResult
-from crypto_core.reencryption.token_search.wanted import MOST_BLANKS, WantedToken, hashed_token
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -38,6 +40,10 @@ TABLES = (
 )
 GITHUB = ("gh_connection", "connectors", "mcp_servers")
 """Tables whose tokens may be GitHub's."""
+
+
+def search_of(container: Container) -> TokenSearch:
+    return container.of(ForensicsServices).token_search
 
 
 def wanted(*tokens: str) -> tuple[WantedToken, ...]:
@@ -105,7 +111,7 @@ def test_all_rows_that_hold_a_token_are_found_and_no_other(
     progress: list[RunProgress] = []
     (one,) = found = wanted(f"\x1b[200~  {CANARY}\r\x1b[201~")
     assert (one.number, one.issuer) == (1, "github")
-    result = services.token_search.find_rows(found, progress=progress.append)
+    result = search_of(services).find_rows(found, progress=progress.append)
     assert result.references == tuple(sorted(held))
     assert result.rows == {1: result.references}
     assert not result.missing
@@ -124,7 +130,7 @@ def test_all_rows_that_hold_a_token_are_found_and_no_other(
 def test_plaintext_and_dev_tokens_are_compared_too(services: Container, world: World) -> None:
     dev = next(r for r in world.dev_refs if world.tokens[r].corruption is None)
     plain = next(r for r in world.plaintext_refs if r.table == "slack_connection")
-    result = services.token_search.find_rows(wanted(world.token_for(dev), "", world.token_for(plain)))
+    result = search_of(services).find_rows(wanted(world.token_for(dev), "", world.token_for(plain)))
     assert dev in result.rows[1]
     assert plain in result.rows[2]
 
@@ -138,11 +144,11 @@ def test_a_token_in_a_row_of_another_provider_is_found_where_no_likely_row_has_i
             text(f"UPDATE jira_connection SET {astray.column} = :stored WHERE id = :id"),
             {"stored": TokenCipher(services.keyring).encrypt(CANARY).stored, "id": astray.row_id},
         )
-    result = services.token_search.find_rows(wanted(CANARY))
+    result = search_of(services).find_rows(wanted(CANARY))
     assert (result.references, result.left_out) == ((astray,), ())
     ours = seal_into(services, platform, "likely", CANARY)
-    assert services.token_search.find_rows(wanted(CANARY)).references == (ours,)
-    everywhere = services.token_search.find_rows(wanted(CANARY), everywhere=True)
+    assert search_of(services).find_rows(wanted(CANARY)).references == (ours,)
+    everywhere = search_of(services).find_rows(wanted(CANARY), everywhere=True)
     assert (everywhere.references, everywhere.left_out) == ((ours, astray), ())
 
 
@@ -150,7 +156,7 @@ def test_what_is_found_nowhere_is_named_by_its_line_and_never_claimed_while_a_ro
     services: Container, world: World, platform: Engine
 ) -> None:
     held = github(world)
-    result = services.token_search.find_rows(wanted("", world.token_for(held), "", CANARY))
+    result = search_of(services).find_rows(wanted("", world.token_for(held), "", CANARY))
     assert (held in result.rows[1], result.rows[2], result.missing) == (True, (), (2,))
     lengths = (len(CANARY), len(world.token_for(held)))
     either = [unopened_in(world, *TABLES, length=length) for length in lengths]
@@ -171,7 +177,7 @@ def test_what_is_found_nowhere_is_named_by_its_line_and_never_claimed_while_a_ro
                 connection.execute(
                     text(f"UPDATE {ref.table} SET {ref.column} = '' WHERE id::text = :id"), {"id": ref.row_id}
                 )
-    proved = services.token_search.find_rows(wanted(CANARY))
+    proved = search_of(services).find_rows(wanted(CANARY))
     assert (proved.unopened, proved.gaps, proved.lines[0]) == (0, (), "The token: held by no row.")
 
 
@@ -184,9 +190,9 @@ def test_a_key_that_kms_denies_leaves_no_token_unfound(
         if (r.table, r.column) == ("gh_connection", "access_token")
     )
     token = world.token_for(under_old)
-    assert under_old in services.token_search.find_rows(wanted(token)).references
+    assert under_old in search_of(services).find_rows(wanted(token)).references
     sandbox.control.add_denial(Denial(principal="*", action="kms:Decrypt", resource=world.old_key.arn))
-    result = services.token_search.find_rows(wanted(token))
+    result = search_of(services).find_rows(wanted(token))
     assert result.missing == (1,)
     assert not result.whole
     denied = [ref for ref in world.sealed_under(world.old_key) if may_be(world, ref, len(token))]
@@ -200,7 +206,7 @@ def test_a_key_that_is_not_trusted_counts_as_not_opened(
     under_old = world.sealed_under(world.old_key)[0]
     monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
     container = Container(load().settings)
-    result = container.token_search.find_rows(wanted(world.token_for(under_old)))
+    result = search_of(container).find_rows(wanted(world.token_for(under_old)))
     container.close()
     assert under_old not in result.references
     under = [
@@ -213,7 +219,7 @@ def test_what_cannot_be_seen_is_told(services: Container, superuser: Engine, wor
     with superuser.begin() as connection:
         connection.execute(text("REVOKE SELECT ON slack_connection FROM PUBLIC, operator"))
     container = Container(load().settings)
-    result = container.token_search.find_rows(wanted("xoxb-" + "9" * 30))
+    result = search_of(container).find_rows(wanted("xoxb-" + "9" * 30))
     container.close()
     assert any("slack_connection.bot_token can't be read" in gap for gap in result.gaps)
     assert result.lines[0].endswith("That is no proof: see below.")
@@ -224,11 +230,11 @@ def test_githubs_hash_of_a_token_finds_its_rows(services: Container, world: Worl
     ref = github(world)
     digest = githubs_hash(world.token_for(ref))
     for written in (digest, f' hashed_token:"{digest}" '):
-        result = services.token_search.find_rows([hashed_token(written)])
+        result = search_of(services).find_rows([hashed_token(written)])
         assert ref in result.references
         assert "slack_connection.bot_token" in result.left_out
     other = githubs_hash("ghp_other")
-    assert services.token_search.find_rows([hashed_token(other)]).missing == (1,)
+    assert search_of(services).find_rows([hashed_token(other)]).missing == (1,)
     for hostile in ("", "[/red]\x1b[2J", digest[:-4], digest + "AAAA", "é" * 44, "A" * 10_000_000, CANARY):
         with pytest.raises(InvalidTokenError, match="no hashed_token") as refused:
             hashed_token(hostile)
@@ -240,7 +246,7 @@ def test_a_bare_line_like_a_hash_finds_the_rows_of_the_token_and_of_the_hash(
 ) -> None:
     ref, opaque = github(world), githubs_hash("a secret key")
     connect_github(platform, "opaque", opaque)
-    found = services.token_search.find_rows(wanted(opaque, githubs_hash(world.token_for(ref))))
+    found = search_of(services).find_rows(wanted(opaque, githubs_hash(world.token_for(ref))))
     of_token, of_hash = found.rows.values()
     assert (of_token, ref in of_hash) == ((TokenRef("gh_connection", "access_token", "opaque"),), True)
 
@@ -269,11 +275,11 @@ def test_a_search_can_be_cancelled_and_a_kms_that_is_gone_is_no_answer(
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
-        services.token_search.find_rows(wanted(CANARY), cancelled=cancelled)
+        search_of(services).find_rows(wanted(CANARY), cancelled=cancelled)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = Container(load().settings)
     with pytest.raises(KmsError):
-        container.token_search.find_rows(wanted(world.token_for(github(world))))
+        search_of(container).find_rows(wanted(world.token_for(github(world))))
     container.close()
 
 
@@ -284,7 +290,7 @@ def test_an_envelope_of_another_length_is_not_opened_in_any_format(
     bound = Container(load().settings)
     token = "ghp_" + "L" * 997
     ref = seal_into(services, platform, "long", token)
-    before = services.token_search.find_rows(wanted(token))
+    before = search_of(services).find_rows(wanted(token))
     assert (before.references, before.missing) == ((ref,), ())
     unsealed = before.looked_at - 1
     for format_ in ENVELOPE_FORMATS:
@@ -296,12 +302,12 @@ def test_an_envelope_of_another_length_is_not_opened_in_any_format(
             connect_github(platform, f"{one.row_id}-{length}", stored)
         connect_github(platform, one.row_id, cipher.encrypt(f"{token} \r\n", ref=one).stored)
     bound.close()
-    after = services.token_search.find_rows(wanted(token))
+    after = search_of(services).find_rows(wanted(token))
     assert (after.looked_at, after.unopened - before.unopened) == (unsealed + 3, 1)  # bound elsewhere
     assert [ref.row_id for ref in after.references] == ["as-v1", "as-v2", "long"]
     assert after.other_length == before.other_length + 6
     assert any("has another length, by its ciphertext" in line for line in after.lines)
-    everything = services.token_search.find_rows(wanted(token), everywhere=True)
+    everything = search_of(services).find_rows(wanted(token), everywhere=True)
     assert (everything.references, everything.other_length) == (after.references, 0)
 
 
@@ -314,7 +320,7 @@ def test_replaced_envelopes_are_told_as_what_a_row_held_earlier(
     for stored in (CANARY, "ghp_" + "n" * 22):
         anew = Replacement(services.store.read_token(ref), sealed.encrypt(stored, ref=ref).stored, None)
         assert services.store.write_tokens(uuid4(), "reencrypt", [anew]) == {ref}
-        result = services.token_search.find_rows(wanted(CANARY))
+        result = search_of(services).find_rows(wanted(CANARY))
         if stored == CANARY:
             assert (result.references, result.old) == ((ref,), {})
     (now, *_) = result.old[1]
@@ -323,7 +329,11 @@ def test_replaced_envelopes_are_told_as_what_a_row_held_earlier(
     assert any(f"held earlier by {ref} until " in line for line in result.lines)
     assert found.ref == ref
     assert_tells_nothing(told(result))
-    (unknown,) = services.token_search.find_rows([hashed_token(githubs_hash(CANARY))]).old.values()
+    (unknown,) = (
+        services.of(ForensicsServices)
+        .token_search.find_rows([hashed_token(githubs_hash(CANARY))])
+        .old.values()
+    )
     assert {one.ref for one in unknown} == {ref}
 
 
@@ -332,12 +342,12 @@ def test_replaced_envelopes_that_cannot_be_read_leave_the_answer_open(
 ) -> None:
     with superuser.begin() as connection:
         connection.execute(text("REVOKE SELECT ON keydeck.envelope_backup FROM PUBLIC, operator"))
-    result = services.token_search.find_rows(wanted(CANARY))
+    result = search_of(services).find_rows(wanted(CANARY))
     assert any("Envelopes that Keydeck replaced can't be read" in gap for gap in result.gaps)
     assert not result.certain
     with superuser.begin() as connection:
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
-    result = services.token_search.find_rows(wanted(CANARY))
+    result = search_of(services).find_rows(wanted(CANARY))
     assert not any("Keydeck replaced" in gap for gap in result.gaps)
 
 
@@ -360,7 +370,7 @@ def test_among_thousands_of_tokens_those_of_a_file_are_found(
                 {"id": f"many-{n}", "stored": stored},
             )
     asked = range(0, number, 40)
-    result = services.token_search.find_rows(wanted(*(f"ghp_{n:036}" for n in asked), CANARY))
+    result = search_of(services).find_rows(wanted(*(f"ghp_{n:036}" for n in asked), CANARY))
     expected = {line: (f"many-{n}",) for line, n in enumerate(asked, 1)}
     assert {n: tuple(r.row_id for r in refs) for n, refs in result.rows.items() if refs} == expected
     assert result.missing == (len(asked) + 1,)

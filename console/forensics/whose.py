@@ -12,17 +12,18 @@ from console.commands.asking import consent_to, read_stdin
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of, trust_option
+from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
 from console.printed.printing import meter, print_facts, print_gaps, print_json, print_line, say, utc
 from crypto_core.errors import RefusedError
+from crypto_core.forensics.token_search.index_plan import IndexFilling, IndexStatus
+from crypto_core.forensics.token_search.leak_reading import LeakedTokens, read_leak
+from crypto_core.forensics.token_search.result import TokenSearchResult
+from crypto_core.forensics.token_search.wanted import wipe
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.lists.secret_file import read_secret_file
-from crypto_core.reencryption.token_search.index_plan import IndexFilling, IndexStatus
-from crypto_core.reencryption.token_search.leak_reading import LeakedTokens, read_leak
-from crypto_core.reencryption.token_search.result import TokenSearchResult
-from crypto_core.reencryption.token_search.wanted import wipe
 from crypto_core.references import SHORT
 from crypto_core.secret import Secret
 from crypto_core.text.counting import counted, listed
@@ -112,7 +113,7 @@ def _entered(path: str | None) -> Secret:
 def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> TokenSearchResult:
     try:
         with cancelled_by_interrupt("Stopping.") as cancelled, meter("search") as shown:
-            return services.token_search.find_rows(
+            return services.of(ForensicsServices).token_search.find_rows(
                 leak.wanted, everywhere=everywhere, progress=shown.update, cancelled=cancelled
             )
     finally:
@@ -165,7 +166,7 @@ def index() -> None:
 def build(*, limit: int | None, trust: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> int:
     """Open what the index doesn't know yet and note it; go on where it ended. Exit 1 if some didn't open."""
     with services_of(trust=trust) as services:
-        plan = services.token_index.plan_build(limit)
+        plan = services.of(ForensicsServices).token_index.plan_build(limit)
         filled = IndexFilling(0, 0, 0)
         say(" ".join((f"{plan.summary}.", *plan.warnings)))
         if not dry_run:
@@ -174,7 +175,9 @@ def build(*, limit: int | None, trust: tuple[str, ...], dry_run: bool, yes: bool
                 cancelled_by_interrupt("Stopping; what is noted stays.") as cancelled,
                 meter("index") as shown,
             ):
-                filled = services.token_index.build(plan, consent, progress=shown.update, cancelled=cancelled)
+                filled = services.of(ForensicsServices).token_index.build(
+                    plan, consent, progress=shown.update, cancelled=cancelled
+                )
     if as_json:
         print_json({"dry_run": dry_run} | plan.as_json() | filled.as_json())
     elif dry_run:
@@ -192,7 +195,7 @@ def build(*, limit: int | None, trust: tuple[str, ...], dry_run: bool, yes: bool
 def status(*, as_json: bool) -> int:
     """Say what the index knows. Exit 1 if it is off, or doesn't know every envelope."""
     with services_of() as services, cancelled_by_interrupt("Stopping.") as cancelled:
-        found = services.token_index.status(cancelled=cancelled)
+        found = services.of(ForensicsServices).token_index.status(cancelled=cancelled)
     if as_json:
         print_json(found.as_json())
     else:
@@ -221,7 +224,7 @@ def _print_status(found: IndexStatus) -> None:
 def duplicates(*, limit: int, form: Form) -> int:
     """List tokens that several rows hold, as far as the index knows. Nothing is opened."""
     with services_of() as services:
-        found = services.token_index.shared_tokens(limit=limit)
+        found = services.of(ForensicsServices).token_index.shared_tokens(limit=limit)
     listing = Printout(
         name="tokens",
         rows=found,
@@ -243,13 +246,13 @@ def duplicates(*, limit: int, form: Form) -> int:
 def drop(*, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Forget the index and its key; searches open what is stored again."""
     with services_of() as services:
-        plan = services.token_index.plan_drop()
+        plan = services.of(ForensicsServices).token_index.plan_drop()
         dropped = 0
         for warning in plan.warnings:
             say(warning)
         if not dry_run:
             consent = consent_to(plan, yes=yes, about=f"{plan.summary}.")
-            dropped = services.token_index.drop(plan, consent)
+            dropped = services.of(ForensicsServices).token_index.drop(plan, consent)
     if as_json:
         print_json({"dry_run": dry_run} | plan.as_json() | {"dropped": dropped})
     else:

@@ -18,6 +18,7 @@ from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
+from tests.console.test_start import below, loaded_by
 
 NOWHERE = "ghp_" + "NoWhere9" * 4
 
@@ -139,3 +140,7 @@ def test_what_is_no_safe_way_to_give_a_token_is_refused_and_not_repeated(
         refused = keydeck("whose")
         assert (refused.exit_code, len(refused.stderr) < 1_000) == (1, True)
         assert "\x1b" not in refused.stderr
+
+
+def test_the_command_draws_in_no_screen(tmp_path: Path) -> None:
+    assert not below("textual", loaded_by("import console.forensics.whose", tmp_path))

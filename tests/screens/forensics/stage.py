@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
+from typing import TYPE_CHECKING, cast
 
+from crypto_core.forensics.token_search.result import TokenSearchResult, UnopenedToken
+from crypto_core.forensics.token_search.search import TokenSearch
+from crypto_core.forensics.token_search.wanted import WantedToken
 from crypto_core.reencryption.plan import RunProgress
-from crypto_core.reencryption.token_search.result import TokenSearchResult, UnopenedToken
-from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.references import TokenRef
+
+if TYPE_CHECKING:
+    from tests.screens.stage import Stage
 
 Enter = Callable[..., None]
 
@@ -23,6 +28,7 @@ class StageSearch:
     unopened: tuple[UnopenedToken, ...] = ()
     gaps: tuple[str, ...] = ()
     looked_for: list[str] = field(default_factory=list)
+    rows_with = TokenSearch.rows_with
 
     def find_rows(
         self,
@@ -47,3 +53,10 @@ class StageSearch:
             ("slack_connection.bot_token",),
             self.gaps,
         )
+
+
+def search_of(stage: Stage) -> StageSearch:
+    return cast("StageSearch", stage.added["token_search"])
+
+
+SERVICES = {"token_search": lambda stage: StageSearch(stage.enter)}

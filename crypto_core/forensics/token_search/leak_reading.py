@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
 from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES, classify
 from crypto_core.errors import InvalidTokenError
-from crypto_core.reencryption.replacing_token.validation import pasted
-from crypto_core.reencryption.token_search.wanted import (
+from crypto_core.forensics.token_search.wanted import (
     HASH_FIELD,
     MOST_WANTED,
     WantedToken,
     hash_of,
     why_not_wanted,
 )
+from crypto_core.reencryption.replacing_token.validation import pasted
 from crypto_core.secret import Secret, exposed
 from crypto_core.text.counting import counted
 

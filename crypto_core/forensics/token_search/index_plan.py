@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from threading import Event
 
+from crypto_core.database.tokens.fingerprints import OutsideRows
 from crypto_core.guard.consent import Danger
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
@@ -92,15 +93,6 @@ class SharedToken(JsonRecord):
     references: tuple[TokenRef, ...]
 
     json_shape = shape("references")
-
-
-@dataclass(frozen=True, slots=True)
-@cleans(unknown=500)
-class OutsideRows:
-    """Rows outside of some that hold one of their tokens, as far as the index knows; and what it doesn't."""
-
-    references: tuple[TokenRef, ...]
-    unknown: str = ""
 
 
 def not_indexed(refs: Sequence[TokenRef], cancelled: Event | None = None) -> OutsideRows:
