@@ -36,7 +36,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),
     "whose": ("console.commands.whose", "Name the rows that hold a token that somebody has."),
     "verify": ("console.commands.verify", "Open tokens and say only whether they opened."),
-    "abilities": ("console.commands.abilities", "Ask providers what tokens can do; order of revocation."),
     "rewrap": ("console.commands.rewriting", "Move data keys to another KMS key."),
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),

@@ -52,7 +52,8 @@ class Manifest(NamedTuple):
     pages: Mapping[str, AddedPage] = _NONE
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
-    """The services that its screens use: each an attribute of a `module:class`, made of a container."""
+    """The services by which screens and the core know it: each an attribute of a `module:class`, made of a
+    container. `abilities` is the KnownAbilities that the order of revocation goes by."""
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -75,11 +76,14 @@ OWN = {
     "notify": "service",
     "evidence": "evidence",
     "tripwire": "forensics",
+    "abilities": "forensics",
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
-OWN_TOOLS = {"tripwires-known": "forensics", "tripwires": "forensics"}
+OWN_TOOLS = dict.fromkeys(
+    ("tripwires-known", "tripwires", "ask-abilities", "abilities-asked", "abilities"), "forensics"
+)
 """Those that bring a check, a capture or an action of steps, by its name."""
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CAPABILITIES = sorted({*OWN.values(), *OWN_ENGINES.values()})
 FLOORS_BELOW = {
     "evidence": ("screens/compliance", "crypto_core/compliance"),
-    "forensics": ("crypto_core/forensics",),
+    "forensics": ("screens/forensics", "crypto_core/forensics"),
     "engines": ("crypto_core/trail/sources/engines",),
 }
 

@@ -34,7 +34,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("runbooks", "Every built-in runbook, step by step."),
         ("whose", "Whose token is this? The rows that hold a token that somebody has."),
         ("providers", "What GitHub, Slack and Atlassian are asked, and how tokens are revoked."),
-        ("abilities", "What a token can do, and in which order to revoke them."),
         ("own-runbooks", "How to write runbooks of your own."),
     ),
     "Every day": _chapter(

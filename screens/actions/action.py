@@ -48,7 +48,8 @@ class Action:
     the help. `keys` are Textual's names, separated by commas. `operation` is what it performs, None for
     what only looks or concerns the screen. `calls` is the service call that does it, as a path into
     Services, "" for what only concerns the screen. `argument` names what may follow the command, "" where
-    nothing may.
+    nothing may. `by` is a capability's `module:function` that does it to a screen of the core, "" where the
+    screen has a `method` for it.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Action:
     operation: Operation | None = None
     calls: str = ""
     argument: str = ""
+    by: str = ""
     aliases: tuple[str, ...] = ()
     shown: bool = False
     display: str = ""

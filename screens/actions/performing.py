@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from inspect import isawaitable
+from pkgutil import resolve_name
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from textual.binding import Binding, BindingType
@@ -66,7 +68,8 @@ async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
     if argument and not action.argument:
         host.tell(f":{action.name} takes no argument.", trouble=True)
         return False
-    method: Any = getattr(actor, action.method)
+    added: Any = partial(resolve_name(action.by), actor) if action.by else None
+    method = added or getattr(actor, action.method)
     result = method(argument) if action.argument else method()
     if isawaitable(result):
         await result

@@ -129,19 +129,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             return True if there else None
         return possible
 
-    @work(exclusive=True, group="write")
-    async def do_abilities(self) -> None:
-        from screens.connections.abilities import AskAbilities
-
-        service = self.facts.services.abilities
-        if service is None:
-            self.say("No provider can be asked here.", trouble=True)
-            return
-        selection, _, _ = self._selection()
-        await self.app.push_screen_wait(AskAbilities(self.facts, service, selection))
-        self.detail.forget()
-        self.cursor_moved()
-
     def do_group(self, by: str) -> None:
         chosen = next((one for one in GroupBy if one.value == (by or GroupBy.ORGANISATION)), None)
         if chosen is None:
@@ -154,7 +141,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         if row is not None:
             self.post_message(Followed(TimelineRoute(row.ref)))
 
-    def _selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
+    def selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
         """What an action is for: the marked tokens, or the one under the cursor; how many; and which."""
         from crypto_core.reencryption.plan import Selection
 
@@ -179,7 +166,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         from screens.incidents.about import about_tokens
         from screens.incidents.declare import begin_incident
 
-        selection, count, refs = self._selection()
+        selection, count, refs = self.selection()
         expression = selection.filter
         if expression is not None:
             left_out = (term("reference", str(ref), negated=True) for ref in selection.except_for)
@@ -219,7 +206,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         from screens.reencryption.preview import Preview
 
         verb = Verb(how)
-        selection, count, refs = self._selection()
+        selection, count, refs = self.selection()
         if self._takes_a_job(selection, count):
             from screens.jobs.beginning import begin_job
             from screens.jobs.choose_tokens import Chosen
@@ -245,7 +232,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     async def do_verify(self) -> None:
         from screens.connections.run import RunDialog
 
-        selection, count, refs = self._selection()
+        selection, count, refs = self.selection()
         await self.app.push_screen_wait(RunDialog(self.facts, selection, count))
         self.detail.forget()
         self._reread(refs)

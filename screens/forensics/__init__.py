@@ -1,0 +1,1 @@
+"""What forensics adds to the screens."""
