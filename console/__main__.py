@@ -33,7 +33,6 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),
     "verify": ("console.commands.verify", "Open tokens and say only whether they opened."),
-    "abilities": ("console.commands.abilities", "Ask providers what tokens can do; order of revocation."),
     "rewrap": ("console.commands.rewriting", "Move data keys to another KMS key."),
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),

@@ -52,7 +52,7 @@ class Manifest(NamedTuple):
     pages: Mapping[str, AddedPage] = _NONE
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
-    """The services that its screens or the core use: each an attribute of a `module:class` of a container."""
+    """By which screens and the core know it: each an attribute of a `module:class` of a container."""
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -74,12 +74,14 @@ OWN = {
     "watch": "service",
     "notify": "service",
     "evidence": "evidence",
-    **dict.fromkeys(("tripwire", "scan", "copies", "whose"), "forensics"),
+    **dict.fromkeys(("tripwire", "scan", "copies", "whose", "abilities"), "forensics"),
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
-OWN_TOOLS = dict.fromkeys(("tripwires-known", "tripwires", "copies"), "forensics")
+OWN_TOOLS = dict.fromkeys(
+    ("tripwires-known", "tripwires", "ask-abilities", "abilities-asked", "abilities", "copies"), "forensics"
+)
 """Those that bring a check, a capture or an action of steps, or a register, by its name."""
 OWN_SERVICES = dict.fromkeys(("index of tokens", "search for leaked tokens"), "forensics")
 """Those that bring a service that the core asks for, by what it is called."""

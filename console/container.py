@@ -15,7 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 from console.capabilities import OWN_SERVICES, added_services, event_engines, manifests, not_installed
-from console.event_file import abilities_file, events_file, open_events
+from console.event_file import events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred, deferred_property, if_made
 from console.manual.book import Book
@@ -80,7 +80,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.provider_logs.token_hashes import TokenHashing
     from crypto_core.provider_logs.token_use import TokenUses
-    from crypto_core.providers.ability_service import AbilityService
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.providers.token_asking import TokenAsking
@@ -231,8 +230,6 @@ class Container:
             job_processes=self.job_processes,
             undoing=self.undoing,
             incidents=self.incidents,
-            abilities=self.abilities,
-            abilities_kept=lambda: abilities_file(self.settings).exists(),
             events_kept=lambda: events_file(self.settings).exists(),
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
@@ -743,17 +740,16 @@ class Container:
         return TokenAsking(self.inventory, self.store, self.catalogue, self.opener, self.settings.endpoints)
 
     @deferred_property
-    def abilities(self) -> AbilityService:
-        from crypto_core.providers.ability_book import AbilityBook
-        from crypto_core.providers.ability_service import AbilityService
-
-        return AbilityService(self.token_asking, AbilityBook(abilities_file(self.settings)))
-
-    @deferred_property
     def revocation_ordering(self) -> RevocationOrdering:
-        from crypto_core.providers.revocation_order import ExposureSearch, RevocationOrdering
+        from crypto_core.providers.revocation_order import (
+            ExposureSearch,
+            RevocationOrdering,
+            UnknownAbilities,
+        )
 
-        return RevocationOrdering(self.abilities, ExposureSearch(self.event_use, self.inventory))
+        make = added_services().get("abilities")
+        known = make(self) if make else UnknownAbilities(not_installed("abilities"))
+        return RevocationOrdering(known, ExposureSearch(self.event_use, self.inventory))
 
     @deferred_property
     def entering(self) -> TokenEntering:
@@ -903,7 +899,6 @@ class Container:
             covered=self.event_coverage.between,
             providers=self.providers,
             entering=self.entering,
-            abilities=self.abilities,
             ordering=self.revocation_ordering,
             uses=self.token_uses,
             regions=lambda: self.kms.regions,

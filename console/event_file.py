@@ -28,9 +28,3 @@ def open_events(
 
 def events_file(settings: Settings) -> Path:
     return Path(settings.events_file) if settings.events_file else data_folder() / "events.sqlite"
-
-
-def abilities_file(settings: Settings) -> Path:
-    """Return where the answers about what tokens can do are: beside the store of events."""
-    events = events_file(settings)
-    return events.with_name(f"{events.stem}-abilities.sqlite")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.service import StatusService
     from crypto_core.provider_logs.token_use import TokenUses
-    from crypto_core.providers.ability_service import AbilityService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.materials import MaterialService
@@ -222,11 +221,8 @@ class Services:
     job_processes: JobProcesses
     undoing: Undoing
     incidents: IncidentService
-    abilities: AbilityService
-    abilities_kept: Callable[[], bool]
-    """Whether any such answer is kept: until then what reads them need not be loaded."""
     events_kept: Callable[[], bool]
-    """Whether events are kept, alike."""
+    """Whether any event is kept: until then what reads them need not be loaded."""
     copy_register: KnownCopies
     token_uses: TokenUses | None = None
     contexts: Contexts | None = None

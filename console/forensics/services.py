@@ -1,29 +1,29 @@
-"""The services of forensics, over a container of the core's."""
+"""The services of forensics, over a container of the core's; each is loaded when it is first used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from console.container import Container
+from console.event_file import events_file
 from console.lazy_services import deferred_property
-from crypto_core.aws import clock as aws_clock
-from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import DatabaseError
-from crypto_core.forensics.copies.attribution import CopyAttribution
-from crypto_core.forensics.copies.register import CopyRegister
-from crypto_core.forensics.token_search.index import TokenIndex
-from crypto_core.forensics.token_search.search import TokenSearch
-from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
-from crypto_core.forensics.tripwires.service import Tripwires
-from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
-from crypto_core.incidents.steps.step_contracts import Toolbox
-from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.keys.inventory import KeyInventory
 
-_WRAPPING = attrgetter("key_arn", "key_material_id")
+if TYPE_CHECKING:
+    from console.container import Container
+    from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
+    from crypto_core.forensics.abilities.service import AbilityService
+    from crypto_core.forensics.copies.attribution import CopyAttribution
+    from crypto_core.forensics.copies.register import CopyRegister
+    from crypto_core.forensics.token_search.index import TokenIndex
+    from crypto_core.forensics.token_search.search import TokenSearch
+    from crypto_core.forensics.tripwires.service import Tripwires
+    from crypto_core.incidents.steps.step_contracts import Toolbox
+    from crypto_core.keyring.kms_keyring import KmsKeyring
+    from crypto_core.keys.inventory import KeyInventory
 
 
 class ForensicsServices:
@@ -33,7 +33,22 @@ class ForensicsServices:
         self._core = core
 
     @cached_property
+    def abilities(self) -> AbilityService:
+        from crypto_core.forensics.abilities.service import AbilityBook, AbilityService
+
+        return AbilityService(self._core.token_asking, AbilityBook(self.abilities_file))
+
+    @property
+    def abilities_file(self) -> Path:
+        """Where the answers about what tokens can do are: beside the store of events."""
+        events = events_file(self._core.settings)
+        return events.with_name(f"{events.stem}-abilities.sqlite")
+
+    @cached_property
     def tripwires(self) -> Tripwires:
+        from crypto_core.forensics.tripwires.service import Tripwires
+        from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
+
         core = self._core
         return Tripwires(
             core.engine,
@@ -47,6 +62,8 @@ class ForensicsServices:
 
     @cached_property
     def copy_register(self) -> CopyRegister:
+        from crypto_core.forensics.copies.register import CopyRegister
+
         core = self._core
         return CopyRegister(
             core.state_engine, core.journal, core.noting, self.copy_attribution, core.probe.actor
@@ -61,18 +78,16 @@ class ForensicsServices:
 
     @cached_property
     def token_search(self) -> TokenSearch:
-        core = self._core
-        return TokenSearch(
-            core.verifier,
-            core.opener,
-            core.store,
-            core.catalogue,
-            gaps=core.status.unseen,
-            index=self.token_index,
-        )
+        from crypto_core.forensics.token_search.search import TokenSearch
+
+        core, index = self._core, self.token_index
+        gaps = core.status.unseen
+        return TokenSearch(core.verifier, core.opener, core.store, core.catalogue, gaps=gaps, index=index)
 
     @deferred_property
     def token_index(self) -> TokenIndex:
+        from crypto_core.forensics.token_search.index import TokenIndex
+
         core = self._core
         index = TokenIndex(
             core.engine,
@@ -91,8 +106,14 @@ class ForensicsServices:
 
 def incident_tools(core: Container) -> Toolbox:
     """Return what steps of incidents do with forensics."""
-    states = core.of(ForensicsServices).tripwires.states
-    return TripwireWatch(states, core.trail_rules, aws_clock.CLOCK.now).tools()
+    from crypto_core.aws import clock as aws_clock
+    from crypto_core.forensics.abilities.incident_tools import ability_tools
+    from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
+    from crypto_core.incidents.steps.step_contracts import joined
+
+    own = core.of(ForensicsServices)
+    watch = TripwireWatch(own.tripwires.states, core.trail_rules, aws_clock.CLOCK.now)
+    return joined(watch.tools(), ability_tools(core.tool_services(), own.abilities))
 
 
 def attribution_over(
@@ -102,6 +123,8 @@ def attribution_over(
     decoys: ReadDecoys = no_decoys,
 ) -> CopyAttribution:
     """Return what tells keys by what is there: remembered answers, KMS to ask, or neither."""
+    from crypto_core.forensics.copies.attribution import CopyAttribution
+
     gaps: list[str] = []
 
     def known() -> Mapping[bytes, frozenset[Wrapping]]:
@@ -113,5 +136,10 @@ def attribution_over(
             gaps.append(f"KMS's answers that are remembered can't be read: {error.message}")
             return {}
 
-    ask = None if keyring is None else lambda edk: _WRAPPING(keyring.attribute(edk))
-    return CopyAttribution(known, ask, None if keys is None else keys.describe, gaps, decoys)
+    def asked(edk: bytes) -> Wrapping:
+        told = keyring.attribute(edk)  # type: ignore[union-attr]
+        return told.key_arn, told.key_material_id
+
+    return CopyAttribution(
+        known, None if keyring is None else asked, None if keys is None else keys.describe, gaps, decoys
+    )

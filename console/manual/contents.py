@@ -33,7 +33,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("incidents", "Incidents: declare, work through, prove, report."),
         ("runbooks", "Every built-in runbook, step by step."),
         ("providers", "What GitHub, Slack and Atlassian are asked, and how tokens are revoked."),
-        ("abilities", "What a token can do, and in which order to revoke them."),
         ("own-runbooks", "How to write runbooks of your own."),
     ),
     "Every day": _chapter(

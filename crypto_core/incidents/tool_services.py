@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.access import AccessComparison, UseWitness
     from crypto_core.keys.service import StatusService
     from crypto_core.provider_logs.token_use import TokenUses
-    from crypto_core.providers.ability_service import AbilityService
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.jobs.service import JobService
@@ -89,7 +88,6 @@ class ToolServices:
     covered: Covered
     providers: ProviderService
     entering: TokenEntering
-    abilities: AbilityService
     ordering: RevocationOrdering
     uses: TokenUses
     regions: Callable[[], Sequence[str]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, RefusedError, TrailError
@@ -25,7 +25,6 @@ from crypto_core.text.json_records import JsonRecord, made, shape
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
-    from crypto_core.providers.ability_service import AbilityService
     from crypto_core.trail.use.service import EventUse
 
 
@@ -317,11 +316,32 @@ def _exposure(found: Exposure) -> Iterator[Reason]:
         yield _reason(EXPOSURE["unsealed"], Certainty.FACT, format=f"{found.unsealed.value} format")
 
 
+class KnownAbilities(Protocol):
+    """What is known of what tokens can do. `missing` says why nothing can be, "" where something may be."""
+
+    @property
+    def missing(self) -> str: ...
+
+    def kept(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
+        """Return the last answers of providers. Raises DatabaseError, AbilityBookError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownAbilities:
+    """Stands in where what asks providers is not installed: the order then goes by exposure alone."""
+
+    missing: str
+
+    def kept(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class RevocationOrdering:
     """Asks no provider, and opens nothing. Blocks on SQL, the answers' file and the store of events."""
 
-    abilities: AbilityService
+    abilities: KnownAbilities
     exposure: ExposureSearch
 
     def order_of(

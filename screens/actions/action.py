@@ -48,7 +48,8 @@ class Action:
     the help. `keys` are Textual's names, separated by commas. `operation` is what it performs, None for
     what only looks or concerns the screen. `calls` is the service call that does it, as a path into
     Services, "" for what only concerns the screen. `argument` names what may follow the command, "" where
-    nothing may.
+    nothing may. `runs` is a capability's `module:function` that does it to a screen of the core, "" where the
+    screen has a `method` for it.
     """
 
     id: str
@@ -63,7 +64,6 @@ class Action:
     display: str = ""
     """The key as the footer shows it, where Textual's name isn't what is printed on it."""
     runs: str = ""
-    """What does it on a screen of the core, for a capability's: a `module:function` of that screen."""
 
     @property
     def changes(self) -> bool:

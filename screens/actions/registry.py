@@ -13,18 +13,19 @@ from screens.actions.action import Action, ActionScope
 
 
 @cache
-def _added() -> tuple[Mapping[str, tuple[Action, ...]], ...]:
-    """Return the actions of each capability's screens, by the one after which they stand."""
+def added(what: str) -> tuple[Mapping[str, Any], ...]:
+    """Return a table of each manifest of screens, such as `ACTIONS`, by the one after which they stand."""
     folders = sorted(found.parent.name for found in Path(__file__).parents[1].glob("*/manifest.py"))
-    return tuple(import_module(f"screens.{folder}.manifest").ACTIONS for folder in folders)
+    manifests = (import_module(f"screens.{folder}.manifest") for folder in folders)
+    return tuple(getattr(manifest, what, {}) for manifest in manifests)
 
 
 def with_added(actions: Iterable[Action]) -> Iterator[Action]:
     """Yield the actions, each followed by those that stand after it."""
     for action in actions:
         yield action
-        for added in _added():
-            yield from added.get(action.id, ())
+        for table in added("ACTIONS"):
+            yield from table.get(action.id, ())
 
 
 def _does(
@@ -204,13 +205,6 @@ _OWN: tuple[Action, ...] = (
         "Who opened this token: exact for v2, and by receipts; else who could have",
         "T",
         calls="event_use.token_timeline",
-    ),
-    Action(
-        "connections.abilities",
-        "abilities",
-        "Ask the provider what the token can do: scopes, repositories, sites, admin, expiry",
-        "a",
-        calls="abilities.ask",
     ),
     Action(
         "connections.group",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from pkgutil import resolve_name
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual.content import Content
 from textual.message import Message
@@ -21,6 +23,7 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted, listed
+from screens.actions.registry import added
 from screens.asking import ask
 from screens.blocking import Failure
 from screens.facts import ScreenFacts
@@ -30,8 +33,8 @@ from screens.widgets.notice import trouble_content
 from screens.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
-    from crypto_core.providers.abilities import TokenAbilities
     from crypto_core.trail.use.named_use import NamedUse
+    from screens.services import Services
 
 REST_SECONDS = 0.2
 """How long the cursor rests on a token before its envelope is read: a key that is held down reads none."""
@@ -46,6 +49,15 @@ _MEANING = {
     Format.UNRECOGNISED: "plaintext or corrupt",
     Format.EMPTY: "an empty value, no token",
 }
+
+
+class TokenPart(NamedTuple):
+    """What is known of a token besides its envelope: its lines stand below."""
+
+    read: Callable[[Services, TokenRef], Any]
+    """In a worker; None where nothing is known, so that nothing need be loaded for it."""
+    lines: Callable[[Any, datetime, bool], Sequence[Content]]
+    """The lines of what was read; with True, all that is known."""
 
 
 class TokenDetail(TextLines):
@@ -73,8 +85,8 @@ class TokenDetail(TextLines):
         self._facts = facts
         self._row: InventoryRow | None = None
         self._known: tuple[TokenRef, Inspection | Failure] | None = None
-        self._beside: dict[str, tuple[TokenRef, Any]] = {}
-        """What is known besides of a token: its abilities, its receipts."""
+        self._beside: dict[str, tuple[TokenRef | None, Any]] = dict.fromkeys(_PARTS, (None, None))
+        """What is known of a token by each part."""
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
         self._widest = 0
@@ -92,30 +104,12 @@ class TokenDetail(TextLines):
             self._read_when_at_rest()
         asking = self._asking_kms == row.ref
         text = token_text(row, known, self._facts, asking=asking, apart=self._is_tall)
-        self._write([*text, *self._ability_lines(row.ref), *self._receipt_lines(row.ref)])
+        self._write([*text, *self._lines_beside(row.ref)])
 
-    def _ability_lines(self, ref: TokenRef) -> Sequence[Content]:
-        """What the token can do, where its provider was asked about the value that is stored now."""
-        known = self._beside.get("abilities")
-        if known is None or known[0] != ref:
-            return ()
-        from screens.connections.abilities import ability_lines
-
-        return ability_lines(known[1], self._facts.clock(), apart=self._is_tall)
-
-    def _receipt_lines(self, ref: TokenRef) -> Sequence[Content]:
-        """Who opened the token according to receipts, where there are any."""
-        known = self._beside.get("receipts")
-        if known is None or known[0] != ref:
-            return ()
-        from screens.use.lines import span_words
-
-        use: NamedUse = known[1]
-        if not use.events:
-            words = "no receipt is about this token"
-        else:
-            words = f"opened {use.opened:,}×, {span_words(use.first, use.last, self._facts.clock())}"
-        return [Content.assemble(("by receipt ", "$muted"), words)]
+    def _lines_beside(self, ref: TokenRef) -> Iterator[Content]:
+        for name, (known_of, known) in self._beside.items():
+            if known_of == ref:
+                yield from resolve_name(_PARTS[name]).lines(known, self._facts.clock(), self._is_tall)
 
     @property
     def _is_tall(self) -> bool:
@@ -168,8 +162,9 @@ class TokenDetail(TextLines):
 
     def _read(self, ref: TokenRef) -> None:
         self._reading = ref
-        for group, call in (("abilities", self._kept_abilities), ("receipts", self._receipted_use)):
-            ask(self, partial(_of, ref, call), partial(self._keep_beside, ref, group), group=group)
+        for name in _PARTS:
+            read = partial(_read_part, name, self._facts.services, ref)
+            ask(self, read, partial(self._keep_beside, ref, name), group=name)
         inspect = self._facts.services.inspector.inspect_token
         ask(
             self,
@@ -178,25 +173,11 @@ class TokenDetail(TextLines):
             group="inspect",
         )
 
-    def _kept_abilities(self, ref: TokenRef) -> TokenAbilities | None:
-        """In a worker: most have never asked, and nothing is loaded for them."""
-        services = self._facts.services
-        if not services.abilities_kept():
-            return None
-        return services.abilities.kept((ref,)).get(ref)
-
-    def _receipted_use(self, ref: TokenRef) -> NamedUse | None:
-        """In a worker: nothing is loaded where no event was ever fetched."""
-        services = self._facts.services
-        return services.event_use.receipted_use(ref) if services.events_kept() else None
-
     def _keep_beside(self, ref: TokenRef, group: str, answer: object) -> None:
         """Show it if the cursor is still on the token; of trouble with receipts the timeline tells."""
-        if answer is None or isinstance(answer, Failure):
-            self._beside.pop(group, None)
-            return
-        self._beside[group] = (ref, answer)
-        if self._row is not None and self._row.ref == ref:
+        known = answer is not None and not isinstance(answer, Failure)
+        self._beside[group] = (ref if known else None, answer)
+        if known and self._row is not None and self._row.ref == ref:
             self.follow(self._row)
 
     def _read_it(self, ref: TokenRef, answer: Inspection | Failure) -> None:
@@ -215,8 +196,29 @@ class TokenDetail(TextLines):
         self.follow(self._row)
 
 
-def _of(ref: TokenRef, call: Callable[[TokenRef], object], _cancelled: Cancellation) -> object:
-    return call(ref)
+def _receipted_use(services: Services, ref: TokenRef) -> NamedUse | None:
+    return services.event_use.receipted_use(ref) if services.events_kept() else None
+
+
+def _receipt_lines(use: NamedUse, now: datetime, _apart: bool) -> Sequence[Content]:
+    """Who opened the token according to receipts, where there are any."""
+    from screens.use.lines import span_words
+
+    words = "no receipt is about this token"
+    if use.events:
+        words = f"opened {use.opened:,}×, {span_words(use.first, use.last, now)}"
+    return [Content.assemble(("by receipt ", "$muted"), words)]
+
+
+RECEIPTS = TokenPart(_receipted_use, _receipt_lines)
+_PARTS: Mapping[str, str] = {
+    **{name: path for table in added("TOKEN_PARTS") for name, path in table.items()},
+    "receipts": f"{__name__}:RECEIPTS",
+}
+
+
+def _read_part(name: str, services: Services, ref: TokenRef, _cancelled: Cancellation) -> object:
+    return resolve_name(_PARTS[name]).read(services, ref)
 
 
 def token_text(

@@ -36,6 +36,8 @@ from screens.widgets.table.pane import TablePane
 if TYPE_CHECKING:
     from crypto_core.reencryption.plan import Selection
 
+_WITHOUT_TOKEN = frozenset({"connections.group", "connections.whose"})
+
 
 class ConnectionsScreen(ListScreen[InventoryRow]):
     CSS_PATH = "screen.tcss"
@@ -122,24 +124,10 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def possible(self, action: Action) -> bool | None:
         possible = super().possible(action)
-        of_tokens = action.scope is ActionScope.CONNECTIONS and action.name != "group" and not action.runs
-        if possible and of_tokens:
+        if possible and action.id not in _WITHOUT_TOKEN and action.scope is ActionScope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return possible
-
-    @work(exclusive=True, group="write")
-    async def do_abilities(self) -> None:
-        from screens.connections.abilities import AskAbilities
-
-        service = self.facts.services.abilities
-        if service is None:
-            self.say("No provider can be asked here.", trouble=True)
-            return
-        selection, _, _ = self._selection()
-        await self.app.push_screen_wait(AskAbilities(self.facts, service, selection))
-        self.detail.forget()
-        self.cursor_moved()
 
     def do_group(self, by: str) -> None:
         chosen = next((one for one in GroupBy if one.value == (by or GroupBy.ORGANISATION)), None)
@@ -153,7 +141,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         if row is not None:
             self.post_message(Followed(TimelineRoute(row.ref)))
 
-    def _selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
+    def selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
         """What an action is for: the marked tokens, or the one under the cursor; how many; and which."""
         from crypto_core.reencryption.plan import Selection
 
@@ -178,7 +166,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         from screens.incidents.about import about_tokens
         from screens.incidents.declare import begin_incident
 
-        selection, count, refs = self._selection()
+        selection, count, refs = self.selection()
         expression = selection.filter
         if expression is not None:
             left_out = (term("reference", str(ref), negated=True) for ref in selection.except_for)
@@ -204,7 +192,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         from screens.reencryption.preview import Preview
 
         verb = Verb(how)
-        selection, count, refs = self._selection()
+        selection, count, refs = self.selection()
         if self._takes_a_job(selection, count):
             from screens.jobs.beginning import begin_job
             from screens.jobs.choose_tokens import Chosen
@@ -230,7 +218,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     async def do_verify(self) -> None:
         from screens.connections.run import RunDialog
 
-        selection, count, refs = self._selection()
+        selection, count, refs = self.selection()
         await self.app.push_screen_wait(RunDialog(self.facts, selection, count))
         self.detail.forget()
         self._reread(refs)

@@ -1,1 +1,1 @@
-"""Whose token is this?"""
+"""What forensics adds to the screens."""

@@ -1,10 +1,20 @@
-"""The actions of forensics on the core's screens."""
+"""What forensics adds to the list of connections."""
 
 from __future__ import annotations
 
 from screens.actions.action import Action
 
 ACTIONS = {
+    "connections.timeline": (
+        Action(
+            "connections.abilities",
+            "abilities",
+            "Ask the provider what the token can do: scopes, repositories, sites, admin, expiry",
+            "a",
+            calls="abilities.ask",
+            runs="screens.forensics.abilities:ask_about",
+        ),
+    ),
     "groups.next": (
         Action(
             "connections.whose",
@@ -17,3 +27,5 @@ ACTIONS = {
     ),
 }
 """By the action after which they stand."""
+TOKEN_PARTS = {"abilities": "screens.forensics.abilities:PART"}
+"""What the detail of a token tells besides, each a TokenPart."""

@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from console.__main__ import run
 from console.capabilities import not_installed
-from console.event_file import abilities_file, events_file
+from console.event_file import events_file
 from console.files.logfile import logging_to
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
@@ -138,13 +138,15 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             *(["inspect", str(ref), "--json"] for ref in list(own_sandbox.world.tokens)[:20]),
         ):
             run(command)
+    events = events_file(load().settings)
+    answers = events.with_name(f"{events.stem}-abilities.sqlite")
     haystacks = {
         "stdout": stdout.getvalue().encode(),
         "stderr": stderr.getvalue().encode(),
         "log": debug_log.read_bytes(),
         "keydeck.log": own_log.read_bytes(),
         "log in memory": repr(book.lines()).encode(),
-        "answers about tokens": abilities_file(load().settings).read_bytes(),
+        "answers about tokens": answers.read_bytes(),
         "what a scan said": scanned.read_bytes(),
         **{f"events {path.name}": path.read_bytes() for path in beside_events()},
         "webhook": json.dumps(hook.taken, ensure_ascii=False).encode(),

@@ -30,7 +30,6 @@ from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn
 from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
-from tests.screens.stage_abilities import StageAbilities
 from tests.screens.stage_approvals import StageApprovals
 from tests.screens.stage_events import StageEvents
 from tests.screens.stage_findings import StagePosture, StageRules
@@ -139,10 +138,6 @@ class Stage:
         return StageIncidents(self.enter, lambda: self.read_only)
 
     @cached_property
-    def abilities(self) -> StageAbilities:
-        return StageAbilities(self.enter)
-
-    @cached_property
     def approvals(self) -> StageApprovals:
         return StageApprovals(self.enter)
 
@@ -205,8 +200,6 @@ class Stage:
             job_processes=self.job_processes,
             undoing=self.undoing,
             incidents=self.incidents,
-            abilities=self.abilities,
-            abilities_kept=lambda: bool(self.abilities.answers),
             events_kept=lambda: True,
             approvals=self.approvals,
             copy_register=StageCopies(self),  # type: ignore[arg-type]

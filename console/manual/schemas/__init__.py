@@ -25,8 +25,6 @@ _MODELS = {
         "crypto_core.database.tokens.inventory_row:InventoryRow",
         "crypto_core.database.tokens.inspection:Inspection",
     ),
-    "abilities": ("crypto_core.providers.abilities:TokenAbilities",),
-    "order": ("crypto_core.providers.revocation_order:RankedToken",),
     "key": ("console.printed.key_document:KeyDocument",),
     "finding": ("console.printed.finding_document:FindingDocument",),
     "event": ("crypto_core.trail.store.store:StoredEvent", "console.printed.event_document:EventDocument"),

@@ -71,7 +71,7 @@ class RevokeTokens(TokenAction):
                     for name, number in sorted(inner.by_provider.items())
                 ),
                 f"Calls {hosts}, then asks until each token is dead.",
-                *_in_order(inner, order),
+                *_in_order(inner, order, self._ordering.abilities.missing),
             ),
             does_not=(*hand, *left_alone),
             warnings=(*inner.warnings, *unordered, *self._outside(situation)),
@@ -135,11 +135,13 @@ class RevokeTokens(TokenAction):
         )
 
 
-def _in_order(plan: RevocationPlan, order: Sequence[RankedToken]) -> tuple[str, ...]:
+def _in_order(plan: RevocationPlan, order: Sequence[RankedToken], missing: str) -> tuple[str, ...]:
     called = set(plan.tokens)
     ranked = [f"{one.ref}: score {one.score:,}: {one.why}" for one in order if one.ref in called]
     if not ranked:
         return (f"These: {'; '.join(listed(map(str, plan.tokens)))}.",)
+    if missing:
+        return (f"The worst first, by exposure alone: {missing}", *listed(ranked))
     asked = sum(one.abilities is not None for one in order)
     known = f"of {asked:,} of {counted(len(order), 'token')} it is known what they can do"
     return (f"The worst first; {known}:", *listed(ranked))

@@ -15,7 +15,6 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
-from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskScopeAbilities
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import TrailCaptures, scope_refs
 from crypto_core.incidents.tokens.checks import TokenChecks, seen, tokens_open
@@ -131,7 +130,7 @@ def hashed_queries(
     return (Captured(CaptureKind.HASHED_QUERY, title, content),)
 
 
-def _in_short(kind: CaptureKind, title: str, content: dict[str, Any] | None) -> tuple[Captured, ...]:
+def in_short(kind: CaptureKind, title: str, content: dict[str, Any] | None) -> tuple[Captured, ...]:
     """What an action has found out, where it stands when the step ends; its own evidence has each token."""
     if content is None:
         raise RefusedError(
@@ -145,7 +144,7 @@ def verification_summary(remembered: Remembered, situation: Situation) -> tuple[
     last = remembered.last(situation.incident, CaptureKind.VERIFICATION)
     if last is not None:
         last = {name: value for name, value in last.items() if name != "not_opened_examples"}
-    return _in_short(CaptureKind.VERIFICATION, "The last verification", last)
+    return in_short(CaptureKind.VERIFICATION, "The last verification", last)
 
 
 def liveness_summary(remembered: Remembered, situation: Situation) -> tuple[Captured, ...]:
@@ -155,33 +154,26 @@ def liveness_summary(remembered: Remembered, situation: Situation) -> tuple[Capt
     told = None
     if before is not None and answers.by_mark:
         told = counts(before.marks, answers) | {"last_asked": answers.at}
-    return _in_short(CaptureKind.LIVENESS, "Where the old tokens stand", told)
-
-
-def abilities_summary(checks: AbilityChecks, situation: Situation) -> tuple[Captured, ...]:
-    """Return of how many tokens it is known what they can do. Raises RefusedError as above."""
-    return _in_short(CaptureKind.ABILITIES, "Known of what the tokens can do", checks.in_short(situation))
+    return in_short(CaptureKind.LIVENESS, "Where the old tokens stand", told)
 
 
 def token_tools(parts: ToolServices, open_restored: OpenRestored) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Nothing is called yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
-    used, abilities = ProviderUse(baseline, parts), AbilityChecks(baseline)
+    used = ProviderUse(baseline, parts)
     checks, trail = TokenChecks(baseline, parts, open_restored), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),
             ActionKind.VERIFY_RESTORED: VerifyRestored(parts, open_restored),
             ActionKind.ASK_LIVENESS: AskLiveness(baseline, parts.providers),
-            ActionKind.ASK_ABILITIES: AskScopeAbilities(baseline, parts.abilities),
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),
             ActionKind.ENTER_TOKEN: EnterToken(baseline, parts),
         },
         checks={
             CheckKind.SCOPE_KNOWN: checks.scope_known,
             CheckKind.TOKENS_OPEN: tokens_open,
-            CheckKind.ABILITIES_ASKED: abilities.abilities_asked,
             CheckKind.TOKENS_DEAD: checks.tokens_dead,
             CheckKind.TOKENS_REPLACED: checks.tokens_replaced,
             CheckKind.PROVIDER_EVENTS_COVERED: used.covered,
@@ -195,6 +187,5 @@ def token_tools(parts: ToolServices, open_restored: OpenRestored) -> Toolbox:
             CaptureKind.PROVIDER_EVENTS: used.captured,
             CaptureKind.VERIFICATION: partial(verification_summary, remembered),
             CaptureKind.LIVENESS: partial(liveness_summary, remembered),
-            CaptureKind.ABILITIES: partial(abilities_summary, abilities),
         },
     )

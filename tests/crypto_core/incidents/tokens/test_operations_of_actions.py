@@ -45,12 +45,7 @@ def test_a_new_token_is_entered(stage: Stage, world: World) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        ActionKind.VERIFY_TOKENS,
-        ActionKind.VERIFY_RESTORED,
-        ActionKind.ASK_LIVENESS,
-        ActionKind.ASK_ABILITIES,
-    ],
+    [ActionKind.VERIFY_TOKENS, ActionKind.VERIFY_RESTORED, ActionKind.ASK_LIVENESS],
 )
 def test_what_only_looks_calls_nothing_but_what_it_names_and_journals_nothing(
     stage: Stage, world: World, sandbox: Sandbox, kind: ActionKind

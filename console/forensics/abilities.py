@@ -13,6 +13,7 @@ from console.commands.estate_options import estate_option
 from console.commands.output_options import rows_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
+from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Printout, print_listing
@@ -24,9 +25,9 @@ from crypto_core.text.counting import counted, listed
 
 if TYPE_CHECKING:
     from console.container import Container
+    from crypto_core.forensics.abilities.service import AbilityRequest, AbilityService
     from crypto_core.incidents.model import Incident
     from crypto_core.providers.abilities import TokenAbilities
-    from crypto_core.providers.ability_service import AbilityRequest
     from crypto_core.providers.answers import ByHand
     from crypto_core.providers.revocation_order import RankedToken
     from crypto_core.references import TokenRef
@@ -78,12 +79,13 @@ def abilities(
     with services_of(trust=trust) as services:
         incident = _incident(services, name) if name else None
         refs, gaps = _tokens(services, references, expression, incident)
+        asking = services.of(ForensicsServices).abilities
         if not kept:
-            request = services.abilities.question(refs, max_age=timedelta(hours=max_age))
-            not_asked = _asked(services, request, yes=yes)
+            request = asking.question(refs, max_age=timedelta(hours=max_age))
+            not_asked = _asked(asking, request, yes=yes)
         else:
             not_asked = ()
-        known = services.abilities.kept(refs)
+        known = asking.kept(refs)
         unknown = [ref for ref in refs if ref not in known or not known[ref].whole]
         reasons = (*gaps, *_gaps(unknown, not_asked))
         if by_order:
@@ -118,7 +120,7 @@ def _incident(services: Container, name: str) -> Incident:
     return services.incidents.show(int(number)).incident
 
 
-def _asked(services: Container, request: AbilityRequest, *, yes: bool) -> tuple[ByHand, ...]:
+def _asked(asking: AbilityService, request: AbilityRequest, *, yes: bool) -> tuple[ByHand, ...]:
     """Ask, unless there is nobody to ask; returns whom nobody can be asked about. Raises KeydeckError."""
     if not request.tokens:
         return request.not_asked
@@ -132,7 +134,7 @@ def _asked(services: Container, request: AbilityRequest, *, yes: bool) -> tuple[
         otherwise="; --kept asks nobody",
     )
     with cancelled_by_interrupt(_STOP) as cancelled, meter("asked") as shown:
-        services.abilities.ask(request, consent, progress=shown.show, cancelled=cancelled)
+        asking.ask(request, consent, progress=shown.show, cancelled=cancelled)
     return request.not_asked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.providers.answers import ByHand
 from crypto_core.references import TokenRef
-from screens.connections.abilities import AskAbilities
+from screens.forensics.abilities import AskAbilities
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.stage import Stage
 
@@ -14,8 +14,8 @@ HOSTILE = "[/red]\x1b]0;owned\x07\u202e"
 
 async def test_a_provider_is_asked_with_a_consent_and_the_answer_stands_on_the_connection() -> None:
     stage = Stage()
-    stage.abilities.not_asked = (ByHand(TokenRef("t", "c", "1"), "jira", HOSTILE),)
-    stage.abilities.more = {"places": (HOSTILE,), "whose": HOSTILE}
+    stage.added["abilities"].not_asked = (ByHand(TokenRef("t", "c", "1"), "jira", HOSTILE),)
+    stage.added["abilities"].more = {"places": (HOSTILE,), "whose": HOSTILE}
     async with deck(stage, start="connections", size=LARGE) as d:
         await d.press("a")
         assert isinstance(d.app.screen, AskAbilities)
@@ -25,7 +25,7 @@ async def test_a_provider_is_asked_with_a_consent_and_the_answer_stands_on_the_c
         # Whoever only presses Enter asks nobody.
         await d.press("enter")
         assert not isinstance(d.app.screen, AskAbilities)
-        assert stage.abilities.answers == {}
+        assert stage.added["abilities"].answers == {}
         assert "abilities" not in d.text()
 
         await d.press("a", "right", "enter")
@@ -49,7 +49,7 @@ async def test_leaving_stops_it() -> None:
         await d.until(lambda: "what was answered is kept" in " ".join(d.says().split()))
         await d.press("escape")
         await d.until(lambda: not stage.waiting)
-        assert stage.abilities.answers == {}
+        assert stage.added["abilities"].answers == {}
 
 
 async def test_trouble_is_told_where_the_answers_would_stand() -> None:

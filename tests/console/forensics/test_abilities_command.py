@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console.container import Container
-from console.event_file import abilities_file
+from console.forensics.services import ForensicsServices
 from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.providers_control import ProviderControl
@@ -52,7 +52,7 @@ def test_tokens_are_asked_about_once_kept_for_the_operator_alone_and_put_in_orde
     assert by_name[texts[1]]["scopes"] == list(truth_of(world.token_for(slack[1])).slack_scopes)
     calls = len(providers.calls())
     assert calls >= 4
-    kept = abilities_file(services.settings)
+    kept = services.of(ForensicsServices).abilities_file
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
     again = keydeck("abilities", *texts, "--yes", "--order", "--json")
@@ -97,23 +97,23 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     keydeck: Keydeck, services: Container, world: World, providers: ProviderControl
 ) -> None:
     arguments = ("abilities", "--filter", "provider:slack", "--yes")
-    refs = some(world, "slack_connection", 100)
+    refs, asking = some(world, "slack_connection", 100), services.of(ForensicsServices).abilities
     killed = subprocess.Popen(
         [sys.executable, "-m", "console", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     until = time.monotonic() + 60
-    while len(services.abilities.kept(refs)) < 3 and time.monotonic() < until:
+    while len(asking.kept(refs)) < 3 and time.monotonic() < until:
         time.sleep(0.05)
     killed.kill()
     killed.wait()
-    kept = services.abilities.kept(refs)
+    kept = asking.kept(refs)
     assert 3 <= len(kept) < len(refs)
     asked = len([call for call in providers.calls() if call.path == "/api/auth.test"])
     ran = keydeck(*arguments, "--json")
     assert {row["reference"] for row in ran.json["abilities"]} == set(map(str, refs))
     again = len([call for call in providers.calls() if call.path == "/api/auth.test"]) - asked
     assert again == len(refs) - len(kept)
-    assert services.abilities.kept(refs).items() >= kept.items()
+    assert asking.kept(refs).items() >= kept.items()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_names_no_tokens_is_wrong_usage(keydeck: Keydeck, arguments: tuple[
 def test_a_file_that_is_not_the_operators_is_not_used(
     keydeck: Keydeck, services: Container, world: World, tmp_path: Path
 ) -> None:
-    kept = abilities_file(services.settings)
+    kept = services.of(ForensicsServices).abilities_file
     kept.parent.mkdir(parents=True, exist_ok=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.touch()

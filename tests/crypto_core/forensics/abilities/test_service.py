@@ -22,10 +22,9 @@ from console.sandbox.provider_tokens import MARKER, Style
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.world import World
 from crypto_core.errors import InterruptedRunError, NotConfirmedError
+from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityBook, AbilityService
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.abilities import Ability, TokenAbilities
-from crypto_core.providers.ability_book import AbilityBook
-from crypto_core.providers.ability_service import AbilityAnswers, AbilityService
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.references import TokenRef

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import work
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
@@ -15,6 +16,7 @@ from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.asking import ask
 from screens.blocking import Failure
+from screens.connections.detail import TokenPart
 from screens.facts import ScreenFacts
 from screens.moments import whole
 from screens.styled import BAD, GOOD, WARNING, StyledLine
@@ -23,9 +25,11 @@ from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import PlanDialog
 
 if TYPE_CHECKING:
+    from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityRequest, AbilityService
     from crypto_core.providers.abilities import TokenAbilities
-    from crypto_core.providers.ability_service import AbilityAnswers, AbilityRequest, AbilityService
     from crypto_core.reencryption.plan import Selection
+    from screens.connections.screen import ConnectionsScreen
+    from screens.services import Services
 
 _DAY = 86_400.0
 _WIDTH = 66
@@ -130,7 +134,23 @@ def _sign(one: TokenAbilities) -> tuple[str, str]:
     return BAD if one.admin or one.writes else GOOD
 
 
-def ability_lines(one: TokenAbilities, now: datetime, *, apart: bool) -> Sequence[Content]:
+@work(exclusive=True, group="write")
+async def ask_about(screen: ConnectionsScreen) -> None:
+    service, (selection, _, _) = screen.facts.services.named("abilities"), screen.selection()
+    await screen.app.push_screen_wait(AskAbilities(screen.facts, service, selection))
+    screen.detail.forget()
+    screen.cursor_moved()
+
+
+def _kept(services: Services, ref: TokenRef) -> TokenAbilities | None:
+    """In a worker: most have never asked, and the service isn't loaded for them."""
+    if not services.named("abilities_file").exists():
+        return None
+    kept: Mapping[TokenRef, TokenAbilities] = services.named("abilities").kept((ref,))
+    return kept.get(ref)
+
+
+def _lines_beside(one: TokenAbilities, now: datetime, apart: bool) -> Sequence[Content]:
     """Return the lines of a connection's detail: all that is known `apart`, else a line."""
     asked = (f"asked {whole(one.at, now)}", "$muted")
     if apart:
@@ -156,3 +176,6 @@ def _in_short(one: TokenAbilities) -> str:
     elif one.places:
         said.append(one.places[0])
     return ", ".join(said) or "reads what is public"
+
+
+PART = TokenPart(_kept, _lines_beside)

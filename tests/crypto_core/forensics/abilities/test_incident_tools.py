@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -11,13 +12,15 @@ from console.sandbox.provider_abilities import truth_of
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
-from crypto_core.errors import AbilityBookError, NotConfirmedError
+from crypto_core.errors import AbilityBookError, NotConfirmedError, RefusedError
+from crypto_core.forensics.abilities.service import AbilityService
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.toolbox import token_tools
-from crypto_core.providers.ability_service import AbilityService
 from crypto_core.references import TokenRef
+from tests.crypto_core.forensics.abilities.conftest import with_abilities
 from tests.crypto_core.incidents.tokens.staging import Stage
+from tests.crypto_core.incidents.tokens.test_operations_of_actions import performed
 from tests.platform_rows import connect_github
 
 ASK, REVOKE, CHECK = ActionKind.ASK_ABILITIES, ActionKind.REVOKE_TOKENS, CheckKind.ABILITIES_ASKED
@@ -32,7 +35,7 @@ def classic(scopes: set[str], start: int = 0) -> str:
 def real(stage: Stage, sandbox: Sandbox) -> Stage:
     sandbox.providers.clear()
     parts = replace(stage.parts, providers=stage.container.providers)
-    return replace(stage, parts=parts, tools=token_tools(parts, stage.open_restored))
+    return with_abilities(replace(stage, parts=parts, tools=token_tools(parts, stage.open_restored)))
 
 
 def test_the_worst_token_is_revoked_first_and_the_incident_does_not_say_what_it_can_do(
@@ -101,3 +104,21 @@ def test_revocation_does_not_wait_for_an_order_that_can_not_be_had(
     plan = real.about(ref).plan(REVOKE)
     assert plan.inner.tokens == (ref,)
     assert "Not in order, the worst first: The answers are damaged." in plan.warnings
+
+
+def test_asking_calls_nothing_but_what_it_names_and_journals_nothing(
+    stage: Stage, world: World, sandbox: Sandbox
+) -> None:
+    refs = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:2]
+    stage.about(*refs)
+    before = Counter(sandbox.control.stats().calls)
+    stage.run(ASK)
+    called = {name for name in Counter(sandbox.control.stats().calls) - before if name.startswith("kms:")}
+    assert "kms:Decrypt" in called <= {*ASK.does.iam, "kms:DescribeKey"}
+    assert performed(stage) == set()
+
+
+def test_there_is_nothing_to_keep_before_a_provider_was_asked(stage: Stage, world: World) -> None:
+    stage.about(next(iter(world.sealed_under(world.current_key))))
+    with pytest.raises(RefusedError, match="no abilities to keep yet"):
+        stage.capture(CaptureKind.ABILITIES)

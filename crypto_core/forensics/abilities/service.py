@@ -1,20 +1,36 @@
-"""What screens, commands and incidents call: asks providers what tokens can do, and keeps the answers."""
+"""What screens, commands and incidents call: asks providers what tokens can do, and keeps the answers.
+
+They are kept on the operator's machine, in a file that only they read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hmac
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from threading import Event, Lock
 
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.errors import NotConfirmedError
+from crypto_core.errors import AbilityBookError, NotConfirmedError
 from crypto_core.guard.consent import Consent, require
-from crypto_core.providers.abilities import Ability, AbilityDraft, NotKnown, TokenAbilities, ask_further
-from crypto_core.providers.ability_book import AbilityBook
+from crypto_core.lists.own_file import make_own
+from crypto_core.providers.abilities import (
+    Ability,
+    AbilityDraft,
+    AbilityQuestion,
+    AbilityQuestions,
+    NotKnown,
+    TokenAbilities,
+)
 from crypto_core.providers.answers import ByHand, Liveness, LivenessRequest, Progress
 from crypto_core.providers.liveness_polling import BusyHosts, asked_of
-from crypto_core.providers.messages import Target
+from crypto_core.providers.messages import NoAnswer, Reply, Request, Target, unexpected
 from crypto_core.providers.registry import provider_of
 from crypto_core.providers.revocation import asked_digest
 from crypto_core.providers.token_asking import TokenAsking, hosts
@@ -23,6 +39,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+from crypto_core.text.json_records import record_of
 
 ABOUT = "abilities"
 """Tells a consent to these questions from one to ask whether tokens are alive."""
@@ -30,6 +47,17 @@ FRESH = timedelta(hours=24)
 """An answer that is younger is not asked for again, unless another age is named."""
 _MOST_BYTES = 2 * 1024 * 1024
 """A page of a hundred repositories takes most of a megabyte."""
+_BOOK_VERSION = 1
+_WAIT_SECONDS = 10.0
+_SCHEMA = """
+CREATE TABLE answer (
+    reference TEXT PRIMARY KEY,
+    stored TEXT NOT NULL,
+    token TEXT NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+CREATE TABLE marking (key BLOB NOT NULL) STRICT;
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +90,103 @@ class AbilityAnswers:
         return tuple(one for one in self.answers if one.liveness is Liveness.UNKNOWN or not one.whole)
 
 
+class AbilityBook:
+    """Keeps the last answer about each token. Thread-safe; the file is made when something is first kept.
+
+    It is not in the database: whoever steals that would read there which tokens are worth most. Each answer
+    has a mark of the stored value that it is about, so it is never shown for a token that took its place.
+    Every call raises AbilityBookError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+        self._key: bytes | None = None
+
+    def mark_of_stored(self, digest: bytes) -> str:
+        if self._key is None:
+            with self._opened() as connection:
+                (self._key,) = connection.execute("SELECT key FROM marking").fetchone()
+        return hmac.digest(self._key, b"stored\x00" + digest, "sha256").hex()[:32]
+
+    def keep(self, abilities: TokenAbilities, stored: str) -> None:
+        document = json.dumps(abilities.as_json(), allow_nan=False)
+        with self._opened() as connection:
+            connection.execute(
+                "INSERT INTO answer (reference, stored, token, document) VALUES (?, ?, '', ?) "
+                "ON CONFLICT (reference) DO UPDATE SET stored = excluded.stored, token = excluded.token, "
+                "document = excluded.document",
+                (_name(abilities.ref), stored, document),
+            )
+
+    def kept(self, refs: Iterable[TokenRef]) -> dict[TokenRef, tuple[TokenAbilities, str]]:
+        """Return the last answers about some tokens, and the marks of the values that they were about."""
+        if not self.path.exists():
+            return {}
+        names = {_name(ref): ref for ref in refs}
+        found: dict[TokenRef, tuple[TokenAbilities, str]] = {}
+        with self._opened() as connection:
+            rows = connection.execute(
+                "SELECT reference, stored, document FROM answer "
+                "WHERE reference IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(names)),),
+            )
+            for name, stored, document in rows:
+                if (abilities := _read_answer(names[name], document)) is not None:
+                    found[names[name]] = abilities, stored
+        return found
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection; what was written is kept at the end, or nothing."""
+        try:
+            with self._lock:
+                if not make_own(self.path):
+                    raise AbilityBookError(f"{clean(self.path)} is not a plain file of yours.")
+                address = f"{self.path.absolute().as_uri()}?mode=rw"
+                with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS)) as connection:
+                    connection.execute("PRAGMA trusted_schema = OFF")
+                    _prepare(connection)
+                    with connection:
+                        yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise AbilityBookError(f"The answers in {clean(self.path)}: {clean(error, 200)}.") from error
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == _BOOK_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _BOOK_VERSION:
+        raise AbilityBookError("The answers were written by a newer Keydeck.", remedy="Upgrade Keydeck.")
+    if version < _BOOK_VERSION:
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            connection.execute(statement)
+        connection.execute("INSERT INTO marking (key) VALUES (?)", (os.urandom(32),))
+        connection.execute(f"PRAGMA user_version = {_BOOK_VERSION}")
+    connection.commit()
+
+
+def _name(ref: TokenRef) -> str:
+    """A reference's name in the file; by its parts, which no other reference has."""
+    return json.dumps([ref.table, ref.column, ref.row_id, ref.member])
+
+
+def _read_answer(ref: TokenRef, document: str) -> TokenAbilities | None:
+    """The answer of a row; None for one that can't be read, which counts as none."""
+    try:
+        return record_of(TokenAbilities, json.loads(document), ref=ref)
+    except (ValueError, RecursionError):
+        return None
+
+
 class AbilityService:
     """Asks about tokens, and remembers. Blocks on SQL, KMS and the providers: call it from a worker."""
+
+    missing = ""
+    """What tokens can do is known here: see KnownAbilities."""
 
     def __init__(self, asking: TokenAsking, book: AbilityBook, *, clock: Clock | None = None) -> None:
         self._asking = asking
@@ -169,3 +292,48 @@ class AbilityService:
             not_known=tuple(NotKnown(one, "no answer") for one in Ability),
             whole=False,
         )
+
+
+def ask_further(questions: AbilityQuestions, draft: AbilityDraft, send: Callable[[Request], Reply]) -> None:
+    """Ask a provider's further questions, page by page. What `send` raises passes."""
+    for question in questions.further:
+        draft.page, draft.more = 1, True
+        while draft.more and draft.page <= question.pages:
+            draft.more = False
+            request = question.request(draft)
+            if request is None:
+                break
+            if draft.exhausted:
+                _leave_open(draft, question, draft.exhausted, again=True)
+                break
+            reply = send(request)
+            if (why := _unread(reply)) or isinstance(reply, NoAnswer):
+                _leave_open(draft, question, why, again=True)
+                break
+            draft.exhausted = questions.exhausted(reply)
+            found = question.part(reply)
+            if found is None:
+                _leave_open(draft, question, questions.refused(reply), again=questions.throttled(reply))
+            else:
+                question.read(draft, reply, found)
+            draft.page += 1
+        if draft.more and draft.page > question.pages:
+            _leave_open(draft, question, f"only the first {question.pages} pages were read")
+    questions.conclude(draft)
+
+
+def _unread(reply: Reply) -> str:
+    """Why a reply is none of the provider's, which always speaks JSON; "" for one that can be read."""
+    if isinstance(reply, NoAnswer):
+        return reply.reason
+    silent = reply.status >= 500 or reply.document() is None
+    return unexpected(reply) if silent else ""
+
+
+def _leave_open(draft: AbilityDraft, question: AbilityQuestion, why: str, *, again: bool = False) -> None:
+    """Note what is missed. An earlier page counts for what it says."""
+    draft.miss(why, *question.about, again=again)
+    if Ability.REPOSITORIES in question.about and draft.repositories is not None:
+        draft.repositories = replace(draft.repositories, whole=False)
+    if Ability.PLACES in question.about:
+        draft.places_whole = False

@@ -1,4 +1,4 @@
-"""Action ask-abilities: asks the providers what the tokens in scope can do, so that the worst go first.
+"""Abilities in an incident: providers are asked what the tokens in scope can do, so the worst go first.
 
 What they can do is kept on the operator's machine alone. The incident, which is in the database, remembers
 only of which tokens it is known.
@@ -6,23 +6,21 @@ only of which tokens it is known.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityRequest, AbilityService
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation
+from crypto_core.incidents.model import CheckResult, CheckState, Incident
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
+from crypto_core.incidents.tokens.toolbox import in_short
 from crypto_core.incidents.tokens.verified import listed
-from crypto_core.providers.ability_service import AbilityRequest
+from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-
-if TYPE_CHECKING:
-    from crypto_core.incidents.model import Incident
-    from crypto_core.providers.ability_service import AbilityAnswers, AbilityService
 
 _NO_HURRY = "Changes nothing, revokes nothing. Containment does not wait: skip this where it takes too long."
 
@@ -103,10 +101,14 @@ class AbilityChecks:
         names = listed(f"{name}: not known, so it counts as the worst" for name in unknown)
         return seen(CheckState.PASSED, line, *names, done=done, total=total)
 
-    def in_short(self, situation: Situation) -> dict[str, Any] | None:
-        """Return of how many tokens it is known what they can do; None if no provider was asked yet."""
+    def captured(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return of how many tokens it is known what they can do.
+
+        Raises RefusedError if no provider was asked yet.
+        """
         last = self._last(situation.incident)
-        return None if last is None else {"known": len(last["known"]), "not_known": len(last["not_known"])}
+        numbers = last and {"known": len(last["known"]), "not_known": len(last["not_known"])}
+        return in_short(CaptureKind.ABILITIES, "Known of what the tokens can do", numbers)
 
     def _last(self, incident: Incident) -> dict[str, Any] | None:
         found = self._baseline.remembered.last(incident, CaptureKind.ABILITIES)
@@ -130,3 +132,13 @@ def _summary(answers: AbilityAnswers) -> str:
     unknown = len(answers.unanswered) + len(answers.not_asked)
     total = len(answers.answers) + len(answers.not_asked)
     return f"{counted(total, 'token')}: {total - unknown:,} known, {unknown:,} not known."
+
+
+def ability_tools(parts: ToolServices, abilities: AbilityService) -> Toolbox:
+    baseline = Baseline(parts)
+    checks = AbilityChecks(baseline)
+    return Toolbox(
+        actions={ActionKind.ASK_ABILITIES: AskScopeAbilities(baseline, abilities)},
+        checks={CheckKind.ABILITIES_ASKED: checks.abilities_asked},
+        captures={CaptureKind.ABILITIES: checks.captured},
+    )
