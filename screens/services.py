@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.service import StatusService
-    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.ability_service import AbilityService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
@@ -204,7 +203,6 @@ class Services:
     """Whether events are kept, alike."""
     copy_register: CopyRegister
     token_search: TokenSearch
-    token_uses: TokenUses | None = None
     contexts: Contexts | None = None
     """None for a command: its place can't be changed."""
     approvals: ApprovalGate | None = None

@@ -6,10 +6,15 @@ from functools import cached_property
 
 from console.container import Container
 from crypto_core.aws import clock as aws_clock
+from crypto_core.forensics.provider_logs.incident_tools import ProviderUse
+from crypto_core.forensics.provider_logs.pulling import LogPuller
+from crypto_core.forensics.provider_logs.store import ProviderLog
+from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, TokenHashing
+from crypto_core.forensics.provider_logs.token_use import TokenUses
 from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.forensics.tripwires.tripwire_keys import TripwireKeys
-from crypto_core.incidents.steps.step_contracts import Toolbox
+from crypto_core.incidents.steps.step_contracts import Toolbox, joined
 
 
 class ForensicsServices:
@@ -31,8 +36,21 @@ class ForensicsServices:
             **core.guarding,
         )
 
+    @cached_property
+    def token_uses(self) -> TokenUses:
+        return TokenUses(ProviderLog(self._core.events.file), self._core.events)
+
+    @cached_property
+    def token_hashing(self) -> TokenHashing:
+        return TokenHashing(self._core.providers, TokenHashBook(self._core.events.file))
+
+    @cached_property
+    def log_puller(self) -> LogPuller:
+        return LogPuller(self.token_uses.log, self._core.settings.endpoints)
+
 
 def incident_tools(core: Container) -> Toolbox:
     """Return what steps of incidents do with forensics."""
-    states = core.of(ForensicsServices).tripwires.states
-    return TripwireWatch(states, core.trail_rules, aws_clock.CLOCK.now).tools()
+    forensics = core.of(ForensicsServices)
+    watch = TripwireWatch(forensics.tripwires.states, core.trail_rules, aws_clock.CLOCK.now)
+    return joined(watch.tools(), ProviderUse(core.tool_services(), forensics.token_uses).tools())

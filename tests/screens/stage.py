@@ -23,7 +23,6 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.provider_logs.token_use import TokenUses
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn
@@ -101,7 +100,6 @@ class Stage:
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     user_commands: UserCommands | None = None
-    token_uses: TokenUses | None = None
     own_columns: tuple[OwnColumn, ...] = ()
     held: list[tuple[Event, Event | None]] = field(default_factory=list)
     """The gates at which calls hang, each with what cancels the call."""
@@ -215,7 +213,6 @@ class Stage:
             approvals=self.approvals,
             token_search=self.search,
             copy_register=StageCopies(self),  # type: ignore[arg-type]
-            token_uses=self.token_uses,
             added=self.added,
             user_commands=self.user_commands,
             own_columns=self.own_columns,
