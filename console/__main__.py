@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from console.capabilities import main_screens, manifests, not_installed, placed
+from console.capabilities import added_commands, main_screens, placed
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
@@ -51,14 +51,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "help": ("console.commands.help", "The manual: the filter language, questions and their answers."),
     "completion": ("console.commands.completion", "Print the script that completes commands in a shell."),
 }
-COMMANDS = placed(
-    _COMMANDS,
-    (
-        (name, (f"console.{manifest.name}.{name}", one.does), one.after)
-        for manifest in manifests()
-        for name, one in manifest.commands.items()
-    ),
-)
+COMMANDS = placed(_COMMANDS, added_commands())
 
 _BEHIND = "keydeck.behind"
 OPEN = frozenset({"completion", "doctor", "help", "settings"})
@@ -70,13 +63,6 @@ UNREAD = 128 + signal.SIGPIPE
 
 class _Keydeck(LazyGroup):
     """All commands. Where nobody reads what one prints, it ends without a word."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and (sentence := not_installed(args[0])):
-            ctx.fail(sentence)
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         ctx.meta[_BEHIND] = tuple(ctx.args)  # the command reads them later

@@ -6,7 +6,7 @@ asking for a command or an engine says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +19,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class AddedCommand(NamedTuple):
-    """A command: what it does, and the command `after` which it is listed; "" for the first."""
+    """A command: what it does, and the one `after` which its group lists it; "" for the first."""
 
     does: str
     after: str = ""
@@ -45,6 +45,7 @@ class Manifest(NamedTuple):
     """What a capability adds. `extras` are names of modules by the extra that brings them.
 
     Its name is that of its folder, in which each command is a module of that name, each page a file.
+    A command in a group of the core's is named with it: "events provider", in module `events_provider`.
     """
 
     name: str
@@ -66,6 +67,10 @@ class Manifest(NamedTuple):
     """What steps of incidents do with it: a `module:function` of a container, which returns a Toolbox."""
     event_engines: Mapping[str, str] = _NONE
     """Query engines of events, each a module: `source` makes what pulls ask, `table` what counts."""
+    event_rules: str = ""
+    """Rules about further events: a `module:name` of a store of events and what reads decoys."""
+    further_events: Mapping[str, str] = _NONE
+    """What it keeps in that store's file, each a `module:class` of the file, which forgets what is old."""
 
 
 OWN = {
@@ -74,13 +79,20 @@ OWN = {
     "watch": "service",
     "notify": "service",
     "evidence": "evidence",
-    **dict.fromkeys(("tripwire", "scan", "copies", "whose", "abilities"), "forensics"),
+    **dict.fromkeys(
+        ("tripwire", "scan", "copies", "whose", "abilities", "events provider"),
+        "forensics",
+    ),
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
 OWN_TOOLS = dict.fromkeys(
-    ("tripwires-known", "tripwires", "ask-abilities", "abilities-asked", "abilities", "copies"), "forensics"
+    (
+        *("abilities", "abilities-asked", "ask-abilities", "copies", "hashed-query"),
+        *("provider-events", "provider-events-covered", "tripwires", "tripwires-known"),
+    ),
+    "forensics",
 )
 """Those that bring a check, a capture or an action of steps, or a register, by its name."""
 OWN_SERVICES = dict.fromkeys(("index of tokens", "search for leaked tokens"), "forensics")
@@ -92,6 +104,15 @@ def manifests() -> tuple[Manifest, ...]:
     """Return the manifests of the capabilities whose folders are here, by name."""
     folders = sorted(found.parent.name for found in Path(__file__).parent.glob("*/manifest.py"))
     return tuple(import_module(f"console.{folder}.manifest").MANIFEST for folder in folders)
+
+
+def added_commands(group: str = "") -> Iterator[tuple[str, tuple[str, str], str]]:
+    """Yield what capabilities add to a group of commands, "" for all: name, module and summary, place."""
+    for manifest in manifests():
+        for words, one in manifest.commands.items():
+            above, _, name = words.rpartition(" ")
+            if above == group:
+                yield name, (f"console.{manifest.name}.{words.replace(' ', '_')}", one.does), one.after
 
 
 def added_services() -> dict[str, Callable[[Any], Any]]:
@@ -113,12 +134,27 @@ def event_engines() -> dict[str, str]:
     return {name: module for one in manifests() for name, module in one.event_engines.items()}
 
 
+def further_rules(events: Any, decoys: Any) -> Callable[..., Iterator[Any]]:
+    """Return what the capabilities' rules say of a window of a store of events."""
+    rules = [resolve_name(one.event_rules)(events, decoys) for one in manifests() if one.event_rules]
+    return lambda *window: (said for made in rules for said in made(*window))
+
+
+def further_events(file: Any) -> dict[str, Any]:
+    """Return what the capabilities keep in the file of a store of events, by name."""
+    return {
+        name: resolve_name(path)(file) for one in manifests() for name, path in one.further_events.items()
+    }
+
+
 def not_installed(name: str, option: str = "keydeck") -> str:
     """Return the sentence for a command, an option's engine, a step's tool or a service that is not here.
 
     "" for what is here.
     """
-    own = (OWN if option == "keydeck" else OWN_ENGINES | OWN_TOOLS | OWN_SERVICES).get(name)
+    words = f"{option} {name}".split()
+    others = OWN_ENGINES | OWN_TOOLS | OWN_SERVICES
+    own = OWN.get(" ".join(words[1:])) if words[0] == "keydeck" else others.get(name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

@@ -78,8 +78,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison
     from crypto_core.keys.service import StatusService
-    from crypto_core.provider_logs.token_hashes import TokenHashing
-    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.providers.token_asking import TokenAsking
@@ -221,7 +219,6 @@ class Container:
             event_puller=self.event_puller,
             event_coverage=self.event_coverage,
             event_use=self.event_use,
-            token_uses=self.token_uses,
             trail_rules=self.trail_rules,
             manual=Book(),
             read_only=self.settings.read_only,
@@ -693,19 +690,6 @@ class Container:
         )
 
     @deferred_property
-    def token_uses(self) -> TokenUses:
-        from crypto_core.provider_logs.store import ProviderLog
-        from crypto_core.provider_logs.token_use import TokenUses
-
-        return TokenUses(ProviderLog(self.events.file), self.events)
-
-    @deferred_property
-    def token_hashing(self) -> TokenHashing:
-        from crypto_core.provider_logs.token_hashes import TokenHashBook, TokenHashing
-
-        return TokenHashing(self.providers, TokenHashBook(self.events.file))
-
-    @deferred_property
     def key_monitor(self) -> KeyMonitor:
         from crypto_core.trail.key_watch import KeyMonitor
 
@@ -900,7 +884,6 @@ class Container:
             providers=self.providers,
             entering=self.entering,
             ordering=self.revocation_ordering,
-            uses=self.token_uses,
             regions=lambda: self.kms.regions,
             identity=self._identity,
             evidence=self._evidence,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from console.capabilities import further_rules
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -79,8 +80,6 @@ def rules_about_events(
     decoys: ReadDecoys = no_decoys,
 ) -> TrailRules:
     """Return the rules about a store's events. KMS is asked for names of keys; `decoys` reads decoys."""
-    from crypto_core.provider_logs.rules.uses import ProviderRules
-    from crypto_core.provider_logs.store import ProviderLog
     from crypto_core.trail.rules.service import TrailRules
 
     return TrailRules(
@@ -88,7 +87,7 @@ def rules_about_events(
         _configured(settings, trusted),
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
-        further=ProviderRules(ProviderLog(events.file), events, decoys=decoys),
+        further=further_rules(events, decoys),
         decoys=decoys,
         receipts=_receipt_policy(settings),
     )

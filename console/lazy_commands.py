@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.capabilities import not_installed
 from console.exit_codes import exit_codes_text
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
@@ -41,6 +42,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return what the first argument names. Raises UsageError with what may have been meant."""
+        if args and (sentence := not_installed(args[0], ctx.command_path)):
+            ctx.fail(sentence)
         if args and args[0] not in self._table and not args[0].startswith("-"):
             ctx.fail(f"No such command {clean(args[0], 60)!r}. {meant(args[0], self._table)}".rstrip())
         return super().resolve_command(ctx, args)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.service import StatusService
-    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.materials import MaterialService
@@ -224,7 +223,6 @@ class Services:
     events_kept: Callable[[], bool]
     """Whether any event is kept: until then what reads them need not be loaded."""
     copy_register: KnownCopies
-    token_uses: TokenUses | None = None
     contexts: Contexts | None = None
     """None for a command: its place can't be changed."""
     approvals: ApprovalGate | None = None

@@ -43,6 +43,7 @@ INTENDED: Mapping[str, str] = {
     "crypto_core.incidents.steps.own_checks:own_checks": _JOINED,
     "crypto_core.incidents.tokens.toolbox:token_tools": _JOINED,
     "crypto_core.forensics.abilities.incident_tools:ability_tools": _JOINED,
+    "crypto_core.forensics.provider_logs.incident_tools:tools": _JOINED,
     "crypto_core.forensics.tripwires.incident_tools:tools": _JOINED,
     "crypto_core.keys.changes.change:ARGUMENTS": "the others take a key alone, and create has a form",
     "crypto_core.trail.sources.engines.event_columns:_marks": "the others are known once an event is read",

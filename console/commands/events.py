@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from console.capabilities import added_commands, placed
 from console.lazy_commands import LazyGroup
 
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -19,11 +20,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("console.commands.events_watch", "Report every use of a key since a time."),
     "token": ("console.commands.events_use", "Who opened one token, by CloudTrail and receipts."),
     "principal": ("console.commands.events_use", "Which tokens a principal opened, and could have opened."),
-    "provider": ("console.commands.events_provider", "Audit logs of GitHub, Slack and Atlassian."),
     "vacuum": ("console.commands.events_import", "Forget old events and give their space back."),
 }
 
 
-@click.group(cls=LazyGroup, table=_COMMANDS)
+@click.group(cls=LazyGroup, table=placed(_COMMANDS, added_commands("events")))
 def events() -> None:
     """CloudTrail's events: who used the keys, for which token, and is that normal."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from console.capabilities import further_events, not_installed
 from console.commands.asking import confirm, yes_option
 from console.commands.output_options import json_option
 from console.commands.session import loaded
@@ -23,7 +24,6 @@ from console.printed.pace import Pace, pace_words
 from console.printed.printing import bar, print_json, say, seldom
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
-from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.sources.files import import_report
@@ -151,20 +151,20 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
         raise ReadOnlyError("Events are not forgotten while read-only is set.")
     kept = settings.events_days if days is None else days
     with closing(open_events(settings, told=say)) as store:
-        log, before = ProviderLog(store.file), datetime.now(UTC) - timedelta(days=kept)
+        further, before = further_events(store.file), datetime.now(UTC) - timedelta(days=kept)
         old = store.count(Query(f"until:{kept}d -reviewed -noted")) if kept else 0
-        old += log.count(EventChoice(until=before)) if kept else 0
+        old += sum(events.count_before(before) for events in further.values()) if kept else 0
         if old and not yes:
-            events = counted(old, "event")
-            confirm(f"Forget {events} older than {counted(kept, 'day')}?", about=f"This forgets {events}.")
-        of_providers = log.forget_before(before) if kept else 0
+            words = counted(old, "event")
+            confirm(f"Forget {words} older than {counted(kept, 'day')}?", about=f"This forgets {words}.")
+        gone = {name: events.forget_before(before) if kept else 0 for name, events in further.items()}
         done = store.forget_before(kept)
     if as_json:
         print_json(
             {
                 "days": kept,
                 "forgotten": done.forgotten,
-                "forgotten_of_providers": of_providers,
+                **{f"forgotten_of_{name}": number for name, number in gone.items()},
                 "bytes_before": done.bytes_before,
                 "bytes_after": done.bytes_after,
                 "bytes_given_back": max(done.bytes_before - done.bytes_after, 0),
@@ -172,7 +172,9 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
         )
         return 0
     age = f" older than {counted(kept, 'day')}" if kept else ""
-    click.echo(f"Forgotten: {counted(done.forgotten + of_providers, 'event')}{age}.")
+    click.echo(f"Forgotten: {counted(done.forgotten + sum(gone.values()), 'event')}{age}.")
+    if sentence := not_installed("provider", "keydeck events"):
+        say(f"Providers' events are left as they are: {sentence}")
     click.echo(f"The store took {_size(done.bytes_before)} and takes {_size(done.bytes_after)}.")
     return 0
 

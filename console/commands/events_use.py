@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from console.capabilities import not_installed
 from console.commands.events_options import HEADERS, cells
 from console.commands.output_options import json_option
 from console.commands.session import services_of
@@ -14,12 +15,12 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say, utc
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
-from crypto_core.provider_logs.token_use import TokenUse
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies
+from crypto_core.trail.use.deeds import TokenUse
 from crypto_core.trail.use.radius import BlastRadius, tokens_of
 from crypto_core.trail.use.reach import at
 from crypto_core.trail.use.receipted import ReceiptedTokens, ReceiptedUse
@@ -48,16 +49,22 @@ def token(*, reference: str, as_json: bool) -> None:
     with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
         refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
         found = [services.services.event_use.token_timeline(ref, cancelled=cancelled) for ref in refs]
-        judge = services.token_uses.judge(cancelled=cancelled)
-        uses = [services.token_uses.use_of(timeline, judge, cancelled=cancelled) for timeline in found]
+        asked = services.services.named("token_uses")
+        judge = asked and asked.judge(cancelled=cancelled)
+        uses = [asked.use_of(one, judge, cancelled=cancelled) for one in found] if asked else []
         if not as_json:
             for number, timeline in enumerate(found):
                 if number:
                     click.echo()
                 _print_timeline(timeline, _named_events(services.events, timeline))
-                _print_use(uses[number])
+                for use in uses[number : number + 1]:
+                    _print_use(use)
+            if asked is None:
+                say(f"What was done with it is not known: {not_installed('provider', 'keydeck events')}")
             return
-    documents = [one.as_json() | {"use": use.as_json()} for one, use in zip(found, uses, strict=True)]
+    documents = [one.as_json() for one in found]
+    for document, use in zip(documents, uses, strict=False):
+        document["use"] = use.as_json()
     print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})
 
 

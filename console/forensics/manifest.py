@@ -1,4 +1,4 @@
-"""What forensics adds: decoys, old copies, whose token one is, and what tokens can do."""
+"""What forensics adds: decoys, old copies, audit logs of providers, whose a token is and what it can do."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ MANIFEST = Manifest(
         "scan": AddedCommand("Say what dumps, backups and logs hold, and which keys they need.", "findings"),
         "copies": AddedCommand("Register scanned copies, and list which keys they need.", "scan"),
         "whose": AddedCommand("Name the rows that hold a token that somebody has.", "inspect"),
+        "events provider": AddedCommand("Audit logs of GitHub, Slack and Atlassian.", "principal"),
     },
     pages={
         "abilities": AddedPage(
@@ -28,9 +29,17 @@ MANIFEST = Manifest(
             "Whose token is this? The rows that hold a token that somebody has.",
             "runbooks",
         ),
+        "provider-logs": AddedPage(
+            "Who opened what",
+            "Audit logs of GitHub, Slack and Atlassian: what was done with a token.",
+            "event-files",
+        ),
     },
     services=dict.fromkeys(
-        ("abilities", "abilities_file", "copy_register", "token_index", "token_search"),
+        (
+            *("abilities", "abilities_file", "copy_register", "log_puller"),
+            *("token_index", "token_search", "token_uses"),
+        ),
         "console.forensics.services:ForensicsServices",
     ),
     schemas={
@@ -40,4 +49,6 @@ MANIFEST = Manifest(
         "whose": ("crypto_core.forensics.token_search.result:SearchedToken",),
     },
     tools="console.forensics.services:incident_tools",
+    event_rules="crypto_core.forensics.provider_logs.rules.uses:ProviderRules",
+    further_events={"providers": "crypto_core.forensics.provider_logs.store:ProviderLog"},
 )

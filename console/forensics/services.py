@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from crypto_core.forensics.abilities.service import AbilityService
     from crypto_core.forensics.copies.attribution import CopyAttribution
     from crypto_core.forensics.copies.register import CopyRegister
+    from crypto_core.forensics.provider_logs.pulling import LogPuller
+    from crypto_core.forensics.provider_logs.token_hashes import TokenHashing
+    from crypto_core.forensics.provider_logs.token_use import TokenUses
     from crypto_core.forensics.token_search.index import TokenIndex
     from crypto_core.forensics.token_search.search import TokenSearch
     from crypto_core.forensics.tripwires.service import Tripwires
@@ -77,6 +80,25 @@ class ForensicsServices:
         return attribution_over(core.answers, core.keyring, core.keys, core.tripwire_list.decoys)
 
     @cached_property
+    def token_uses(self) -> TokenUses:
+        from crypto_core.forensics.provider_logs.store import ProviderLog
+        from crypto_core.forensics.provider_logs.token_use import TokenUses
+
+        return TokenUses(ProviderLog(self._core.events.file), self._core.events)
+
+    @cached_property
+    def token_hashing(self) -> TokenHashing:
+        from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, TokenHashing
+
+        return TokenHashing(self._core.providers, TokenHashBook(self._core.events.file))
+
+    @cached_property
+    def log_puller(self) -> LogPuller:
+        from crypto_core.forensics.provider_logs.pulling import LogPuller
+
+        return LogPuller(self.token_uses.log, self._core.settings.endpoints)
+
+    @cached_property
     def token_search(self) -> TokenSearch:
         from crypto_core.forensics.token_search.search import TokenSearch
 
@@ -108,12 +130,14 @@ def incident_tools(core: Container) -> Toolbox:
     """Return what steps of incidents do with forensics."""
     from crypto_core.aws import clock as aws_clock
     from crypto_core.forensics.abilities.incident_tools import ability_tools
+    from crypto_core.forensics.provider_logs.incident_tools import ProviderUse
     from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
     from crypto_core.incidents.steps.step_contracts import joined
 
-    own = core.of(ForensicsServices)
+    own, parts = core.of(ForensicsServices), core.tool_services()
     watch = TripwireWatch(own.tripwires.states, core.trail_rules, aws_clock.CLOCK.now)
-    return joined(watch.tools(), ability_tools(core.tool_services(), own.abilities))
+    of_logs = ProviderUse(parts, own.token_uses).tools()
+    return joined(watch.tools(), ability_tools(parts, own.abilities), of_logs)
 
 
 def attribution_over(

@@ -52,7 +52,6 @@ _OWN: dict[str, tuple[Entry, ...]] = {
         ("filters", "The filter language: terms, fields, words."),
         ("questions", "Sixty questions about events, each with the line that answers it."),
         ("event-files", "The shapes that files of events come in."),
-        ("provider-logs", "Audit logs of GitHub, Slack and Atlassian: what was done with a token."),
         ("engines", "Very many events: Parquet, DuckDB, Athena."),
     ),
     "Under control": _chapter(

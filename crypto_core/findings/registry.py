@@ -1,8 +1,8 @@
 """Every rule, declared once beside its function; whatever lists, exports or suppresses rules reads them here.
 
 A rule is a function under `@rule(…)` in a module of one of the packages that `Facts` names. All their modules
-are imported before rules are listed, so that a new rule is known by being written. Rules of other packages
-are declared in the same way; see `declaring_for`.
+are imported before rules are listed, so that a new rule is known by being written; a capability's package is
+any ROOM/PART/rules. Rules of other packages are declared in the same way; see `declaring_for`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Generic, ParamSpec
 
@@ -41,13 +42,19 @@ class Facts(StrEnum):
     PROVIDERS = "provider events"
 
     @property
-    def package(self) -> str:
+    def packages(self) -> tuple[str, ...]:
+        """Where its rules are; none where a capability that has them is left out."""
         return _PACKAGES[self]
 
 
-_PACKAGES = dict.fromkeys(Facts, "crypto_core.keys.posture") | {
-    Facts.EVENTS: "crypto_core.trail.rules",
-    Facts.PROVIDERS: "crypto_core.provider_logs.rules",
+_ROOT = Path(__file__).parents[1]
+_ADDED = tuple(
+    ".".join((_ROOT.name, *found.parent.relative_to(_ROOT).parts))
+    for found in sorted(_ROOT.glob("*/*/rules/__init__.py"))
+)
+_PACKAGES = dict.fromkeys(Facts, ("crypto_core.keys.posture",)) | {
+    Facts.EVENTS: ("crypto_core.trail.rules",),
+    Facts.PROVIDERS: _ADDED,
 }
 
 
@@ -201,7 +208,7 @@ def rule(
 def rules_about(*facts: Facts) -> tuple[Rule[...], ...]:
     """Return the rules that read any of these facts, by default every rule, in the order of their ids."""
     wanted = facts or tuple(Facts)
-    for package in dict.fromkeys(one.package for one in wanted):
+    for package in dict.fromkeys(package for one in wanted for package in one.packages):
         _import_modules(package)
     used = {id_: one for id_, one in _declared.items() if not one.package or one.package in _allowed}
     return tuple(used[id_] for id_ in sorted(used) if used[id_].facts in wanted)

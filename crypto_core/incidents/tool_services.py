@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison, UseWitness
     from crypto_core.keys.service import StatusService
-    from crypto_core.provider_logs.token_use import TokenUses
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.jobs.service import JobService
@@ -89,7 +88,6 @@ class ToolServices:
     providers: ProviderService
     entering: TokenEntering
     ordering: RevocationOrdering
-    uses: TokenUses
     regions: Callable[[], Sequence[str]]
     identity: Callable[[], str]
     """The ARN of who works with Keydeck. Raises KmsError."""

@@ -9,11 +9,11 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.key_uses import MAKES, READS, REWRAPS
-from crypto_core.provider_logs.token_use import BY_TIME, Doing, TokenDeed, TokenUse, UseCertainty
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
+from crypto_core.trail.use.deeds import BY_TIME, Doing, TokenDeed, TokenUse, UseCertainty
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.receipted import ReceiptedUse
 from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
@@ -230,7 +230,7 @@ class TokenScreen(UseScreen[OpenedAndUsed]):
         """Count the events that name it, and those that could be about it; and find what was done with it."""
         services = self.facts.services
         timeline = services.event_use.token_timeline(self._ref, cancelled=cancelled)
-        uses = services.token_uses
+        uses = services.named("token_uses")
         use = None if uses is None else uses.use_of(timeline, cancelled=cancelled)
         return OpenedAndUsed(timeline, use)
 

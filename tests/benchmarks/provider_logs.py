@@ -20,11 +20,11 @@ from pathlib import Path
 
 import orjson
 
-from crypto_core.provider_logs.importing import LogFiles
-from crypto_core.provider_logs.store import ProviderLog
+from crypto_core.forensics.provider_logs.importing import LogFiles
+from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.trail.store.database import StoreFile
 from tests.benchmarks.measuring import Target, Timing, options, report, timed
-from tests.crypto_core.provider_logs.samples import atlassian, github, slack
+from tests.crypto_core.forensics.provider_logs.samples import atlassian, github, slack
 
 TIMES = 30.0
 """Target: an import takes so many times as long as unpacking and parsing, of one core."""

@@ -24,7 +24,6 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.provider_logs.token_use import TokenUses
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn
@@ -100,7 +99,6 @@ class Stage:
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     user_commands: UserCommands | None = None
-    token_uses: TokenUses | None = None
     own_columns: tuple[OwnColumn, ...] = ()
     held: list[tuple[Event, Event | None]] = field(default_factory=list)
     """The gates at which calls hang, each with what cancels the call."""
@@ -203,7 +201,6 @@ class Stage:
             events_kept=lambda: True,
             approvals=self.approvals,
             copy_register=StageCopies(self),  # type: ignore[arg-type]
-            token_uses=self.token_uses,
             added=self.added,
             not_installed=not_installed,
             user_commands=self.user_commands,

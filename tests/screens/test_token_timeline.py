@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from crypto_core.envelope import Format
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.coverage import Coverage
-from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.store import ProviderLog
-from crypto_core.provider_logs.token_hashes import TokenHashBook
-from crypto_core.provider_logs.token_use import TokenUses
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
@@ -25,7 +19,7 @@ from tests.crypto_core.trail.test_receipts import receipt
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT, assert_harmless
 from tests.screens.sample_events import a_day, event
-from tests.screens.samples import CURRENT, MATERIALS, NOW, OLD
+from tests.screens.samples import CURRENT, MATERIALS, OLD
 from tests.screens.stage import Stage
 from tests.screens.test_hostile_events import hostile
 
@@ -68,6 +62,7 @@ async def test_a_v2_tokens_timeline_is_exact_by_principal_and_day() -> None:
         assert "opened 9×, sealed 0×, failed 0×" in d.line_with("exact   ")
         assert "these events are about this very token" in d.text()
         assert "possible" not in d.text()
+        assert "Opened and used" not in d.text(), "nobody is asked who knows"
         assert "?" not in d.line_with("role/platform")
         assert "2026-07-01" in d.text()
 
@@ -243,54 +238,3 @@ async def test_a_rewrap_is_told_apart_from_an_opening(size: tuple[int, int]) -> 
         assert "opened 9×, rewrapped 3×, sealed 0×, failed 0×" in d.line_with("exact   ")
         heading = d.line_with("By principal")
         assert heading.split()[2:6] == ["opened", "rewraps", "sealed", "failed"]
-
-
-def with_uses(stage: Stage, *uses: ProviderEvent) -> Stage:
-    """The same with what GitHub's audit log has of gh-2's token."""
-    store = stage.events.store
-    log = ProviderLog(store.file)
-    log.add(uses)
-    TokenHashBook(store.file).note({TokenRef("gh_connection", "access_token", "gh-2"): HASH}, "test", NOW)
-    stage.token_uses = TokenUses(log, store, lambda: NOW)
-    return stage
-
-
-HASH = b"h" * 32
-
-
-def use_at(
-    number: int, text: str = "git.clone", *, days: float = 0.0, address: str = "192.0.2.1"
-) -> ProviderEvent:
-    at = NOW - timedelta(days=days, minutes=number)
-    texts = [clean(one, 100) for one in (f"{number}", text, text, address, text, text, text, "OAuth")]
-    event_id, action, actor, ip, agent, target, place, access = texts
-    return ProviderEvent(
-        *("github", event_id, at, action, actor, ip, agent, target, place, access), token_hash=HASH, raw=b"{}"
-    )
-
-
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_openings_and_uses_stand_in_one_list_the_newest_first(size: tuple[int, int]) -> None:
-    usual = [use_at(n, "git.fetch", days=20 - n) for n in range(3)]
-    thief = use_at(9, "git.clone", address="198.51.100.99")
-    async with deck(with_uses(there(), *usual, thief), start="connections", size=size) as d:
-        await timeline_of(d, V2)
-        assert "used 4 times, may have been used 0 times" in d.line_with("Opened and used")
-        told = " ".join(d.text().split())
-        assert "nobody used this address or this client before" in told or size == SMALL
-        line = d.line_with("thief?")
-        assert "used by git.clone from 198.51.100.99" in line or size == SMALL
-        await go_to(d, "opened by")
-        await d.press("enter")
-        assert isinstance(d.app.screen, EventScreen)
-
-
-@pytest.mark.deep
-@EACH_TEXT
-async def test_hostile_uses_of_a_token_are_inert(text: str) -> None:
-    stage = with_uses(there(), *(use_at(n, text, address=text) for n in range(3)))
-    async with deck(stage, start="connections", size=LARGE) as d:
-        await timeline_of(d, V2)
-        for key in (*["down"] * 6, "G"):
-            await d.press(key)
-            assert_harmless(d, LARGE)

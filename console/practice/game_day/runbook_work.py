@@ -21,7 +21,6 @@ from crypto_core.incidents.model import StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.provider_logs.pulling import LogPuller
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
@@ -140,11 +139,12 @@ class RunbookWork:
         return self.incidents.show(number).step(view.step.id).state.ended
 
     def _fetch_logs(self) -> None:
-        settings = self.container.settings
-        puller = LogPuller(self.container.token_uses.log, settings.endpoints)
+        puller = self.container.services.named("log_puller")
+        if puller is None:
+            return
         since = self.sandbox.world.now - _LOGS
         for provider, name in (("github", "all"), ("slack", ""), ("atlassian", ATLASSIAN_ORG)):
-            token = Secret.of(settings.audit_token(provider))
+            token = Secret.of(self.container.settings.audit_token(provider))
             puller.pull(provider, name, token, since=since, cancelled=self._cancelled)
 
     def _finish(self, number: int, step: str, looks: int) -> None:

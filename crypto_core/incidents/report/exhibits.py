@@ -23,6 +23,7 @@ from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
 from crypto_core.incidents.keys.accepted_losses import acceptance_of
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.reports.words import moment
@@ -286,7 +287,7 @@ def _suspects(told: Mapping[str, Any]) -> tuple[NamedSuspect, ...] | None:
 
 
 def _of_providers(piece: EvidencePiece) -> bool:
-    return piece.kind == CaptureKind.PROVIDER_EVENTS
+    return piece.kind == CaptureKind.PROVIDER_EVENTS and piece.sha256 != NOTHING_SHA256
 
 
 def _token_uses(piece: EvidencePiece, told: Mapping[str, Any]) -> UseCounts:

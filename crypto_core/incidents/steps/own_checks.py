@@ -10,7 +10,7 @@ from crypto_core.database.state.incidents import IncidentStore, IncidentWhole
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
-from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
+from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation, Toolbox
 
 EVIDENCE_CHECKS = frozenset(
     {CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED, CheckKind.PROVIDER_EVENTS_COVERED}
@@ -18,10 +18,10 @@ EVIDENCE_CHECKS = frozenset(
 """Checks that look at evidence: it is captured before they look, not after."""
 
 
-def own_checks(store: IncidentStore) -> dict[CheckKind, IncidentCheck]:
-    """Return the checks that need nothing but the store."""
+def own_checks(store: IncidentStore, toolbox: Toolbox) -> dict[CheckKind, IncidentCheck]:
+    """Return the checks that need nothing but the store, and what can be captured here."""
     return {
-        CheckKind.EVIDENCE_CAPTURED: partial(_evidence_captured, store),
+        CheckKind.EVIDENCE_CAPTURED: partial(_evidence_captured, store, toolbox),
         CheckKind.DRILL_RECORDED: partial(_drill_recorded, store),
     }
 
@@ -48,14 +48,25 @@ def kept_kinds(whole: IncidentWhole, step_id: str, *, nothing: bool = True) -> f
     )
 
 
-def _evidence_captured(store: IncidentStore, situation: Situation) -> CheckResult:
-    """Every kind of evidence that the step names has a piece."""
+def _evidence_captured(store: IncidentStore, toolbox: Toolbox, situation: Situation) -> CheckResult:
+    """Every kind of evidence that the step names has a piece; nothing is one, where it could be captured."""
     named = situation.step.captures
-    kept = kept_kinds(store.whole(situation.incident.id), situation.step.id)
+    kept, there = (
+        kept_kinds(store.whole(situation.incident.id), situation.step.id, nothing=nothing)
+        for nothing in (True, False)
+    )
     missing = [kind.value for kind in named if kind.value not in kept]
-    lines = (f"Not captured yet: {', '.join(missing)}.",) if missing else ("All evidence is captured.",)
-    state = CheckState.NOT_YET if missing else CheckState.PASSED
-    return CheckResult(state, lines, len(named) - len(missing), len(named))
+    unable = [
+        sentence
+        for kind in named
+        if kind in kept - there and kind not in toolbox.captures
+        if (sentence := toolbox.not_installed(kind, "Capture"))
+    ]
+    lines = [f"Not captured yet: {', '.join(missing)}."] if missing else []
+    lines += unable
+    state = CheckState.NOT_YET if missing else CheckState.UNKNOWN if unable else CheckState.PASSED
+    done = len(named) - len(missing) - len(unable)
+    return CheckResult(state, tuple(lines) or ("All evidence is captured.",), done, len(named))
 
 
 def _drill_recorded(store: IncidentStore, situation: Situation) -> CheckResult:

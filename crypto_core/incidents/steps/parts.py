@@ -43,7 +43,7 @@ class IncidentParts:
         self.engine = engine
         self.library = library
         self.store = IncidentStore(engine, journal, clock=clock)
-        self.toolbox = replace(toolbox, checks={**own_checks(self.store), **toolbox.checks})
+        self.toolbox = replace(toolbox, checks={**own_checks(self.store, toolbox), **toolbox.checks})
         self.guard = Guard(journal, read_only=read_only, ready=require_schemas(engine))
         self.read_only = read_only
         self._journal = journal

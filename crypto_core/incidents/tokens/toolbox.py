@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
 from crypto_core.database.tokens.store import StoredToken
@@ -16,24 +15,18 @@ from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
-from crypto_core.incidents.tokens.blast import TrailCaptures, scope_refs
+from crypto_core.incidents.tokens.blast import TrailCaptures
 from crypto_core.incidents.tokens.checks import TokenChecks, seen, tokens_open
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
-from crypto_core.incidents.tokens.provider_use import ProviderUse
 from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.verify_tokens import VerifyRestored, VerifyTokens
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import in_region, is_multi_region, region_of
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
-
-if TYPE_CHECKING:
-    from crypto_core.providers.answers import HashedQuery
-    from crypto_core.providers.service import ProviderService
 
 SAMPLE = 3
 """Tokens that each replica is tried with."""
@@ -100,36 +93,6 @@ class ReplicaAnswers:
         return ""
 
 
-QUERIES = 1_000
-"""Tokens whose audit log queries are made."""
-
-
-def hashed_queries(
-    baseline: Baseline,
-    providers: ProviderService,
-    note: Callable[[Situation, tuple[HashedQuery, ...]], None],
-    situation: Situation,
-) -> tuple[Captured, ...]:
-    """Return what to search GitHub's audit log for, token by token, without the token.
-
-    `note` is told of the hashes, by which events in the store are found. Raises KmsError, DatabaseError,
-    EventStoreError.
-    """
-    refs = scope_refs(baseline, situation)
-    there = {token.ref for token in baseline.read(refs[:QUERIES], situation.cancelled)}
-    queries = providers.hashed_queries(tuple(ref for ref in refs[:QUERIES] if ref in there))
-    note(situation, queries)
-    content = {
-        "captured_at": datetime.now(UTC).isoformat(),
-        "where": "GitHub: organisation settings, Logs, Audit log; or the enterprise's audit log",
-        "queries": [{"reference": str(one.ref), "query": clean(one.query, 200)} for one in queries],
-        "not_made": max(len(refs) - QUERIES, 0),
-        "without_query": len(there) - len(queries),
-    }
-    title = f"Audit log queries (hashed-query) of {counted(len(queries), 'token')}"
-    return (Captured(CaptureKind.HASHED_QUERY, title, content),)
-
-
 def in_short(kind: CaptureKind, title: str, content: dict[str, Any] | None) -> tuple[Captured, ...]:
     """What an action has found out, where it stands when the step ends; its own evidence has each token."""
     if content is None:
@@ -161,7 +124,6 @@ def token_tools(parts: ToolServices, open_restored: OpenRestored) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Nothing is called yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
-    used = ProviderUse(baseline, parts)
     checks, trail = TokenChecks(baseline, parts, open_restored), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
@@ -176,15 +138,12 @@ def token_tools(parts: ToolServices, open_restored: OpenRestored) -> Toolbox:
             CheckKind.TOKENS_OPEN: tokens_open,
             CheckKind.TOKENS_DEAD: checks.tokens_dead,
             CheckKind.TOKENS_REPLACED: checks.tokens_replaced,
-            CheckKind.PROVIDER_EVENTS_COVERED: used.covered,
             CheckKind.REPLICA_ANSWERS: ReplicaAnswers(parts).replica_answers,
         },
         captures={
             CaptureKind.TOKENS: baseline.captured,
             CaptureKind.EVENTS: trail.newest_events,
             CaptureKind.BLAST_RADIUS: trail.blast_radius,
-            CaptureKind.HASHED_QUERY: partial(hashed_queries, baseline, parts.providers, used.note),
-            CaptureKind.PROVIDER_EVENTS: used.captured,
             CaptureKind.VERIFICATION: partial(verification_summary, remembered),
             CaptureKind.LIVENESS: partial(liveness_summary, remembered),
         },

@@ -28,7 +28,6 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
 from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.incidents.model import IncidentState, StepState
-from crypto_core.provider_logs.pulling import LogPuller
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -101,7 +100,7 @@ def written_down(superuser: Engine, folder: Path) -> dict[str, str]:
 
 
 def pull_logs(services: Container) -> None:
-    puller = LogPuller(services.token_uses.log, services.settings.endpoints)
+    puller = services.services.named("log_puller")
     for provider, name in (("github", "all"), ("slack", ""), ("atlassian", ATLASSIAN_ORG)):
         since = datetime.now(UTC) - timedelta(days=8)
         assert puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since).finished

@@ -17,7 +17,7 @@ from crypto_core.findings.registry import Facts, Rule, Said, rule, rule_by_id, r
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES, VERSION, Technique
 
-PACKAGES = sorted({facts.package for facts in Facts})
+PACKAGES = sorted({package for facts in Facts for package in facts.packages})
 
 
 @pytest.mark.parametrize("one", rules_about(), ids=lambda one: one.id)

@@ -47,9 +47,6 @@ from crypto_core.keys.posture.trails import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import JournalVerification
-from crypto_core.provider_logs.mappings import read_event
-from crypto_core.provider_logs.store import EventChoice, ProviderLog
-from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.receipts.receipt import LostReceipts, receipt_of
 from crypto_core.reencryption.jobs.service import job_view
 from crypto_core.references import TokenRef
@@ -400,6 +397,10 @@ def anchor(text: str, _: Path) -> Built:
 
 
 def provider_log(text: str, folder: Path) -> Built:
+    from crypto_core.forensics.provider_logs.mappings import read_event
+    from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog
+    from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook
+
     texts = ("action", "actor", "actor_ip", "user_agent", "repo", "org", "programmatic_access_type")
     yield read_event(
         {"@timestamp": 1_790_000_000_000, "_document_id": text, **dict.fromkeys(texts, text)}, b""
@@ -461,10 +462,10 @@ def stored_receipts(text: str, folder: Path) -> Built:
 
 
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
-    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
+    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor),
     receipt,
     *(() if is_left_out("crypto_core/compliance/") else (controls,)),
-    *(() if is_left_out("crypto_core/forensics/") else (scanned,)),
+    *(() if is_left_out("crypto_core/forensics/") else (provider_log, scanned)),
     stored_receipts,
 )
 

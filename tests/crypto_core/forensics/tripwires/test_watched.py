@@ -10,15 +10,15 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from crypto_core.forensics.provider_logs.importing import LogFiles
+from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.forensics.tripwires.incident_tools import NONE_SET
 from crypto_core.forensics.tripwires.service import Tripwires
 from crypto_core.incidents.model import CheckState, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
-from crypto_core.provider_logs.importing import LogFiles
-from crypto_core.provider_logs.store import ProviderLog
+from tests.crypto_core.forensics.provider_logs.samples import github
 from tests.crypto_core.forensics.tripwires.conftest import added
-from tests.crypto_core.provider_logs.samples import github
 
 
 def situation(services: Container) -> Situation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from base64 import b64encode
 from dataclasses import replace
 from itertools import cycle
@@ -10,20 +12,24 @@ import pytest
 
 from crypto_core.errors import DatabaseError, EvidenceError
 from crypto_core.incidents.model import CheckState, StepState
+from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
-from crypto_core.incidents.report.sections.harm import SuspectsSection
+from crypto_core.incidents.report.sections.harm import SuspectsSection, UsesSection
 from crypto_core.incidents.report.sections.overview import ReportHead, SummarySection
 from crypto_core.incidents.report.sections.people import PeopleSection
 from crypto_core.incidents.report.sections.records import EvidenceSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown, told
 from tests.crypto_core.incidents.sample import ANA, BEN, NEW_KEY, OLD_KEY, Sample, at, journal_entry, sample
 
 ENVELOPES = [b64encode(mark + b"canary, canary" * 9).decode() for mark in (b"v1|", b"v2|", b"dev|")]
+HOSTILE = "[/red]\x1b]0;x\x07\u202e"
 
 
 @pytest.fixture
@@ -47,6 +53,44 @@ def test_suspects_are_told_as_the_last_findings_have_them(finished: Sample) -> N
     written = service_of(later).report(later.view, "markdown")
     assert "user/build-bot" in written
     assert "shares the address" in written
+
+
+def test_the_report_takes_numbers_and_cleaned_words_of_the_evidence() -> None:
+    piece = sample().view.evidence[0]
+    content = {
+        "used": 3,
+        "may_have_been_used": "many",
+        "old_tokens_used": 1,
+        "thefts": [{"time": "t", "reference": HOSTILE, "what": HOSTILE, "why": 7}, 5],
+    }
+    text = json.dumps(content)
+    piece = replace(
+        piece, kind=CaptureKind.PROVIDER_EVENTS.value, sha256=hashlib.sha256(text.encode()).hexdigest()
+    )
+    exhibit = read(piece, lambda _: text)
+    assert exhibit.token_uses is not None
+    assert (exhibit.token_uses.used, exhibit.token_uses.may_have_been_used) == (3, None)
+    (theft,) = exhibit.thefts
+    assert theft.reference.startswith("[/red]")
+    assert "\x1b" not in theft.what + theft.reference
+
+
+def test_of_logs_that_could_not_be_captured_the_report_says_so_and_counts_no_use(finished: Sample) -> None:
+    there = {"used": 3, "may_have_been_used": 0, "old_tokens_used": 0, "thefts": []}
+    once = finished.with_evidence("provider-events", there)
+    assert "None, as far as the logs reach." in service_of(once).report(once.view, "markdown")
+    for one in (finished, finished.with_evidence("provider-events", json.dumps(NOTHING, indent=1))):
+        assert report_of(one).section(UsesSection).token_uses is None
+        written = service_of(one).report(one.view, "markdown")
+        assert "No evidence has the providers' logs." in written
+        assert "as far as the logs reach" not in written
+    uses = (
+        report_of(once.with_evidence("provider-events", json.dumps(NOTHING, indent=1)))
+        .section(UsesSection)
+        .token_uses
+    )
+    assert uses is not None
+    assert uses.used == 3
 
 
 def head_of(report: Report) -> ReportHead:

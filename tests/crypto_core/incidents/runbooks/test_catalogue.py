@@ -21,7 +21,7 @@ def test_every_action_says_what_it_does() -> None:
 
 
 def test_the_console_has_every_action_check_and_piece_of_evidence(services: Container) -> None:
-    own = own_checks(IncidentStore(services.state_engine, services.journal))
+    own = own_checks(IncidentStore(services.state_engine, services.journal), services.tools)
     assert set(services.tools.actions) == set(ActionKind)
     assert {*services.tools.checks, *own} == set(CheckKind)
     assert set(services.tools.captures) == set(CaptureKind)

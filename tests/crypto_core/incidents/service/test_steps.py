@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from console import capabilities
+from console.capabilities import OWN_TOOLS
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
-from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, StepState
+from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentScope, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING
 from crypto_core.incidents.steps.step_contracts import ActionResult, Toolbox
-from tests.crypto_core.incidents.service.doubles import Doubles
-from tests.crypto_core.incidents.service.operators import Act, journaled
+from tests.crypto_core.incidents.service.doubles import DoubleCapture, DoubleCheck, Doubles
+from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
 
 
 def test_a_check_that_does_not_pass_ends_nothing_and_is_remembered_once(
@@ -76,6 +80,52 @@ def test_nothing_but_a_passed_check_ends_a_step(
     with pytest.raises(RefusedError, match=f"is not done: {state}. Seen."):
         ana.finish(incident, "lock")
     assert not ana.show(incident).step("lock").state.ended
+
+
+@pytest.mark.parametrize(
+    ("step", "tool"),
+    [
+        ("evidence", "Capture hashed-query"),
+        ("use", "Check provider-events-covered"),
+        ("access", "Check tripwires-known"),
+    ],
+)
+def test_a_step_with_what_a_missing_capability_brings_says_so_and_never_passes(
+    operator: Operator, doubles: Doubles, monkeypatch: pytest.MonkeyPatch, step: str, tool: str
+) -> None:
+    doubles.checks |= {kind: CheckResult(CheckState.PASSED) for kind in CheckKind}
+    whole = doubles.toolbox()
+    whole = replace(
+        whole,
+        checks=whole.checks | {kind: DoubleCheck(doubles, kind) for kind in CheckKind if kind in OWN_TOOLS},
+        captures=whole.captures
+        | {CaptureKind.HASHED_QUERY: DoubleCapture(doubles, CaptureKind.HASHED_QUERY)},
+    )
+    monkeypatch.setattr(capabilities, "manifests", tuple)
+    without = Toolbox(
+        whole.actions,
+        {kind: check for kind, check in whole.checks.items() if kind not in OWN_TOOLS},
+        {kind: capture for kind, capture in whole.captures.items() if kind not in OWN_TOOLS},
+        capabilities.not_installed,
+    )
+    ana, ben = operator("ana", toolbox=without), operator("ben", toolbox=whole)
+    number = ana.declare("token-compromise", IncidentScope(references=("gh_connection.access_token:gh-1",)))
+    left_out = "is not installed: this installation leaves the capability forensics out."
+    for _ in range(2):
+        with pytest.raises(RefusedError, match=f"is not done: not known. {tool} {left_out}"):
+            ana.finish(number, step)
+    seen = ana.look_at_check(number, step)
+    assert (seen.state, seen.lines) == (CheckState.UNKNOWN, (f"{tool} {left_out}",))
+    view = ana.show(number)
+    assert not view.step(step).state.ended
+    told = [piece for piece in view.evidence if piece.kind in OWN_TOOLS]
+    assert {piece.title for piece in told} <= {f"Capture {piece.kind} {left_out}" for piece in told}
+    assert all(json.loads(ana.content(number, piece.id)) == NOTHING for piece in told)
+    assert bool(told) is (step != "access")
+    assert ben.finish(number, step).state is StepState.DONE
+    assert ana.look_at_check(number, "evidence").state is (
+        CheckState.PASSED if step == "evidence" else CheckState.NOT_YET
+    )
 
 
 def test_what_an_action_did_is_kept_where_its_check_does_not_pass_yet(

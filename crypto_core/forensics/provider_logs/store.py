@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_, select
 
 from crypto_core.errors import EventStoreError, EventVanishedError
-from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
-from crypto_core.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
+from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
+from crypto_core.forensics.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
@@ -172,6 +172,9 @@ class ProviderLog:
             )
             for row in rows
         )
+
+    def count_before(self, moment: datetime) -> int:
+        return self.count(EventChoice(until=moment))
 
     def forget_before(self, moment: datetime) -> int:
         """Forget what is older, and that its time was covered; return how many events."""

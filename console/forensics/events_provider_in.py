@@ -18,10 +18,10 @@ from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_json, say
 from console.settings import Settings
 from crypto_core.errors import SettingsError
-from crypto_core.provider_logs.apis import LOG_APIS
-from crypto_core.provider_logs.importing import STDIN, LogFiles, LogImport
-from crypto_core.provider_logs.pulling import LogPull, LogPuller
-from crypto_core.provider_logs.store import ProviderLog
+from crypto_core.forensics.provider_logs.apis import LOG_APIS
+from crypto_core.forensics.provider_logs.importing import STDIN, LogFiles, LogImport
+from crypto_core.forensics.provider_logs.pulling import LogPull, LogPuller
+from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted

@@ -11,10 +11,10 @@ from threading import Event
 
 from crypto_core.cancelling import piped, stop_if
 from crypto_core.errors import InterruptedRunError
-from crypto_core.provider_logs.content import LARGEST, Malformed, records_in
-from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.mappings import MalformedEventError, read_event
-from crypto_core.provider_logs.store import STATED, CoverBook, ProviderLog, batches
+from crypto_core.forensics.provider_logs.content import LARGEST, Malformed, records_in
+from crypto_core.forensics.provider_logs.event import ProviderEvent
+from crypto_core.forensics.provider_logs.mappings import MalformedEventError, read_event
+from crypto_core.forensics.provider_logs.store import STATED, CoverBook, ProviderLog, batches
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.seen_file import FileName

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Engine
 
+from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.audit_logs import AUDIT_TOKEN
 from console.sandbox.provider_traffic import ProviderAction, provider_uses
 from console.sandbox.world import World
+from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
+from crypto_core.forensics.provider_logs.incident_tools import ProviderUse
+from crypto_core.forensics.provider_logs.pulling import LogPuller
+from crypto_core.forensics.provider_logs.store import STATED, CoverBook
+from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook
 from crypto_core.incidents.model import CheckState
-from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
-from crypto_core.provider_logs.pulling import LogPuller
-from crypto_core.provider_logs.store import STATED, CoverBook
-from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
-from tests.crypto_core.incidents.sample import sample
-from tests.crypto_core.incidents.tokens.staging import Stage
+from tests.crypto_core.incidents.tokens.staging import Stage, build
 
-HOSTILE = "[/red]\x1b]0;x\x07\u202e"
+
+@pytest.fixture
+def stage(services: Container) -> Stage:
+    """An incident over the test's own database, with these tools alone."""
+    made = build(services)
+    return replace(made, tools=ProviderUse(made.parts, services.of(ForensicsServices).token_uses).tools())
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def ref_of(use: ProviderAction) -> TokenRef:
 
 
 def pull(stage: Stage, provider: str, name: str) -> None:
-    uses = stage.container.token_uses
+    uses = stage.container.of(ForensicsServices).token_uses
     puller = LogPuller(uses.log, stage.container.settings.endpoints)
     since = datetime.now(UTC) - timedelta(days=8)
     assert puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since).finished
@@ -71,7 +78,7 @@ def test_uses_are_kept_with_the_hash_and_a_time_without_logs_is_named(
     assert any(line.startswith("slack T0") and "are missing" in line for line in second.lines)
     assert any(line.startswith("atlassian ") for line in second.lines)
     assert not any(line.startswith("github") for line in second.lines)
-    log = stage.container.token_uses.log
+    log = stage.container.of(ForensicsServices).token_uses.log
     # A stated period of another workspace covers nothing of this one's.
     week = datetime.now(UTC) - timedelta(days=9), datetime.now(UTC)
     CoverBook(log.file).note("slack", "T0ANOTHER", *week, STATED)
@@ -88,6 +95,26 @@ def test_uses_are_kept_with_the_hash_and_a_time_without_logs_is_named(
         assert world.token_for(ref).encode() not in log.file.path.read_bytes()
 
 
+def test_the_queries_are_kept_without_a_token_or_an_envelope(
+    stage: Stage, world: World, platform: Engine
+) -> None:
+    of = {t.column: r for r, t in world.tokens.items() if t.corruption is None and t.format is Format.V1}
+    github, jira = of["gh_connection.access_token"], of["jira_connection.access_token"]
+    plain = world.plaintext_refs[0]
+    stage.about(github, jira, plain)
+    queries = stage.capture(CaptureKind.HASHED_QUERY)
+    assert [one["reference"] for one in queries["queries"]] == [str(github)]
+    assert queries["queries"][0]["query"].startswith('hashed_token:"')
+    assert queries["without_query"] == 2
+    with platform.connect() as connection:
+        envelope = connection.exec_driver_sql(
+            "SELECT access_token FROM gh_connection WHERE id = %s", (github.row_id,)
+        ).scalar()
+    kept = stage.everything_kept()
+    for secret in (str(envelope), *(world.token_for(ref) for ref in (github, jira, plain))):
+        assert secret not in kept
+
+
 def test_a_hash_of_the_evidence_is_known_where_another_store_captured_it(
     stage: Stage, used: dict[str, ProviderAction]
 ) -> None:
@@ -95,7 +122,7 @@ def test_a_hash_of_the_evidence_is_known_where_another_store_captured_it(
     stage.about(github)
     queries = stage.capture(CaptureKind.HASHED_QUERY)
     assert datetime.fromisoformat(queries["captured_at"]) <= datetime.now(UTC)
-    book = TokenHashBook(stage.container.token_uses.log.file)
+    book = TokenHashBook(stage.container.of(ForensicsServices).token_uses.log.file)
     (known,) = book.known([github])
     assert known.origin == stage.incident.name
     old = json.dumps(
@@ -111,23 +138,3 @@ def test_tokens_of_providers_without_logs_are_named_and_never_passed(stage: Stag
     with pytest.raises(RefusedError):
         stage.capture(CaptureKind.PROVIDER_EVENTS)
     assert stage.look(CheckKind.PROVIDER_EVENTS_COVERED).state is not CheckState.PASSED
-
-
-def test_the_report_takes_numbers_and_cleaned_words_of_the_evidence() -> None:
-    piece = sample().view.evidence[0]
-    content = {
-        "used": 3,
-        "may_have_been_used": "many",
-        "old_tokens_used": 1,
-        "thefts": [{"time": "t", "reference": HOSTILE, "what": HOSTILE, "why": 7}, 5],
-    }
-    text = json.dumps(content)
-    piece = replace(
-        piece, kind=CaptureKind.PROVIDER_EVENTS.value, sha256=hashlib.sha256(text.encode()).hexdigest()
-    )
-    exhibit = read(piece, lambda _: text)
-    assert exhibit.token_uses is not None
-    assert (exhibit.token_uses.used, exhibit.token_uses.may_have_been_used) == (3, None)
-    (theft,) = exhibit.thefts
-    assert theft.reference.startswith("[/red]")
-    assert "\x1b" not in theft.what + theft.reference

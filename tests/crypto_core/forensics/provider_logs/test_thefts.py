@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from console.container import Container
+from console.forensics.services import ForensicsServices
 from console.sandbox.audit_logs import ATLASSIAN_ORG, AUDIT_TOKEN
 from console.sandbox.provider_traffic import (
     INTRUDER_CLIENT,
@@ -23,24 +24,17 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS, intrusion_begins
 from console.settings import Settings
 from crypto_core.findings.finding import Finding, Gap
-from crypto_core.provider_logs.judging import UseJudge
-from crypto_core.provider_logs.pulling import LogPuller
-from crypto_core.provider_logs.rules.uses import ProviderRules
-from crypto_core.provider_logs.store import EventChoice, ProviderLog
-from crypto_core.provider_logs.token_use import (
-    BY_HASH,
-    BY_TIME,
-    UNNAMED_OPENING,
-    Doing,
-    TokenUse,
-    TokenUses,
-    UseCertainty,
-)
+from crypto_core.forensics.provider_logs.judging import UseJudge
+from crypto_core.forensics.provider_logs.pulling import LogPuller
+from crypto_core.forensics.provider_logs.rules.uses import ProviderRules
+from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog
+from crypto_core.forensics.provider_logs.token_use import BY_HASH, UNNAMED_OPENING, TokenUses
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.deeds import BY_TIME, Doing, TokenUse, UseCertainty
 
 _CONNECTIONS = 160
 
@@ -99,7 +93,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             others = [use.ref for use in uses if use.by == "platform"]
             refs = {ref: parse_reference(ref) for ref in (*stolen, *sorted(others)[:: len(others) // 12])}
             github = tuple(r for r in refs.values() if isinstance(r, TokenRef) and r.table == "gh_connection")
-            services.token_hashing.note(github, "the test")
+            services.of(ForensicsServices).token_hashing.note(github, "the test")
             joined = TokenUses(log, services.events)
             judge = joined.judge()
             timelines = {}
@@ -180,7 +174,7 @@ def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scen
 
 def test_the_rules_find_the_intruder_alone(scene: Scene) -> None:
     begin, end = intrusion_begins(scene.sandbox.world.now), scene.sandbox.world.now
-    rules = ProviderRules(scene.log, scene.events)
+    rules = ProviderRules(scene.events)
     said = list(rules(begin - timedelta(minutes=5), end, None))
     old = "event-provider-old-token"
     findings = [one for one in said if isinstance(one, Finding) and one.rule != old]
@@ -202,7 +196,7 @@ def test_the_rules_find_the_intruder_alone(scene: Scene) -> None:
 
 
 def test_an_old_token_that_is_used_after_it_was_replaced_is_a_fact(scene: Scene) -> None:
-    book = scene.services.token_hashing.book
+    book = scene.services.of(ForensicsServices).token_hashing.book
     ref = parse_reference(scene.token("gh_connection"))
     assert isinstance(ref, TokenRef)
     used = scene.timelines[str(ref)].thefts
@@ -217,7 +211,7 @@ def test_an_old_token_that_is_used_after_it_was_replaced_is_a_fact(scene: Scene)
         deed.at for deed in scene.timelines[str(ref)].deeds if deed.doing is Doing.USED and deed.at > replaced
     ]
     assert [deed.at for deed in old] == wanted
-    rules = ProviderRules(scene.log, scene.events)
+    rules = ProviderRules(scene.events)
     begin, end = used[0].at - timedelta(hours=1), scene.sandbox.world.now
     found = [
         one

@@ -8,6 +8,7 @@ from console.commands.asking import confirm, yes_option
 from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.completion.offers import token_references
+from console.forensics.services import ForensicsServices
 from console.printed.printing import print_json, say
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
@@ -35,7 +36,7 @@ def hash_(*, references: tuple[str, ...], yes: bool, as_json: bool) -> int:
         if not yes:
             tokens = counted(len(refs), "token")
             confirm(f"Open {tokens} to note their hashes?", about=f"This opens {tokens}.")
-        noted = services.token_hashing.note(refs, "events provider hash")
+        noted = services.of(ForensicsServices).token_hashing.note(refs, "events provider hash")
     if as_json:
         print_json(noted.as_json())
     else:

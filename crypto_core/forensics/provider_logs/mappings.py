@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from crypto_core.provider_logs.event import ProviderEvent, moment_of
+from crypto_core.forensics.provider_logs.event import ProviderEvent, moment_of
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 Path = tuple[str, ...]

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event
 
-from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.store import LogSummary, ProviderLog, UseGroup
+from crypto_core.forensics.provider_logs.event import ProviderEvent
+from crypto_core.forensics.provider_logs.store import LogSummary, ProviderLog, UseGroup
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.deeds import short_name
 from crypto_core.trail.use.tokens import OPENED
 
 BEFORE_USE = timedelta(minutes=60)
@@ -22,11 +23,6 @@ NEW = timedelta(days=3)
 LEARNED = timedelta(days=1)
 """Of the first day of a log nothing is new: what came before isn't there."""
 MOST = 5_000
-
-
-def short_name(who: str) -> str:
-    """Return a principal as a line has room for it: user/ana of its ARN; a name as it is."""
-    return who.rsplit(":", 1)[-1] if who.startswith("arn:") else who
 
 
 @dataclass(frozen=True, slots=True)

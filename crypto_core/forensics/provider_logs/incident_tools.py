@@ -1,35 +1,36 @@
-"""What was done with the tokens in scope, by their providers' audit logs, and how far these reach."""
+"""What was done with an incident's tokens, by their providers' audit logs, and how far these reach."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import RefusedError
+from crypto_core.forensics.provider_logs.store import CoverBook, ProviderLog, uncovered
+from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, digest_of
+from crypto_core.forensics.provider_logs.token_use import FRESH, TokenUses, place_of
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.model import CheckResult, CheckState
-from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import Captured, Situation
+from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
+from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.lists.coverage import Coverage
-from crypto_core.provider_logs.store import CoverBook, uncovered
-from crypto_core.provider_logs.token_hashes import TokenHashBook, digest_of
-from crypto_core.provider_logs.token_use import FRESH, TokenUse, place_of
 from crypto_core.providers.answers import HashedQuery
 from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.moments import in_utc
+from crypto_core.trail.use.deeds import TokenUse
 
-if TYPE_CHECKING:
-    from crypto_core.provider_logs.store import ProviderLog
-
+QUERIES = 1_000
+"""Tokens whose audit log queries are made."""
 TOKENS = 200
 """Tokens whose uses are looked at one by one."""
 _IN_DETAIL, _DEEDS, _THEFTS = 50, 100, 200
@@ -41,11 +42,41 @@ OTHER_PLACES = (
 class ProviderUse:
     """Captures uses and checks coverage. Blocks on SQL, KMS and the stores; asks no provider."""
 
-    def __init__(self, baseline: Baseline, parts: ToolServices) -> None:
-        self._baseline = baseline
+    def __init__(self, parts: ToolServices, uses: TokenUses) -> None:
+        self._baseline = Baseline(parts)
         self._parts = parts
+        self._uses = uses
 
-    def note(self, situation: Situation, queries: tuple[HashedQuery, ...]) -> None:
+    def tools(self) -> Toolbox:
+        return Toolbox(
+            checks={CheckKind.PROVIDER_EVENTS_COVERED: self.covered},
+            captures={
+                CaptureKind.HASHED_QUERY: self.hashed_queries,
+                CaptureKind.PROVIDER_EVENTS: self.captured,
+            },
+        )
+
+    def hashed_queries(self, situation: Situation) -> tuple[Captured, ...]:
+        """Return what to search GitHub's audit log for, token by token, without the token.
+
+        The hashes are noted: by them events in the store are found. Raises KmsError, DatabaseError,
+        EventStoreError.
+        """
+        refs = scope_refs(self._baseline, situation)
+        there = {token.ref for token in self._baseline.read(refs[:QUERIES], situation.cancelled)}
+        queries = self._parts.providers.hashed_queries(tuple(ref for ref in refs[:QUERIES] if ref in there))
+        self._note(situation, queries)
+        content = {
+            "captured_at": datetime.now(UTC).isoformat(),
+            "where": "GitHub: organisation settings, Logs, Audit log; or the enterprise's audit log",
+            "queries": [{"reference": str(one.ref), "query": clean(one.query, 200)} for one in queries],
+            "not_made": max(len(refs) - QUERIES, 0),
+            "without_query": len(there) - len(queries),
+        }
+        title = f"Audit log queries (hashed-query) of {counted(len(queries), 'token')}"
+        return (Captured(CaptureKind.HASHED_QUERY, title, content),)
+
+    def _note(self, situation: Situation, queries: tuple[HashedQuery, ...]) -> None:
         """Note the hashes of queries that were just made. Raises EventStoreError."""
         hashes = {one.ref: digest for one in queries if (digest := digest_of(one.query)) is not None}
         if hashes:
@@ -61,8 +92,8 @@ class ProviderUse:
         self._note_earlier(situation)
         there = {token.ref for token in self._baseline.read(refs[:TOKENS], situation.cancelled)}
         queries = self._parts.providers.hashed_queries(tuple(ref for ref in refs[:TOKENS] if ref in there))
-        self.note(situation, queries)
-        uses = list(self._uses(refs[:TOKENS], situation))
+        self._note(situation, queries)
+        uses = list(self._used(refs[:TOKENS], situation))
         content = _content(uses)
         content |= {
             "since": begin_of(situation.incident).isoformat(),
@@ -114,20 +145,19 @@ class ProviderUse:
 
     @property
     def _log(self) -> ProviderLog:
-        return self._parts.uses.log
+        return self._uses.log
 
     @property
     def _book(self) -> TokenHashBook:
         return TokenHashBook(self._log.file)
 
-    def _uses(self, refs: tuple[TokenRef, ...], situation: Situation) -> Iterator[TokenUse]:
-        uses = self._parts.uses
+    def _used(self, refs: tuple[TokenRef, ...], situation: Situation) -> Iterator[TokenUse]:
         suspects = self._parts.suspects.suspects_of(situation.incident, situation.cancelled)
-        judge = uses.judge(suspects.arns, situation.cancelled)
+        judge = self._uses.judge(suspects.arns, situation.cancelled)
         for ref in refs:
             stop_if(situation.cancelled)
             timeline = self._parts.use.token_timeline(ref, cancelled=situation.cancelled)
-            yield uses.use_of(timeline, judge, cancelled=situation.cancelled)
+            yield self._uses.use_of(timeline, judge, cancelled=situation.cancelled)
 
     def _note_earlier(self, situation: Situation) -> None:
         """Note what the evidence has of the tokens' hashes: whoever captured it may have another store."""

@@ -19,12 +19,19 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import EventStoreError, EventVanishedError
-from crypto_core.provider_logs.content import LARGEST, Malformed, records_in
-from crypto_core.provider_logs.importing import LogFiles, LogImport
-from crypto_core.provider_logs.mappings import MalformedEventError, read_event
-from crypto_core.provider_logs.store import PULLED, STATED, CoverBook, EventChoice, ProviderLog, missing
+from crypto_core.forensics.provider_logs.content import LARGEST, Malformed, records_in
+from crypto_core.forensics.provider_logs.importing import LogFiles, LogImport
+from crypto_core.forensics.provider_logs.mappings import MalformedEventError, read_event
+from crypto_core.forensics.provider_logs.store import (
+    PULLED,
+    STATED,
+    CoverBook,
+    EventChoice,
+    ProviderLog,
+    missing,
+)
 from crypto_core.trail.store.database import StoreFile
-from tests.crypto_core.provider_logs.samples import HASH, atlassian, github, slack
+from tests.crypto_core.forensics.provider_logs.samples import HASH, atlassian, github, slack
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -12,12 +12,12 @@ from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, RefusedError
-from crypto_core.provider_logs.apis import LOG_APIS, LogApi, LogPage, require_name, trouble_of
-from crypto_core.provider_logs.content import Malformed, record_of
-from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
-from crypto_core.provider_logs.mappings import MalformedEventError, read_event
-from crypto_core.provider_logs.schema import bring_up_to_date, is_there, pull
-from crypto_core.provider_logs.store import PULLED, CoverBook, ProviderLog, add_events
+from crypto_core.forensics.provider_logs.apis import LOG_APIS, LogApi, LogPage, require_name, trouble_of
+from crypto_core.forensics.provider_logs.content import Malformed, record_of
+from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
+from crypto_core.forensics.provider_logs.mappings import MalformedEventError, read_event
+from crypto_core.forensics.provider_logs.schema import bring_up_to_date, is_there, pull
+from crypto_core.forensics.provider_logs.store import PULLED, CoverBook, ProviderLog, add_events
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import NoAnswer, sendable
 from crypto_core.providers.transport import Clock, Transport

@@ -13,9 +13,9 @@ from console.commands.output_options import json_option
 from console.commands.session import limit_option, loaded
 from console.event_file import open_events
 from console.printed.printing import print_facts, print_json, print_table, say, utc
-from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.mappings import PROVIDERS
-from crypto_core.provider_logs.store import CoverBook, EventChoice, ProviderLog
+from crypto_core.forensics.provider_logs.event import ProviderEvent
+from crypto_core.forensics.provider_logs.mappings import PROVIDERS
+from crypto_core.forensics.provider_logs.store import CoverBook, EventChoice, ProviderLog
 
 HEADERS = ("time", "provider", "action", "actor", "from", "target", "place", "by", "id")
 _CELL = 60

@@ -5,106 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from threading import Event
 from urllib.parse import urlsplit
 
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.forensics.provider_logs.event import ProviderEvent
+from crypto_core.forensics.provider_logs.judging import BEFORE_USE, NEW, Opener, UseJudge
+from crypto_core.forensics.provider_logs.store import CoverBook, EventChoice, ProviderLog, uncovered
+from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
-from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.judging import BEFORE_USE, NEW, Opener, UseJudge, short_name
-from crypto_core.provider_logs.store import CoverBook, EventChoice, ProviderLog, uncovered
-from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.providers.registry import provider_of_row
-from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.deeds import BY_TIME, Doing, TokenDeed, TokenUse, UseCertainty
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import OPENED
-
-
-class UseCertainty(StrEnum):
-    FACT = "fact"
-    POSSIBILITY = "possibility"
-    """A record fits, and it may be about another token."""
-
-
-class Doing(StrEnum):
-    OPENED = "opened"
-    USED = "used"
-
-
-@dataclass(frozen=True, slots=True)
-@cleans(
-    who=300, address=100, agent=300, what=300, place=120, event_id=200, provider=40, reason=600, theft=600
-)
-class TokenDeed(JsonRecord):
-    """One entry. `theft` says why it looks like a thief's, `reason` why it is here; `old`: since replaced."""
-
-    at: datetime
-    doing: Doing
-    certainty: UseCertainty
-    who: str
-    address: str
-    agent: str
-    what: str
-    place: str
-    provider: str
-    event_id: str
-    reason: str
-    theft: str = ""
-    old: bool = False
-
-    json_shape = shape(
-        "time=at doing certainty who? address? user_agent=agent? what place? provider? event_id reason "
-        "looks_like_theft=theft? old_token=old"
-    )
-
-    @property
-    def words(self) -> str:
-        """What happened, in one line without the time."""
-        may = "" if self.certainty is UseCertainty.FACT else "may have been "
-        by = f"by {short_name(self.who) or 'somebody'} from {self.address or 'an unknown address'}"
-        return f"{may}{self.doing.value} {by}: {self.what}" + (f", {self.place}" if self.place else "")
-
-
-@dataclass(frozen=True, slots=True)
-@cleans(provider=40, statements=600)
-class TokenUse(JsonRecord):
-    """Openings and uses of a token in the order of time. `left_out` are older ones that are not listed."""
-
-    ref: TokenRef
-    provider: str
-    deeds: tuple[TokenDeed, ...]
-    left_out: int
-    statements: tuple[str, ...]
-    coverage: Coverage
-
-    json_shape = shape(
-        "provider? used may_have_been_used=may_have_used look_like_theft timeline=deeds ... -ref",
-        look_like_theft=lambda record: len(record.thefts),
-    )
-
-    @property
-    def used(self) -> int:
-        return self._number(UseCertainty.FACT)
-
-    @property
-    def may_have_used(self) -> int:
-        return self._number(UseCertainty.POSSIBILITY)
-
-    @property
-    def thefts(self) -> tuple[TokenDeed, ...]:
-        return tuple(one for one in self.deeds if one.theft or one.old)
-
-    def _number(self, certainty: UseCertainty) -> int:
-        return sum(one.doing is Doing.USED and one.certainty is certainty for one in self.deeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +87,6 @@ NO_HASH = (
 )
 NO_LOG = "Audit logs of this token's provider are not read."
 NO_PLACE = "Its row doesn't tell its workspace or site, so possible uses can't be found."
-BY_TIME = (
-    "That a use came of an opening is inferred from times, addresses and clients: no record joins the two."
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from crypto_core.errors import SettingsError
-from crypto_core.provider_logs.event import milliseconds_of
+from crypto_core.forensics.provider_logs.event import milliseconds_of
 from crypto_core.providers.endpoints import ATLASSIAN, SLACK, Endpoints
 from crypto_core.providers.messages import ProviderAnswer, Request, bearer, unexpected
 

@@ -16,10 +16,10 @@ from console.sandbox.provider_traffic import provider_uses
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from crypto_core.errors import RefusedError, SettingsError
-from crypto_core.provider_logs.apis import LOG_APIS, require_name
-from crypto_core.provider_logs.importing import LogFiles
-from crypto_core.provider_logs.pulling import LATE, LogPull, LogPuller
-from crypto_core.provider_logs.store import PULLED, CoverBook, EventChoice, ProviderLog, missing
+from crypto_core.forensics.provider_logs.apis import LOG_APIS, require_name
+from crypto_core.forensics.provider_logs.importing import LogFiles
+from crypto_core.forensics.provider_logs.pulling import LATE, LogPull, LogPuller
+from crypto_core.forensics.provider_logs.store import PULLED, CoverBook, EventChoice, ProviderLog, missing
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import ProviderAnswer
 from crypto_core.providers.transport import Clock

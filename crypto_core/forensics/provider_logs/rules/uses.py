@@ -14,10 +14,10 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import STEAL_TOKEN
-from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.judging import BEFORE_USE, LEARNED, Opener, UseJudge
-from crypto_core.provider_logs.store import EventChoice, ProviderLog, UseGroup
-from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
+from crypto_core.forensics.provider_logs.event import ProviderEvent
+from crypto_core.forensics.provider_logs.judging import BEFORE_USE, LEARNED, Opener, UseJudge
+from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog, UseGroup
+from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
@@ -206,23 +206,23 @@ Suspects = Callable[[], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ProviderRules:
-    log: ProviderLog
     events: EventStore
-    suspects: Suspects = tuple
     decoys: ReadDecoys = no_decoys
+    suspects: Suspects = tuple
 
     def __call__(self, since: datetime, until: datetime, cancelled: Event | None) -> Iterator[Finding | Gap]:
         """Yield what the rules say of a window. Raises EventStoreError, InterruptedRunError."""
-        if not self.log.count(EventChoice("", since, until, with_token=True), cancelled=cancelled):
+        log = ProviderLog(self.events.file)
+        if not log.count(EventChoice("", since, until, with_token=True), cancelled=cancelled):
             return
-        judge = UseJudge(self.log, self.events, suspects=self.suspects(), cancelled=cancelled)
+        judge = UseJudge(log, self.events, suspects=self.suspects(), cancelled=cancelled)
         if judge.begins is not None and judge.begins + LEARNED > since:
             yield Gap(
                 f"Providers' events: they begin at {in_utc(judge.begins)}: which addresses and clients are "
                 f"usual isn't known yet of {in_utc(since)}",
                 Severity.HIGH,
             )
-        uses = ProviderUses(self.log, judge, since, until, cancelled, self.decoys())
+        uses = ProviderUses(log, judge, since, until, cancelled, self.decoys())
         for judged in rules_about(Facts.PROVIDERS):
             stop_if(cancelled)
             yield from judged(uses)
