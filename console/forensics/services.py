@@ -38,12 +38,7 @@ class ForensicsServices:
     def token_search(self) -> TokenSearch:
         core = self._core
         return TokenSearch(
-            core.verifier,
-            core.opener,
-            core.store,
-            core.catalogue,
-            gaps=core.status.unseen,
-            index=self.token_index,
+            core.verifier, core.opener, core.store, core.catalogue, core.status.unseen, self.token_index
         )
 
     @deferred_property
