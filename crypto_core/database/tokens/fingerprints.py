@@ -67,7 +67,7 @@ class OutsideRows:
 
 
 class KeptIndex(Protocol):
-    """The index of tokens, as far as others ask it and keep it true. Where it asks, it raises DatabaseError."""
+    """The index of tokens, as others ask it and keep it true. What asks raises DatabaseError."""
 
     def sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
         """Return the other rows that hold a row's token; None where the index doesn't know the row."""
