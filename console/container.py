@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from threading import Event
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
-from console.capabilities import OWN_SERVICES, added_services, event_engines, manifests, not_installed
+from console.capabilities import added_services, event_engines, manifests, not_installed
 from console.event_file import events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred, deferred_property, if_made
@@ -104,7 +104,6 @@ if TYPE_CHECKING:
 
 
 Kept = TypeVar("Kept")
-_INDEX = "index of tokens"
 _INCIDENTS = 100
 """The newest incidents are asked whether a key is theirs."""
 
@@ -132,12 +131,6 @@ class Container:
         """
         if settings.fips:
             require_fips()
-        if settings.token_index and not_installed(_INDEX, "The"):
-            raise SettingsError(
-                f"token_index needs the capability {OWN_SERVICES[_INDEX]}, "
-                "which this installation leaves out.",
-                remedy="Switch token_index off: an index of tokens that nothing keeps up goes stale.",
-            )
         read_only = settings.read_only
         self.settings = settings
         self._kept: dict[object, object] = {}
@@ -522,7 +515,7 @@ class Container:
 
     def _outside(self, refs: Sequence[TokenRef], cancelled: Event | None) -> OutsideRows:
         """The other rows that hold the tokens of some, as the index says, or says that it can't."""
-        if sentence := not_installed(_INDEX, "The"):
+        if sentence := not_installed("index of tokens", "The"):
             raise RefusedError(sentence)
         index: KeptIndex = added_services()["token_index"](self)
         return index.outside(refs, cancelled)

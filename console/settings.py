@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
-from console.capabilities import not_installed
+from console.capabilities import OWN_SERVICES, not_installed
 from console.estate_settings import Colour, EstateSettings
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
@@ -542,6 +542,16 @@ class Settings(BaseSettings):
         if len(raw) != 32:
             raise ValueError("not a Fernet key: 32 bytes in URL-safe base64")
         return value
+
+    @field_validator("token_index")
+    @classmethod
+    def _is_kept_up(cls, on: bool) -> bool:
+        """Without its capability, each rewrite would leave the index behind."""
+        name = "index of tokens"
+        if on and not_installed(name, "The"):
+            needed = OWN_SERVICES[name]
+            raise ValueError(f"token_index needs the capability {needed}, which this installation leaves out")
+        return on
 
     @property
     def written_format(self) -> Format:

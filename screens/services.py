@@ -186,7 +186,7 @@ class LeakSearch(Protocol):
         *,
         everywhere: bool = False,
     ) -> FoundScope:
-        """Return the rows that hold the tokens of a text, which is wiped, or those with hashes of GitHub's.
+        """Return the rows that hold the tokens of a text, which is wiped, or those with GitHub's hashes.
 
         Raises InvalidTokenError for what holds none, KmsError, DatabaseError, InterruptedRunError.
         """

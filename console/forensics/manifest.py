@@ -25,9 +25,7 @@ MANIFEST = Manifest(
             "Every day", "Decoy connections: a finding names whoever opens one, and from where.", "guard"
         ),
         "whose": AddedPage(
-            "The worst day",
-            "Whose token is this? The rows that hold a token that somebody has.",
-            "runbooks",
+            "The worst day", "Whose token is this? The rows that hold a token that somebody has.", "runbooks"
         ),
         "provider-logs": AddedPage(
             "Who opened what",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -47,19 +46,8 @@ _PROGRESS_SECONDS = 0.25
 _MOST_ROWS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class RowChosen:
-    ref: TokenRef
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentWanted:
-    references: tuple[str, ...]
-    found_by: str
-
-
-class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
-    """Returns what the operator wants next, None for nothing."""
+class WhoseDialog(Dialog[TokenRef | About | None]):
+    """Returns the row to show or what an incident is to be about, None for nothing."""
 
     AUTO_FOCUS = "#wanted"
     DEFAULT_CSS = """
@@ -145,14 +133,15 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
     def show_row(self, event: Followed) -> None:
         event.stop()
         if isinstance(event.target, TokenRef):
-            self.dismiss(RowChosen(event.target))
+            self.dismiss(event.target)
 
     @on(Button.Pressed, "#declare")
     def declare(self) -> None:
         found = self._found
         if found is not None:
             references = tuple(map(str, found.references))
-            self.dismiss(IncidentWanted(references, f"a leaked token: {found.summary}"))
+            origin = f"a leaked token: {found.summary}"
+            self.dismiss(About(origin=origin, references=references, fitting=("token-compromise",)))
 
     def on_unmount(self) -> None:
         if self._searching is not None:
@@ -183,11 +172,10 @@ def _search(
 async def ask_whose(screen: MainScreen) -> None:
     """Ask for a token, and go where the operator wants next."""
     wanted = await screen.app.push_screen_wait(WhoseDialog(screen.facts))
-    if isinstance(wanted, RowChosen):
-        screen.post_message(Followed(TokensRoute(term("reference", str(wanted.ref)))))
-    elif isinstance(wanted, IncidentWanted):
-        about = About(origin=wanted.found_by, references=wanted.references, fitting=("token-compromise",))
-        await begin_incident(screen, about)
+    if isinstance(wanted, TokenRef):
+        screen.post_message(Followed(TokensRoute(term("reference", str(wanted)))))
+    elif wanted is not None:
+        await begin_incident(screen, wanted)
 
 
 def _row_lines(refs: tuple[TokenRef, ...], size: Size) -> list[Line]:

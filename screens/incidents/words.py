@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,8 +15,11 @@ from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
 from screens.facts import ScreenFacts
 from screens.identities import person
+from screens.routes import IncidentRoute
 from screens.signs import Sign
 from screens.styled import BLANK, StyledLine, effect_lines
+from screens.widgets.cells import cut, fit
+from screens.widgets.line_list import Line
 
 PRESENT_SECONDS = 60
 """An operator active within this time counts as present."""
@@ -157,3 +160,22 @@ CHECKS: Mapping[model.CheckState, Sign] = {
     model.CheckState.FAILED: LATE,
     model.CheckState.UNKNOWN: Sign("?", "$warning"),
 }
+
+
+def open_lines(views: Sequence[model.IncidentView], width: int, facts: ScreenFacts) -> list[Line]:
+    """Return open incidents as the first lines of Status: each is Enter away from its page."""
+    now, lines = facts.clock(), []
+    for view in views:
+        sign, incident, current = incident_sign(view, now), view.incident, view.current
+        step = f"{through(view)} {current.step.title}" if current is not None else "every step has ended"
+        content = Content.assemble(
+            sign,
+            " ",
+            (fit("incident", 9), sign.style),
+            (f" {incident.name} ", "bold"),
+            (cut(incident.title, max(width // 3, 12)), "bold"),
+            ("  " + cut(f"open {elapsed(incident, now)} · step {step}", max(width // 2 - 14, 12)), "$muted"),
+        )
+        hint = f"Enter: the incident. {incident.scope!s}"
+        lines.append(Line(content.truncate(width, ellipsis=True), IncidentRoute(incident.id), hint))
+    return lines

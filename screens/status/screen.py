@@ -286,7 +286,7 @@ class StatusScreen(ProblemActor):
         answer = answer_lines(status, self.rows, self._examined(), width, height=height)
         opened: Sequence[Line] = ()
         if self._incidents:
-            from screens.incidents.open_lines import open_lines
+            from screens.incidents.words import open_lines
 
             opened = open_lines(self._incidents, width, self.facts)
         return indented([answer[0], *opened, *answer[1:], *rest])

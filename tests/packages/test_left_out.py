@@ -30,6 +30,7 @@ NEEDING_IT = (
     "tests/console/test_manual_pages.py",
     "tests/console/test_operations_named.py",
     "tests/console/test_start.py",
+    "tests/console/test_without_forensics.py",
     "tests/screens/test_manual.py",
     "tests/test_enum_tables.py",
     "tests/crypto_core/database/state/test_journal_readers.py",

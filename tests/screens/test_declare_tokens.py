@@ -1,4 +1,4 @@
-"""Declaring an incident by what is known of its tokens: a leaked one, its hash, whose, opened by whom."""
+"""Declaring an incident by what is known of its tokens: whose they are, who opened them, their references."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from textual.widgets import Input
 
+from console import capabilities
 from crypto_core.incidents.model import IncidentScope
 from screens.incidents.incident_screen import IncidentScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
@@ -81,6 +82,27 @@ async def test_without_a_search_or_organisations_the_tokens_are_named() -> None:
     async with deck(stage, start="incidents") as d:
         await d.press(*TO_TOKENS, *["down"] * 3, "enter")
         assert "None is known here" in d.text()
+        await d.type("provider:slack")
+        await d.press("enter")
+        assert isinstance(d.app.screen, IncidentScreen), d.text()
+    assert scope_of(stage).filter == "provider:slack"
+
+
+async def test_without_the_search_for_leaked_tokens_the_dialog_says_so_and_all_else_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = tuple(one for one in capabilities.manifests() if one.name != "forensics")
+    monkeypatch.setattr(capabilities, "manifests", lambda: here)
+    stage = Stage()
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press(*TO_TOKENS)
+        for _ in ("leaked", "hashed"):
+            await d.press("down", "enter")
+            left_out = "this installation leaves the capability forensics out."
+            assert f"The search for leaked tokens is not installed: {left_out}" in told(d)
+            assert not d.app.screen.query("#open")
+        await d.press("up", "up", "enter")
+        assert "not installed" not in told(d)
         await d.type("provider:slack")
         await d.press("enter")
         assert isinstance(d.app.screen, IncidentScreen), d.text()

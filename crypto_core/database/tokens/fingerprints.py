@@ -67,29 +67,19 @@ class OutsideRows:
 
 
 class KeptIndex(Protocol):
-    """The index of tokens, as far as others ask it and keep it true."""
+    """The index of tokens, as others ask it and keep it true. What asks raises DatabaseError."""
 
     def sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
-        """Return the other rows that hold a row's token; None where the index doesn't know the row.
-
-        Raises DatabaseError.
-        """
-        ...
+        """Return the other rows that hold a row's token; None where the index doesn't know the row."""
 
     def outside(self, refs: Sequence[TokenRef], cancelled: Event | None = None) -> OutsideRows:
-        """Return the rows outside of some that hold one of their tokens.
-
-        Raises DatabaseError, InterruptedRunError.
-        """
-        ...
+        """Return the rows outside of some that hold one of their tokens. Raises InterruptedRunError too."""
 
     def carrier(self) -> Carrier | None:
         """Return what keeps the index true when envelopes are replaced; None where there is no index."""
-        ...
 
     def note_token(self, ref: TokenRef, digest: bytes, token: Secret) -> None:
         """Note a token that was just written as the envelope with this digest. Raises nothing of ours."""
-        ...
 
 
 def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> sa.ColumnElement[bool]:

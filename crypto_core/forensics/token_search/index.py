@@ -35,11 +35,11 @@ from crypto_core.forensics.token_search.fingerprinter import Fingerprinter, make
 from crypto_core.forensics.token_search.index_plan import (
     BUILD,
     DROP,
+    NOT_INDEXED,
     IndexFilling,
     IndexPlan,
     IndexStatus,
     SharedToken,
-    not_indexed,
 )
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
@@ -197,7 +197,7 @@ class TokenIndex:
         """
         key = self.table.key() if self.on and self.table.may("SELECT") else None
         if key is None:
-            return not_indexed(refs, cancelled)
+            return NOT_INDEXED
         found: set[TokenRef] = set()
         silent = 0
         for at in range(0, len(refs), _MOST_ASKED):
@@ -249,7 +249,7 @@ class TokenIndex:
                 interrupted,
             )
 
-        change = self._change(BUILD, plan, lambda: None)
+        change = self._change(BUILD, plan)
         filled, _ = self.guard.run(
             change, consent, act, lambda _, done: Ended(done, Outcome.DONE, done.as_json())
         )
@@ -274,7 +274,7 @@ class TokenIndex:
                 raise DatabaseError("The index's key is still there.")
             return Ended(dropped, Outcome.DONE, {"dropped": dropped})
 
-        dropped, _ = self.guard.run(self._change(DROP, plan, lambda: None), consent, act, read_back)
+        dropped, _ = self.guard.run(self._change(DROP, plan), consent, act, read_back)
         return dropped
 
     def carrier(self) -> Carrier | None:
@@ -340,8 +340,8 @@ class TokenIndex:
         key = self.table.key()
         return IndexPlan(DROP, 0 if key is None else self.table.count(key.number), key.key_arn if key else "")
 
-    def _change(self, action: str, plan: IndexPlan, still: Callable[[], None]) -> GuardedChange:
-        return GuardedChange.of(plan, action, _SUBJECT, still=still)
+    def _change(self, action: str, plan: IndexPlan) -> GuardedChange:
+        return GuardedChange.of(plan, action, _SUBJECT, still=lambda: None)
 
     def _unknown(self, number: int, most: int) -> Iterator[list[StoredToken]]:
         pages = self.store.pages(replace(_SEALED, unindexed=number))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from threading import Event
 
 from crypto_core.database.tokens.fingerprints import OutsideRows
 from crypto_core.guard.consent import Danger
@@ -95,9 +93,6 @@ class SharedToken(JsonRecord):
     json_shape = shape("references")
 
 
-def not_indexed(refs: Sequence[TokenRef], cancelled: Event | None = None) -> OutsideRows:
-    """Return that nothing is known, where no index is kept."""
-    return OutsideRows((), f"Not known: whether other rows hold the same tokens. {NO_INDEX}")
-
-
 NO_INDEX = "No index of tokens is kept; with a leaked token keydeck whose finds all of its rows."
+NOT_INDEXED = OutsideRows((), f"Not known: whether other rows hold the same tokens. {NO_INDEX}")
+"""What is known where no index is kept."""

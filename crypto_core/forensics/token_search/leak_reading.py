@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from crypto_core.database.tokens.token_patterns import LEAST_OF_A_TOKEN
@@ -21,6 +21,7 @@ from crypto_core.forensics.token_search.wanted import (
     MOST_WANTED,
     WantedToken,
     hash_of,
+    hashed_token,
     why_not_wanted,
 )
 from crypto_core.reencryption.replacing_token.validation import pasted
@@ -65,6 +66,14 @@ class LeakedTokens:
         if hashes == len(self.wanted):
             words = "GitHub's hashed_token"
         return ". ".join(filter(None, (f"{words}: {summary}", self.remark)))
+
+
+def leaked_tokens(leaked: Secret | Sequence[str]) -> LeakedTokens:
+    """Return the tokens of a text, which is wiped, or those with GitHub's hashes. Raises as `read_leak`."""
+    if isinstance(leaked, Secret):
+        with leaked:
+            return read_leak(leaked)
+    return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(leaked, 1)))
 
 
 def read_leak(text: Secret) -> LeakedTokens:

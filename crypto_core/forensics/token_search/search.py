@@ -25,7 +25,7 @@ from crypto_core.envelope import TOKENS_OF, Format
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 from crypto_core.forensics.token_search.fingerprinter import Fingerprinter
 from crypto_core.forensics.token_search.index import TokenIndex
-from crypto_core.forensics.token_search.leak_reading import LeakedTokens, read_leak
+from crypto_core.forensics.token_search.leak_reading import leaked_tokens
 from crypto_core.forensics.token_search.result import (
     AskedToken,
     DecoyRow,
@@ -33,14 +33,7 @@ from crypto_core.forensics.token_search.result import (
     TokenSearchResult,
     UnopenedToken,
 )
-from crypto_core.forensics.token_search.wanted import (
-    TokenMatcher,
-    WantedToken,
-    hashed_token,
-    hashes_of,
-    lengths_of,
-    wipe,
-)
+from crypto_core.forensics.token_search.wanted import TokenMatcher, WantedToken, hashes_of, lengths_of, wipe
 from crypto_core.incidents.model import FoundScope
 from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
 from crypto_core.reencryption.bulk.ports import Opened
@@ -130,7 +123,6 @@ class TokenSearch:
         opener: ValueOpener,
         store: TokenStore,
         catalogue: LiveCatalogue,
-        *,
         gaps: Callable[[Event | None], Sequence[str]],
         index: TokenIndex,
     ) -> None:
@@ -172,11 +164,11 @@ class TokenSearch:
         *,
         everywhere: bool = False,
     ) -> FoundScope:
-        """Return the rows that hold the tokens of a text, which is wiped, or those with hashes of GitHub's.
+        """Return the rows with tokens of a text, which is wiped, or with GitHub's hashes, for an incident.
 
-        Raises InvalidTokenError for what holds none, and as `find_rows`.
+        Raises InvalidTokenError for a text without a token, and as `find_rows`.
         """
-        leak = _leak(leaked)
+        leak = leaked_tokens(leaked)
         try:
             found = self.find_rows(leak.wanted, everywhere=everywhere, progress=progress, cancelled=cancelled)
         finally:
@@ -336,13 +328,6 @@ class TokenSearch:
             found.could_not_open(stored.ref, NOT_AN_ENVELOPE[stored.format])
         else:
             found.count(1)
-
-
-def _leak(leaked: Secret | Sequence[str]) -> LeakedTokens:
-    if isinstance(leaked, Secret):
-        with leaked:
-            return read_leak(leaked)
-    return LeakedTokens(tuple(hashed_token(value, number) for number, value in enumerate(leaked, 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,10 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import Format
 from crypto_core.errors import ReadOnlyError, RefusedError
-from crypto_core.forensics.token_search.fingerprinter import CONTEXT, open_key
+from crypto_core.forensics.token_search.fingerprinter import CONTEXT, TokenNoting, open_key
 from crypto_core.forensics.token_search.index import TokenIndex
 from crypto_core.forensics.token_search.index_plan import IndexFilling
 from crypto_core.forensics.token_search.leak_reading import read_leak
-from crypto_core.forensics.token_search.platform_noting import TokenNoting
 from crypto_core.forensics.token_search.search import TokenSearch
 from crypto_core.forensics.token_search.wanted import WantedToken, hashed_token
 from crypto_core.guard.consent import Consent
