@@ -29,7 +29,6 @@ from crypto_core.references import RowRef, TokenRef, parse_reference
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.forecast_words import forecast_lines
-from screens.jobs.work import job_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +262,7 @@ def _planned(
 ) -> Plan | JobPlan:
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
-        return job_work(services).plan_job(verb, selection, key, asked.job_options)
+        return services.jobs.plan_job(verb, selection, key, asked.job_options)
     if selection.references:
         return services.services.work.plan_reencryption(
             verb, selection, key, allow_downgrade=asked.allow_downgrade
@@ -290,7 +289,7 @@ def _run(services: Container, plan: Plan, consent: Consent, *, as_json: bool) ->
 
 def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) -> int:
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
-    work = job_work(services)
+    work = services.jobs
     plan, processes = job_plan.plan, asked.processes or None
     if asked.dry_run or asked.forecast:
         supposed = asked.supposed_numbers

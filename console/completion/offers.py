@@ -83,9 +83,7 @@ def _incidents(_typed: str) -> Iterator[str]:
 
 
 def _jobs(_typed: str) -> Iterator[str]:
-    from screens.jobs.work import job_work
-
-    for view in job_work(_services()).jobs(_MOST):
+    for view in _services().jobs.jobs(_MOST):
         yield str(view.job.id)
 
 

@@ -109,7 +109,7 @@ class TokenDetail(TextLines):
     def _lines_beside(self, ref: TokenRef) -> Iterator[Content]:
         for name, (known_of, known) in self._beside.items():
             if known_of == ref:
-                yield from _part(name).lines(known, self._facts.clock(), self._is_tall)
+                yield from resolve_name(_PARTS[name]).lines(known, self._facts.clock(), self._is_tall)
 
     @property
     def _is_tall(self) -> bool:
@@ -175,11 +175,9 @@ class TokenDetail(TextLines):
 
     def _keep_beside(self, ref: TokenRef, group: str, answer: object) -> None:
         """Show it if the cursor is still on the token; of trouble with receipts the timeline tells."""
-        if answer is None or isinstance(answer, Failure):
-            self._beside[group] = (None, None)
-            return
-        self._beside[group] = (ref, answer)
-        if self._row is not None and self._row.ref == ref:
+        known = answer is not None and not isinstance(answer, Failure)
+        self._beside[group] = (ref if known else None, answer)
+        if known and self._row is not None and self._row.ref == ref:
             self.follow(self._row)
 
     def _read_it(self, ref: TokenRef, answer: Inspection | Failure) -> None:
@@ -219,14 +217,8 @@ _PARTS: Mapping[str, str] = {
 }
 
 
-def _part(name: str) -> TokenPart:
-    """Return a part; a capability's is loaded with it."""
-    part: TokenPart = resolve_name(_PARTS[name])
-    return part
-
-
 def _read_part(name: str, services: Services, ref: TokenRef, _cancelled: Cancellation) -> object:
-    return _part(name).read(services, ref)
+    return resolve_name(_PARTS[name]).read(services, ref)
 
 
 def token_text(

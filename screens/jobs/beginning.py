@@ -22,7 +22,6 @@ from screens.asking import ask
 from screens.blocking import Failure, attempt
 from screens.facts import ScreenFacts
 from screens.jobs.choose_tokens import ChooseTokens, Chosen
-from screens.jobs.work import job_work
 from screens.key_words import KeyWords
 from screens.main_screen import MainScreen
 from screens.plan_words import ABOUT, loss_lines, plan_lines, takes_words
@@ -219,7 +218,7 @@ class JobPreview(Proposal[JobPlan]):
         """Processes that were agreed to."""
 
     def make(self, cancelled: Cancellation) -> JobPlan:
-        plan = job_work(self.facts).plan_job
+        plan = self.facts.services.jobs.plan_job
         return plan(self._verb, self._selection, self._target, JobOptions(), cancelled=cancelled)
 
     def content(self, plan: JobPlan) -> Content:
@@ -273,7 +272,7 @@ class JobPreview(Proposal[JobPlan]):
         return plan.at(rate) if rate else None
 
     def start(self, plan: JobPlan, consent: Consent) -> Begun:
-        job = job_work(self.facts).start_job(plan, consent)
+        job = self.facts.services.jobs.start_job(plan, consent)
         return worked_on(self.facts.services.job_processes, job, self._number)
 
     def _processes(self) -> int | None:

@@ -12,7 +12,6 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.event_filters import term
 from screens.facts import ScreenFacts
-from screens.jobs.work import job_work
 from screens.routes import TokensRoute
 from screens.use.lines import BLANK, prose
 from screens.use.use_screen import UseScreen
@@ -39,7 +38,7 @@ class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):
         return "Not written", shortened(self.kind, 60)
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Unwritten, ...]:
-        return job_work(self.facts).unwritten(self.job, self.kind, limit=MOST + 1)
+        return self.facts.services.jobs.unwritten(self.job, self.kind, limit=MOST + 1)
 
     def lines(self, answer: tuple[Unwritten, ...], width: int) -> Iterable[Line]:
         return error_lines(answer, width, self.job)

@@ -12,7 +12,6 @@ from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.jobs.beginning import begin_job, begin_restore
 from screens.jobs.words import at_work, restorable
-from screens.jobs.work import job_work
 from screens.main_screen import MainScreen
 from screens.widgets.question import Question
 
@@ -115,7 +114,7 @@ class JobActor(MainScreen):
         lines, number = [*_about(view), *about(view)], str(job) if typed else ""
         question = Question(f"{title} job {job}?", lines, title, number, safe="Go back")
         if await self.app.push_screen_wait(question):
-            self.change(lambda: make(job_work(self.facts), job), _changed)
+            self.change(lambda: make(self.facts.services.jobs, job), _changed)
 
 
 def _changed(answer: JobView | int) -> str:

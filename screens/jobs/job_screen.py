@@ -13,7 +13,6 @@ from screens.facts import ScreenFacts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.lines import job_lines
 from screens.jobs.words import state_sign
-from screens.jobs.work import job_work
 from screens.use.use_screen import UseScreen
 from screens.widgets.line_list import Line
 
@@ -40,7 +39,7 @@ class JobScreen(JobActor, UseScreen[JobView]):
         return self.answer
 
     def ask_for(self, cancelled: Cancellation) -> JobView:
-        return job_work(self.facts).show_job(self.job)
+        return self.facts.services.jobs.show_job(self.job)
 
     def lines(self, answer: JobView, width: int) -> Iterable[Line]:
         return job_lines(answer, width, self.facts)

@@ -12,7 +12,6 @@ from crypto_core.reencryption.plan import Verb
 from screens.facts import ScreenFacts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.words import at_work, how_to_work, restorable, share_done, state_sign, to_go, what_words
-from screens.jobs.work import job_work
 from screens.list_screen import ListScreen
 from screens.routes import JobRoute
 from screens.use.lines import who
@@ -114,7 +113,7 @@ SHEET: Sheet[JobView, ScreenFacts] = Sheet(
 LISTING = memory_listing(
     "jobs",
     SHEET,
-    lambda facts: job_work(facts).jobs(MOST),
+    lambda facts: facts.services.jobs.jobs(MOST),
     sort="job",
     descending=True,
     identity=lambda view: view.job.id,
