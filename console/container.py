@@ -718,14 +718,10 @@ class Container:
 
     @deferred_property
     def revocation_ordering(self) -> RevocationOrdering:
-        from crypto_core.providers.revocation_order import (
-            ExposureSearch,
-            RevocationOrdering,
-            UnknownAbilities,
-        )
+        from crypto_core.providers.revocation_order import ExposureSearch, NoAbilities, RevocationOrdering
 
         make = added_services().get("abilities")
-        known = make(self) if make else UnknownAbilities(not_installed("abilities"))
+        known = make(self) if make else NoAbilities(not_installed("abilities"))
         return RevocationOrdering(known, ExposureSearch(self.event_use, self.inventory))
 
     @deferred_property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from datetime import timedelta
+from importlib import metadata, resources
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ import click
 from console.capabilities import manifests
 from console.commands.session import loaded
 from console.extras import missing_modules
+from console.own_folders import this_command
 from console.printed.printing import say
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.likeness import meant
@@ -97,17 +101,29 @@ def watch(
     given += [f"--name={name}" for name in names]
     given += [] if source == "lookup" else [f"--from={source}"]
     if print_unit is not None:
-        from console.service.deployment import systemd_unit
-
-        click.echo(systemd_unit(["watch", *given, f"--host={host}", f"--port={port}"]), nl=False)
+        click.echo(_systemd_unit(["watch", *given, f"--host={host}", f"--port={port}"]), nl=False)
         return 0
     if print_manifest is not None:
-        from console.service.deployment import kubernetes_manifest
-
         arguments = ["watch", *given, "--host=0.0.0.0", f"--port={port or PORT}"]
-        click.echo(kubernetes_manifest(arguments, port or PORT), nl=False)
+        click.echo(_kubernetes_manifest(arguments, port or PORT), nl=False)
         return 0
     return _watch(every, source, None if once else (host, port), names)
+
+
+def _systemd_unit(arguments: Sequence[str]) -> str:
+    # In a unit a percent sign begins a specifier.
+    command = shlex.join([this_command(), *arguments]).replace("%", "%%")
+    return _text("keydeck-watch.service").replace("{command}", command)
+
+
+def _kubernetes_manifest(arguments: Sequence[str], port: int) -> str:
+    return _text("keydeck-watch.yaml").format(
+        version=metadata.version("keydeck"), arguments=json.dumps(list(arguments)), port=port
+    )
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _watch(

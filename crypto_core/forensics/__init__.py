@@ -1,1 +1,1 @@
-"""What is found out beside the inventory: who opens decoys, what old copies hold, which rows hold a token."""
+"""Found out beside the inventory: decoys, old copies, audit logs, whose a token is and what it can do."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target, unexpected
+from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request, Said, Target, unexpected
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import counted
@@ -288,3 +288,48 @@ def listed_in(name: str = "") -> Callable[[ProviderAnswer], list[Any] | None]:
         return found if answer.status == 200 and isinstance(found, list) else None
 
     return part
+
+
+def ask_further(questions: AbilityQuestions, draft: AbilityDraft, send: Callable[[Request], Reply]) -> None:
+    """Ask a provider's further questions, page by page. What `send` raises passes."""
+    for question in questions.further:
+        draft.page, draft.more = 1, True
+        while draft.more and draft.page <= question.pages:
+            draft.more = False
+            request = question.request(draft)
+            if request is None:
+                break
+            if draft.exhausted:
+                _leave_open(draft, question, draft.exhausted, again=True)
+                break
+            reply = send(request)
+            if (why := _unread(reply)) or isinstance(reply, NoAnswer):
+                _leave_open(draft, question, why, again=True)
+                break
+            draft.exhausted = questions.exhausted(reply)
+            found = question.part(reply)
+            if found is None:
+                _leave_open(draft, question, questions.refused(reply), again=questions.throttled(reply))
+            else:
+                question.read(draft, reply, found)
+            draft.page += 1
+        if draft.more and draft.page > question.pages:
+            _leave_open(draft, question, f"only the first {question.pages} pages were read")
+    questions.conclude(draft)
+
+
+def _unread(reply: Reply) -> str:
+    """Why a reply is none of the provider's, which always speaks JSON; "" for one that can be read."""
+    if isinstance(reply, NoAnswer):
+        return reply.reason
+    silent = reply.status >= 500 or reply.document() is None
+    return unexpected(reply) if silent else ""
+
+
+def _leave_open(draft: AbilityDraft, question: AbilityQuestion, why: str, *, again: bool = False) -> None:
+    """Note what is missed. An earlier page counts for what it says."""
+    draft.miss(why, *question.about, again=again)
+    if Ability.REPOSITORIES in question.about and draft.repositories is not None:
+        draft.repositories = replace(draft.repositories, whole=False)
+    if Ability.PLACES in question.about:
+        draft.places_whole = False

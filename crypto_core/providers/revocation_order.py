@@ -328,7 +328,7 @@ class KnownAbilities(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownAbilities:
+class NoAbilities:
     """Stands in where what asks providers is not installed: the order then goes by exposure alone."""
 
     missing: str

@@ -89,6 +89,15 @@ def test_without_a_capability_all_else_works_and_its_commands_say_that_they_are_
     assert written.returncode == 0, written.stderr
 
 
+@pytest.mark.deep
+def test_without_forensics_connections_offer_no_question_about_abilities(tmp_path: Path) -> None:
+    copy = Copy(tmp_path, folders_of("forensics"))
+    asked = copy.python("-c", "from screens.actions.registry import BY_ID; print(*BY_ID)")
+    assert asked.returncode == 0, asked.stderr
+    assert "connections.timeline" in asked.stdout.split()
+    assert "connections.abilities" not in asked.stdout.split()
+
+
 @pytest.mark.quick(0, deep=1)
 @pytest.mark.parametrize("names", [CAPABILITIES, *([name] for name in CAPABILITIES)], ids=" ".join)
 def test_without_capabilities_the_tests_that_walk_all_pass(tmp_path: Path, names: list[str]) -> None:

@@ -203,10 +203,12 @@ async def test_every_action_is_done_by_each_of_its_keys_and_commands(
             ways = {key: (d.pilot.press(key), ("",) * len(argument)) for key in action.keys.split(",")}
             for command in action.commands:
                 ways[f":{command}"] = d.app.run_command(" ".join((command, *argument))), argument
+            module, _, name = action.by.partition(":")
+            doer = import_module(module) if module else type(actor)
             for way, (doing, given) in ways.items():
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
-                    patch.setattr(type(actor), action.method, recorder(done, action))
+                    patch.setattr(doer, name or action.method, recorder(done, action))
                     await doing
                     await d.pilot.pause()
                 assert done == [(action.id, given)], way

@@ -6,6 +6,7 @@ only of which tokens it is known.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityRequest, AbilityService
@@ -78,15 +79,15 @@ class AskScopeAbilities(TokenAction):
         )
 
 
+@dataclass(frozen=True, slots=True)
 class AbilityChecks:
     """Looks at what is remembered; asks nobody."""
 
-    def __init__(self, baseline: Baseline) -> None:
-        self._baseline = baseline
+    baseline: Baseline
 
     def abilities_asked(self, situation: Situation) -> CheckResult:
         """Return whether of every token in scope its provider was asked, or it is named as not known."""
-        incident, remembered = situation.incident, self._baseline.remembered
+        incident, remembered = situation.incident, self.baseline.remembered
         before, last = remembered.before(incident), self._last(incident)
         if before is None or last is None:
             return seen(CheckState.NOT_YET, "No provider was asked yet. Do not wait for it: revoke, or skip.")
@@ -111,7 +112,7 @@ class AbilityChecks:
         return in_short(CaptureKind.ABILITIES, "Known of what the tokens can do", numbers)
 
     def _last(self, incident: Incident) -> dict[str, Any] | None:
-        found = self._baseline.remembered.last(incident, CaptureKind.ABILITIES)
+        found = self.baseline.remembered.last(incident, CaptureKind.ABILITIES)
         whole = found is not None and all(isinstance(found.get(n), list) for n in ("known", "not_known"))
         return dict(found) if found is not None and whole else None
 

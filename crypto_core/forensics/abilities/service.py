@@ -9,9 +9,9 @@ import hmac
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Lock
@@ -20,17 +20,10 @@ from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import AbilityBookError, NotConfirmedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.own_file import make_own
-from crypto_core.providers.abilities import (
-    Ability,
-    AbilityDraft,
-    AbilityQuestion,
-    AbilityQuestions,
-    NotKnown,
-    TokenAbilities,
-)
+from crypto_core.providers.abilities import Ability, AbilityDraft, NotKnown, TokenAbilities, ask_further
 from crypto_core.providers.answers import ByHand, Liveness, LivenessRequest, Progress
 from crypto_core.providers.liveness_polling import BusyHosts, asked_of
-from crypto_core.providers.messages import NoAnswer, Reply, Request, Target, unexpected
+from crypto_core.providers.messages import Target
 from crypto_core.providers.registry import provider_of
 from crypto_core.providers.revocation import asked_digest
 from crypto_core.providers.token_asking import TokenAsking, hosts
@@ -292,48 +285,3 @@ class AbilityService:
             not_known=tuple(NotKnown(one, "no answer") for one in Ability),
             whole=False,
         )
-
-
-def ask_further(questions: AbilityQuestions, draft: AbilityDraft, send: Callable[[Request], Reply]) -> None:
-    """Ask a provider's further questions, page by page. What `send` raises passes."""
-    for question in questions.further:
-        draft.page, draft.more = 1, True
-        while draft.more and draft.page <= question.pages:
-            draft.more = False
-            request = question.request(draft)
-            if request is None:
-                break
-            if draft.exhausted:
-                _leave_open(draft, question, draft.exhausted, again=True)
-                break
-            reply = send(request)
-            if (why := _unread(reply)) or isinstance(reply, NoAnswer):
-                _leave_open(draft, question, why, again=True)
-                break
-            draft.exhausted = questions.exhausted(reply)
-            found = question.part(reply)
-            if found is None:
-                _leave_open(draft, question, questions.refused(reply), again=questions.throttled(reply))
-            else:
-                question.read(draft, reply, found)
-            draft.page += 1
-        if draft.more and draft.page > question.pages:
-            _leave_open(draft, question, f"only the first {question.pages} pages were read")
-    questions.conclude(draft)
-
-
-def _unread(reply: Reply) -> str:
-    """Why a reply is none of the provider's, which always speaks JSON; "" for one that can be read."""
-    if isinstance(reply, NoAnswer):
-        return reply.reason
-    silent = reply.status >= 500 or reply.document() is None
-    return unexpected(reply) if silent else ""
-
-
-def _leave_open(draft: AbilityDraft, question: AbilityQuestion, why: str, *, again: bool = False) -> None:
-    """Note what is missed. An earlier page counts for what it says."""
-    draft.miss(why, *question.about, again=again)
-    if Ability.REPOSITORIES in question.about and draft.repositories is not None:
-        draft.repositories = replace(draft.repositories, whole=False)
-    if Ability.PLACES in question.about:
-        draft.places_whole = False

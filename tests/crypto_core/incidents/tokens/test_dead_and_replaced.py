@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -13,6 +15,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.tokens.scoped import ScopedTokens
+from crypto_core.providers.revocation_order import NoAbilities, RevocationOrdering
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -33,6 +36,17 @@ def reencrypt(stage: Stage, ref: TokenRef, target: str) -> None:
     work = stage.container.services.work
     plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), target)
     assert work.run_plan(plan, Consent.by_option(plan)).complete
+
+
+def test_without_abilities_revocation_goes_by_exposure_alone_and_says_so(stage: Stage, world: World) -> None:
+    why = "keydeck abilities is not installed."
+    ordering = RevocationOrdering(NoAbilities(why), stage.parts.ordering.exposure)
+    alone = replace(stage, parts=replace(stage.parts, ordering=ordering)).again()
+    refs = of_column(world, "gh_connection")[:2]
+    does = alone.about(*refs).plan(REVOKE).does
+    assert f"The worst first, by exposure alone: {why}" in does
+    assert not any("it is known what they can do" in line for line in does)
+    assert sum("What it can do is not known" in line for line in does) == len(refs)
 
 
 def test_a_revocation_is_typed_proved_and_taken_up_again_until_all_are_dead(

@@ -18,11 +18,12 @@ ELSEWHERE = {
     catalogue.CheckKind.DRILL_RECORDED,
     catalogue.CheckKind.SUSPECTS_BLOCKED,
     catalogue.CheckKind.TRIPWIRES_KNOWN,
+    catalogue.CheckKind.ABILITIES_ASKED,
     catalogue.CaptureKind.CENSUS,
     catalogue.CaptureKind.TRIPWIRES,
 }
-"""What others make: the engine itself, and the tools about keys and tripwires."""
-ACTIONS_ELSEWHERE = {catalogue.ActionKind.BLOCK_SUSPECTS}
+"""What others make: the engine itself, and the tools about keys, tripwires and abilities."""
+ACTIONS_ELSEWHERE = {catalogue.ActionKind.BLOCK_SUSPECTS, catalogue.ActionKind.ASK_ABILITIES}
 
 
 def read(name: str) -> tuple[str, dict[str, Any]]:

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_core.forensics.abilities.service import ask_further
-from crypto_core.providers.abilities import Ability, AbilityDraft, TokenAbilities
+from crypto_core.providers.abilities import Ability, AbilityDraft, TokenAbilities, ask_further
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 from crypto_core.providers.registry import provider_of
