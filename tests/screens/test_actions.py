@@ -14,7 +14,6 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-import screens.services
 from console.capabilities import manifests
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.guard.consent import Consent, Danger
@@ -115,11 +114,12 @@ def test_no_two_actions_in_reach_of_one_another_share_a_key_or_a_command(screen:
 
 
 @cache
-def _service_classes() -> dict[str, Any]:
-    """What `screens.services` imports for types alone, as each service is loaded with its first use."""
+def _service_classes(module: str = "screens.services") -> dict[str, Any]:
+    """What a module imports for types alone, as each service is loaded with its first use."""
     named: dict[str, Any] = {}
-    for node in ast.walk(ast.parse(Path(screens.services.__file__).read_text())):
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("crypto_core", "screens")):
+    for node in ast.walk(ast.parse(Path(str(import_module(module).__file__)).read_text())):
+        ours = ("console", "crypto_core", "screens")
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(ours):
             named |= {n.name: getattr(import_module(str(node.module)), n.name) for n in node.names}
     return named
 
@@ -129,7 +129,9 @@ def test_the_call_that_an_action_names_is_there(action: Action) -> None:
     service, _, method = action.calls.partition(".")
     added = {name: path for one in manifests() for name, path in one.services.items()}
     if service in added:
-        kind = get_type_hints(vars(resolve_name(added[service]))[service].func)["return"]
+        owner = resolve_name(added[service])
+        classes = _service_classes(owner.__module__)
+        kind = get_type_hints(vars(owner)[service].func, localns=classes)["return"]
         assert callable(getattr(kind, method))
         assert callable(getattr(Stage().added[service], method))
         return
@@ -203,12 +205,10 @@ async def test_every_action_is_done_by_each_of_its_keys_and_commands(
             ways = {key: (d.pilot.press(key), ("",) * len(argument)) for key in action.keys.split(",")}
             for command in action.commands:
                 ways[f":{command}"] = d.app.run_command(" ".join((command, *argument))), argument
-            module, _, name = action.by.partition(":")
-            doer = import_module(module) if module else type(actor)
             for way, (doing, given) in ways.items():
                 done: list[Any] = []
                 with monkeypatch.context() as patch:
-                    patch.setattr(doer, name or action.method, recorder(done, action))
+                    patch.setattr(type(actor), action.method, recorder(done, action))
                     await doing
                     await d.pilot.pause()
                 assert done == [(action.id, given)], way

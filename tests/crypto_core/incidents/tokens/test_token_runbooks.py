@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from console.capabilities import OWN_TOOLS
 from crypto_core.incidents.runbooks import catalogue
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
@@ -17,12 +18,10 @@ ELSEWHERE = {
     catalogue.CheckKind.EVIDENCE_CAPTURED,
     catalogue.CheckKind.DRILL_RECORDED,
     catalogue.CheckKind.SUSPECTS_BLOCKED,
-    catalogue.CheckKind.TRIPWIRES_KNOWN,
-    catalogue.CheckKind.ABILITIES_ASKED,
     catalogue.CaptureKind.CENSUS,
-    catalogue.CaptureKind.TRIPWIRES,
+    *(kind for kind in (*catalogue.CheckKind, *catalogue.CaptureKind) if kind in OWN_TOOLS),
 }
-"""What others make: the engine itself, and the tools about keys, tripwires and abilities."""
+"""What others make: the engine itself, the tools about keys, and capabilities."""
 ACTIONS_ELSEWHERE = {catalogue.ActionKind.BLOCK_SUSPECTS, catalogue.ActionKind.ASK_ABILITIES}
 
 
