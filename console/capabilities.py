@@ -53,7 +53,7 @@ class Manifest(NamedTuple):
     pages: Mapping[str, AddedPage] = _NONE
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
-    """The services that its screens use: each an attribute of a `module:class`, made of a container."""
+    """The services that are asked for by name: each an attribute of a `module:class`, made of a container."""
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -135,9 +135,8 @@ def further_rules(events: Any, decoys: Any) -> Callable[..., Iterator[Any]]:
 
 def further_events(file: Any) -> dict[str, Any]:
     """Return what the capabilities keep in the file of a store of events, by name."""
-    return {
-        name: resolve_name(path)(file) for one in manifests() for name, path in one.further_events.items()
-    }
+    kept = (item for one in manifests() for item in one.further_events.items())
+    return {name: resolve_name(path)(file) for name, path in kept}
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from console.container import Container
+from console.lazy_services import deferred_property
 from crypto_core.aws import clock as aws_clock
 from crypto_core.forensics.provider_logs.incident_tools import ProviderUse
 from crypto_core.forensics.provider_logs.pulling import LogPuller
@@ -36,15 +37,15 @@ class ForensicsServices:
             **core.guarding,
         )
 
-    @cached_property
+    @deferred_property
     def token_uses(self) -> TokenUses:
         return TokenUses(ProviderLog(self._core.events.file), self._core.events)
 
-    @cached_property
+    @deferred_property
     def token_hashing(self) -> TokenHashing:
         return TokenHashing(self._core.providers, TokenHashBook(self._core.events.file))
 
-    @cached_property
+    @deferred_property
     def log_puller(self) -> LogPuller:
         return LogPuller(self.token_uses.log, self._core.settings.endpoints)
 
