@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import click
 
@@ -20,11 +21,10 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies
-from crypto_core.trail.use.deeds import TokenUse
 from crypto_core.trail.use.radius import BlastRadius, tokens_of
 from crypto_core.trail.use.reach import at
 from crypto_core.trail.use.receipted import ReceiptedTokens, ReceiptedUse
-from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
+from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline, TokenUse
 
 NEWEST = 20
 """Events that are listed of a token; keydeck events list has them all."""
@@ -50,21 +50,20 @@ def token(*, reference: str, as_json: bool) -> None:
         refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
         found = [services.services.event_use.token_timeline(ref, cancelled=cancelled) for ref in refs]
         asked = services.services.named("token_uses")
-        judge = asked and asked.judge(cancelled=cancelled)
-        uses = [asked.use_of(one, judge, cancelled=cancelled) for one in found] if asked else []
+        judge = None if asked is None else asked.judge(cancelled=cancelled)
+        uses: list[Any] = [judge and asked.use_of(one, judge, cancelled=cancelled) for one in found]
         if not as_json:
             for number, timeline in enumerate(found):
                 if number:
                     click.echo()
                 _print_timeline(timeline, _named_events(services.events, timeline))
-                for use in uses[number : number + 1]:
-                    _print_use(use)
-            if asked is None:
+                if judge is not None:
+                    _print_use(uses[number])
+            if judge is None:
                 say(f"What was done with it is not known: {not_installed('provider', 'keydeck events')}")
             return
-    documents = [one.as_json() for one in found]
-    for document, use in zip(documents, uses, strict=False):
-        document["use"] = use.as_json()
+    told = zip(found, uses, strict=True)
+    documents = [one.as_json() | ({"use": use.as_json()} if use is not None else {}) for one, use in told]
     print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})
 
 

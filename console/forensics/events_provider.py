@@ -11,7 +11,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("console.forensics.events_provider_in", "Fetch a provider's audit log by its API."),
     "list": ("console.forensics.events_provider_out", "List providers' events, the newest first."),
     "show": ("console.forensics.events_provider_out", "Show one of them, the record as it came included."),
-    "hash": ("console.forensics.events_provider_hash", "Note by which hashes GitHub's log names tokens."),
+    "hash": ("console.forensics.events_provider_in", "Note by which hashes GitHub's log names tokens."),
     "cover": (
         "console.forensics.events_provider_out",
         "Say which events the store has, and for which times it has them all.",

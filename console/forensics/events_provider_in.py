@@ -1,4 +1,4 @@
-"""keydeck events provider import, pull: providers' audit logs into the local store."""
+"""keydeck events provider import, pull, hash: what goes into the local store."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from console.commands.asking import confirm, yes_option
 from console.commands.incident_doing import secret_from
 from console.commands.moments import time_option
 from console.commands.output_options import json_option
-from console.commands.session import loaded
+from console.commands.session import loaded, services_of
+from console.completion.offers import token_references
 from console.event_file import open_events
+from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_json, say
 from console.settings import Settings
@@ -22,6 +25,7 @@ from crypto_core.forensics.provider_logs.apis import LOG_APIS
 from crypto_core.forensics.provider_logs.importing import STDIN, LogFiles, LogImport
 from crypto_core.forensics.provider_logs.pulling import LogPull, LogPuller
 from crypto_core.forensics.provider_logs.store import ProviderLog
+from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -127,6 +131,38 @@ def pull(
     if report.interrupted:
         return 130
     return 0 if report.finished and not report.damaged else 1
+
+
+@click.command("hash")
+@click.argument("references", nargs=-1, required=True, metavar="REF...", shell_complete=token_references)
+@yes_option
+@json_option
+def hash_(*, references: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    """Open GitHub tokens and note their SHA-256, by which GitHub's audit log names them.
+
+    From then on `keydeck events token` shows as facts what was done with them, also once they are replaced.
+    The hashes stay in the local store; a token can't be told from its hash. Exit code 1 if one of the tokens
+    is none of GitHub's, or doesn't open.
+    """
+    parsed = [parse_reference(reference) for reference in references]
+    with services_of() as services:
+        catalogue = services.catalogue()
+        refs = tuple(
+            ref
+            for one in parsed
+            for ref in ((one,) if isinstance(one, TokenRef) else catalogue.references(one))
+        )
+        if not yes:
+            tokens = counted(len(refs), "token")
+            confirm(f"Open {tokens} to note their hashes?", about=f"This opens {tokens}.")
+        noted = services.of(ForensicsServices).token_hashing.note(refs, "events provider hash")
+    if as_json:
+        print_json(noted.as_json())
+    else:
+        click.echo(f"{counted(len(noted.refs), 'hash')} known, {noted.new:,} new")
+        for ref in noted.without:
+            say(f"{ref}: none of GitHub's, or it doesn't open")
+    return 1 if noted.without else 0
 
 
 def _token(settings: Settings, provider: str, path: str | None) -> Secret:

@@ -40,13 +40,7 @@ def event_cells(one: ProviderEvent) -> tuple[str, ...]:
 @limit_option(200, "Print at most this many.")
 @json_option
 def list_(
-    *,
-    name: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    words: str,
-    limit: int,
-    as_json: bool,
+    *, name: str | None, since: datetime | None, until: datetime | None, words: str, limit: int, as_json: bool
 ) -> None:
     """List providers' events, the newest first."""
     choice = EventChoice(name or "", since, until, words=words)

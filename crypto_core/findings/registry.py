@@ -47,14 +47,11 @@ class Facts(StrEnum):
         return _PACKAGES[self]
 
 
-_ROOT = Path(__file__).parents[1]
-_ADDED = tuple(
-    ".".join((_ROOT.name, *found.parent.relative_to(_ROOT).parts))
-    for found in sorted(_ROOT.glob("*/*/rules/__init__.py"))
-)
+_FLOOR = Path(__file__).parents[1]
+_ADDED = (found.relative_to(_FLOOR.parent).parts for found in sorted(_FLOOR.glob("*/*/rules")))
 _PACKAGES = dict.fromkeys(Facts, ("crypto_core.keys.posture",)) | {
     Facts.EVENTS: ("crypto_core.trail.rules",),
-    Facts.PROVIDERS: _ADDED,
+    Facts.PROVIDERS: tuple(map(".".join, _ADDED)),
 }
 
 

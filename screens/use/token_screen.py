@@ -13,10 +13,17 @@ from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
-from crypto_core.trail.use.deeds import BY_TIME, Doing, TokenDeed, TokenUse, UseCertainty
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.receipted import ReceiptedUse
-from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
+from crypto_core.trail.use.token_timeline import (
+    BY_TIME,
+    Doing,
+    MaterialUse,
+    TokenDeed,
+    TokenTimeline,
+    TokenUse,
+    UseCertainty,
+)
 from crypto_core.trail.use.tokens import joined
 from screens.ages import ago, stamp
 from screens.event_filters import term

@@ -9,7 +9,7 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import RefusedError
-from crypto_core.forensics.provider_logs.store import CoverBook, ProviderLog, uncovered
+from crypto_core.forensics.provider_logs.store import CoverBook, uncovered
 from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, digest_of
 from crypto_core.forensics.provider_logs.token_use import FRESH, TokenUses, place_of
 from crypto_core.incidents.event_fetching import begin_of
@@ -27,7 +27,7 @@ from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted, first_lines
 from crypto_core.text.moments import in_utc
-from crypto_core.trail.use.deeds import TokenUse
+from crypto_core.trail.use.token_timeline import TokenUse
 
 QUERIES = 1_000
 """Tokens whose audit log queries are made."""
@@ -50,37 +50,35 @@ class ProviderUse:
     def tools(self) -> Toolbox:
         return Toolbox(
             checks={CheckKind.PROVIDER_EVENTS_COVERED: self.covered},
-            captures={
-                CaptureKind.HASHED_QUERY: self.hashed_queries,
-                CaptureKind.PROVIDER_EVENTS: self.captured,
-            },
+            captures={CaptureKind.HASHED_QUERY: self.queries, CaptureKind.PROVIDER_EVENTS: self.captured},
         )
 
-    def hashed_queries(self, situation: Situation) -> tuple[Captured, ...]:
+    def queries(self, situation: Situation) -> tuple[Captured, ...]:
         """Return what to search GitHub's audit log for, token by token, without the token.
 
         The hashes are noted: by them events in the store are found. Raises KmsError, DatabaseError,
         EventStoreError.
         """
         refs = scope_refs(self._baseline, situation)
-        there = {token.ref for token in self._baseline.read(refs[:QUERIES], situation.cancelled)}
-        queries = self._parts.providers.hashed_queries(tuple(ref for ref in refs[:QUERIES] if ref in there))
-        self._note(situation, queries)
+        there, queries = self._made(refs[:QUERIES], situation)
         content = {
             "captured_at": datetime.now(UTC).isoformat(),
             "where": "GitHub: organisation settings, Logs, Audit log; or the enterprise's audit log",
             "queries": [{"reference": str(one.ref), "query": clean(one.query, 200)} for one in queries],
             "not_made": max(len(refs) - QUERIES, 0),
-            "without_query": len(there) - len(queries),
+            "without_query": there - len(queries),
         }
         title = f"Audit log queries (hashed-query) of {counted(len(queries), 'token')}"
         return (Captured(CaptureKind.HASHED_QUERY, title, content),)
 
-    def _note(self, situation: Situation, queries: tuple[HashedQuery, ...]) -> None:
-        """Note the hashes of queries that were just made. Raises EventStoreError."""
+    def _made(self, refs: tuple[TokenRef, ...], situation: Situation) -> tuple[int, tuple[HashedQuery, ...]]:
+        """Return how many of some tokens are there, and the queries of GitHub's, whose hashes are noted."""
+        there = {token.ref for token in self._baseline.read(refs, situation.cancelled)}
+        queries = self._parts.providers.hashed_queries(tuple(ref for ref in refs if ref in there))
         hashes = {one.ref: digest for one in queries if (digest := digest_of(one.query)) is not None}
         if hashes:
-            self._book.note(hashes, situation.incident.name, datetime.now(UTC))
+            TokenHashBook(self._uses.log.file).note(hashes, situation.incident.name, datetime.now(UTC))
+        return len(there), queries
 
     def captured(self, situation: Situation) -> tuple[Captured, ...]:
         """Return what the providers' logs in the store say of the tokens; GitHub's are opened for it.
@@ -90,9 +88,7 @@ class ProviderUse:
         """
         refs = scope_refs(self._baseline, situation)
         self._note_earlier(situation)
-        there = {token.ref for token in self._baseline.read(refs[:TOKENS], situation.cancelled)}
-        queries = self._parts.providers.hashed_queries(tuple(ref for ref in refs[:TOKENS] if ref in there))
-        self._note(situation, queries)
+        queries = self._made(refs[:TOKENS], situation)[1]
         uses = list(self._used(refs[:TOKENS], situation))
         content = _content(uses)
         content |= {
@@ -126,7 +122,7 @@ class ProviderUse:
         since, until = begin_of(situation.incident), datetime.now(UTC) - FRESH
         if until <= since:
             until = since + timedelta(seconds=1)
-        periods = CoverBook(self._log.file).periods()
+        periods = CoverBook(self._uses.log.file).periods()
         gaps = [
             gap
             for provider, places in sorted(named.items())
@@ -142,14 +138,6 @@ class ProviderUse:
         line = f"Covered from {in_utc(since)} on: {', '.join(sorted(named))}."
         others = (OTHER_PLACES,) if "github" in named else ()
         return seen(CheckState.PASSED, line, *others, done=done, total=total)
-
-    @property
-    def _log(self) -> ProviderLog:
-        return self._uses.log
-
-    @property
-    def _book(self) -> TokenHashBook:
-        return TokenHashBook(self._log.file)
 
     def _used(self, refs: tuple[TokenRef, ...], situation: Situation) -> Iterator[TokenUse]:
         suspects = self._parts.suspects.suspects_of(situation.incident, situation.cancelled)
@@ -170,7 +158,7 @@ class ProviderUse:
                     hashes[ref] = digest
             if hashes and content.get("captured_at"):
                 at = datetime.fromisoformat(content["captured_at"])
-                self._book.note(hashes, situation.incident.name, at)
+                TokenHashBook(self._uses.log.file).note(hashes, situation.incident.name, at)
 
     def _places(
         self, refs: tuple[TokenRef, ...], situation: Situation

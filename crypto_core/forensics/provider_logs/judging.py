@@ -14,7 +14,7 @@ from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
-from crypto_core.trail.use.deeds import short_name
+from crypto_core.trail.use.token_timeline import short_name
 from crypto_core.trail.use.tokens import OPENED
 
 BEFORE_USE = timedelta(minutes=60)

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
 from crypto_core.forensics.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.packing import DictionaryPacker
@@ -97,11 +97,12 @@ class LogSummary(JsonRecord):
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(provider=40, address=100, agent=300, access=120)
 class UseGroup:
-    provider: CleanText
-    address: CleanText
-    agent: CleanText
-    access: CleanText
+    provider: str
+    address: str
+    agent: str
+    access: str
     events: int
     first: datetime
     last: datetime
@@ -161,15 +162,7 @@ class ProviderLog:
         ).where(event.c.access != "", *choice.where)
         rows = self._rows(asked.group_by(*group).order_by(func.count().desc()).limit(MOST), cancelled)
         return tuple(
-            UseGroup(
-                clean(row[0], 40),
-                clean(row[1], 100),
-                clean(row[2], 300),
-                clean(row[3], 120),
-                row[4],
-                moment_of(row[5]),
-                moment_of(row[6]),
-            )
+            UseGroup(row[0], row[1], row[2], row[3], row[4], moment_of(row[5]), moment_of(row[6]))
             for row in rows
         )
 

@@ -22,8 +22,14 @@ from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import term
-from crypto_core.trail.use.deeds import BY_TIME, Doing, TokenDeed, TokenUse, UseCertainty
-from crypto_core.trail.use.token_timeline import TokenTimeline
+from crypto_core.trail.use.token_timeline import (
+    BY_TIME,
+    Doing,
+    TokenDeed,
+    TokenTimeline,
+    TokenUse,
+    UseCertainty,
+)
 from crypto_core.trail.use.tokens import OPENED
 
 
@@ -222,16 +228,9 @@ def _used(
 
 
 def _opened(event: TrailEvent, certainty: UseCertainty, reason: str) -> TokenDeed:
+    who = event.principal.arn
     return TokenDeed(
-        *(
-            event.time,
-            Doing.OPENED,
-            certainty,
-            event.principal.arn,
-            event.source_ip,
-            event.user_agent,
-            event.name,
-        ),
+        *(event.time, Doing.OPENED, certainty, who, event.source_ip, event.user_agent, event.name),
         place="",
         provider="",
         event_id=event.event_id,

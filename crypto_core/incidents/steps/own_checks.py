@@ -49,24 +49,16 @@ def kept_kinds(whole: IncidentWhole, step_id: str, *, nothing: bool = True) -> f
 
 
 def _evidence_captured(store: IncidentStore, toolbox: Toolbox, situation: Situation) -> CheckResult:
-    """Every kind of evidence that the step names has a piece; nothing is one, where it could be captured."""
-    named = situation.step.captures
-    kept, there = (
-        kept_kinds(store.whole(situation.incident.id), situation.step.id, nothing=nothing)
-        for nothing in (True, False)
-    )
-    missing = [kind.value for kind in named if kind.value not in kept]
-    unable = [
-        sentence
-        for kind in named
-        if kind in kept - there and kind not in toolbox.captures
-        if (sentence := toolbox.not_installed(kind, "Capture"))
-    ]
-    lines = [f"Not captured yet: {', '.join(missing)}."] if missing else []
-    lines += unable
+    """Every kind of evidence that the step names has a piece; none counts that says it can't be captured."""
+    named, whole = situation.step.captures, store.whole(situation.incident.id)
+    kept, there = (kept_kinds(whole, situation.step.id, nothing=nothing) for nothing in (True, False))
+    told = {kind: toolbox.not_installed(kind, "Capture") for kind in named if kind.value not in there}
+    unable = [sentence for sentence in told.values() if sentence]
+    missing = [kind.value for kind in named if kind.value not in kept and not told[kind]]
+    lines = (*([f"Not captured yet: {', '.join(missing)}."] if missing else []), *unable)
     state = CheckState.NOT_YET if missing else CheckState.UNKNOWN if unable else CheckState.PASSED
-    done = len(named) - len(missing) - len(unable)
-    return CheckResult(state, tuple(lines) or ("All evidence is captured.",), done, len(named))
+    left = len(missing) + len(unable)
+    return CheckResult(state, lines or ("All evidence is captured.",), len(named) - left, len(named))
 
 
 def _drill_recorded(store: IncidentStore, situation: Situation) -> CheckResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from threading import Event
@@ -52,14 +52,8 @@ class ProviderUses:
     def events_of(self, groups: Iterable[UseGroup]) -> tuple[ProviderEvent, ...]:
         found: list[ProviderEvent] = []
         for one in groups:
-            choice = EventChoice(
-                one.provider,
-                self.since,
-                self.until,
-                address=one.address,
-                agent=one.agent,
-                with_token=True,
-            )
+            choice = EventChoice(one.provider, self.since, self.until, with_token=True)
+            choice = replace(choice, address=one.address, agent=one.agent)
             found += self.log.events(choice, limit=MOST_EVENTS, cancelled=self.cancelled)
         return tuple(sorted(found, key=lambda event: event.at))
 
@@ -151,12 +145,7 @@ def stranger(uses: ProviderUses) -> Said:
 
 
 def provider_finding(
-    severity: Severity,
-    subject: str,
-    title: str,
-    evidence: str,
-    remedy: str,
-    events: Sequence[ProviderEvent],
+    severity: Severity, subject: str, title: str, evidence: str, remedy: str, events: Sequence[ProviderEvent]
 ) -> Finding:
     """Return a finding about some events, the first ones of which it names."""
     named = tuple(f"{one.provider}:{one.event_id}" for one in events[:MOST_EVENTS])

@@ -34,7 +34,7 @@ from crypto_core.secret import Secret
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.deeds import BY_TIME, Doing, TokenUse, UseCertainty
+from crypto_core.trail.use.token_timeline import BY_TIME, Doing, TokenUse, UseCertainty
 
 _CONNECTIONS = 160
 

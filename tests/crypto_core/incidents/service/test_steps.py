@@ -19,7 +19,7 @@ from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentScope, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
 from crypto_core.incidents.steps.step_contracts import ActionResult, Toolbox
 from tests.crypto_core.incidents.service.doubles import DoubleCapture, DoubleCheck, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled
@@ -120,7 +120,7 @@ def test_a_step_with_what_a_missing_capability_brings_says_so_and_never_passes(
     assert not view.step(step).state.ended
     told = [piece for piece in view.evidence if piece.kind in OWN_TOOLS]
     assert {piece.title for piece in told} <= {f"Capture {piece.kind} {left_out}" for piece in told}
-    assert all(json.loads(ana.content(number, piece.id)) == NOTHING for piece in told)
+    assert all(piece.sha256 == NOTHING_SHA256 for piece in told)
     assert bool(told) is (step != "access")
     assert ben.finish(number, step).state is StepState.DONE
     assert ana.look_at_check(number, "evidence").state is (
