@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from console.capabilities import OWN_TOOLS
 from crypto_core.incidents.runbooks import catalogue
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
@@ -17,11 +18,10 @@ ELSEWHERE = {
     catalogue.CheckKind.EVIDENCE_CAPTURED,
     catalogue.CheckKind.DRILL_RECORDED,
     catalogue.CheckKind.SUSPECTS_BLOCKED,
-    catalogue.CheckKind.TRIPWIRES_KNOWN,
     catalogue.CaptureKind.CENSUS,
-    catalogue.CaptureKind.TRIPWIRES,
+    *OWN_TOOLS,
 }
-"""What others make: the engine itself, and the tools about keys and tripwires."""
+"""What others make: the engine itself, the tools about keys, and capabilities."""
 ACTIONS_ELSEWHERE = {catalogue.ActionKind.BLOCK_SUSPECTS}
 
 
