@@ -52,7 +52,7 @@ class RunbookWork:
     """Works through runbooks with `container`'s services, made anew once the platform has another key."""
 
     SKIPS: ClassVar[bool] = True
-    """Whether each step that fails is skipped with the reason, or only one that needs a missing capability."""
+    """Whether any step that fails is skipped with the reason, or only one that needs a missing capability."""
 
     def __init__(
         self,
