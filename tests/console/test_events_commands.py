@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from console import capabilities
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.envelope import Format
@@ -366,3 +367,22 @@ def test_what_is_misunderstood_is_no_empty_list(
     refused = keydeck("events", "list", "--filter", expression)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "Filter, character" in refused.stderr
+
+
+def test_without_providers_logs_a_token_and_the_store_say_so_and_count_nothing(
+    store: EventStore, keydeck: Keydeck, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capabilities, "manifests", tuple)
+    left_out = (
+        "keydeck events provider is not installed: this installation leaves the capability forensics out."
+    )
+    ref = str(next(iter(world.tokens)))
+    told = keydeck("events", "token", ref)
+    assert told.exit_code == 0
+    assert f"What was done with it is not known: {left_out}" in told.stderr
+    assert "opened and used" not in told.stdout
+    assert "use" not in keydeck("events", "token", ref, "--json").json
+    forgotten = keydeck("events", "vacuum", "--yes")
+    assert f"Providers' events are left as they are: {left_out}" in forgotten.stderr
+    document = keydeck("events", "vacuum", "--json").json
+    assert (document["forgotten"], "forgotten_of_providers" in document) == (0, False)

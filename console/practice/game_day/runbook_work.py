@@ -8,6 +8,7 @@ from datetime import timedelta
 from threading import Event
 from typing import TYPE_CHECKING, ClassVar
 
+from console.capabilities import not_installed
 from console.container import Container
 from console.host.runners import GRACE_SECONDS
 from console.lazy_services import if_made
@@ -51,7 +52,7 @@ class RunbookWork:
     """Works through runbooks with `container`'s services, made anew once the platform has another key."""
 
     SKIPS: ClassVar[bool] = True
-    """Whether a step that fails is skipped with the reason, or ends the work."""
+    """Whether any step that fails is skipped with the reason, or only one that needs a missing capability."""
 
     def __init__(
         self,
@@ -85,7 +86,9 @@ class RunbookWork:
             try:
                 self.do_step(number, current)
             except KeydeckError as error:
-                if not self.SKIPS or isinstance(error, InterruptedRunError):
+                tools = (current.step.check, *current.step.captures)
+                skips = self.SKIPS or any(not_installed(str(tool), "step") for tool in tools)
+                if not skips or isinstance(error, InterruptedRunError):
                     raise
                 self.tell(f"   not done: {clean(error.message, 300)}")
                 if not self._ended(number, current):

@@ -80,8 +80,7 @@ class EventChoice:
         if self.places:
             found.append(event.c.place.in_(self.places))
         if self.words:
-            texts = ("action", "actor", "address", "agent", "target", "place", "access")
-            found.append(or_(*(event.c[name].icontains(self.words, autoescape=True) for name in texts)))
+            found.append(or_(*(event.c[name].icontains(self.words, autoescape=True) for name in TEXTS)))
         return found
 
 
@@ -267,12 +266,9 @@ class CoverBook:
         asked = select(cover.c.provider, cover.c.place, cover.c.since, cover.c.until, cover.c.origin)
         if provider:
             asked = asked.where(cover.c.provider == provider)
+        asked = asked.order_by(*asked.selected_columns)
         with self._file.reading() as connection:
-            rows = (
-                connection.execute(asked.order_by(*asked.selected_columns)).all()
-                if is_there(connection)
-                else ()
-            )
+            rows = connection.execute(asked).all() if is_there(connection) else ()
         return tuple(CoveredPeriod(p, place, moment_of(a), moment_of(b), o) for p, place, a, b, o in rows)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from textual.events import Paste
 from textual.widgets import Button, Input
 
+from console.capabilities import not_installed
 from console.container import Container
 from console.files.logfile import logging_to
 from console.files.memory_file import remembered
@@ -106,6 +107,7 @@ def pull_logs(services: Container) -> None:
         assert puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since).finished
 
 
+@pytest.mark.skipif(bool(not_installed("tripwire")), reason="needs forensics")
 @pytest.mark.slow
 @pytest.mark.deep
 async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
