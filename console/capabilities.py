@@ -53,7 +53,7 @@ class Manifest(NamedTuple):
     pages: Mapping[str, AddedPage] = _NONE
     extras: Mapping[str, tuple[str, ...]] = _NONE
     services: Mapping[str, str] = _NONE
-    """By which screens and the core know it: each an attribute of a `module:class` of a container."""
+    """What screens and the core ask for by name: each an attribute of a `module:class` of a container."""
     screens: Mapping[str, str] = _NONE
     """Its main screens, each with the one after which it stands."""
     duties: Mapping[str, AddedDuty] = _NONE
@@ -64,13 +64,13 @@ class Manifest(NamedTuple):
     schemas: Mapping[str, tuple[str, ...]] = _NONE
     """The models of what its commands print, each as `module:class`."""
     tools: str = ""
-    """What steps of incidents do with it: a `module:function` of a container, which returns a Toolbox."""
+    """What steps of incidents do with it: a `module:function` of a container and its ToolServices."""
     event_engines: Mapping[str, str] = _NONE
     """Query engines of events, each a module: `source` makes what pulls ask, `table` what counts."""
     event_rules: str = ""
     """Rules about further events: a `module:name` of a store of events and what reads decoys."""
     further_events: Mapping[str, str] = _NONE
-    """What it keeps in that store's file, each a `module:class` of the file, which forgets what is old."""
+    """What it keeps in that store's file: a `module:class` with `count_before` and `forget_before`."""
 
 
 OWN = {

@@ -5,17 +5,19 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from console.capabilities import further_rules
+from console.capabilities import further_rules, not_installed
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import KeydeckError, SettingsError
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.severity import Severity
 from crypto_core.key_names import homes_of, is_key_arn, region_of
 from crypto_core.keys.inventory import KeyInventory
 
@@ -87,10 +89,24 @@ def rules_about_events(
         _configured(settings, trusted),
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
-        further=further_rules(events, decoys),
+        further=partial(_further, further_rules(events, decoys), events),
         decoys=decoys,
         receipts=_receipt_policy(settings),
     )
+
+
+def _further(
+    rules: Callable[..., Iterator[Finding | Gap]], events: EventStore, *window: Any
+) -> Iterator[Finding | Gap]:
+    """What capabilities' rules say; events of providers that nothing here examines are a gap."""
+    from sqlalchemy import inspect
+
+    yield from rules(*window)
+    if sentence := not_installed("provider", "keydeck events"):
+        with events.file.reading() as connection:
+            there = inspect(connection).has_table("provider_event")
+        if there:
+            yield Gap(f"Providers' events are in the store, and not examined: {sentence}", Severity.HIGH)
 
 
 def _receipt_policy(settings: Settings) -> ReceiptPolicy | None:

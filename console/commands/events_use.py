@@ -59,8 +59,9 @@ def token(*, reference: str, as_json: bool) -> None:
                 _print_timeline(timeline, _named_events(services.events, timeline))
                 if judge is not None:
                     _print_use(uses[number])
-            if judge is None:
-                say(f"What was done with it is not known: {not_installed('provider', 'keydeck events')}")
+        if judge is None:
+            say(f"What was done with it is not known: {not_installed('provider', 'keydeck events')}")
+        if not as_json:
             return
     told = zip(found, uses, strict=True)
     documents = [one.as_json() | ({"use": use.as_json()} if use is not None else {}) for one, use in told]

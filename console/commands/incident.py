@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.secret import Secret
 from screens.incidents.work import ENDINGS, incident_work, write_report
 
 if TYPE_CHECKING:
@@ -209,10 +211,10 @@ def start(
 
     Exit 1 if a token was found in no row; where none was, no incident is declared.
     """
-    leak = incident_scope.leaked_tokens(leaked, hashes)
-    if sum(map(bool, (references, expression, leak is not None, organisation, opener))) > 1:
+    if sum(map(bool, (references, expression, leaked is not None or hashes, organisation, opener))) > 1:
         raise click.UsageError("Name the tokens in one way.")
-    with services_of(trust=trust) as services:
+    leak = incident_scope.leaked_tokens(leaked, hashes)
+    with leak if isinstance(leak, Secret) else nullcontext(), services_of(trust=trust) as services:
         work = incident_work(services)
         arn = key or ""
         if arn and not is_key_arn(arn):

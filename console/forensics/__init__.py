@@ -1,1 +1,1 @@
-"""The commands of forensics."""
+"""The commands, manual pages and services of forensics."""

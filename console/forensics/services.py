@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crypto_core.forensics.token_search.search import TokenSearch
     from crypto_core.forensics.tripwires.service import Tripwires
     from crypto_core.incidents.steps.step_contracts import Toolbox
+    from crypto_core.incidents.tool_services import ToolServices
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
 
@@ -126,7 +127,7 @@ class ForensicsServices:
         return index
 
 
-def incident_tools(core: Container) -> Toolbox:
+def incident_tools(core: Container, parts: ToolServices) -> Toolbox:
     """Return what steps of incidents do with forensics."""
     from crypto_core.aws import clock as aws_clock
     from crypto_core.forensics.abilities.incident_tools import ability_tools
@@ -134,7 +135,7 @@ def incident_tools(core: Container) -> Toolbox:
     from crypto_core.forensics.tripwires.incident_tools import TripwireWatch
     from crypto_core.incidents.steps.step_contracts import joined
 
-    own, parts = core.of(ForensicsServices), core.tool_services()
+    own = core.of(ForensicsServices)
     watch = TripwireWatch(own.tripwires.states, core.trail_rules, aws_clock.CLOCK.now)
     of_logs = ProviderUse(parts, own.token_uses).tools()
     return joined(watch.tools(), ability_tools(parts, own.abilities), of_logs)

@@ -48,7 +48,7 @@ class Facts(StrEnum):
 
 
 _FLOOR = Path(__file__).parents[1]
-_ADDED = (found.relative_to(_FLOOR.parent).parts for found in sorted(_FLOOR.glob("*/*/rules")))
+_ADDED = (found.relative_to(_FLOOR.parent).parts for found in sorted(_FLOOR.glob("forensics/*/rules")))
 _PACKAGES = dict.fromkeys(Facts, ("crypto_core.keys.posture",)) | {
     Facts.EVENTS: ("crypto_core.trail.rules",),
     Facts.PROVIDERS: tuple(map(".".join, _ADDED)),

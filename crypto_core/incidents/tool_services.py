@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -119,3 +119,5 @@ class ToolServices:
     settle_seconds: float = 10.0
     """Two censuses that prove a key empty lie so far apart."""
     most: int = MOST_TOKENS
+    marks: dict[tuple[bytes, bytes], tuple[str, str]] = field(default_factory=dict)
+    """What is known of opened envelopes, by incident and digest: none is opened for two tools."""

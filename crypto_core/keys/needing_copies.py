@@ -105,4 +105,4 @@ class NoRegister:
 
     def scanned(self, name: str) -> ScannedCopy:
         unknown = f"{self.why} Which keys the copy needs shows only as its tokens are opened."
-        return ScannedCopy((unknown,), compare=lambda by_format: (f"Not compared with a scan: {self.why}",))
+        return ScannedCopy((unknown,), compare=lambda by_format: (f"Not compared with a scan. {self.why}",))

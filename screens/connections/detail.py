@@ -55,7 +55,7 @@ class TokenPart(NamedTuple):
     """What is known of a token besides its envelope: its lines stand below."""
 
     read: Callable[[Services, TokenRef], Any]
-    """In a worker; None where nothing is known, so that nothing need be loaded for it."""
+    """In a worker; None where nothing is known."""
     lines: Callable[[Any, datetime, bool], Sequence[Content]]
     """The lines of what was read; with True, all that is known."""
 

@@ -242,7 +242,12 @@ class TokenScreen(UseScreen[OpenedAndUsed]):
         return OpenedAndUsed(timeline, use)
 
     def lines(self, answer: OpenedAndUsed, width: int) -> Iterable[Line]:
-        use = () if answer.use is None else use_lines(answer.use, width, self.facts)
+        missing = self.facts.services.not_installed("provider", "keydeck events")
+        use: Iterable[Line] = ()
+        if answer.use is not None:
+            use = use_lines(answer.use, width, self.facts)
+        elif missing:
+            use = (BLANK, *prose(f"▲ What was done with it is not known: {missing}", width, style="$warning"))
         return token_lines(answer.timeline, width, self.facts, use)
 
 

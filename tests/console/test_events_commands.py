@@ -381,7 +381,8 @@ def test_without_providers_logs_a_token_and_the_store_say_so_and_count_nothing(
     assert told.exit_code == 0
     assert f"What was done with it is not known: {left_out}" in told.stderr
     assert "opened and used" not in told.stdout
-    assert "use" not in keydeck("events", "token", ref, "--json").json
+    document = keydeck("events", "token", ref, "--json")
+    assert ("use" in document.json, left_out in document.stderr) == (False, True)
     forgotten = keydeck("events", "vacuum", "--yes")
     assert f"Providers' events are left as they are: {left_out}" in forgotten.stderr
     document = keydeck("events", "vacuum", "--json").json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def without_forensics(monkeypatch: pytest.MonkeyPatch) -> None:
     here = tuple(one for one in capabilities.manifests() if one.name != "forensics")
     for module in ("console.capabilities", "console.container"):
         monkeypatch.setattr(f"{module}.manifests", lambda: here)
+
+
+def test_providers_events_in_the_store_that_nothing_examines_are_a_gap(services: Container) -> None:
+    now = datetime.now(UTC)
+
+    def gaps() -> list[str]:
+        reasons = services.trail_rules.examine_events(now - timedelta(days=1), now).coverage.reasons
+        return [reason for reason in reasons if LEFT_OUT in reason]
+
+    assert gaps() == []
+    with services.events.file.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE provider_event (id INTEGER)")
+    said = f"keydeck events provider {LEFT_OUT}"
+    assert gaps() == [f"Providers' events are in the store, and not examined: {said}"]
 
 
 def test_a_leak_declares_nothing_and_is_not_read(

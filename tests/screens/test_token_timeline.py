@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from console import capabilities
 from crypto_core.envelope import Format
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.coverage import Coverage
@@ -55,7 +56,12 @@ def shown(d: Deck) -> tuple[str, int]:
     return d.pane.feed.shown.filter, len(d.pane.feed.window.rows)
 
 
-async def test_a_v2_tokens_timeline_is_exact_by_principal_and_day() -> None:
+@pytest.mark.parametrize("left_out", [False, True])
+async def test_a_v2_tokens_timeline_is_exact_by_principal_and_day(
+    monkeypatch: pytest.MonkeyPatch, left_out: bool
+) -> None:
+    if left_out:
+        monkeypatch.setattr(capabilities, "manifests", tuple)
     async with deck(there(), start="connections", size=LARGE) as d:
         await timeline_of(d, V2)
         assert "Timeline › gh_connection.access_token:gh-2" in d.lines()[1]
@@ -63,6 +69,7 @@ async def test_a_v2_tokens_timeline_is_exact_by_principal_and_day() -> None:
         assert "these events are about this very token" in d.text()
         assert "possible" not in d.text()
         assert "Opened and used" not in d.text(), "nobody is asked who knows"
+        assert ("What was done with it is not known: keydeck events provider is" in d.text()) is left_out
         assert "?" not in d.line_with("role/platform")
         assert "2026-07-01" in d.text()
 

@@ -45,7 +45,7 @@ def _words() -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("words.toml").read_text(encoding="utf-8"))
 
 
-SCHEMAS = tuple(sorted(_MODELS, key=list(_words()).index))
+SCHEMAS = tuple(name for name in _words() if name in _MODELS)
 """Their names, in the order of their words."""
 
 

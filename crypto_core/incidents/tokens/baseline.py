@@ -49,7 +49,7 @@ class Baseline:
     def __init__(self, parts: ToolServices) -> None:
         self._parts = parts
         self.scoped = ScopedTokens(parts)
-        self.marker = Marker(parts.opener)
+        self.marker = Marker(parts.opener, parts.marks)
         self.remembered = Remembered(parts.evidence)
 
     def captured(self, situation: Situation) -> tuple[Captured, ...]:

@@ -62,12 +62,12 @@ class TokenComparison:
 
 
 class Marker:
-    """Makes marks. Blocks on KMS for envelopes that it has not opened before; thread-safe."""
+    """Makes marks. Blocks on KMS for envelopes that are not among the `known` ones; thread-safe."""
 
-    def __init__(self, opener: ValueOpener) -> None:
+    def __init__(self, opener: ValueOpener, known: dict[tuple[bytes, bytes], tuple[str, str]]) -> None:
         self._opener = opener
         self._lock = Lock()
-        self._known: dict[tuple[bytes, bytes], tuple[str, str]] = {}
+        self._known = known
 
     def stored(self, incident: Incident, token: StoredToken) -> str:
         """Return the mark of a stored value; asks nobody."""

@@ -141,7 +141,7 @@ def _in_order(plan: RevocationPlan, order: Sequence[RankedToken], missing: str) 
     if not ranked:
         return (f"These: {'; '.join(listed(map(str, plan.tokens)))}.",)
     if missing:
-        return (f"The worst first, by exposure alone: {missing}", *listed(ranked))
+        return (f"The worst first, by exposure alone. {missing}", *listed(ranked))
     asked = sum(one.abilities is not None for one in order)
     known = f"of {asked:,} of {counted(len(order), 'token')} it is known what they can do"
     return (f"The worst first; {known}:", *listed(ranked))

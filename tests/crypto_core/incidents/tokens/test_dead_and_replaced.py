@@ -44,7 +44,7 @@ def test_without_abilities_revocation_goes_by_exposure_alone_and_says_so(stage: 
     alone = replace(stage, parts=replace(stage.parts, ordering=ordering)).again()
     refs = of_column(world, "gh_connection")[:2]
     does = alone.about(*refs).plan(REVOKE).does
-    assert f"The worst first, by exposure alone: {why}" in does
+    assert f"The worst first, by exposure alone. {why}" in does
     assert not any("it is known what they can do" in line for line in does)
     assert sum("What it can do is not known" in line for line in does) == len(refs)
 

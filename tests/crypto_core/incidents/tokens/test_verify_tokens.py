@@ -108,7 +108,7 @@ def test_a_restored_copy_without_a_register_is_compared_with_nothing_and_says_so
     stage.about(database="restored")
     plan = stage.plan(ActionKind.VERIFY_RESTORED)
     assert "There is none here. Which keys the copy needs shows only as its tokens are opened." in plan.does
-    compared = "Not compared with a scan: There is none here."
+    compared = "Not compared with a scan. There is none here."
     assert stage.run(ActionKind.VERIFY_RESTORED, {"sample": 5}).lines[-1] == compared
     (census,) = (content for kind, content in stage.kept if kind == "census")
     assert json.loads(census)["beside_scanned_copy"] == [compared]
