@@ -79,24 +79,20 @@ OWN = {
     "watch": "service",
     "notify": "service",
     "evidence": "evidence",
-    **dict.fromkeys(
-        ("tripwire", "scan", "copies", "whose", "abilities", "events provider"),
-        "forensics",
-    ),
+    **dict.fromkeys(("tripwire", "scan", "copies", "whose", "abilities", "events provider"), "forensics"),
 }
 """Keydeck's own capabilities, by their commands: asking for one that is missing says so."""
 OWN_ENGINES = {"athena": "engines"}
 """Those that bring a query engine, by its name."""
 OWN_TOOLS = dict.fromkeys(
     (
-        *("abilities", "abilities-asked", "ask-abilities", "copies", "hashed-query"),
-        *("provider-events", "provider-events-covered", "tripwires", "tripwires-known"),
+        *("abilities", "abilities-asked", "ask-abilities", "hashed-query", "provider-events"),
+        *("provider-events-covered", "tripwires", "tripwires-known"),
+        *("index of tokens", "register of copies", "search for leaked tokens"),
     ),
     "forensics",
 )
-"""Those that bring a check, a capture or an action of steps, or a register, by its name."""
-OWN_SERVICES = dict.fromkeys(("index of tokens", "search for leaked tokens"), "forensics")
-"""Those that bring a service that the core asks for, by what it is called."""
+"""Those that bring a tool of steps, or a service that the core asks for, by its name."""
 
 
 @cache
@@ -134,17 +130,9 @@ def event_engines() -> dict[str, str]:
     return {name: module for one in manifests() for name, module in one.event_engines.items()}
 
 
-def further_rules(events: Any, decoys: Any) -> Callable[..., Iterator[Any]]:
-    """Return what the capabilities' rules say of a window of a store of events."""
-    rules = [resolve_name(one.event_rules)(events, decoys) for one in manifests() if one.event_rules]
-    return lambda *window: (said for made in rules for said in made(*window))
-
-
 def further_events(file: Any) -> dict[str, Any]:
     """Return what the capabilities keep in the file of a store of events, by name."""
-    return {
-        name: resolve_name(path)(file) for one in manifests() for name, path in one.further_events.items()
-    }
+    return {name: resolve_name(at)(file) for one in manifests() for name, at in one.further_events.items()}
 
 
 def not_installed(name: str, option: str = "keydeck") -> str:
@@ -153,8 +141,7 @@ def not_installed(name: str, option: str = "keydeck") -> str:
     "" for what is here.
     """
     words = f"{option} {name}".split()
-    others = OWN_ENGINES | OWN_TOOLS | OWN_SERVICES
-    own = OWN.get(" ".join(words[1:])) if words[0] == "keydeck" else others.get(name)
+    own = OWN.get(" ".join(words[1:])) if words[0] == "keydeck" else (OWN_ENGINES | OWN_TOOLS).get(name)
     if own is None or any(one.name == own for one in manifests()):
         return ""
     return f"{option} {name} is not installed: this installation leaves the capability {own} out."

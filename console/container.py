@@ -427,7 +427,7 @@ class Container:
         from crypto_core.keys.needing_copies import NoRegister
 
         make = added_services().get("copy_register")
-        return make(self) if make else NoRegister(not_installed("copies", "The register of"))
+        return make(self) if make else NoRegister(not_installed("register of copies", "The"))
 
     @deferred_property
     def replacement(self) -> ManualRotation:

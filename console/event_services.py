@@ -5,12 +5,13 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache, partial
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from console.capabilities import further_rules, not_installed
+from console.capabilities import manifests, not_installed
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.configured import Configured
     from crypto_core.trail.rules.rule_context import ReceiptPolicy
-    from crypto_core.trail.rules.service import TrailRules
+    from crypto_core.trail.rules.service import Further, TrailRules
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
 
@@ -84,24 +85,24 @@ def rules_about_events(
     """Return the rules about a store's events. KMS is asked for names of keys; `decoys` reads decoys."""
     from crypto_core.trail.rules.service import TrailRules
 
+    rules = [resolve_name(one.event_rules)(events, decoys) for one in manifests() if one.event_rules]
     return TrailRules(
         events,
         _configured(settings, trusted),
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
-        further=partial(_further, further_rules(events, decoys), events),
+        further=partial(_further, rules, events),
         decoys=decoys,
         receipts=_receipt_policy(settings),
     )
 
 
-def _further(
-    rules: Callable[..., Iterator[Finding | Gap]], events: EventStore, *window: Any
-) -> Iterator[Finding | Gap]:
+def _further(rules: Sequence[Further], events: EventStore, *window: Any) -> Iterator[Finding | Gap]:
     """What capabilities' rules say; events of providers that nothing here examines are a gap."""
     from sqlalchemy import inspect
 
-    yield from rules(*window)
+    for said in rules:
+        yield from said(*window)
     if sentence := not_installed("provider", "keydeck events"):
         with events.file.reading() as connection:
             there = inspect(connection).has_table("provider_event")

@@ -30,7 +30,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
-from console.capabilities import OWN_SERVICES, not_installed
+from console.capabilities import OWN_TOOLS, not_installed
 from console.estate_settings import Colour, EstateSettings
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
@@ -549,7 +549,7 @@ class Settings(BaseSettings):
         """Without its capability, each rewrite would leave the index behind."""
         name = "index of tokens"
         if on and not_installed(name, "The"):
-            needed = OWN_SERVICES[name]
+            needed = OWN_TOOLS[name]
             raise ValueError(f"token_index needs the capability {needed}, which this installation leaves out")
         return on
 
@@ -588,10 +588,7 @@ class Settings(BaseSettings):
 
     def required_database_url(self) -> str:
         if not self.database_url:
-            raise SettingsError(
-                "No database is configured.",
-                remedy=database_remedy(),
-            )
+            raise SettingsError("No database is configured.", remedy=database_remedy())
         return self.database_url
 
 

@@ -25,7 +25,6 @@ class Manual(Protocol):
 
     def page(self, topic: str) -> ManualPage:
         """Return one page. Raises SettingsError for a topic that is none, with what may be meant."""
-        ...
 
 
 def topic_of(link: str) -> str:

@@ -116,24 +116,17 @@ class Contexts(Protocol):
 
     def current(self) -> Context:
         """Return where the console works now. Asks nothing."""
-        ...
 
     def offered(self) -> Offered:
         """Return what can be switched to. Reads AWS's configuration files; raises nothing."""
-        ...
 
     def estates(
         self, cancelled: Event | None = None
     ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
         """Return how every estate stands now, and the keys that environments share. Blocks on all of them."""
-        ...
 
     def switch(
-        self,
-        *,
-        profile: str | None = None,
-        database: str | None = None,
-        estate: str | None = None,
+        self, *, profile: str | None = None, database: str | None = None, estate: str | None = None
     ) -> Services:
         """Return services for another place; None keeps what is. Nothing is connected yet.
 
@@ -142,7 +135,6 @@ class Contexts(Protocol):
         Raises SettingsError for what isn't offered, and then all stays as it was. Calls under way on the
         services before go on to their end. Trouble with the new place shows in its surroundings.
         """
-        ...
 
 
 class UserCommands(Protocol):
@@ -150,7 +142,6 @@ class UserCommands(Protocol):
 
     def run(self, command: UserCommand, fields: Mapping[str, Any], cancelled: Event) -> CommandOutcome:
         """Run a command for a row and return what came of it. Raises RefusedError, ReadOnlyError."""
-        ...
 
 
 class JobProcesses(Protocol):
@@ -158,7 +149,6 @@ class JobProcesses(Protocol):
 
     def fitting(self, calls_per_second: float, tokens: int) -> int:
         """Return how many processes a job of that rate over so many tokens gets on this machine."""
-        ...
 
     def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
         """Start so many processes that work on a job until it ends or is paused; those that do already stay.
@@ -166,13 +156,11 @@ class JobProcesses(Protocol):
         `trust` are keys trusted for this job beside those of the settings. Blocks while they are started.
         Raises ReadOnlyError, JobError.
         """
-        ...
 
     def at_work(self) -> Mapping[int, int]: ...
 
     def trouble(self, job: int) -> str:
         """Return why processes of this console stopped working on a job, "" if none did. Cleaned text."""
-        ...
 
 
 class LeakSearch(Protocol):
@@ -190,7 +178,6 @@ class LeakSearch(Protocol):
 
         Raises InvalidTokenError for what holds none, KmsError, DatabaseError, InterruptedRunError.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

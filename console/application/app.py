@@ -141,10 +141,7 @@ class KeydeckApp(Actor, App[None]):
         self.theme = theme_named(chosen, self.available_themes) or DARK.name
         if reduced_motion:
             self.animation_level = "none"
-        self.navigation = Navigation(
-            self,
-            {name: partial(main_screen, name, self.facts) for name in NAMES},
-        )
+        self.navigation = Navigation(self, {name: partial(main_screen, name, self.facts) for name in NAMES})
         self._start_screen = start_screen
         self._codes = codes
         self._hears_signals = hears_signals

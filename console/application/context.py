@@ -74,11 +74,7 @@ class ConsoleContexts:
         return found, shared_keys(found)
 
     def switch(
-        self,
-        *,
-        profile: str | None = None,
-        database: str | None = None,
-        estate: str | None = None,
+        self, *, profile: str | None = None, database: str | None = None, estate: str | None = None
     ) -> Services:
         """Return services for a place or an estate. Raises SettingsError."""
         with self._lock:

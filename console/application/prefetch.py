@@ -91,10 +91,7 @@ class _Status:
         self._ahead = _Ahead(lambda: source.take_census(progress=self._tell))
 
     def take_census(
-        self,
-        *,
-        cancelled: Event | None = None,
-        progress: Callable[[CensusProgress], None] | None = None,
+        self, *, cancelled: Event | None = None, progress: Callable[[CensusProgress], None] | None = None
     ) -> Status:
         if not self._ahead.fresh:
             return self._source.take_census(cancelled=cancelled, progress=progress)

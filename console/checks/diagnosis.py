@@ -70,10 +70,7 @@ def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]
     signer = KmsSigner(kms.call, keys, settings.former_signing_keys) if keys else None
     anchoring = anchoring_of(settings, kms)
     if not settings.database_url:
-        check = Topic(DATABASE, "address").failed(
-            "No database is configured.",
-            database_remedy(),
-        )
+        check = Topic(DATABASE, "address").failed("No database is configured.", database_remedy())
         yield Area(DATABASE, lambda _: [check])
     else:
         place = DatabasePlace(

@@ -42,14 +42,7 @@ _COLUMNS = "severity=state reference org provider format key material evidence c
     "--limit", type=click.IntRange(min=1), help="Print at most this many rows; the total is printed too."
 )
 @rows_option
-def connections(
-    *,
-    filter_: str,
-    sort: str,
-    reverse: bool,
-    limit: int | None,
-    form: Form,
-) -> None:
+def connections(*, filter_: str, sort: str, reverse: bool, limit: int | None, form: Form) -> None:
     """List tokens: how each is stored and under which key. Values are never shown."""
     query = Query(filter_, sort, reverse)
     with services_of() as services:

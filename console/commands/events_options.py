@@ -128,12 +128,7 @@ def counting_engine(engine: EngineChoice | None, most: int | None, *, yes: bool)
 
 
 def expression(
-    filter_: str,
-    since: datetime | None,
-    until: datetime | None,
-    *,
-    service: bool = True,
-    own: bool = True,
+    filter_: str, since: datetime | None, until: datetime | None, *, service: bool = True, own: bool = True
 ) -> str:
     """Return the filter for all of it. Without `service` it hides services, unless it is about them; without
     `own` Keydeck's own calls in the same way.

@@ -182,11 +182,7 @@ def _print_ocsf(events_of: EventsOf, posture: Posture, suppressed: Iterable[Supp
     told += [(one.finding, f"{one.by.reason} ({one.by.by})") for one in suppressed]
     for finding, reason in told:
         document = ocsf_finding(
-            finding,
-            posture.taken_at,
-            events_of(finding),
-            product_version=version,
-            suppressed=reason,
+            finding, posture.taken_at, events_of(finding), product_version=version, suppressed=reason
         )
         click.echo(json.dumps(document, ensure_ascii=True))
 

@@ -39,14 +39,7 @@ _TWO = (
 @click.option("--sql", "part", flag_value="sql", help="Print the SQL alone, for psql.")
 @click.option("--iam", "part", flag_value="iam", help="Print the IAM policy alone, as JSON.")
 @json_option
-def grants(
-    *,
-    role: str,
-    grantee: str | None,
-    two_logins: bool,
-    part: str | None,
-    as_json: bool,
-) -> None:
+def grants(*, role: str, grantee: str | None, two_logins: bool, part: str | None, as_json: bool) -> None:
     """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
 
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,

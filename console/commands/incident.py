@@ -213,7 +213,7 @@ def start(
     """
     if sum(map(bool, (references, expression, leaked is not None or hashes, organisation, opener))) > 1:
         raise click.UsageError("Name the tokens in one way.")
-    leak = incident_scope.leaked_tokens(leaked, hashes)
+    leak = incident_scope.given_leak(leaked, hashes)
     with leak if isinstance(leak, Secret) else nullcontext(), services_of(trust=trust) as services:
         work = incident_work(services)
         arn = key or ""

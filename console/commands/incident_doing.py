@@ -228,13 +228,7 @@ def next_(
             consent = _consent(plan, yes=yes, typed=typed)
             with meter(name) as shown:
                 result = work.run_action(
-                    incident,
-                    name,
-                    plan,
-                    consent,
-                    asked_for,
-                    progress=shown.show,
-                    cancelled=cancelled,
+                    incident, name, plan, consent, asked_for, progress=shown.show, cancelled=cancelled
                 )
             incident_words.say_result(result)
             work_on_jobs(services, incident, cancelled, trust)

@@ -60,7 +60,7 @@ found_options = together(
 )
 
 
-def leaked_tokens(leaked: str | None, hashes: Sequence[str]) -> Secret | Sequence[str] | None:
+def given_leak(leaked: str | None, hashes: Sequence[str]) -> Secret | Sequence[str] | None:
     """Return what --secret or --hashed-token give, None for neither. Raises UsageError, SettingsError."""
     if leaked is not None and hashes:
         raise click.UsageError("Choose --secret or --hashed-token.")

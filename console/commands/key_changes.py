@@ -166,12 +166,7 @@ COMMANDS: tuple[click.Command, ...] = (*map(_command, ChangeKind), grants)
 
 
 def _change(
-    change: KeyChange,
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    lose_tokens: str | None = None,
+    change: KeyChange, *, dry_run: bool, yes: bool, as_json: bool, lose_tokens: str | None = None
 ) -> int:
     with services_of() as services:
         work = services.services.key_changes

@@ -79,14 +79,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 )
 @json_flag
 def pack(
-    *,
-    since: datetime,
-    until: datetime,
-    framework: str,
-    folder: Path,
-    seed: str,
-    sample: int,
-    as_json: bool,
+    *, since: datetime, until: datetime, framework: str, folder: Path, seed: str, sample: int, as_json: bool
 ) -> int:
     """Write what a period came to into a new folder, signed: documents, tables, records and the journal.
 

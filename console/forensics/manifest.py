@@ -1,4 +1,4 @@
-"""What forensics adds: decoys, old copies, audit logs of providers, whose a token is and what it can do."""
+"""Forensics: decoys, old copies, providers' audit logs, the search for leaked tokens, their abilities."""
 
 from __future__ import annotations
 

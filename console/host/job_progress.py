@@ -24,12 +24,7 @@ _CUT_OFF = "Others take its tokens over. Cut off, it goes on by itself; killed, 
 
 
 def work_on(
-    work: JobService,
-    job: int,
-    cancelled: Event,
-    *,
-    processes: int | None = 1,
-    environment: Mapping[str, str],
+    work: JobService, job: int, cancelled: Event, *, processes: int | None = 1, environment: Mapping[str, str]
 ) -> JobView:
     """Work on a job, with further processes beside this one, until it ends or stops; return where it is then.
 

@@ -199,9 +199,7 @@ class ClosedIncident(RunbookWork):
     def declare(self) -> int:
         world = self.sandbox.world
         scope = IncidentScope(
-            references=(str(self._leaked()),),
-            since=world.now - _INCIDENT_SINCE,
-            origin="support ticket 4711",
+            references=(str(self._leaked()),), since=world.now - _INCIDENT_SINCE, origin="support ticket 4711"
         )
         return self.incidents.declare("token-compromise", scope, INCIDENT_TITLE)
 

@@ -32,9 +32,7 @@ def create_trail(s3: Any, cloudtrail: Any, region: str) -> None:
 def secure_bucket(s3: Any, bucket: str, access_logs: str) -> None:
     """Let nobody make a bucket public, and have its accesses logged in another one."""
     s3.put_bucket_acl(
-        Bucket=access_logs,
-        GrantWrite=f"uri={_LOG_DELIVERY}",
-        GrantReadACP=f"uri={_LOG_DELIVERY}",
+        Bucket=access_logs, GrantWrite=f"uri={_LOG_DELIVERY}", GrantReadACP=f"uri={_LOG_DELIVERY}"
     )
     blocked = dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True

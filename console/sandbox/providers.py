@@ -160,14 +160,7 @@ class Providers:
         return None
 
     def _github(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        scheme: str,
-        token: str,
-        user: str,
-        told: Mapping[str, Any],
+        self, method: str, path: str, query: str, scheme: str, token: str, user: str, told: Mapping[str, Any]
     ) -> HttpAnswer:
         match method, path:
             case "GET", "/user":

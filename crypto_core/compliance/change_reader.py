@@ -183,12 +183,7 @@ class ChangeReader:
             since, now, tuple(ordered[:MOST_CHANGES]), tuple(clean(gap, 600) for gap in dict.fromkeys(gaps))
         )
 
-    def uses(
-        self,
-        before: datetime | None,
-        now: datetime,
-        cancelled: Event | None = None,
-    ) -> UseFacts:
+    def uses(self, before: datetime | None, now: datetime, cancelled: Event | None = None) -> UseFacts:
         """Return who used the keys since `before`, up to an hour ago; of the last day without it.
 
         Raises EventStoreError, InterruptedRunError.

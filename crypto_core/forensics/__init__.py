@@ -1,1 +1,1 @@
-"""Found out beside the inventory: decoys, old copies, audit logs, whose a token is and what it can do."""
+"""Decoys, old copies, providers' audit logs, the search for leaked tokens, and what tokens can do."""

@@ -46,11 +46,9 @@ class DeliveredCalls:
 class ApprovalCalls(Protocol):
     def call(self, context: Mapping[str, str]) -> None:
         """Make one call under the approvals key. Raises KmsError, ReadOnlyError."""
-        ...
 
     def delivered(self, since: datetime) -> DeliveredCalls:
         """Ask CloudTrail for the calls since a moment. Raises KmsError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

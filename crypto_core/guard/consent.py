@@ -40,7 +40,6 @@ class CodeRunning(Protocol):
     @property
     def unagreed(self) -> Sequence[str]:
         """By name, as far as the settings don't agree to it."""
-        ...
 
 
 def document_digest(document: object) -> str:
@@ -52,7 +51,6 @@ class Subject(Protocol):
     @property
     def digest(self) -> str:
         """Names exactly this: another target or other tokens have another digest."""
-        ...
 
     @property
     def danger(self) -> Danger: ...

@@ -42,7 +42,6 @@ class Recorder(Protocol):
 
         `by` is the database's function that makes it: one that checks what it records, or `TEXT`.
         """
-        ...
 
 
 class PlannedChange(Subject, Protocol):

@@ -30,7 +30,6 @@ class Signer(Protocol):
         a valid signature by a former key that was not made before the key's end as far as anybody can tell,
         KmsError where KMS can't be asked. A signature by another key is not taken as ours.
         """
-        ...
 
 
 NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."

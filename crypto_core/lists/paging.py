@@ -68,11 +68,9 @@ class PagedSource(Protocol[Row_co]):
         or with `backwards` the last ones. Raises InvalidFilterError with the position, InterruptedRunError
         once `cancelled` is set, KeydeckError for an order that there isn't, and what the source fails with.
         """
-        ...
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """Return how many rows the filter lets through. Raises as `page`."""
-        ...
 
 
 def pages_of(

@@ -45,21 +45,17 @@ class LogBook(Protocol):
     @property
     def path(self) -> Path | None:
         """The file that is written; None where there is none."""
-        ...
 
     @property
     def trouble(self) -> CleanText:
         """Why there is no file, or why it is no longer written: one sentence. "" where all is well."""
-        ...
 
     @property
     def changes(self) -> int:
         """The number of the latest line, 0 before the first. Compare it with the last one shown."""
-        ...
 
     def lines(self, after: int = 0) -> tuple[LogLine, ...]:
         """Return the lines that are kept, oldest first, only those with a number above `after`."""
-        ...
 
 
 class Recent:

@@ -53,15 +53,12 @@ class Observer(Protocol):
         `failure` is the name of the error's class, "" where the operation succeeded; `format_` is "" where it
         failed before it was known.
         """
-        ...
 
     def kms_call(self, operation: str, seconds: float, failure: str) -> None:
         """One KMS call ended, botocore's retries included, after so many seconds."""
-        ...
 
     def cache(self, *, hit: bool) -> None:
         """The data-key cache was asked."""
-        ...
 
 
 class Silent:

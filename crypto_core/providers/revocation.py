@@ -154,14 +154,7 @@ class Revocation:
         rest = [ref for ref in self._took if ref not in hoped]
         for refs, patience in ((rest, _ONE_LOOK), (hoped, self._patience)):
             pending = {ref: (self._orders[ref].target, self._orders[ref].token) for ref in refs}
-            prove(
-                self._transport,
-                self._clock,
-                patience,
-                pending,
-                told=self._told,
-                cancelled=self._cancelled,
-            )
+            prove(self._transport, self._clock, patience, pending, told=self._told, cancelled=self._cancelled)
 
     def _told(self, ref: TokenRef, said: messages.Said) -> None:
         with self._lock:

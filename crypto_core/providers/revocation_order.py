@@ -324,7 +324,6 @@ class KnownAbilities(Protocol):
 
     def kept(self, refs: Sequence[TokenRef]) -> Mapping[TokenRef, TokenAbilities]:
         """Return the last answers of providers. Raises DatabaseError, AbilityBookError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

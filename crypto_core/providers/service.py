@@ -171,12 +171,7 @@ class ProviderService:
 
         with Transport(self._clock) as transport:
             self._asking.each_opened(
-                question.tokens,
-                question.endpoints,
-                asked,
-                not_asked,
-                progress=progress,
-                cancelled=cancelled,
+                question.tokens, question.endpoints, asked, not_asked, progress=progress, cancelled=cancelled
             )
         return tuple(answers[ref] for ref in question.tokens)
 
@@ -320,9 +315,7 @@ class ProviderService:
             )
             try:
                 return RevocationResult(
-                    stopped_by=revocation.carry_out(),
-                    tokens=revocation.results(),
-                    by_hand=plan.by_hand,
+                    stopped_by=revocation.carry_out(), tokens=revocation.results(), by_hand=plan.by_hand
                 )
             except BaseException:  # raised again, with what became of the tokens until then
                 run.so_far |= counts_of(RevocationResult(revocation.results(), plan.by_hand, ""))

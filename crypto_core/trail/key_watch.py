@@ -285,12 +285,7 @@ class KeyMonitor:
         return self.clock() + timedelta(seconds=self.skew() or 0.0)
 
     def begin_watch(
-        self,
-        keys: Sequence[str],
-        since: datetime,
-        *,
-        pull: bool = True,
-        cancelled: Event | None = None,
+        self, keys: Sequence[str], since: datetime, *, pull: bool = True, cancelled: Event | None = None
     ) -> KeyWatch:
         """Watch keys. Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError."""
         known = known_keys(self.store, cancelled=cancelled)

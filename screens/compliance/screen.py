@@ -73,11 +73,7 @@ class ComplianceScreen(AnswerScreen[ComplianceStanding]):
         yield NoticeBar()
         yield Static(id="standing")
         yield Panes(
-            self.facts,
-            HeatMap(),
-            Static(id="control"),
-            arranged=self.show_facts,
-            narrow=Arrangement.BELOW,
+            self.facts, HeatMap(), Static(id="control"), arranged=self.show_facts, narrow=Arrangement.BELOW
         )
         yield HintLine()
 

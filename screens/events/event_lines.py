@@ -32,7 +32,7 @@ def title(row: StoredEvent, facts: ScreenFacts) -> Content:
         sign, " ", (event.name, "bold"), "  ",
         (outcome, "$error" if event.failed else "$success"), "  ",
         (when, "$muted"), "  ",
-        (principal_words(event.principal), "$warning" if event.principal.is_human else ""),
+        (principal_words(event.principal), "$warning" if event.principal.is_human else "")
     )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def short_lines(row: StoredEvent | None, facts: ScreenFacts) -> Content:
     lines += [
         _pairs(
             ("from", event.source_ip), ("session", event.principal.session), ("Region", event.region),
-            ("account", event.account),
+            ("account", event.account)
         ),
         _pairs(("user agent", event.user_agent)),
         _pairs(("key", ", ".join(facts.key_words.long(arn) for arn in event.key_arns) or event.alias or "-")),

@@ -122,7 +122,5 @@ def ends(histogram: Histogram, now: datetime, width: int) -> Content:
         return Content.assemble((f"{first}–{last} {middle}", "$muted"), (more, "$error"))
     before = left // 2
     return Content.assemble(
-        (first + " " * before + middle, "$muted"),
-        (more, "$error"),
-        (" " * (left - before) + last, "$muted"),
+        (first + " " * before + middle, "$muted"), (more, "$error"), (" " * (left - before) + last, "$muted")
     )

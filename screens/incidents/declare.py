@@ -481,8 +481,7 @@ def opened_content(book: Runbook, scope: IncidentScope, facts: ScreenFacts) -> C
         Content.assemble(("steps      ", "$muted"), f"{counted(len(book.steps), 'step')}{allowed}"),
         Content.assemble(("phases     ", "$muted"), phases),
         Content.assemble(
-            ("runbook    ", "$muted"),
-            f"{shortened(book.id, 80)} version {book.version}, {book.source}",
+            ("runbook    ", "$muted"), f"{shortened(book.id, 80)} version {book.version}, {book.source}"
         ),
         Content(""),
         Content(

@@ -100,10 +100,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
 def lead_of(facts: ScreenFacts) -> Lead:
     gate = facts.services.approvals
-    return Lead(
-        incident_work(facts).drill_due(),
-        gate.requests(pending=True) if gate is not None else (),
-    )
+    return Lead(incident_work(facts).drill_due(), gate.requests(pending=True) if gate is not None else ())
 
 
 def lead_lines(lead: Lead | Failure) -> list[Content]:

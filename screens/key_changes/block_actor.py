@@ -173,7 +173,7 @@ class ChooseBlock(ChoiceDialog[BlockChoice]):
         arn = fit_middle(choice.principal, max(rest - len(words) - 2, 0)) if rest > 60 else ""
         return line(
             " ", (fit(name_of(choice.principal), name), "bold"), " ", words, (f"  {arn}", "$muted"),
-            target=choice,
+            target=choice
         )  # fmt: skip
 
 

@@ -201,8 +201,7 @@ class CreateDialog(Dialog[KeyChange | None]):
     def compose(self) -> ComposeResult:
         with framed("New key: nothing changed yet"):
             yield Static(
-                Content("Each role gets the least it needs. ARNs, separated by commas."),
-                classes="about",
+                Content("Each role gets the least it needs. ARNs, separated by commas."), classes="about"
             )
             with VerticalScroll(classes="body", can_focus=False):
                 for name, hint in _FIELDS:

@@ -147,11 +147,7 @@ class StatusScreen(ProblemActor):
     def body(self) -> Iterable[Widget]:
         yield NoticeBar()
         yield Panes(
-            self.facts,
-            LineList(),
-            Static(id="side"),
-            arranged=self._show_side,
-            narrow=Arrangement.ALONE,
+            self.facts, LineList(), Static(id="side"), arranged=self._show_side, narrow=Arrangement.ALONE
         )
         yield HintLine()
 

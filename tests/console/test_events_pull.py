@@ -210,7 +210,7 @@ def test_the_buckets_files_are_validated(
     sandbox: Sandbox, keydeck: Keydeck, since: str, environment: dict[str, str]
 ) -> None:
     sandbox.control.deliver()
-    arguments = ("events", "pull", "--from", "s3", "--since", "2m", "--region", "eu-west-1", "--validate")
+    arguments = ("events", "pull", "--from", "s3", "--since", "30s", "--region", "eu-west-1", "--validate")
     found = keydeck(*arguments)
     assert found.exit_code == 0, found.stderr
     assert "Validation: " in found.stdout

@@ -23,7 +23,7 @@ SEARCH, INDEX = f"The search for leaked tokens {LEFT_OUT}", f"The index of token
 @pytest.fixture(autouse=True)
 def without_forensics(monkeypatch: pytest.MonkeyPatch) -> None:
     here = tuple(one for one in capabilities.manifests() if one.name != "forensics")
-    for module in ("console.capabilities", "console.container"):
+    for module in ("console.capabilities", "console.container", "console.event_services"):
         monkeypatch.setattr(f"{module}.manifests", lambda: here)
 
 

@@ -23,7 +23,6 @@ _SECONDS = 5
 class GameTokenUse(Protocol):
     def takes(self, ref: TokenRef, token: Secret) -> bool | None:
         """Return True if the token works, False if it is dead, None if there is nobody to say so."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

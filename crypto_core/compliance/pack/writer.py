@@ -112,11 +112,7 @@ class PackWriter:
         )
 
     def _write_files(
-        self,
-        folder: NewFolder,
-        period: AuditPeriod,
-        context: PackContext,
-        anchors: Sequence[bytes],
+        self, folder: NewFolder, period: AuditPeriod, context: PackContext, anchors: Sequence[bytes]
     ) -> tuple[list[pack.PackedFile], dict[str, Any]]:
         files: list[pack.PackedFile] = []
 

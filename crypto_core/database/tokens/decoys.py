@@ -70,7 +70,6 @@ class ReadDecoys(Protocol):
 
     def __call__(self, *, anew: bool = False) -> Decoys:
         """With `anew` as they are now, else as they were a moment ago."""
-        ...
 
 
 def no_decoys(*, anew: bool = False) -> Decoys:

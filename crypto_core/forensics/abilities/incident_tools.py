@@ -103,7 +103,7 @@ class AbilityChecks:
         return seen(CheckState.PASSED, line, *names, done=done, total=total)
 
     def captured(self, situation: Situation) -> tuple[Captured, ...]:
-        """Return of how many tokens it is known what they can do.
+        """Return how many tokens have known abilities.
 
         Raises RefusedError if no provider was asked yet.
         """

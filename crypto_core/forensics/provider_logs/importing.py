@@ -56,7 +56,7 @@ class LogImport(JsonRecord):
     interrupted: bool = False
 
     json_shape = shape(
-        "files events new duplicates by_provider first last damaged damaged_number interrupted",
+        "files events new duplicates by_provider first last damaged damaged_number interrupted"
     )
 
     @property

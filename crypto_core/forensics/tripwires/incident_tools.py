@@ -37,8 +37,7 @@ class TripwireWatch:
 
     def tools(self) -> Toolbox:
         return Toolbox(
-            checks={CheckKind.TRIPWIRES_KNOWN: self.known},
-            captures={CaptureKind.TRIPWIRES: self.captured},
+            checks={CheckKind.TRIPWIRES_KNOWN: self.known}, captures={CaptureKind.TRIPWIRES: self.captured}
         )
 
     def known(self, situation: Situation) -> CheckResult:

@@ -58,11 +58,7 @@ class TripwireKeys:
         """Make a key with the policy of the one that is written under; returns its ARN. Raises KmsError."""
         region, policy = self._policy()
         answer = self._kms.call(
-            "CreateKey",
-            region=region,
-            Policy=policy,
-            KeyUsage="ENCRYPT_DECRYPT",
-            KeySpec="SYMMETRIC_DEFAULT",
+            "CreateKey", region=region, Policy=policy, KeyUsage="ENCRYPT_DECRYPT", KeySpec="SYMMETRIC_DEFAULT"
         )
         arn = (answer.get("KeyMetadata") or {}).get("Arn")
         if not is_key_arn(arn):

@@ -36,12 +36,7 @@ class StepEvidence:
         self._parts = parts
 
     def capture(
-        self,
-        number: int,
-        step_id: str,
-        *,
-        capturing: Capturing | None = None,
-        cancelled: Event | None = None,
+        self, number: int, step_id: str, *, capturing: Capturing | None = None, cancelled: Event | None = None
     ) -> tuple[EvidencePiece, ...]:
         """Keep the evidence that a step names, again if it has it. Of an ended step too.
 

@@ -141,13 +141,7 @@ class StepActions:
             return require(consent, plan)
 
     def _begun(
-        self,
-        view: IncidentView,
-        step: StepView,
-        plan: ActionPlan,
-        given: Consent,
-        inputs: Inputs,
-        actor: str,
+        self, view: IncidentView, step: StepView, plan: ActionPlan, given: Consent, inputs: Inputs, actor: str
     ) -> tuple[IncidentView, StepView, StepState]:
         """Note that the step is begun; returns it with the state that it was in, as its lock has seen it."""
         step_id = step.step.id

@@ -50,12 +50,7 @@ class StepProof:
         return seen
 
     def finish(
-        self,
-        number: int,
-        step_id: str,
-        *,
-        capturing: Capturing | None = None,
-        cancelled: Event | None = None,
+        self, number: int, step_id: str, *, capturing: Capturing | None = None, cancelled: Event | None = None
     ) -> StepView:
         """Capture the step's evidence, run its check, and end the step if it passes or there is none.
 

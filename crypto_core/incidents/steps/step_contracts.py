@@ -144,7 +144,6 @@ class IncidentAction(Protocol):
 
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return what would happen. Raises RefusedError and what its service raises."""
-        ...
 
     def run_action(
         self, situation: Situation, plan: ActionPlan, consent: Any, progress: Progress | None = None
@@ -154,7 +153,6 @@ class IncidentAction(Protocol):
         Raises NotConfirmedError without one given as the plan demands, ReadOnlyError, and what its service
         raises. Run again after a crash, it goes on where it was, or finds that it is done.
         """
-        ...
 
 
 IncidentCheck = Callable[[Situation], CheckResult]

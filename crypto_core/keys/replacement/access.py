@@ -68,7 +68,6 @@ class UseWitness(Protocol):
 
     def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
         """Return the uses of a key's replicas, by their ARNs. Raises TrailError, InterruptedRunError."""
-        ...
 
 
 USES = ("Decrypt", "GenerateDataKey")

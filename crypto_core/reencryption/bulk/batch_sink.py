@@ -88,23 +88,18 @@ DAMAGED = frozenset({"authentication-failed", "malformed", "unsupported-format",
 class BatchLedger(Protocol):
     def begin(self, connection: Connection, refused: list[Poison]) -> None:
         """Called in a transaction before any row is locked; empties `refused` if it is recorded already."""
-        ...
 
     def record(self, connection: Connection, written: Sequence[Sealed], refused: Sequence[Poison]) -> None:
         """Called in the transaction after everything else, before it commits."""
-        ...
 
     def committed(self, written: Sequence[Sealed], refused: Sequence[Poison]) -> None:
         """The transaction is committed; `refused` are also those that had been recorded before."""
-        ...
 
     def settle(self, refs: Iterable[TokenRef]) -> None:
         """Some tokens are finished, though nothing was written of them."""
-        ...
 
     def count(self, *, changed: int = 0, conflicts: int = 0, kms_calls: int = 0) -> None:
         """Count what came of tokens of which nothing was written."""
-        ...
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -92,11 +92,9 @@ Outcome = Sealed | Poison | Opened
 class TokenPages(Protocol):
     def next(self) -> Sequence[StoredToken]:
         """Return some tokens, none at the end. Blocks on SQL; called in a thread, one call at a time."""
-        ...
 
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
         """Return those tokens, read anew, that are still to be written. Blocks as `next` does."""
-        ...
 
 
 class TokenSink(Protocol):
@@ -106,4 +104,3 @@ class TokenSink(Protocol):
         Blocks on SQL; called in a thread, one call at a time. Batches come in the order of the pages. Raises
         LeaseLostError if the chunk is another runner's by now, DatabaseError if nothing could be written.
         """
-        ...

@@ -80,10 +80,7 @@ class TrailRules:
         self._suppressions = Suppressions(self.store.file, self.clock)
 
     def examine_events(
-        self,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        cancelled: Event | None = None,
+        self, since: datetime | None = None, until: datetime | None = None, cancelled: Event | None = None
     ) -> Examined:
         """Return findings since `since`, by default for a day. Raises RefusedError, EventStoreError."""
         since, until = window(since, until, self.clock())

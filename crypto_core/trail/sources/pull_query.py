@@ -79,14 +79,7 @@ class PullQuery:
         return any(bucket.name == name for bucket in self.buckets)
 
 
-def asked(
-    since: datetime,
-    until: datetime,
-    expression: str,
-    *,
-    aliases: Aliases,
-    now: datetime,
-) -> PullQuery:
+def asked(since: datetime, until: datetime, expression: str, *, aliases: Aliases, now: datetime) -> PullQuery:
     """Return what is asked. Raises InvalidFilterError."""
     return PullQuery(
         since.replace(microsecond=0),

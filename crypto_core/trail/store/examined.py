@@ -44,11 +44,7 @@ told_finding = Table(
 )
 
 
-receipts_judged = Table(
-    "receipts_judged",
-    metadata,
-    Column("until", Integer, primary_key=True),
-)
+receipts_judged = Table("receipts_judged", metadata, Column("until", Integer, primary_key=True))
 """One row at most: up to which second calls without a receipt were judged."""
 
 

@@ -321,12 +321,7 @@ class EventStore:
             return counts.pivot(*asked, field, limit)
 
     def tally(
-        self,
-        fields: Sequence[str],
-        expression: str = "",
-        *,
-        limit: int = 100,
-        cancelled: Event | None = None,
+        self, fields: Sequence[str], expression: str = "", *, limit: int = 100, cancelled: Event | None = None
     ) -> Tallies:
         """Return a filter's events by some of statistics.FIELDS together."""
         return self.groups(GroupsQuestion(tuple(fields), limit=limit), expression, cancelled=cancelled)
@@ -362,12 +357,7 @@ class EventStore:
             )
 
     def receipt_subjects(
-        self,
-        expression: str,
-        *,
-        limit: int = 100,
-        values_only: bool = False,
-        cancelled: Event | None = None,
+        self, expression: str, *, limit: int = 100, values_only: bool = False, cancelled: Event | None = None
     ) -> OpenedSubjects:
         """Return what receipts say a filter's events are about; `values_only`, those that name no token."""
         with self._asking(expression, cancelled) as asked:

@@ -16,6 +16,9 @@ from crypto_core.providers.abilities import Ability, NotKnown, Repositories, Tok
 from crypto_core.providers.answers import ByHand, Liveness, Progress
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.references import TokenRef
+from screens.widgets.secret_input import SecretInput
+from tests.screens.deck import Deck
+from tests.screens.incident_scene import TOKEN
 from tests.screens.samples import NOW
 
 if TYPE_CHECKING:
@@ -58,6 +61,26 @@ class StageSearch:
             ("slack_connection.bot_token",),
             self.gaps,
         )
+
+
+def paste(d: Deck, text: str = TOKEN) -> None:
+    d.app.screen.query_one(SecretInput).insert_text_at_cursor(text)
+
+
+async def looked_for(d: Deck, stage: Stage, told: Callable[[Deck], str]) -> Event:
+    """Look for a token, which is never shown, until it is told how far the search is; return what ends it."""
+    await d.press("enter")
+    assert stage.calls.count("search") == 0
+    paste(d, f"  {TOKEN}\n")
+    assert TOKEN[:8] not in d.text()
+    gate = stage.hold("search")
+    await d.press("enter")
+    for _ in range(100):
+        if "3,000 of 12,000" in told(d):
+            break
+        await d.pilot.pause(0.05)
+    assert "3,000 of 12,000" in told(d)
+    return gate
 
 
 def search_of(stage: Stage) -> StageSearch:

@@ -12,16 +12,12 @@ from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.forensics.stage import search_of
+from tests.screens.forensics.stage import looked_for, paste, search_of
 from tests.screens.hostile import assert_harmless
 from tests.screens.incident_scene import TOKEN
 from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
 from tests.screens.test_declare_tokens import TO_TOKENS, scope_of, told
-
-
-def paste(d: Deck, text: str = TOKEN) -> None:
-    d.app.screen.query_one(SecretInput).insert_text_at_cursor(text)
 
 
 async def to_leaked(d: Deck) -> None:
@@ -36,17 +32,7 @@ async def test_a_leaked_token_is_looked_for_and_only_its_rows_are_kept(size: tup
     search_of(stage).unopened = (UnopenedToken(stage.rows[5].ref, HOSTILE[0]),)
     async with deck(stage, start="incidents", size=size) as d:
         await to_leaked(d)
-        await d.press("enter")
-        assert stage.calls.count("search") == 0
-        paste(d, f"  {TOKEN}\n")
-        assert TOKEN[:8] not in d.text()
-        gate = stage.hold("search")
-        await d.press("enter")
-        for _ in range(100):
-            if "3,000 of 12,000" in told(d):
-                break
-            await d.pilot.pause(0.05)
-        assert "3,000 of 12,000" in told(d)
+        gate = await looked_for(d, stage, told)
         assert "Esc stops it" in told(d)
         gate.set()
         await d.settle()

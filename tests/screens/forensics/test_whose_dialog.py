@@ -11,15 +11,11 @@ from screens.forensics.whose_dialog import WhoseDialog
 from screens.incidents.declare import DeclareDialog
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.forensics.stage import search_of
+from tests.screens.forensics.stage import looked_for, paste, search_of
 from tests.screens.hostile import assert_harmless
 from tests.screens.incident_scene import TOKEN
 from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
-
-
-def paste(d: Deck, text: str) -> None:
-    d.app.screen.query_one(SecretInput).insert_text_at_cursor(text)
 
 
 def told(d: Deck) -> str:
@@ -38,17 +34,7 @@ async def test_a_token_leads_to_its_connection_or_to_an_incident_and_is_never_sh
     async with deck(stage, start="connections", size=size) as d:
         await d.press("colon", *"whose", "enter")
         assert isinstance(d.app.screen, WhoseDialog)
-        await d.press("enter")
-        assert stage.calls.count("search") == 0
-        paste(d, f"  {TOKEN}\n")
-        assert TOKEN[:8] not in d.text()
-        gate = stage.hold("search")
-        await d.press("enter")
-        for _ in range(100):
-            if "3,000 of 12,000" in told(d):
-                break
-            await d.pilot.pause(0.05)
-        assert "3,000 of 12,000" in told(d)
+        gate = await looked_for(d, stage, told)
         gate.set()
         await d.settle()
         assert "held by 2 rows, which share it" in told(d)

@@ -25,14 +25,12 @@ class AnchorStore(Protocol):
 
     def keep(self, anchor: Anchor) -> None:
         """Keep an anchor. Raises KeydeckError."""
-        ...
 
     def read(self) -> Iterator[Anchor | str]:
         """Yield what is kept, and sentences on what is no anchor or was not read.
 
         Raises AbsentAnchorsError where nothing was ever kept or all of it is gone, else KeydeckError.
         """
-        ...
 
 
 def anchor_of(line: bytes, where: CleanText) -> Anchor:

@@ -282,7 +282,7 @@ SHAPES = (
     Shape("answers of LookupEvents", ("Events",), _each("Events")),
     Shape("an event of LookupEvents", ("CloudTrailEvent",), _each("CloudTrailEvent")),
     Shape("CloudTrail's digest files", ("digestS3Bucket",), _refused(
-        "a digest of CloudTrail, which holds no events", "It is read by: keydeck events import --validate",
+        "a digest of CloudTrail, which holds no events", "It is read by: keydeck events import --validate"
     )),
     Shape("S3's notifications", ("eventSource", "s3"), _notified(*_S3)),
     Shape("S3's notifications by EventBridge", ("bucket", "object", "requester"),
@@ -290,7 +290,7 @@ SHAPES = (
     Shape("CloudTrail's notifications", ("s3Bucket", "s3ObjectKey"),
           _notified((("s3Bucket",), ("s3ObjectKey",)))),
     Shape("S3's test of a notification", ("Service", "Event", "Bucket"), _refused(
-        "a test message of S3, which holds no events", "Leave it out.",
+        "a test message of S3, which holds no events", "Leave it out."
     )),
     Shape("EventBridge", ("detail-type", "detail"), _each("detail")),
     Shape("CloudWatch Logs' subscription, as a function gets it", ("awslogs",), _packed("awslogs", "data")),
