@@ -37,7 +37,7 @@ from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.receipts.destination import FILE, TABLE, recorder_for
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.services import Services, Surroundings, UserCommands
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.left_tokens import LeftTokens
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
-    from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
-    from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
+    from crypto_core.database.tokens.sweep.full_read import ReadingProgress
     from crypto_core.database.tokens.sweep.service import SweepService
+    from crypto_core.database.tokens.value_opener import ValueOpener
     from crypto_core.guard.guard import Guard
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
@@ -72,15 +72,15 @@ if TYPE_CHECKING:
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.incidents.tool_services import ToolServices
     from crypto_core.keys.changes.service import KeyChangeService
+    from crypto_core.keys.dependent_copies import KnownCopies
     from crypto_core.keys.inventory import KeyInventory
-    from crypto_core.keys.needing_copies import KnownCopies
-    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.policy.policy_reader import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison
     from crypto_core.keys.service import StatusService
     from crypto_core.providers.revocation_order import RevocationOrdering
     from crypto_core.providers.service import ProviderService
-    from crypto_core.providers.token_asking import TokenAsking
+    from crypto_core.providers.token_dispatch import TokenAsking
     from crypto_core.receipts.recorder import ReceiptRecorder
     from crypto_core.reencryption.backup_restore import BackupRestoring
     from crypto_core.reencryption.jobs.parts import JobParts
@@ -389,7 +389,7 @@ class Container:
 
     @deferred_property
     def policies(self) -> KeyPolicies:
-        from crypto_core.keys.policy.reading import KeyPolicies
+        from crypto_core.keys.policy.policy_reader import KeyPolicies
 
         return KeyPolicies(self.kms, self.keys)
 
@@ -409,7 +409,7 @@ class Container:
 
     @deferred_property
     def key_changes(self) -> KeyChangeService:
-        from crypto_core.keys.changes.reading import KeyReader
+        from crypto_core.keys.changes.key_reader import KeyReader
         from crypto_core.keys.changes.service import KeyChangeService
 
         reader = KeyReader(
@@ -424,7 +424,7 @@ class Container:
 
     @deferred_property
     def copy_register(self) -> KnownCopies:
-        from crypto_core.keys.needing_copies import NoRegister
+        from crypto_core.keys.dependent_copies import NoRegister
 
         make = added_services().get("copy_register")
         return make(self) if make else NoRegister(not_installed("register of copies", "The"))
@@ -498,7 +498,7 @@ class Container:
 
     @deferred_property
     def opener(self) -> ValueOpener:
-        from crypto_core.database.tokens.opening import ValueOpener
+        from crypto_core.database.tokens.value_opener import ValueOpener
 
         return ValueOpener(self.keyring, dev_key=self.settings.dev_key, observer=self.observer)
 
@@ -712,7 +712,7 @@ class Container:
 
     @deferred_property
     def token_asking(self) -> TokenAsking:
-        from crypto_core.providers.token_asking import TokenAsking
+        from crypto_core.providers.token_dispatch import TokenAsking
 
         return TokenAsking(self.inventory, self.store, self.catalogue, self.opener, self.settings.endpoints)
 

@@ -22,8 +22,8 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.dialect import CURRENT_ROLE
 from crypto_core.key_names import account_of, means, parse_key_name, region_of
-from crypto_core.text.cleaning import clean
-from screens.blocking import DaemonThreads
+from crypto_core.text.clean_text import clean
+from screens.blocking_calls import DaemonThreads
 from screens.services import Surroundings
 
 ANSWER_SECONDS = 6.0

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 Colour = Literal["", "red", "amber", "green", "blue", "magenta"]
 OF_A_DATABASE = frozenset(

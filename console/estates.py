@@ -10,7 +10,7 @@ from console.estate_settings import OF_AN_ENVIRONMENT
 from console.own_folders import data_folder
 from console.settings import Settings, changed
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 
 DEFAULT = "default"

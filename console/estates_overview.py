@@ -11,12 +11,12 @@ from threading import Event
 
 from console.container import Container
 from console.settings import Settings
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError, SettingsError
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_multi_region
-from crypto_core.text.cleaning import clean
-from screens.estate_standing import EstateStanding, SharedKey
+from crypto_core.text.clean_text import clean
+from screens.estate_status import EstateStanding, SharedKey
 
 AT_ONCE = 4
 """Estates that are asked at a time: each has its own connections, and takes a census."""

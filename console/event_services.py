@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
-    from crypto_core.trail.rules.configured import Configured
     from crypto_core.trail.rules.rule_context import ReceiptPolicy
     from crypto_core.trail.rules.service import Further, TrailRules
+    from crypto_core.trail.rules.watched_keys import Configured
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
 
@@ -118,7 +118,7 @@ def _receipt_policy(settings: Settings) -> ReceiptPolicy | None:
 
 
 def _configured(settings: Settings, trusted: Iterable[str]) -> Configured:
-    from crypto_core.trail.rules.configured import Configured
+    from crypto_core.trail.rules.watched_keys import Configured
 
     return Configured(
         settings.write_key,

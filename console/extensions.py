@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

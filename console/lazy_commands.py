@@ -10,7 +10,7 @@ import click
 
 from console.capabilities import not_installed
 from console.exit_codes import exit_codes_text
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 
 if TYPE_CHECKING:

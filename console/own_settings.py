@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.own_column import OwnColumn
 from screens.user_command import UserCommand, checked_template
 

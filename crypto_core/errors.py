@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 
 class KeydeckError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.clean_text import CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from crypto_core.errors import InvalidReferenceError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 SECRETS_COLUMNS = frozenset({("connectors", "secret_json"), ("mcp_servers", "secret_json")})
 SHORT = 20

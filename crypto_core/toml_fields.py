@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from crypto_core.errors import KeydeckError
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.text.toml_reading import read_toml
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.text.toml_reader import read_toml
 
 Word = TypeVar("Word", bound=StrEnum)
 

@@ -9,13 +9,13 @@ from typing import ClassVar, Generic, TypeVar
 from textual.content import Content
 from textual.geometry import Size
 
-from crypto_core.cancelling import Cancellation
-from screens.asking import LIMIT_SECONDS, PendingCall, ask
-from screens.blocking import Failure
+from crypto_core.cancellation import Cancellation
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import NoticeBar
+from screens.worker_calls import LIMIT_SECONDS, PendingCall, ask
 
 Answer = TypeVar("Answer")
 

@@ -16,13 +16,13 @@ from textual.app import App
 from textual.dom import DOMNode
 from textual.signal import Signal
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from screens.ages import Clock, ago, span
-from screens.asking import LIMIT_SECONDS, PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.key_words import KeyWords
 from screens.memory import DayCount, Memory
 from screens.services import Services, Surroundings
+from screens.worker_calls import LIMIT_SECONDS, PendingCall, ask
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.census import CensusProgress

@@ -15,10 +15,9 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from screens.actions.action import Action
-from screens.actions.performing import Actor
+from screens.actions.performer import Actor
 from screens.ages import ago
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.command_line.screen import CommandLine
 from screens.facts import Loaded, ScreenFacts
 from screens.routes import Followed
@@ -31,7 +30,8 @@ from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import LineList
 from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Panes
-from screens.widgets.refreshing import Refreshing
+from screens.widgets.refresh import Refreshing
+from screens.worker_calls import ask
 
 Answer = TypeVar("Answer")
 

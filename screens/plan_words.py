@@ -9,9 +9,9 @@ from crypto_core.key_names import short_key
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.model import JobPlan, JobView
 from crypto_core.reencryption.plan import Plan, RunResult, Unwritten, Verb
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.ages import span
-from screens.styled import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
+from screens.styled_text import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
 
 ABOUT: dict[Verb, str] = {
     Verb.REWRAP: (

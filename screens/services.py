@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from crypto_core.errors import RefusedError
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from screens.manual_page import Manual
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from crypto_core.incidents.model import FoundScope
     from crypto_core.incidents.service import IncidentService
     from crypto_core.keys.changes.service import KeyChangeService
+    from crypto_core.keys.dependent_copies import KnownCopies
     from crypto_core.keys.inventory import KeyInventory
-    from crypto_core.keys.needing_copies import KnownCopies
-    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.policy.policy_reader import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.service import StatusService
     from crypto_core.reencryption.jobs.service import JobService
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
-    from screens.estate_standing import EstateStanding, SharedKey
+    from screens.estate_status import EstateStanding, SharedKey
     from screens.own_column import OwnColumn
     from screens.user_command import CommandOutcome, UserCommand
 

@@ -8,7 +8,7 @@ from string import Formatter
 from typing import Any
 
 from crypto_core.errors import RefusedError
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 
 LISTS = ("connections", "keys", "events", "findings", "incidents", "jobs")
 ARGUMENT_LIMIT = 4_096

@@ -47,7 +47,7 @@ INTENDED: Mapping[str, str] = {
     "crypto_core.forensics.tripwires.incident_tools:tools": _JOINED,
     "crypto_core.keys.changes.change:ARGUMENTS": "the others take a key alone, and create has a form",
     "crypto_core.trail.sources.engines.event_columns:_marks": "the others are known once an event is read",
-    "screens.jobs.beginning:_VERB_PURPOSES": "the choices of a dialog: what is encrypted is chosen elsewhere",
+    "screens.jobs.new_job:_VERB_PURPOSES": "the choices of a dialog: what is encrypted is chosen elsewhere",
 }
 """Partial tables, by module and name, and why nothing is missing. None more without a reason."""
 

@@ -18,19 +18,18 @@ from textual.events import Event, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
-from console.application import ending_signals
+from console.application import end_signals
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from console.capabilities import main_screens
 from console.garbage import collect_again
 from console.heap import give_back
 from crypto_core.log.tracebacks import crash_lines
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, perform, within_reach
+from screens.actions.performer import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS
 from screens.ages import Clock, system_clock
-from screens.asking import ask
-from screens.blocking import DaemonThreads, Failure
+from screens.blocking_calls import DaemonThreads, Failure
 from screens.command_line.screen import ENTER, CommandLine
 from screens.command_line.screen import CommandChoice as Command
 from screens.facts import ScreenFacts
@@ -43,6 +42,7 @@ from screens.services import JobProcesses, Services
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.line_input import LONGEST
 from screens.widgets.panes import Arrangement, Panes
+from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -130,7 +130,7 @@ class KeydeckApp(Actor, App[None]):
         """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings.
 
         `codes` asks for the codes of MFA devices on this app's screens. With `hears_signals` those that end a
-        process end it as `q` does; see ending_signals. With `welcomes` it opens with the welcome card, unless
+        process end it as `q` does; see end_signals. With `welcomes` it opens with the welcome card, unless
         it's remembered that the card was shown.
         """
         super().__init__()
@@ -178,7 +178,7 @@ class KeydeckApp(Actor, App[None]):
     def on_load(self) -> None:
         """Hear signals before the terminal is anything but what it was."""
         if self._hears_signals:
-            ending_signals.hear(self._end)
+            end_signals.hear(self._end)
 
     async def on_mount(self) -> None:
         asyncio.get_running_loop().set_default_executor(DaemonThreads())
@@ -438,7 +438,7 @@ class KeydeckApp(Actor, App[None]):
 
     async def action_quit(self) -> None:
         """Leave at once; while this console works on a job or an incident's step, only if that is meant."""
-        from screens.incidents.running import runs_of
+        from screens.incidents.step_runs import runs_of
 
         jobs = self._jobs_here()
         actions = {incident: run.words for (incident, _), run in runs_of(self.facts).running.items()}

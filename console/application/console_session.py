@@ -41,7 +41,7 @@ def _run(
 ) -> int:
     from console.application.code_dialogs import CodeDialogs
     from console.application.context import ConsoleContexts
-    from console.application.ending_signals import as_before
+    from console.application.end_signals import as_before
     from console.application.prefetch import foreseen
     from console.container import Container
     from console.extensions import use_extensions
@@ -90,7 +90,7 @@ def _run(
 
 def _say_left(jobs: tuple[int, ...], *, stays: bool = True) -> None:
     """Report the jobs that this console stops working on; the database keeps their progress, if it lasts."""
-    from console.printed.printing import say
+    from console.printed.output import say
 
     for job in jobs:
         how = f"Continue it with: keydeck jobs join {job}" if stays else "It ends with the sandbox."

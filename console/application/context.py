@@ -20,12 +20,12 @@ from console.container import Container
 from console.lazy_services import if_made
 from console.settings import Settings, changed, masked_url
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
-    from screens.estate_standing import EstateStanding, SharedKey
+    from screens.estate_status import EstateStanding, SharedKey
 
 DEFAULT = "default"
 """What the database of DATABASE_URL is called."""

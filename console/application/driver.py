@@ -9,7 +9,7 @@ from codecs import getincrementaldecoder
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
-from console.application.ending_signals import hang_up
+from console.application.end_signals import hang_up
 
 TICK_SECONDS = 0.1
 """How often it is looked whether a key that has begun is a whole one: Escape begins others."""

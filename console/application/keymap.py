@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.actions.action import ActionScope
 from screens.actions.registry import ACTIONS, BY_ID
 from screens.user_command import UserCommand

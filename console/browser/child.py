@@ -6,7 +6,7 @@ import sys
 
 from console.application.console_session import open_console
 from console.exit_codes import exit_code
-from console.printed.printing import say
+from console.printed.output import say
 from console.secrecy import guard_process
 from crypto_core.errors import KeydeckError
 

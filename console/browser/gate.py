@@ -14,10 +14,10 @@ from string import Template
 from aiohttp import web
 
 from console.browser.admission import Admission, AdmissionRefusal
-from console.printed.printing import say
+from console.printed.output import say
 from console.server_addresses import Addresses
 from crypto_core.log.tracebacks import crash_lines
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 
 def report(error: Exception) -> None:

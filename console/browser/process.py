@@ -18,7 +18,7 @@ from textual_serve.download_manager import DownloadManager
 
 from console.browser.gate import report
 from console.host.children import import_path
-from console.printed.printing import say
+from console.printed.output import say
 
 GRACE = 5.0
 """Seconds that a console has to end by itself before it is killed."""

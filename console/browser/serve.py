@@ -9,7 +9,7 @@ import click
 
 from console.commands.session import loaded
 from console.extras import require_extra
-from console.printed.printing import say
+from console.printed.output import say
 
 
 @click.command()

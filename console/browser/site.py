@@ -20,7 +20,7 @@ from textual_serve.download_manager import DownloadManager
 from console.browser.admission import Admission
 from console.browser.gate import SUBPROTOCOL, RequestGate, report
 from console.browser.process import ConsoleProcess
-from console.printed.printing import say
+from console.printed.output import say
 from console.server_addresses import Addresses, addresses
 from crypto_core.errors import SettingsError
 

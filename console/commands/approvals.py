@@ -9,16 +9,16 @@ from uuid import UUID
 
 import click
 
-from console.commands.asking import type_in, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
+from console.commands.questions import type_in, yes_option
 from console.commands.session import limit_option, services_of
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import print_json, print_line, say, utc
+from console.printed.lists import Printout, print_listing
+from console.printed.output import print_json, print_line, say, utc
 from crypto_core.guard.approval_proof import DELIVERY
 from crypto_core.guard.approvals import Approval, Decision
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _request = click.argument("request", type=click.UUID, metavar="ID")
 

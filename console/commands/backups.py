@@ -6,17 +6,17 @@ from datetime import datetime
 
 import click
 
-from console.commands.asking import consent_to
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
+from console.commands.questions import consent_to
 from console.commands.session import services_of, trust_option
 from console.completion.offers import job_numbers, token_references
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, print_line, say
+from console.printed.output import print_json, print_line, say
 from crypto_core.reencryption.backup_restore import BackupRestoreResult, BackupSelection
 from crypto_core.references import parse_reference
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 
 @click.group()

@@ -12,8 +12,8 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.printed.forms import Form
-from console.printed.listing import PRINTED, Printout, print_listing, printed
-from console.printed.printing import print_facts, print_json, say
+from console.printed.lists import PRINTED, Printout, print_listing, printed
+from console.printed.output import print_facts, print_json, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import SortKey
 from crypto_core.database.tokens.inventory_row import TOKEN
@@ -21,7 +21,7 @@ from crypto_core.errors import RowVanishedError
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counting import listed
+from crypto_core.text.counts import listed
 
 _NAMED = 10
 _COLUMNS = "severity=state reference org provider format key material evidence created"

@@ -10,12 +10,12 @@ import click
 
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.printed.printing import print_gaps, print_json, print_line, print_table, utc
+from console.printed.output import print_gaps, print_json, print_line, print_table, utc
 from crypto_core.database.tokens.sweep.candidates import NAMED
 from crypto_core.database.tokens.sweep.proposals import TableProposal, propose
 from crypto_core.database.tokens.sweep.results import Sweep
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 
 @click.command()

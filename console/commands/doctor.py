@@ -12,10 +12,10 @@ import click
 
 from console.commands.output_options import json_option
 from console.commands.session import loaded
-from console.printed.printing import print_json
+from console.printed.output import print_json
 from console.printed.terminal import styled
 from crypto_core.diagnosis import Check, CheckOutcome, examine
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.signs import Sign
 
 _SIGNS = {

@@ -8,9 +8,9 @@ from console.commands.output_options import rows_option
 from console.commands.session import loaded
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import say
-from screens.estate_standing import EstateStanding, SharedKey
+from console.printed.lists import Printout, print_listing
+from console.printed.output import say
+from screens.estate_status import EstateStanding, SharedKey
 
 
 @click.command()

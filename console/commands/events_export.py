@@ -13,9 +13,9 @@ from console.commands.output_options import json_option
 from console.commands.session import loaded
 from console.extras import LAKE, require_extra
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_json, say
+from console.printed.output import meter, print_json, say
 from crypto_core.lists.paging import Query
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _STOPPING = "Stopping; days that are written are whole. Press again to stop at once."
 

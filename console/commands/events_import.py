@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from console.capabilities import further_events, not_installed
-from console.commands.asking import confirm, yes_option
 from console.commands.output_options import json_option
+from console.commands.questions import confirm, yes_option
 from console.commands.session import loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
+from console.printed.output import bar, print_json, say, seldom
 from console.printed.pace import Pace, pace_words
-from console.printed.printing import bar, print_json, say, seldom
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.sources.files import import_report
 from crypto_core.trail.sources.files.event_files import STDIN, FileImport
 from crypto_core.trail.store.pulls import PullBook

@@ -14,12 +14,12 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option
 from console.printed.event_document import EventDocument
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import print_facts, print_gaps, print_json, say
+from console.printed.lists import Printout, print_listing
+from console.printed.output import print_facts, print_gaps, print_json, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import CleanText
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import CleanText
+from crypto_core.text.counts import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent

@@ -17,13 +17,13 @@ from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.session import loaded, together
 from console.extras import LAKE, require_extra
-from console.printed.printing import say
+from console.printed.output import say
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, enclosed, parse

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.capabilities import event_engines, not_installed
-from console.commands.asking import query_consent
 from console.commands.moments import time_option
 from console.commands.output_options import json_option
+from console.commands.questions import query_consent
 from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_gaps, print_json, say
+from console.printed.output import print_gaps, print_json, say
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Danger
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.ages import span
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from console.commands import events_options
 from console.commands.output_options import rows_option
 from console.commands.session import limit_option
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import print_gaps, say
-from crypto_core.text.counting import counted
+from console.printed.lists import Printout, print_listing
+from console.printed.output import print_gaps, say
+from crypto_core.text.counts import counted
 from crypto_core.trail.store.statistics import (
     FIELDS,
     MEASURES,

@@ -13,17 +13,17 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say, utc
+from console.printed.output import print_facts, print_gaps, print_json, print_line, print_table, say, utc
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.use.radius import BlastRadius, tokens_of
 from crypto_core.trail.use.reach import at
-from crypto_core.trail.use.receipted import ReceiptedTokens, ReceiptedUse
+from crypto_core.trail.use.receipt_coverage import ReceiptedTokens, ReceiptedUse
 from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline, TokenUse
 
 NEWEST = 20

@@ -23,8 +23,8 @@ from console.commands.session import loaded, services_of
 from console.event_file import open_events
 from console.printed.finding_document import FindingDocument
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import marked, print_gaps, say
+from console.printed.lists import Printout, print_listing
+from console.printed.output import marked, print_gaps, say
 from console.whole_posture import examine, with_events
 from crypto_core.errors import EventVanishedError
 from crypto_core.findings.finding import Finding, Gap

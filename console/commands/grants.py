@@ -9,11 +9,11 @@ import click
 
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.printed.printing import print_json
+from console.printed.output import print_json
 from crypto_core.database.role_grants import Login, role_grants
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.operations import KeydeckRole, iam_policy
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 OWNERS_ONLY = (
     "keydeck guard --apply and --remove change constraints, which only the owner of a table can: have it run "

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from console.commands.asking import carry_out
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
+from console.commands.questions import carry_out
 from console.commands.session import services_of
-from console.printed.printing import (
+from console.printed.output import (
     print_answer,
     print_gaps,
     print_json,
@@ -22,7 +22,7 @@ from crypto_core.database.column_guards.model import GuardState
 from crypto_core.database.column_guards.plan import GuardPlan, GuardRequest, GuardResult, script
 from crypto_core.database.column_guards.service import SurveyedColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 NOTHING = "Already in this state; nothing to do."
 

@@ -9,7 +9,7 @@ import click
 
 from console.manual.contents import ENTRIES, contents_text
 from console.printed.pager import no_pager_option, print_lines
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 
 
@@ -40,7 +40,7 @@ def help_(ctx: click.Context, *, topic: str | None, name: str | None, html: Path
         if topic is not None:
             raise click.UsageError("--html writes the whole manual: leave TOPIC out.")
         from console.manual.html import write_html
-        from console.printed.printing import say
+        from console.printed.output import say
 
         say(f"{len(write_html(html))} pages written. Open {html / 'index.html'}.")
     elif name is not None:

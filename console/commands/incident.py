@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from console.commands import incident_scope
-from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
 from console.commands.incident_people import assign, follow_up, handover
 from console.commands.incident_scope import completed_scope
+from console.commands.incident_steps import accept_lost, check, next_, number, reopen, skip
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
@@ -27,11 +27,11 @@ from console.printed.incident_words import (
     print_incident,
     runbook_listing,
 )
-from console.printed.listing import print_listing
-from console.printed.printing import print_answer, print_json, print_line, say
+from console.printed.lists import print_listing
+from console.printed.output import print_answer, print_json, print_line, say
 from crypto_core.errors import EvidenceError, SettingsError
 from crypto_core.incidents.model import FoundScope, IncidentScope, IncidentState
-from crypto_core.incidents.report.signing import ReportCheck
+from crypto_core.incidents.report.signature import ReportCheck
 from crypto_core.incidents.scope_check import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal

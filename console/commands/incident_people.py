@@ -6,14 +6,14 @@ from datetime import UTC, date, datetime
 
 import click
 
-from console.commands.incident_doing import number
+from console.commands.incident_steps import number
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
 from console.printed.forms import Form
 from console.printed.incident_words import follow_up_listing, follow_up_text
-from console.printed.listing import print_listing
-from console.printed.printing import print_json, print_line, say
+from console.printed.lists import print_listing
+from console.printed.output import print_json, print_line, say
 from crypto_core.incidents.people import IncidentRole
 from screens.incidents.work import incident_work
 

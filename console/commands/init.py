@@ -8,12 +8,12 @@ import click
 
 from console.commands.operation_command import OperationCommand
 from console.commands.session import services_of
-from console.printed.printing import print_line
+from console.printed.output import print_line
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.orders import offered
 from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 if TYPE_CHECKING:
     from console.container import Container

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from console.commands.asking import consent_to, type_in, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
+from console.commands.questions import consent_to, type_in, yes_option
 from console.commands.session import limit_option, services_of, trust_option
 from console.completion.offers import job_numbers
 from console.garbage import settle
@@ -26,10 +26,10 @@ from console.printed.job_words import (
     say_end,
     unwritten_of,
 )
-from console.printed.listing import print_listing
-from console.printed.printing import print_json, print_line, say
+from console.printed.lists import print_listing
+from console.printed.output import print_json, print_line, say
 from crypto_core.errors import ReadOnlyError
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _job = click.argument("job", type=click.IntRange(min=1), shell_complete=job_numbers, metavar="JOB")
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import click
 
-from console.commands.asking import carry_out
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
+from console.commands.questions import carry_out
 from console.commands.session import limit_option, services_of
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import print_answer, print_json, print_line, say, say_unjournaled, utc
+from console.printed.lists import Printout, print_listing
+from console.printed.output import print_answer, print_json, print_line, say, say_unjournaled, utc
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.database.state.anchors.append_file import kept_in
 from crypto_core.database.state.anchors.time_stamps import read_roots
@@ -32,7 +32,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import Anchor, Checkpoint
 from crypto_core.proof.journal import RESTS_ON_NOTHING, JournalVerification
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.ages import ago
 
 LARGEST_CHECKPOINT = 65_536

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from console.commands.asking import consent_to
 from console.commands.key_policy import policy_text
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
+from console.commands.questions import consent_to
 from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import print_answer, print_line, print_styled, say, say_unjournaled
+from console.printed.lists import Printout, print_listing
+from console.printed.output import print_answer, print_line, print_styled, say, say_unjournaled
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ARGUMENTS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult

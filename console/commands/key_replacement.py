@@ -12,7 +12,7 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.completion.offers import key_names
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_answer, print_gaps, print_line, print_table, say
+from console.printed.output import meter, print_answer, print_gaps, print_line, print_table, say
 from crypto_core.incidents.keys.rotation.guide import (
     IN_USE,
     SHORTEST_SECONDS,
@@ -23,7 +23,7 @@ from crypto_core.incidents.keys.rotation.guide import (
 )
 from crypto_core.incidents.keys.rotation.verdict import DoKind
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.keys.words import STEPS
 
 

@@ -16,8 +16,8 @@ from console.completion.offers import key_names
 from console.container import Container
 from console.printed.forms import Form
 from console.printed.key_document import KeyDocument
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import print_facts, print_gaps, print_json
+from console.printed.lists import Printout, print_listing
+from console.printed.output import print_facts, print_gaps, print_json
 from crypto_core.errors import DatabaseError
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from console.commands.session import loaded
-from console.printed.printing import print_gaps, say
+from console.printed.output import print_gaps, say
 from crypto_core.lists.new_files import ExportError, followed, replace_file
 
 

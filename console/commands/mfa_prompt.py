@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from console.printed.printing import say
+from console.printed.output import say
 from crypto_core.aws.mfa_codes import CodeQuestion, nobody_to_ask
 from crypto_core.secret import Secret
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from console.commands.asking import RunsCodeOption
+from console.commands.questions import RunsCodeOption
 from crypto_core.guard.operations import BY_NAME
 
 

@@ -9,7 +9,7 @@ import click
 from console.commands.session import Command, together
 from console.printed.forms import DOCUMENT, ROWS, STREAM, Form, choose_form, form_of
 from console.printed.pager import no_pager_option
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 
 

@@ -15,7 +15,7 @@ from console.completion.offers import key_names
 if TYPE_CHECKING:
     from console.container import Container
     from console.settings import LoadedSettings
-    from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
+    from crypto_core.database.tokens.sweep.full_read import ReadingProgress
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ def loaded() -> LoadedSettings:
     """
     from console.extensions import use_extensions
     from console.own_folders import NO_HOME, keeps_data
-    from console.printed.printing import say
+    from console.printed.output import say
     from console.settings import load
 
     found = load({"read_only": read_only_asked()})
@@ -100,6 +100,6 @@ def services_of(*, trust: Sequence[str] = ()) -> Iterator[Container]:
 
 def _print_reading() -> Callable[[ReadingProgress], None]:
     """Return what says on stderr how far a full reading is: on a terminal each time, else now and then."""
-    from console.printed.printing import seldom
+    from console.printed.output import seldom
 
     return seldom(1.0 if sys.stderr.isatty() else 30.0, lambda progress: progress.words)

@@ -7,7 +7,7 @@ import click
 from console.commands.output_options import rows_option
 from console.commands.session import loaded
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
+from console.printed.lists import Printout, print_listing
 
 
 @click.command()

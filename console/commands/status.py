@@ -13,13 +13,13 @@ import click
 from console.commands.estate_options import estate_option
 from console.commands.output_options import json_option
 from console.commands.session import services_of
-from console.printed import printing
+from console.printed import output
 from console.whole_posture import examine_keys
 from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.keys.status import ProtectedShare, Status
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.key_shares import evidence_words
 from screens.status.lines import guard_words, sweep_words
 
@@ -34,7 +34,7 @@ def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
     with services_of() as services, census_progress() as progress:
         taken = services.services.status.take_census(progress=progress)
-    printing.print_answer(taken, print_status, as_json=as_json)
+    output.print_answer(taken, print_status, as_json=as_json)
 
 
 @click.command()
@@ -59,7 +59,7 @@ def check(*, as_json: bool) -> int:
     from console.printed.finding_document import FindingDocument
 
     if as_json:
-        printing.print_json(
+        output.print_json(
             {
                 "well": well,
                 "tokens": taken.tokens,
@@ -74,8 +74,8 @@ def check(*, as_json: bool) -> int:
         for line in finding_lines(grave):
             click.echo(line)
         click.echo("well" if well else "not well")
-        printing.say(f"counted: {coverage.words}")
-        printing.print_gaps(coverage.reasons)
+        output.say(f"counted: {coverage.words}")
+        output.print_gaps(coverage.reasons)
     return 0 if well else 1
 
 
@@ -85,7 +85,7 @@ def census_progress() -> Iterator[Callable[[CensusProgress], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with printing.bar("counting", stops=True) as draw:
+    with output.bar("counting", stops=True) as draw:
         yield lambda now: draw(now.done, now.pages, f"pages, {counted(now.tokens, 'token')} so far")
 
 
@@ -106,22 +106,22 @@ def print_status(taken: Status) -> None:
         )
         for share in taken.keys
     ]
-    printing.print_table(("key", "id", "material", "tokens", "state", "evidence", ""), rows)
+    output.print_table(("key", "id", "material", "tokens", "state", "evidence", ""), rows)
     for of_key in taken.accepted:
-        printing.print_line(of_key.words(_key_words(taken, of_key.key_arn)))
+        output.print_line(of_key.words(_key_words(taken, of_key.key_arn)))
     click.echo()
-    printing.print_table(
+    output.print_table(
         ("column", "tokens", *(f.value for f in Format)),
         [(c.column, c.tokens, *(c.by_format.get(f, 0) for f in Format)) for c in taken.by_column],
     )
     if taken.guards:
         click.echo(guard_words(taken.guards))
-    printing.print_line(f"counted: {taken.coverage.words}")
+    output.print_line(f"counted: {taken.coverage.words}")
     if taken.sweep is not None:
         click.echo(f"elsewhere: {sweep_words(taken.sweep, taken.taken_at)}")
     if taken.decoys.words:
-        printing.print_line(f"tripwires: {taken.decoys.words}")
-    printing.print_gaps(taken.coverage.reasons)
+        output.print_line(f"tripwires: {taken.decoys.words}")
+    output.print_gaps(taken.coverage.reasons)
 
 
 def _key_words(taken: Status, key_arn: str) -> str:
@@ -132,7 +132,7 @@ def _key_words(taken: Status, key_arn: str) -> str:
 def _print_problems(taken: Status) -> None:
     for problem in taken.problems:
         count = f"{counted(problem.tokens, 'token')} " if problem.tokens else ""
-        printing.print_marked(problem.severity, f"{count}{problem.title}: {problem.evidence}")
+        output.print_marked(problem.severity, f"{count}{problem.title}: {problem.evidence}")
         click.echo(f"             {problem.remedy}")
     if taken.problems:
         click.echo()

@@ -9,8 +9,8 @@ from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import meter, print_gaps, print_line
+from console.printed.lists import Printout, print_listing
+from console.printed.output import meter, print_gaps, print_line
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import parse_reference

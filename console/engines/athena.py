@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from console.commands.asking import query_consent
 from console.commands.events_options import EngineChoice
+from console.commands.questions import query_consent
 from console.event_services import aliases_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import say
+from console.printed.output import say
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.sources.engines.athena import AthenaSettings, AthenaSource
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 from crypto_core.trail.sources.puller import EngineMaker

@@ -37,7 +37,7 @@ MANIFEST = Manifest(
     schemas={
         "control": ("crypto_core.compliance.assessment:Judgement",),
         "control-period": ("crypto_core.compliance.period.period:ControlPeriod",),
-        "evidence-record": ("crypto_core.compliance.records.recording:RecordedDay",),
+        "evidence-record": ("crypto_core.compliance.records.daily_record:RecordedDay",),
         "pack-check": ("crypto_core.compliance.pack.verification:PackCheck",),
     },
 )

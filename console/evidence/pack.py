@@ -13,10 +13,10 @@ from console.evidence.services import EvidenceServices
 from console.evidence.status import complete_frameworks
 from console.extras import require_extra
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_answer, print_line, say
+from console.printed.output import print_answer, print_line, say
 from crypto_core.compliance.pack.writer import PackMade
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 
 
 @click.command()

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.commands.asking import confirm, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
+from console.commands.questions import confirm, yes_option
 from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.own_folders import this_command
-from console.printed.printing import print_answer, print_line, say, utc
+from console.printed.output import print_answer, print_line, say, utc
 from crypto_core.guard.operations import BY_NAME
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 if TYPE_CHECKING:
-    from crypto_core.compliance.records.recording import RecordedDay
+    from crypto_core.compliance.records.daily_record import RecordedDay
 
 PULL, RECORD = ("events", "pull", "--yes"), ("evidence", "record", "--yes")
 

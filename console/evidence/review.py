@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from console.commands.asking import confirm, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
+from console.commands.questions import confirm, yes_option
 from console.commands.session import services_of
 from console.evidence.services import EvidenceServices
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, print_line, print_table, say, utc
+from console.printed.output import print_json, print_line, print_table, say, utc
 from crypto_core.compliance.access_review import AccessReview
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 
 
 @click.command(cls=OperationCommand, operation="evidence review")

@@ -24,14 +24,14 @@ from crypto_core.compliance.pack.cbom import BillService
 from crypto_core.compliance.pack.writer import PackWriter
 from crypto_core.compliance.period.service import PeriodService
 from crypto_core.compliance.records.book import RecordBook
-from crypto_core.compliance.records.recording import EvidenceRecorder
+from crypto_core.compliance.records.daily_record import EvidenceRecorder
 from crypto_core.compliance.snapshot import Lack, Snapshot
 from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
 from crypto_core.database.state.evidence_records import EvidenceRecordTable
 from crypto_core.diagnosis import Area
 from crypto_core.envelope import Format
 from crypto_core.errors import MissingGrantError, MissingSchemaError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _VERSION = version("keydeck")
 

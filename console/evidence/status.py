@@ -16,12 +16,12 @@ from console.commands.session import services_of
 from console.evidence.services import EvidenceServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import say
+from console.printed.lists import Printout, print_listing
+from console.printed.output import say
 from console.printed.terminal import styled
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.assessment import Assessment, Judgement
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.compliance.control_signs import CONTROL_SIGNS, ControlState, control_state
 from screens.compliance.grid import count_words
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from console.printed.printing import say
+from console.printed.output import say
 from crypto_core.lists.new_files import write_new
 from crypto_core.proof.assembly import verifier_digest, verifier_source
 

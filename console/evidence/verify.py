@@ -11,7 +11,7 @@ import click
 
 from console.commands.output_options import json_option
 from console.commands.session import loaded, services_of
-from console.printed.printing import print_answer, print_line, say
+from console.printed.output import print_answer, print_line, say
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.pack.verification import PackCheck, Recomputer, TrustedKey, verify_pack
@@ -20,8 +20,8 @@ from crypto_core.database.state.anchors.time_stamps import read_roots
 from crypto_core.errors import SettingsError
 from crypto_core.proof.forms import Anchor
 from crypto_core.proof.pack import PackedFolder, UnreadablePackError
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LARGEST_KEY = 65_536

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.commands.asking import consent_to, yes_option
 from console.commands.estate_options import estate_option
 from console.commands.output_options import rows_option
+from console.commands.questions import consent_to, yes_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import meter, print_gaps, print_line, say
+from console.printed.lists import Printout, print_listing
+from console.printed.output import meter, print_gaps, print_line, say
 from crypto_core.lists.coverage import Coverage
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import parse_reference
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -101,7 +101,7 @@ def _tokens(
     services: Container, references: Sequence[str], expression: str, incident: Incident | None
 ) -> tuple[list[TokenRef], tuple[str, ...]]:
     if incident is not None:
-        from crypto_core.incidents.tokens.scoped import ScopedTokens
+        from crypto_core.incidents.tokens.scope_tokens import ScopedTokens
 
         found = ScopedTokens(services.tool_services()).resolve(incident)
         return list(found.refs), found.gaps

@@ -9,26 +9,26 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console.commands.asking import confirm, yes_option
-from console.commands.incident_doing import secret_from
+from console.commands.incident_steps import secret_from
 from console.commands.moments import time_option
 from console.commands.output_options import json_option
+from console.commands.questions import confirm, yes_option
 from console.commands.session import loaded, services_of
 from console.completion.offers import token_references
 from console.event_file import open_events
 from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, say
+from console.printed.output import print_json, say
 from console.settings import Settings
 from crypto_core.errors import SettingsError
 from crypto_core.forensics.provider_logs.apis import LOG_APIS
-from crypto_core.forensics.provider_logs.importing import STDIN, LogFiles, LogImport
-from crypto_core.forensics.provider_logs.pulling import LogPull, LogPuller
+from crypto_core.forensics.provider_logs.importer import STDIN, LogFiles, LogImport
+from crypto_core.forensics.provider_logs.puller import LogPull, LogPuller
 from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 _STOPPING = "Stopping; events read so far are kept. Press again to stop at once."
 _DAY = timedelta(days=1)

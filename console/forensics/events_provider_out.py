@@ -12,7 +12,7 @@ from console.commands.moments import time_option
 from console.commands.output_options import json_option
 from console.commands.session import limit_option, loaded
 from console.event_file import open_events
-from console.printed.printing import print_facts, print_json, print_table, say, utc
+from console.printed.output import print_facts, print_json, print_table, say, utc
 from crypto_core.forensics.provider_logs.event import ProviderEvent
 from crypto_core.forensics.provider_logs.mappings import PROVIDERS
 from crypto_core.forensics.provider_logs.store import CoverBook, EventChoice, ProviderLog

@@ -17,15 +17,15 @@ from console.forensics.scan_words import print_scan, scan_rows
 from console.forensics.services import ForensicsServices, attribution_over
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import bar, print_gaps, print_json, seldom
+from console.printed.lists import Printout, print_listing
+from console.printed.output import bar, print_gaps, print_json, seldom
 from crypto_core.aws.kms import KmsApi
 from crypto_core.forensics.copies.attribution import CopyAttribution
 from crypto_core.forensics.copies.report import ScanReport
 from crypto_core.forensics.copies.scan import STDIN, scan_copies
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _SAID_SECONDS = 5.0
 """How often progress is printed where there is no terminal."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crypto_core.forensics.abilities.service import AbilityService
     from crypto_core.forensics.copies.attribution import CopyAttribution
     from crypto_core.forensics.copies.register import CopyRegister
-    from crypto_core.forensics.provider_logs.pulling import LogPuller
+    from crypto_core.forensics.provider_logs.puller import LogPuller
     from crypto_core.forensics.provider_logs.token_hashes import TokenHashing
     from crypto_core.forensics.provider_logs.token_use import TokenUses
     from crypto_core.forensics.token_search.index import TokenIndex
@@ -95,7 +95,7 @@ class ForensicsServices:
 
     @cached_property
     def log_puller(self) -> LogPuller:
-        from crypto_core.forensics.provider_logs.pulling import LogPuller
+        from crypto_core.forensics.provider_logs.puller import LogPuller
 
         return LogPuller(self.token_uses.log, self._core.settings.endpoints)
 

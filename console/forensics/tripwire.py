@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from console.commands.asking import carry_out
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
+from console.commands.questions import carry_out
 from console.commands.session import services_of
 from console.forensics.services import ForensicsServices
-from console.printed.printing import print_json, print_line, print_table, say_unjournaled
+from console.printed.output import print_json, print_line, print_table, say_unjournaled
 from crypto_core.forensics.tripwires.plan import (
     AddPlan,
     AddRequest,
@@ -20,7 +20,7 @@ from crypto_core.forensics.tripwires.plan import (
     TripwireResult,
     TripwireState,
 )
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 
 _ABOUT = "This changes rows of the platform's tables."

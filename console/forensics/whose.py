@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.commands.asking import consent_to, read_stdin
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
+from console.commands.questions import consent_to, read_stdin
 from console.commands.session import limit_option, services_of, trust_option
 from console.forensics.services import ForensicsServices
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import meter, print_facts, print_gaps, print_json, print_line, say, utc
+from console.printed.lists import Printout, print_listing
+from console.printed.output import meter, print_facts, print_gaps, print_json, print_line, say, utc
 from crypto_core.errors import RefusedError
 from crypto_core.forensics.token_search.index_plan import IndexFilling, IndexStatus
-from crypto_core.forensics.token_search.leak_reading import LeakedTokens, read_leak
+from crypto_core.forensics.token_search.leak_reader import LeakedTokens, read_leak
 from crypto_core.forensics.token_search.result import TokenSearchResult
-from crypto_core.forensics.token_search.wanted import wipe
+from crypto_core.forensics.token_search.target_tokens import wipe
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.lists.secret_file import read_secret_file
 from crypto_core.references import SHORT
 from crypto_core.secret import Secret
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 
 if TYPE_CHECKING:
     from console.container import Container

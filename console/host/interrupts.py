@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from console.printed.printing import say
+from console.printed.output import say
 
 IN_HAND = "Stopping after the tokens in flight; what is written stays. Press again to stop at once."
 

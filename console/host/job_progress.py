@@ -9,8 +9,8 @@ from uuid import UUID
 
 from console.garbage import settle
 from console.host.runners import RunnerProcess, runners
-from console.host.worker_scaling import Growth, cores
-from console.printed.printing import meter, say, utc
+from console.host.worker_count import Growth, cores
+from console.printed.output import meter, say, utc
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView

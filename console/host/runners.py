@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
-from console.host import worker_scaling
+from console.host import worker_count
 from console.host.children import import_path
 from console.settings import FILE_VARIABLE, Settings
 from crypto_core.aws.sessions import lent_roles
@@ -35,7 +35,7 @@ _SAID = 4_000
 
 def processes_for(calls_per_second: float, cores: int | None = None) -> int:
     """Return how many processes a job of that rate (0: any) gets here; one core is PostgreSQL's."""
-    free = max((cores if cores is not None else worker_scaling.cores()) - 1, 1)
+    free = max((cores if cores is not None else worker_count.cores()) - 1, 1)
     wanted = ceil(calls_per_second / CALLS_OF_A_PROCESS) or MOST_PROCESSES
     return min(free, wanted, MOST_PROCESSES)
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.log.redaction import redacted
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.user_command import CommandOutcome, UserCommand
 
 MOST_OUTPUT = 256 * 1024

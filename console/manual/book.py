@@ -10,7 +10,7 @@ from importlib import import_module, resources
 from console.capabilities import manifests
 from console.manual.contents import CONTENTS, ENTRIES
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 from screens.manual_page import ManualPage, topic_of
 

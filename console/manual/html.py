@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from console.manual.book import Book
 from console.manual.contents import CONTENTS
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.manual_page import ManualPage, topic_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

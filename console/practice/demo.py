@@ -15,7 +15,7 @@ import click
 from console.commands.session import read_only_asked
 from console.extras import require_extra
 from console.practice.game_day import GAMES
-from console.printed.printing import print_json, say
+from console.printed.output import print_json, say
 
 if TYPE_CHECKING:
     from console.practice.game_day.game import Game

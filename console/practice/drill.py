@@ -13,8 +13,8 @@ from sqlalchemy import select
 from console.commands.status import print_status
 from console.container import Container
 from console.practice.game_day.runbook_work import ROLES, change_key
+from console.printed.output import meter, print_marked, print_table
 from console.printed.plan_words import print_plan, print_result
-from console.printed.printing import meter, print_marked, print_table
 from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
@@ -27,7 +27,7 @@ from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, Key
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.rules.rule_context import name_of
 
 if TYPE_CHECKING:

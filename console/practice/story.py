@@ -30,8 +30,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.store import EventStore
 
 if TYPE_CHECKING:

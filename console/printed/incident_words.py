@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from console.printed.listing import Printout
-from console.printed.printing import print_line, say, utc
+from console.printed.lists import Printout
+from console.printed.output import print_line, say, utc
 from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents import model
 from crypto_core.incidents.key_callers import KeyCallers
@@ -20,10 +20,10 @@ from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
 from crypto_core.incidents.suspects import Suspects
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from screens.incidents.words import CHECKS, action_lines, at_step, runbook_words, step_sign
-from screens.styled import plain
+from screens.styled_text import plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.printed.listing import Printout
-from console.printed.printing import print_json, print_line, say, utc
+from console.printed.lists import Printout
+from console.printed.output import print_json, print_line, say, utc
 from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Plan, Unwritten
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, made, shape
 from screens.ages import span
 from screens.plan_words import assumed_words, loss_lines, rate_words, takes_words
-from screens.styled import plain
+from screens.styled_text import plain
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService

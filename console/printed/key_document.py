@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crypto_core.keys.needing_copies import NeedingCopies
+from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.text.json_records import JsonRecord, shape

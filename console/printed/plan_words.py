@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from console.printed.printing import print_json, print_line, print_styled, say
+from console.printed.output import print_json, print_line, print_styled, say
 from crypto_core.reencryption.plan import Plan, RunResult
 from screens.plan_words import plan_lines, result_lines, stop_lines
-from screens.styled import plain
+from screens.styled_text import plain
 
 
 def print_nothing_to_do(plan: Plan, *, as_json: bool) -> int:

@@ -19,7 +19,7 @@ from crypto_core.database.state.duties import DutyLease, on_duty
 from crypto_core.errors import DutyLostError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.service import NoticeService, Standing, standing_findings, standing_problems
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _IDLE_SECONDS = 120.0
 """How long another process may hold a duty that takes moments, without having done it."""

@@ -11,15 +11,15 @@ from console.commands.session import limit_option, services_of
 from console.container import Container
 from console.extras import require_extra
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
-from console.printed.printing import say, utc
+from console.printed.lists import Printout, print_listing
+from console.printed.output import say, utc
 from console.service.notices import notice_service
 from crypto_core.database.state.notices import GIVEN_UP, STATES, WAITING, NoticeRow
 from crypto_core.errors import SettingsError
 from crypto_core.notices.notice import outward
 from crypto_core.notices.service import NoticeRound
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 
 @click.group()

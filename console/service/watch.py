@@ -21,7 +21,7 @@ from console.capabilities import manifests
 from console.commands.session import loaded
 from console.extras import missing_modules
 from console.own_folders import this_command
-from console.printed.printing import say
+from console.printed.output import say
 from crypto_core.lists.filter_language import how_long
 from crypto_core.text.likeness import meant
 
@@ -135,7 +135,7 @@ def _watch(
     from console.service.http_server import serving
     from console.service.watch_metrics import WatchMetrics
     from console.service.watcher import Watcher, chosen_duties
-    from crypto_core.cancelling import Cancellation
+    from crypto_core.cancellation import Cancellation
     from crypto_core.metrics import Metrics
 
     settings = loaded().settings

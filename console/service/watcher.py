@@ -21,7 +21,7 @@ from crypto_core import errors
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.log.redaction import redacted
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 LEAD = "watch"
 LOOK_SECONDS = 5.0

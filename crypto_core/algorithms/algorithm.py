@@ -101,8 +101,7 @@ _EVERY = (
         *(True, "FIPS 197, SP 800-38A"),
     ),
     Algorithm(
-        *("SM4-128", Primitive.BLOCK_CIPHER, 128, 128, 1, "1.2.156.10197.1.104"),
-        *(False, "GB/T 32907-2016"),
+        *("SM4-128", Primitive.BLOCK_CIPHER, 128, 128, 1, "1.2.156.10197.1.104"), *(False, "GB/T 32907-2016")
     ),
     Algorithm("SHA-256", _HASH, None, 128, 2, f"{_NIST_HASH}.1", True, "FIPS 180-4"),
     Algorithm("SHA-384", _HASH, None, 192, 4, f"{_NIST_HASH}.2", True, "FIPS 180-4"),
@@ -114,8 +113,7 @@ _EVERY = (
     # Fernet's: the second half of its key of 256 bits.
     Algorithm("HMAC-SHA-256 (128-bit key)", _MAC, 128, 128, 1, f"{_RSADSI}.2.9", True, "FIPS 198-1"),
     Algorithm(
-        *("HKDF-SHA-512", _KDF, 256, 256, 5, f"{_RSADSI}.1.9.16.3.30"),
-        *(True, "RFC 5869, SP 800-56C Rev. 2"),
+        *("HKDF-SHA-512", _KDF, 256, 256, 5, f"{_RSADSI}.1.9.16.3.30"), *(True, "RFC 5869, SP 800-56C Rev. 2")
     ),
     Algorithm("ECDSA P-256", _SIG, 256, 128, 0, "1.2.840.10045.4.3.2", True, "FIPS 186-5"),
     Algorithm("ECDSA P-384", _SIG, 384, 192, 0, "1.2.840.10045.4.3.3", True, "FIPS 186-5"),

@@ -15,7 +15,7 @@ from time import monotonic
 from crypto_core.algorithms.tls_probe import CertificateFact, Handshake, HandshakeError, shake_hands
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 
 LIMIT_SECONDS = 5.0
 """For all endpoints, which are asked side by side."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.clean_text import CleanText, clean, cleans
 
 PYTHON, LIBRARY, DATABASE = "Python's ssl and hashlib", "the cryptography package", "psycopg2"
 PROVIDER = "OpenSSL's FIPS provider"

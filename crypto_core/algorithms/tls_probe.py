@@ -16,7 +16,7 @@ from hashlib import sha256
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.clean_text import CleanText, clean, cleans
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -18,7 +18,7 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, KmsRequestError
 from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall
 from crypto_core.key_names import account_of, region_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 OPERATION = "GenerateDataKeyWithoutPlaintext"
 _PAGES = 60

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core import errors
 from crypto_core.log.redaction import redacted
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

@@ -32,7 +32,7 @@ from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.guard.held_step import require_held
 from crypto_core.log.observation import SILENT, ObservedCall, Observer
 from crypto_core.receipts.call_subject import note_answer, note_call
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

@@ -17,7 +17,7 @@ from crypto_core import errors
 from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.key_names import region_of, same_key
 from crypto_core.proof.forms import ended
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _RAW, _DIGEST = "RAW", "DIGEST"
 

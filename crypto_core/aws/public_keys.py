@@ -66,10 +66,7 @@ def public_key(content: bytes, name: str, end: datetime | None = None) -> Public
             content = b64decode(content.strip(), validate=True)
         return PublicKey(load_der_public_key(content), name, end)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SettingsError(
-            f"{name} is not a public key.",
-            remedy=_GET,
-        ) from error
+        raise SettingsError(f"{name} is not a public key.", remedy=_GET) from error
 
 
 Verify = Callable[[Any, bytes, bytes], None]

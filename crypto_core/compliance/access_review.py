@@ -19,10 +19,10 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
-from crypto_core.incidents.steps.evidence_sanitising import kept_text
+from crypto_core.incidents.steps.evidence_text import kept_text
 from crypto_core.proof.forms import canonical
-from crypto_core.text.cleaning import CleanText, cleans
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import CleanText, cleans
+from crypto_core.text.counts import listed
 from crypto_core.text.json_records import JsonRecord, json_value, shape
 
 _REASON = 500

@@ -10,7 +10,7 @@ from crypto_core.compliance import facts
 from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.envelope import Format
 from crypto_core.key_names import partition_of, region_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _OF_V1 = (("AES-256-GCM", "seals tokens in format v1: a data key and a 96-bit random nonce for each"),)
 _OF_V2 = (

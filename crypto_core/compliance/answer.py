@@ -10,8 +10,8 @@ from enum import StrEnum
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counting import first_lines
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counts import first_lines
 from crypto_core.text.json_records import JsonRecord, shape
 
 _COUNT = re.compile(r"(?<![\w.:/-])[0-9][0-9,]*(?![\w:/-])")

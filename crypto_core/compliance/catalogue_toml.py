@@ -38,7 +38,7 @@ from typing import Any
 from crypto_core.compliance.control import ControlCatalogue, Exemption, Framework, FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.errors import ControlError
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.text.likeness import meant
 from crypto_core.toml_fields import Fields
 

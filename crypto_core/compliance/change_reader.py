@@ -15,14 +15,14 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, InterruptedRunError, PolicyError, TrailError
 from crypto_core.key_uses import USES
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.access_changes import granted_beyond, opened_to
-from crypto_core.trail.rules.configured import Keys
 from crypto_core.trail.rules.rule_context import OF_KMS, RuleContext, listed, request, text
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.watched_keys import Keys
 from crypto_core.trail.store.event_questions import Span, flag, has
 from crypto_core.trail.store.history import Group, History
 

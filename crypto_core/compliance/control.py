@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.clean_text import NO_TEXT, CleanText
 from crypto_core.text.json_records import JsonRecord, shape
 
 
@@ -79,6 +79,5 @@ class ControlCatalogue(JsonRecord):
     exemptions: tuple[Exemption, ...] = ()
 
     json_shape = shape(
-        "id version source sha256=digest controls",
-        controls=lambda record: len(record.controls),
+        "id version source sha256=digest controls", controls=lambda record: len(record.controls)
     )

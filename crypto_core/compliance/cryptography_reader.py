@@ -11,7 +11,7 @@ from crypto_core.algorithms.algorithm import algorithm_of_spec
 from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, look_at_endpoints
 from crypto_core.algorithms.openssl_modules import OpensslModule, openssl_modules
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.compliance import facts
 from crypto_core.compliance.algorithm_uses import (
     use_of_key,
@@ -22,7 +22,7 @@ from crypto_core.compliance.algorithm_uses import (
 )
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.key_names import partition_of, region_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 
 @dataclass(eq=False)

@@ -19,7 +19,7 @@ from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 _LINE = 600

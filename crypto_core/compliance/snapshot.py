@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from crypto_core.compliance import facts
 from crypto_core.compliance.facts import PartFacts
 from crypto_core.text import json_records
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.clean_text import CleanText, clean, cleans
 
 Fact = TypeVar("Fact")
 

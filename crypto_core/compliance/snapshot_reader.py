@@ -10,8 +10,8 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core import errors
-from crypto_core.cancelling import stop_if
-from crypto_core.compliance import facts, measured
+from crypto_core.cancellation import stop_if
+from crypto_core.compliance import facts, measurement
 from crypto_core.compliance.change_reader import LATE, OVERLAP
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
@@ -20,10 +20,10 @@ from crypto_core.diagnosis.check import Area, examine
 from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.guard.approvals import ACTIONS
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
+from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.store.suppressions import sift
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from crypto_core.incidents.model import IncidentView
     from crypto_core.incidents.service import IncidentService
     from crypto_core.keys.inventory import KeyInventory
-    from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
+    from crypto_core.keys.policy.policy_reader import KeyPolicies, KeyPolicy
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.posture.limits import Limits
     from crypto_core.keys.service import StatusService
@@ -142,7 +142,7 @@ class _Reading:
     def _states(self) -> tuple[KeyState, ...]:
         # After the census the inventory knows the keys that tokens were found under.
         counted = self._counted
-        return measured.guarding_keys(
+        return measurement.guarding_keys(
             self.by.keys.list(), counted, self.by.posture.write_key, self._write_arn()
         )
 
@@ -153,7 +153,7 @@ class _Reading:
     def _tokens(self) -> facts.TokenFacts:
         if isinstance(self._census, errors.KeydeckError):
             raise self._census
-        return measured.token_facts(self._census)
+        return measurement.token_facts(self._census)
 
     def _posture(self) -> facts.FindingFacts:
         posture = self.by.posture.examine_keys(status=self._counted, cancelled=self.cancelled)
@@ -163,7 +163,7 @@ class _Reading:
             suppressions = ()  # The part about events tells; nothing is hidden then.
         told, hidden = sift(posture.findings, suppressions)
         asked = tuple(one for one in RuleFacts if one not in _OF_EVENTS)
-        return measured.finding_facts(asked, told, hidden, posture.gaps)
+        return measurement.finding_facts(asked, told, hidden, posture.gaps)
 
     def _events(self) -> facts.FindingFacts | MissingPart:
         since = self._unexamined_since() if self.since_record else None
@@ -171,7 +171,7 @@ class _Reading:
         if found.empty and not (found.findings or found.suppressed):
             return MissingPart(Lack.NOTHING, clean(found.gaps[0].reason, 600))
         asked = _OF_EVENTS[1:] if found.empty else _OF_EVENTS
-        told = measured.finding_facts(asked, found.findings, found.suppressed, found.gaps)
+        told = measurement.finding_facts(asked, found.findings, found.suppressed, found.gaps)
         return replace(told, since=found.since, until=found.until)
 
     def _unexamined_since(self) -> datetime | None:
@@ -186,7 +186,7 @@ class _Reading:
         limits = self.by.configured.limits
         writes = self._write_arn()
         keys = tuple(
-            measured.key_facts(
+            measurement.key_facts(
                 state,
                 self._counted,
                 writes,
@@ -198,7 +198,7 @@ class _Reading:
         return facts.GuardingKeyFacts(keys, limits.rotation_days, limits.material_days)
 
     def _access(self) -> facts.AccessFacts:
-        found = measured.access_facts(self._states, self._policy)
+        found = measurement.access_facts(self._states, self._policy)
         return found if self._counted else replace(found, gaps=(facts.NOT_COUNTED, *found.gaps))
 
     def _policy(self, state: KeyState) -> KeyPolicy:
@@ -214,7 +214,7 @@ class _Reading:
 
     def _compromises(self, state: KeyState) -> tuple[datetime, ...]:
         try:
-            return measured.compromises(self._views, state)
+            return measurement.compromises(self._views, state)
         except errors.KeydeckError:
             return ()  # The part about incidents tells.
 
@@ -244,13 +244,15 @@ class _Reading:
     def _journal(self) -> facts.JournalFacts:
         anchoring = self.by.checkpoints.anchoring
         places = len(anchoring.stores) + (anchoring.authority is not None) + len(anchoring.unusable)
-        return measured.journal_facts(
+        return measurement.journal_facts(
             self.by.checkpoints.verify(), signs=self.by.configured.signs, places=places
         )
 
     def _incidents(self) -> facts.IncidentFacts:
         service = self.by.incidents
-        return measured.incident_facts(self._views, service.runbooks(), service.runbook_troubles(), self.now)
+        return measurement.incident_facts(
+            self._views, service.runbooks(), service.runbook_troubles(), self.now
+        )
 
     def _drills(self) -> facts.DrillFacts:
         kind = CaptureKind.VERIFICATION.value
@@ -277,7 +279,7 @@ class _Reading:
 
     def _cryptography(self) -> facts.CryptographyFacts:
         counted = self._census
-        tokens = counted if isinstance(counted, errors.KeydeckError) else measured.token_facts(counted)
+        tokens = counted if isinstance(counted, errors.KeydeckError) else measurement.token_facts(counted)
         keys: facts.GuardingKeyFacts | errors.KeydeckError
         try:
             keys = self._keys()

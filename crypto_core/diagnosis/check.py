@@ -14,7 +14,7 @@ from time import monotonic
 from crypto_core.errors import KeydeckError
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import type_name
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord
 
 Clock = Callable[[], datetime]
@@ -182,10 +182,7 @@ def examine(
 
 
 def _taken(
-    areas: Sequence[Area],
-    queue: SimpleQueue[tuple[Area, Check | None]],
-    deadline: float,
-    cancelled: Event,
+    areas: Sequence[Area], queue: SimpleQueue[tuple[Area, Check | None]], deadline: float, cancelled: Event
 ) -> Iterator[Check]:
     """Yield what comes until all `areas` are through, the time is up or `cancelled` is set."""
     missing = list(areas)

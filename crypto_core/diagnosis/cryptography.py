@@ -36,9 +36,7 @@ def look_at_cryptography(
     modules = openssl_modules()
     for module in modules:
         yield _module(
-            Topic(area, f"FIPS: {_SHORT.get(module.what, module.what)}"),
-            module,
-            required=fips_required,
+            Topic(area, f"FIPS: {_SHORT.get(module.what, module.what)}"), module, required=fips_required
         )
     topic = Topic(area, "TLS")
     if any(module.broken for module in modules):

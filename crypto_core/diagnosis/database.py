@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, select
 from crypto_core.database import dialect
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.connection.iam_tokens import TokenSource
-from crypto_core.database.connection.pooling import is_pooled
+from crypto_core.database.connection.pool import is_pooled
 from crypto_core.database.replicas import ReplicaLags
-from crypto_core.database.state.anchors.anchoring import Anchoring
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.upkeep import backlogs, vacuuming
 from crypto_core.diagnosis.check import Check, CheckOutcome, Clock, Topic, clock_check, system_clock
@@ -28,7 +28,7 @@ from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 from crypto_core.guard.signature import Signer
 from crypto_core.providers.endpoints import is_loopback
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, UNSEEN
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _LONG_SECONDS = 3_600
 _LARGE_BYTES = 1 << 30

@@ -12,7 +12,7 @@ from crypto_core.diagnosis.check import Check, Clock, Topic, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.paging import Query
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.columns import moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore

@@ -14,7 +14,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES, clock_now
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, function_of, journal, journal_end, metadata
-from crypto_core.database.state.anchors.anchoring import Anchoring
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
 from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -25,7 +25,7 @@ from crypto_core.guard.operations import READ, KeydeckRole, own_tables, token_lo
 from crypto_core.guard.signature import Signer
 from crypto_core.proof.forms import WrittenLast
 from crypto_core.proof.journal import NOT_ANCHORED, Chain, anchor_outcomes
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _LATEST = 100
 """So many checkpoints are looked at for one that is anchored."""

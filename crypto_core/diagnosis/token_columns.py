@@ -14,7 +14,7 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.references import split_name
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 SWEEP_SECONDS = 5.0
 """How long the database is looked through where no sweep is remembered: others wait meanwhile."""

@@ -51,7 +51,7 @@ from sqlalchemy.sql import ClauseElement, operators
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.types import TypeEngine
 
-from crypto_core.encrypted_token.boxing import UnsealedTokenError, boxed, unboxed
+from crypto_core.encrypted_token.column_input import UnsealedTokenError, boxed, unboxed
 from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
 from crypto_core.encrypted_token.written_expressions import written_expressions

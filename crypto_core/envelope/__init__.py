@@ -52,7 +52,7 @@ from crypto_core.envelope.v2 import EnvelopeV2, EnvelopeV2Bound
 from crypto_core.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 __all__ = [
     "DATA_KEY_BYTES",

@@ -3,7 +3,7 @@
 Base64 is RFC 4648 section 4 with padding, written and first read strictly: no white space, no foreign
 character, no missing padding, no bits set where the padding stands. The platform reads v1 with Python's
 `base64.b64decode`, which skips foreign characters and stops behind padding, and it ignores the version word:
-`lenient_fields` is that reader, and `database.tokens.respelling` the same in SQL.
+`lenient_fields` is that reader, and `database.tokens.spellings` the same in SQL.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 

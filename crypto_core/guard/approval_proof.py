@@ -18,7 +18,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.approval_purpose import PURPOSE, Purpose
 from crypto_core.guard.approvals import Approval
 from crypto_core.guard.distinct_people import same_person
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.moments import in_utc
 
 DELIVERY = "usually within 5 to 15 minutes"

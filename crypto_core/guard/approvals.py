@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from crypto_core.guard.operations import OPERATIONS
-from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)

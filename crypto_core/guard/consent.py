@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from crypto_core.errors import NotConfirmedError
-from crypto_core.text.counting import listed
+from crypto_core.text.counts import listed
 
 
 class Danger(StrEnum):

@@ -12,7 +12,7 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.principal_names import SESSION, is_of
 from crypto_core.trail.event import KMS
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.asking import asked_as, term
+from crypto_core.trail.use.filter_builder import asked_as, term
 
 SEEN_FOR = timedelta(days=90)
 """How far back events are looked at: as far as LookupEvents reaches."""

@@ -14,8 +14,8 @@ from crypto_core.incidents.people import NOBODY, People
 from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counts import listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 

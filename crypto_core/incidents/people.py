@@ -14,7 +14,7 @@ from typing import Any
 
 from crypto_core.database.schema import INCIDENT_PEOPLE
 from crypto_core.database.state.incident_changes import JournaledRow
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 ROLE, FOLLOW_UP, FOLLOW_UP_DONE = INCIDENT_PEOPLE
@@ -140,10 +140,7 @@ def _ended(follow_up: FollowUp, row: JournaledRow, detail: Mapping[str, Any]) ->
     if follow_up.ended_at is not None:
         return follow_up
     return replace(
-        follow_up,
-        ended_at=row.at,
-        ended_by=clean(row.actor, PERSON_LIMIT),
-        outcome=_text(detail, "outcome"),
+        follow_up, ended_at=row.at, ended_by=clean(row.actor, PERSON_LIMIT), outcome=_text(detail, "outcome")
     )
 
 

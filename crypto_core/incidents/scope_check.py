@@ -11,14 +11,14 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
-from crypto_core.incidents.steps.evidence_sanitising import kept_text
+from crypto_core.incidents.steps.evidence_text import kept_text
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.lists.filter_language import parse_filter
 from crypto_core.log.redaction import redacted
 from crypto_core.references import parse_reference
-from crypto_core.text.cleaning import clean
-from crypto_core.trail.use.asking import term
+from crypto_core.text.clean_text import clean
+from crypto_core.trail.use.filter_builder import term
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
@@ -52,9 +52,7 @@ def checked_scope(runbook: Runbook, scope: IncidentScope) -> IncidentScope:
         )
     _check[wanted](scope)
     return replace(
-        scope,
-        origin=kept_text(scope.origin, ORIGIN_LIMIT),
-        found_by=kept_text(scope.found_by, ORIGIN_LIMIT),
+        scope, origin=kept_text(scope.origin, ORIGIN_LIMIT), found_by=kept_text(scope.found_by, ORIGIN_LIMIT)
     )
 
 

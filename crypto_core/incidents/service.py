@@ -35,7 +35,7 @@ from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.scope_check import checked_scope
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256, joined, kept_text
+from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256, joined, kept_text
 from crypto_core.incidents.steps.parts import IncidentParts, require_open
 from crypto_core.incidents.steps.run_action import StepActions
 from crypto_core.incidents.steps.step_checks import StepProof
@@ -43,8 +43,8 @@ from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.steps.step_decisions import NOTE_LIMIT, StepDecisions, required_reason
 from crypto_core.incidents.times import times_of
 from crypto_core.reports.words import duration, moment_utc
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.text.counts import counted
 
 if TYPE_CHECKING:
     from crypto_core.incidents.key_callers import KeyCallers

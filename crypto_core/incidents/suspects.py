@@ -27,18 +27,18 @@ from typing import Any
 
 from crypto_core.errors import KmsError, PolicyError, RefusedError, TrailError
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.key_users import KeyUsers, key_users, responder_of
 from crypto_core.incidents.model import Incident, finding_origin
 from crypto_core.incidents.scope_check import ORIGIN_LIMIT
-from crypto_core.incidents.steps.evidence_sanitising import kept_text
+from crypto_core.incidents.steps.evidence_text import kept_text
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.clean_text import clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.bulk import bulk_decrypt, bulk_tokens, failed_burst
@@ -49,7 +49,7 @@ from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.wrong_keys import wrong_write_key
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
-from crypto_core.trail.use.asking import asked_as, term
+from crypto_core.trail.use.filter_builder import asked_as, term
 
 MOST_EVENTS = 500
 """So many changes of a key's access, the newest, are looked at."""
@@ -70,12 +70,7 @@ _KEPT = 16
 
 
 def access_gained(
-    events: EventStore,
-    key: str,
-    since: datetime,
-    but: str,
-    gaps: list[str],
-    cancelled: Event | None = None,
+    events: EventStore, key: str, since: datetime, but: str, gaps: list[str], cancelled: Event | None = None
 ) -> Iterator[Gained]:
     """Yield who got access to a key since then, but from `but`, the ARN of who works here.
 
@@ -103,11 +98,7 @@ def access_gained(
 
 
 def roles_assumed(
-    events: EventStore,
-    by: Sequence[str],
-    since: datetime,
-    gaps: list[str],
-    cancelled: Event | None = None,
+    events: EventStore, by: Sequence[str], since: datetime, gaps: list[str], cancelled: Event | None = None
 ) -> Iterator[Gained]:
     """Yield the roles that some principals assumed since then; see `access_gained`."""
     asked = f"{term('name', 'AssumeRole')} {term('principal', *by)} -failed since:{since.isoformat()}"
@@ -403,10 +394,7 @@ def accomplices(
         if not others:
             continue
         in_all = events.tally(
-            ("principal",),
-            f"{term('principal', *others)} {lately}",
-            limit=len(others),
-            cancelled=cancelled,
+            ("principal",), f"{term('principal', *others)} {lately}", limit=len(others), cancelled=cancelled
         )
         calls = {row.texts[0]: row.events for row in in_all.rows}
         for left_by, rows in sorted(by_trace.items()):

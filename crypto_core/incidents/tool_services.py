@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.catalogue import LiveCatalogue
     from crypto_core.database.tokens.fingerprints import OutsideRows
     from crypto_core.database.tokens.inventory import Inventory
-    from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
+    from crypto_core.database.tokens.value_opener import ValueOpener
     from crypto_core.incidents.suspects import SuspectSearch
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keyring.preflight import Preflight
     from crypto_core.keys.changes.service import KeyChangeService
+    from crypto_core.keys.dependent_copies import KnownCopies
     from crypto_core.keys.inventory import KeyInventory
-    from crypto_core.keys.needing_copies import KnownCopies
-    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.policy.policy_reader import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.access import AccessComparison, UseWitness
     from crypto_core.keys.service import StatusService

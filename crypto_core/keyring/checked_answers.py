@@ -12,7 +12,7 @@ from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
 from crypto_core.key_names import is_key_arn, may_mean, region_of, same_key, short_key
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey
 from crypto_core.secret import DataKey
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 REFUSALS = (
     errors.KmsAccessDeniedError,

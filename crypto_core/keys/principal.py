@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 
 @dataclass(frozen=True, slots=True)

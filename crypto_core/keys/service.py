@@ -11,7 +11,7 @@ from threading import Event
 
 from sqlalchemy import Engine
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.column_guards.guard_states import read_guards
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.connection.engine import connected
@@ -36,8 +36,8 @@ from crypto_core.keys.inventory import KeyInventory, undescribed
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
 from crypto_core.lists.coverage import Coverage, Elsewhere, Evidence
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 
 @dataclass(eq=False)
@@ -60,10 +60,7 @@ class StatusService:
     incident_of: Callable[[str], str] = lambda key_arn: ""
 
     def take_census(
-        self,
-        *,
-        cancelled: Event | None = None,
-        progress: Callable[[CensusProgress], None] | None = None,
+        self, *, cancelled: Event | None = None, progress: Callable[[CensusProgress], None] | None = None
     ) -> Status:
         """Return the status now. Trouble with KMS is part of the coverage, and so is what the sweep found.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import is_multi_region, means, region_of, short_key
 from crypto_core.keys.grants import Grant
-from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 ON_DEMAND_LIMIT = 25

@@ -17,7 +17,7 @@ from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
-from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.clean_text import CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 

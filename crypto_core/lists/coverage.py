@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crypto_core.lists.tone import Tone
-from crypto_core.text.cleaning import cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_terms import Alternative
 from crypto_core.lists.regular_expression import lower
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

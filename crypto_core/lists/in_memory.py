@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Event
 from typing import Generic
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.lists.filter_language import Field, Value, parse_filter, passes
 from crypto_core.lists.paging import Cursor, Page, Query, Row, unknown_sort
 

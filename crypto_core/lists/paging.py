@@ -8,7 +8,7 @@ from threading import Event
 from typing import Generic, Protocol, TypeVar
 
 from crypto_core.errors import KeydeckError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)

@@ -7,7 +7,7 @@ import stat
 
 from crypto_core.errors import RefusedError
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 MOST_BYTES = 4_000_000
 

@@ -18,7 +18,7 @@ from crypto_core.lists.filter_terms import Value
 from crypto_core.lists.filter_values import ValueKind
 from crypto_core.lists.in_memory import Scalar
 from crypto_core.lists.tone import Tone
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.json_records import json_members
 
 Words = tuple[str, str]

@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from crypto_core.errors import KeydeckError
-from crypto_core.text.toml_reading import SIZE_LIMIT
+from crypto_core.text.toml_reader import SIZE_LIMIT
 
 BUILT_IN = "builtin"
 

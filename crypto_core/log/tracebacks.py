@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from crypto_core.errors import KeydeckError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 FRAMES = 12
 

@@ -17,7 +17,7 @@ from string import Formatter
 from crypto_core.errors import SettingsError
 from crypto_core.findings.severity import Severity
 from crypto_core.log.redaction import redacted
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.state.duties import DutyHolder, DutyLease, on_duty
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_entry import told_in
@@ -39,7 +39,7 @@ from crypto_core.incidents.times import times_of
 from crypto_core.notices.notice import Notice, NoticeKind, NoticeSettings, Receiver, notice_id, rows_for
 from crypto_core.notices.sender import Letter, SendLetters, send_letters
 from crypto_core.proof.forms import JournalEntry
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecordError, record_of
 
 

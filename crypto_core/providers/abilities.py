@@ -11,8 +11,8 @@ from typing import Any
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request, Said, Target, unexpected
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 MOST_LISTED = 200
@@ -113,7 +113,7 @@ class TokenAbilities(JsonRecord):
 
     json_shape = shape(
         "reference=ref provider asked_at=at liveness reason kind? whose? scopes permissions places "
-        "places_whole repositories ... lasts? inferred not_known whole",
+        "places_whole repositories ... lasts? inferred not_known whole"
     )
 
     @property

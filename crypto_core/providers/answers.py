@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from crypto_core.guard.consent import Danger
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from crypto_core.errors import RefusedError, SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 GITHUB = "https://api.github.com"
 SLACK = "https://slack.com"

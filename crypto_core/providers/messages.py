@@ -12,7 +12,7 @@ from typing import Any
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _SENDABLE = re.compile(r"[\x21-\x7e]{1,16384}")
 

@@ -12,7 +12,7 @@ from crypto_core.providers import atlassian, github, messages, slack
 from crypto_core.providers.abilities import AbilityQuestions
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _SITE_COLUMNS = ("cloud_base_url", "base_url")
 

@@ -19,8 +19,8 @@ from crypto_core.errors import DatabaseError, RefusedError, TrailError
 from crypto_core.providers.abilities import Ability, TokenAbilities
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean, cleans
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.text.counts import listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 if TYPE_CHECKING:

@@ -33,15 +33,15 @@ from crypto_core.providers.answers import (
     RevocationResult,
     TokenLiveness,
 )
-from crypto_core.providers.liveness_polling import BusyHosts, PollingLimits, ask, asked_of
+from crypto_core.providers.liveness_checks import BusyHosts, PollingLimits, ask, asked_of
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.revocation import Revocation, RevocationDraft, asked_digest, draft
-from crypto_core.providers.token_asking import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
+from crypto_core.providers.token_dispatch import TokenAsking, all_to_send, hosts, never_asked, target_of, wipe
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 ACTION = "revoke tokens"
 _LISTED = 1_000

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from crypto_core.aws.proxies import require_clear_proxies
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import ProviderError
 from crypto_core.log.level_caps import cap
 from crypto_core.providers.endpoints import host_of, is_loopback

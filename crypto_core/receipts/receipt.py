@@ -14,7 +14,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from crypto_core.errors import ReceiptError
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 OPERATIONS = ("Decrypt", "GenerateDataKey", "ReEncrypt")
 """The KMS calls that make or open a data key, or wrap it anew."""

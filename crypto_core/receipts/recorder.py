@@ -24,7 +24,7 @@ from pathlib import Path
 from crypto_core.log.observation import LogRateLimit
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _log = logging.getLogger(__name__)
 _TROUBLE = LogRateLimit(seconds=60.0)

@@ -27,12 +27,12 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.bulk.engine import OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.bulk.quota import quota_of
-from crypto_core.reencryption.bulk.restoring import Restoring
+from crypto_core.reencryption.bulk.restorer import Restoring
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Unwritten, Verb
 from crypto_core.reencryption.run_ledger import RunLedger, run_sink
 from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService

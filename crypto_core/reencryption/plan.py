@@ -13,8 +13,8 @@ from crypto_core.guard.consent import Danger, document_digest
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import clean, cleans
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)

@@ -24,7 +24,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.filter_selection import Tally, of_formats
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _NO_RECOVERY = (
     "Rewrap is no recovery from a compromise: the data keys stay the same. Re-encrypt if the old key leaked."

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attached_code import code_warnings, column_limits
 from crypto_core.database.tokens.attribution import Attributor

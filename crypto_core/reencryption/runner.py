@@ -24,7 +24,7 @@ from crypto_core.reencryption.bulk.batch_sink import BatchSink
 from crypto_core.reencryption.bulk.engine import Engine, OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.bulk.quota import quota_of
-from crypto_core.reencryption.bulk.sealing import Sealing
+from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.run_ledger import RunLedger, run_sink

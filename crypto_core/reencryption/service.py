@@ -21,7 +21,7 @@ from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selectio
 from crypto_core.reencryption.planner import Planner
 from crypto_core.reencryption.runner import Runner
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 
 @dataclass(eq=False, repr=False)

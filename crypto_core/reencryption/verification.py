@@ -21,9 +21,9 @@ from crypto_core.key_names import region_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.engine import open_engine
-from crypto_core.reencryption.bulk.opening import LookAt, opened
 from crypto_core.reencryption.bulk.ports import Opened, Outcome
 from crypto_core.reencryption.bulk.quota import quota_of
+from crypto_core.reencryption.bulk.token_opener import LookAt, opened
 from crypto_core.reencryption.filter_selection import filtered
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 

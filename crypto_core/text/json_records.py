@@ -30,7 +30,7 @@ from functools import cache
 from operator import attrgetter, methodcaller
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 Model = TypeVar("Model")
 Reader = Callable[[Any], Any]

@@ -13,7 +13,7 @@ from typing import Any
 
 from crypto_core.key_uses import OPENS
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.clean_text import NO_TEXT, CleanText
 from crypto_core.text.json_records import JsonRecord, shape
 
 KMS = "kms.amazonaws.com"
@@ -126,7 +126,7 @@ class TrailEvent(JsonRecord):
         "event_id time? name source principal=principal.arn principal_type=principal.kind "
         "session=principal.session access_key_id=principal.access_key_id source_ip vpc_endpoint? "
         "user_agent error_code? error_message? key_arns alias? key_material_ids=material_ids "
-        "encryption_context token_ref region account by_service invoked_by=principal.invoked_by?",
+        "encryption_context token_ref region account by_service invoked_by=principal.invoked_by?"
     )
 
     @property

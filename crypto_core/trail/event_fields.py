@@ -96,9 +96,7 @@ EVENT_FIELDS: dict[str, EventField] = {
         EventField("error", 6, _of("error_code"), free=True, pivot=4, said="error_code"),
         EventField("message", 14, _of("error_message"), rolled=False, free=True),
         EventField(
-            *("key", 7, lambda event: " ".join(event.key_arns) or event.alias, _keys),
-            free=True,
-            pivot=5,
+            *("key", 7, lambda event: " ".join(event.key_arns) or event.alias, _keys), free=True, pivot=5
         ),
         EventField(
             *("material", 8, lambda event: " ".join(event.material_ids)),

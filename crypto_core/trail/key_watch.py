@@ -20,7 +20,7 @@ from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import AccountRegion, homes_of, is_multi_region
 from crypto_core.key_uses import USES
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import MOST_SKEW, TrailEvent
 from crypto_core.trail.own_calls import made_by
@@ -29,7 +29,7 @@ from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
-from crypto_core.trail.use.asking import NamedKeys, named_keys, term
+from crypto_core.trail.use.filter_builder import NamedKeys, named_keys, term
 from crypto_core.trail.use.keys import known_keys
 from crypto_core.trail.use.reach import Reaches, reached_nothing
 

@@ -23,7 +23,7 @@ from crypto_core.lists.filter_language import (
     parse_filter,
     terms_of,
 )
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import FLAGS, marks
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS, SAID

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from crypto_core.key_uses import MAKES, OPENS
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import DAY, stored_id
 from crypto_core.trail.event import LONG, MOST_SKEW, TrailEvent
 

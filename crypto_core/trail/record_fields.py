@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from crypto_core.lists.regular_expression import lower
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.trail.record_reader import load
 
 KEYED = ("param", "context")

@@ -20,7 +20,7 @@ import orjson
 
 from crypto_core.key_names import partition_of
 from crypto_core.references import TokenRef, table_name
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
 
 ARN_CHARACTERS = 512

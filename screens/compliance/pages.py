@@ -9,14 +9,14 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.compliance.period.open_points import OpenPoint
 from crypto_core.errors import InvalidFilterError
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
+from screens.compliance.control_status import ComplianceStanding
 from screens.compliance.day_lines import DayEvidence, day_evidence, day_lines
-from screens.compliance.standing import ComplianceStanding
 from screens.event_filters import FIRST
 from screens.facts import ScreenFacts
 from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, Followed, TokensRoute

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from screens.compliance.standing import ComplianceStanding
+    from screens.compliance.control_status import ComplianceStanding
 
 
 @dataclass(frozen=True, slots=True)

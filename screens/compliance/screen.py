@@ -13,18 +13,18 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import InvalidFilterError
-from crypto_core.text.cleaning import shortened
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import shortened
+from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.control_signs import CONTROL_SIGNS, ControlState
+from screens.compliance.control_status import ComplianceStanding, load_standing
 from screens.compliance.day_lines import row_content
 from screens.compliance.grid import ControlRow, Zoom, counts, frameworks_of, rows_of, shown_rows
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.routes import ControlDayRoute, OpenPointsRoute
-from screens.compliance.standing import ComplianceStanding, load_standing
 from screens.event_filters import since as moment_since
 from screens.facts import ScreenFacts
 from screens.routes import Followed

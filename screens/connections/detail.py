@@ -14,23 +14,23 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.database.tokens.decoys import DECOY_SIGN
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory_row import TOKEN, InventoryRow
 from crypto_core.envelope import VERSIONS, Format
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import shortened
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import shortened
+from crypto_core.text.counts import counted, listed
 from screens.actions.registry import added
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style, row_sign
 from screens.widgets.notice import trouble_content
 from screens.widgets.text_lines import TextLines
+from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from crypto_core.trail.use.named_use import NamedUse

@@ -10,19 +10,19 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
-from crypto_core.text.counting import counted
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from crypto_core.text.counts import counted
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.plan_words import result_lines, stop_lines, unwritten_lines
-from screens.styled import BAD, GOOD, StyledLine
+from screens.styled_text import BAD, GOOD, StyledLine
 from screens.widgets.cells import painted
 from screens.widgets.cells import progress as bar_of
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.notice import trouble_content
+from screens.worker_calls import PendingCall, ask
 
 Outcome = RunResult | tuple[Verification, ...] | Failure
 POLL_SECONDS = 0.1

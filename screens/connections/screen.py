@@ -18,10 +18,9 @@ from crypto_core.database.tokens.token_groups import GroupBy, TokenGroups
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.connections.detail import TokenDetail
 from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
@@ -30,8 +29,9 @@ from screens.signs import SIGNS, row_sign
 from screens.widgets.cells import percent
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.panes import Arrangement, Panes
-from screens.widgets.table.listing import Listing
 from screens.widgets.table.pane import TablePane
+from screens.widgets.table.table_list import Listing
+from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.plan import Selection
@@ -194,8 +194,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         verb = Verb(how)
         selection, count, refs = self.selection()
         if self._takes_a_job(selection, count):
-            from screens.jobs.beginning import begin_job
             from screens.jobs.choose_tokens import Chosen
+            from screens.jobs.new_job import begin_job
 
             if await begin_job(self, Chosen(selection, count, "everything marked"), verb):
                 self.pane.do_unmark()

@@ -11,8 +11,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Input, Static
 
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.routes import Followed
 from screens.services import Context, Contexts, Offered
 from screens.widgets.cells import cut, fit
@@ -20,6 +19,7 @@ from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
+from screens.worker_calls import ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
-from crypto_core.text.counting import counted
+from crypto_core.cancellation import Cancellation
+from crypto_core.text.counts import counted
 from screens.actions.action import ActionScope
 from screens.ages import ago
-from screens.estate_standing import EstateStanding, SharedKey
+from screens.estate_status import EstateStanding, SharedKey
 from screens.facts import ScreenFacts
 from screens.routes import EstateRoute, Followed
 from screens.signs import SIGNS, Sign

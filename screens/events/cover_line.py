@@ -11,19 +11,19 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import Summary
 from screens.ages import local
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.event_filters import window
 from screens.facts import ScreenFacts
 from screens.moments import end_of_axis
 from screens.widgets.cells import spread
+from screens.worker_calls import PendingCall, ask
 
 _ROOMY = 96
 """Cells from which on what can be done, and the store's number of events, have room too."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from textual import work
 
 from crypto_core.key_names import is_key_arn
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from crypto_core.trail.store import StoredEvent
-from screens.asking import ask
 from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import PageNames
 from screens.routes import Followed, PrincipalRoute
 from screens.widgets.ask_text import AskText
+from screens.worker_calls import ask
 
 
 class EventActor(BlockActor):

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import LABELLED
 from crypto_core.trail.store import StoredEvent
 from screens.ages import ago
 from screens.event_filters import term
-from screens.events.listing import principal_words, sign_of
+from screens.events.event_list import principal_words, sign_of
 from screens.facts import ScreenFacts
 from screens.key_changes.block_lines import SIGN, block_words, blocks_of
 from screens.moments import whole

@@ -10,14 +10,13 @@ from typing import ClassVar
 from textual.content import Content
 from textual.highlight import highlight
 
-from crypto_core.cancelling import Cancellation
-from crypto_core.text.cleaning import clean
+from crypto_core.cancellation import Cancellation
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.events.event_actor import EventActor
 from screens.events.event_lines import field_lines
 from screens.facts import ScreenFacts
@@ -26,6 +25,7 @@ from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
 from screens.widgets.notice import NoticeBar
+from screens.worker_calls import ask
 
 MOST_CHARACTERS = 100_000
 LONGEST_LINE = 2_000

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 from textual.content import Content
 from textual.geometry import Size
 
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
 from screens.actions.action import Action, ActionScope
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.event_filters import term, with_term
 from screens.facts import ScreenFacts
 from screens.main_screen import MainScreen
@@ -25,6 +24,7 @@ from screens.widgets.cells import bar, fit, fit_middle, percent
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import NoticeBar
+from screens.worker_calls import PendingCall, ask
 
 FEW = 6
 """Values of each field where all fields are shown."""

@@ -15,29 +15,29 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
 from screens import routes
 from screens.actions.action import Action, ActionScope
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
 from screens.events.cover_line import CoverLine, nothing
 from screens.events.event_actor import EventActor
 from screens.events.event_lines import short_lines
+from screens.events.event_list import EXAMPLE, LISTING, values
 from screens.events.histogram import HistogramView
-from screens.events.listing import EXAMPLE, LISTING, values
 from screens.facts import ScreenFacts
 from screens.identities import noted_by
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.widgets.notice import NoticeBar
 from screens.widgets.table.pane import TablePane
+from screens.worker_calls import PendingCall, ask
 
 if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller

@@ -15,13 +15,12 @@ from crypto_core.findings.finding import Finding
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.changes.change import number_of_days
 from crypto_core.keys.policy.least_privilege import is_principal
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import Loaded, ScreenFacts
-from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
+from screens.findings.finding_list import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
 from screens.identities import noted_by
 from screens.key_changes.block_actor import BlockActor
@@ -35,6 +34,7 @@ from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.plan_dialog import UNCHANGED
 from screens.widgets.table.pane import TablePane
+from screens.worker_calls import ask
 
 STORE_SECONDS = 5.0
 """How often the store is asked whether events came: the findings about them are examined anew then."""

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
-from screens.asking import ask
-from screens.blocking import Failure
+from crypto_core.text.counts import counted
+from screens.blocking_calls import Failure
 from screens.connections.detail import TokenPart
 from screens.facts import ScreenFacts
 from screens.moments import whole
-from screens.styled import BAD, GOOD, WARNING, StyledLine
+from screens.styled_text import BAD, GOOD, WARNING, StyledLine
 from screens.widgets.cells import painted, progress
 from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import PlanDialog
+from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityRequest, AbilityService

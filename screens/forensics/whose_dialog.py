@@ -12,18 +12,17 @@ from textual.geometry import Size
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import InvalidTokenError
-from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.leak_reader import read_leak
 from crypto_core.forensics.token_search.result import TokenSearchResult
 from crypto_core.forensics.token_search.search import TokenSearch
-from crypto_core.forensics.token_search.wanted import wipe
+from crypto_core.forensics.token_search.target_tokens import wipe
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.counting import counted
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from crypto_core.text.counts import counted
+from screens.blocking_calls import Failure
 from screens.event_filters import term
 from screens.facts import ScreenFacts
 from screens.incidents.about import About
@@ -35,6 +34,7 @@ from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
 from screens.widgets.secret_input import SecretInput
+from screens.worker_calls import PendingCall, ask
 
 _ASKED = (
     "Paste a token, or GitHub's hashed_token of one. It is masked, and forgotten once it was looked for. "

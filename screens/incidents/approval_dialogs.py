@@ -11,10 +11,10 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.guard.approvals import Approval
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from screens.ages import ago
 from screens.facts import ScreenFacts
-from screens.incidents.running import Waiting
+from screens.incidents.step_runs import Waiting
 from screens.incidents.work import approval_gate
 from screens.widgets.dialog import Dialog, Told, buttons, framed
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 from textual import on, work
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import perform
+from screens.actions.performer import perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
 from screens.facts import ScreenFacts

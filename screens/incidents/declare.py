@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import InvalidReferenceError, InvalidTokenError, RefusedError
 from crypto_core.incidents.model import FoundScope, IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
@@ -23,11 +23,10 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.references import parse_reference
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import shortened
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import shortened
+from crypto_core.text.counts import counted
 from screens.ages import span
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.event_filters import since
 from screens.facts import ScreenFacts
 from screens.incidents.about import About, used_keys
@@ -53,6 +52,7 @@ from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
 from screens.widgets.secret_input import SecretInput
+from screens.worker_calls import PendingCall, ask
 
 if TYPE_CHECKING:
     from crypto_core.keys.state import KeyState

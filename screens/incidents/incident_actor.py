@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import work
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import ApprovalNeededError
 from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepState, StepView
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import shortened
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import shortened
+from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Host, perform
+from screens.actions.performer import Host, perform
 from screens.actions.registry import BY_ID
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
-from screens.incidents.next_thing import next_thing
-from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
+from screens.incidents.next_action import next_thing
+from screens.incidents.step_runs import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
 from screens.incidents.words import commands_of
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.routes import ApprovalsRoute, EntriesRoute, EvidenceListRoute, Followed, PeopleRoute
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
+from screens.worker_calls import ask
 
 if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService

@@ -16,24 +16,23 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepState, StepView
 from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.key_names import is_key_arn
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from screens.actions.action import Action, ActionScope
 from screens.ages import ago, local
 from screens.answer_screen import AnswerScreen
-from screens.asking import PendingCall, PolledCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.incident_actor import IncidentActor
-from screens.incidents.next_thing import hint
-from screens.incidents.running import Waiting, runs_of
+from screens.incidents.next_action import hint
 from screens.incidents.step_lines import StepNow, step_lines
+from screens.incidents.step_runs import Waiting, runs_of
 from screens.incidents.words import OPEN, elapsed, incident_sign, step_sign, subject, there, through
 from screens.incidents.work import approval_gate, incident_work
 from screens.key_changes.block_actor import BlockActor
@@ -45,6 +44,7 @@ from screens.widgets.cells import cut, fit
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
 from screens.widgets.notice import NoticeBar
+from screens.worker_calls import PendingCall, PolledCall, ask
 
 ROOMY = 34
 """Cells from which on there is room for when and by whom."""

@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput

@@ -12,15 +12,14 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.incidents.people import FollowUp, IncidentRole
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import perform
+from screens.actions.performer import perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.work import incident_work
@@ -34,6 +33,7 @@ from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, line
 from screens.widgets.notice import trouble_content
+from screens.worker_calls import ask
 
 _SIGNS = {
     "done": Sign("✔", "$success"),

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.model import Incident
 from screens.facts import ScreenFacts
 from screens.incidents.work import incident_work, write_report

@@ -13,11 +13,10 @@ from textual.widgets import Static
 
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.lists.sheet import Sheet, SheetField
-from crypto_core.text.cleaning import cleans, shortened
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import cleans, shortened
+from crypto_core.text.counts import counted
 from screens.actions.action import ActionScope
-from screens.asking import PolledCall
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.words import at_step, budget, incident_sign, runbook_words, subject, there
@@ -28,6 +27,7 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.table.columns import Cell
 from screens.widgets.table.memory_rows import memory_listing
 from screens.widgets.table.pane import TablePane
+from screens.worker_calls import PolledCall
 
 if TYPE_CHECKING:
     from crypto_core.guard.approvals import Approval

@@ -10,23 +10,23 @@ from textual import on
 from textual.content import Content
 from textual.widgets import Button
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import shortened
-from screens.asking import ask
-from screens.blocking import Failure
+from crypto_core.text.clean_text import shortened
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.incidents.inputs import InputsForm
 from screens.incidents.words import action_lines
 from screens.incidents.work import incident_work
-from screens.styled import BLANK
+from screens.styled_text import BLANK
 from screens.widgets.cells import painted
 from screens.widgets.dialog import button
 from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import LOOKING, PlanDialog
+from screens.worker_calls import ask
 
 _ROUNDS = 5
 """How often an answer may lead to further fields."""

@@ -15,14 +15,14 @@ from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_checks import not_done
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.changes.blocks import Block
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.ages import ago, local
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.incidents.check_lines import check_lines
 from screens.incidents.choices import SAFE
-from screens.incidents.running import CallResult, RunningCall
+from screens.incidents.step_runs import CallResult, RunningCall
 from screens.incidents.words import CHECKS, LATE, budget, commands_of, filled, step_sign
 from screens.key_changes.block_lines import SIGN, block_words
 from screens.use.lines import BLANK, prose

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
 from screens.ages import local
 from screens.facts import ScreenFacts

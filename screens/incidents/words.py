@@ -17,7 +17,7 @@ from screens.facts import ScreenFacts
 from screens.identities import person
 from screens.routes import IncidentRoute
 from screens.signs import Sign
-from screens.styled import BLANK, StyledLine, effect_lines
+from screens.styled_text import BLANK, StyledLine, effect_lines
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line
 

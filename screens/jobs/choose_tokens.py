@@ -11,7 +11,7 @@ from crypto_core.envelope import Format
 from crypto_core.key_names import same_key
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import Selection
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from screens.facts import ScreenFacts
 from screens.widgets.cells import fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog

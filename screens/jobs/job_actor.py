@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope
-from screens.jobs.beginning import begin_job, begin_restore
+from screens.jobs.new_job import begin_job, begin_restore
 from screens.jobs.words import at_work, restorable
 from screens.main_screen import MainScreen
 from screens.widgets.question import Question

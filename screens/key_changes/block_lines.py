@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crypto_core.keys.changes.blocks import Block
-from crypto_core.text.counting import listed
+from crypto_core.text.counts import listed
 from crypto_core.trail.rules.rule_context import name_of
 from screens.facts import ScreenFacts
 from screens.identities import person

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
-from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
+from crypto_core.cancellation import Cancellation
+from crypto_core.database.tokens.sweep.full_read import ReadingProgress
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines, stop_lines
-from screens.styled import BLANK, WARNING
+from screens.styled_text import BLANK, WARNING
 from screens.widgets.cells import painted
 from screens.widgets.notice import trouble_content
 from screens.widgets.plan_dialog import PlanDialog
+from screens.worker_calls import ask
 
 MOST_LINES = 400
 """Lines of a policy's difference that are shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
-from screens.styled import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
+from screens.styled_text import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
 
 NOTHING_TO_DO = "Already in this state; nothing to do."
 VERIFIED = "Done and verified."

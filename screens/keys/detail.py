@@ -12,7 +12,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words

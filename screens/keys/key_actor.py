@@ -20,8 +20,8 @@ from crypto_core.keys.changes.change import (
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.text.cleaning import shortened
+from crypto_core.keys.policy.policy_reader import KeyPolicy
+from crypto_core.text.clean_text import shortened
 from screens.actions.action import Action, ActionScope
 from screens.ages import day
 from screens.facts import ScreenFacts
@@ -80,8 +80,8 @@ class KeyActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_move_tokens(self) -> None:
-        from screens.jobs.beginning import begin_job
         from screens.jobs.choose_tokens import under
+        from screens.jobs.new_job import begin_job
 
         key = self.key_in_hand
         if key is not None:

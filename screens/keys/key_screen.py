@@ -6,19 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import ClassVar
 
-from crypto_core.cancelling import Cancellation
-from crypto_core.keys.needing_copies import NeedingCopies
-from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.cancellation import Cancellation
+from crypto_core.keys.dependent_copies import NeedingCopies
+from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.keys import KeyUseSummary
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.key_actor import KeyActor
@@ -30,6 +29,7 @@ from screens.signs import SIGNS
 from screens.use.lines import BLANK, NAME_CELLS, fact, moment_words, narrowed, prose, who
 from screens.widgets.cells import columns, cut, fit, fit_middle
 from screens.widgets.line_list import Line, line
+from screens.worker_calls import PendingCall, ask
 
 MOST_ACCESSES = 7
 """How many lines who may use the key gets before the policy has to be opened."""

@@ -10,7 +10,7 @@ from crypto_core.key_names import region_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.clean_text import shortened
 from screens.ages import ago, day, stamp
 from screens.signs import Sign
 

@@ -9,12 +9,12 @@ from typing import ClassVar
 from textual import on
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from screens.actions.action import Action, ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.facts import ScreenFacts
-from screens.manual.listing import lines_with, searched
 from screens.manual.page_lines import Row, folded, page_rows
+from screens.manual.page_list import lines_with, searched
 from screens.manual_page import ManualPage, topic_of
 from screens.routes import Followed, ManualPageRoute
 from screens.widgets.ask_text import AskText

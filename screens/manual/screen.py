@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from screens.facts import ScreenFacts
 from screens.list_screen import ListScreen
-from screens.manual.listing import EXAMPLE, LISTING, matching_lines
+from screens.manual.page_list import EXAMPLE, LISTING, matching_lines
 from screens.manual_page import ManualPage
 from screens.routes import ManualPageRoute
 from screens.widgets.cells import cut

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from textual import work
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.keys.changes.blocks import Block
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.use.radius import HANDED_OUT, BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.tokens import READ, REWRAPPED, UNNAMED
 from screens.actions.action import Action, ActionScope

@@ -9,7 +9,7 @@ from textual.content import Content
 from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.facts import ScreenFacts
 from screens.key_words import KeyWords
 from screens.plan_words import ABOUT

@@ -87,7 +87,7 @@ def _of_rules(status: Status, facts: ScreenFacts) -> Iterator[ProblemRow]:
     if facts.posture.value is None and facts.trail.value is None:
         return
     # What lists findings takes its time to load, and there are none yet when the console opens.
-    from screens.findings.listing import subject_words, told
+    from screens.findings.finding_list import subject_words, told
 
     keys = {problem.subject for problem in status.problems if problem.rule in _OF_THE_KEY}
     for finding in told(facts):

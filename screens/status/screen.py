@@ -18,10 +18,9 @@ from textual.widgets import Static
 from crypto_core.database.tokens.decoys import DECOY_SIGN, DecoyCount
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import ProblemKind, Status
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.actions.action import Action, ActionScope
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.format_columns import FormatColumns
 from screens.main_screen import MainScreen
@@ -35,6 +34,7 @@ from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented, line
 from screens.widgets.notice import NoticeBar
 from screens.widgets.panes import Arrangement, Panes
+from screens.worker_calls import PendingCall, ask
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.census import CensusProgress
@@ -76,8 +76,8 @@ class ProblemActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_encrypt(self) -> None:
         from crypto_core.reencryption.plan import Selection, Verb
-        from screens.jobs.beginning import begin_job
         from screens.jobs.choose_tokens import Chosen
+        from screens.jobs.new_job import begin_job
 
         row = self.problem_in_hand
         if row is not None and isinstance(row.target, TokensRoute):
@@ -290,8 +290,8 @@ class StatusScreen(ProblemActor):
     @work(exclusive=True, group="write")
     async def do_move_tokens(self) -> None:
         """Begin a job over the tokens under the key under the cursor; elsewhere, ask which tokens."""
-        from screens.jobs.beginning import begin_job
         from screens.jobs.choose_tokens import under
+        from screens.jobs.new_job import begin_job
 
         target: object = self.target_in_hand
         chosen = None

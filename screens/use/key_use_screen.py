@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from crypto_core.cancelling import Cancellation
-from crypto_core.text.cleaning import shortened
-from crypto_core.text.counting import counted
+from crypto_core.cancellation import Cancellation
+from crypto_core.text.clean_text import shortened
+from crypto_core.text.counts import counted
 from crypto_core.trail.store.tallies import EventTally
-from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.keys import KeyUseSummary
 from crypto_core.trail.use.tokens import OPENED
 from screens.facts import ScreenFacts

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from textual.content import Content
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.key_uses import MAKES, READS, REWRAPS
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import CleanText
+from crypto_core.text.counts import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.named_use import NamedUse
-from crypto_core.trail.use.receipted import ReceiptedUse
+from crypto_core.trail.use.receipt_coverage import ReceiptedUse
 from crypto_core.trail.use.token_timeline import (
     BY_TIME,
     Doing,

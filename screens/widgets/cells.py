@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from crypto_core.text.cleaning import clean
-from screens.styled import StyledLine
+from crypto_core.text.clean_text import clean
+from screens.styled_text import StyledLine
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 HEIGHTS = "▁▂▃▄▅▆▇█"

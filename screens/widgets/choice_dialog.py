@@ -11,13 +11,13 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from crypto_core.cancelling import Cancellation
-from screens.asking import ask
-from screens.blocking import Failure
+from crypto_core.cancellation import Cancellation
+from screens.blocking_calls import Failure
 from screens.routes import Followed
 from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
+from screens.worker_calls import ask
 
 Choice = TypeVar("Choice")
 _MOST_LINES = 10

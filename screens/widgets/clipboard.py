@@ -10,8 +10,8 @@ from typing import cast
 
 from textual.dom import DOMNode
 
-from crypto_core.text.cleaning import clean
-from screens.actions.performing import Host
+from crypto_core.text.clean_text import clean
+from screens.actions.performer import Host
 from screens.widgets.cells import cut
 
 MOST = 64_000

@@ -16,7 +16,7 @@ from textual.style import Style
 from textual.visual import Visual
 
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor
+from screens.actions.performer import Actor
 
 
 class CursorFollower:

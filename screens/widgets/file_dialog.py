@@ -11,14 +11,14 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.text.file_paths import expanded
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, buttons
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
+from screens.worker_calls import PendingCall, ask
 
 
 class FileDialog(Dialog[None]):

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
 
-from screens.actions.performing import Host
+from screens.actions.performer import Host
 from screens.actions.registry import BY_ID
 
 _GAP = "  "

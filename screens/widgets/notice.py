@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 
 
 class NoticeBar(Static):

@@ -16,15 +16,15 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
-from crypto_core.text.cleaning import shortened
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from crypto_core.text.clean_text import shortened
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
+from screens.worker_calls import PendingCall, ask
 
 Plan = TypeVar("Plan", bound=Subject)
 Result = TypeVar("Result")

@@ -45,7 +45,7 @@ from crypto_core.reencryption.bulk.http import RequestSigner
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import RunGate, pass_tokens
 from crypto_core.reencryption.bulk.ports import Outcome, Sealed
-from crypto_core.reencryption.bulk.sealing import Sealing
+from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef

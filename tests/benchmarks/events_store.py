@@ -21,8 +21,8 @@ from pathlib import Path
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
-from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.watched_keys import Configured
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.measuring import Target, milliseconds, options, peak_megabytes, report, timed
 from tests.benchmarks.trail_records import DAYS, PLATFORM_KEYS, REGIONS, key_arn, recent

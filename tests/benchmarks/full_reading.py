@@ -24,7 +24,7 @@ from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.database.tokens.sweep.full_reading import FullReader
+from crypto_core.database.tokens.sweep.full_read import FullReader
 from tests.benchmarks.measuring import Target, options, report, timed
 
 GIGABYTE = 120.0

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from crypto_core.forensics.provider_logs.importing import LogFiles
+from crypto_core.forensics.provider_logs.importer import LogFiles
 from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.trail.store.database import StoreFile
 from tests.benchmarks.measuring import Target, Timing, options, report, timed

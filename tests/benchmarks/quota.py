@@ -51,7 +51,7 @@ from crypto_core.reencryption.bulk.http import RequestSigner
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import RunGate, pass_tokens
 from crypto_core.reencryption.bulk.quota import quota_of
-from crypto_core.reencryption.bulk.sealing import Sealing
+from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.plan import Verb
 from tests.benchmarks.bulk import REGION, Memory

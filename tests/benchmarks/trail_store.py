@@ -17,8 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from crypto_core.trail.event_columns import Prepared, prepare
 from crypto_core.trail.event_fields import DETAILS
-from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.schema import COUNTED

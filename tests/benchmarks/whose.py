@@ -26,8 +26,8 @@ from console.settings import load
 from crypto_core.database.state.installation import install
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format, seal, serialise
-from crypto_core.forensics.token_search.leak_reading import read_leak
-from crypto_core.forensics.token_search.wanted import WantedToken
+from crypto_core.forensics.token_search.leak_reader import read_leak
+from crypto_core.forensics.token_search.target_tokens import WantedToken
 from crypto_core.guard.consent import Consent
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.measuring import Target, options, report, timed

@@ -25,8 +25,8 @@ from crypto_core.secret import DataKey, Secret
 from screens.incidents.choices import ChooseAnswer
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.report_dialog import ReportDialog
-from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
+from screens.incidents.step_runs import runs_of
 from screens.services import Services
 from screens.widgets.line_list import LineList
 from tests.platform_rows import connect_slack, put

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine
 
 from console.__main__ import keydeck as command
-from console.commands import asking
+from console.commands import questions
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -225,7 +225,8 @@ def test_on_a_terminal_the_plan_is_shown_and_the_word_is_typed(
     keydeck("keys", "disable", key, "--yes")
     acting(BEN)
     (waiting,) = keydeck("approvals", "list", "--json").json["approvals"]
-    monkeypatch.setattr(asking, "sys", type("Sys", (), {"stdin": type("In", (), {"isatty": lambda: True})}))
+    terminal = type("In", (), {"isatty": lambda: True})
+    monkeypatch.setattr(questions, "sys", type("Sys", (), {"stdin": terminal}))
     ran = CliRunner().invoke(command, ["approvals", "approve", waiting["id"]], input=typed)
     assert ran.exit_code == code
     assert key in ran.stderr

@@ -22,8 +22,8 @@ from console.printed.forms import Form
 from console.sandbox.world import World
 from console.settings import DatabaseSettings, Settings, load, masked_url
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
-from screens.estate_standing import EstateStanding
+from crypto_core.text.clean_text import clean
+from screens.estate_status import EstateStanding
 from tests.console.command_types import Keydeck
 
 GONE = "postgresql://nobody:Sw0rdfish@127.0.0.1:9/tokens"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.commands.asking import query_consent
+from console.commands.questions import query_consent
 from console.sandbox.endpoint import ON_CALL, Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

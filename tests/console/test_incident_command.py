@@ -16,7 +16,7 @@ import click
 import pytest
 
 from console.commands import incident_scope
-from console.commands.incident_doing import asked
+from console.commands.incident_steps import asked
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World

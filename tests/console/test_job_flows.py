@@ -17,8 +17,8 @@ from console.settings import Settings, load
 from crypto_core.database.state.installation import install
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.jobs.service import JobService
-from screens.jobs.beginning import JobPreview, RestoreDialog
 from screens.jobs.job_screen import JobScreen
+from screens.jobs.new_job import JobPreview, RestoreDialog
 from tests.console.command_types import NewKey
 from tests.console.test_jobs_for_real import remove_corrupt
 from tests.screens.deck import LARGE, Deck

@@ -145,7 +145,7 @@ def test_a_job_is_undone_and_what_it_replaced_is_forgotten(
 def test_what_is_selected_is_planned_once_and_journaled_once_as_a_dry_run(
     keydeck: Keydeck, world: World, new_key: NewKey, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("console.commands.rewriting.FEW", few)
+    monkeypatch.setattr("console.commands.reencryption.FEW", few)
     assert keydeck("init").exit_code == 0
     ran = keydeck("reencrypt", "--from", world.old_key.arn, "--to", new_key(), "--dry-run", "--json")
     assert ("quota" in ran.json) == (few == 0)

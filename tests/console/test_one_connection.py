@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core.database.connection import pooling
+from crypto_core.database.connection import pool
 from crypto_core.database.connection.engine import open_engine
 from tests.conftest import run_here
-from tests.console.application.test_ending_signals import console
+from tests.console.application.test_end_signals import console
 
 pytestmark = pytest.mark.deep
 
@@ -50,7 +50,7 @@ COMMANDS = (
 
 @pytest.fixture
 def single(own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    monkeypatch.setattr(pooling, "WAIT_SECONDS", 5.0)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 5.0)
     admin = open_engine(own_sandbox.superuser_url).execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text("ALTER ROLE operator CONNECTION LIMIT 1"))

@@ -13,7 +13,7 @@ import yaml
 
 from console.__main__ import keydeck as command
 from console.printed.forms import Form
-from console.printed.listing import Printout, print_listing
+from console.printed.lists import Printout, print_listing
 from console.sandbox.world import World
 from tests.conftest import Ran
 from tests.console.command_types import Keydeck

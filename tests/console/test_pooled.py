@@ -22,9 +22,9 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine, patient
-from crypto_core.database.connection.pooling import is_pooled
+from crypto_core.database.connection.pool import is_pooled
 from crypto_core.database.state.installation import install
 from crypto_core.errors import DatabaseReadOnlyError, InterruptedRunError
 from tests.console.incident_flows.conftest import providers  # noqa: F401

@@ -72,5 +72,5 @@ def test_everything_that_the_core_offers_is_there() -> None:
 
 
 def test_the_trail_is_read_without_cryptography() -> None:
-    loaded = loaded_by("import crypto_core.trail.sources.files.reading_process")
+    loaded = loaded_by("import crypto_core.trail.sources.files.reader_process")
     assert not loaded & (NOT_NEEDED | {"cryptography"})

@@ -33,7 +33,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.fuzz.drawing import field, pick, piece, text_of
 from tests.fuzz.inputs import (
     BINDING,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.trail.rules.configured import Configured
+from crypto_core.trail.rules.watched_keys import Configured
 from tests.crypto_core.trail.records import ACCOUNT, REGION, context, record, role
 
 START = datetime(2026, 10, 26, tzinfo=UTC)

@@ -20,8 +20,8 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.incidents.keys.rotation.guide import Guide
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.dependent_copies import NeedingCopies
 from crypto_core.keys.grants import Grant
-from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef

@@ -30,14 +30,14 @@ from crypto_core.incidents.model import (
     TimelineEntry,
 )
 from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole
-from crypto_core.incidents.report.signing import ReportCheck
+from crypto_core.incidents.report.signature import ReportCheck
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.service import handover_lines
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, OLD
 

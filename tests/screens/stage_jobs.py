@@ -25,7 +25,7 @@ from crypto_core.reencryption.jobs.model import (
 )
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.screens.samples import CURRENT, NOW, OLD
 from tests.screens.stage_work import NO_RECOVERY
 

@@ -10,17 +10,17 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
+from crypto_core.database.tokens.sweep.full_read import ReadingProgress
 from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.incidents.keys.rotation.guide import Guide
 from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
-from crypto_core.keys.needing_copies import NeedingCopies
-from crypto_core.keys.policy.blocking import arns_of
+from crypto_core.keys.dependent_copies import NeedingCopies
+from crypto_core.keys.policy.block_statement import arns_of
 from crypto_core.keys.policy.document import parse_policy
-from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import RunProgress

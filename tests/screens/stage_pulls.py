@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.guard.consent import Consent
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import seconds

@@ -22,9 +22,9 @@ from crypto_core.incidents.people import FollowUp, People
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.cleaning import NO_TEXT, clean
+from crypto_core.text.clean_text import NO_TEXT, clean
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, bindings, within_reach
+from screens.actions.performer import Actor, bindings, within_reach
 from screens.actions.registry import ACTIONS, BY_ID, of_scope
 from screens.help.screen import Help
 from screens.services import Services

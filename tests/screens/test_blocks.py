@@ -17,7 +17,7 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.suspects import Suspect, Suspects
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import ChangeKind
-from screens.actions.performing import within_reach
+from screens.actions.performer import within_reach
 from screens.help.screen import Help
 from screens.key_changes.block_actor import NOBODY, ChooseBlock
 from screens.key_changes.change_dialog import ChangeDialog

@@ -8,7 +8,7 @@ from textual.widgets import Button
 
 from crypto_core.aws.mfa_codes import CodeQuestion
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.context.code_dialog import CodeDialog
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.test_pictures import DARK, LIGHT, Looks, album

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from crypto_core.lists.paging import Query
 from crypto_core.lists.sheet import SheetField
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.connections.screen import LISTING
 from screens.facts import ScreenFacts
 from screens.widgets.table.columns import GAP, NARROWEST, Column, Placed, place, wanted
-from screens.widgets.table.listing import arrow, order_after, order_named
+from screens.widgets.table.table_list import arrow, order_after, order_named
 
 FACTS = cast(ScreenFacts, None)
 """What columns of plain texts need of the facts: nothing."""

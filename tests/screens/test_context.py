@@ -10,7 +10,7 @@ import pytest
 from crypto_core.errors import SettingsError
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import ContextDialog
-from screens.estate_standing import EstateStanding, SharedKey
+from screens.estate_status import EstateStanding, SharedKey
 from screens.services import Context, Contexts, DatabaseChoice, Offered, Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_list import LineList

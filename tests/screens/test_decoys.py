@@ -20,7 +20,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ProblemKind
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.connections.detail import _key
 from screens.connections.screen import LISTING
 from screens.keys.detail import _tripwire_lines

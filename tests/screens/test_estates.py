@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from crypto_core.errors import KmsError
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import clean
-from screens.estate_standing import EstateStanding, SharedKey
+from crypto_core.text.clean_text import clean
+from screens.estate_status import EstateStanding, SharedKey
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.hostile import assert_harmless
 from tests.screens.samples import CURRENT, HOSTILE, NOW

@@ -12,7 +12,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.event_filters import window
 from screens.events.cover_line import Covered, cover, gap_words
 from screens.events.screen import EventsScreen

@@ -11,10 +11,10 @@ from textual.widgets import Button
 from crypto_core.errors import DatabaseUnreachableError, RefusedError
 from crypto_core.guard.approvals import ADVISORY, Decision
 from crypto_core.incidents.model import StepState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.incidents.approval_dialogs import ApprovalNeeded
 from screens.incidents.approvals_screen import ApprovalsScreen
-from screens.incidents.running import runs_of
+from screens.incidents.step_runs import runs_of
 from tests.screens.deck import LARGE, deck
 from tests.screens.incident_scene import at_step, pane, staged
 from tests.screens.stage_incidents import ANA, BEN, approval

@@ -14,8 +14,8 @@ from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope, 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
 from screens.incidents.inputs import Checklist
-from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import LossDialog, StepDialog
+from screens.incidents.step_runs import runs_of
 from screens.memory import Memory
 from screens.widgets.ask_text import AskText
 from screens.widgets.secret_input import SecretInput

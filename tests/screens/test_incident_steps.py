@@ -12,8 +12,8 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, StepState
 from crypto_core.incidents.steps.step_contracts import ActionResult
 from screens.incidents.incident_screen import IncidentScreen
-from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
+from screens.incidents.step_runs import runs_of
 from screens.widgets.question import Leaving
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import at_step, pane, selected, staged

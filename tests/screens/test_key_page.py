@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import KmsAccessDeniedError
-from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
+from crypto_core.keys.dependent_copies import NeedingCopies, NeedingCopy
 from crypto_core.keys.state import CustomKeyStore, KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen

@@ -6,7 +6,7 @@ import pytest
 
 from console.manual.book import Book
 from console.manual.contents import ENTRIES
-from screens.manual.listing import matching_lines, searched
+from screens.manual.page_list import matching_lines, searched
 from screens.manual.page_screen import ManualPageScreen
 from screens.manual.screen import ManualScreen
 from screens.manual_page import ManualPage

@@ -12,9 +12,9 @@ from crypto_core.errors import DatabaseUnreachableError, JobError, ReadOnlyError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.connections.screen import ConnectionsScreen
-from screens.jobs.beginning import ChooseVerb, JobPreview
 from screens.jobs.choose_tokens import ChooseTokens
 from screens.jobs.job_screen import JobScreen
+from screens.jobs.new_job import ChooseVerb, JobPreview
 from screens.jobs.screen import JobsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.reencryption.choose_key import ChooseKey

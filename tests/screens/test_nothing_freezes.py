@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from textual.app import App
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import DatabaseUnreachableError
-from screens.asking import PendingCall, ask
-from screens.blocking import DaemonThreads, Failure
+from screens.blocking_calls import DaemonThreads, Failure
+from screens.worker_calls import PendingCall, ask
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.stage import Stage
 

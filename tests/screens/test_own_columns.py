@@ -10,7 +10,7 @@ import pytest
 
 from console.settings import load
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.own_column import OwnColumn
 from tests.console.application.test_keymap import DATABASE, settings_file
 from tests.screens.deck import LARGE, deck

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from crypto_core.lists.paging import Cursor, Page
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.connections.detail import TokenDetail
 from screens.widgets.cells import fit
-from screens.widgets.table.painting import MOST_PAINTED, Painter
+from screens.widgets.table.row_painter import MOST_PAINTED, Painter
 from screens.widgets.table.table import Table
 from screens.widgets.table.window import RowWindow
 from tests.screens.deck import LARGE, Deck, deck

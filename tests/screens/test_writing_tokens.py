@@ -14,7 +14,7 @@ from screens.connections.screen import ConnectionsScreen
 from screens.plan_words import SHOWN, unwritten_lines
 from screens.reencryption.choose_key import ChooseKey
 from screens.reencryption.preview import Preview
-from screens.styled import plain
+from screens.styled_text import plain
 from screens.widgets.line_list import LineList
 from tests.screens.deck import LARGE, deck
 from tests.screens.samples import CURRENT, OLD

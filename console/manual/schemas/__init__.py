@@ -16,7 +16,7 @@ from typing import Any
 from console.capabilities import manifests
 from console.manual.schema_of import Schema, schema_of
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 
 _MODELS = {

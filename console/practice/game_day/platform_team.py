@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from console.container import Container
 from console.settings import load
 from crypto_core.errors import KeydeckError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -21,7 +21,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, SubjectKind
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from screens.incidents.about import About, about_finding
 from screens.signs import SIGNS
 

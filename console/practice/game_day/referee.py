@@ -14,8 +14,8 @@ from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.errors import KeydeckError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 if TYPE_CHECKING:
     from console.practice.game_day.intruder import Intruder

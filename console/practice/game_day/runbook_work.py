@@ -15,7 +15,7 @@ from console.lazy_services import if_made
 from console.sandbox.audit_logs import ATLASSIAN_ORG
 from console.sandbox.endpoint import ACCOUNT
 from console.settings import load
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import InterruptedRunError, InvalidReferenceError, KeydeckError
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.incidents.model import StepView
@@ -24,8 +24,8 @@ from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.incidents.times import times_of
 from crypto_core.reports.words import duration
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 ENDS, TIMES, AFTER, STEPS = 40, 40, 10, 10

@@ -43,7 +43,7 @@ from console.sandbox.endpoint.services import (
     read_s3_call,
     s3_parameters,
 )
-from console.sandbox.endpoint.signing import SigningOperations
+from console.sandbox.endpoint.signatures import SigningOperations
 from console.sandbox.endpoint.trail import SandboxTrail
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 

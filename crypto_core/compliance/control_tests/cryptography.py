@@ -10,7 +10,7 @@ from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.cryptography import trouble_of
 from crypto_core.findings.finding import Finding
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 
 LEAST_BITS = 128
 """OWASP ASVS 5.0, 11.2.3."""

@@ -15,8 +15,8 @@ from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted, listed
 
 _GRAVE = tuple(severity for severity in Severity if severity.grave)
 

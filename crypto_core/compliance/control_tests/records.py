@@ -9,7 +9,7 @@ from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.proof.journal import NOT_ANCHORED
 from crypto_core.receipts.destination import OFF
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 QUARTER, YEAR = timedelta(days=90), timedelta(days=365)
 _FRESH = timedelta(hours=25)

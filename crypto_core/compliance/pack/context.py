@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crypto_core.compliance.control import ControlCatalogue
-from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 

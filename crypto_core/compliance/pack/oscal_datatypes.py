@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from crypto_core.reports.foreign_text import shown
 from crypto_core.reports.markdown import escaped
-from crypto_core.reports.masking import shown
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from datetime import date
 from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.reports.masking import masked
+from crypto_core.reports.foreign_text import masked
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from crypto_core.reports.cells import Cell, Named, ReportPage, ShownSection, cod
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
 from crypto_core.reports.stylesheet import stylesheet
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 VERIFY = (
     ("With Keydeck", "keydeck evidence verify DIR --public-key FILE"),

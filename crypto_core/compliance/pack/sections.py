@@ -23,9 +23,9 @@ from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lap
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import Cell, CellValue, ShownSection, TextLook, at_time, code, facts, table
-from crypto_core.reports.masking import masked
+from crypto_core.reports.foreign_text import masked
 from crypto_core.reports.words import duration, moment, moment_utc, span
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counts import counted, listed
 
 MOST_ROWS = 200
 """Rows of who may and who did that are shown; the CSV has all."""
@@ -453,12 +453,7 @@ def lapses(period: AuditPeriod) -> ShownSection:
             "between two records is known by CloudTrail alone, and seen only where its events were fetched."
         ),
         tables=(
-            table(
-                "Lapses in the period",
-                _LAPSE,
-                map(_lapse_row, period.lapses),
-                "No lapse is known.",
-            ),
+            table("Lapses in the period", _LAPSE, map(_lapse_row, period.lapses), "No lapse is known."),
             table(
                 "Seen in events, and explained by an operation on record",
                 _LAPSE,

@@ -17,7 +17,7 @@ from crypto_core.compliance.library import Controls
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.documents import DOCUMENTS, README, PackDocument, hidden_tokens, readme
 from crypto_core.compliance.pack.report_json import PeriodInputs, parsed, read_document
-from crypto_core.compliance.period.judging import (
+from crypto_core.compliance.period.judgment import (
     AtHand,
     CheckedRecords,
     PeriodQuestion,
@@ -32,8 +32,8 @@ from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof.forms import Anchor, Ask
 from crypto_core.proof.journal import NOT_ANCHORED, JournalVerdict
 from crypto_core.proof.pack import RECORDS, PackedFolder, PackManifest, PackVerdict, prove_pack
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 REPORT = "report.json"

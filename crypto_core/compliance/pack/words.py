@@ -13,9 +13,9 @@ from crypto_core.compliance.facts import ChangeFact, FactKind
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse, StatusSpan
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.lists.tone import Tone
-from crypto_core.reports.masking import shown
+from crypto_core.reports.foreign_text import shown
 from crypto_core.reports.words import moment_utc
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 NO_RECORD = "no record"
 LOOKS = {

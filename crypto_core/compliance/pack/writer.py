@@ -31,7 +31,7 @@ from crypto_core.lists.new_folder import NewFolder, new_folder
 from crypto_core.proof import pack
 from crypto_core.proof.journal import NOT_ANCHORED
 from crypto_core.proof.records import record_line
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 _log = logging.getLogger(__name__)

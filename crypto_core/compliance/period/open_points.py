@@ -12,8 +12,8 @@ from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.control_tests import ALL_TESTS
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 SOON = timedelta(days=30)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.compliance.change_reader import OVERLAP
 from crypto_core.compliance.facts import DrillFacts, IncidentFacts, ReviewFact
 from crypto_core.compliance.library import ControlLibrary
-from crypto_core.compliance.period import judging
+from crypto_core.compliance.period import judgment
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.book import RecordBook
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.errors import DatabaseError, SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 MOST_DAYS = 3_660
 """Ten years: what a period may have at most."""
@@ -48,7 +48,7 @@ class PeriodService:
         Raises SettingsError for days in the wrong order, a framework that no catalogue has and a size out of
         bounds; DatabaseError, InterruptedRunError.
         """
-        asked = judging.PeriodQuestion(since, until, framework, seed, sample)
+        asked = judgment.PeriodQuestion(since, until, framework, seed, sample)
         _check(asked)
         controls = self.library.read()
         controls.require(framework)
@@ -56,28 +56,28 @@ class PeriodService:
         records = self.book.records(since, until)
         stop_if(cancelled)
         checked = self.book.check(records)
-        found = judging.CheckedRecords(
+        found = judgment.CheckedRecords(
             records,
             self.book.before(records[0].number) if records else None,
             checked.problems,
             checked.unchecked,
             self.book.removed_days(since, until),
         )
-        at_hand = self._at_hand(*judging.moments_of(since, until), cancelled)
+        at_hand = self._at_hand(*judgment.moments_of(since, until), cancelled)
         stop_if(cancelled)
-        return judging.audit_period(asked, found, controls, at_hand, self.clock())
+        return judgment.audit_period(asked, found, controls, at_hand, self.clock())
 
     def last(self) -> int:
         """Return the number of the newest record, 0 for none. Raises MissingSchemaError, DatabaseError."""
         newest = self.book.last()
         return newest.number if newest else 0
 
-    def _at_hand(self, since: datetime, until: datetime, cancelled: Event | None) -> judging.AtHand:
+    def _at_hand(self, since: datetime, until: datetime, cancelled: Event | None) -> judgment.AtHand:
         """What stores hold now of a time, by the same readers that records are made with."""
         taken = self.reader.take((SnapshotPart.INCIDENTS, SnapshotPart.DRILLS), cancelled)
         end = min(until, taken.taken_at)
         if end <= since:
-            return judging.AtHand(MissingPart(Lack.NOTHING, clean("the period has not begun")))
+            return judgment.AtHand(MissingPart(Lack.NOTHING, clean("the period has not begun")))
         incidents, drills = taken.known(IncidentFacts), taken.known(DrillFacts)
         gaps = [
             f"{part.capitalize()} by the stores at hand: {one.lack}: {one.reason}"
@@ -88,7 +88,7 @@ class PeriodService:
             reviews = self.reader.change_reader.reviews(taken.taken_at)
         except DatabaseError as error:
             gaps.append(f"Reviews of access by the stores at hand: {Lack.FAILED}: {error}")
-        return judging.AtHand(
+        return judgment.AtHand(
             self.reader.change_reader.changes(since + OVERLAP, end, cancelled),
             reviews,
             incidents.incidents if incidents else (),
@@ -97,7 +97,7 @@ class PeriodService:
         )
 
 
-def _check(asked: judging.PeriodQuestion) -> None:
+def _check(asked: judgment.PeriodQuestion) -> None:
     if asked.since > asked.until:
         raise SettingsError(
             f"A period can't begin on {asked.since} and end on {asked.until}.",
@@ -105,8 +105,8 @@ def _check(asked: judging.PeriodQuestion) -> None:
         )
     if (asked.until - asked.since).days >= MOST_DAYS:
         raise SettingsError(f"A period has {MOST_DAYS:,} days at most.", remedy="Ask for fewer days.")
-    if not judging.LEAST <= asked.sample <= judging.MOST:
+    if not judgment.LEAST <= asked.sample <= judgment.MOST:
         raise SettingsError(
             f"A sample of {asked.sample:,} changes is not possible.",
-            remedy=f"Ask for {judging.LEAST} to {judging.MOST:,}; auditors take 25 to 40.",
+            remedy=f"Ask for {judgment.LEAST} to {judgment.MOST:,}; auditors take 25 to 40.",
         )

@@ -25,7 +25,7 @@ from crypto_core.proof.records import (
     wrong_link,
     wrong_signatures,
 )
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.clean_text import CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, unless_changed
 from crypto_core.guard.outcome import Outcome
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 ACTION = "guard"
 LOGGED = (

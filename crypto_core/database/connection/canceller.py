@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 import psycopg2
 from sqlalchemy import Connection
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 
 REPEAT_SECONDS = (0.05, 1.0)
 """The first and the longest pause between requests: some poolers pass none on."""

@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core import errors
-from crypto_core.cancelling import Cancellation, stop_if
+from crypto_core.cancellation import Cancellation, stop_if
 from crypto_core.database.connection import login_failures
 from crypto_core.database.connection.canceller import cancelling
 from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
-from crypto_core.database.connection.pooling import SharedPool, refuses_transactions
+from crypto_core.database.connection.pool import SharedPool, refuses_transactions
 from crypto_core.database.connection.transaction_start import (
     ON_OWN_PATH,
     STATEMENT_TIMEOUT_SECONDS,
@@ -33,7 +33,7 @@ from crypto_core.database.connection.watchdog import LIMIT_SECONDS
 from crypto_core.database.qualified_sql import qualify, text
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
 from crypto_core.log.level_caps import cap
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 CONNECT_TIMEOUT_SECONDS = 5
 LONGEST_CONNECT_SECONDS = 30

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, TextClause
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.errors import DatabaseError
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 
 LOCK_NOT_AVAILABLE = "55P03"
 NAMED = 10

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from crypto_core.errors import DatabaseLoginError, DatabaseUnreachableError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 SAID_LIMIT = 400
 _URL = "the database URL"

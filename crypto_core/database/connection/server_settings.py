@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from crypto_core.database.connection.url_parameters import ON
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 """A stricter one than Keydeck's own is heeded."""

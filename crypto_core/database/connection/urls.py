@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from crypto_core.database.connection.server_settings import ServerSettings, server_settings
 from crypto_core.database.connection.url_parameters import ON, PARAMETERS, PRISMA, SSL_MODES, Parameter
 from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 URL_FORM = "Write it as postgresql://user:password@host:5432/database."
 

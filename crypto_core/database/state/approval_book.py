@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, cast, literal, literal_column, select
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.connection.retries import repeated_if_rolled_back
 from crypto_core.database.dialect import JSONB, clock_now, database_identity
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
@@ -35,7 +35,7 @@ from crypto_core.guard.distinct_people import person_of, same_person
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.proof.forms import another_database
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 
 
 @dataclass(frozen=True, slots=True)

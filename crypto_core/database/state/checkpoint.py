@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.proof import forms
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 ACTION = forms.CHECKPOINT
 MOST_LOST = 1_000

@@ -18,11 +18,11 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, Row
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.connection.retries import repeated_if_rolled_back
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.state.lease_renewal import renewed
 from crypto_core.errors import DutyLostError
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.clean_text import clean, cleans
 from crypto_core.text.moments import in_utc
 
 RENEW_SECONDS = 5.0

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, func, insert, literal, select
 
 from crypto_core.database import schema
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.connection.retries import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import incident, journal
@@ -28,7 +28,7 @@ from crypto_core.errors import EvidenceError
 from crypto_core.guard.held_step import held_step
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incident_records import EvidencePiece, Present
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 PRESENT_SECONDS = 60.0
 """After this long without activity an operator no longer counts as present."""

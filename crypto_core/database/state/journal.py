@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 
 from crypto_core.database.connection.engine import connected, note_entry, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, holding, lock_holders
-from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.connection.retries import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
@@ -31,7 +31,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import SigningTime
 from crypto_core.proof.forms import FIRST, JournalEntry, WrittenLast
 from crypto_core.proof.journal import Chain
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
 

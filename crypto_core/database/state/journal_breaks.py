@@ -26,7 +26,7 @@ from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
 from crypto_core.proof.forms import Checkpoint, JournalBreak, JournalEntry, SignedEntry
 from crypto_core.proof.journal import JournalContents
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.clean_text import CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
-from crypto_core.database.state.anchors.anchoring import Anchoring, AnchorOutcome
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring, AnchorOutcome
 from crypto_core.database.state.checkpoint import ACTION, break_from
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last

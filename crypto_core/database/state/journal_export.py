@@ -18,7 +18,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.lists.new_files import new_file
 from crypto_core.proof.forms import JournalEntry, StoredCheckpoint, WrittenLast, export_head, export_lines
 from crypto_core.proof.pack import LARGEST_LINE
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 FORM = 1
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from crypto_core.guard.signature import Signer, asking
 from crypto_core.proof.journal import NOT_ANCHORED, JournalVerdict, JournalVerification
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 

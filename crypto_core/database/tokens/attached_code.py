@@ -18,8 +18,8 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.placed_tables import found_on_path
 from crypto_core.database.tokens.tables import TokenTable, placed_names
 from crypto_core.errors import RefusedError
-from crypto_core.text.cleaning import CleanText, clean, cleans
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.text.counts import listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 ENVELOPE_CHARACTERS = 400

@@ -17,7 +17,7 @@ from itertools import islice
 from threading import Event
 
 from crypto_core import errors
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.attribution_cache import (
     About,
     AttributionCache,
@@ -34,8 +34,8 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
 from crypto_core.receipts.call_subject import CallSubject
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 

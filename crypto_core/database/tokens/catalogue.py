@@ -20,8 +20,8 @@ from crypto_core.database.tokens.placed_tables import NAMED, placed_tables, view
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable, placed_names
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.text.counts import listed
 from crypto_core.text.likeness import meant
 
 

@@ -35,7 +35,7 @@ from crypto_core.database.tokens.token_source import (
 )
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 SESSIONS = 3
 """As many as PostgreSQL itself takes for one statement."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 DECOY_SIGN = "◇"

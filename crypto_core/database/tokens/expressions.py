@@ -21,7 +21,7 @@ from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
 from crypto_core.database.qualified_sql import Printed
-from crypto_core.database.tokens.respelling import has_v1_fields, lenient_edk_prefix
+from crypto_core.database.tokens.spellings import has_v1_fields, lenient_edk_prefix
 from crypto_core.database.tokens.tables import READ_DIRECTLY, TokenTable
 from crypto_core.database.tokens.token_patterns import HOLDS_ENVELOPE, LEAST_WITH_ENVELOPE
 from crypto_core.envelope import (

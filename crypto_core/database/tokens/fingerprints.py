@@ -25,7 +25,7 @@ from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 
 Carrier = Callable[[sa.Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
 """Keeps the index of tokens true: the references with their old and new digests."""

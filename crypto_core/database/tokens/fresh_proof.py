@@ -25,7 +25,7 @@ from threading import Event
 from sqlalchemy import Connection
 
 from crypto_core import errors
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import told_apart
 from crypto_core.database.tokens import attribution, lost_tokens
@@ -43,8 +43,8 @@ from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.text.counting import listed
+from crypto_core.text.counts import listed
 
 NAMED = 10
 """Names in one sentence."""

@@ -15,7 +15,7 @@ from crypto_core.errors import DatabaseError, EnvelopeError, InvalidCiphertextEr
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
@@ -22,7 +22,7 @@ from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_e
 from crypto_core.database.tokens.inventory_row import InventoryRow
 from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
 from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
-from crypto_core.database.tokens.surveying import Surveyor, Surveys, read_together, source_of
+from crypto_core.database.tokens.survey import Surveyor, Surveys, read_together, source_of
 from crypto_core.database.tokens.table_scan import Position, Search, Walker
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.database.tokens.token_groups import MOST_GROUPS, GroupBy, GroupTally, TokenGroups
@@ -32,7 +32,7 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Clause, parse_filter, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import NO_TEXT
+from crypto_core.text.clean_text import NO_TEXT
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 

@@ -14,7 +14,7 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.sheet import NOTHING, Reader, Sheet, SheetField, Words
 from crypto_core.lists.tone import Tone
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 

@@ -14,7 +14,7 @@ from crypto_core.database.schema import job_token
 from crypto_core.database.tokens.expressions import is_among
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _PAGE = 5_000
 

@@ -20,8 +20,8 @@ from crypto_core.envelope import open_envelope, parse
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import clean, cleans
+from crypto_core.text.counts import listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 NAMED = 5

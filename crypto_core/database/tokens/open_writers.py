@@ -12,13 +12,13 @@ from time import monotonic
 
 from sqlalchemy import Engine
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.lock_holders import LockHolder, found_holders, holders_query, named
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import OWN_TABLES, SCHEMA
 from crypto_core.errors import DatabaseError
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.1

@@ -20,8 +20,8 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.tokens.tables import TokenTable, placed_names
 from crypto_core.references import table_name
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.text.counts import listed
 
 NAMED = 10
 

@@ -24,7 +24,7 @@ from sqlalchemy.sql.expression import TableClause
 from crypto_core import errors
 from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
-from crypto_core.database.connection.repeating import repeated_if_cut_off, repeated_if_rolled_back
+from crypto_core.database.connection.retries import repeated_if_cut_off, repeated_if_rolled_back
 from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS, ON_OWN_PATH
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
@@ -44,8 +44,8 @@ from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 P = ParamSpec("P")

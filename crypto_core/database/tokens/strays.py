@@ -30,7 +30,7 @@ from crypto_core.envelope import (
     at_least,
 )
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 NAMED = 5
 """References that are named of many."""

@@ -65,10 +65,7 @@ def read_figures(catalogue: LiveCatalogue, columns: Iterable[TokenColumn]) -> Da
         tables = tuple(_table(connection, known.table(name), by_table[name]) for name in sorted(by_table))
         rows, size = connection.execute(_BACKUPS).one()
     return DatabaseFigures(
-        tables,
-        size / rows if rows and rows >= _ENOUGH else None,
-        writes_page_images,
-        is_aurora,
+        tables, size / rows if rows and rows >= _ENOUGH else None, writes_page_images, is_aurora
     )
 
 

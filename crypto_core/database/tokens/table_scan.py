@@ -3,7 +3,7 @@
 An order is walked as segments: the tokens of one column that have one value, in the order of their ids, which
 the primary key's index gives. A segment with many tokens fills a page from a few thousand rows. Whether a
 segment has few or none can't be told from near by, so once rows run out a survey counts them all: one scan,
-remembered while that list is paged through (see surveying.py), as are the ids of segments with few tokens.
+remembered while that list is paged through (see survey.py), as are the ids of segments with few tokens.
 Orders with too many values for that, such as dates, are read by one scan a page.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.orders import Value
-from crypto_core.database.tokens.surveying import Survey, Surveyor
+from crypto_core.database.tokens.survey import Survey, Surveyor
 
 NEAR = 20_000
 """Rows looked at one by one before a scan of all is worth it."""

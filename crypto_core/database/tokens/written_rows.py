@@ -18,8 +18,8 @@ from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.errors import ForeignWriteError
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import listed
 
 _NOT_OURS = text(
     """

@@ -18,10 +18,10 @@ from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
 from crypto_core.incidents.tokens.toolbox import in_short
-from crypto_core.incidents.tokens.verified import listed
+from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.incidents.tool_services import ToolServices
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 _NO_HURRY = "Changes nothing, revokes nothing. Containment does not wait: skip this where it takes too long."
 

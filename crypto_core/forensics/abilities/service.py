@@ -22,16 +22,16 @@ from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.own_file import make_own
 from crypto_core.providers.abilities import Ability, AbilityDraft, NotKnown, TokenAbilities, ask_further
 from crypto_core.providers.answers import ByHand, Liveness, LivenessRequest, Progress
-from crypto_core.providers.liveness_polling import BusyHosts, asked_of
+from crypto_core.providers.liveness_checks import BusyHosts, asked_of
 from crypto_core.providers.messages import Target
 from crypto_core.providers.registry import provider_of
 from crypto_core.providers.revocation import asked_digest
-from crypto_core.providers.token_asking import TokenAsking, hosts
+from crypto_core.providers.token_dispatch import TokenAsking, hosts
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import record_of
 
 ABOUT = "abilities"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.attribution import lasting_silence
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
@@ -24,7 +24,7 @@ from crypto_core.forensics.copies.tally import MOST_DISTINCT, OTHERS, CopyGroup,
 from crypto_core.key_names import is_multi_region, same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 NO_HEADER = "its encrypted data keys don't begin as those of KMS do"
 NOT_ASKED = "KMS was not asked"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import IO
 
+from crypto_core.archives import tar_members, zip_members
+from crypto_core.archives.packings import packing_of, unpacked
+from crypto_core.archives.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 from crypto_core.forensics.copies.pg_archive import MAGIC, ArchiveReader
-from crypto_core.unpacking import tar_members, zip_members
-from crypto_core.unpacking.packings import packing_of, unpacked
-from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
 MOST_LAYERS = 6
 """Archives and compressions, one in the other, that are taken off."""

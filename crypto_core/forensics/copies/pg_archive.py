@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crypto_core.unpacking.packings import LZ4, ZLIB, ZSTD, Packing, unpacked
-from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
+from crypto_core.archives.packings import LZ4, ZLIB, ZSTD, Packing, unpacked
+from crypto_core.archives.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
 MAGIC = b"PGDMP"
 _CUSTOM = 1

@@ -18,13 +18,13 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.forensics.copies.attribution import CopyAttribution, Known
 from crypto_core.forensics.copies.report import ENABLED, CopyReport
-from crypto_core.forensics.copies.scan_reading import read_copy
+from crypto_core.forensics.copies.scan_reader import read_copy
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
-from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy, ScannedCopy
-from crypto_core.text.cleaning import CleanText, clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.keys.dependent_copies import NeedingCopies, NeedingCopy, ScannedCopy
+from crypto_core.text.clean_text import CleanText, clean, cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 ADD, REMOVE = BY_NAME["copies add"].name, BY_NAME["copies remove"].name

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from crypto_core.key_names import same_key, short_key
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.clean_text import CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 GONE = "gone"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.record_reader import load
 
 

@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import RefusedError
 from crypto_core.forensics.provider_logs.store import CoverBook, uncovered
 from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook, digest_of
 from crypto_core.forensics.provider_logs.token_use import FRESH, TokenUses, place_of
-from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation, Toolbox
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import scope_refs
 from crypto_core.incidents.tokens.checks import seen
-from crypto_core.incidents.tokens.verified import listed
+from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.lists.coverage import Coverage
 from crypto_core.providers.answers import HashedQuery
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, first_lines
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted, first_lines
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.use.token_timeline import TokenUse
 

@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.forensics.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
 from crypto_core.forensics.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.clean_text import clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.text.moments import in_utc
-from crypto_core.trail.packing import DictionaryPacker
+from crypto_core.trail.record_compression import DictionaryPacker
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pulls import add_window

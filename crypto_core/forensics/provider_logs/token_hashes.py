@@ -19,7 +19,7 @@ from crypto_core.forensics.provider_logs.mappings import hash_of
 from crypto_core.forensics.provider_logs.schema import bring_up_to_date, is_there, token_hash
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store.database import StoreFile
 

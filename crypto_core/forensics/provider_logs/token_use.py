@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.forensics.provider_logs.event import ProviderEvent
-from crypto_core.forensics.provider_logs.judging import BEFORE_USE, NEW, Opener, UseJudge
 from crypto_core.forensics.provider_logs.store import CoverBook, EventChoice, ProviderLog, uncovered
+from crypto_core.forensics.provider_logs.suspicion import BEFORE_USE, NEW, Opener, UseJudge
 from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHashBook
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.providers.registry import provider_of_row
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.token_timeline import (
     BY_TIME,
     Doing,

@@ -27,7 +27,7 @@ from crypto_core.database.tokens.fingerprints import (
 from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import classify
 from crypto_core.envelope.encryption_context import encode
-from crypto_core.forensics.token_search.wanted import trimmed
+from crypto_core.forensics.token_search.target_tokens import trimmed
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, exposed

@@ -15,7 +15,7 @@ from time import monotonic
 
 from sqlalchemy import Connection, Engine
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -52,7 +52,7 @@ from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 
 @dataclass(slots=True)

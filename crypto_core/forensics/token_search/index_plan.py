@@ -11,8 +11,8 @@ from crypto_core.database.tokens.fingerprints import OutsideRows
 from crypto_core.guard.consent import Danger
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 BUILD, DROP = "whose index build", "whose index drop"

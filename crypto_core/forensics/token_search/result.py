@@ -8,8 +8,8 @@ from datetime import datetime
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import clean, cleans
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 _NAMED = 20

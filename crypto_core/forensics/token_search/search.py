@@ -15,17 +15,17 @@ from hmac import compare_digest
 from threading import Event, Lock
 from time import monotonic
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.backups import replaced_values, replaced_when
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
-from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import TOKENS_OF, Format
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 from crypto_core.forensics.token_search.fingerprinter import Fingerprinter
 from crypto_core.forensics.token_search.index import TokenIndex
-from crypto_core.forensics.token_search.leak_reading import leaked_tokens
+from crypto_core.forensics.token_search.leak_reader import leaked_tokens
 from crypto_core.forensics.token_search.result import (
     AskedToken,
     DecoyRow,
@@ -33,15 +33,21 @@ from crypto_core.forensics.token_search.result import (
     TokenSearchResult,
     UnopenedToken,
 )
-from crypto_core.forensics.token_search.wanted import TokenMatcher, WantedToken, hashes_of, lengths_of, wipe
+from crypto_core.forensics.token_search.target_tokens import (
+    TokenMatcher,
+    WantedToken,
+    hashes_of,
+    lengths_of,
+    wipe,
+)
 from crypto_core.incidents.model import FoundScope
-from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
 from crypto_core.reencryption.bulk.ports import Opened
+from crypto_core.reencryption.bulk.token_opener import NOT_AN_ENVELOPE
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 EXAMPLES = 20
 """Values that could not be compared and are named."""

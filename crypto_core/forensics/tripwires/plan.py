@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger, document_digest
-from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean, cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 MOST_ROWS = 20

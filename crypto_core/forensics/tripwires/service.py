@@ -32,7 +32,7 @@ from crypto_core.database.tokens.tripwire_list import FRESH_SECONDS, Tripwire, T
 from crypto_core.database.tokens.written_rows import writing_rows
 from crypto_core.envelope import Format, bound_format, version_of
 from crypto_core.forensics.tripwires import rows as decoy_rows
-from crypto_core.forensics.tripwires.drawing import DrawnRow, draw_rows, id_words, read_sample, shows
+from crypto_core.forensics.tripwires.decoy_rows import DrawnRow, draw_rows, id_words, read_sample, shows
 from crypto_core.forensics.tripwires.plan import (
     MOST_ROWS,
     AddPlan,
@@ -53,7 +53,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.secret import exposed
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 ADD, REMOVE, RESEAL = (BY_NAME[f"tripwire {verb}"].name for verb in ("add", "remove", "reseal"))
 _TRIES = 3

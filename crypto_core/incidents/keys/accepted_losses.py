@@ -31,14 +31,14 @@ from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.evidence_sanitising import Hiding, kept_text
+from crypto_core.incidents.steps.evidence_text import Hiding, kept_text
 from crypto_core.incidents.steps.parts import IncidentParts, require_open
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, plan_digest
 from crypto_core.incidents.steps.step_decisions import required_reason
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted, first_lines, listed
+from crypto_core.text.clean_text import clean, cleans
+from crypto_core.text.counts import counted, first_lines, listed
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 OPERATION = "incident accept-lost"
@@ -75,8 +75,7 @@ class Acceptance(JsonRecord):
     at: datetime
 
     json_shape = shape(
-        "evidence key_arn number tokens reason by at",
-        number=made(int, lambda record: len(record.tokens)),
+        "evidence key_arn number tokens reason by at", number=made(int, lambda record: len(record.tokens))
     )
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.event_fetching import begin_of, fetched
+from crypto_core.incidents.event_fetch import begin_of, fetched
 from crypto_core.incidents.keys.evidence_json import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
@@ -22,7 +22,7 @@ from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.last_use import LastUse, last_use_since
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import json_escaped
+from crypto_core.text.clean_text import json_escaped
 
 _PRINCIPALS = 500
 
@@ -49,10 +49,7 @@ class KeyCaptures:
         return {kind: partial(self._captured, kind, read) for kind, read in functions.items()}
 
     def _captured(
-        self,
-        kind: CaptureKind,
-        read: Callable[[Situation], Iterator[Piece]],
-        situation: Situation,
+        self, kind: CaptureKind, read: Callable[[Situation], Iterator[Piece]], situation: Situation
     ) -> tuple[Captured, ...]:
         """What is there now, each with the incident and the time. Raises as its services do."""
         head = {"incident": situation.incident.name, "taken_at": self._services.clock().isoformat()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.fresh_proof import FEW
 from crypto_core.database.tokens.lost_tokens import TriedToken
 from crypto_core.envelope import Format
@@ -16,11 +16,11 @@ from crypto_core.incidents.keys.subject import old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tool_services import ToolServices
+from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.changes.plan import TokensAtRisk
-from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counting import counted, first_lines
+from crypto_core.text.counts import counted, first_lines
 from crypto_core.text.moments import in_utc
 
 _SHOWN = 10

@@ -23,11 +23,11 @@ from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import account_of
-from crypto_core.keys.changes.reading import proven_at_risk
+from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from crypto_core.errors import TrailError
 from crypto_core.incidents.keys.reencryption_job import job_of
 from crypto_core.incidents.keys.rotation.look import RotationLook
-from crypto_core.incidents.keys.rotation.switching import platform_switched
+from crypto_core.incidents.keys.rotation.switch import platform_switched
 from crypto_core.incidents.keys.rotation.verdict import RotationVerdict
 from crypto_core.incidents.keys.subject import new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
@@ -25,7 +25,7 @@ from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_uses import MAKES
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.key_watch import KeyUse, UseKind, WatchStatus, clocks_differ

@@ -30,7 +30,7 @@ from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 DAYS, REGION, REPLICA = "days", "region", "replica"
 UNOPENED = "unopened"

@@ -29,15 +29,15 @@ from crypto_core.incidents.keys.subject import (
 from crypto_core.incidents.keys.workers import Workers, workers_of
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.changes.plan import ChangePlan
-from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.actions import POWERS, Power
+from crypto_core.keys.policy.conditions import narrowings
 from crypto_core.keys.policy.document import PolicyDocument, Statement, parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role
-from crypto_core.keys.policy.narrowing import narrowings
-from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.keys.state import KeyState
 

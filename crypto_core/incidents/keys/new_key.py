@@ -42,7 +42,7 @@ from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, Key
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 NEW = "new"
 KEY, ALIAS, PLATFORM = "key", "alias", "platform"

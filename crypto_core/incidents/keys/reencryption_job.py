@@ -24,7 +24,7 @@ from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
@@ -115,8 +115,7 @@ class MovingTokens(IncidentAction):
             running = job_of(jobs, situation, self._verb)
             if running is not None and not running.state.ended:
                 raise RefusedError(
-                    f"Job {running.job.id} does this already.",
-                    remedy="Open the step again to continue it.",
+                    f"Job {running.job.id} does this already.", remedy="Open the step again to continue it."
                 )
             job = jobs.start_job(inner, consent)
         return self._worked_on(situation, job, progress)

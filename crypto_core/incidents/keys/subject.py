@@ -14,8 +14,8 @@ from crypto_core.key_names import in_region, is_multi_region, region_of
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import first_lines
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import first_lines
 
 NEW_KEY = "new_key"
 JOB = "job"

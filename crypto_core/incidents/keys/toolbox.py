@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from crypto_core.incidents.keys.blocking import BlockingSuspects
+from crypto_core.incidents.keys.block import BlockingSuspects
 from crypto_core.incidents.keys.captures import KeyCaptures
 from crypto_core.incidents.keys.census_checks import EmptiedChecks
 from crypto_core.incidents.keys.checks import KeyChecks, rotation_check

@@ -12,7 +12,7 @@ from enum import StrEnum
 from threading import Event
 
 from crypto_core.errors import KmsError, TrailError
-from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.key_users import KeyUser, days_of_use, key_users, responder_of
 from crypto_core.incidents.keys.rotation.new_key import by_role, named_plainly
 from crypto_core.incidents.keys.subject import BLOCKED
@@ -21,14 +21,14 @@ from crypto_core.incidents.model import Incident
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.policy.blocking import BlockStatement, stands
+from crypto_core.keys.policy.block_statement import BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
-from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.policy.policy_reader import KeyPolicy
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import KeyState
 from crypto_core.principal_names import is_service_linked
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import listed
 from crypto_core.trail.rules.rule_context import name_of
 
 

@@ -23,12 +23,12 @@ from crypto_core.incident_records import EvidencePiece
 from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
 from crypto_core.incidents.keys.accepted_losses import acceptance_of
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
+from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.reports.words import moment
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, first_lines
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted, first_lines
 from crypto_core.text.json_records import JsonRecordError, record_of
 
 NO_KEY = "no KMS key, or not known"

@@ -88,7 +88,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A report and its signature. `sha256`, in hex, is the signed digest; see signing.py."""
+    """A report and its signature. `sha256`, in hex, is the signed digest; see signature.py."""
 
     report: Report
     sha256: str

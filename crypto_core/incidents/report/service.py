@@ -1,7 +1,7 @@
 """Makes reports: reads the journal, builds the document, has it signed and puts it into a form.
 
 Redacted by construction: everything comes from models that hold no secret, evidence gives only what an
-allow-list names (exhibits.py), and the whole passes masking.py, for what people write into notes.
+allow-list names (exhibits.py), and the whole passes foreign_text.py, for what people write into notes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
 from crypto_core.incidents.report.sections.records import EvidenceSection, StepsSection, TimelineSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, exported, sign
+from crypto_core.incidents.report.signature import NO_KEY, ReportCheck, check_report, exported, sign
 from crypto_core.reports.cells import ReportPage
+from crypto_core.reports.foreign_text import masked
 from crypto_core.reports.html import as_html
 from crypto_core.reports.markdown import as_markdown
-from crypto_core.reports.masking import masked
 from crypto_core.reports.stylesheet import stylesheet
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 SECTIONS: tuple[type[ReportSection], ...] = (
     overview.SummarySection,

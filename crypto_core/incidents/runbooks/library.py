@@ -12,7 +12,7 @@ from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.runbook import BUILT_IN, Runbook
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.lists.toml_files import shipped_files, text_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.likeness import meant
 
 _FILE_LIMIT = 500

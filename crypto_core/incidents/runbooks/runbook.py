@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Final
 
 from crypto_core.incidents.runbooks import catalogue
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 
 BUILT_IN: Final = clean("built in")

@@ -37,7 +37,7 @@ from collections.abc import Callable, Mapping
 from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks import catalogue, runbook
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.toml_fields import Fields, Word
 
 STEP_LIMIT = 60

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import StandsAt, StepState
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 
 def consequences(runbook: Runbook, decided: str, stands: StandsAt) -> Iterator[tuple[RunbookStep, StepState]]:

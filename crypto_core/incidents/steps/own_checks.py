@@ -9,7 +9,7 @@ from functools import partial
 from crypto_core.database.state.incidents import IncidentStore, IncidentWhole
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind
 from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
+from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation, Toolbox
 
 EVIDENCE_CHECKS = frozenset(

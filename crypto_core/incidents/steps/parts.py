@@ -23,7 +23,7 @@ from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import UNREADABLE, incident_of, incident_view, step_views, unreadable
-from crypto_core.text.cleaning import NO_TEXT, clean
+from crypto_core.text.clean_text import NO_TEXT, clean
 from crypto_core.text.moments import in_utc
 
 

@@ -17,13 +17,13 @@ from threading import Event
 
 from crypto_core import errors
 from crypto_core.database.state.step_lease import leased
+from crypto_core.guard.allowed_operations import performing
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.outcome import Outcome, ended_by
-from crypto_core.guard.performing import performing
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.steps.conditions import require_decided
-from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text, told_inputs
+from crypto_core.incidents.steps.evidence_text import Hiding, joined, kept_text, told_inputs
 from crypto_core.incidents.steps.parts import IncidentParts, out_of_order, still_open
 from crypto_core.incidents.steps.step_checks import ENDED, INCOMPLETE, StepProof
 from crypto_core.incidents.steps.step_contracts import (

@@ -20,7 +20,7 @@ from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.incidents.steps.conditions import require_decided
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
-from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text
+from crypto_core.incidents.steps.evidence_text import Hiding, joined, kept_text
 from crypto_core.incidents.steps.own_checks import EVIDENCE_CHECKS
 from crypto_core.incidents.steps.parts import IncidentParts, begin_next, out_of_order, still_open
 from crypto_core.incidents.steps.step_contracts import Capturing, Situation, looked_at

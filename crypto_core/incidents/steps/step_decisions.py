@@ -12,7 +12,7 @@ from crypto_core.incidents.model import EntryKind, IncidentView, StepState, Step
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.conditions import consequences
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
-from crypto_core.incidents.steps.evidence_sanitising import Hiding, kept_text
+from crypto_core.incidents.steps.evidence_text import Hiding, kept_text
 from crypto_core.incidents.steps.parts import (
     IncidentParts,
     begin_next,
@@ -22,7 +22,7 @@ from crypto_core.incidents.steps.parts import (
     still_open,
 )
 from crypto_core.incidents.steps.step_contracts import Situation
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 _log = logging.getLogger(__name__)
 
@@ -90,12 +90,7 @@ class StepDecisions:
         with self._parts.store.change(number, actor) as change:
             row = still_open(change, step_id, step.state)
             change.set_step(
-                step_id,
-                row.state,
-                StepState.SKIPPED.value,
-                ended_at=change.now,
-                actor=actor,
-                reason=why,
+                step_id, row.state, StepState.SKIPPED.value, ended_at=change.now, actor=actor, reason=why
             )
             change.tell(EntryKind.SKIPPED.value, step_id, f"{step.step.title}. Skipped: {why}")
             change.record("incident skip", step_id, Outcome.DONE, {"reason": why, "was": row.state})

@@ -15,11 +15,11 @@ from crypto_core.incidents.model import Incident
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
-from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
-from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens, in_pages
+from crypto_core.incidents.tokens.scope_tokens import InScope, ScopedTokens, in_pages
+from crypto_core.incidents.tokens.token_evidence import Answers, Before, Remembered, mark_json
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _IN_DETAIL = 500
 """Rows that are kept with all that is shown of them; of the others, what proves them replaced."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import KeyNotFoundError, SettingsError
-from crypto_core.incidents.event_fetching import begin_of, fetched
+from crypto_core.incidents.event_fetch import begin_of, fetched
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
@@ -19,10 +19,10 @@ from crypto_core.key_uses import OPENS
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import counted, first_lines
+from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.text.counts import counted, first_lines
 from crypto_core.text.json_records import JsonRecord
-from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.filter_builder import term
 from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import reach
 from crypto_core.trail.use.token_timeline import TokenTimeline

@@ -12,13 +12,20 @@ from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.marks import Held
-from crypto_core.incidents.tokens.remembered import Before, counts
 from crypto_core.incidents.tokens.restored_tokens import OpenRestored
-from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
+from crypto_core.incidents.tokens.token_evidence import Before, counts
+from crypto_core.incidents.tokens.verification_result import (
+    FAILED,
+    OPENED,
+    UNSEALED,
+    VERIFIED_AT,
+    WHOLE,
+    listed,
+)
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 
 

@@ -28,8 +28,8 @@ from crypto_core.reencryption.replacing_token.plan import EntriesPlan, EntryPlan
 from crypto_core.reencryption.replacing_token.validation import stripped
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, first_lines, listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted, first_lines, listed
 
 REFERENCE, TOKEN, SAVE_UNCHECKED = "reference", "token", "although_unchecked"  # names of fields
 FILE = "file"

@@ -12,13 +12,13 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, TokenStanding
 from crypto_core.incidents.tokens.marks import TokenMark
-from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
-from crypto_core.incidents.tokens.verified import listed
+from crypto_core.incidents.tokens.token_evidence import counts
+from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.providers.answers import Liveness, LivenessRequest, TokenLiveness
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 if TYPE_CHECKING:
     from crypto_core.providers.service import ProviderService

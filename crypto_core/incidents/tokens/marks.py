@@ -16,9 +16,9 @@ from enum import StrEnum
 from hashlib import sha256
 from threading import Event, Lock
 
-from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.opening import ValueOpener
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.store import StoredToken
+from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.incidents.model import Incident
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed

@@ -25,7 +25,7 @@ from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.steps.step_contracts import Progress
-from crypto_core.incidents.tokens.verified import Verified, share, verified_of
+from crypto_core.incidents.tokens.verification_result import Verified, share, verified_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef

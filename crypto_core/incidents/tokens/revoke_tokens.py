@@ -11,22 +11,22 @@ from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import AbilityBookError, TrailError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.event_fetch import begin_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.suspects import SuspectSearch
 from crypto_core.incidents.tokens.baseline import Baseline, TokenStanding
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
-from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
-from crypto_core.incidents.tokens.verified import listed
+from crypto_core.incidents.tokens.token_evidence import counts
+from crypto_core.incidents.tokens.verification_result import listed
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.revocation_order import RankedToken, Suspicion
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 _UNSEALED = TokenScope(frozenset({Format.PLAINTEXT, Format.DEV}))
 

@@ -10,11 +10,11 @@ from crypto_core.database.tokens.inventory_filter_sql import asks_for_evidence, 
 from crypto_core.envelope import TOKENS_OF
 from crypto_core.errors import DatabaseError, InvalidReferenceError
 from crypto_core.incidents.model import IncidentScope
-from crypto_core.incidents.tokens.scoped import in_pages
+from crypto_core.incidents.tokens.scope_tokens import in_pages
 from crypto_core.lists.filter_language import parse_filter
 from crypto_core.providers.registry import provider_of_row
 from crypto_core.references import parse_reference
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.catalogue import LiveCatalogue

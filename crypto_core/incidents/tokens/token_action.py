@@ -15,7 +15,7 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
     plan_digest,
 )
-from crypto_core.incidents.tokens.remembered import Before
+from crypto_core.incidents.tokens.token_evidence import Before
 
 Inner = TypeVar("Inner")
 

@@ -19,14 +19,14 @@ from crypto_core.incidents.tokens.blast import TrailCaptures
 from crypto_core.incidents.tokens.checks import TokenChecks, seen, tokens_open
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
-from crypto_core.incidents.tokens.remembered import Remembered, counts
 from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
+from crypto_core.incidents.tokens.token_evidence import Remembered, counts
 from crypto_core.incidents.tokens.verify_tokens import VerifyRestored, VerifyTokens
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.key_names import in_region, is_multi_region, region_of
-from crypto_core.text.counting import counted
-from crypto_core.trail.use.asking import term
+from crypto_core.text.counts import counted
+from crypto_core.trail.use.filter_builder import term
 
 SAMPLE = 3
 """Tokens that each replica is tried with."""

@@ -13,11 +13,11 @@ from crypto_core.incidents.steps import step_contracts
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.restored_tokens import OpenRestored
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, sample_of
-from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
+from crypto_core.incidents.tokens.verification_result import captured_verification, listed, share, verified_of
 from crypto_core.incidents.tool_services import ToolServices
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 MOST = 1_000_000
 """Tokens that are verified in one go."""

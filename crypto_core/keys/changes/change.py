@@ -9,10 +9,10 @@ from typing import Any
 
 from crypto_core.errors import InvalidFieldError, PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
-from crypto_core.keys.policy.blocking import BlockStatement, arns_of
+from crypto_core.keys.policy.block_statement import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.file_paths import expanded
 
 PERIOD_DAYS = range(90, 2561)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import in_region, is_key_arn
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.key_reader import KeyReader, every, not_known, policy_fact
 from crypto_core.keys.changes.lifecycle import AUTOMATIC, STATE
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.policies import POLICY, lockout_warnings, read_policy_fact
-from crypto_core.keys.changes.reading import KeyReader, every, not_known, policy_fact
 from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe, of_key, require_state
 from crypto_core.keys.policy.access import accesses
-from crypto_core.keys.policy.blocking import with_blocks
+from crypto_core.keys.policy.block_statement import with_blocks
 from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.explanation import explain

@@ -13,18 +13,24 @@ from dataclasses import replace
 
 from crypto_core.errors import KmsError, PolicyError, RefusedError
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.key_reader import TOKENS, KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.plan import ChangePlan, Draft
-from crypto_core.keys.changes.reading import TOKENS, KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.recipe import of_key
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import in_words
-from crypto_core.keys.policy.blocking import BlockStatement, arns_of, grantees, with_blocks, without_block
+from crypto_core.keys.policy.block_statement import (
+    BlockStatement,
+    arns_of,
+    grantees,
+    with_blocks,
+    without_block,
+)
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
 from crypto_core.principal_names import is_of
-from crypto_core.text.cleaning import NO_TEXT, clean, shortened
+from crypto_core.text.clean_text import NO_TEXT, clean, shortened
 
 POLICY = "policy"
 GRANT = "grant"

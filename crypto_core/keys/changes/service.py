@@ -11,7 +11,7 @@ from typing import Any
 from crypto_core import errors
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.tokens.sweep.full_reading import ReadingProgress
+from crypto_core.database.tokens.sweep.full_read import ReadingProgress
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Origin
 from crypto_core.guard.guard import Guard
@@ -20,8 +20,8 @@ from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.keys.changes import creation, lifecycle, policies
 from crypto_core.keys.changes.blocks import Blocks, read_blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
+from crypto_core.keys.changes.key_reader import KeyReader
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangedFact, ChangePlan, ChangeResult
-from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import CallRecorder, Readings, Recipe
 
 RECIPES: Mapping[ChangeKind, Recipe] = {

@@ -13,8 +13,8 @@ from typing import Self
 
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import POWERS
+from crypto_core.keys.policy.conditions import Narrowing, narrowings
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-from crypto_core.keys.policy.narrowing import Narrowing, narrowings
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.principal import PolicyPrincipal
 

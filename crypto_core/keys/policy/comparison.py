@@ -12,8 +12,8 @@ from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.actions import Power, in_words, power_of
 from crypto_core.keys.policy.document import PolicyDocument
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import listed
 from crypto_core.text.json_records import JsonRecord, shape
 
 _MOST_NAMES = 12

@@ -15,7 +15,7 @@ from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.principal import PolicyPrincipal
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 MOST_BYTES = 32 * 1024
 _STATEMENT = frozenset(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, in_words, powers
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.clean_text import clean, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 _TESTS = {

@@ -16,7 +16,7 @@ from typing import Any
 
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, Power
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 
 class Role(StrEnum):

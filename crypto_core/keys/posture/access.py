@@ -2,7 +2,7 @@
 
 AWS KMS Developer Guide, "Key policies", "Default key policy", "Allowing users in other accounts to use a KMS
 key" and "Grants in AWS KMS"; IAM User Guide, "The confused deputy problem". Conditions are respected as
-`crypto_core.keys.policy.narrowing` reads them: kms:CallerAccount, kms:ViaService, aws:PrincipalOrgID,
+`crypto_core.keys.policy.conditions` reads them: kms:CallerAccount, kms:ViaService, aws:PrincipalOrgID,
 aws:SourceAccount, aws:SourceArn, … Not seen here are IAM policies: where a key policy names its own account,
 they decide who of it. That statement of the default key policy is normal in AWS and no finding; what goes to
 other accounts, to everybody, or in full to roles and users besides the administrators is.
@@ -18,11 +18,11 @@ from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, powers
+from crypto_core.keys.policy.conditions import Bound, account_of
 from crypto_core.keys.policy.explanation import sentence_of
-from crypto_core.keys.policy.narrowing import Bound, account_of
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 LEAST = (controls.LEAST_PRIVILEGE, controls.PCI_LEAST_PRIVILEGE)
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})

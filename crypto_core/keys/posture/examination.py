@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from threading import Event
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.tokens.strays import Copies, Strays
 from crypto_core.errors import DatabaseError, KmsError
@@ -20,7 +20,7 @@ from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.policy.reading import KeyPolicies
+from crypto_core.keys.policy.policy_reader import KeyPolicies
 from crypto_core.keys.posture.access import policy_unknown
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.identities import IdentityPolicy, read_identities

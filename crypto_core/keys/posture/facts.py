@@ -16,7 +16,7 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyState
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsError, PolicyError
 from crypto_core.findings.controls import (
     CIS_ADMINISTRATION,
@@ -30,8 +30,8 @@ from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.policy.patterns import like
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.text.counts import counted
 
 DECRYPTING = frozenset({"Decrypt", "ReEncryptFrom"})
 """What opens data keys, or hands them on."""

@@ -9,7 +9,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 
 @rule(

@@ -16,7 +16,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.trails import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, BucketState, Trail
-from crypto_core.text.cleaning import NO_TEXT
+from crypto_core.text.clean_text import NO_TEXT
 
 
 @rule(

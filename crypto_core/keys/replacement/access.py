@@ -20,11 +20,11 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
 from crypto_core.keys.policy.patterns import like
-from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
+from crypto_core.keys.policy.policy_reader import KeyPolicies, KeyPolicy
 from crypto_core.keys.principal import PolicyPrincipal
 from crypto_core.principal_names import is_of
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted, listed
 from crypto_core.text.moments import in_utc
 
 
@@ -172,11 +172,7 @@ class AccessComparison:
 
 
 def losses(
-    before: Iterable[Access],
-    after: Sequence[Access],
-    *,
-    account: str | None,
-    accepted: Sequence[str] = (),
+    before: Iterable[Access], after: Sequence[Access], *, account: str | None, accepted: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Return in words who loses what, each principal and condition once.
 

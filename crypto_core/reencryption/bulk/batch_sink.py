@@ -23,7 +23,7 @@ from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Outcome, Poison, Sealed, TokenTask
-from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
+from crypto_core.reencryption.bulk.token_sealer import UNKNOWN_KEY
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.references import TokenRef
 

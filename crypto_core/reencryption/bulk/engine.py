@@ -19,7 +19,7 @@ from crypto_core.reencryption.bulk import pipeline
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import IN_FLIGHT, RunGate, is_passing
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, TokenPages, TokenSink
-from crypto_core.reencryption.bulk.retrying import ATTEMPTS
+from crypto_core.reencryption.bulk.retries import ATTEMPTS
 from crypto_core.reencryption.bulk.transport import CallSample, CallWatch, KmsTransport
 
 FIRST_RATE = 50.0

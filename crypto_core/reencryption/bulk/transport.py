@@ -34,7 +34,7 @@ from crypto_core.log.observation import SILENT, ObservedCall, Observer
 from crypto_core.receipts.call_subject import note_call
 from crypto_core.reencryption.bulk.http import MAX_ANSWER_BYTES, Endpoint, WireAnswer
 from crypto_core.reencryption.bulk.pace import CallPace
-from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
+from crypto_core.reencryption.bulk.retries import ATTEMPTS, CallFailure, Refused, Retries
 
 _MOST = 20_000
 """Latencies that are kept between two looks."""

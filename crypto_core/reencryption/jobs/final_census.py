@@ -35,7 +35,7 @@ from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import Planner
 from crypto_core.references import TokenRef
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 _log = logging.getLogger(__name__)
 

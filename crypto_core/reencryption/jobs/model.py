@@ -14,7 +14,7 @@ from crypto_core.keys.replacement.access import Compared
 from crypto_core.reencryption.bulk.pace import PaceTrend
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
-from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.clean_text import CleanText, cleans
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 FEW = 200

@@ -33,8 +33,8 @@ from crypto_core.reencryption.bulk.batch_sink import BatchSink, BatchSize
 from crypto_core.reencryption.bulk.engine import AskKms, Engine, OpenEngine
 from crypto_core.reencryption.bulk.ports import TokenPages, TokenTask
 from crypto_core.reencryption.bulk.quota import quota_of
-from crypto_core.reencryption.bulk.restoring import Restoring
-from crypto_core.reencryption.bulk.sealing import Sealing
+from crypto_core.reencryption.bulk.restorer import Restoring
+from crypto_core.reencryption.bulk.token_sealer import Sealing
 from crypto_core.reencryption.endurance import Endurance
 from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
@@ -43,7 +43,7 @@ from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, Replica
 from crypto_core.reencryption.jobs.work import ChunkLedger, ChunkPages
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import record_of
 
 _log = logging.getLogger(__name__)

@@ -52,8 +52,8 @@ from crypto_core.reencryption.jobs.model import (
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 
 LATELY_SECONDS = 10.0
 """Seconds over which a running job's rate is told."""

@@ -27,8 +27,8 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 
 RESTORE, PURGE = "jobs restore", "backups purge"

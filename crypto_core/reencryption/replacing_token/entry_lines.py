@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from crypto_core.errors import InvalidTokenError
 from crypto_core.secret import Secret
-from crypto_core.text.counting import listed
+from crypto_core.text.counts import listed
 
 MOST_ENTRIES = 1_000
 """Tokens of one file."""

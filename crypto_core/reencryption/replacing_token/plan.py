@@ -13,8 +13,8 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed
-from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean, cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 
 VERB = "enter token"

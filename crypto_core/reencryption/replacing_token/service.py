@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine
 
 from crypto_core import errors
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
@@ -25,9 +25,9 @@ from crypto_core.database.tokens.attribution import answer_about
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
-from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenStore, digest
 from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.value_opener import ValueOpener
 from crypto_core.envelope import Format, at_least, bound_format
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent

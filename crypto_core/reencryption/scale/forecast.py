@@ -33,7 +33,7 @@ from crypto_core.reencryption.scale.figures import (
 from crypto_core.reencryption.scale.figures import CPU_US as CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import DATABASE_CPU_US as DATABASE_CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import ENVELOPE_BYTES as ENVELOPE_BYTES_MEASURED
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord, made, shape
 
 

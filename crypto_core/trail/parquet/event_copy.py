@@ -31,7 +31,7 @@ from sqlalchemy import (
 from crypto_core.errors import TrailError
 from crypto_core.lists.filter_language import Alternative, Clause, Term
 from crypto_core.lists.paging import Query, unknown_sort
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service

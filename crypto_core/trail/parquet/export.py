@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Self
 
 import orjson
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import InterruptedRunError, TrailError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.parquet import layout

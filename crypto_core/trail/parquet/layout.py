@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from crypto_core.errors import TrailError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import marks, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS

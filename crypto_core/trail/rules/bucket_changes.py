@@ -15,8 +15,8 @@ from crypto_core.errors import PolicyError
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_LOGS, DESTRUCTION, LIFECYCLE_DELETION
 from crypto_core.key_names import account_of
+from crypto_core.keys.policy.conditions import narrowings
 from crypto_core.keys.policy.document import Statement, parse_policy
-from crypto_core.keys.policy.narrowing import narrowings
 from crypto_core.keys.policy.patterns import like
 from crypto_core.lists.filter_language import Term
 from crypto_core.trail import bucket_calls as s3

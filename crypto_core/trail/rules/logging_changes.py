@@ -10,7 +10,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_LOGS
 from crypto_core.key_names import account_of, partition_of
 from crypto_core.keys.posture.trails import recorded
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text

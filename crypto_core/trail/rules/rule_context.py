@@ -13,13 +13,13 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_uses import READS
 from crypto_core.lists.filter_language import Alternative, Term
-from crypto_core.text import counting
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text import counts
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.bucket_calls import bucket_of
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
-from crypto_core.trail.rules.configured import Keys, patterns
+from crypto_core.trail.rules.watched_keys import Keys, patterns
 from crypto_core.trail.store.event_questions import Span, flag, has, like
 from crypto_core.trail.store.history import Group, History
 from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
@@ -225,12 +225,7 @@ class RuleContext:
 
 
 def found(
-    severity: Severity,
-    subject: str,
-    title: str,
-    evidence: str,
-    remedy: str,
-    events: Sequence[TrailEvent],
+    severity: Severity, subject: str, title: str, evidence: str, remedy: str, events: Sequence[TrailEvent]
 ) -> Finding:
     """Return a finding with its events; it is about `subject`, "" for a principal without a name."""
     dated = [e.time for e in events if e.dated]
@@ -274,7 +269,7 @@ def where_from(events: Sequence[TrailEvent]) -> str:
 
 
 def listed(values: Iterable[str], most: int = 5) -> str:
-    return counting.listed([clean(v, 120) for v in values if v], most)
+    return counts.listed([clean(v, 120) for v in values if v], most)
 
 
 def times(number: int) -> str:

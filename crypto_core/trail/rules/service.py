@@ -15,9 +15,8 @@ from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window
 from crypto_core.trail.rules.rule_context import (
     MOST_EVENTS,
@@ -26,9 +25,10 @@ from crypto_core.trail.rules.rule_context import (
     RuleContext,
     judged_receipts,
 )
+from crypto_core.trail.rules.watched_keys import Configured, Keys, resolve
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.event_questions import Span
-from crypto_core.trail.store.examined import ExaminedArrivals
+from crypto_core.trail.store.examination import ExaminedArrivals
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.new_since import BEGINNING, ArrivalMark
 from crypto_core.trail.store.pulls import PullBook

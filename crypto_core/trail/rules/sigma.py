@@ -16,7 +16,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.event import OURS
-from crypto_core.trail.rules.configured import Keys, patterns
+from crypto_core.trail.rules.watched_keys import Keys, patterns
 
 _NAMESPACE = uuid.UUID("5e4a3a4e-0c55-5b8e-9d6c-6c2f7f1f5a11")
 _LOGSOURCE = {"product": "aws", "service": "cloudtrail"}
@@ -85,10 +85,7 @@ def _any(_: Keys) -> _About:
 def _guarding(keys: Keys) -> _About:
     if not keys.guarding:
         return _About(words="Settings name no key: of any key.")
-    return _About(
-        _named(keys.guarding, keys),
-        words="Only of keys that guard tokens, as settings name them.",
-    )
+    return _About(_named(keys.guarding, keys), words="Only of keys that guard tokens, as settings name them.")
 
 
 def _retired(keys: Keys) -> _About | str:

@@ -9,7 +9,6 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Term
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.rules.configured import one_of
 from crypto_core.trail.rules.rule_context import (
     OF_KMS,
     RuleContext,
@@ -19,6 +18,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
+from crypto_core.trail.rules.watched_keys import one_of
 from crypto_core.trail.store.event_questions import has
 
 _OPENS = ("Decrypt", "ReEncrypt")

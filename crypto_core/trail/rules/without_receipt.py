@@ -10,7 +10,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, NoSigma, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, STEAL_TOKEN
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import RuleContext, calls, found, listed, name_of, short, where_from
 from crypto_core.trail.store.event_questions import Span, flag
@@ -102,10 +102,7 @@ def _left(
     """The calls that nothing excuses; each allowance is used up by as many calls as it is for."""
     used = [0] * len(allowances)
     for one in events:
-        place = next(
-            (n for n, a in enumerate(allowances) if used[n] < a.calls and a.excuses(one)),
-            None,
-        )
+        place = next((n for n, a in enumerate(allowances) if used[n] < a.calls and a.excuses(one)), None)
         if place is None:
             yield one
         elif allowances[place].lost:

@@ -8,7 +8,6 @@ from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, ENCRY
 from crypto_core.key_names import account_of
 from crypto_core.key_uses import MAKES, USES
 from crypto_core.trail.event import KMS
-from crypto_core.trail.rules.configured import one_of, patterns
 from crypto_core.trail.rules.rule_context import (
     DID,
     NO_SERVICE,
@@ -20,6 +19,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
+from crypto_core.trail.rules.watched_keys import one_of, patterns
 from crypto_core.trail.store.event_questions import Span, has, like
 
 

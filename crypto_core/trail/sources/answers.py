@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError
 
 

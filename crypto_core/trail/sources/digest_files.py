@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import JsonRecord
 from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.sources.answers import pages_of, why

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.pace import CallerPace

@@ -10,12 +10,12 @@ from threading import Event
 from typing import Protocol
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.trails import describe_trails
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.answers import why

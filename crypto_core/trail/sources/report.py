@@ -9,7 +9,7 @@ from threading import Event, Lock
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.receipts.report import ReceiptReport

@@ -8,7 +8,7 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,11 +17,7 @@ _LOOK_SECONDS = 0.1
 
 
 def side_by_side(
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    threads: int,
-    cancelled: Event | None = None,
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, cancelled: Event | None = None
 ) -> Iterator[tuple[Item, Result]]:
     """Yield each item with what `work` made of it, in the order in which they are done.
 

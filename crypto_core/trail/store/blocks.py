@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exis
 
 from crypto_core.errors import EventStoreError
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.packing import Block, unpack, without
+from crypto_core.trail.record_compression import Block, unpack, without
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.bulk_insert import chunks, insert
 from crypto_core.trail.store.schema import event, note, raw

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from crypto_core.lists.filter_language import Alternative, Clause, Term, simplified, terms_of
-from crypto_core.text.cleaning import DEFAULT_LIMIT
+from crypto_core.text.clean_text import DEFAULT_LIMIT
 from crypto_core.trail import term_sql
 from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
@@ -386,10 +386,7 @@ def _has_id(connection: Connection, value: Alternative) -> ColumnElement[bool] |
 
 
 def _numbers(
-    connection: Connection,
-    column: str,
-    alternatives: Sequence[Alternative],
-    aliases: Aliases,
+    connection: Connection, column: str, alternatives: Sequence[Alternative], aliases: Aliases
 ) -> Numbers:
     if any(value.is_anything for value in alternatives):
         return Numbers(all=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import HOUR, EventProperty
 from crypto_core.trail.store.bulk_insert import chunks
 from crypto_core.trail.store.conditions import Conditions

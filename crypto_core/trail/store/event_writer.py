@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.trail.columns import HELD, HOUR
+from crypto_core.trail.event_columns import Prepared, Texts
 from crypto_core.trail.event_fields import DETAILS, ROLLED
-from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.event_ids import stored, write_ids
-from crypto_core.trail.store.explained import mark_explained, write_calls
 from crypto_core.trail.store.hourly_counts import count_new
+from crypto_core.trail.store.receipt_marks import mark_explained, write_calls
 from crypto_core.trail.store.receipt_writer import AddedReceipts, write_lost, write_receipts
 from crypto_core.trail.store.schema import PRESENT
 from crypto_core.trail.store.twins import mark_twins

@@ -13,7 +13,7 @@ from threading import Event
 from sqlalchemy import Connection, func, select
 
 from crypto_core.lists.filter_language import Clause
-from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.clean_text import NO_TEXT, CleanText
 from crypto_core.trail.columns import HOUR, EventProperty, moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED

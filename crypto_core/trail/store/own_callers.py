@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, Connection, Integer, Table, Text, func, inspect, select
 from sqlalchemy.dialects.sqlite import insert
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
 
@@ -14,10 +14,7 @@ MOST = 50
 _LONGEST = 512
 
 own_caller = Table(
-    "own_caller",
-    metadata,
-    Column("arn", Text, primary_key=True),
-    Column("number", Integer, nullable=False),
+    "own_caller", metadata, Column("arn", Text, primary_key=True), Column("number", Integer, nullable=False)
 )
 """`number` counts: the latest has the highest."""
 

@@ -16,7 +16,7 @@ from threading import Event
 from sqlalchemy import Connection, and_, func, or_, select
 
 from crypto_core.lists.filter_language import Clause
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.trail.columns import moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases

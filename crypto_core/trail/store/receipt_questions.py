@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import DAY, moment
 from crypto_core.trail.receipt_match import APART, OPERATIONS, VALUE, is_token, subject_text

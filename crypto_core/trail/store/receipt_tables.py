@@ -88,8 +88,7 @@ explains = and_(
     same_call, call.c.operation == receipt.c.operation, func.abs(call.c.at - receipt.c.at) <= APART
 )
 contradicts = and_(
-    same_call,
-    or_(call.c.operation != receipt.c.operation, func.abs(call.c.at - receipt.c.at) > APART),
+    same_call, or_(call.c.operation != receipt.c.operation, func.abs(call.c.at - receipt.c.at) > APART)
 )
 
 

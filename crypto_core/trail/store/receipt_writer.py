@@ -12,7 +12,7 @@ from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.trail.columns import DAY, seconds, stored_id
 from crypto_core.trail.receipt_match import OPERATIONS, OTHER, subject_of
 from crypto_core.trail.store.bulk_insert import chunks, insert
-from crypto_core.trail.store.explained import Row, mark_stored
+from crypto_core.trail.store.receipt_marks import Row, mark_stored
 from crypto_core.trail.store.receipt_tables import (
     UNKNOWN,
     UNKNOWN_BYTES,

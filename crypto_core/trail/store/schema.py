@@ -35,12 +35,7 @@ def texts(*names: str, key: bool = False) -> list[Column[Any]]:
     return [Column(name, Text, nullable=False, primary_key=key) for name in names]
 
 
-event = Table(
-    "event",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    *numbers("at", "profile", *DETAILS),
-)
+event = Table("event", metadata, Column("id", Integer, primary_key=True), *numbers("at", "profile", *DETAILS))
 """`at` is in seconds since 1970, UTC."""
 
 identity = Table(
@@ -64,40 +59,25 @@ presence = Table("presence", metadata, *numbers("text", "hour", key=True), sqlit
 """In which hours since 1970 the texts of PRESENT are some event's."""
 
 raw = Table(
-    "raw",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
+    "raw", metadata, Column("id", Integer, primary_key=True), Column("body", LargeBinary, nullable=False)
 )
-"""The records of the events from `id` on, as they came, in a block; see blocks.py and packing.py."""
+"""The records of the events from `id` on, as they came, in a block; see blocks.py, record_compression.py."""
 
 COUNTED = ("events", "begins", "ends")
 """How many events, and the first and the last second of them, from the beginning of the hour or day on."""
 
 rollup = Table(
-    "rollup",
-    metadata,
-    *numbers("hour", "profile", key=True),
-    *numbers(*COUNTED),
-    sqlite_with_rowid=False,
+    "rollup", metadata, *numbers("hour", "profile", key=True), *numbers(*COUNTED), sqlite_with_rowid=False
 )
 """`hour` is in hours since 1970."""
 
 daily = Table(
-    "daily",
-    metadata,
-    *numbers("day", "profile", key=True),
-    *numbers(*COUNTED),
-    sqlite_with_rowid=False,
+    "daily", metadata, *numbers("day", "profile", key=True), *numbers(*COUNTED), sqlite_with_rowid=False
 )
 """What `rollup` holds of a whole day; `day` is in days since 1970."""
 
 term = Table(
-    "term",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    *numbers("kind"),
-    *texts("folded", "text"),
+    "term", metadata, Column("id", Integer, primary_key=True), *numbers("kind"), *texts("folded", "text")
 )
 """`folded` is the text in lower case, as filters compare it."""
 
@@ -113,10 +93,7 @@ note = Table(
 """What an operator wrote on an event, by the event's number; `reviewed_at` is 0 where it isn't reviewed."""
 
 keeping = Table(
-    "keeping",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    *numbers("changes", "forgotten"),
+    "keeping", metadata, Column("id", Integer, primary_key=True), *numbers("changes", "forgotten")
 )
 """One row: how often something was written, and how often texts were forgotten, by any process."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select, union_all
 
 from crypto_core.lists.paging import unknown_sort
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS

@@ -17,13 +17,13 @@ from sqlalchemy.dialects.sqlite import insert
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.receipts.receipt import LostReceipts, Receipt
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import DAY, HOUR, EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_columns import Prepared, prepare
 from crypto_core.trail.event_fields import DETAILS, PIVOTS, ROLLED
 from crypto_core.trail.own_calls import without_own
-from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.store import counts, new_since, receipt_questions, statistics

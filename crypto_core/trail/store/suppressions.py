@@ -16,7 +16,7 @@ from sqlalchemy import Column, Integer, Row, Table, delete, insert, select
 from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.lists.filter_language import Alternative
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.clean_text import CleanText, clean, cleans
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile

@@ -13,9 +13,9 @@ from sqlalchemy import Column, Connection, LargeBinary, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.trail.columns import EventProperty
-from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.event_columns import Prepared
 from crypto_core.trail.store.bulk_insert import chunks
-from crypto_core.trail.store.explained import add_marks
+from crypto_core.trail.store.receipt_marks import add_marks
 from crypto_core.trail.store.schema import event, metadata, numbers, profile
 from crypto_core.trail.store.vocabulary import Profiles
 

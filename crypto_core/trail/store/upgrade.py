@@ -20,10 +20,10 @@ import sqlalchemy as sa
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import DAY, HELD, EventProperty, marks, seconds
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_columns import NETWORK, detail, twin_keys
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
-from crypto_core.trail.packing import unpack
-from crypto_core.trail.prepared import NETWORK, detail, twin_keys
 from crypto_core.trail.receipt_match import request_of
+from crypto_core.trail.record_compression import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import bulk_insert, schema
 from crypto_core.trail.store.blocks import blocks_of

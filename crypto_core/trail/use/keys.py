@@ -12,7 +12,7 @@ from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Day, Tallies, tallied
-from crypto_core.trail.use.asking import NamedKeys, named_keys, term
+from crypto_core.trail.use.filter_builder import NamedKeys, named_keys, term
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.tokens import OPENED
 

@@ -14,15 +14,15 @@ from crypto_core.key_names import is_key_arn, same_key
 from crypto_core.key_uses import HANDS_OUT
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies, tallied
-from crypto_core.trail.use.asking import NamedPrincipals, named_principals, term
+from crypto_core.trail.use.filter_builder import NamedPrincipals, named_principals, term
 from crypto_core.trail.use.reach import Covered, at, reach
-from crypto_core.trail.use.receipted import ReceiptedTokens, ValueSearch, receipted_tokens
+from crypto_core.trail.use.receipt_coverage import ReceiptedTokens, ValueSearch, receipted_tokens
 from crypto_core.trail.use.tokens import ALL, OPENED, READ, REWRAPPED, UNNAMED, joined, opened_with
 
 if TYPE_CHECKING:

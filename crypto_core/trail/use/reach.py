@@ -9,7 +9,7 @@ from threading import Event
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore

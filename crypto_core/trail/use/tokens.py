@@ -20,10 +20,10 @@ from crypto_core.references import TokenRef
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use import token_timeline
-from crypto_core.trail.use.asking import asked_as, term
+from crypto_core.trail.use.filter_builder import asked_as, term
 from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
-from crypto_core.trail.use.receipted import ReceiptedUse, ValueSearch, covers_of, unplaced_calls
+from crypto_core.trail.use.receipt_coverage import ReceiptedUse, ValueSearch, covers_of, unplaced_calls
 
 SECONDS = 60.0
 """So long an answer is remembered at most: what tokens are stored may change without the events."""

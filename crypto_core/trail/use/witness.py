@@ -13,7 +13,7 @@ from crypto_core.keys.replacement.access import UseSeen
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally
-from crypto_core.trail.use.asking import asked_as, term
+from crypto_core.trail.use.filter_builder import asked_as, term
 from crypto_core.trail.use.reach import Reaches
 from crypto_core.trail.use.tokens import joined
 

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.errors import InterruptedRunError
 from crypto_core.lists.new_files import ExportError, new_file
 from crypto_core.lists.paging import Query, pages_of
@@ -19,8 +19,8 @@ from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter
 from screens.facts import ScreenFacts
 from screens.widgets.dialog import framed
 from screens.widgets.file_dialog import FileDialog
-from screens.widgets.table.listing import Listing
 from screens.widgets.table.marks import Marks
+from screens.widgets.table.table_list import Listing
 
 Row = TypeVar("Row")
 PAGE = 1_000

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar
 
 from textual.dom import DOMNode
 
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.lists.paging import Cursor, Page, Query
-from screens.asking import PendingCall, ask
-from screens.blocking import Failure
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
-from screens.widgets.table.listing import Listing
+from screens.widgets.table.table_list import Listing
 from screens.widgets.table.window import RowWindow
+from screens.worker_calls import PendingCall, ask
 
 Row = TypeVar("Row")
 

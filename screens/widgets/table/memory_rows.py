@@ -10,7 +10,7 @@ from crypto_core.lists.in_memory import MemorySource, Scalar
 from crypto_core.lists.paging import PagedSource
 from crypto_core.lists.sheet import Sheet
 from screens.facts import ScreenFacts
-from screens.widgets.table.listing import Listing
+from screens.widgets.table.table_list import Listing
 
 Row = TypeVar("Row")
 

@@ -18,11 +18,10 @@ from textual.widgets import Button
 
 from crypto_core.errors import RefusedError
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import clean, shortened
+from crypto_core.text.clean_text import clean, shortened
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, Host
-from screens.asking import ask
-from screens.blocking import Failure
+from screens.actions.performer import Actor, Host
+from screens.blocking_calls import Failure
 from screens.facts import ScreenFacts
 from screens.memory import SortOrder
 from screens.routes import Followed
@@ -39,9 +38,10 @@ from screens.widgets.question import Question
 from screens.widgets.table.columns import cell_of
 from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
-from screens.widgets.table.listing import Listing, arrow, order_after, order_named
 from screens.widgets.table.saved_filters import SavedFilters
 from screens.widgets.table.table import Table
+from screens.widgets.table.table_list import Listing, arrow, order_after, order_named
+from screens.worker_calls import ask
 
 
 class ColumnChooser(Dialog[tuple[str, ...] | None]):

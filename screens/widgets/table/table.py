@@ -17,9 +17,9 @@ from crypto_core.lists.paging import Query
 from screens.facts import ScreenFacts
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.columns import GAP, Cell, Column, Placed, cell_of, fitted, place, wanted
-from screens.widgets.table.listing import Listing, arrow
 from screens.widgets.table.marks import Marks
-from screens.widgets.table.painting import LineLook, Painter
+from screens.widgets.table.row_painter import LineLook, Painter
+from screens.widgets.table.table_list import Listing, arrow
 from screens.widgets.table.window import RowWindow
 
 Row = TypeVar("Row")

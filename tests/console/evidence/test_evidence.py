@@ -14,7 +14,7 @@ from console.container import Container
 from console.evidence.services import EvidenceServices
 from console.evidence.status import _code, _listing, _text
 from console.printed.forms import Form
-from console.printed.listing import print_listing
+from console.printed.lists import print_listing
 from console.sandbox.world import World
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Assessment, assess
@@ -22,7 +22,7 @@ from crypto_core.compliance.control import Exemption
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.compliance.control_signs import ControlState, control_state
 from screens.compliance.grid import ControlRow
 from screens.compliance.heat_map import HeatMap

@@ -12,13 +12,13 @@ from console.container import Container
 from console.evidence.printed_period import period_code, period_listing
 from console.evidence.services import EvidenceServices
 from console.printed.forms import Form
-from console.printed.listing import print_listing
+from console.printed.lists import print_listing
 from crypto_core.compliance.change_reader import ChangeReader
 from crypto_core.compliance.period.period import LapseSource
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.incidents.service import IncidentService
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from screens.compliance.day_lines import bounds
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape

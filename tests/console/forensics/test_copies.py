@@ -12,7 +12,7 @@ from sqlalchemy import text
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from tests.console.command_types import Keydeck
-from tests.crypto_core.forensics.copies.test_scan_reading import written
+from tests.crypto_core.forensics.copies.test_scan_reader import written
 from tests.crypto_core.forensics.copies.values import TOKEN, v1
 
 

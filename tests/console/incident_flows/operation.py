@@ -15,14 +15,14 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.liveness_polling import ask
+from crypto_core.providers.liveness_checks import ask
 from crypto_core.providers.messages import Target
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from screens.incidents.incident_screen import IncidentScreen, StepPane
 from screens.incidents.report_dialog import ReportDialog
-from screens.incidents.running import runs_of
+from screens.incidents.step_runs import runs_of
 from tests.screens.deck import LARGE, Deck
 from tests.screens.stage import Stage
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from console.printed.output import Meter, bar
 from console.printed.pace import Pace, pace_words
-from console.printed.printing import Meter, bar
 
 
 def paces(*seen: tuple[float, int]) -> list[float | None]:

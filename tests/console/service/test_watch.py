@@ -36,7 +36,7 @@ from console.service.duties import DUTIES, Duty, DutyWork
 from console.service.http_server import serving
 from console.service.watch_metrics import WatchMetrics
 from console.service.watcher import LEAD, Watcher, chosen_duties, waiting_seconds
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.duties import on_duty
 from crypto_core.errors import KmsUnreachableError

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
 from crypto_core.algorithms.tls_probe import CertificateFact
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

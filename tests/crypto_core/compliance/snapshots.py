@@ -39,7 +39,7 @@ from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.findings.registry import rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.algorithms.facts import DAY, ENDPOINT, MODULES, NOW
 
 KEY = KeyFact(

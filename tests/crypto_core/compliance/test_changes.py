@@ -25,16 +25,16 @@ from crypto_core.compliance.facts import (
     UseFacts,
 )
 from crypto_core.compliance.journal_changes import counted_by_column, without_rows
-from crypto_core.compliance.measured import materials_of
+from crypto_core.compliance.measurement import materials_of
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.state import KeyMaterial
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.console.command_types import Keydeck
 from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.snapshots import DAY, NOW
-from tests.crypto_core.compliance.test_measured import STATE, share, status
+from tests.crypto_core.compliance.test_measurement import STATE, share, status
 
 ANYBODY = {"Sid": "H", "Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"}
 

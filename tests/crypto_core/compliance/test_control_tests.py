@@ -18,7 +18,7 @@ from crypto_core.findings.registry import rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.algorithms.facts import CERTIFICATE
 from tests.crypto_core.compliance.snapshots import (
     DAY,

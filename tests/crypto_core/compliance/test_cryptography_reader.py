@@ -20,7 +20,7 @@ from crypto_core.compliance.algorithm_uses import uses_of_endpoint, uses_of_toke
 from crypto_core.compliance.facts import AlgorithmFact, CryptographyFacts, TokenFacts
 from crypto_core.compliance.snapshot import SnapshotPart, read_snapshot, snapshot_json
 from crypto_core.envelope import Format
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.conftest import ForReading
 from tests.crypto_core.algorithms.facts import ENDPOINT
 

@@ -17,7 +17,7 @@ from crypto_core.algorithms.tls_probe import CertificateFact
 from crypto_core.diagnosis import Check, CheckOutcome, cryptography
 from crypto_core.diagnosis.aws import Apis, AwsPlace
 from crypto_core.diagnosis.cryptography import look_at_cryptography
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.algorithms.facts import CERTIFICATE, ENDPOINT, MODULES
 from tests.tls import Tls
 from tests.tls_servers import listening, speaking

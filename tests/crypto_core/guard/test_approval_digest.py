@@ -12,7 +12,7 @@ import pytest
 
 from crypto_core.guard.approval_digest import COUNTED_BY, differing_parts, parts_of, request_digest
 from crypto_core.guard.approvals import Approval, Decision
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 PLAN: Mapping[str, Any] = {

@@ -38,7 +38,7 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.service import IncidentService
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
+from crypto_core.keys.policy.block_statement import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.backup_restore import BackupSelection
@@ -46,7 +46,7 @@ from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.agreed import agreed
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over

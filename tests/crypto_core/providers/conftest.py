@@ -11,7 +11,7 @@ import pytest
 from console.container import Container
 from console.sandbox.providers_control import ProviderControl
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.token_asking import TokenAsking
+from crypto_core.providers.token_dispatch import TokenAsking
 from crypto_core.providers.transport import Clock
 
 

@@ -14,7 +14,7 @@ from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import Endpoints, atlassian_site, base_url
 from crypto_core.providers.messages import Target
 from crypto_core.providers.registry import PROVIDERS, provider_of, provider_of_row
-from crypto_core.providers.token_asking import hosts, target_of
+from crypto_core.providers.token_dispatch import hosts, target_of
 from crypto_core.references import TokenRef
 
 BY_CLOUD_ID = "https://api.atlassian.com/ex/jira/11223344-a1b2-3b33-c444-def123456789"

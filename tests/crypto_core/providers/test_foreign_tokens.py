@@ -9,7 +9,7 @@ import pytest
 from crypto_core.envelope import PROVIDER_PREFIXES
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import ask
+from crypto_core.providers.liveness_checks import ask
 from crypto_core.providers.messages import Request, Target
 from crypto_core.providers.registry import PROVIDERS, question_of
 from crypto_core.providers.revocation import draft

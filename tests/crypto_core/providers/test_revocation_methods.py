@@ -10,7 +10,7 @@ import pytest
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import PollingLimits
+from crypto_core.providers.liveness_checks import PollingLimits
 from crypto_core.providers.messages import (
     Accepted,
     ProviderAnswer,

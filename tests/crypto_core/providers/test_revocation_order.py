@@ -26,7 +26,7 @@ from crypto_core.providers.revocation_order import (
     ranked,
 )
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.use.service import OpenedTokens
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

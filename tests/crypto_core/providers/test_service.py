@@ -24,7 +24,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import PollingLimits
+from crypto_core.providers.liveness_checks import PollingLimits
 from crypto_core.providers.messages import NEVER_ASKED
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef

@@ -22,7 +22,7 @@ from console.sandbox.providers_control import ProviderControl
 from crypto_core.errors import InterruptedRunError, ProviderError, SettingsError
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import ask
+from crypto_core.providers.liveness_checks import ask
 from crypto_core.providers.messages import NoAnswer, Request, Target, bearer
 from crypto_core.providers.transport import Transport
 from crypto_core.references import TokenRef

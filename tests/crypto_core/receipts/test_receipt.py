@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_core.errors import ReceiptError
 from crypto_core.receipts import receipt
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 AT = datetime(2026, 11, 1, 3, 12, 7, 5, tzinfo=UTC)
 PROCESS = receipt.ReceiptProcess(clean("pod-1"), 17, clean("api"))

@@ -21,8 +21,8 @@ import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.state.anchors.anchor import anchor_of
-from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
+from crypto_core.database.state.anchors.checkpoint_anchors import Anchoring
 from crypto_core.database.state.approval_book import _approval
 from crypto_core.database.state.incident_changes import IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole
@@ -50,7 +50,7 @@ from crypto_core.proof.journal import JournalVerification
 from crypto_core.receipts.receipt import LostReceipts, receipt_of
 from crypto_core.reencryption.jobs.service import job_view
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.intake import Intake
 from crypto_core.trail.store import EventStore, receipt_questions
@@ -60,7 +60,7 @@ from crypto_core.trail.store.history import History
 from crypto_core.trail.store.receipt_history import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressions
 from crypto_core.trail.term_sql import Bounds
-from crypto_core.trail.use.receipted import covers_of
+from crypto_core.trail.use.receipt_coverage import covers_of
 from tests.crypto_core.trail import records
 from tests.left_out import is_left_out
 
@@ -511,9 +511,9 @@ def test_clean_text_is_made_where_it_is_cleaned_and_by_whoever_takes_a_part_of_i
         or (isinstance(node, ast.Call) and any(ast.unparse(a) == "CleanText" for a in node.args))
     }
     assert made_in == {
-        "crypto_core.text.cleaning",
+        "crypto_core.text.clean_text",
         "crypto_core.toml_fields",
-        "crypto_core.incidents.steps.evidence_sanitising",
+        "crypto_core.incidents.steps.evidence_text",
         "crypto_core.trail.record_reader",
         "crypto_core.trail.store.counts",
         "crypto_core.trail.store.suppressions",

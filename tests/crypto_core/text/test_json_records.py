@@ -18,7 +18,7 @@ import crypto_core
 import screens
 from crypto_core.references import TokenRef
 from crypto_core.text import json_records
-from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.clean_text import NO_TEXT, CleanText
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 ROOT = Path(crypto_core.__file__).parents[1]

@@ -14,7 +14,7 @@ import pytest
 
 from crypto_core.lists.paging import Query
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.receipt_match import subject_of, subject_text
 from crypto_core.trail.store import EventStore, receipt_questions
@@ -204,7 +204,7 @@ def at(moment: datetime) -> str:
 
 
 def test_who_writes_receipts_and_who_does_not_is_told_by_principal(store: EventStore) -> None:
-    from crypto_core.trail.use.receipted import cover_statements, covers_of
+    from crypto_core.trail.use.receipt_coverage import cover_statements, covers_of
     from crypto_core.trail.use.tokens import OPENED
 
     steady = [called(ago=n) for n in range(10, 20)]

@@ -12,14 +12,14 @@ from crypto_core.compliance.assessment import Assessment, assess
 from crypto_core.compliance.control import Exemption
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts, FactKind, FindingFact, UseFact
 from crypto_core.compliance.library import ControlCatalogue, ControlLibrary, Controls
-from crypto_core.compliance.period import judging
+from crypto_core.compliance.period import judgment
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, PartFacts, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.signature import Signature
-from crypto_core.text.cleaning import NO_TEXT, clean
+from crypto_core.text.clean_text import NO_TEXT, clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL
 from tests.screens.samples import NOW
 
@@ -113,9 +113,9 @@ def records(since: date, until: date) -> tuple[EvidenceRecord, ...]:
 
 @cache
 def sample_period(since: date, until: date) -> AuditPeriod:
-    at_hand = judging.AtHand(ChangeFacts(*judging.moments_of(since, until), _changes()))
-    found = judging.CheckedRecords(records(since, until))
-    return judging.audit_period(judging.PeriodQuestion(since, until), found, library(), at_hand, NOW)
+    at_hand = judgment.AtHand(ChangeFacts(*judgment.moments_of(since, until), _changes()))
+    found = judgment.CheckedRecords(records(since, until))
+    return judgment.audit_period(judgment.PeriodQuestion(since, until), found, library(), at_hand, NOW)
 
 
 def _uses() -> tuple[UseFact, ...]:

@@ -10,13 +10,13 @@ import pytest
 
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.errors import DatabaseUnreachableError, MissingSchemaError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
+from screens.compliance.control_status import ComplianceStanding
 from screens.compliance.day_lines import day_evidence, day_lines
 from screens.compliance.grid import Zoom
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.pages import ControlDayScreen, OpenPointsScreen
 from screens.compliance.screen import ComplianceScreen
-from screens.compliance.standing import ComplianceStanding
 from screens.findings.screen import FindingsScreen
 from tests.screens.compliance.stage import OFF_UNTIL, TODAY, sample_period
 from tests.screens.deck import LARGE, SMALL, Deck, deck

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from crypto_core.forensics.abilities.service import AbilityAnswers, AbilityRequest
 from crypto_core.forensics.token_search.result import TokenSearchResult, UnopenedToken
 from crypto_core.forensics.token_search.search import TokenSearch
-from crypto_core.forensics.token_search.wanted import WantedToken
+from crypto_core.forensics.token_search.target_tokens import WantedToken
 from crypto_core.guard.consent import Consent, require
 from crypto_core.providers.abilities import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.answers import ByHand, Liveness, Progress

@@ -167,13 +167,10 @@ def _add_certificate(bill: Bill, found: CertificateFact) -> str:
 def _add_signature(bill: Bill, found: CertificateFact) -> str:
     ref = reference("algorithm", found.signature_oid, "certificates")
     algorithm = AlgorithmProperties(
-        primitive=CryptoPrimitive.SIGNATURE,
-        crypto_functions=[CryptoFunction.SIGN, CryptoFunction.VERIFY],
+        primitive=CryptoPrimitive.SIGNATURE, crypto_functions=[CryptoFunction.SIGN, CryptoFunction.VERIFY]
     )
     crypto = CryptoProperties(
-        asset_type=CryptoAssetType.ALGORITHM,
-        algorithm_properties=algorithm,
-        oid=found.signature_oid or None,
+        asset_type=CryptoAssetType.ALGORITHM, algorithm_properties=algorithm, oid=found.signature_oid or None
     )
     bill.add(ref, found.signature, "An authority signed certificates with it", crypto=crypto)
     return ref

@@ -12,7 +12,7 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.crypto import CryptoProperties
 from cyclonedx.model.dependency import Dependency
 
-from crypto_core.reports.masking import shown
+from crypto_core.reports.foreign_text import shown
 
 PREFIX = "keydeck:"
 """Whose the names of properties are."""

@@ -15,7 +15,7 @@ from cyclonedx.model.crypto import (
 )
 
 from crypto_core.algorithms.algorithm import Primitive
-from crypto_core.compliance import measured
+from crypto_core.compliance import measurement
 from crypto_core.compliance.algorithm_uses import use_of_key, use_of_signing_key
 from crypto_core.compliance.facts import AlgorithmFact, KeyFact, MaterialFact, SigningKeyFact, TokenFacts
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
@@ -23,7 +23,7 @@ from crypto_core.compliance.pack.bom.bill import Bill, reference, text
 from crypto_core.compliance.pack.recorded_keys import SeenKey
 from crypto_core.envelope import Format
 from crypto_core.envelope.fields import DATA_KEY_BYTES
-from crypto_core.text.cleaning import NO_TEXT, CleanText
+from crypto_core.text.clean_text import NO_TEXT, CleanText
 
 DATA_KEYS = "data-keys"
 HARDWARE = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM")
@@ -32,12 +32,12 @@ HARDWARE = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM")
 KMS Developer Guide, "Key origin" and "Custom key stores".
 """
 _STATES = {
-    measured.PRE_ACTIVE: RelatedCryptoMaterialState.PRE_ACTIVATION,
-    measured.ACTIVE: RelatedCryptoMaterialState.ACTIVE,
-    measured.SUSPENDED: RelatedCryptoMaterialState.SUSPENDED,
-    measured.DEACTIVATED: RelatedCryptoMaterialState.DEACTIVATED,
-    measured.COMPROMISED: RelatedCryptoMaterialState.COMPROMISED,
-    measured.DESTROYED: RelatedCryptoMaterialState.DESTROYED,
+    measurement.PRE_ACTIVE: RelatedCryptoMaterialState.PRE_ACTIVATION,
+    measurement.ACTIVE: RelatedCryptoMaterialState.ACTIVE,
+    measurement.SUSPENDED: RelatedCryptoMaterialState.SUSPENDED,
+    measurement.DEACTIVATED: RelatedCryptoMaterialState.DEACTIVATED,
+    measurement.COMPROMISED: RelatedCryptoMaterialState.COMPROMISED,
+    measurement.DESTROYED: RelatedCryptoMaterialState.DESTROYED,
 }
 _KEEPERS = {
     "AWS_KMS": "AWS KMS",
@@ -206,9 +206,9 @@ def _add_data_keys(bill: Bill, sealed: Mapping[CleanText, int], keys: Sequence[K
 
 def _standing(state: str | None, materials: Sequence[MaterialFact] = ()) -> CleanText:
     """A key's standing; compromised where all of its materials are."""
-    if materials and all(one.standing == measured.COMPROMISED for one in materials):
-        return measured.COMPROMISED
-    return measured.ACTIVE if state == "Enabled" else measured.OF_KEYS.get(state or "", NO_TEXT)
+    if materials and all(one.standing == measurement.COMPROMISED for one in materials):
+        return measurement.COMPROMISED
+    return measurement.ACTIVE if state == "Enabled" else measurement.OF_KEYS.get(state or "", NO_TEXT)
 
 
 def _use_ref(bill: Bill, fact: AlgorithmFact | None) -> str | None:

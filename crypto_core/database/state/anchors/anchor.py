@@ -11,7 +11,7 @@ from typing import Protocol
 
 from crypto_core.errors import RefusedError
 from crypto_core.proof.forms import UNREADABLE, Anchor, anchor_in, document_of
-from crypto_core.text.cleaning import CleanText
+from crypto_core.text.clean_text import CleanText
 
 LARGEST_ANCHOR = 262_144
 """Bytes of one anchor; the break that a checkpoint acknowledges may name a thousand entries."""

@@ -14,7 +14,7 @@ from typing import Any
 from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, anchor_of
 from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
 from crypto_core.proof.forms import Anchor
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 
 MOST_READ = 10_000
 """Of more objects the first and the last half of it are read, which is reported."""

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Literal
 
 from crypto_core.text import json_records
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import CleanText, clean
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord
 
 NAME_LIMIT = 300

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.connection.engine import connected, schemas_on_own_path
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
@@ -30,13 +30,13 @@ from crypto_core.database.tokens.sweep.candidates import (
     Relation,
     read_candidates,
 )
-from crypto_core.database.tokens.sweep.full_reading import AtTheEnd, FullReader, ReadingProgress, look_rules
-from crypto_core.database.tokens.sweep.reading_book import ReadingBook
-from crypto_core.database.tokens.sweep.remembered import PresentDatabase, RememberedSweeps
+from crypto_core.database.tokens.sweep.full_read import AtTheEnd, FullReader, ReadingProgress, look_rules
+from crypto_core.database.tokens.sweep.last_sweep import PresentDatabase, RememberedSweeps
+from crypto_core.database.tokens.sweep.read_book import ReadingBook
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.sweep.samples import Counted, Extent, Read, SampleReader
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 MOST_PASSES = 5
 SHORT_SECONDS = 30.0

@@ -8,17 +8,17 @@ from datetime import datetime
 from functools import cached_property
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import STEAL_TOKEN
 from crypto_core.forensics.provider_logs.event import ProviderEvent
-from crypto_core.forensics.provider_logs.judging import BEFORE_USE, LEARNED, Opener, UseJudge
 from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog, UseGroup
+from crypto_core.forensics.provider_logs.suspicion import BEFORE_USE, LEARNED, Opener, UseJudge
 from crypto_core.forensics.provider_logs.token_hashes import KnownHash, TokenHashBook
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.bulk_insert import chunks

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsError
 from crypto_core.incidents.keys.rotation.look import RotationLook
 from crypto_core.incidents.keys.rotation.new_key import key_permitted, new_key_ready
 from crypto_core.incidents.keys.rotation.old_key import nothing_under_key, old_key_readable
-from crypto_core.incidents.keys.rotation.switching import names_switched, platform_switched
+from crypto_core.incidents.keys.rotation.switch import names_switched, platform_switched
 from crypto_core.incidents.keys.rotation.verdict import RotationVerdict, command, note
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import CheckKind
@@ -28,7 +28,7 @@ from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.incidents.tool_services import RotationReader
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 RUNBOOK, IN_USE = "key-rotation", "in-use"

@@ -13,12 +13,12 @@ from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVer
 from crypto_core.incidents.model import CheckState
 from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS
-from crypto_core.keys.changes.reading import every
+from crypto_core.keys.changes.key_reader import every
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 OWN = "This is what KMS permits to this identity; it says nothing of the platform's."
 _ASYMMETRIC = "Tokens need a symmetric key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT)."

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.incidents.keys.rotation.look import RotationLook
-from crypto_core.incidents.keys.rotation.switching import is_trusted, platform_switched, trust
+from crypto_core.incidents.keys.rotation.switch import is_trusted, platform_switched, trust
 from crypto_core.incidents.keys.rotation.verdict import Instruction, RotationVerdict, command, enabling, note
 from crypto_core.incidents.model import CheckState
 from crypto_core.keys.changes.plan import TokensAtRisk
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 DUMPS = (
     "Backups and dumps of the database may hold tokens under it: keep it, disabled, for as long as the "

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.keys.state import PENDING_DELETION, KeyState
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.text.json_records import JsonRecord, shape
 
 

@@ -18,7 +18,7 @@ from crypto_core.incidents.times import Time, Times
 from crypto_core.lists.tone import Tone
 from crypto_core.reports.cells import WORD_TONE, Cell, CellValue, ShownSection, code, facts, share, table
 from crypto_core.reports.words import duration, moment_utc
-from crypto_core.text.counting import counted
+from crypto_core.text.counts import counted
 
 DRAFT = "DRAFT"
 FINAL = "FINAL"

@@ -18,7 +18,7 @@ from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.text.json_records import shape
 from crypto_core.trail.columns import iso
 from crypto_core.trail.sources import digest_files

@@ -10,13 +10,13 @@ from typing import Any
 
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import KmsRequestError, TrailError
-from crypto_core.trail.sources.files import unpacking
+from crypto_core.trail.sources.files import packed_logs
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of an object as it is stored. CloudTrail's own have a few MB; several are held at a time."""
-MOST_PLAIN_BYTES = unpacking.LARGEST
+MOST_PLAIN_BYTES = packed_logs.LARGEST
 """Of its content once it is unpacked: what a small file can blow up to is bounded."""
 _CHUNK = 1024 * 1024
 
@@ -114,14 +114,14 @@ def unpacked(body: bytes, most: int = MOST_PLAIN_BYTES) -> bytes:
     """Return a file's content, gunzipped if it is gzip, of at most `most` bytes. Raises BrokenObjectError."""
     parts, size = [], 0
     try:
-        for part in unpacking.unpacked((body,)):
+        for part in packed_logs.unpacked((body,)):
             size += len(part)
             if size > most:
                 raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB.")
             parts.append(part)
-    except unpacking.FileBombError as error:
+    except packed_logs.FileBombError as error:
         raise BrokenObjectError(error.message) from error
-    except unpacking.UnreadableError as error:
+    except packed_logs.UnreadableError as error:
         raise BrokenObjectError("truncated gzip." if error.cut_short else "damaged gzip.") from error
     return b"".join(parts)
 

@@ -16,7 +16,7 @@ from threading import Lock
 from crypto_core import errors
 from crypto_core.aws.kms import KmsApi
 from crypto_core.key_names import AccountRegion
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, read_records

@@ -19,7 +19,7 @@ from sqlalchemy import table, text
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import (
     InterruptedRunError,
     KmsError,
@@ -29,7 +29,7 @@ from crypto_core.errors import (
     TrailError,
 )
 from crypto_core.lists.filter_language import Clause
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event_sql.dialect import EngineStatement
 from crypto_core.trail.record_reader import read_record

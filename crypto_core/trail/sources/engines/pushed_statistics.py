@@ -23,7 +23,7 @@ from crypto_core.errors import InvalidFilterError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.lists.filter_language import Alternative, Clause, Term, lower
 from crypto_core.lists.filter_terms import Network
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.clean_text import cleans
 from crypto_core.trail.columns import iso, moment
 from crypto_core.trail.event_fields import EventField
 from crypto_core.trail.event_sql.conditions import EventConditions, shown_events, without_service

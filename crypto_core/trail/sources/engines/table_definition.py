@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, String, and_, literal_column
 
 from crypto_core.errors import SettingsError
 from crypto_core.lists.filter_language import Clause, Term
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, PLAIN
 
 _DAY_FORMATS = {"yyyy/MM/dd": "%Y/%m/%d", "yyyy-MM-dd": "%Y-%m-%d", "yyyyMMdd": "%Y%m%d"}

@@ -17,16 +17,16 @@ from dataclasses import replace
 from itertools import islice
 from threading import Event
 
-from crypto_core.cancelling import piped
+from crypto_core.cancellation import piped
 from crypto_core.errors import InterruptedRunError
 from crypto_core.trail.seen_file import SeenFile
 from crypto_core.trail.sources.files.find_files import FoundFile, Walk
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
 from crypto_core.trail.sources.files.intake import Batches, Intake
 from crypto_core.trail.sources.files.one_file import seen
+from crypto_core.trail.sources.files.packed_logs import LARGEST
 from crypto_core.trail.sources.files.readers import Answer, Readers
 from crypto_core.trail.sources.files.readers import processes as reading_processes
-from crypto_core.trail.sources.files.unpacking import LARGEST
 from crypto_core.trail.store import EventStore
 
 STDIN = "-"

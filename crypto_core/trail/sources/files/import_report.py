@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from crypto_core.key_names import AccountRegion
-from crypto_core.text.cleaning import CleanText
+from crypto_core.text.clean_text import CleanText
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.seen_file import FileName

@@ -8,15 +8,15 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
-from crypto_core.cancelling import stop_if
-from crypto_core.text.cleaning import clean
+from crypto_core.cancellation import stop_if
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.event_columns import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.find_files import FoundFile
 from crypto_core.trail.sources.files.import_report import FailedFile, ImportProgress, NamedFiles
 from crypto_core.trail.sources.files.one_file import FileReader
-from crypto_core.trail.sources.files.reading_process import BYTES, EVENTS, LEFT, Part
+from crypto_core.trail.sources.files.reader_process import BYTES, EVENTS, LEFT, Part
 from crypto_core.trail.store import Added, EventStore
 
 

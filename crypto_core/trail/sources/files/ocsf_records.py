@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypto_core.trail.record_reader import load
-from crypto_core.trail.sources.files.unpacking import Refusal
+from crypto_core.trail.sources.files.packed_logs import Refusal
 
 API_ACTIVITY = 6003
 FIELDS = {

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.archives import tar_members as tar
+from crypto_core.archives import zip_members as zips
+from crypto_core.archives.streams import BombError, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.record_reader import read_record, read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.sources.files import unpacking
-from crypto_core.trail.sources.files.decoding import plain_records, records_in
+from crypto_core.trail.sources.files import packed_logs
+from crypto_core.trail.sources.files.decoder import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
-from crypto_core.trail.sources.files.unpacking import MOST_TIMES
-from crypto_core.unpacking import tar_members as tar
-from crypto_core.unpacking import zip_members as zips
-from crypto_core.unpacking.streams import BombError, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
+from crypto_core.trail.sources.files.packed_logs import MOST_TIMES
 
 ZIP = zips.MAGICS
 TAR_NEEDS = tar.RECORD
@@ -37,7 +37,7 @@ def zip_members(file: BinaryIO, limit: UnpackingLimit) -> Iterator[Member]:
             if not _hidden(name):
                 yield name, _member(content)
     except BrokenStreamError as error:
-        raise unpacking.unreadable(error) from error
+        raise packed_logs.unreadable(error) from error
 
 
 def tar_members(pieces: Iterator[bytes]) -> Iterator[Member]:
@@ -45,15 +45,15 @@ def tar_members(pieces: Iterator[bytes]) -> Iterator[Member]:
     try:
         for name, content, is_file in tar.members(of_pieces(pieces)):
             if is_file and not _hidden(name):
-                yield name, unpacking.readable(content)
+                yield name, packed_logs.readable(content)
     except BrokenStreamError as error:
-        raise unpacking.unreadable(error) from error
+        raise packed_logs.unreadable(error) from error
 
 
 def _member(content: ByteStream | str) -> Iterator[bytes]:
     if isinstance(content, str):
-        raise unpacking.unreadable(BrokenStreamError(content))
-    yield from unpacking.readable(content)
+        raise packed_logs.unreadable(BrokenStreamError(content))
+    yield from packed_logs.readable(content)
 
 
 def _hidden(name: str) -> bool:
@@ -144,7 +144,7 @@ class FileReader:
         if size > _SMALL:
             return None
         most = min(_SMALL_UNPACKED, self.largest, self.most or self.largest)
-        content = unpacking.unpacked_at_once(os.pread(descriptor, size + 1, 0), most)
+        content = packed_logs.unpacked_at_once(os.pread(descriptor, size + 1, 0), most)
         self.stop()
         records = None if content is None else plain_records(content)
         if records is None:
@@ -162,7 +162,7 @@ class FileReader:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
         so_far = _limit()
         count = _Count()
-        begin, content = _peeked(self._bounded(unpacking.unpacked(so_far.measured(iter(pieces))), count))
+        begin, content = _peeked(self._bounded(packed_logs.unpacked(so_far.measured(iter(pieces))), count))
         if is_tar(begin):
             self._read_members(tar_members(content), so_far, count)
         else:
@@ -183,7 +183,7 @@ class FileReader:
                 self.stop()
                 of_file = _Count(size=count.size)
                 self._read_content(
-                    _counted(self._bounded(unpacking.unpacked(pieces), of_file), so_far), of_file
+                    _counted(self._bounded(packed_logs.unpacked(pieces), of_file), so_far), of_file
                 )
                 count.events += of_file.events
                 count.kms += of_file.kms
@@ -192,7 +192,7 @@ class FileReader:
                     count.troubles.append(f"{clean(name, _NAME)}: {of_file.trouble}")
                 if so_far.exceeded:
                     break
-        except unpacking.UnreadableError as error:
+        except packed_logs.UnreadableError as error:
             count.troubles.append(error.message)
         except OSError as error:
             count.troubles.append(why(error))
@@ -210,7 +210,7 @@ class FileReader:
                 self.put(event)
                 if count.events % TOLD_EVERY == 0:
                     self.tell()
-        except unpacking.UnreadableError as error:
+        except packed_logs.UnreadableError as error:
             count.troubles.append(error.message)
         except OSError as error:
             count.troubles.append(why(error))
@@ -230,13 +230,13 @@ class FileReader:
 
 def _told(records: Iterator[object], refused: dict[str, None]) -> Iterator[object]:
     for record in records:
-        if isinstance(record, unpacking.Refusal) and len(refused) < _MOST_REASONS:
+        if isinstance(record, packed_logs.Refusal) and len(refused) < _MOST_REASONS:
             refused[str(record)] = None
         yield record
 
 
 def _limit(packed: int = 0) -> UnpackingLimit:
-    return UnpackingLimit(MOST_TIMES, unpacking.TIMES_FROM, packed)
+    return UnpackingLimit(MOST_TIMES, packed_logs.TIMES_FROM, packed)
 
 
 def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
@@ -244,18 +244,18 @@ def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
         try:
             limit.add(len(piece))
         except BombError as error:
-            raise unpacking.unreadable(error) from error
+            raise packed_logs.unreadable(error) from error
         yield piece
 
 
 def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first bytes of a file, and all of it. What can't be read of it is raised by the latter."""
     begin: list[bytes] = []
-    trouble: unpacking.UnreadableError | OSError | None = None
+    trouble: packed_logs.UnreadableError | OSError | None = None
     try:
         while sum(map(len, begin)) < TAR_NEEDS and (piece := next(content, b"")):
             begin.append(piece)
-    except (unpacking.UnreadableError, OSError) as error:
+    except (packed_logs.UnreadableError, OSError) as error:
         trouble = error
 
     def whole() -> Iterator[bytes]:
@@ -269,7 +269,7 @@ def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def _require_events(events: int, others: int) -> None:
     if others > events + _NO_EVENTS:
-        raise unpacking.UnreadableError("No more of it is read.")
+        raise packed_logs.UnreadableError("No more of it is read.")
 
 
 def seen(path: FileName, status: os.stat_result) -> SeenFile:

@@ -17,11 +17,11 @@ from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import IO, Any, Self, cast
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.python_process import start_python
-from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.event_columns import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.sources.files.reading_process import LEFT, READY, Part, send
+from crypto_core.trail.sources.files.reader_process import LEFT, READY, Part, send
 
 MOST_PROCESSES = 8
 """One that stores is kept busy by fewer."""
@@ -156,7 +156,7 @@ class _Process:
     def __init__(self) -> None:
         """Raises GoneError if it can't be started."""
         try:
-            self.popen = start_python("crypto_core.trail.sources.files.reading_process")
+            self.popen = start_python("crypto_core.trail.sources.files.reader_process")
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise GoneError from error
         self._questions = cast(IO[bytes], self.popen.stdin)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.record_reader import OversizeDocumentError, load, load_foreign
 from crypto_core.trail.sources.engine_rows import PLAIN, plain_record, record_of
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
-from crypto_core.trail.sources.files.unpacking import (
+from crypto_core.trail.sources.files.packed_logs import (
     LARGEST,
     MOST_TIMES,
     FileBombError,

@@ -8,14 +8,14 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Event
 
-from crypto_core.cancelling import stop_if
+from crypto_core.cancellation import stop_if
 from crypto_core.errors import ReceiptError
 from crypto_core.receipts.receipt import LONGEST_LINE, LostReceipts, Receipt, read_receipt
-from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import clean
+from crypto_core.text.counts import counted
 from crypto_core.trail.sources.files.find_files import NO_FILE, Walk, why
 from crypto_core.trail.sources.files.one_file import PIECE
-from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
+from crypto_core.trail.sources.files.packed_logs import UnreadableError, unpacked
 from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.store import AT_ONCE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crypto_core.text.cleaning import cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.clean_text import cleans
+from crypto_core.text.counts import counted
 from crypto_core.text.json_records import JsonRecord, shape
 from crypto_core.trail.store.receipt_writer import AddedReceipts
 

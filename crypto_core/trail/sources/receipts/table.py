@@ -20,7 +20,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.qualified_sql import text
 from crypto_core.errors import DatabaseError, MissingGrantError, MissingSchemaError, ReceiptError
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess, receipt_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.store import EventStore
 

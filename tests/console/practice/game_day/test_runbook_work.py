@@ -36,7 +36,7 @@ from crypto_core.incidents.model import (
 from crypto_core.incidents.runbooks.catalogue import ActionKind, PhaseKind, SubjectKind
 from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e"
 STEPS = (

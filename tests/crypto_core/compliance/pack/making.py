@@ -22,7 +22,7 @@ from crypto_core.compliance.facts import (
 )
 from crypto_core.compliance.library import ControlLibrary, Controls
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.judgment import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod, Lapse, LapseSource
 from crypto_core.compliance.records.record import EvidenceRecord, read_record
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart, snapshot_json
@@ -30,7 +30,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.guard.signature import Signer
 from crypto_core.keys.status import ProblemKind
 from crypto_core.proof.forms import FIRST, canonical
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL
 
 SINCE = date(2026, 1, 1)

@@ -26,7 +26,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.guard.signature import Signature
 from crypto_core.proof.assembly import verifier_source
 from crypto_core.proof.forms import Anchor
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.compliance.pack.owned_history import (
     ARN,
     History,

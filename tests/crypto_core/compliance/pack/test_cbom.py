@@ -22,12 +22,19 @@ from crypto_core.compliance.facts import (
     SigningKeyFact,
     TokenFacts,
 )
-from crypto_core.compliance.measured import ACTIVE, COMPROMISED, DEACTIVATED, DESTROYED, PRE_ACTIVE, SUSPENDED
+from crypto_core.compliance.measurement import (
+    ACTIVE,
+    COMPROMISED,
+    DEACTIVATED,
+    DESTROYED,
+    PRE_ACTIVE,
+    SUSPENDED,
+)
 from crypto_core.compliance.pack.bom.document import bill_document
 from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.clean_text import CleanText, clean
 from tests.crypto_core.algorithms.facts import ENDPOINT
 from tests.crypto_core.compliance.pack.foreign_readers import bill_trouble
 from tests.crypto_core.compliance.pack.small_periods import CONTEXT, HOSTILE, period

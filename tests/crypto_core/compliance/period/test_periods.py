@@ -20,10 +20,10 @@ from crypto_core.compliance.facts import (
     UseFact,
     UseFacts,
 )
-from crypto_core.compliance.period import judging
+from crypto_core.compliance.period import judgment
 from crypto_core.compliance.period.period import ControlDay, spans_of
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart, read_snapshot, snapshot_json
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.compliance.period.year import (
     CONTROLS,
     DAY,
@@ -104,8 +104,8 @@ def test_today_counts_once_it_has_a_record_and_days_to_come_never() -> None:
 
 
 def test_a_period_without_records_says_so_and_claims_nothing() -> None:
-    question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
-    found = judging.audit_period(question, judging.CheckedRecords(()), CONTROLS, judging.AtHand(), at(9))
+    question = judgment.PeriodQuestion(FIRST, FIRST + 2 * DAY)
+    found = judgment.audit_period(question, judgment.CheckedRecords(()), CONTROLS, judgment.AtHand(), at(9))
     assert found.gaps == (FIRST, FIRST + DAY, FIRST + 2 * DAY)
     assert "There is no record" in found.unknown[0]
     assert {one.worst for one in found.controls} == {None}
@@ -170,7 +170,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_the_default_seed_is_the_last
     found = period(records, changes(*CHANGES))
     assert found.seed == records[-1].digest.hex()
     assert len(found.sample) == 40
-    assert found.sample == judging.draw_sample(found.changes, found.seed, 40)
+    assert found.sample == judgment.draw_sample(found.changes, found.seed, 40)
     assert found.sample != period(records, changes(*CHANGES), seed="other").sample
     assert len(period(records, changes(*CHANGES[:3])).sample) == 3
 
@@ -228,11 +228,11 @@ def test_what_cannot_be_read_is_named_and_counts_for_nothing() -> None:
         record(1, told | _uses(1, reviews=(replace(unread, id=clean("18")),))),
     )
     before = replace(unread, id=clean("5"), at=at(-40))
-    hand = judging.AtHand(
+    hand = judgment.AtHand(
         reviews=(unread, again, before), gaps=("Drills by the stores at hand: no permission",)
     )
-    question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
-    found = judging.audit_period(question, judging.CheckedRecords(records), CONTROLS, hand, at(9))
+    question = judgment.PeriodQuestion(FIRST, FIRST + 2 * DAY)
+    found = judgment.audit_period(question, judgment.CheckedRecords(records), CONTROLS, hand, at(9))
     assert (found.reviews, len(found.unreviewed)) == ((again,), 0)
     assert "5:" not in " ".join(found.unknown)
     assert {
@@ -249,10 +249,10 @@ def test_incidents_and_drills_are_those_of_the_period_as_they_are_known_last() -
         SnapshotPart.INCIDENTS: IncidentFacts((open_, old), ()),
         SnapshotPart.DRILLS: DrillFacts(at(1), 90),
     }
-    question = judging.PeriodQuestion(FIRST, FIRST + 2 * DAY)
-    hand = judging.AtHand(incidents=(replace(open_, closed_at=at(2)),))
+    question = judgment.PeriodQuestion(FIRST, FIRST + 2 * DAY)
+    hand = judgment.AtHand(incidents=(replace(open_, closed_at=at(2)),))
     records = tuple(record(day, told) for day in range(3))
-    found = judging.audit_period(question, judging.CheckedRecords(records), CONTROLS, hand, at(9))
+    found = judgment.audit_period(question, judgment.CheckedRecords(records), CONTROLS, hand, at(9))
     assert [(one.name, one.closed_at) for one in found.incidents] == [("INC-2", at(2))]
     assert found.drills == (at(1),)
 
@@ -275,5 +275,5 @@ def test_what_records_hold_from_outside_is_clean_wherever_a_period_tells_it() ->
 
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_a_small_sample_takes_kinds_before_numbers(size: int) -> None:
-    assert len(judging.draw_sample(CHANGES, "s", size)) == size
-    assert len({one.kind for one in judging.draw_sample(CHANGES, "s", size)}) == size
+    assert len(judgment.draw_sample(CHANGES, "s", size)) == size
+    assert len({one.kind for one in judgment.draw_sample(CHANGES, "s", size)}) == size

@@ -18,13 +18,13 @@ from crypto_core.compliance.facts import (
     PartFacts,
 )
 from crypto_core.compliance.library import ControlLibrary, Controls
-from crypto_core.compliance.period import judging
+from crypto_core.compliance.period import judgment
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.compliance.snapshots import KEY, WELL, finding
 
 FIRST = date(2026, 1, 1)
@@ -155,8 +155,8 @@ def period(
     """The period from the first day on; by default up to the last record's."""
     length = days or max((one.day - FIRST).days for one in records) + 1
     until = FIRST + (length - 1) * DAY
-    question = judging.PeriodQuestion(FIRST, until, framework, **asked)
-    hand = judging.AtHand(changes=found or changes())
-    return judging.audit_period(
-        question, judging.CheckedRecords(tuple(records), before), controls, hand, made_at or at(length + 1)
+    question = judgment.PeriodQuestion(FIRST, until, framework, **asked)
+    hand = judgment.AtHand(changes=found or changes())
+    return judgment.audit_period(
+        question, judgment.CheckedRecords(tuple(records), before), controls, hand, made_at or at(length + 1)
     )

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.errors import DatabaseTimeoutError, InterruptedRunError
 from crypto_core.lists.paging import Query

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from crypto_core.database.connection import pooling
+from crypto_core.database.connection import pool
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.errors import DatabaseUnreachableError
 
@@ -56,7 +56,7 @@ def test_many_threads_share_what_the_role_may_have(limited: Callable[[int], Engi
 def test_a_connection_that_nobody_gives_back_is_the_servers_refusal(
     limited: Callable[[int], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pooling, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.01)
     engine = limited(1)
     with connected(engine):
         for _ in range(2):
@@ -93,8 +93,8 @@ def test_who_has_none_is_refused_within_moments(limited: Callable[[int], Engine]
 def test_once_the_limit_is_raised_there_are_more(
     limited: Callable[[int], Engine], superuser: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pooling, "WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(pooling, "REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(pool, "REMEMBERED_SECONDS", 0.0)
     engine = limited(1)
     with connected(engine), pytest.raises(DatabaseUnreachableError), connected(engine):
         pass

@@ -31,7 +31,7 @@ SHOWN = {
     "crypto_core/database/tokens/backups.py": "only takes tokens from what shows the platform's switch",
     "crypto_core/diagnosis/own_schema.py": "the table's name",
     "crypto_core/incidents/key_callers.py": "since when calls are counted as denied, for display",
-    "crypto_core/incidents/keys/blocking.py": "a remark beside a proposal",
+    "crypto_core/incidents/keys/block.py": "a remark beside a proposal",
     "crypto_core/incidents/report/service.py": "the actions that a report lists",
     "crypto_core/keys/changes/blocks.py": "since when and by whom, beside what the policies refuse",
 }

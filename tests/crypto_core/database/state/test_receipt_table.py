@@ -16,7 +16,7 @@ from crypto_core.database.state.receipt_table import TableSink
 from crypto_core.errors import MissingGrantError
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.receipts.recorder import ReceiptRecorder
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.statements import execute, scalar
 
 PROCESS = ReceiptProcess(clean("pod-1"), 17, clean("api"))

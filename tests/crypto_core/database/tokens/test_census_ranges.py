@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.settings import load
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection import shared_moment
 from crypto_core.database.tokens import page_ranges
 from crypto_core.database.tokens.attribution_cache import AttributionCache

@@ -22,7 +22,7 @@ from console.sandbox.world import World
 from crypto_core import envelope
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens import expressions
-from crypto_core.database.tokens.respelling import has_v1_fields
+from crypto_core.database.tokens.spellings import has_v1_fields
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.database.tokens.token_source import token_source

@@ -26,7 +26,7 @@ def test_a_list_is_read_through_the_index_that_is_offered_for_it(
     name: str,
     nullable: bool,
 ) -> None:
-    monkeypatch.setattr("crypto_core.database.tokens.surveying.Survey.VALUES", 0)
+    monkeypatch.setattr("crypto_core.database.tokens.survey.Survey.VALUES", 0)
     if nullable:
         with platform.begin() as connection:
             for column in ("org_id", "created_at"):

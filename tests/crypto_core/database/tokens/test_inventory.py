@@ -26,7 +26,7 @@ from crypto_core.lists.filter_language import written
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.conftest import ForReading
 from tests.crypto_core.statements import execute, sent_by
 from tests.lanes import examples

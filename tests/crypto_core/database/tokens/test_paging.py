@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from crypto_core.database.tokens import surveying, table_scan
+from crypto_core.database.tokens import survey, table_scan
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.lists.paging import Cursor, Page, Query
@@ -81,9 +81,7 @@ def own_inventory(services: Container, platform: Engine) -> Inventory:
 
 def go_by(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     for name, value in WAYS[way].items():
-        place: Any = (
-            table_scan if name == "NEAR" else surveying if name == "LASTS_SECONDS" else surveying.Survey
-        )
+        place: Any = table_scan if name == "NEAR" else survey if name == "LASTS_SECONDS" else survey.Survey
         monkeypatch.setattr(place, name, value)
 
 

@@ -19,7 +19,7 @@ from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, Opening
 from crypto_core.forensics.copies.scan import ScanOfCopy
 from crypto_core.forensics.copies.values import FoundValue
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.forensics.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2
 
 MULTI_REGION = f"arn:aws:kms:eu-west-1:111122223333:key/mrk-{'1' * 32}"

@@ -11,7 +11,7 @@ from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from tests.crypto_core.forensics.copies.test_register import NOW
-from tests.crypto_core.forensics.copies.test_scan_reading import COPY, NEED, UNKNOWN
+from tests.crypto_core.forensics.copies.test_scan_reader import COPY, NEED, UNKNOWN
 from tests.crypto_core.incidents.keys.conftest import Scene
 from tests.crypto_core.incidents.tokens.staging import Stage
 

@@ -16,7 +16,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.forensics.copies.register import NewCopy
 from crypto_core.forensics.copies.report import CopyReport, KeyEvidence, KeyNeed
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from tests.crypto_core.forensics.copies.test_scan_reading import COPY, NEED, UNKNOWN
+from tests.crypto_core.forensics.copies.test_scan_reader import COPY, NEED, UNKNOWN
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

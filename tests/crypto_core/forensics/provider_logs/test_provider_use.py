@@ -17,7 +17,7 @@ from console.sandbox.world import World
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.forensics.provider_logs.incident_tools import ProviderUse
-from crypto_core.forensics.provider_logs.pulling import LogPuller
+from crypto_core.forensics.provider_logs.puller import LogPuller
 from crypto_core.forensics.provider_logs.store import STATED, CoverBook
 from crypto_core.forensics.provider_logs.token_hashes import TokenHashBook
 from crypto_core.incidents.model import CheckState

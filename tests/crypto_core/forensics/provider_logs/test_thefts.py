@@ -24,10 +24,10 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.traffic import INTRUDER_ADDRESS, intrusion_begins
 from console.settings import Settings
 from crypto_core.findings.finding import Finding, Gap
-from crypto_core.forensics.provider_logs.judging import UseJudge
-from crypto_core.forensics.provider_logs.pulling import LogPuller
+from crypto_core.forensics.provider_logs.puller import LogPuller
 from crypto_core.forensics.provider_logs.rules.uses import ProviderRules
 from crypto_core.forensics.provider_logs.store import EventChoice, ProviderLog
+from crypto_core.forensics.provider_logs.suspicion import UseJudge
 from crypto_core.forensics.provider_logs.token_use import BY_HASH, UNNAMED_OPENING, TokenUses
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret

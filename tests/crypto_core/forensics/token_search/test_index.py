@@ -25,9 +25,9 @@ from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.forensics.token_search.fingerprinter import CONTEXT, TokenNoting, open_key
 from crypto_core.forensics.token_search.index import TokenIndex
 from crypto_core.forensics.token_search.index_plan import IndexFilling
-from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.leak_reader import read_leak
 from crypto_core.forensics.token_search.search import TokenSearch
-from crypto_core.forensics.token_search.wanted import WantedToken, hashed_token
+from crypto_core.forensics.token_search.target_tokens import WantedToken, hashed_token
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState, IncidentScope
 from crypto_core.reencryption.plan import Selection, Verb

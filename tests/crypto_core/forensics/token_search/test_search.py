@@ -24,10 +24,10 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, seal, serialise
 from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
-from crypto_core.forensics.token_search.leak_reading import read_leak
+from crypto_core.forensics.token_search.leak_reader import read_leak
 from crypto_core.forensics.token_search.result import TokenSearchResult
 from crypto_core.forensics.token_search.search import TokenSearch
-from crypto_core.forensics.token_search.wanted import MOST_BLANKS, WantedToken, hashed_token
+from crypto_core.forensics.token_search.target_tokens import MOST_BLANKS, WantedToken, hashed_token
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.container import Container
 from console.forensics.services import ForensicsServices
 from console.sandbox.sandbox import Sandbox
-from crypto_core.forensics.token_search.wanted import WantedToken
+from crypto_core.forensics.token_search.target_tokens import WantedToken
 from crypto_core.forensics.tripwires.service import Tripwires
 from tests.crypto_core.forensics.tripwires.conftest import added, opened_under
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from console.container import Container
-from crypto_core.forensics.provider_logs.importing import LogFiles
+from crypto_core.forensics.provider_logs.importer import LogFiles
 from crypto_core.forensics.provider_logs.store import ProviderLog
 from crypto_core.forensics.tripwires.incident_tools import NONE_SET
 from crypto_core.forensics.tripwires.service import Tripwires

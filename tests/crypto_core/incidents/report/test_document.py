@@ -23,7 +23,7 @@ from crypto_core.incidents.report.sections.records import EvidenceSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING
+from crypto_core.incidents.steps.evidence_text import NOTHING
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown, told
 from tests.crypto_core.incidents.sample import ANA, BEN, NEW_KEY, OLD_KEY, Sample, at, journal_entry, sample

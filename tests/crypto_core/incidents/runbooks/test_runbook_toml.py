@@ -18,7 +18,7 @@ from crypto_core.incidents.runbooks import catalogue
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in, filled, filled_parts
 from crypto_core.incidents.runbooks.runbook import RunbookStep, StepCondition
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.lanes import examples
 
 WHOLE = '''

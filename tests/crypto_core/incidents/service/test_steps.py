@@ -19,7 +19,7 @@ from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, IncidentScope, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
-from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
+from crypto_core.incidents.steps.evidence_text import NOTHING_SHA256
 from crypto_core.incidents.steps.step_contracts import ActionResult, Toolbox
 from tests.crypto_core.incidents.service.doubles import DoubleCapture, DoubleCheck, Doubles
 from tests.crypto_core.incidents.service.operators import Act, Operator, journaled

@@ -14,7 +14,7 @@ from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
-from crypto_core.incidents.tokens.scoped import ScopedTokens
+from crypto_core.incidents.tokens.scope_tokens import ScopedTokens
 from crypto_core.providers.revocation_order import NoAbilities, RevocationOrdering
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef

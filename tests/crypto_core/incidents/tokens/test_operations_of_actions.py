@@ -12,8 +12,8 @@ from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.errors import RefusedError
+from crypto_core.guard.allowed_operations import performing
 from crypto_core.guard.operations import operation_of
-from crypto_core.guard.performing import performing
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.secret import Secret

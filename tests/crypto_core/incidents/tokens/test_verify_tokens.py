@@ -22,7 +22,7 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, Ch
 from crypto_core.incidents.tokens.restored_tokens import restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
 from crypto_core.incidents.tokens.verify_tokens import picked
-from crypto_core.keys.needing_copies import NoRegister
+from crypto_core.keys.dependent_copies import NoRegister
 from crypto_core.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage, build
 from tests.platform_rows import connect_github

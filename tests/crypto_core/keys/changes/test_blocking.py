@@ -21,7 +21,7 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import accesses
-from crypto_core.keys.policy.blocking import (
+from crypto_core.keys.policy.block_statement import (
     BlockStatement,
     StandingBlock,
     arns_of,

@@ -14,9 +14,9 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.errors import KmsAccessDeniedError, NotConfirmedError, PolicyError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.key_reader import normal
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.policies import _may_be
-from crypto_core.keys.changes.reading import normal
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.principal import PolicyPrincipal

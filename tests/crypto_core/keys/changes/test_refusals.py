@@ -20,7 +20,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import RECIPES, KeyChangeService
-from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
+from crypto_core.keys.policy.block_statement import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.crypto_core.agreed import agreed

@@ -18,7 +18,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.findings.finding import Finding
-from crypto_core.keys.policy import reading
+from crypto_core.keys.policy import policy_reader
 from crypto_core.keys.posture.examination import Posture
 from tests.plain_moto import plain_moto
 from tests.platform_rows import connect_slack
@@ -53,9 +53,9 @@ class Endpoint:
 
     def answer_policy(self, key: str, *statements: dict[str, Any]) -> None:
         """Let a key's policy be one that KMS would not take."""
-        read = reading.read_policy_text
+        read = policy_reader.read_policy_text
         self._environment.setattr(
-            reading,
+            policy_reader,
             "read_policy_text",
             lambda kms, state: policy_of(*statements) if state.key_arn == key else read(kms, state),
         )

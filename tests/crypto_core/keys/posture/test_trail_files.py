@@ -21,7 +21,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.trails import read_bucket, read_trails
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 HOME = "eu-west-1"

@@ -132,7 +132,7 @@ async def test_a_token_that_keeps_changing_is_told_and_never_overwritten() -> No
 async def test_a_row_that_was_only_held_is_written_without_asking_kms_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 10**12)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.token_sealer.PROVED", 10**12)
     table, kms = Table(stored_envelopes(10)), KmsInMemory()
     held = {ref(4): table.stored[ref(4)]}
     swap = table.commit

@@ -11,7 +11,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from crypto_core.reencryption.bulk.pace import SLOWEST, CallPace, PaceTrend
 from crypto_core.reencryption.bulk.quota import dollars, quota_of
-from crypto_core.reencryption.bulk.retrying import LONGEST_WAIT_SECONDS, CallFailure, Refused, Retries
+from crypto_core.reencryption.bulk.retries import LONGEST_WAIT_SECONDS, CallFailure, Refused, Retries
 from tests.benchmarks.quota_simulation import Paced, SimulatedClock, simulate
 
 QUOTA, PLATFORM = 2_000, 500

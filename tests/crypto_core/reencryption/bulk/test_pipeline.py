@@ -47,7 +47,7 @@ def test_every_token_is_re_encrypted_under_the_new_key(
     calls: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 10**12)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.token_sealer.PROVED", 10**12)
     old, new = keys
     table = Table(enveloped(aws, old, 120))
     tally = written(table, task(Verb.REENCRYPT, new, old, ask_kms=ask_kms), kms)
@@ -142,7 +142,7 @@ def test_nothing_is_written_where_kms_does_not_open_what_it_has_issued(verb: Ver
 def test_one_in_a_hundred_is_opened_and_the_first_wrong_one_stops_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("crypto_core.reencryption.bulk.sealing.PROVED", 20)
+    monkeypatch.setattr("crypto_core.reencryption.bulk.token_sealer.PROVED", 20)
     table = Table(stored_envelopes(3_000))
     with pytest.raises(WrongDataKeyError):
         asyncio.run(write_tokens(table, task(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), RunGate()))

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
 from crypto_core.envelope import Format

@@ -16,8 +16,8 @@ from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import values
-from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.watched_keys import Configured
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.event_questions import Span, flag, has, like
 from crypto_core.trail.store.history import History

@@ -17,8 +17,8 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.watched_keys import Configured
 from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from crypto_core.findings.registry import Facts, NoSigma, Sigma, rule_by_id, rules_about
-from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.sigma import SigmaExport, export_sigma, sigma_id
+from crypto_core.trail.rules.watched_keys import Configured, Keys, resolve
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     KEY,

@@ -11,7 +11,7 @@ import pytest
 from crypto_core.errors import KeydeckError
 from crypto_core.findings.severity import Severity
 from crypto_core.receipts.receipt import LostReceipts, ReceiptProcess
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules

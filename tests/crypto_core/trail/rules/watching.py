@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from crypto_core.findings.finding import Finding
-from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.examination import Examined
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.watched_keys import Configured
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.own_callers import note_caller
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, read, record

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.database.state.receipt_table import TableSink
 from crypto_core.receipts.receipt import LostReceipts, Receipt
-from crypto_core.text.cleaning import clean
+from crypto_core.text.clean_text import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.receipts import table as receipt_table
 from crypto_core.trail.sources.receipts.table import ReceiptTable

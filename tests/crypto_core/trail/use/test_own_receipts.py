@@ -13,9 +13,9 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.state.installation import install
-from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.rule_context import ReceiptPolicy
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.rules.watched_keys import Configured
 from tests.crypto_core.trail.use.test_use_in_the_sandbox import past, v1_tokens
 
 RULE = "decrypt-without-receipt"

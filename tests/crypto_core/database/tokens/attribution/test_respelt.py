@@ -17,7 +17,7 @@ from console.sandbox.world import World
 from crypto_core import encrypt_token
 from crypto_core.envelope import Format, classify, is_respelt, parse, serialise
 from crypto_core.guard.consent import Consent
-from crypto_core.keys.changes.reading import proven_at_risk
+from crypto_core.keys.changes.key_reader import proven_at_risk
 from crypto_core.keys.status import ProblemKind
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
-from crypto_core.cancelling import Cancellation
+from crypto_core.cancellation import Cancellation
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.sweep import samples

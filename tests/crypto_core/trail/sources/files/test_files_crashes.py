@@ -18,7 +18,7 @@ import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.paging import Query
-from crypto_core.trail.packing import unpack
+from crypto_core.trail.record_compression import unpack
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record

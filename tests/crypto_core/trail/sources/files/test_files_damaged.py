@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from crypto_core.archives.streams import BLOCK
 from crypto_core.lists.paging import Query
-from crypto_core.trail.sources.files.decoding import records_in
+from crypto_core.trail.sources.files.decoder import records_in
 from crypto_core.trail.sources.files.event_files import FileImport
-from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
+from crypto_core.trail.sources.files.packed_logs import UnreadableError, unpacked
 from crypto_core.trail.store import EventStore
-from crypto_core.unpacking.streams import BLOCK
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.files.test_files import counts, put
 

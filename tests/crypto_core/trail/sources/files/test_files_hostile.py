@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import PIVOTS
-from crypto_core.trail.packing import pack, unpack
+from crypto_core.trail.record_compression import pack, unpack
 from crypto_core.trail.record_reader import as_raw, load, read_record, read_records
 from crypto_core.trail.sources.files.event_files import FileImport
+from crypto_core.trail.sources.files.packed_logs import UnreadableError
 from crypto_core.trail.sources.files.record_shapes import records_of
-from crypto_core.trail.sources.files.unpacking import UnreadableError
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.hostile import hostile, nested

@@ -22,7 +22,7 @@ import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.paging import Query
-from crypto_core.trail.sources.files import event_files, reading_process
+from crypto_core.trail.sources.files import event_files, reader_process
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
 from crypto_core.trail.sources.files.intake import Batches
@@ -194,8 +194,8 @@ def test_a_process_unpacks_no_more_than_it_may(folder: Path) -> None:
     (folder / "bomb.json.gz").write_bytes(gzip.compress(bytes(64 * 2**20)))
     put(folder / "sound.json", [record()])
     paths = [os.fsencode(folder / name) for name in ("large.json.gz", "bomb.json.gz", "sound.json")]
-    large, _, bomb, _ = reading_process.answer(paths, 2**30)
-    assert large is reading_process.LEFT
+    large, _, bomb, _ = reader_process.answer(paths, 2**30)
+    assert large is reader_process.LEFT
     assert str(bomb).startswith("It unpacks to more than 100 times its size")
 
 
@@ -367,7 +367,7 @@ def test_processes_hear_no_ctrl_c_and_get_no_secret(
 
 def test_a_process_that_reads_loads_neither_the_store_nor_sqlalchemy() -> None:
     program = (
-        "import sys, crypto_core.trail.sources.files.reading_process\n"
+        "import sys, crypto_core.trail.sources.files.reader_process\n"
         "print([name for name in sys.modules if name.startswith(('sqlalchemy', 'crypto_core.trail.store'))])"
     )
     command = [sys.executable, "-c", program]

@@ -13,7 +13,7 @@ from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.sources.files.one_file import FileReader
-from crypto_core.trail.sources.files.unpacking import LARGEST
+from crypto_core.trail.sources.files.packed_logs import LARGEST
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import context, read, record
 from tests.crypto_core.trail.sources.files.shapes import READ, REFUSED, tarred, zipped

@@ -1,0 +1,78 @@
+"""Fixes checkpoints outside of the database, wherever that is configured, and reads what was fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from crypto_core.database.state.anchors.anchor import AnchorStore
+from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, TimeStampRoots
+from crypto_core.errors import AbsentAnchorsError, KeydeckError
+from crypto_core.proof.forms import Anchor, Checkpoint
+from crypto_core.text.clean_text import NO_TEXT, CleanText, clean
+from crypto_core.text.json_records import JsonRecord, shape
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorOutcome(JsonRecord):
+    """What came of anchoring a checkpoint in one place: `error` is why it isn't there. Cleaned text."""
+
+    where: CleanText
+    error: CleanText = NO_TEXT
+    at: datetime | None = None
+
+    json_shape = shape("... error? at", at=lambda outcome: outcome.at and outcome.at.astimezone(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorsRead:
+    anchors: tuple[Anchor, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What is there and no anchor, or could not be read; a sentence each."""
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Anchoring:
+    """Without anything configured it does nothing. `unusable` is configured and can't be used."""
+
+    authority: TimeStampAuthority | None = None
+    stores: Sequence[AnchorStore] = ()
+    roots: TimeStampRoots | None = None
+    """By which time stamps are verified; None where they can't be."""
+    unusable: Sequence[AnchorOutcome] = field(default=())
+
+    def anchor(self, checkpoint: Checkpoint) -> tuple[bytes, tuple[AnchorOutcome, ...]]:
+        """Fix a checkpoint; returns its time stamp, b"" without one, and the outcome in each place."""
+        outcomes, stamp = list(self.unusable), b""
+        if self.authority is not None:
+            try:
+                stamp, at = self.authority.stamp(Anchor(checkpoint).stamped)
+                outcomes.append(AnchorOutcome(self.authority.where, at=at))
+            except KeydeckError as error:
+                outcomes.append(AnchorOutcome(self.authority.where, clean(error, 600)))
+        for store in self.stores:
+            try:
+                store.keep(Anchor(checkpoint, stamp))
+                outcomes.append(AnchorOutcome(store.where))
+            except KeydeckError as error:
+                outcomes.append(AnchorOutcome(store.where, clean(error, 600)))
+        return stamp, tuple(outcomes)
+
+    def read(self) -> AnchorsRead:
+        anchors: list[Anchor] = []
+        absent: list[str] = []
+        problems: list[str] = []
+        for store in self.stores:
+            try:
+                for one in store.read():
+                    if isinstance(one, Anchor):
+                        anchors.append(one)
+                    else:
+                        problems.append(one)
+            except AbsentAnchorsError:
+                absent.append(store.where)
+            except KeydeckError as error:
+                problems.append(f"{store.where}: {error.message}")
+        return AnchorsRead(tuple(anchors), tuple(problems), tuple(absent))
