@@ -1,7 +1,7 @@
 """The signature of a report, and whether an exported one is still what was signed.
 
-Signed is the digest of guard.signature over the report's canonical JSON, for a purpose of its own, so that the
-signature can't be passed off as one over something else that the same key signs.
+Signed is the digest of guard.signature over the report's canonical JSON, for a purpose of its own, so that
+the signature can't be passed off as one over something else that the same key signs.
 
 The exported document is {"report": …, "sha256": …, "signature": … or null, "unsigned_because": …}. The report
 has "schema" and "schema_version"; the version goes up whenever a member is renamed, removed or comes to mean
