@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from console.capabilities import OWN, OWN_ENGINES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +25,12 @@ def folders_of(name: str) -> tuple[str, ...]:
 GONE = tuple(
     f"{folder}/" for name in CAPABILITIES for folder in folders_of(name) if not (ROOT / folder).exists()
 )
+
+
+def needs(*capabilities: str) -> pytest.MarkDecorator:
+    """Return what skips a test where one of the capabilities is not here."""
+    missing = [name for name in capabilities if not (ROOT / "console" / name).exists()]
+    return pytest.mark.skipif(bool(missing), reason=f"left out: {', '.join(missing)}")
 
 
 def is_left_out(path: str) -> bool:

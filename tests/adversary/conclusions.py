@@ -7,17 +7,12 @@ sentence for each thing that it concluded and that isn't so.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
-from types import ModuleType
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
@@ -25,6 +20,7 @@ from console.sandbox import access_keys
 from console.sandbox.endpoint import Denial, PastCall
 from tests.adversary.stage import TABLES, THIEF, Play
 from tests.conftest import Ran
+from tests.crypto_core.proof.assembled import assembled
 
 DECLARED = (*TABLES, "connectors", "mcp_servers")
 
@@ -225,29 +221,12 @@ def verify(play: Play) -> Iterator[str]:
     yield from _quiet(play, opened, "verify")
 
 
-@lru_cache(maxsize=1)
-def _outsider() -> ModuleType:
-    import tempfile
-
-    from tests.conftest import run_here
-
-    path = Path(tempfile.mkdtemp()) / "outsider.py"
-    run_here("evidence", "verifier", str(path))
-    spec = importlib.util.spec_from_file_location("adversary_outsider", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["adversary_outsider"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def run_outsider(*arguments: str) -> Ran:
     """Run the outsider's program, as it is given out, in this process."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            code = _outsider().main([*arguments])
+            code = assembled().main([*arguments])
         except SystemExit as ended:
             code = ended.code
     return Ran(int(code or 0), out.getvalue(), err.getvalue())

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import pytest
 
+from console.capabilities import not_installed
 from console.commands import incident_scope
 from console.commands.incident_steps import asked
 from console.container import Container
@@ -371,6 +372,10 @@ def test_a_signed_report_is_verified_and_one_changed_letter_is_found(
     assert (no_report.exit_code, clean_of(no_report.stdout)) == (1, True)
 
 
+def is_missing(words: list[str]) -> bool:
+    return any(not_installed(" ".join(words[:count])) for count in (1, 2))
+
+
 def test_every_command_in_a_built_in_runbook_is_one_of_keydecks_with_its_options(keydeck: Keydeck) -> None:
     values = dict.fromkeys(PLACEHOLDERS, "alias/tokens")
     lines = {line for book in RunbookLibrary().read().runbooks for step in book.steps for line in step.do}
@@ -378,6 +383,7 @@ def test_every_command_in_a_built_in_runbook_is_one_of_keydecks_with_its_options
     commands = {command for line in lines for command in commands_in(line, values)}
     of_keydeck = [shlex.split(command)[1:] for command in commands if command.startswith("keydeck ")]
     assert len(of_keydeck) > 10
+    of_keydeck = [words for words in of_keydeck if not is_missing(words)]
     for words in of_keydeck:
         helped = keydeck(*words, "--help")
         assert helped.exit_code == 0, (words, helped.stderr)

@@ -10,6 +10,7 @@ from crypto_core.aws.mfa_codes import CodeQuestion
 from crypto_core.secret import Secret
 from crypto_core.text.clean_text import clean
 from screens.context.code_dialog import CodeDialog
+from tests.left_out import needs
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.test_pictures import DARK, LIGHT, Looks, album
 
@@ -28,6 +29,7 @@ async def shown(d: Deck, question: CodeQuestion = QUESTION) -> list[Secret | Non
     return answers
 
 
+@needs("evidence")
 async def test_it_is_calm(picture: SnapshotAssertion) -> None:
     async with album(picture) as a:
         await shown(a.d)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.left_out import needs
 from tests.screens.deck import deck
 
 
@@ -16,6 +17,7 @@ async def test_a_page_whose_first_line_leads_on_offers_enter() -> None:
         assert styles[0].bold
 
 
+@needs("evidence")
 async def test_where_it_is_narrow_the_last_places_lose_their_words_and_stay() -> None:
     async with deck(start="status", size=(80, 24)) as d:
         assert " ".join(d.lines()[-1].split()).endswith("7 findings 8 ? : q")

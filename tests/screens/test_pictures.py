@@ -16,6 +16,7 @@ from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.steps.step_contracts import InputField
 from screens.main_screen import MainScreen
 from screens.memory import Memory
+from tests.left_out import CAPABILITIES, needs
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.sample_events import a_day
 from tests.screens.sample_runbooks import TOKEN_COMPROMISE
@@ -24,6 +25,7 @@ from tests.screens.stage import Stage
 from tests.screens.stage_incidents import approval, incident_view, key_compromise
 from tests.screens.test_context import places
 
+pytestmark = needs(*CAPABILITIES)
 DARK = "keydeck-dark"
 LIGHT = "keydeck-light"
 VAST = (250, 60)

@@ -17,6 +17,7 @@ from screens.events.screen import EventsScreen
 from screens.use.token_screen import TokenScreen
 from tests.crypto_core.trail import records
 from tests.crypto_core.trail.test_receipts import receipt
+from tests.left_out import needs
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT, assert_harmless
 from tests.screens.sample_events import a_day, event
@@ -56,7 +57,7 @@ def shown(d: Deck) -> tuple[str, int]:
     return d.pane.feed.shown.filter, len(d.pane.feed.window.rows)
 
 
-@pytest.mark.parametrize("left_out", [False, True])
+@pytest.mark.parametrize("left_out", [pytest.param(False, marks=needs("forensics")), True])
 async def test_a_v2_tokens_timeline_is_exact_by_principal_and_day(
     monkeypatch: pytest.MonkeyPatch, left_out: bool
 ) -> None:

@@ -8,6 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 from screens.actions.registry import ACTIONS
 from screens.memory import Memory
 from screens.welcome.card import FIRST_KEYS, WelcomeCard
+from tests.left_out import needs
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.test_pictures import DARK, LIGHT, Looks, album
 
@@ -21,6 +22,7 @@ def test_its_keys_are_the_consoles_own() -> None:
         assert first.key in keys[first.command]
 
 
+@needs("evidence")
 async def test_it_is_calm(picture: SnapshotAssertion) -> None:
     async with album(picture, start="log", welcomes=True) as a:
         await a.d.settle()

@@ -32,7 +32,12 @@ def test_what_kms_signed_is_verified_by_the_public_key(kms: KmsApi, client: Any,
     # Whichever key it names: whose it is, the key tells.
     assert keys.verify(DIGEST, replace(signature, key_arn="another"))
     assert not keys.verify(digest_of("a test", "another"), signature)
-    for wrong in (b"", b"x" * 7000, signature.value[:-1], signature.value[:-1] + b"x"):
+    for wrong in (
+        b"",
+        b"x" * 7000,
+        signature.value[:-1],
+        bytes([*signature.value[:-1], signature.value[-1] ^ 1]),
+    ):
         assert not keys.verify(DIGEST, replace(signature, value=wrong))
     for algorithm in ("", "RSASSA_PKCS1_V1_5_SHA_256", "ED25519_SHA_512", "ML_DSA_SHAKE_256", "[/red]"):
         assert not keys.verify(DIGEST, replace(signature, algorithm=algorithm))

@@ -61,7 +61,7 @@ def reading_for(parent: int) -> set[int]:
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(parent).children():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if any("reading_process" in part for part in child.cmdline()):
+                if any("reader_process" in part for part in child.cmdline()):
                     found.add(child.pid)
     return found
 
