@@ -81,10 +81,10 @@ class Ground:
 
     def started(self, **options: Any) -> int:
         """A job that has begun, and that nobody works on; its number."""
-        plan = self.container.jobs.plan_job(
+        plan = self.container.tokens.jobs.plan_job(
             Verb.REENCRYPT, self.sealed(), self.world.current_key.arn, JobOptions()
         )
-        return self.container.jobs.start_job(plan, agreed(plan))
+        return self.container.tokens.jobs.start_job(plan, agreed(plan))
 
     def incident(self) -> tuple[IncidentService, int]:
         """An incident about a token of the test's own: what keeps it, and its number."""
@@ -105,7 +105,7 @@ class Ground:
     def moved(self) -> int:
         """A job that has moved a token; its number."""
         job = self.started()
-        assert self.container.jobs.join_job(job).done == 1
+        assert self.container.tokens.jobs.join_job(job).done == 1
         return job
 
     def plaintext(self, value: str = f"ghp_{MARKER}{1:025}") -> TokenRef:
@@ -209,8 +209,8 @@ def enter(ground: Ground) -> Recipe:
     ref, new = ground.plaintext(), f"ghp_{MARKER}{2:025}"
     ground.providers.issue(new)
     return Recipe(
-        lambda container: container.entering.plan_entry(ref, Secret.of(new)),
-        lambda container, plan, consent: container.entering.enter_token(plan, Secret.of(new), consent),
+        lambda container: container.tokens.entering.plan_entry(ref, Secret.of(new)),
+        lambda container, plan, consent: container.tokens.entering.enter_token(plan, Secret.of(new), consent),
     )
 
 
@@ -271,7 +271,9 @@ def incident_run(ground: Ground) -> Recipe:
     incidents, number = ground.incident()
     return Recipe(
         lambda _: incidents.plan_action(number, "revoke"),
-        lambda container, plan, consent: container.incidents.run_action(number, "revoke", plan, consent),
+        lambda container, plan, consent: container.incident_response.incidents.run_action(
+            number, "revoke", plan, consent
+        ),
     )
 
 
@@ -283,10 +285,14 @@ def accept_lost(ground: Ground) -> Recipe:
     broken = replace(envelope, encrypted_data_key=damaged(envelope.encrypted_data_key))
     ground.plaintext(serialise(broken))
     with closing(Container(load().settings)) as declaring:
-        number = declaring.incidents.declare("key-compromise", IncidentScope(key=key))
+        number = declaring.incident_response.incidents.declare("key-compromise", IncidentScope(key=key))
     return Recipe(
-        lambda container: container.incidents.plan_accept_lost(number, "Its owner connects again."),
-        lambda container, plan, consent: container.incidents.accept_lost(number, plan, consent),
+        lambda container: container.incident_response.incidents.plan_accept_lost(
+            number, "Its owner connects again."
+        ),
+        lambda container, plan, consent: container.incident_response.incidents.accept_lost(
+            number, plan, consent
+        ),
     )
 
 
@@ -346,8 +352,8 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
     def make(ground: Ground) -> Deed:
         job = ground.started()
         if word == "resume":
-            ground.container.jobs.pause_job(job)
-        return Deed(lambda container: getattr(container.jobs, f"{word}_job")(job))
+            ground.container.tokens.jobs.pause_job(job)
+        return Deed(lambda container: getattr(container.tokens.jobs, f"{word}_job")(job))
 
     return make
 
@@ -355,14 +361,14 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
 def retry(ground: Ground) -> Deed:
     """Of a job that was cancelled: refused."""
     job = ground.started()
-    ground.container.jobs.cancel_job(job)
-    return Deed(lambda container: container.jobs.retry_job(job), "refused")
+    ground.container.tokens.jobs.cancel_job(job)
+    return Deed(lambda container: container.tokens.jobs.retry_job(job), "refused")
 
 
 def join(ground: Ground) -> Deed:
     """The journal has what the job was begun as, and that it has ended."""
     job = ground.started()
-    return Deed(lambda container: container.jobs.join_job(job), journaled_as="reencrypt")
+    return Deed(lambda container: container.tokens.jobs.join_job(job), journaled_as="reencrypt")
 
 
 def of_a_step(word: str, step: str, *arguments: str, after: str = "") -> Callable[[Ground], Deed]:
@@ -383,7 +389,7 @@ def declare(ground: Ground) -> Deed:
 def of_an_incident(word: str, *given: object) -> Callable[[Ground], Deed]:
     def make(ground: Ground) -> Deed:
         _, number = ground.incident()
-        return Deed(lambda container: getattr(container.incidents, word)(number, *given))
+        return Deed(lambda container: getattr(container.incident_response.incidents, word)(number, *given))
 
     return make
 
@@ -431,12 +437,12 @@ def init(ground: Ground) -> Deed:
 
 
 def suppress(container: Container) -> object:
-    return container.trail_rules.suppress("event-key-disabled", "*", "planned", 1, "ana")
+    return container.trail.rules.suppress("event-key-disabled", "*", "planned", 1, "ana")
 
 
 def unsuppress(ground: Ground) -> Deed:
     suppress(ground.container)
-    return Deed(lambda container: container.trail_rules.unsuppress(1))
+    return Deed(lambda container: container.trail.rules.unsuppress(1))
 
 
 def register(container: Container) -> object:

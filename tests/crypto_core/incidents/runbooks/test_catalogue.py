@@ -22,11 +22,13 @@ def test_every_action_says_what_it_does() -> None:
 
 
 def test_the_console_has_every_action_check_and_piece_of_evidence(services: Container) -> None:
-    own = own_checks(IncidentStore(services.state_engine, services.journal), services.tools)
-    assert set(services.tools.actions) == set(ActionKind)
-    assert {*services.tools.checks, *own} == {kind for kind in CheckKind if not not_installed(kind, "Check")}
+    own = own_checks(IncidentStore(services.state_engine, services.journal), services.incident_response.tools)
+    assert set(services.incident_response.tools.actions) == set(ActionKind)
+    assert {*services.incident_response.tools.checks, *own} == {
+        kind for kind in CheckKind if not not_installed(kind, "Check")
+    }
     here = {kind for kind in CaptureKind if not not_installed(kind, "Capture")}
-    assert set(services.tools.captures) == here
+    assert set(services.incident_response.tools.captures) == here
 
 
 def test_what_an_action_takes_is_what_its_operations_take() -> None:
