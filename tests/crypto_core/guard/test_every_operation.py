@@ -150,7 +150,7 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
     """A change that there is something to do for."""
     if kind is ChangeKind.CREATE:
         change = KeyChange(kind, alias="every-operation", principals={Role.PLATFORM: (PLATFORM,)})
-        return through("key_changes", "plan_change", "make_change", change)
+        return through("key_management.changes", "plan_change", "make_change", change)
     key = ground.key(MultiRegion=kind is ChangeKind.REPLICATE)
     more: dict[str, Any] = {}
     match kind:
@@ -178,31 +178,31 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
             more["grant_id"] = grant["GrantId"]
         case ChangeKind.REPLICATE:
             more["region"] = "us-east-1"
-    return through("key_changes", "plan_change", "make_change", KeyChange(kind, key, **more))
+    return through("key_management.changes", "plan_change", "make_change", KeyChange(kind, key, **more))
 
 
 def of_tokens(ground: Ground, verb: Verb, *, as_a_job: bool = False) -> Recipe:
     selection = Selection((ground.plaintext(),)) if verb is Verb.ENCRYPT else ground.sealed()
     target = ground.world.current_key.arn
     if as_a_job:
-        return through("jobs", "plan_job", "start_job", verb, selection, target, JobOptions())
-    return through("work", "plan_reencryption", "run_plan", verb, selection, target)
+        return through("tokens.jobs", "plan_job", "start_job", verb, selection, target, JobOptions())
+    return through("tokens.work", "plan_reencryption", "run_plan", verb, selection, target)
 
 
 def restore(ground: Ground) -> Recipe:
     job = ground.moved()
-    return through("undoing", "plan_restore", "start_restore", job)
+    return through("tokens.undoing", "plan_restore", "start_restore", job)
 
 
 def put_back(ground: Ground) -> Recipe:
     ground.moved()
     (ref,) = ground.sealed().references
-    return through("backup_restoring", "plan_restore", "restore_envelopes", BackupSelection((ref,)))
+    return through("tokens.backup_restoring", "plan_restore", "restore_envelopes", BackupSelection((ref,)))
 
 
 def purge(ground: Ground) -> Recipe:
     ground.moved()
-    return through("undoing", "plan_purge", "purge_backups")
+    return through("tokens.undoing", "plan_purge", "purge_backups")
 
 
 def enter(ground: Ground) -> Recipe:
@@ -229,7 +229,7 @@ def guard(ground: Ground) -> Recipe:
     """Of a column that holds envelopes alone, in a table that this role owns."""
     hand_over(ground.superuser, "gh_connection")
     request = GuardRequest(columns=("gh_connection.refresh_token",))
-    return through("column_guards", "plan_guard", "change_guards", request)
+    return through("tokens.column_guards", "plan_guard", "change_guards", request)
 
 
 def tripwires_of(container: Container) -> Any:
@@ -264,7 +264,7 @@ OF_FORENSICS: dict[str, Callable[[Ground], Recipe]] = {
 
 def revoke(ground: Ground) -> Recipe:
     ref = ground.plaintext()
-    return through("providers", "plan_revocation", "revoke", (ref,))
+    return through("tokens.providers", "plan_revocation", "revoke", (ref,))
 
 
 def incident_run(ground: Ground) -> Recipe:
